@@ -1,0 +1,46 @@
+# `make run` and `make test` are all that a fresh machine needs: Python 3.11 or later, make, a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test test-full lint types lock bench clean
+
+run: .venv/run.stamp
+	$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n auto -q -m "not full"
+
+test-full: .venv/dev.stamp node_modules/.stamp
+	$(BIN)/python -m pytest -n auto -q -m full
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev.stamp
+	$(BIN)/mypy
+
+# What is installed is exactly what the lock files name, hash by hash, the build backend included.
+.venv/run.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+node_modules/.stamp: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
+
+# Needs uv on the PATH; the lock files name no index.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    --group build pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+
+clean:
+	rm -rf .venv node_modules rehearsal
