@@ -1,0 +1,345 @@
+"""Every table. `registrants` belongs to whoever registers people; all the others are ours alone.
+
+No foreign key runs to `registrants`: a DELETE there is never blocked and takes nothing along. Ids are never
+used twice (AUTOINCREMENT on SQLite, identity columns on PostgreSQL).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Text, func, text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime in UTC: timestamptz on PostgreSQL, sortable ISO text on SQLite.
+
+    Raises ValueError for a naive datetime, which would be somebody's wall time.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Any:
+    return Field(default=None, primary_key=True, sa_type=Id)  # type: ignore[call-overload]
+
+
+def _instant(nullable: bool = False, **kwargs: Any) -> Any:
+    return Field(default=None, sa_type=Instant, nullable=nullable, **kwargs)
+
+
+def _text(default: str = "", **kwargs: Any) -> Any:
+    return Field(default=default, sa_type=Text, sa_column_kwargs={"server_default": default}, **kwargs)
+
+
+_AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
+
+
+class Registrant(SQLModel, table=True):
+    """The contract: any registration system may INSERT, UPDATE or DELETE here with plain SQL.
+
+    Read it column by column as text (`registrants.rows`), never as this class: one bad date in one row
+    would end the whole result.
+    """
+
+    __tablename__ = "registrants"
+    __table_args__ = (
+        Index("registrants_one_address", "webinar", func.lower(text("email")), unique=True),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    webinar: str = Field(sa_type=Text)
+    email: str = Field(sa_type=Text)
+    name: str | None = Field(default=None, sa_type=Text)
+    language: str | None = Field(default=None, sa_type=Text)
+    timezone: str | None = Field(default=None, sa_type=Text)
+    country: str | None = Field(default=None, sa_type=Text)
+    join_url: str | None = Field(default=None, sa_type=Text)
+    registered_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+
+
+class RegistrantChange(SQLModel, table=True):
+    """Written by triggers on `registrants`; deleted by the planner in the transaction in which it plans.
+
+    A NULL registrant_id (TRUNCATE on PostgreSQL) means: look at all of them.
+    """
+
+    __tablename__ = "registrant_change"
+    __table_args__ = (_AUTOINCREMENT,)
+
+    id: int | None = _id()
+    registrant_id: int | None = Field(default=None, sa_type=Id)  # type: ignore[call-overload]
+
+
+class RowSetAside(SQLModel, table=True):
+    """A row of `registrants` that can't be used, and why. The reason never quotes what the row holds."""
+
+    __tablename__ = "row_set_aside"
+
+    registrant_id: int = Field(primary_key=True, sa_type=Id, sa_column_kwargs={"autoincrement": False})  # type: ignore[call-overload]
+    webinar: str = _text()
+    reason: str = _text()
+    seen_at: datetime = _instant()
+
+
+class Registration(SQLModel, table=True):
+    """What the planner made of a registrant's row: the same registration through nightly reloads."""
+
+    __tablename__ = "registration"
+    __table_args__ = (
+        Index("registration_row", "registrant_id"),
+        Index("registration_address", "webinar", "address_folded"),
+        Index(
+            "registration_replan", "webinar", sqlite_where=text("replan"), postgresql_where=text("replan")
+        ),
+        Index("registration_zone", "webinar", "zone"),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    webinar: str = _text()
+    registrant_id: int | None = Field(default=None, sa_type=Id)  # type: ignore[call-overload]
+    address: str = _text()
+    address_folded: str = _text()
+    uid: str = _text()  # of the invitation, for life; a new address gets a new one
+    name: str = _text()
+    language: str = _text()
+    timezone: str = _text()
+    country: str = _text()
+    zone: str = _text()
+    zone_known_by: str = _text()
+    join_url: str = _text()
+    first_seen_at: datetime = _instant()
+    gone_at: datetime | None = _instant(nullable=True)
+    replan: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+
+
+class ZoneEvidence(SQLModel, table=True):
+    """What one pair of timezone and country, as written, means for one webinar."""
+
+    __tablename__ = "zone_evidence"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    timezone: str = Field(primary_key=True, sa_type=Text)
+    country: str = Field(primary_key=True, sa_type=Text)
+    zone: str = _text()
+    known_by: str = _text()
+    problem: str = _text()
+
+
+class DueTime(SQLModel, table=True):
+    """When one message of one webinar is due in one zone. due_at NULL: at once, on registration."""
+
+    __tablename__ = "due_time"
+    __table_args__ = (
+        Index("due_time_changed", "webinar", sqlite_where=text("changed"), postgresql_where=text("changed")),
+    )
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    message: str = Field(primary_key=True, sa_type=Text)
+    zone: str = Field(primary_key=True, sa_type=Text)
+    due_at: datetime | None = _instant(nullable=True)
+    expires_at: datetime = _instant()
+    never: str = _text()
+    changed: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+
+
+class PlannedWebinar(SQLModel, table=True):
+    """What the planner last planned a webinar from, so that it can tell what an edit changes."""
+
+    __tablename__ = "planned_webinar"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    revision: str = _text()
+    tz_version: str = _text()
+    starts_at: datetime = _instant()
+    ends_at: datetime = _instant()
+    join_url: str = _text()
+    cancelled: bool = False
+
+
+class PlannedMessage(SQLModel, table=True):
+    """One message of a webinar's sequence, since when, and whether it is still there."""
+
+    __tablename__ = "planned_message"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    message: str = Field(primary_key=True, sa_type=Text)
+    only_seen_from: datetime | None = _instant(nullable=True)
+    on_registration: bool = False
+    in_sequence: bool = True
+
+
+class Delivery(SQLModel, table=True):
+    """The ledger: one message for one registration, in one edition."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("delivery_once", "registration_id", "message", "edition", unique=True),
+        Index(
+            "delivery_pending",
+            "urgency",
+            "next_attempt_at",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index(
+            "delivery_expiring",
+            "expires_at",
+            sqlite_where=text("state IN ('pending', 'held')"),
+            postgresql_where=text("state IN ('pending', 'held')"),
+        ),
+        Index(
+            "delivery_leased",
+            "lease_token",
+            sqlite_where=text("lease_token IS NOT NULL"),
+            postgresql_where=text("lease_token IS NOT NULL"),
+        ),
+        Index(
+            "delivery_unsettled",
+            "state",
+            sqlite_where=text("state IN ('sending', 'in_doubt', 'held')"),
+            postgresql_where=text("state IN ('sending', 'in_doubt', 'held')"),
+        ),
+        Index("delivery_message", "webinar", "message"),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    registration_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    webinar: str = _text()
+    message: str = _text()
+    edition: int = 0
+    state: str = Field(sa_type=String(10))  # type: ignore[call-overload]
+    reason: str = _text()
+    urgency: int = 1
+    due_at: datetime = _instant()
+    expires_at: datetime = _instant()
+    next_attempt_at: datetime = _instant()
+    attempts: int = 0
+    lease_token: str | None = Field(default=None, sa_type=String(32))  # type: ignore[call-overload]
+    lease_until: float | None = None  # seconds on the lease clock of the engine
+    message_id: str = _text()  # for life, so that a receiver can drop a second copy
+    sent_at: datetime | None = _instant(nullable=True)
+    planned_at: datetime = _instant()
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a delivery at a relay, kept with the relay's words. outcome '' while it is under way."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        Index("attempt_delivery", "delivery_id"),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    delivery_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    lease_token: str = _text()
+    relay: str = _text()
+    address: str = _text()
+    language: str = _text()
+    text_revision: int = Field(default=0, sa_type=Id)  # type: ignore[call-overload]
+    started_at: datetime = _instant()
+    ended_at: datetime | None = _instant(nullable=True)
+    outcome: str = _text()
+    stage: str = _text()
+    code: int = 0
+    enhanced: str = _text()
+    reply: str = _text()
+
+
+class Invitation(SQLModel, table=True):
+    """One version of one registration's calendar entry: a retry sends the same bytes."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (Index("invitation_version", "uid", "sequence", unique=True), _AUTOINCREMENT)
+
+    id: int | None = _id()
+    registration_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    uid: str = _text()
+    sequence: int = 0
+    method: str = _text()
+    dtstamp: datetime = _instant()
+    says: str = _text()  # hash of what the entry says; the same: the same version
+    calendar: bytes = Field(sa_type=LargeBinary)
+
+
+class WebinarRevision(SQLModel, table=True):
+    """A sound revision of a webinar's file. The newest of a webinar is the one that governs."""
+
+    __tablename__ = "webinar_revision"
+    __table_args__ = (Index("webinar_revision_newest", "webinar", "id"), _AUTOINCREMENT)
+
+    id: int | None = _id()
+    webinar: str = _text()
+    file: str = _text()
+    sha256: str = _text()
+    source: str = _text()
+    sound_since: datetime = _instant()
+
+
+class TextRevision(SQLModel, table=True):
+    """A sound revision of a text. The newest of a message and language is the one that goes out."""
+
+    __tablename__ = "text_revision"
+    __table_args__ = (Index("text_revision_newest", "message", "language", "id"), _AUTOINCREMENT)
+
+    id: int | None = _id()
+    message: str = _text()
+    language: str = _text()
+    sha256: str = _text()
+    source: str = _text()
+    sound_since: datetime = _instant()
+
+
+class Suppression(SQLModel, table=True):
+    """An address that nobody writes to any more."""
+
+    __tablename__ = "suppression"
+
+    address_folded: str = Field(primary_key=True, sa_type=Text)
+    since: datetime = _instant()
+
+
+class ConfirmedElsewhere(SQLModel, table=True):
+    """Somebody whom another system has confirmed already (`webinar import --already-confirmed`)."""
+
+    __tablename__ = "confirmed_elsewhere"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    address_folded: str = Field(primary_key=True, sa_type=Text)
+
+
+class Alert(SQLModel, table=True):
+    """Something wrong that a person must mend: told once when it begins and once when it is right again."""
+
+    __tablename__ = "alert"
+
+    key: str = Field(primary_key=True, sa_type=Text)
+    alert_to: str = Field(primary_key=True, sa_type=Text)
+    words: str = _text()
+    raised_at: datetime = _instant()
+    told_at: datetime | None = _instant(nullable=True)
+    cleared_at: datetime | None = _instant(nullable=True)

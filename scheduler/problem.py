@@ -1,0 +1,44 @@
+"""What is wrong with something that a person wrote, told so that they can mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: where it is, what was found there, what is allowed, and a way to mend it.
+
+    `place` is a path with line and key ("config/webinars/a.toml, line 12, messages[2].at"), the name of an
+    environment variable, or a row's id; never anything that a registrant typed.
+    """
+
+    place: str
+    found: str
+    allowed: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.place}: {self.found}"]
+        if self.allowed:
+            parts.append(f"allowed: {self.allowed}")
+        if self.hint:
+            parts.append(self.hint)
+        return "; ".join(parts)
+
+
+class Problems(ValueError):
+    """Every mistake of one input at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A hint with the nearest right name ("did you mean `days_before`?"), or an empty string."""
+    by_folded = {candidate.casefold(): candidate for candidate in allowed}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean `{by_folded[close[0]]}`?" if close else ""
