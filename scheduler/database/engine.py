@@ -40,7 +40,9 @@ def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
             statement = statement.bindparams(bindparam(name, type_=Instant()))
         elif isinstance(value, list | tuple | set | frozenset):
             statement = statement.bindparams(bindparam(name, expanding=True))
-    return conn.execute(statement, {k: list(v) if isinstance(v, set | frozenset) else v for k, v in values.items()})
+    return conn.execute(
+        statement, {k: list(v) if isinstance(v, set | frozenset) else v for k, v in values.items()}
+    )
 
 
 class Database:
@@ -82,7 +84,9 @@ class Database:
         with self.engine.begin() as conn:
             yield conn
 
-    async def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Run `function(connection, ...)` in one transaction, in the database's own thread."""
 
         def in_transaction() -> T:

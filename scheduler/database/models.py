@@ -7,7 +7,7 @@ used twice (AUTOINCREMENT on SQLite, identity columns on PostgreSQL).
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Text, func, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -41,7 +41,11 @@ Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _id() -> Any:
-    return Field(default=None, primary_key=True, sa_type=Id)  # type: ignore[call-overload]
+    return Field(default=None, primary_key=True, sa_type=Id)
+
+
+def _number(nullable: bool = False) -> Any:
+    return Field(default=None, sa_type=Id, nullable=nullable)
 
 
 def _instant(nullable: bool = False, **kwargs: Any) -> Any:
@@ -76,7 +80,7 @@ class Registrant(SQLModel, table=True):
     timezone: str | None = Field(default=None, sa_type=Text)
     country: str | None = Field(default=None, sa_type=Text)
     join_url: str | None = Field(default=None, sa_type=Text)
-    registered_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))  # type: ignore[call-overload]
+    registered_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class RegistrantChange(SQLModel, table=True):
@@ -89,7 +93,7 @@ class RegistrantChange(SQLModel, table=True):
     __table_args__ = (_AUTOINCREMENT,)
 
     id: int | None = _id()
-    registrant_id: int | None = Field(default=None, sa_type=Id)  # type: ignore[call-overload]
+    registrant_id: int | None = _number(nullable=True)
 
 
 class RowSetAside(SQLModel, table=True):
@@ -97,7 +101,7 @@ class RowSetAside(SQLModel, table=True):
 
     __tablename__ = "row_set_aside"
 
-    registrant_id: int = Field(primary_key=True, sa_type=Id, sa_column_kwargs={"autoincrement": False})  # type: ignore[call-overload]
+    registrant_id: int = Field(primary_key=True, sa_type=Id, sa_column_kwargs={"autoincrement": False})
     webinar: str = _text()
     reason: str = _text()
     seen_at: datetime = _instant()
@@ -110,16 +114,14 @@ class Registration(SQLModel, table=True):
     __table_args__ = (
         Index("registration_row", "registrant_id"),
         Index("registration_address", "webinar", "address_folded"),
-        Index(
-            "registration_replan", "webinar", sqlite_where=text("replan"), postgresql_where=text("replan")
-        ),
+        Index("registration_replan", "webinar", sqlite_where=text("replan"), postgresql_where=text("replan")),
         Index("registration_zone", "webinar", "zone"),
         _AUTOINCREMENT,
     )
 
     id: int | None = _id()
     webinar: str = _text()
-    registrant_id: int | None = Field(default=None, sa_type=Id)  # type: ignore[call-overload]
+    registrant_id: int | None = _number(nullable=True)
     address: str = _text()
     address_folded: str = _text()
     uid: str = _text()  # of the invitation, for life; a new address gets a new one
@@ -173,6 +175,7 @@ class PlannedWebinar(SQLModel, table=True):
     webinar: str = Field(primary_key=True, sa_type=Text)
     revision: str = _text()
     tz_version: str = _text()
+    zone: str = _text()
     starts_at: datetime = _instant()
     ends_at: datetime = _instant()
     join_url: str = _text()
@@ -199,6 +202,7 @@ class Delivery(SQLModel, table=True):
         Index("delivery_once", "registration_id", "message", "edition", unique=True),
         Index(
             "delivery_pending",
+            "webinar",
             "urgency",
             "next_attempt_at",
             sqlite_where=text("state = 'pending'"),
@@ -227,18 +231,18 @@ class Delivery(SQLModel, table=True):
     )
 
     id: int | None = _id()
-    registration_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    registration_id: int = _number()
     webinar: str = _text()
     message: str = _text()
     edition: int = 0
-    state: str = Field(sa_type=String(10))  # type: ignore[call-overload]
+    state: str = Field(sa_type=String(10))
     reason: str = _text()
     urgency: int = 1
     due_at: datetime = _instant()
     expires_at: datetime = _instant()
     next_attempt_at: datetime = _instant()
     attempts: int = 0
-    lease_token: str | None = Field(default=None, sa_type=String(32))  # type: ignore[call-overload]
+    lease_token: str | None = Field(default=None, sa_type=String(32))
     lease_until: float | None = None  # seconds on the lease clock of the engine
     message_id: str = _text()  # for life, so that a receiver can drop a second copy
     sent_at: datetime | None = _instant(nullable=True)
@@ -255,12 +259,12 @@ class Attempt(SQLModel, table=True):
     )
 
     id: int | None = _id()
-    delivery_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    delivery_id: int = _number()
     lease_token: str = _text()
     relay: str = _text()
     address: str = _text()
     language: str = _text()
-    text_revision: int = Field(default=0, sa_type=Id)  # type: ignore[call-overload]
+    text_revision: int = _number()
     started_at: datetime = _instant()
     ended_at: datetime | None = _instant(nullable=True)
     outcome: str = _text()
@@ -277,7 +281,7 @@ class Invitation(SQLModel, table=True):
     __table_args__ = (Index("invitation_version", "uid", "sequence", unique=True), _AUTOINCREMENT)
 
     id: int | None = _id()
-    registration_id: int = Field(sa_type=Id)  # type: ignore[call-overload]
+    registration_id: int = _number()
     uid: str = _text()
     sequence: int = 0
     method: str = _text()

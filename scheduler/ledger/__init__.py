@@ -1,0 +1,1 @@
+"""The ledger: the single truth about what was, will be and may have been sent."""

@@ -1,0 +1,1 @@
+"""Registrants: rows that others write, and the registrations that the planner makes of them."""

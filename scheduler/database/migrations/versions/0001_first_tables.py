@@ -104,6 +104,7 @@ CREATE TABLE planned_webinar (
     webinar TEXT NOT NULL,
     revision TEXT DEFAULT '' NOT NULL,
     tz_version TEXT DEFAULT '' NOT NULL,
+    zone TEXT DEFAULT '' NOT NULL,
     starts_at {instant} NOT NULL,
     ends_at {instant} NOT NULL,
     join_url TEXT DEFAULT '' NOT NULL,
@@ -143,7 +144,7 @@ CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE state IN ('pending
 CREATE INDEX delivery_leased ON delivery (lease_token) WHERE lease_token IS NOT NULL;
 CREATE INDEX delivery_message ON delivery (webinar, message);
 CREATE UNIQUE INDEX delivery_once ON delivery (registration_id, message, edition);
-CREATE INDEX delivery_pending ON delivery (urgency, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX delivery_pending ON delivery (webinar, urgency, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX delivery_unsettled ON delivery (state) WHERE state IN ('sending', 'in_doubt', 'held');
 
 CREATE TABLE attempt (

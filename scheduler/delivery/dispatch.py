@@ -1,0 +1,249 @@
+"""From due to outcome: claims what is due, renders it, sends it, and records what became of it.
+
+One task a connection. A delivery is `sending` only once its mail is rendered and a connection is ready;
+what the relay says is classified by `replies`, and this module does what the verdict says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection as SqlConnection
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.relay import Connection, Doubtful, Pool, RelayFailure
+from scheduler.delivery.replies import Reply, Verdict, backoff, classify, log_safe
+from scheduler.ledger import claims
+from scheduler.ledger.claims import LEASE_SECONDS, Claimed, Outcome, Version
+from scheduler.ledger.states import State, Why
+from scheduler.mail.rendering import Ready, render
+from scheduler.texts import Texts
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
+
+
+@dataclass
+class Job:
+    """What is on its way now, and by what: swapped whole when a file changes."""
+
+    webinars: Mapping[str, Webinar] = field(default_factory=dict)
+    live: Sequence[str] = ()
+    texts: Texts = field(default_factory=Texts)
+
+
+class Dispatcher:
+    """Sends what is due through one relay."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        pool: Pool,
+        relay: str,
+        connections: int,
+        may_write_to: Callable[[str], bool] = lambda address: True,
+    ) -> None:
+        self.job = Job()
+        self.trouble = ""  # why the relay takes no mail now, in words without personal data
+        self.stopped = False  # by a reply that only the operator can do something about
+        self.paused_until: datetime | None = None
+        self._database, self._clock, self._pool, self._relay = database, clock, pool, relay
+        self._recorder = Recorder(database)
+        self._room = connections * 4
+        self._may_write_to = may_write_to
+        self._failures = 0
+        self._pump: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._under_way: dict[asyncio.Task[None], Claimed] = {}
+        self._on_the_wire: set[int] = set()
+        self._woken = asyncio.Event()
+        self._draining = False
+
+    def wake(self) -> None:
+        """Send what is due, besides what is under way."""
+        self._woken.set()
+        if not self._draining and not self.busy:
+            self._pump = asyncio.create_task(self._send_due())
+
+    @property
+    def busy(self) -> bool:
+        return self._pump is not None and not self._pump.done()
+
+    async def settled(self) -> None:
+        """Wait until nothing that is due now is left to send."""
+        if self._pump:
+            await self._pump
+
+    async def drain(self, seconds: float) -> None:
+        """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt."""
+        self._draining = True
+        tokens = {claimed.token for claimed in self._under_way.values()}
+        for task, claimed in self._under_way.items():
+            if claimed.id not in self._on_the_wire:
+                task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=seconds)
+        left = [*self._under_way, *(task for task in (self._pump, self._renewing) if task)]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if tokens:
+            await self._database.run(claims.abandon, self._clock.now(), tokens)
+
+    async def _send_due(self) -> None:
+        self._renewing = self._renewing or asyncio.create_task(self._renew_leases())
+        while not self._draining:
+            self._woken.clear()
+            for one, last in await self._claim():
+                task = asyncio.create_task(self._deliver(one, last))
+                self._under_way[task] = one
+                task.add_done_callback(lambda task: self._under_way.pop(task, None))
+            if not self._under_way and not self._woken.is_set():
+                return
+            woken = asyncio.create_task(self._woken.wait())
+            await asyncio.wait([*self._under_way, woken], return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+
+    async def _claim(self) -> list[tuple[Claimed, Version | None]]:
+        room = self._room - len(self._under_way)
+        now = self._clock.now()
+        if room < self._room // 2 or self._is_paused(now) or self._draining:
+            return []
+        if self.trouble:
+            room = 1 if not self._under_way else 0  # one mail tries whether the relay is back
+        if not room:
+            return []
+        token = secrets.token_hex(16)
+        try:
+            return await self._database.run(_claim, now, token, list(self.job.live), room)
+        except DBAPIError as error:
+            log.error("nothing claimed: the database does not answer", error=type(error.orig).__name__)
+            return []
+
+    def _is_paused(self, now: datetime) -> bool:
+        return self.paused_until is not None and now < self.paused_until
+
+    async def _deliver(self, claimed: Claimed, last: Version | None) -> None:
+        begun = False
+        try:
+            ready = self._ready(claimed, last)
+            if isinstance(ready, Outcome):
+                await self._recorder.conclude(ready)
+                return
+            if self._is_paused(self._clock.now()):
+                await self._release(claimed)
+                return
+            async with self._pool.connection() as connection:
+                if self._draining or self._is_paused(self._clock.now()):
+                    await self._release(claimed)
+                    return
+                begun = True
+                await self._send(connection, ready)
+        except RelayFailure as failure:
+            await self._recorder.conclude(self._after_failure(claimed, failure))
+        except asyncio.CancelledError:
+            if not begun:
+                with suppress(DBAPIError):
+                    await asyncio.shield(self._release(claimed))
+            raise
+        except Exception as error:
+            log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
+            await self._recorder.conclude(self._held(claimed, Why.DATA))
+
+    def _ready(self, claimed: Claimed, last: Version | None) -> Ready | Outcome:
+        webinar = self.job.webinars[claimed.webinar]
+        if not self._may_write_to(claimed.address):
+            return self._held(claimed, Why.CONFIG)
+        live = self.job.texts.find(webinar, claimed.message, claimed.language)
+        if live is None:
+            return self._held(claimed, Why.TEMPLATE)
+        return render(claimed, webinar, live, last, self._clock.now(), self._relay)
+
+    def _held(self, claimed: Claimed, why: Why) -> Outcome:
+        return Outcome(
+            claimed, State.HELD, self._clock.now(), attempt="not_sent", reason=why, counts=False
+        )
+
+    async def _send(self, connection: Connection, ready: Ready) -> None:
+        claimed = ready.start.claimed
+        if not await self._recorder.begin(ready.start):
+            return
+        webinar = self.job.webinars[claimed.webinar]
+        self._on_the_wire.add(claimed.id)
+        try:
+            reply = await connection.send(webinar.sender.address, claimed.address, ready.content)
+        finally:
+            self._on_the_wire.discard(claimed.id)
+        self.trouble, self.stopped, self.paused_until, self._failures = "", False, None, 0
+        sent = Outcome(claimed, State.SENT, self._clock.now(), attempt="sent")
+        await self._recorder.conclude(_with_reply(sent, reply))
+        log.info("sent", delivery=claimed.id, webinar=claimed.webinar, message=claimed.message)
+
+    def _after_failure(self, claimed: Claimed, failure: RelayFailure) -> Outcome:
+        """What the ledger must say after a mail was not accepted, and what that means for the relay."""
+        now, reply = self._clock.now(), failure.reply
+        verdict = classify(reply)
+        log.warning("not sent", delivery=claimed.id, verdict=str(verdict), reply=str(failure))
+        again_at = now + self._wait(claimed.attempts + 1)
+        if isinstance(failure, Doubtful):  # no pause: where the relay is down, the next connection says so
+            lost = "the relay's answer was lost"
+            return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
+        if verdict is Verdict.FAIL_ADDRESS:
+            why = f"refused: {reply.code} {reply.enhanced}".strip()
+            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
+        counts = verdict is Verdict.RETRY_MAIL
+        if not counts:
+            again_at = self._pause(now, reply, verdict)
+        deferred = Outcome(claimed, State.PENDING, now, "deferred", again_at=again_at, counts=counts)
+        return _with_reply(deferred, reply)
+
+    def _pause(self, now: datetime, reply: Reply, verdict: Verdict) -> datetime:
+        """A relay in trouble costs no mail its attempts: nothing is claimed until it is tried again."""
+        self._failures += 1
+        wait = STOP_PAUSE if verdict is Verdict.STOP else self._wait(self._failures) / 10
+        self.paused_until = now + wait
+        self.trouble = log_safe(str(reply))
+        self.stopped = self.stopped or verdict is Verdict.STOP
+        return self.paused_until
+
+    @staticmethod
+    def _wait(attempt: int) -> timedelta:
+        return backoff(attempt, random.random())  # noqa: S311 (jitter, no secret)
+
+    async def _release(self, claimed: Claimed) -> None:
+        await self._database.run(claims.release, [claimed])
+
+    async def _renew_leases(self) -> None:
+        """A lease outlasts the longest wait for a reply, as long as this process lives."""
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 4)
+            if tokens := {claimed.token for claimed in self._under_way.values()}:
+                try:
+                    await self._database.run(claims.renew, tokens)
+                except DBAPIError as error:
+                    log.error("leases not renewed", error=type(error.orig).__name__)
+
+
+def _claim(
+    conn: SqlConnection, now: datetime, token: str, live: Sequence[str], room: int
+) -> list[tuple[Claimed, Version | None]]:
+    claimed = claims.claim(conn, now, token, live, room)
+    versions = claims.last_versions(conn, [one.uid for one in claimed])
+    return [(one, versions.get(one.uid)) for one in claimed]
+
+
+def _with_reply(outcome: Outcome, reply: Reply) -> Outcome:
+    return replace(outcome, stage=reply.stage, code=reply.code, enhanced=reply.enhanced, reply=reply.text)

@@ -1,0 +1,73 @@
+"""Group commit: whatever must be durable next goes into one transaction with what came in meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.database.engine import Database
+from scheduler.ledger.claims import Outcome, Start, begin, conclude
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+
+
+@dataclass
+class _Group:
+    starts: list[Start] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    begun: asyncio.Future[set[int]] | None = None
+
+
+class Recorder:
+    """Writes starts and outcomes to the ledger, together. An outcome is never given up while we live:
+    a mail that was sent and not recorded would be sent again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._next = _Group()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def begin(self, start: Start) -> bool:
+        """`sending` is durable when this returns True; False: the delivery is no longer ours to send."""
+        self._next.starts.append(start)
+        return start.claimed.id in await self._written()
+
+    async def conclude(self, outcome: Outcome) -> None:
+        """The outcome is durable when this returns."""
+        self._next.outcomes.append(outcome)
+        await self._written()
+
+    async def _written(self) -> set[int]:
+        group = self._next
+        if group.begun is None:
+            group.begun = asyncio.get_running_loop().create_future()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        # Shielded: one waiter that is cancelled takes nothing from the others of its group.
+        return await asyncio.shield(group.begun)
+
+    async def _write(self) -> None:
+        while self._next.begun is not None:
+            group, self._next = self._next, _Group()
+            begun = await self._commit(group)
+            if group.begun and not group.begun.done():
+                group.begun.set_result(begun)
+
+    async def _commit(self, group: _Group) -> set[int]:
+        while True:
+            try:
+                return await self._database.run(_record, group.starts, group.outcomes)
+            except DBAPIError as error:
+                log.error("ledger not written, trying again", error=type(error.orig).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _record(conn: Connection, starts: list[Start], outcomes: list[Outcome]) -> set[int]:
+    conclude(conn, outcomes)
+    return begin(conn, starts)

@@ -1,0 +1,237 @@
+"""What a relay's reply means for the mail, for its address and for the relay. Pure.
+
+A reply is told apart by where in the conversation it came (the stage), its code (RFC 5321, 4.2), its enhanced
+code (RFC 3463) and, where relays say different things with one code, its words. `RULES` is the whole
+knowledge, read from top to bottom: the first rule that fits decides.
+
+Two mistakes must never be made. A fault of ours (sender, password, reputation) must not count against the
+registrants, or all of them end as failed. And one odd address must not stop the mails of everybody else.
+So a refusal that blames nobody clearly is tried again rather than held against either side.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
+
+Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content"]
+
+_LONGEST_TEXT = 1000
+
+
+class Verdict(StrEnum):
+    """What is to be done after a reply that is not a success."""
+
+    RETRY_MAIL = "retry-mail"
+    """This mail later again, with backoff; the others go on."""
+    PAUSE_RELAY = "pause-relay"
+    """No mail at all through this relay for a while; this one later again."""
+    FAIL_ADDRESS = "fail-address"
+    """This recipient cannot be reached; the others go on."""
+    STOP = "stop"
+    """Nobody can get mail until the operator mends something: stop and alert."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A relay's reply, or (code 0) in our own words why there is none.
+
+    `enhanced` is the code of RFC 3463 ("5.1.1") or empty, `text` the rest as one line without control
+    characters. The text often repeats the recipient's address: it may be kept, never logged (`log_safe`).
+    """
+
+    stage: Stage
+    code: int
+    enhanced: str
+    text: str
+
+    def __str__(self) -> str:
+        words = (str(self.code) if self.code else "", self.enhanced, self.text)
+        return f"{self.stage}: {' '.join(word for word in words if word)}"
+
+
+# "5.1.1", also as qmail ("(#5.7.1)") and Cisco ("#5.1.0") write it, at the start of each line (RFC 2034, 4).
+_ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})\)?:?(?=\s|$)")
+# What a database, a terminal or a log line could not take: controls, and the surrogates of undecodable bytes.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+def enhanced_code(code: int, text: str) -> str:
+    """The enhanced status code that a reply's text begins with ("5.1.1"), or an empty string.
+
+    One whose class contradicts the reply's code does not count (RFC 2034, 4: they must agree).
+    """
+    found = _ENHANCED.match(text)
+    if not found or found[1] != str(code)[:1]:
+        return ""
+    return ".".join(found.groups())
+
+
+def read_reply(stage: Stage, code: int, text: str) -> Reply:
+    """A reply as the relay gave it, its lines joined, its enhanced code apart, cut to 1,000 characters."""
+    enhanced = enhanced_code(code, text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if enhanced:
+        lines = [_ENHANCED.sub("", line, count=1) if enhanced_code(code, line) else line for line in lines]
+    words = _UNPRINTABLE.sub(" ", " ".join(line.strip() for line in lines))
+    return Reply(stage, code, enhanced, words.strip()[:_LONGEST_TEXT])
+
+
+_AT = r"(?:@|＠|﹫|%40|=40|&#64;|&commat;)"
+_QUOTED_ADDRESS = re.compile(rf'"[^"]*"{_AT}\S+', re.IGNORECASE)
+_WORD = re.compile(r"[^\s<>(),;:\[\]]+")
+_HAS_AT = re.compile(_AT, re.IGNORECASE)
+REMOVED = "<address>"
+
+
+def log_safe(text: str, address: str = "") -> str:
+    """`text` without any mail address in it, on one line: registrants' data is never logged.
+
+    Some relays repeat only the part before the @: given the recipient's `address`, that goes as well.
+    """
+    text = _UNPRINTABLE.sub(" ", text)[: 2 * _LONGEST_TEXT]
+    local = address.rpartition("@")[0].strip('"')
+    for secret in (address, local):
+        if len(secret) > 1:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REMOVED, text, flags=re.IGNORECASE)
+    text = _QUOTED_ADDRESS.sub(REMOVED, text)
+    text = _WORD.sub(lambda word: REMOVED if _HAS_AT.search(word[0]) else word[0], text)
+    return re.sub(r"<*<address>>*", REMOVED, text)
+
+
+OPENING: tuple[Stage, ...] = ("connect", "ehlo", "starttls", "auth")
+MAIL: tuple[Stage, ...] = ("mail",)
+RCPT: tuple[Stage, ...] = ("rcpt",)
+BODY: tuple[Stage, ...] = ("data", "content")
+ONE: tuple[Stage, ...] = (*RCPT, *BODY)  # after MAIL a reply may be about the recipient
+ANY: tuple[Stage, ...] = (*OPENING, *MAIL, *ONE)
+
+_LIMIT = (
+    r"too (many(?! hops)|much|fast|quickly)|throttl|rate[- ]?limit|slow(ing)? down|sending rate"
+    r"|(daily|hourly|sending|relay|message|submission|recipients?)\b.{0,40}\b(limit|quota)|quota ?exceeded"
+)
+_SIZE = r"(message|mail|content) (size|length|is too)|size (limit|exceed)|too (big|large|long)"
+_OUR_FAULT = (
+    r"\bsender|send ?as ?denied|client host|client was not auth|helo command|from address"
+    r"|authenticat|\blog ?in\b|not (yet )?(authori[sz]ed|verified)|must issue a? ?starttls"
+    r"|block ?list|black ?list|spamhaus|blocked using|reputation|\bdmarc\b|\bspf\b|\bdkim\b"
+)
+_NO_RELAYING = r"relay(ing)? ?(access )?(is )?(denied|not|prohibited)|(unable to|permitted to|do not) relay"
+_NO_SUCH = r"recipient|user unknown|unknown user|no such|does ?n[o'’]t (exist|have)|mailbox|addressee"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line of the table. Patterns of codes fit the whole code, of words any part; an empty one fits all."""
+
+    stages: tuple[Stage, ...]
+    code: str
+    enhanced: str
+    words: str
+    verdict: Verdict
+    source: str
+
+    def fits(self, reply: Reply, words: str) -> bool:
+        """Whether this rule speaks about `reply`, whose text without addresses is `words`."""
+        return (
+            reply.stage in self.stages
+            and re.fullmatch(self.code or ".*", str(reply.code)) is not None
+            and re.fullmatch(self.enhanced or ".*", reply.enhanced) is not None
+            and re.search(self.words, words, re.IGNORECASE) is not None
+        )
+
+
+_R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, Verdict.STOP
+
+RULES: tuple[Rule, ...] = (
+    # No reply at all: `text` has our own words.
+    Rule(ANY, "0", "", r"certificate|does not offer|in the clear", _S, "only the operator can mend it"),
+    Rule(("content",), "0", "", "", _R, "in doubt; one mail that breaks connections must not hold up others"),
+    Rule(ANY, "0", "", "", _P, "the relay cannot be reached, or went silent"),
+    # Whatever the stage.
+    Rule(ANY, "421", "", "", _P, "RFC 5321 3.8, 4.2.2: not available; SES: too many concurrent connections"),
+    Rule(ANY, "530", "", "", _S, "RFC 4954 6: sign in first; RFC 3207 4: STARTTLS first"),
+    Rule(ANY, "53[458]", "", "", _S, "RFC 4954 6: credentials wrong, mechanism too weak, TLS needed"),
+    # Opening, securing, signing in, naming the sender: alike for every mail.
+    Rule(OPENING, "4..", "", "", _P, "RFC 4954 6: 454 4.7.0 for now; RFC 3207 4: 454 TLS not available"),
+    Rule(OPENING, "5..", "", "", _S, "RFC 5321 3.1: 554 no service here; Microsoft 365: 535 5.7.139"),
+    Rule(MAIL, "4..", "", "", _P, "SES: 454 Throttling failure; Postfix: 452 4.3.1 insufficient storage"),
+    Rule(MAIL, "5..", r"5\.6\.7", "", _F, "RFC 6531 3.5: SMTPUTF8, asked for this recipient's sake"),
+    Rule(MAIL, "552", "", "", _S, "RFC 1870 6.1: too big by its SIZE=, and our mails are alike"),
+    Rule(MAIL, "5..", "", _LIMIT, _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
+    Rule(MAIL, "5..", "", "", _S, "RFC 5321 4.3.2: 550, 553, 555 to MAIL; the sender is refused"),
+    # Not now.
+    Rule(ONE, "4..", r"4\.2\.\d+", "", _R, "RFC 3463 3.3: 4.2.2 mailbox full; Gmail: 4.2.1 gets too much"),
+    Rule(ONE, "4..", "", r"gr[ea]y[- ]?list", _R, "RFC 6647: greylisting, 450 or 451 4.7.1"),
+    Rule(ONE, "4..", "", r"recipient thread|mailbox (is )?full|over ?quota", _R, "Exchange: 432 4.3.2"),
+    Rule(ONE, "4..", r"4\.5\.3", "", _P, "RFC 5321 4.5.3.1.10; Exchange: 452 4.5.3 too many recipients"),
+    Rule(ONE, "4..", r"4\.3\.[12]", "", _P, "RFC 3463 3.4: the relay's disk is full, it takes no mail now"),
+    Rule(ONE, "4..", r"4\.7\.[5-7]\d\d", "", _P, "Exchange: 451 4.7.500, 4.7.650: our server's reputation"),
+    Rule(ONE, "4..", r"4\.1\.8", "", _P, "RFC 3463 3.2; Postfix: the sender's domain is not found for now"),
+    Rule(ONE, "4..", "", _LIMIT, _P, "Postfix: 450 4.7.1 too much mail from; SES: 454 Throttling failure"),
+    Rule(ONE, "4..", "", r"client host|helo command", _P, "Postfix: 450 4.7.1 Client host rejected"),
+    Rule(ONE, "4..", "", "", _R, "RFC 5321 4.2.1: the same again later may succeed"),
+    # Never in this form, because of us, though the enhanced code may look like the recipient's.
+    Rule(ONE, "5..", r"5\.1\.90|5\.7\.23[23]", "", _P, "Microsoft 365: the day's recipients are used up"),
+    Rule(ONE, "5..", r"5\.4\.5", "", _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
+    Rule(ONE, "5..", "", r"submission.*quota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceededException"),
+    Rule(ONE, "5..", "", r"send ?as ?denied", _S, "Exchange: 554 5.2.0 or 5.2.252 SendAsDenied, 550 5.7.60"),
+    Rule(ONE, "5..", r"5\.1\.\d", r"^\W*(<address>\W*)?sender", _S, "Postfix: 5.1.0 Sender address rejected"),
+    # Never, because of the recipient.
+    Rule(ONE, "5..", r"5\.2\.12[12]", "", _R, "Microsoft 365: the recipient gets too much for now"),
+    Rule(ONE, "5..", r"5\.1\.([0-6]|10)|5\.2\.\d+", "", _F, "RFC 3463 3.2, 3.3: no such mailbox, or full"),
+    Rule(ONE, "5..", r"5\.6\.7", "", _F, "RFC 6531 3.5: this relay cannot write to such an address"),
+    Rule(ONE, "5..", r"5\.4\.[146]", "", _F, "RFC 3463 3.5: no route; Exchange: 5.4.1 no such recipient"),
+    Rule(ONE, "5..", r"5\.7\.(12[49]|13[346])", "", _F, "Exchange: takes mail from its own people only"),
+    Rule(ONE, "5..", "", r"RESOLVER\.(ADR|RST)", _F, "Exchange: the recipient's own restrictions"),
+    Rule(ONE, "554", "", r"missing final|(illegal|invalid) address|illegal char", _F, "SES: a bad address"),
+    Rule(ONE, "552", "", r"mailbox|quota", _F, "RFC 5321 4.2.2: the recipient's storage"),
+    # Never, because of us.
+    Rule(ONE, "552|554", "", _SIZE, _S, "RFC 1870 6.1: too big, and our mails are alike"),
+    Rule(ONE, "5..", r"5\.3\.4", "", _S, "RFC 3463 3.4: too big, and our mails are alike"),
+    Rule(ONE, "5..", r"5\.1\.[78]", "", _S, "RFC 3463 3.2: the sender's address is bad"),
+    Rule(ONE, "5..", "", _NO_RELAYING, _S, "Postfix: 554 5.7.1 Relay access denied; Exchange: 550 5.7.54"),
+    Rule(ONE, "5..", "", _LIMIT, _P, "Gmail: 550 5.7.1 daily SMTP relay sending limit exceeded"),
+    Rule(ONE, "5..", "", _OUR_FAULT, _S, "Postfix: 553 5.7.1 Sender address rejected: not owned by user"),
+    Rule(ONE, "5..", r"5\.7\.([5-9]\d\d|57|60|2\d)", "", _S, "Exchange: 5.7.57, 5.7.7xx; Gmail: 5.7.26"),
+    # Never, and it is not said because of whom.
+    Rule(ONE, "503", "", "", _R, "RFC 5321 4.1.4: out of step, on this connection"),
+    Rule(RCPT, "5..", "", _NO_SUCH, _F, "Postfix: 554 5.7.1 Recipient address rejected: Access denied"),
+    Rule(RCPT, "5..", r"5\.7\.\d+", "", _R, "policy without a reason: neither side is blamed"),
+    Rule(RCPT, "55[0-35]|501", "", "", _F, "RFC 5321 4.3.2: the refusals of RCPT"),
+    Rule(RCPT, "5..", "", "", _R, "no reason at all: neither side is blamed"),
+    Rule(BODY, "552", "", "", _R, "RFC 5321 4.2.2: storage, of the relay or of the recipient"),
+    Rule(BODY, "5..", "", "", _S, "SES: 554 Message rejected; filters: 550 or 554 5.7.1 looks like spam"),
+    Rule(ANY, "", "", "", _R, "nothing that SMTP knows here"),
+)  # fmt: skip
+
+
+def deciding_rule(reply: Reply) -> Rule:
+    """The first rule of the table that fits. Addresses in the text are no words: they decide nothing."""
+    words = log_safe(reply.text)
+    return next(rule for rule in RULES if rule.fits(reply, words))
+
+
+def classify(reply: Reply) -> Verdict:
+    """What to do after a reply that is not a success. Never raises."""
+    return deciding_rule(reply).verdict
+
+
+FIRST_WAIT = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(hours=1)
+_SPREAD = 0.2
+
+
+def backoff(attempt: int, jitter: float) -> timedelta:
+    """How long to wait after failed attempt number `attempt` (1 is the first), real time.
+
+    Doubles from 60 s and never passes an hour; `jitter` in [0, 1) spreads it over -20 % to +20 %, at the long
+    end too, so that mails which failed together do not come back together.
+    """
+    if attempt < 1 or not 0 <= jitter < 1:
+        raise ValueError(f"attempt {attempt} (1 or more), jitter {jitter} (0 or more, below 1)")
+    doubled = FIRST_WAIT * (1 << min(attempt - 1, 10))
+    return min(doubled, LONGEST_WAIT / (1 + _SPREAD)) * (1 - _SPREAD + 2 * _SPREAD * jitter)

@@ -1,0 +1,257 @@
+"""A secured connection to a relay: opened, in TLS, signed in, by aiosmtplib.
+
+What is sent over it is not its business: `transaction` speaks mail through `command` and `content`. Another
+way of speaking (pipelined, say) would take `transport` over and leave the opening to this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import aiosmtplib
+from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from scheduler.delivery.replies import Reply, Stage, log_safe, read_reply
+
+_QUIT_TIMEOUT = 2.0
+_NOOP_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """How to reach a relay. `timeout` in seconds, for opening and for each command but the mail's content.
+
+    With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
+    what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
+    """
+
+    host: str
+    port: int
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    connections: int = 4
+    timeout: float = 60.0
+    ca_file: str | None = None
+    client_name: str = ""
+
+
+class RelayFailure(Exception):
+    """A mail was not accepted. `reply` has the relay's words, the exception's own text is safe to log."""
+
+    def __init__(self, reply: Reply, recipient: str = "") -> None:
+        super().__init__(log_safe(str(reply), recipient))
+        self.reply = reply
+
+
+class Refused(RelayFailure):
+    """The relay said no; nothing is in doubt."""
+
+
+class Unreachable(RelayFailure):
+    """No way to the relay, or it broke off before the first byte of the content: nothing is in doubt."""
+
+
+class Doubtful(RelayFailure):
+    """Broken off after content could have gone out: the mail may have been accepted (RFC 1047)."""
+
+
+class Session:
+    """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
+
+    def __init__(self, settings: RelaySettings, context: ssl.SSLContext) -> None:
+        self._settings = settings
+        self._smtp = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            timeout=None,  # ours instead: its `wait_for` can swallow a cancellation (Python 3.11)
+            use_tls=settings.tls == "implicit",
+            start_tls=False,
+            tls_context=context,
+            local_hostname="localhost",
+        )
+        self.transport: asyncio.BaseTransport | None = None
+        self.used = False
+        self._extensions: dict[str, str] = {}
+        self._auth_methods: list[str] = []
+
+    async def open(self, client_name: str) -> None:
+        """Connects, secures and signs in. Raises Refused or Unreachable, at the stage where it failed."""
+        smtp = self._smtp
+        try:
+            await self._step("connect", smtp.connect())
+            smtp.local_hostname = client_name or _address_literal(self._info("ehlo", "sockname")[0])
+            await self._hello()
+            if self._settings.tls == "starttls":
+                if not self.offers("STARTTLS"):
+                    raise unreachable("starttls", "the relay does not offer STARTTLS; nothing was sent to it")
+                await self._step("starttls", smtp.starttls())
+                await self._hello()  # RFC 3207, 4.2: what was known before TLS is void
+            if self._settings.username:
+                await self._sign_in()
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _step(self, stage: Stage, action: Awaitable[SMTPResponse]) -> SMTPResponse:
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                response = await action
+        except SMTPResponseException as error:
+            if error.code // 100 in (4, 5):
+                raise Refused(read_reply(stage, error.code, error.message)) from None
+            raise unreachable(stage, _why(error)) from None
+        except (SMTPException, OSError, UnicodeError) as error:
+            raise unreachable(stage, _why(error)) from None
+        self.transport = self._smtp.transport
+        return response
+
+    def _info(self, stage: Stage, key: str) -> Any:
+        if self.transport is None:
+            raise unreachable(stage, "Connection lost")
+        return self.transport.get_extra_info(key)
+
+    async def _hello(self) -> None:
+        # Kept here, because aiosmtplib forgets it when a connection breaks, and "broken" is not "not offered".
+        response = await self._step("ehlo", self._smtp.ehlo())
+        self._extensions, self._auth_methods = parse_esmtp_extensions(response.message)
+
+    async def _sign_in(self) -> None:
+        """AUTH PLAIN or LOGIN, as offered (RFC 4954); in the clear only to this very machine."""
+        smtp, settings = self._smtp, self._settings
+        in_tls = self._info("auth", "sslcontext") is not None
+        if not in_tls and not _is_loopback(self._info("auth", "peername")[0]):
+            raise unreachable("auth", "a password is never sent in the clear: use STARTTLS or implicit TLS")
+        ways = [way for way in ("plain", "login") if way in self._auth_methods]
+        if not ways:
+            offered = " ".join(self._auth_methods).upper() or "none"
+            raise unreachable("auth", f"the relay does not offer AUTH PLAIN or LOGIN (it has: {offered})")
+        for way in ways:
+            action = smtp.auth_plain if way == "plain" else smtp.auth_login
+            try:
+                await self._step("auth", action(settings.username, settings.password))
+            except Refused as refusal:
+                # RFC 4954, 4: 504 is about the mechanism. Any other refusal tried again could lock us out.
+                if refusal.reply.code != 504 or way == ways[-1]:
+                    raise
+            else:
+                return
+
+    def offers(self, extension: str) -> bool:
+        """Whether the relay named this extension in its last reply to EHLO."""
+        return extension.lower() in self._extensions
+
+    @property
+    def usable(self) -> bool:
+        """Whether another mail may be sent here: still open, and every reply paired with its command."""
+        return self._smtp.is_connected and not self._unpaired
+
+    @property
+    def _unpaired(self) -> bool:
+        # aiosmtplib would give what a relay said too much to the next command as its reply.
+        return self._smtp.protocol is not None and bool(self._smtp.protocol._buffer)
+
+    async def command(self, stage: Stage, *words: bytes, within: float | None = None) -> Reply:
+        """One command and the reply to it, whatever it says. Raises Unreachable when there is none."""
+        try:
+            async with asyncio.timeout(within or self._settings.timeout):
+                code, text = await self._smtp.execute_command(*words)
+        except (SMTPException, TimeoutError) as error:
+            self.abort()
+            raise unreachable(stage, _why(error)) from None
+        except BaseException:
+            self.abort()
+            raise
+        if not 200 <= code <= 599 or self._unpaired:
+            self.abort()
+            raise unreachable(stage, f"not one SMTP reply to one command: {code} {text}")
+        return read_reply(stage, code, text)
+
+    async def content(self, wire: bytes, within: float) -> Reply:
+        """The content, as it goes on the wire, and the reply to it.
+
+        The point of doubt: until the first byte is handed over a break is Unreachable, from then on Doubtful.
+        """
+        protocol = self._smtp.protocol
+        try:
+            if protocol is None:
+                raise SMTPServerDisconnected("Connection lost")
+            protocol.write(wire)
+        except SMTPServerDisconnected as error:
+            self.abort()
+            raise unreachable("data", _why(error)) from None
+        try:
+            async with asyncio.timeout(within):
+                code, text = await protocol.read_response()
+        except (SMTPException, TimeoutError) as error:
+            self.abort()
+            raise Doubtful(read_reply("content", 0, _why(error))) from None
+        except BaseException:
+            self.abort()
+            raise
+        if code // 100 not in (2, 4, 5):
+            self.abort()
+            raise Doubtful(read_reply("content", 0, f"not a reply to a mail: {code} {text}"))
+        return read_reply("content", code, text)
+
+    async def is_alive(self) -> bool:
+        """Whether the relay still answers; if not, the connection is closed."""
+        try:
+            reply = await self.command("mail", b"NOOP", within=min(self._settings.timeout, _NOOP_TIMEOUT))
+        except Unreachable:
+            return False
+        return reply.code // 100 == 2
+
+    async def reset(self) -> None:
+        """Forgets a refused mail, so that the next is untouched by it; closes where that is not possible."""
+        try:
+            reply = await self.command("mail", b"RSET")
+        except Unreachable:
+            return
+        if reply.code // 100 != 2:
+            self.abort()
+
+    async def quit(self) -> None:
+        """Takes leave, without waiting long for an answer."""
+        try:
+            await self.command("mail", b"QUIT", within=_QUIT_TIMEOUT)
+        except Unreachable:
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Closes at once. What is still in our buffers never leaves, so a mail cut short stays cut short."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+        self._smtp.close()
+
+
+def unreachable(stage: Stage, text: str) -> Unreachable:
+    return Unreachable(read_reply(stage, 0, text))
+
+
+def _why(error: Exception) -> str:
+    """What an error of aiosmtplib, the network or TLS says, with the cause that it may hide."""
+    if isinstance(error, SMTPResponseException):
+        return f"not an SMTP reply: {error.message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = str(error.__cause__ or "")
+    return f"{error}: {cause}" if cause and cause not in str(error) else str(error) or type(error).__name__
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _address_literal(address: str) -> str:
+    """How a machine without a full name presents itself (RFC 5321, 4.1.3)."""
+    address = address.partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

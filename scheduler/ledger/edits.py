@@ -1,0 +1,179 @@
+"""What an edit of a webinar means for what is planned: messages added or taken out, times moved, called off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytz
+from sqlalchemy import Connection, delete, insert, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
+from scheduler.ledger.states import CANCELLATION, CHANGE
+from scheduler.registrants.zones import resolve_anew
+from scheduler.timezones import tz_version
+from scheduler.timing import timings
+from scheduler.webinar import Webinar
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What changed between what was planned and the revision that governs now."""
+
+    webinar: Webinar
+    moved: bool = False  # to another time
+    notice: str = ""  # the built-in message that tells those who know the old facts
+    only_shared_link: bool = False  # concerns only registrants without a link of their own
+
+
+def take_edit(conn: Connection, now: datetime, webinar: Webinar, revision: str) -> Edit | None:
+    """Write down what governs now, and flag what it changes. None when nothing changed since."""
+    table = PlannedWebinar.__table__  # type: ignore[attr-defined]
+    before = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
+    if before is not None and (before.revision, before.tz_version) == (revision, tz_version()):
+        return None
+    if before is None:
+        _rows_of_unknown_webinar_come_back(conn, webinar)
+    moved = before is not None and (before.starts_at, before.ends_at) != (webinar.start, webinar.end)
+    if before is not None and (moved or before.tz_version != tz_version() or before.zone != str(webinar.tz)):
+        resolve_anew(conn, webinar)
+    _note_messages(conn, now, webinar, first=before is None)
+    _note_due_times(conn, webinar, all_of_them=before is not None and before.cancelled != webinar.cancelled)
+    _note_webinar(conn, webinar, revision)
+    if before is None:
+        return Edit(webinar)
+    link_moved = before.join_url != webinar.join_url
+    changed_facts = moved or link_moved or before.cancelled
+    notice = ""
+    if webinar.cancelled:
+        notice = "" if before.cancelled else CANCELLATION
+    elif changed_facts:
+        notice = CHANGE
+    return Edit(
+        webinar, moved, notice, only_shared_link=not moved and not before.cancelled and not webinar.cancelled
+    )
+
+
+def _rows_of_unknown_webinar_come_back(conn: Connection, webinar: Webinar) -> None:
+    run(
+        conn,
+        "INSERT INTO registrant_change (registrant_id)"
+        " SELECT registrant_id FROM row_set_aside WHERE webinar = :webinar",
+        webinar=webinar.id,
+    )
+
+
+def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: bool) -> None:
+    """A message added later that is due on registration concerns only those first seen afterwards."""
+    table = PlannedMessage.__table__  # type: ignore[attr-defined]
+    known = {row.message: row for row in conn.execute(select(table).where(table.c.webinar == webinar.id))}
+    for message in webinar.messages:
+        from_now = now if message.on_registration and not first and not message.also_for_registered else None
+        if message.id not in known:
+            row = {"webinar": webinar.id, "message": message.id, "only_seen_from": from_now}
+            conn.execute(
+                insert(table), row | {"on_registration": message.on_registration, "in_sequence": True}
+            )
+            continue
+        before = known[message.id]
+        since = before.only_seen_from
+        if message.also_for_registered:
+            since = None
+        elif message.on_registration and not before.on_registration:
+            since = now
+        conn.execute(
+            table.update()
+            .where(table.c.webinar == webinar.id, table.c.message == message.id)
+            .values(only_seen_from=since, on_registration=message.on_registration, in_sequence=True)
+        )
+    gone = known.keys() - {message.id for message in webinar.messages}
+    conn.execute(
+        table.update()
+        .where(table.c.webinar == webinar.id, table.c.message.in_(gone))
+        .values(in_sequence=False)
+    )
+
+
+def _note_due_times(conn: Connection, webinar: Webinar, *, all_of_them: bool) -> None:
+    """Bring due_time to this revision, zone by zone; flag the rows that say something new."""
+    table = DueTime.__table__  # type: ignore[attr-defined]
+    stored = {
+        (row.zone, row.message): row
+        for row in conn.execute(select(table).where(table.c.webinar == webinar.id))
+    }
+    zones = {zone for zone, _ in stored} | _zones_in_use(conn, webinar)
+    wanted = {
+        (zone, timing.message): (timing.due_at, timing.expires_at, timing.never)
+        for zone in zones
+        for timing in timings(webinar, pytz.timezone(zone))
+    }
+    gone = stored.keys() - wanted.keys()
+    fresh = [
+        key
+        for key, values in wanted.items()
+        if key not in stored
+        or all_of_them
+        or (stored[key].due_at, stored[key].expires_at, stored[key].never) != values
+    ]
+    for zone, message in (*gone, *fresh):
+        conn.execute(
+            delete(table).where(
+                table.c.webinar == webinar.id, table.c.zone == zone, table.c.message == message
+            )
+        )
+    if rows := [_row(webinar, key, wanted[key]) for key in fresh]:
+        conn.execute(insert(table), rows)
+    _flag_registrations(conn, webinar, {message for _, message in gone})
+
+
+def _row(webinar: Webinar, key: tuple[str, str], values: tuple[Any, Any, str]) -> dict[str, Any]:
+    zone, message = key
+    due_at, expires_at, never = values
+    return {
+        "webinar": webinar.id,
+        "zone": zone,
+        "message": message,
+        "due_at": due_at,
+        "expires_at": expires_at,
+        "never": never,
+        "changed": True,
+    }
+
+
+def _zones_in_use(conn: Connection, webinar: Webinar) -> set[str]:
+    query = "SELECT DISTINCT zone FROM registration WHERE webinar = :webinar AND zone <> ''"
+    return set(run(conn, query, webinar=webinar.id).scalars())
+
+
+def _flag_registrations(conn: Connection, webinar: Webinar, messages: Iterable[str]) -> None:
+    """What is pending of a message that was taken out has no due time to be found by."""
+    if messages := list(messages):
+        run(
+            conn,
+            "UPDATE registration SET replan = TRUE WHERE webinar = :webinar AND id IN"
+            " (SELECT registration_id FROM delivery WHERE webinar = :webinar AND message IN :messages"
+            "  AND state IN ('pending', 'held'))",
+            webinar=webinar.id,
+            messages=messages,
+        )
+
+
+def _note_webinar(conn: Connection, webinar: Webinar, revision: str) -> None:
+    table = PlannedWebinar.__table__  # type: ignore[attr-defined]
+    conn.execute(delete(table).where(table.c.webinar == webinar.id))
+    conn.execute(
+        insert(table),
+        {
+            "webinar": webinar.id,
+            "revision": revision,
+            "tz_version": tz_version(),
+            "zone": str(webinar.tz),
+            "starts_at": webinar.start,
+            "ends_at": webinar.end,
+            "join_url": webinar.join_url,
+            "cancelled": webinar.cancelled,
+        },
+    )

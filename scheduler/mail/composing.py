@@ -1,0 +1,95 @@
+"""A mail as it goes on the wire: headers, parts, line ends. Pure; nothing is looked up and no clock is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.message import EmailMessage, MIMEPart
+from email.policy import SMTP, EmailPolicy
+from email.utils import format_datetime
+from typing import Literal
+
+import idna
+
+from scheduler.mail.templates import Rendered
+from scheduler.values import Mailbox
+
+CalendarAs = Literal["request", "attachment", "none"]
+Method = Literal["REQUEST", "CANCEL"]
+
+
+class _Unfolded(UnstructuredHeader):
+    """A header that is one token: Python would fold a long one into encoded words, and break the link in it."""
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        return f"{self.name}:\r\n {self}\r\n" if len(self) > 60 else f"{self.name}: {self}\r\n"
+
+
+_REGISTRY = HeaderRegistry()
+for _name in ("list-unsubscribe", "message-id"):
+    _REGISTRY.map_to_type(_name, _Unfolded)
+_POLICY = SMTP.clone(header_factory=_REGISTRY)
+
+
+def compose(
+    *,
+    rendered: Rendered,
+    sender: Mailbox,
+    reply_to: Mailbox,
+    to: str,
+    message_id: str,
+    date: datetime,
+    calendar: bytes | None = None,
+    calendar_as: CalendarAs = "none",
+    method: Method = "REQUEST",
+) -> bytes:
+    """One mail to one address, with CRLF line ends throughout.
+
+    `calendar` are the bytes of the invitation: with "request" they are the last alternative and, the same bytes, the
+    attachment `invite.ics`; with "attachment" only that. `message_id` is with its angle brackets, `date` aware.
+    All bytes are ASCII unless the local part of an address is not: then the headers are UTF-8 (RFC 6532), and the
+    relay must offer SMTPUTF8. Raises ValueError for an address that cannot be one.
+    """
+    addresses = [sender.address, reply_to.address, to]
+    policy = (
+        _POLICY
+        if all(address.rpartition("@")[0].isascii() for address in addresses)
+        else _POLICY.clone(utf8=True)
+    )
+    mail = EmailMessage(policy)
+    mail["Subject"] = rendered.subject
+    mail["From"] = _mailbox(sender)
+    mail["To"] = Address(addr_spec=wire_address(to))
+    mail["Reply-To"] = _mailbox(reply_to)
+    mail["Date"] = format_datetime(date.astimezone(UTC))
+    mail["Message-ID"] = message_id
+    mail["List-Unsubscribe"] = f"<{rendered.stop_url}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(rendered.text, charset="utf-8", cte="quoted-printable")
+    mail.add_alternative(rendered.html, subtype="html", charset="utf-8", cte="quoted-printable")
+    if calendar is not None and calendar_as == "request":
+        # Last, and without a disposition: as inline Thunderbird hides it. As bytes: a str would lose its CRLFs.
+        part = MIMEPart(policy)
+        part.set_content(
+            calendar, "text", "calendar", cte="base64", params={"method": method, "charset": "UTF-8"}
+        )
+        mail.attach(part)
+    if calendar is not None and calendar_as != "none":
+        mail.add_attachment(calendar, "application", "ics", cte="base64", filename="invite.ics")
+    mail["Content-Language"] = rendered.language  # now: earlier it would have moved into the first part
+    return mail.as_bytes()
+
+
+def wire_address(address: str) -> str:
+    """`address` as SMTP wants it: the domain in A-labels (RFC 5890). Raises ValueError if it is none."""
+    local, _, domain = address.rpartition("@")
+    if not local or not domain or any(ord(character) < 33 or ord(character) == 127 for character in address):
+        raise ValueError("not an address")
+    if domain.isascii():
+        return f"{local}@{domain}"
+    return f"{local}@{idna.encode(domain, uts46=True).decode()}"  # IDNAError is a ValueError (UnicodeError)
+
+
+def _mailbox(mailbox: Mailbox) -> Address:
+    return Address(display_name=" ".join(mailbox.name.split()), addr_spec=wire_address(mailbox.address))

@@ -1,0 +1,207 @@
+"""What is known about one mail, and the variables that a text may use for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from scheduler.mail import links
+from scheduler.mail.names import clean_name, isolated
+from scheduler.mail.phrases import RIGHT_TO_LEFT, Phrases, phrases
+from scheduler.mail.wording import (
+    ClockTime,
+    clock_time,
+    language_name,
+    listing,
+    locale,
+    same_clock,
+    time_left,
+)
+from scheduler.timezones import Zone
+from scheduler.webinar import Webinar
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One registrant, one webinar, one moment. The mail's language is its text's."""
+
+    webinar: Webinar
+    name: str
+    """As the registrant typed it; cleaned here."""
+    zone: Zone
+    zone_assumed: bool
+    """The zone is a guess: one of several of a country, or the webinar's for want of anything better."""
+    now: datetime
+    """The moment of this attempt, UTC."""
+    join_url: str
+    """The registrant's own link, or the webinar's; "" when it is not known yet."""
+    invitation_attached: bool = True
+    """Whether this mail carries the calendar entry (what `{{ calendar_links }}` says depends on it)."""
+
+
+VARIABLES: Mapping[str, str] = {
+    "name": "The registrant's name; empty when it is not known, so ask first: `{% if name %}`",
+    "webinar.title": "The webinar's title in the reader's language",
+    "webinar.about": "What it is about, in a sentence or two",
+    "webinar.organizers": "Who organizes it, as a list: “WHO, WIPO and WTO”",
+    "webinar.host": "Who hosts it",
+    "webinar.held_in": "The language in which it is held: “English”, in French “anglais”",
+    "webinar.how_to_join": "How to join, from the webinar's file",
+    "webinar.materials_url": "The address of slides and recording; empty when there is none",
+    "join_url": "The link to join: the registrant's own where there is one",
+    "your_time": "The reader's date, time, city, zone and UTC offset in one line",
+    "webinar_time": "The same on the webinar's clock (Geneva)",
+    "time_left": "How far off it is for the reader: “tomorrow”, “in one hour”; keep the time itself beside it",
+}
+"""Variables that stand anywhere in a text, with what they say."""
+
+BLOCKS: Mapping[str, str] = {
+    "times": "Calendar leaf, the reader's time, the webinar's time beside it",
+    "join_button": "The button to join, and the link itself",
+    "calendar_links": "The invitation in the mail, and links to add the entry by hand instead",
+}
+"""Variables that stand alone on a line and become a designed piece."""
+
+LAYOUT_VARIABLES = frozenset(
+    {
+        *VARIABLES,
+        *BLOCKS,
+        "subject",
+        "preheader",
+        "calendar",
+        "invitation_attached",
+        "phrases",
+        "language",
+        "direction",
+    }
+    | {"why", "from_whom", "held_in", "correct_url", "stop_url", "reply_to", "sender"}
+)
+"""What the layout may use besides: how a mail is signed, explained and stopped."""
+
+
+@dataclass(frozen=True)
+class WebinarWords:
+    """`webinar` in a text: what the webinar's file says, in the reader's language."""
+
+    title: str
+    about: str
+    organizers: str
+    host: str
+    held_in: str
+    how_to_join: str
+    materials_url: str
+
+
+@dataclass(frozen=True)
+class Times:
+    """The block of times: the reader's clock, and the webinar's unless it shows the same."""
+
+    yours: ClockTime
+    theirs: ClockTime
+    same: bool
+    heading: str
+    their_heading: str
+    other_date: str
+    """Said when the reader's date is not the webinar's; else ""."""
+    assumed: str
+    """Said when the zone is a guess; else ""."""
+
+
+@dataclass(frozen=True)
+class CalendarLinks:
+    google: str
+    outlook: str
+    microsoft: str
+
+
+def variables(facts: Facts, language: str) -> dict[str, Any]:
+    """Every variable for one mail in `language`: the organizers' (VARIABLES, BLOCKS) and the layout's own."""
+    webinar, words = facts.webinar, phrases(language)
+    said = webinar.words(language)
+    right_to_left = locale(language).language in RIGHT_TO_LEFT
+    times = _times(facts, language)
+    organizers = listing(webinar.organizers, language)
+    held_in = language_name(webinar.held_in, language)
+    reply_to = webinar.reply_to.address
+    return {
+        "name": isolated(clean_name(facts.name), right_to_left),
+        "webinar": WebinarWords(
+            title=said.title,
+            about=said.about,
+            organizers=organizers,
+            host=webinar.host,
+            held_in=held_in,
+            how_to_join=said.how_to_join,
+            materials_url=webinar.materials_url,
+        ),
+        "join_url": facts.join_url,
+        "your_time": str(times.yours),
+        "webinar_time": str(times.theirs),
+        "time_left": time_left(facts.now, webinar.start, webinar.end, facts.zone, language),
+        "times": times,
+        "calendar": _calendar_links(facts, language),
+        "invitation_attached": facts.invitation_attached,
+        "phrases": words,
+        "language": language,
+        "direction": "rtl" if right_to_left else "ltr",
+        "why": words.why.format(title=said.title),
+        "from_whom": words.from_whom.format(sender=webinar.sender.name or organizers),
+        "held_in": words.held_in.format(language=held_in),
+        "correct_url": links.mailto(reply_to, _about(words.correct_subject, facts), words.correct_body),
+        "stop_url": links.mailto(reply_to, _about(words.stop_subject, facts)),
+        "reply_to": reply_to,
+        "sender": webinar.sender.name or organizers,
+    }
+
+
+def _times(facts: Facts, language: str) -> Times:
+    webinar, words = facts.webinar, phrases(language)
+    theirs = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
+    yours = clock_time(webinar.start, webinar.end, facts.zone, language)
+    same = same_clock(webinar.start, webinar.end, facts.zone, webinar.tz)
+    place = theirs.city or theirs.zone_name or theirs.offset
+    if str(facts.zone) == str(webinar.tz):
+        yours = theirs
+    return Times(
+        yours=yours,
+        theirs=theirs,
+        same=same,
+        heading=_heading(words, yours, place, same),
+        their_heading=words.place_time.format(place=place),
+        other_date="" if yours.first_day == theirs.first_day else words.other_date.format(place=place),
+        assumed=_assumed(facts, words, place),
+    )
+
+
+def _heading(words: Phrases, yours: ClockTime, place: str, same: bool) -> str:
+    if same and yours.city in ("", place):
+        return words.place_time.format(place=place)
+    if same:
+        return words.same_time.format(city=yours.city, place=place)
+    return words.your_time
+
+
+def _assumed(facts: Facts, words: Phrases, place: str) -> str:
+    if not facts.zone_assumed:
+        return ""
+    is_the_webinars = str(facts.zone) == str(facts.webinar.tz)
+    return words.unknown_zone.format(place=place) if is_the_webinars else words.assumed
+
+
+def _calendar_links(facts: Facts, language: str) -> CalendarLinks:
+    webinar, words = facts.webinar, phrases(language)
+    title = webinar.words(language).title
+    details = f"{words.join_here} {facts.join_url}" if facts.join_url else ""
+    entry = (title, webinar.start, webinar.end, details, facts.join_url)
+    return CalendarLinks(
+        google=links.google_calendar(*entry),
+        outlook=links.outlook_calendar("outlook.live.com", *entry),
+        microsoft=links.outlook_calendar("outlook.office.com", *entry),
+    )
+
+
+def _about(subject: str, facts: Facts) -> str:
+    """The webinar's id goes along: whoever answers must find the registration among several webinars."""
+    return f"{subject} ({facts.webinar.id})"

@@ -1,0 +1,89 @@
+"""What can be known to be wrong with a piece of Jinja2 without rendering it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from jinja2 import TemplateSyntaxError, meta, nodes
+
+from scheduler.mail.facts import BLOCKS
+from scheduler.mail.sandbox import HTML
+from scheduler.problem import Problem, nearest
+
+
+def check_jinja(
+    source: str, place: str, allowed: Collection[str], first_line: int = 1, *, blocks: bool = False
+) -> list[Problem]:
+    """Syntax, filters and variables of `source`, which begins at line `first_line` of the file `place`.
+
+    `allowed` are names like "join_url" and "webinar.title"; `blocks` whether objects may be used as a whole, as the
+    layout does.
+    """
+    try:
+        tree = HTML.parse(source)
+        HTML.compile(tree)
+    except TemplateSyntaxError as error:
+        return [_syntax_problem(error, place, first_line)]
+    except RecursionError:
+        return [Problem(place, "Jinja is nested too deeply", "a few levels")]
+    problems = [
+        *_unknown(tree, place, allowed, first_line),
+        *([] if blocks else _bare(tree, place, first_line)),
+    ]
+    return sorted(set(problems), key=lambda problem: int(problem.place.rpartition(" ")[2]))
+
+
+def _unknown(
+    tree: nodes.Template, place: str, allowed: Collection[str], first_line: int
+) -> Iterator[Problem]:
+    roots = {name.partition(".")[0] for name in allowed}
+    undeclared = meta.find_undeclared_variables(tree)
+    for name in tree.find_all(nodes.Name):
+        if name.ctx != "load" or name.name not in undeclared:
+            continue
+        if name.name in BLOCKS and name.name not in roots:
+            where = f"{place}, line {first_line + name.lineno - 1}"
+            yield Problem(where, f"`{name.name}` in one line of text", "alone on a line of the mail's words")
+        elif name.name not in roots:
+            yield _unknown_name(name.name, place, first_line + name.lineno - 1, allowed)
+    for attribute in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        owner, wanted = attribute.node, _attribute(attribute)
+        if isinstance(owner, nodes.Name) and owner.name in undeclared and wanted is not None:
+            members = [name for name in allowed if name.startswith(f"{owner.name}.")]
+            whole = f"{owner.name}.{wanted}"
+            if members and whole not in members:
+                yield _unknown_name(whole, place, first_line + attribute.lineno - 1, allowed)
+
+
+def _bare(tree: nodes.Template, place: str, first_line: int) -> Iterator[Problem]:
+    """`{{ webinar }}` alone would print the inside of an object."""
+    owned = {id(node.node) for node in tree.find_all((nodes.Getattr, nodes.Getitem))}
+    for name in tree.find_all(nodes.Name):
+        if name.name == "webinar" and name.ctx == "load" and id(name) not in owned:
+            where = f"{place}, line {first_line + name.lineno - 1}"
+            yield Problem(where, "`webinar` alone", "one of its facts, as in `{{ webinar.title }}`")
+
+
+def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return str(node.arg.value) if isinstance(node.arg, nodes.Const) else None
+
+
+def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) -> Problem:
+    names = [known for known in (*allowed, *BLOCKS)]
+    last = {known.rpartition(".")[2]: known for known in names}
+    hint = nearest(name, names)
+    if not hint and name in last:
+        hint = f"did you mean `{last[name]}`?"
+    listed = ", ".join(names) if not hint else "the variables in docs/variables.md"
+    return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
+
+
+def _syntax_problem(error: TemplateSyntaxError, place: str, first_line: int) -> Problem:
+    message = (error.message or "Jinja cannot read this").rstrip(".")
+    hint = ""
+    for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
+        if message.startswith(f"No {kind} named"):
+            hint = nearest(message.split("'")[1], known)
+    return Problem(f"{place}, line {first_line + error.lineno - 1}", message, hint=hint)

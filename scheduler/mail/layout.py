@@ -1,0 +1,83 @@
+"""The one HTML page around every text, and the designed pieces that blocks become (`templates/_layout/layout.html`).
+
+The file is a page with `<main id="body"></main>` where the text goes, and after it one `<template id="…">` for each
+piece: `times` (HTML) and `times.txt` (plain text), and so on, and `footer.txt`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from css_inline import CSSInliner
+from jinja2 import TemplateSyntaxError
+
+from scheduler.mail.facts import BLOCKS, LAYOUT_VARIABLES
+from scheduler.mail.holes import Hole, Holes, statements_as_comments
+from scheduler.mail.jinja_check import check_jinja
+from scheduler.mail.prose import Prose
+from scheduler.problem import Problem, Problems
+
+BODY = '<main id="body"></main>'
+_PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
+_NEEDED = (*BLOCKS, *(f"{name}.txt" for name in BLOCKS), "footer.txt")
+
+
+class TextProblems(Problems):
+    """Every mistake of one text, or of the layout."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout, taken apart; each part is Jinja2."""
+
+    page: str
+    pieces: Mapping[str, str]
+
+    def html(self, prose: Prose, holes: Holes) -> str:
+        """The HTML template of a whole mail, with the CSS inlined."""
+        body = holes.fill(prose.html, lambda hole: self._piece(hole, holes, ""))
+        hidden = statements_as_comments(holes.hide(self.page)).replace(BODY, statements_as_comments(body))
+        return holes.put_back(_inliner().inline(hidden))
+
+    def text(self, prose: Prose, holes: Holes) -> str:
+        """The plain-text template of a mail's body; the footer is `footer`."""
+        return holes.put_back(holes.fill(prose.text, lambda hole: self._piece(hole, holes, ".txt")))
+
+    @property
+    def footer(self) -> str:
+        return self.pieces["footer.txt"]
+
+    def _piece(self, hole: Hole, holes: Holes, suffix: str) -> str | None:
+        return holes.hide(self.pieces[hole.expression + suffix]) if hole.expression in BLOCKS else None
+
+
+def read_layout(source: str, place: str) -> Layout:
+    """Read the layout's file. Raises TextProblems with all its mistakes."""
+    source = source.removeprefix("\ufeff").replace("\r\n", "\n")
+    pieces = {match[1]: match[2] for match in _PIECE.finditer(source)}
+    page = _PIECE.sub("", source).rstrip() + "\n"
+    problems = [
+        Problem(place, f'`<template id="{name}">` is missing', "one for each block")
+        for name in _NEEDED
+        if name not in pieces
+    ]
+    if page.count(BODY) != 1:
+        problems.append(Problem(place, f"{page.count(BODY)} times `{BODY}`", "once, where the text goes"))
+    problems += check_jinja(source, place, LAYOUT_VARIABLES, blocks=True)
+    if not problems:
+        try:
+            Holes().hide(source)
+        except TemplateSyntaxError as error:  # pragma: no cover - check_jinja has parsed it
+            problems.append(Problem(place, str(error)))
+    if problems:
+        raise TextProblems(problems)
+    return Layout(page, pieces)
+
+
+@cache
+def _inliner() -> CSSInliner:
+    # What cannot be inlined (@media) stays in <style>; nothing is ever fetched.
+    return CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)

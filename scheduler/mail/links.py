@@ -1,0 +1,52 @@
+"""Addresses that mails link to: mails to the secretariat with a filled subject, and add-to-calendar pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+_UTC = "%Y%m%dT%H%M%SZ"
+_LOCAL_PART = (
+    "!$'*+-_.~"  # RFC 6068: all other punctuation of a local part is percent-encoded in a mailto link
+)
+
+
+def mailto_address(address: str) -> str:
+    """`address` as a mailto link without headers (RFC 6068)."""
+    local, _, domain = address.rpartition("@")
+    return f"mailto:{quote(local, safe=_LOCAL_PART)}@{quote(domain, safe='.-:[]')}"
+
+
+def mailto(address: str, subject: str, body: str = "") -> str:
+    """A link that opens a mail to `address`; blanks as %20, for "+" would stay a plus (RFC 6068)."""
+    link = f"{mailto_address(address)}?subject={quote(subject, safe='')}"
+    return f"{link}&body={quote(body, safe='')}" if body else link
+
+
+def google_calendar(title: str, start: datetime, end: datetime, details: str, location: str) -> str:
+    """Google Calendar's page with the entry filled in; `start` and `end` in UTC."""
+    return "https://calendar.google.com/calendar/render?" + _query(
+        action="TEMPLATE",
+        text=title,
+        dates=f"{start.strftime(_UTC)}/{end.strftime(_UTC)}",
+        details=details,
+        location=location,
+    )
+
+
+def outlook_calendar(
+    host: str, title: str, start: datetime, end: datetime, details: str, location: str
+) -> str:
+    """Outlook's page with the entry filled in, at `host` (outlook.live.com, outlook.office.com); UTC with its Z."""
+    return f"https://{host}/calendar/0/action/compose?" + _query(
+        rru="addevent",
+        subject=title,
+        startdt=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        enddt=end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        body=details,
+        location=location,
+    )
+
+
+def _query(**fields: str) -> str:
+    return "&".join(f"{key}={quote(value, safe='/')}" for key, value in fields.items() if value)

@@ -1,0 +1,84 @@
+"""A registrant's name, made fit to be shown.
+
+Whatever a stranger types into a form ends up in a mail that a secretariat signs. So a name may keep every letter of
+every script, and nothing else that a mail program could read as an address, a link, markup or a command.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 80
+"""Code points; a longer name is cut."""
+
+_FSI, _PDI = "\u2068", "\u2069"
+_JOINERS = "\u200c\u200d"  # ZWNJ and ZWJ: Persian, Hindi and many others need them inside a word
+_DOTS = "\u3002\uff0e\uff61\u2024\ufe52"  # what resolvers (UTS #46) or the eye take for a full stop
+_UNSAFE = frozenset('<>{}[]|\\`^~*_#@:;"=%/&$\uff20\uff1a\uff0f\ufe6b\ufe55\u2044\u2215')
+_MARKS_IN_A_ROW = 4  # Vietnamese, Thai and Hebrew need three; more of them climbs over the lines above
+
+
+def clean_name(raw: str) -> str:
+    """`raw` in one line of at most 80 characters without controls, markup and anything that becomes a link.
+
+    Letters of all scripts stay. "evil.com" becomes "evil. com", "http://x" becomes "http x". A name without any
+    letter is "" (mails then greet without a name). Cleaning twice changes nothing.
+    """
+    text = unicodedata.normalize("NFC", raw)
+    text = "".join(_kept(character) for character in text)
+    text = re.sub(r"\.(?=[^\W_])", ". ", text)
+    text = _without_stray_joiners(_without_towers(" ".join(text.split())))
+    text = (
+        unicodedata.normalize("NFC", text)[:LONGEST].strip(" .,-" + _JOINERS) if len(text) > LONGEST else text
+    )
+    return text if any(character.isalpha() for character in text) else ""
+
+
+def isolated(name: str, right_to_left: bool = False) -> str:
+    """`name` between FSI and PDI (Unicode 9, 3.1) when it runs against the direction of the text around it."""
+    against = {"L"} if right_to_left else {"R", "AL", "AN"}
+    if any(unicodedata.bidirectional(character) in against for character in name):
+        return f"{_FSI}{name}{_PDI}"
+    return name
+
+
+def calendar_name(name: str) -> str:
+    """`name` as a CN parameter: RFC 6868's escapes show raw in Outlook, so what needs them is left out."""
+    return " ".join(re.sub(r"""[",;:^'\\]+""", " ", clean_name(name)).split())
+
+
+def _kept(character: str) -> str:
+    category = unicodedata.category(character)
+    if character in _JOINERS:
+        return character
+    if character in _DOTS:
+        return "."
+    if category[0] in "CZ" or character in _UNSAFE:
+        return " " if category in {"Cc", "Zs", "Zl", "Zp"} or character in _UNSAFE else ""
+    return character
+
+
+def _without_towers(text: str) -> str:
+    """At most four combining marks in a row."""
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in {"Mn", "Me"} else 0
+        if marks <= _MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _without_stray_joiners(text: str) -> str:
+    """A joiner between two letters (or marks) of a word is spelling; anywhere else it only hides something."""
+    kept = [
+        character
+        for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False)
+        if character not in _JOINERS or (_in_word(before) and _in_word(after))
+    ]
+    return "".join(kept)
+
+
+def _in_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LM"

@@ -1,0 +1,148 @@
+"""A text (`templates/<message>/<language>.md`), read once and filled in for each mail.
+
+Pure: source in, a `Text` or every mistake out. Files, revisions and their soundness are others' business.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Template, TemplateSyntaxError
+
+from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
+from scheduler.mail.front_matter import FrontMatter, read_front_matter
+from scheduler.mail.holes import Holes
+from scheduler.mail.jinja_check import check_jinja
+from scheduler.mail.layout import Layout, TextProblems, read_layout
+from scheduler.mail.prose import Prose, convert
+from scheduler.mail.sandbox import HTML, PLAIN
+from scheduler.problem import Problem
+
+__all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", "read_layout"]
+
+_LINE_STATEMENTS = ("if", "elif", "else", "endif")
+_LONGEST_LINE = 300  # of a subject or preheader as written
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One mail's words. `html` is a whole page; `subject` and `preheader` are plain lines."""
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+    language: str
+    stop_url: str
+    """The mailto link by which the reader stops these mails; also for List-Unsubscribe."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of one message in one language, ready to be filled in."""
+
+    place: str
+    language: str
+    reviewed_by: str
+    subject: Template
+    preheader: Template
+    html: Template
+    body: Template
+    footer: Template
+    source: str
+    """The file with its front matter blanked, for finding the line at which rendering fails."""
+
+    def render(self, facts: Facts) -> Rendered:
+        """This text for one registrant at one moment.
+
+        Raises TextProblems when it cannot be filled in, or says nothing. What a registrant typed is not told there.
+        """
+        filling = variables(facts, self.language)
+        try:
+            return self.fill(filling)
+        except TextProblems:
+            raise
+        except Exception as error:
+            raise TextProblems(
+                [Problem(self.place, f"cannot be filled in ({type(error).__name__})")]
+            ) from None
+
+    def fill(self, filling: dict[str, Any]) -> Rendered:
+        """`render` with the variables at hand. Raises whatever Jinja2 does."""
+        subject = _line(self.subject.render(filling))
+        preheader = _line(self.preheader.render(filling))
+        body = _paragraphs(self.body.render(filling))
+        for name, part in (("subject", subject), ("preheader", preheader), ("text", body)):
+            if not part:
+                raise TextProblems([Problem(self.place, f"the {name} is empty once it is filled in")])
+        return Rendered(
+            subject=subject,
+            preheader=preheader,
+            html=self.html.render({**filling, "subject": subject, "preheader": preheader}),
+            text=f"{body}\n\n___\n\n{_paragraphs(self.footer.render(filling))}\n",
+            language=self.language,
+            stop_url=filling["stop_url"],
+        )
+
+
+def parse_text(source: str, place: str, layout: Layout, language: str) -> Text:
+    """Read the text `source`, the content of the file `place`, written in `language`.
+
+    Raises TextProblems with all its mistakes.
+    """
+    source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    front, problems = read_front_matter(source, place)
+    for key, line in front.lines.items():
+        problems += _check_line(key, front.values[key], place, line)
+    holes, prose = Holes(), Prose("", "")
+    if front.body.strip():
+        problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
+        with suppress(TemplateSyntaxError):  # which check_jinja has told
+            prose, found = convert(front.body, front.body_line, place, holes)
+            problems += found
+    elif front.values:
+        where = f"{place}, line {front.body_line}"
+        problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
+    if problems:
+        raise TextProblems(problems)
+    return Text(
+        place=place,
+        language=language,
+        reviewed_by=front.values.get("reviewed_by", ""),
+        subject=PLAIN.from_string(front.values["subject"]),
+        preheader=PLAIN.from_string(front.values["preheader"]),
+        html=HTML.from_string(layout.html(prose, holes)),
+        body=PLAIN.from_string(layout.text(prose, holes)),
+        footer=PLAIN.from_string(layout.footer),
+        source="\n" * (front.body_line - 1) + front.body,
+    )
+
+
+def _check_line(key: str, value: str, place: str, line: int) -> list[Problem]:
+    """A value of the front matter: one line of text, with variables and {% if %}, without blocks."""
+    where = f"{place}, line {line}"
+    if key == "reviewed_by":
+        return []
+    if len(value) > _LONGEST_LINE:
+        return [Problem(where, f"`{key}` has {len(value)} characters", f"at most {_LONGEST_LINE}")]
+    problems = check_jinja(value, place, VARIABLES, line)
+    holes = Holes()
+    with suppress(TemplateSyntaxError):
+        holes.hide(value)
+    for hole in holes.found:
+        if hole.is_statement and hole.keyword not in _LINE_STATEMENTS:
+            problems.append(Problem(where, f"`{hole.source}`", "{% … %} with " + ", ".join(_LINE_STATEMENTS)))
+    return problems
+
+
+def _line(rendered: str) -> str:
+    return " ".join(rendered.split())
+
+
+def _paragraphs(rendered: str) -> str:
+    """Without trailing blanks, and with one blank line where statements have left several."""
+    lines = "\n".join(line.rstrip() for line in rendered.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", lines).strip()

@@ -1,0 +1,238 @@
+"""Times, zones, languages and lists in the words of one language (Babel's CLDR).
+
+Pure. Instants come in as aware UTC and leave as text; nothing here knows what a mail is. `language` is a BCP 47 tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+from babel.dates import format_date, format_timedelta
+from babel.lists import format_list
+
+from scheduler.mail.phrases import GENEVA, phrases
+from scheduler.timezones import Zone, to_local
+
+_REGIONS = frozenset(
+    "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()  # noqa: SIM905
+)
+
+
+def text_language(wanted: str | None, available: Iterable[str], first: str) -> str:
+    """The language of the text that someone who wants `wanted` gets: that one ("fr" for "fr-CH"), else `first`,
+    else English, else whatever there is. Raises ValueError when there is no text at all.
+    """
+    texts = {tag.lower(): tag for tag in available}
+    if not texts:
+        raise ValueError("no text in any language")
+    for tag in (wanted or "", first, "en"):
+        folded = tag.replace("_", "-").lower()
+        for candidate in (folded, folded.partition("-")[0]):
+            if candidate in texts:
+                return texts[candidate]
+    return min(texts.values())
+
+
+@lru_cache(maxsize=64)
+def locale(language: str) -> Locale:
+    """Babel's locale for a BCP 47 tag; English for one that CLDR doesn't know."""
+    try:
+        return Locale.parse(language.replace("_", "-"), sep="-")
+    except (UnknownLocaleError, ValueError):
+        return Locale("en")
+
+
+def language_name(tag: str, language: str) -> str:
+    """The name of the language `tag` in `language`: "English", "anglais"."""
+    return locale(language).languages.get(tag.partition("-")[0].lower(), tag)
+
+
+def listing(items: Sequence[str], language: str) -> str:
+    """ "WHO, WIPO and WTO", "OMS, OMPI et OMC"."""
+    return format_list(list(items), locale=phrases(language).dates)
+
+
+def offset_text(offset: timedelta) -> str:
+    """ "UTC+2", "UTC-3:30", "UTC+0"."""
+    minutes = round(offset.total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02d}" if rest else "")
+
+
+def full_date(day: date, language: str) -> str:
+    """With weekday and year: "Thursday, 3 July 2025"."""
+    return format_date(day, "full", locale=phrases(language).dates)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a leaf of a tear-off calendar shows: "JUL", "3", "Thu"."""
+
+    month: str
+    day: str
+    weekday: str
+
+
+@dataclass(frozen=True)
+class ClockTime:
+    """A stretch of time as one clock shows it, in words; 24-hour times."""
+
+    starts: str  # "13:00"
+    ends: str
+    first_day: str  # "Thursday, 3 July 2025"
+    last_day: str  # the same, unless the stretch crosses midnight
+    city: str  # "Nairobi", "" for zones that are no place
+    zone_name: str  # "East Africa Time", "" where CLDR has none
+    offset: str  # "UTC+3"
+    leaf: Leaf
+
+    @property
+    def crosses_midnight(self) -> bool:
+        return self.first_day != self.last_day
+
+    @property
+    def hours(self) -> str:
+        """ "13:00–15:00"."""
+        return f"{self.starts}–{self.ends}"
+
+    @property
+    def when(self) -> str:
+        """ "Thursday, 3 July 2025, 13:00–15:00"; across midnight both dates."""
+        if self.crosses_midnight:
+            return f"{self.first_day}, {self.starts} – {self.last_day}, {self.ends}"
+        return f"{self.first_day}, {self.hours}"
+
+    @property
+    def zone(self) -> str:
+        """ "Nairobi, East Africa Time, UTC+3"."""
+        return ", ".join(part for part in (self.city, self.zone_name, self.offset) if part)
+
+    @property
+    def zone_without_city(self) -> str:
+        return ", ".join(part for part in (self.zone_name, self.offset) if part)
+
+    def __str__(self) -> str:
+        return f"{self.when} ({self.zone})"
+
+
+def clock_time(
+    start: datetime, end: datetime, zone: Zone, language: str, place: str | None = None
+) -> ClockTime:
+    """`start` to `end` (UTC) on a clock in `zone`. `place` names the city instead of CLDR ("Geneva" for Zurich)."""
+    begins, finishes = to_local(start, zone), to_local(end, zone)
+    names = phrases(language).dates
+    offsets = list(dict.fromkeys(offset_text(_offset(moment)) for moment in (begins, finishes)))
+    return ClockTime(
+        starts=f"{begins:%H:%M}",
+        ends=f"{finishes:%H:%M}",
+        first_day=full_date(begins.date(), language),
+        last_day=full_date(finishes.date(), language),
+        city=place_name(place, language) if place else city_name(zone, language),
+        zone_name=zone_name(begins, zone, language),
+        offset="/".join(offsets),
+        leaf=Leaf(
+            month=format_date(begins.date(), "LLL", locale=names).rstrip("."),
+            day=str(begins.day),
+            weekday=format_date(begins.date(), "ccc", locale=names).rstrip("."),
+        ),
+    )
+
+
+def same_clock(start: datetime, end: datetime, one: Zone, other: Zone) -> bool:
+    """Whether both zones' clocks show the same at `start` and at `end` (UTC)."""
+    return all(_offset(to_local(moment, one)) == _offset(to_local(moment, other)) for moment in (start, end))
+
+
+def place_name(place: str, language: str) -> str:
+    """ "Geneva" in `language`; any other place as it is written."""
+    return GENEVA.get(locale(language).language, place) if place == "Geneva" else place
+
+
+def city_name(zone: Zone, language: str) -> str:
+    """The city that a zone is named after, as CLDR writes it; "" for zones that are no place (UTC, EST5EDT)."""
+    name = _modern(str(zone))
+    if name.partition("/")[0] not in _REGIONS or "/" not in name:
+        return ""
+    known: Any = locale(language).time_zones.get(_cldr_id(name), {})
+    return str(known.get("city") or name.rpartition("/")[2].replace("_", " "))
+
+
+def zone_name(local: datetime, zone: Zone, language: str) -> str:
+    """CLDR's name of the time that `local`, an aware time in `zone`, is in: "East Africa Time"; "" if it has none."""
+    key = _cldr_id(_modern(str(zone)))
+    variant = "daylight" if _is_summer_time(local, zone) else "standard"
+    names = locale(language)
+    metazone: Any = names.meta_zones.get(get_global("meta_zones").get(key, ""), {})
+    for known in (names.time_zones.get(key, {}), metazone):
+        if name := known.get("long", {}).get(variant):
+            return str(name)
+    return ""
+
+
+def time_left(now: datetime, start: datetime, end: datetime, zone: Zone, language: str) -> str:
+    """How far off the webinar is, on the reader's clock: "in 3 days", "tomorrow", "in one hour", "in 40 minutes",
+    "now" from start to end, then "yesterday", "3 days ago". Days are the reader's calendar days.
+    """
+    words = phrases(language)
+    left = start - now
+    if left <= timedelta(0):
+        return words.now if now < end else _days(end, now, zone, language)
+    if left >= timedelta(hours=12):
+        return _days(start, now, zone, language)
+    minutes = max(1, round(left / timedelta(minutes=1)))
+    if minutes > 10:
+        minutes = 5 * round(minutes / 5)
+    if minutes == 60:
+        return words.in_one_hour
+    if minutes < 105:
+        return _relative(timedelta(minutes=minutes), "minute", language)
+    return _relative(timedelta(hours=round(left / timedelta(hours=1))), "hour", language)
+
+
+def _days(moment: datetime, now: datetime, zone: Zone, language: str) -> str:
+    days = (to_local(moment, zone).date() - to_local(now, zone).date()).days
+    words = phrases(language)
+    near = {0: words.today, 1: words.tomorrow, -1: words.yesterday}
+    return near.get(days) or _relative(timedelta(days=days), "day", language)
+
+
+def _relative(delta: timedelta, unit: Any, language: str) -> str:
+    # The threshold keeps Babel from changing to a larger unit by itself ("in 1 week" for 7 days).
+    return format_timedelta(
+        delta, granularity=unit, threshold=10**9, add_direction=True, locale=phrases(language).dates
+    )
+
+
+def _offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta(0)
+
+
+def _is_summer_time(local: datetime, zone: Zone) -> bool:
+    """Dublin's winter has a negative DST in tzdata, while people and CLDR call its summer the summer time."""
+    dst = local.dst() or timedelta(0)
+    if dst:
+        return dst > timedelta(0)
+    halves = (zone.localize(datetime(local.year, month, 1)) for month in (1, 7))  # noqa: DTZ001: pytz localizes
+    return any((half.dst() or timedelta(0)) < timedelta(0) for half in halves)
+
+
+def _modern(name: str) -> str:
+    """Today's name of a zone: "America/New_York" for "US/Eastern", "Asia/Kolkata" for "Asia/Calcutta"."""
+    return str(get_global("zone_aliases").get(name, name))
+
+
+@lru_cache(maxsize=1)
+def _cldr_ids() -> dict[str, str]:
+    """CLDR keeps the oldest name of a zone for good (Asia/Calcutta), and Babel looks up only by that one."""
+    known = get_global("meta_zones").keys() | Locale("fr").time_zones.keys() | Locale("en").time_zones.keys()
+    return {new: old for old, new in get_global("zone_aliases").items() if old in known}
+
+
+def _cldr_id(name: str) -> str:
+    return _cldr_ids().get(name, name)

@@ -1,0 +1,88 @@
+"""Reads rows of `registrants` as text, whatever another program wrote there, and tells sound ones apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+
+COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
+MAX_LENGTH = 2000  # characters of any one value
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as text; an absent value is ''."""
+
+    id: int
+    webinar: str
+    email: str
+    name: str = ""
+    language: str = ""
+    timezone: str = ""
+    country: str = ""
+    join_url: str = ""
+
+
+def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
+    """The rows with these ids that exist, every column as text, blanks around values removed."""
+    as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
+    result = run(conn, f"SELECT id, {as_text} FROM registrants WHERE id IN :ids", ids=ids)
+    return [
+        Row(row.id, **{column: value.strip() for column, value in zip(COLUMNS, row[1:], strict=True)})
+        for row in result
+    ]
+
+
+def fold(address: str) -> str:
+    """The form in which addresses are compared: without regard to case, also beyond ASCII."""
+    return address.strip().casefold()
+
+
+def why_unusable(row: Row, webinars: Collection[str]) -> str:
+    """Why this row can't be used, never quoting what a registrant typed, or '' when it can."""
+    if row.webinar not in webinars:
+        return "unknown webinar"
+    if any(
+        len(value) > MAX_LENGTH for value in (row.email, row.name, row.timezone, row.country, row.join_url)
+    ):
+        return f"a value is longer than {MAX_LENGTH} characters"
+    return why_no_address(row.email) or why_no_link(row.join_url)
+
+
+def why_no_address(address: str) -> str:
+    """Why this can't be an e-mail address (RFC 5321, 5322, 6531), or ''."""
+    if not address:
+        return "email is empty"
+    if _CONTROL.search(address):
+        return "email has a control character"
+    if len(address.encode("utf-8", "replace")) > 254:
+        return "email is longer than 254 octets"
+    try:
+        validate_email(address, check_deliverability=False, test_environment=True, allow_quoted_local=True)
+    except EmailNotValidError:
+        return "email is not an address"
+    except ValueError:
+        return "email is not an address"
+    return ""
+
+
+def why_no_link(join_url: str) -> str:
+    """Why this can't be a person's own join link, or ''. An absent link is sound."""
+    if not join_url:
+        return ""
+    try:
+        parts = urlsplit(join_url)
+        sound = parts.scheme == "https" and parts.hostname and not re.search(r"[\s\"<>\\^`{|}]", join_url)
+    except ValueError:
+        sound = False
+    if not sound or _CONTROL.search(join_url) or not join_url.isascii():
+        return "join_url is not an https link"
+    return ""

@@ -1,0 +1,89 @@
+"""What the timezone and country that people wrote mean: each distinct pair is resolved once a webinar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, delete, insert
+
+from scheduler.database.engine import run
+from scheduler.database.models import ZoneEvidence
+from scheduler.timezones import zone_of
+from scheduler.webinar import Webinar
+
+Pair = tuple[str, str, str]  # webinar, timezone, country
+
+
+class _Located(Protocol):
+    webinar: str
+    values: dict[str, object]
+
+
+def zones_of(
+    conn: Connection, webinars: Mapping[str, Webinar], located: Iterable[_Located]
+) -> dict[Pair, dict[str, str]]:
+    """The zone of each (webinar, timezone, country) among these registrations, with how it is known."""
+    wanted = {
+        (one.webinar, str(one.values["timezone"]), str(one.values["country"]))
+        for one in located
+        if one.webinar in webinars
+    }
+    if not wanted:
+        return {}
+    stored = run(
+        conn,
+        "SELECT webinar, timezone, country, zone, known_by FROM zone_evidence WHERE webinar IN :webinars",
+        webinars={pair[0] for pair in wanted},
+    )
+    zones = {
+        (row.webinar, row.timezone, row.country): {"zone": row.zone, "zone_known_by": row.known_by}
+        for row in stored
+    }
+    if missing := sorted(wanted - zones.keys()):
+        evidence = [resolve(webinars[pair[0]], pair) for pair in missing]
+        conn.execute(insert(ZoneEvidence.__table__), evidence)  # type: ignore[attr-defined]
+        zones |= {_pair(one): {"zone": one["zone"], "zone_known_by": one["known_by"]} for one in evidence}
+    return zones
+
+
+def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
+    """One row of zone_evidence for this pair, at the webinar's moment."""
+    _, timezone, country = pair
+    found = zone_of(timezone or None, country or None, webinar.tz, webinar.start)
+    return {
+        "webinar": webinar.id,
+        "timezone": timezone,
+        "country": country,
+        "zone": found.zone,
+        "known_by": found.known_by,
+        "problem": found.problem,
+    }
+
+
+def resolve_anew(conn: Connection, webinar: Webinar) -> None:
+    """Resolve every pair of a webinar again, after its time, its zone or the tz database changed."""
+    table = ZoneEvidence.__table__  # type: ignore[attr-defined]
+    stored = run(
+        conn,
+        "SELECT webinar, timezone, country FROM zone_evidence WHERE webinar = :webinar",
+        webinar=webinar.id,
+    ).all()
+    if not stored:
+        return
+    conn.execute(delete(table).where(table.c.webinar == webinar.id))
+    conn.execute(
+        insert(table), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
+    )
+    run(
+        conn,
+        "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by, replan = TRUE FROM zone_evidence e"
+        " WHERE e.webinar = registration.webinar AND e.timezone = registration.timezone"
+        " AND e.country = registration.country AND registration.webinar = :webinar"
+        " AND (registration.zone <> e.zone OR registration.zone_known_by <> e.known_by)",
+        webinar=webinar.id,
+    )
+
+
+def _pair(evidence: dict[str, Any]) -> Pair:
+    return evidence["webinar"], evidence["timezone"], evidence["country"]

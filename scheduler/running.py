@@ -1,0 +1,109 @@
+"""`webinar run`: the service on the system's clock. APScheduler wakes it, SIGTERM ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import datetime, timedelta
+
+import pytz
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.clock import Clock, SystemClock
+from scheduler.database.engine import Database
+from scheduler.service import Service
+from scheduler.settings import Settings
+from scheduler.web.health import Readiness, health_app
+from scheduler.web.server import WebServer
+
+log = structlog.get_logger()
+
+STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, its loop is not
+
+
+class Runner:
+    """Wakes the service each POLL_SECONDS and at the next instant at which something is due."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._service = Service(settings, database, clock)
+        # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
+        self._scheduler = AsyncIOScheduler(
+            timezone=pytz.utc,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._ticking = asyncio.Lock()
+        self._trouble = ""
+        self._last_tick: float | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then drain."""
+        health = WebServer(
+            health_app(self.readiness), self._settings.health_host, self._settings.health_port
+        )
+        await health.start()
+        try:
+            await self._service.start()
+            seconds = self._settings.poll_seconds
+            self._scheduler.add_job(
+                self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
+                next_run_time=datetime.now(pytz.utc),
+            )  # fmt: skip
+            self._scheduler.start()
+            await stop.wait()
+            log.info("stopping")
+            # Our own mails first: APScheduler's shutdown cancels running coroutines.
+            self._scheduler.pause()
+            await self._service.stop()
+            self._scheduler.shutdown(wait=False)
+        finally:
+            await health.stop()
+        log.info("stopped")
+
+    def readiness(self) -> Readiness:
+        """The service's own reasons, and those of its surroundings."""
+        reasons = [self._trouble] if self._trouble else []
+        if self._last_tick is None:
+            reasons.append("starting")
+        elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
+            reasons.append("nothing was planned for two minutes")
+        return Readiness((*reasons, *self._service.readiness().reasons))
+
+    async def _wake(self) -> None:
+        if self._ticking.locked():
+            return
+        async with self._ticking:
+            try:
+                wake = await self._service.tick(self._clock.now())
+                self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
+            except DBAPIError as error:
+                self._trouble = f"the database does not answer: {type(error.orig).__name__}"
+                log.error("tick failed", error=self._trouble)
+                return
+            except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
+                self._trouble = f"the service fails: {type(error).__name__}"
+                log.exception("tick failed")
+                return
+        now = self._clock.now()
+        if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
+            self._scheduler.add_job(
+                self._wake, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
+            )
+
+
+async def run_service(settings: Settings) -> None:
+    """The whole of `webinar run`. Raises DatabaseInUse, OSError (a port that is taken), DBAPIError."""
+    database = Database(settings.database_url.get_secret_value())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        database.hold_for_service()
+        await Runner(settings, database, SystemClock()).run(stop)
+    finally:
+        await asyncio.to_thread(database.close)

@@ -1,0 +1,127 @@
+"""The service: `tick` takes in edits, plans and dispatches. Whoever calls it decides what time it is.
+
+`webinar run` calls it by the system's clock (`running`), `webinar rehearse` by a virtual one (`rehearsal`);
+nothing else differs between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from scheduler import alerts
+from scheduler.alerts import Wrong
+from scheduler.clock import Clock
+from scheduler.database.engine import Database, run
+from scheduler.delivery.dispatch import Dispatcher, Job
+from scheduler.delivery.relay import Pool
+from scheduler.ledger import claims
+from scheduler.ledger.planning import plan
+from scheduler.settings import Settings
+from scheduler.sources import Sources
+from scheduler.telling import Teller
+from scheduler.timezones import tz_version
+from scheduler.web.health import Readiness
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+
+class Service:
+    """Everything that runs, over one database and one relay."""
+
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, *, drafts_too: bool = False
+    ) -> None:
+        relay = settings.relay
+        self._settings, self._database, self._clock = settings, database, clock
+        self._pool = Pool(relay)
+        self.sources = Sources(settings, database, drafts_too=drafts_too)
+        self.dispatcher = Dispatcher(
+            database,
+            clock,
+            self._pool,
+            relay=f"{relay.host}:{relay.port}",
+            connections=relay.connections,
+            may_write_to=settings.only_to_allows,
+        )
+        self._teller = Teller(database, self._pool, settings.only_to_allows)
+        self._telling: asyncio.Task[None] | None = None
+        self._aside: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote."""
+        await asyncio.to_thread(self._database.migrate)
+        now = self._clock.now()
+        if not self._database.is_postgresql:
+            await self._database.run(claims.end_all_leases)
+        await self._database.run(claims.free_held_by_config, now)
+        await self.sources.start(now)
+        log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
+
+    async def tick(self, now: datetime) -> datetime | None:
+        """Bring everything to what is true at `now` and wake the dispatcher.
+
+        Returns the next instant (UTC) at which something is due by itself, or None. Raises DBAPIError when
+        the database does not answer: then nothing has changed.
+        """
+        await self.sources.poll(now)
+        governing = self.sources.catalogue.governing
+        while await self._database.run(plan, now, governing, self._settings.return_within):
+            pass
+        webinars, live = self.sources.catalogue.webinars, self.sources.live
+        wake, self._aside = await self._database.run(_settle, now, webinars, live)
+        await self._note_relay(now)
+        self.dispatcher.job = Job(webinars, live, self.sources.texts)
+        self.dispatcher.wake()
+        self._tell(now, list(webinars.values()))
+        paused = self.dispatcher.paused_until
+        return max(wake, paused) if wake and paused else wake
+
+    async def settled(self) -> None:
+        """Wait until everything that is due now has its outcome."""
+        await self.dispatcher.settled()
+        if self._telling:
+            await self._telling
+
+    async def stop(self) -> None:
+        """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
+        await self.dispatcher.drain(self._settings.drain_seconds)
+        if self._telling:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+        await self._pool.close()
+
+    def readiness(self) -> Readiness:
+        """Would the next mail go out? Every reason why not, without personal data."""
+        relay = self.dispatcher.trouble
+        reasons = [f"the relay takes no mail: {relay}"] if relay else []
+        reasons += [str(problem) for problem in self.sources.problems()]
+        return Readiness((*reasons, *self._aside))
+
+    def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
+        """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._teller.tell(now, webinars))
+
+    async def _note_relay(self, now: datetime) -> None:
+        stopped, trouble = self.dispatcher.stopped, self.dispatcher.trouble
+        webinars = self.sources.catalogue.webinars
+        told = {webinars[name].alert_to for name in self.sources.live} if stopped else set()
+        words = f"The relay refuses all mail, and only its operator can change that: {trouble}"
+        wrong = {Wrong("relay", address): words for address in told}
+        await self._database.run(alerts.note, now, wrong, "relay")
+
+
+def _settle(
+    conn: Connection, now: datetime, webinars: dict[str, Webinar], live: list[str]
+) -> tuple[datetime | None, tuple[str, ...]]:
+    claims.recover(conn, now)
+    claims.settle_doubt(conn, now, webinars)
+    claims.expire(conn, now)
+    aside = run(conn, "SELECT registrant_id, reason FROM row_set_aside ORDER BY registrant_id LIMIT 20")
+    lines = tuple(f"registrants, row {row.registrant_id}: {row.reason}; the row is set aside" for row in aside)
+    return claims.next_wake(conn, live), lines

@@ -1,0 +1,110 @@
+"""What organizers wrote, as it governs now: reads the folders, keeps what is sound, says what is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import structlog
+
+from scheduler import alerts
+from scheduler.alerts import Wrong
+from scheduler.catalogue import Catalogue, take_webinars
+from scheduler.database.engine import Database
+from scheduler.folder import Folder
+from scheduler.ledger import claims
+from scheduler.ledger.states import NOTICES
+from scheduler.mail.soundness import check_texts
+from scheduler.mail.templates import read_layout
+from scheduler.problem import Problem, Problems
+from scheduler.settings import Settings
+from scheduler.texts import Key, Texts, sources_of, take_texts
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+
+class Sources:
+    """The webinars and texts that govern; `poll` takes in what was edited since."""
+
+    def __init__(self, settings: Settings, database: Database, *, drafts_too: bool) -> None:
+        self.catalogue = Catalogue()
+        self.texts = Texts()
+        self.layout_problems: tuple[Problem, ...] = ()
+        self._settings, self._database, self._drafts_too = settings, database, drafts_too
+        self._webinars = Folder(settings.config_dir, "webinars/*.toml")
+        self._texts = Folder(settings.templates_dir, "*/*")
+
+    @property
+    def live(self) -> list[str]:
+        """The webinars whose mails go out."""
+        return self.catalogue.live(drafts_too=self._drafts_too)
+
+    def problems(self) -> list[Problem]:
+        """All that is wrong with the files now."""
+        found = [one for problems in self.catalogue.problems.values() for one in problems]
+        found += [one for problems in self.texts.problems.values() for one in problems]
+        return [*found, *self.layout_problems]
+
+    async def start(self, now: datetime) -> None:
+        """Read everything, without waiting for a second read."""
+        await self._take_webinars(now, self._webinars.settle())
+        await self._take_texts(now, self._texts.settle())
+
+    async def poll(self, now: datetime) -> bool:
+        """Take in what was edited. True when something was."""
+        webinars, texts = self._webinars.poll(), self._texts.poll()
+        if webinars is not None:
+            await self._take_webinars(now, webinars)
+        if webinars is not None or texts is not None:
+            await self._take_texts(now, texts if texts is not None else self._texts.read())
+        return webinars is not None or texts is not None
+
+    async def _take_webinars(self, now: datetime, files: Mapping[str, bytes]) -> None:
+        catalogue = await self._database.run(take_webinars, now, self._settings.config_dir, files)
+        for path, problems in catalogue.problems.items():
+            log.error("webinar file is not sound", file=path, problems=_lines(problems))
+        wrong = {
+            Wrong(f"webinar file {path}", address): "\n".join(_lines(problems))
+            for path, problems in catalogue.problems.items()
+            for address in catalogue.concerned[path]
+        }
+        await self._database.run(alerts.note, now, wrong, "webinar file ")
+        self.catalogue = catalogue
+
+    async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
+        root, webinars = self._settings.templates_dir, list(self.catalogue.webinars.values())
+        try:
+            layout = read_layout(root)
+        except Problems as error:
+            self.layout_problems = error.problems
+            log.error("layout is not sound", problems=_lines(error.problems))
+            return
+        self.layout_problems = ()
+        sources = sources_of(files)
+        checked = await asyncio.to_thread(check_texts, sources, webinars, root)
+        self.texts = await self._database.run(take_texts, now, root, layout, sources, checked, webinars)
+        for (message, language), problems in self.texts.problems.items():
+            log.error("text is not sound", message=message, language=language, problems=_lines(problems))
+        mended = {message for message, _ in self.texts.live.keys() - self.texts.problems.keys()}
+        await self._database.run(claims.free_held, now, mended)
+        await self._database.run(alerts.note, now, self._wrong_texts(), "text ")
+
+    def _wrong_texts(self) -> dict[Wrong, str]:
+        """What is wrong with texts, for the organizers of the live webinars that use them."""
+        return {
+            Wrong(f"text {key[0]}/{key[1]}", webinar.alert_to): "\n".join(_lines(problems))
+            for key, problems in self.texts.problems.items()
+            for name, webinar in self.catalogue.webinars.items()
+            if name in self.live and _uses(webinar, key)
+        }
+
+
+def _uses(webinar: Webinar, key: Key) -> bool:
+    message, language = key
+    return language in webinar.languages and message in (*(one.id for one in webinar.messages), *NOTICES)
+
+
+def _lines(problems: tuple[Problem, ...]) -> list[str]:
+    return [str(one) for one in problems]

@@ -1,0 +1,73 @@
+"""Mails to organizers: one when something is wrong, one when it is right again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+
+import structlog
+
+from scheduler import alerts
+from scheduler.alerts import Telling
+from scheduler.database.engine import Database
+from scheduler.delivery.relay import Pool, RelayFailure
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = timedelta(minutes=1)  # when the relay did not take one
+
+WRONG = """\
+Something needs your attention:
+
+{words}
+
+Everything else goes on. You will get one more mail when this is right again.
+"""
+RIGHT = """\
+This is right again:
+
+{words}
+"""
+
+
+class Teller:
+    """Sends what organizers have still to be told. A mail that the relay refuses is tried again."""
+
+    def __init__(self, database: Database, pool: Pool, may_write_to: Callable[[str], bool]) -> None:
+        self._database, self._pool, self._may_write_to = database, pool, may_write_to
+        self._not_before: datetime | None = None
+
+    async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
+        """One try of each mail that is due. Never raises for a relay's sake."""
+        if self._not_before and now < self._not_before:
+            return
+        senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
+        for telling in await self._database.run(alerts.to_tell):
+            if not self._may_write_to(telling.alert_to):
+                continue
+            sender = senders.get(telling.alert_to, telling.alert_to)
+            try:
+                async with self._pool.connection() as connection:
+                    await connection.send(sender, telling.alert_to, _mail(telling, sender, now))
+            except RelayFailure as failure:
+                log.warning("organizer not told yet", about=telling.key, reply=str(failure))
+                self._not_before = now + AGAIN_AFTER
+                return
+            await self._database.run(alerts.told, now, telling)
+            log.info("organizer told", about=telling.key, right_again=telling.right_again)
+
+
+def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = f"{'Right again' if telling.right_again else 'Please mend'}: {telling.key}"
+    message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    words = RIGHT if telling.right_again else WRONG
+    message.set_content(words.format(words=telling.words), cte="quoted-printable")
+    return message.as_bytes()

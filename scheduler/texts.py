@@ -1,0 +1,144 @@
+"""The texts that go out: the last sound revision of each, kept in the database by message and language."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from scheduler.database.models import TextRevision
+from scheduler.ledger.states import NOTICES
+from scheduler.mail.templates import Layout, Text, parse_text
+from scheduler.mail.wording import text_language
+from scheduler.problem import Problem, Problems
+from scheduler.webinar import Webinar
+
+Key = tuple[str, str]  # message, language
+
+
+@dataclass(frozen=True)
+class LiveText:
+    """A sound revision of a text, ready to render."""
+
+    text: Text
+    language: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Every text that may go out, and what is wrong with the files that are behind."""
+
+    live: Mapping[Key, LiveText] = field(default_factory=dict)
+    problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def find(self, webinar: Webinar, message: str, wanted: str) -> LiveText | None:
+        """The text for a reader who wants this language; None: the delivery must be held.
+
+        Where the webinar says `on_broken = "hold"`, a text whose file is unsound does not go out.
+        """
+        there = {key[1] for key in (*self.live, *self.problems) if key[0] == message}
+        available = [language for language in webinar.languages if language in there]
+        if not available:
+            return None
+        key = (message, text_language(wanted, available, webinar.languages[0]))
+        if webinar.on_broken == "hold" and key in self.problems:
+            return None
+        return self.live.get(key)
+
+
+def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
+    """The texts among the files of the templates folder (`<message>/<language>.md`). Undecodable bytes show
+    as U+FFFD, which the check of soundness names."""
+    return {
+        (path.split("/")[0], path.split("/")[1].removesuffix(".md")): raw.decode("utf-8-sig", "replace")
+        for path, raw in files.items()
+        if path.count("/") == 1 and path.endswith(".md") and not path.startswith("_")
+    }
+
+
+def take_texts(
+    conn: Connection,
+    now: datetime,
+    root: Path,
+    layout: Layout,
+    sources: Mapping[Key, str],
+    checked: Mapping[Key, tuple[Problem, ...]],
+    webinars: Iterable[Webinar],
+) -> Texts:
+    """Store the sound texts; let the last sound revision of a text go out while its file is not sound."""
+    stored = _last_sound(conn)
+    problems = {key: found for key, found in checked.items() if found}
+    for key, source in sources.items():
+        if key in problems:
+            continue
+        digest = sha256(source.encode()).hexdigest()
+        if key not in stored or stored[key].sha256 != digest:
+            stored[key] = _store(conn, now, key, source, digest)
+    for message, language in stored.keys() - sources.keys():
+        problems[message, language] = (_gone(root, message, language),)
+    for key in _missing(webinars, {*sources, *stored}):
+        problems[key] = (_no_text(root, *key),)
+    live = {}
+    for key, revision in stored.items():
+        try:
+            text = parse_text(revision.source, _place(root, *key), layout)
+        except Problems:  # sound for an earlier version of this program, or with an earlier layout
+            continue
+        live[key] = LiveText(text, key[1], revision.id or 0)
+    return Texts(live, problems)
+
+
+def _missing(webinars: Iterable[Webinar], there: Container[Key]) -> set[Key]:
+    """Messages without a text in any language of their webinar, with the language to begin with."""
+    return {
+        (message, webinar.languages[0])
+        for webinar in webinars
+        for message in (*(one.id for one in webinar.messages), *NOTICES)
+        if not any((message, language) in there for language in webinar.languages)
+    }
+
+
+def _place(root: Path, message: str, language: str) -> str:
+    return str(root / message / f"{language}.md")
+
+
+def _last_sound(conn: Connection) -> dict[Key, TextRevision]:
+    table = TextRevision.__table__  # type: ignore[attr-defined]
+    newest = select(table).order_by(table.c.id)
+    return {(row["message"], row["language"]): TextRevision(**row) for row in conn.execute(newest).mappings()}
+
+
+def _store(conn: Connection, now: datetime, key: Key, source: str, digest: str) -> TextRevision:
+    revision = {
+        "message": key[0],
+        "language": key[1],
+        "sha256": digest,
+        "source": source,
+        "sound_since": now,
+    }
+    table = TextRevision.__table__  # type: ignore[attr-defined]
+    new = conn.execute(insert(table).returning(table.c.id), revision).scalar_one()
+    return TextRevision(id=new, **revision)
+
+
+def _no_text(root: Path, message: str, language: str) -> Problem:
+    return Problem(
+        _place(root, message, language),
+        "there is no text for this message",
+        "a file with the text",
+        "its deliveries are held until there is one",
+    )
+
+
+def _gone(root: Path, message: str, language: str) -> Problem:
+    return Problem(
+        _place(root, message, language),
+        "the file is gone",
+        "a text, as there was one before",
+        "until it is back, its last sound revision goes out",
+    )

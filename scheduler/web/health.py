@@ -1,0 +1,48 @@
+"""Two answers for whoever watches the service: does it run, and would the next mail go out?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Why the next mail would not go out, in words without personal data; no reason means that it would."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        return not self.reasons
+
+
+def health_app(readiness: Callable[[], Readiness]) -> Starlette:
+    """GET and HEAD of two paths, JSON:
+
+    - `/healthz`: 200 `{"status": "ok"}` as long as the process answers at all;
+    - `/readyz`: `{"ready": true, "reasons": []}` with 200, or the reasons with 503.
+
+    `readiness` is called in the event loop for each request, so it only looks at what is known already. If it
+    raises, the answer is 503 with the kind of the error, never its text: that might name a person.
+    """
+
+    async def healthz(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"}, headers=_NO_STORE)
+
+    async def readyz(request: Request) -> JSONResponse:
+        try:
+            now = readiness()
+        except Exception as error:
+            now = Readiness((f"the check of readiness failed ({type(error).__name__})",))
+        body = {"ready": now.ready, "reasons": list(now.reasons)}
+        return JSONResponse(body, status_code=200 if now.ready else 503, headers=_NO_STORE)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)])

@@ -1,0 +1,144 @@
+"""What a mail says when it is opened: its parts, its invitation, its source. Pure; takes any bytes, never raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
+from typing import Any
+
+from icalendar import Calendar
+
+# Control characters as pictures, so that a page shows them and a parser doesn't meet them.
+_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
+
+
+@dataclass(frozen=True)
+class Received:
+    """A mail as text. A part that the mail doesn't have is empty."""
+
+    subject: str
+    sender: str
+    to: str
+    date: str
+    message_id: str
+    html: str
+    text: str
+    calendar: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """The first event of a calendar part. `start` and `end` are UTC; None where the time isn't a UTC instant, and
+    `written` then has it as it stands."""
+
+    method: str
+    summary: str
+    start: datetime | None
+    end: datetime | None
+    written: str
+    location: str
+    organizer: str
+    attendees: tuple[str, ...]
+    sequence: str
+    status: str
+    alarms: tuple[str, ...]
+
+
+def read_mail(raw: bytes) -> Received:
+    """Parts are decoded by their own charset; what doesn't fit it is shown as U+FFFD."""
+    message = message_from_bytes(raw)
+    headers: dict[str, str] = {}
+    for name, value in message.raw_items():  # type: ignore[attr-defined]
+        headers.setdefault(name.lower(), _header(str(value)))
+    parts: dict[str, str] = {}
+    for part in message.walk():
+        if part.get_content_type() in ("text/html", "text/plain", "text/calendar"):
+            parts.setdefault(part.get_content_subtype(), _decoded(part))
+    return Received(
+        subject=headers.get("subject", ""),
+        sender=headers.get("from", ""),
+        to=headers.get("to", ""),
+        date=headers.get("date", ""),
+        message_id=headers.get("message-id", ""),
+        html=parts.get("html", ""),
+        text=_printable(parts.get("plain", "")),
+        calendar=_printable(parts.get("calendar", "")),
+        source=_printable(_as_text(raw, "utf-8", "latin-1")),
+    )
+
+
+def read_invitation(calendar: str) -> Invitation | None:
+    """The event of an iCalendar text (RFC 5545), or None when there is none or it can't be read."""
+    try:
+        whole = Calendar.from_ical(calendar)
+        event = next(iter(whole.walk("VEVENT")), None)
+        return _invitation(whole, event) if event else None
+    except Exception:  # a mail with a broken invitation is still shown, with the invitation's source
+        return None
+
+
+def _invitation(whole: Any, event: Any) -> Invitation:
+    attendees = event.get("ATTENDEE", [])
+    starts, ends = event.get("DTSTART"), event.get("DTEND")
+    return Invitation(
+        method=str(whole.get("METHOD", "")),
+        summary=str(event.get("SUMMARY", "")),
+        start=_instant(starts),
+        end=_instant(ends),
+        written=" – ".join(value.to_ical().decode() for value in (starts, ends) if value is not None),
+        location=str(event.get("LOCATION", "")),
+        organizer=_address(event.get("ORGANIZER", "")),
+        attendees=tuple(map(_address, attendees if isinstance(attendees, list) else [attendees])),
+        sequence=str(event.get("SEQUENCE", "")),
+        status=str(event.get("STATUS", "")),
+        alarms=tuple(alarm["TRIGGER"].to_ical().decode() for alarm in event.walk("VALARM") if "TRIGGER" in alarm),
+    )
+
+
+def _instant(value: Any) -> datetime | None:
+    """Only `20250703T110000Z` is an instant: a time with a TZID or without a zone is read differently by others."""
+    if value is None or not value.to_ical().endswith(b"Z"):
+        return None
+    moment: datetime = value.dt
+    return moment.astimezone(UTC)
+
+
+def _address(value: Any) -> str:
+    return str(value).removeprefix("mailto:").removeprefix("MAILTO:")
+
+
+def _header(value: str) -> str:
+    """RFC 2047 words decoded, folding undone, raw UTF-8 (RFC 6532) read as such."""
+    unfolded = value.replace("\r", "").replace("\n", "")
+    try:
+        if "=?" in unfolded:
+            unfolded = str(make_header(decode_header(unfolded)))
+    except (MessageError, LookupError, ValueError):
+        pass  # shown as it stands
+    return _printable(_as_text(unfolded.encode("utf-8", "surrogateescape"), "utf-8", "latin-1"))
+
+
+def _decoded(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return ""
+    return _as_text(payload, part.get_content_charset() or "utf-8", "")
+
+
+def _as_text(raw: bytes, charset: str, otherwise: str) -> str:
+    """Decoded by `charset`; else by `otherwise`; else as UTF-8 with U+FFFD for what doesn't fit."""
+    for candidate in filter(None, (charset, otherwise)):
+        try:
+            return raw.decode(candidate)
+        except (LookupError, ValueError):
+            continue
+    return raw.decode("utf-8", "replace")
+
+
+def _printable(text: str) -> str:
+    return text.replace("\r\n", "\n").translate(_CONTROLS)

@@ -1,0 +1,306 @@
+"""What the organizer's TOML says, validated: one webinar, its words and its sequence of messages.
+
+Pure: the text of the file comes in, a `Webinar` or every mistake of the file comes out.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import datetime, time, timedelta
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from scheduler import values
+from scheduler.consistency import mistakes_together, placeholder_mistakes
+from scheduler.problem import Problem, Problems, nearest
+from scheduler.timezones import UnknownZone, WallTimeError, Zone, to_local, to_utc, webinar_zone, zone_place
+from scheduler.toml_lines import key_lines, line_of
+from scheduler.toml_syntax import syntax_problem
+from scheduler.validation import Mistake, keys, mistake, mistakes, shown
+from scheduler.values import Mailbox
+
+Id = Annotated[str, BeforeValidator(values.identifier)]
+Title = Annotated[str, BeforeValidator(values.title)]
+Line = Annotated[str, BeforeValidator(values.line)]
+Paragraph = Annotated[str, BeforeValidator(values.paragraph)]
+Link = Annotated[str, BeforeValidator(values.link)]
+Language = Annotated[str, BeforeValidator(values.language)]
+Duration = Annotated[timedelta, BeforeValidator(values.duration)]
+ClockTime = Annotated[time, BeforeValidator(values.clock_time)]
+WallTime = Annotated[datetime, BeforeValidator(values.wall_time)]
+AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
+Address = Annotated[str, BeforeValidator(values.address)]
+
+RESERVED_IDS = ("change", "cancellation")  # the built-in notices of a move and a cancellation
+LONGEST = timedelta(days=31)
+USEFUL_AFTER = timedelta(days=30)  # a follow-up later than this is of no use
+_DURATIONS = (
+    'a duration of days, hours, minutes and seconds such as "1h", "90m", "1h 30m" or "90s"; '
+    'a day is exactly 24 hours here: for a time of day use {} with at = "09:00"'
+)
+_DAYS = "a whole number of days on the calendar, {}, together with at"
+_TEXT = "text on one line"
+
+
+class Message(BaseModel, frozen=True, extra="forbid"):
+    """One kind of mail in the sequence, with exactly one rule that says when it is due."""
+
+    id: Id = Field(
+        description="small letters, digits and hyphens, at most 64, also the name of its folder in templates/"
+    )
+    on_registration: StrictBool = Field(default=False, description="true or false")
+    before_start: Duration | None = Field(default=None, description=_DURATIONS.format("days_before"))
+    after_end: Duration | None = Field(default=None, description=_DURATIONS.format("days_after"))
+    days_before: StrictInt | None = Field(
+        default=None, ge=0, le=366, description=_DAYS.format("0 (the same day) to 366")
+    )
+    days_after: StrictInt | None = Field(
+        default=None, ge=0, lt=USEFUL_AFTER.days, description=_DAYS.format("0 (the same day) to 29")
+    )
+    at: ClockTime | None = Field(default=None, description='a time in 24-hour form, "09:00" or "09:00:30"')
+    clock: Literal["registrant", "webinar"] = Field(
+        default="registrant", description='whose clock shows `at`: "registrant" or "webinar"'
+    )
+    also_for_registered: StrictBool = Field(default=False, description="true or false")
+    invitation: Literal["request", "attachment", "none"] = Field(
+        default_factory=lambda data: "request" if data.get("on_registration") else "none",
+        description='"request", "attachment" or "none"',
+    )
+
+    @field_validator("id")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name in RESERVED_IDS:
+            raise mistake(f"{shown(name)}, the id of a built-in notice", hint="choose another id")
+        return name
+
+    @field_validator("after_end")
+    @classmethod
+    def _still_useful(cls, length: timedelta | None) -> timedelta | None:
+        if length is not None and length >= USEFUL_AFTER:
+            raise mistake(f"{length.days} days after the end", allowed="less than 30 days (720 hours)")
+        return length
+
+    @property
+    def kind(self) -> Literal["confirmation", "reminder", "follow-up"]:
+        """What this message is to its reader, by its rule."""
+        if self.on_registration:
+            return "confirmation"
+        return "reminder" if self.before_start is not None or self.days_before is not None else "follow-up"
+
+
+class Wording(BaseModel, frozen=True):
+    """The webinar's own texts in one language."""
+
+    title: str
+    about: str
+    how_to_join: str
+
+
+class Translation(BaseModel, frozen=True, extra="forbid"):
+    """What is translated of the webinar's texts; the rest stays in its first language."""
+
+    title: Title | None = Field(default=None, description=f"{_TEXT}, at most 200 characters")
+    about: Paragraph | None = Field(default=None, description=_TEXT)
+    how_to_join: Paragraph | None = Field(default=None, description=_TEXT)
+
+
+class Webinar(BaseModel, frozen=True, extra="forbid"):
+    """One webinar as its organizer wrote it. Wall times are stored; `start` and `end` (UTC) are derived."""
+
+    id: Id = Field(description="small letters, digits and hyphens, at most 64, such as trilateral-2025")
+    title: Title = Field(description=f"{_TEXT}, at most 200 characters")
+    about: Paragraph = Field(description=_TEXT)
+    how_to_join: Paragraph = Field(description=_TEXT)
+    organizers: tuple[Line, ...] = Field(min_length=1, description='names in brackets, ["WHO", "WIPO"]')
+    host: Line = Field(description=_TEXT)
+    held_in: Language = Field(description='a language tag (BCP 47) such as "en", "fr" or "pt-BR"')
+    zone: Line = Field(description='a time zone such as "Geneva time", "CET" or "Africa/Nairobi"')
+    start_wall: WallTime = Field(
+        alias="start", description="a date and time on the clock in `zone`, such as 2025-07-03T13:00:00"
+    )
+    end_wall: WallTime = Field(
+        alias="end", description="a date and time on the clock in `zone`, after start by at most 31 days"
+    )
+    languages: tuple[Language, ...] = Field(
+        min_length=1, description='language tags (BCP 47) in brackets, the main one first: ["en", "fr"]'
+    )
+    translations: dict[Language, Translation] = Field(
+        default={}, description="[translations.fr] with title, about, how_to_join, for each of languages"
+    )
+    join_url: Link = Field(default="", description="a link that begins with https://")
+    materials_url: Link = Field(default="", description="a link that begins with https://")
+    sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
+    reply_to: AnsweredMailbox = Field(
+        default_factory=lambda data: data.get("sender"),
+        description='"Name <mailbox@domain>" or "mailbox@domain"',
+    )
+    alert_to: Address = Field(description='one address of somebody who can mend things, "mailbox@domain"')
+    status: Literal["draft", "live"] = Field(default="draft", description='"draft" or "live"')
+    cancelled: StrictBool = Field(default=False, description="true or false")
+    on_broken: Literal["last-sound", "hold"] = Field(
+        default="last-sound", description='"last-sound" or "hold"'
+    )
+    on_doubt: Literal["resend", "hold"] = Field(default="resend", description='"resend" or "hold"')
+    messages: tuple[Message, ...] = Field(min_length=1, description="at least one [[messages]]")
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if re.fullmatch(r"Etc/GMT[+-]\d+", name, re.IGNORECASE):
+            raise mistake(
+                f"{shown(name)}, a fixed offset that knows no summer time",
+                hint="name a place, such as Geneva",
+            )
+        try:
+            webinar_zone(name)
+        except UnknownZone as unknown:
+            hint = "" if unknown.candidates else nearest(name, ("CET", "Geneva", "Geneva time"))
+            raise mistake(f"{shown(name)}, {unknown}", hint=hint) from None
+        return name
+
+    @field_validator("start_wall", "end_wall")
+    @classmethod
+    def _means_one_instant(cls, wall: datetime, info: ValidationInfo) -> datetime:
+        if "zone" in info.data:
+            try:
+                to_utc(wall, webinar_zone(info.data["zone"]))
+            except WallTimeError as error:
+                raise mistake(str(error), hint="choose a time that clocks show once") from None
+        return wall
+
+    @field_validator("end_wall")
+    @classmethod
+    def _after_start(cls, wall: datetime, info: ValidationInfo) -> datetime:
+        if "start_wall" not in info.data:
+            return wall
+        start = info.data["start_wall"]
+        length = wall - start
+        if "zone" in info.data:  # an hour of the night may be missing, or there twice
+            zone = webinar_zone(info.data["zone"])
+            length = to_utc(wall, zone) - to_utc(start, zone)
+        if length <= timedelta(0):
+            raise mistake(f"{shown(wall)}, not after the start at {shown(start)}")
+        if length > LONGEST:
+            raise mistake(f"{shown(wall)}, {length.days} days after the start")
+        return wall
+
+    @field_validator("organizers", "languages", mode="before")
+    @classmethod
+    def _list(cls, listed: object) -> object:
+        if isinstance(listed, str):
+            raise mistake(shown(listed), hint=f"put it in brackets: [{shown(listed)}]")
+        return listed
+
+    @cached_property
+    def tz(self) -> Zone:
+        """The zone that `zone` means."""
+        return webinar_zone(self.zone)
+
+    @cached_property
+    def start(self) -> datetime:
+        """The instant at which it begins, UTC."""
+        return to_utc(self.start_wall, self.tz)
+
+    @cached_property
+    def end(self) -> datetime:
+        """The instant at which it ends, UTC."""
+        return to_utc(self.end_wall, self.tz)
+
+    @property
+    def place(self) -> str | None:
+        """The place whose clock counts, where the zone's name in tzdata is another's: "Geneva"."""
+        return zone_place(self.zone)
+
+    def words(self, language: str) -> Wording:
+        """The texts in a language; where one is missing, in "pt" for "pt-BR", then in the first language."""
+        empty = Translation()
+        exact = self.translations.get(language, empty)
+        wider = self.translations.get(language.partition("-")[0], empty)
+        return Wording(
+            title=exact.title or wider.title or self.title,
+            about=exact.about or wider.about or self.about,
+            how_to_join=exact.how_to_join or wider.how_to_join or self.how_to_join,
+        )
+
+
+class WebinarProblems(Problems):
+    """Every mistake of one webinar's file."""
+
+
+def read_webinar(source: str, place: str) -> Webinar:
+    """The webinar that a TOML file describes; `place` is the path that its problems name.
+
+    Raises WebinarProblems with all mistakes, each with its line and key ("a.toml, line 12, messages[2].at",
+    where messages are counted from 1).
+    """
+    source = source.removeprefix("\ufeff")  # Windows' editor writes it
+    try:
+        raw = tomllib.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise WebinarProblems([syntax_problem(source, place, error)]) from None
+    webinar, found = None, list(mistakes_together(raw))
+    try:
+        webinar = Webinar.model_validate(raw)
+    except ValidationError as error:
+        found += [_moved_key(one) for one in mistakes(error, Webinar)]
+    if webinar is not None and not found:
+        return webinar
+    lines = key_lines(source)
+    by_line = sorted(found, key=lambda one: line_of(one.loc, lines) or 0)
+    raise WebinarProblems(_problem(one, place, line_of(one.loc, lines)) for one in by_line)
+
+
+def placeholders(webinar: Webinar) -> list[Problem]:
+    """Why it may not go live: what still stands for something else, with the key as the place."""
+    texts = webinar.model_dump(include={"title", "about", "how_to_join", "join_url", "materials_url"})
+    texts |= {"alert_to": webinar.alert_to, "sender": webinar.sender.address}
+    if webinar.reply_to != webinar.sender:
+        texts["reply_to"] = webinar.reply_to.address
+    texts["translations"] = {tag: words.model_dump() for tag, words in webinar.translations.items()}
+    return [_problem(one, "") for one in placeholder_mistakes(texts)]
+
+
+def explain_time(webinar: Webinar) -> str:
+    """When it begins, in one line: "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC"."""
+    local = to_local(webinar.start, webinar.tz)
+    abbreviation = local.tzname() or ""
+    city = webinar.place or str(webinar.tz).rpartition("/")[2].replace("_", " ")
+    named = f" {abbreviation}" if abbreviation.isalpha() else ""
+    date = "" if webinar.start.date() == local.date() else f" on {_day(webinar.start)}"
+    line = f"{local:%H:%M}{named} in {city} (UTC{local.isoformat()[-6:]}) = {webinar.start:%H:%M} UTC{date}"
+    for announced, other in (("CET", "CEST"), ("CEST", "CET")):
+        if re.search(rf"\b{announced}\b", webinar.zone, re.IGNORECASE) and abbreviation == other:
+            line += f"; what was announced as {announced} is {other} on {_day(local)}"
+    return line
+
+
+def _moved_key(one: Mistake) -> Mistake:
+    """A key of the webinar below a heading belongs, for TOML, to that heading: the usual slip."""
+    if one.found == "no such key" and len(one.loc) > 1 and one.loc[-1] in keys(Webinar):
+        return one._replace(hint=f"move `{one.loc[-1]}` up, above the first [heading] of the file")
+    return one
+
+
+def _problem(one: Mistake, place: str, line: int | None = None) -> Problem:
+    path = ""
+    for step in one.loc:
+        path += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if path else step
+    at = (place, f"line {line}" if line else "", path)
+    return Problem(", ".join(part for part in at if part), one.found, one.allowed, one.hint)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}"

@@ -1,0 +1,254 @@
+"""What an operator is told about a mistake in the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scheduler.problem import Problem
+from scheduler.settings import SettingsProblems, read_settings
+
+DATABASE = "sqlite:///FOLDER/FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+HOST = "a host name or an IP address, without a port"
+SMTP = (
+    "SMTP_HOST, SMTP_TLS, SMTP_PORT, SMTP_ALLOW_PLAINTEXT, SMTP_CA_FILE, SMTP_USERNAME, SMTP_PASSWORD, "
+    "SMTP_CONNECTIONS, SMTP_TIMEOUT, SMTP_USERNAME_FILE, SMTP_PASSWORD_FILE"
+)
+ONLY_TO = "addresses with * for any characters, separated by commas: *@who.int"
+FILE = "the path of a file that can be read"
+
+# What is set, and what the operator is told: the variable, what was found, what is allowed, how to mend it.
+# fmt: off
+CASES = [
+    ({"DATABASE_URL": "mysql://me:secret@db/x"},
+     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     DATABASE, ""),
+    ({"DATABASE_URL": "webinar.db"},
+     "DATABASE_URL", "not the address of a database (not shown)",
+     DATABASE, ""),
+    ({"DATABASE_URL": "sqlite://"},
+     "DATABASE_URL", "a database in memory, which a restart would lose",
+     DATABASE, "name a file"),
+    ({"DATABASE_URL": "sqlite+aiosqlite:///a.db"},
+     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     DATABASE, ""),
+    ({"DATABASE_URL": "postgresql+asyncpg://db/x"},
+     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     DATABASE, ""),
+    ({"CONFIG_DIR": "/no/such/folder"},
+     "CONFIG_DIR", '"/no/such/folder", which is no folder',
+     "a folder that exists", ""),
+    ({"SMTP_HOST": "relay:587"},
+     "SMTP_HOST", '"relay:587"',
+     HOST, "set SMTP_HOST=relay and SMTP_PORT=587"),
+    ({"SMTP_HOST": "smtps://relay"},
+     "SMTP_HOST", '"smtps://relay"',
+     HOST, ""),
+    ({"SMTP_HOST": "relay\r\nRCPT TO"},
+     "SMTP_HOST", '"relay\\r\\nRCPT TO"',
+     HOST, ""),
+    ({"SMTP_PORT": "submission"},
+     "SMTP_PORT", '"submission"',
+     "a number, 1 to 65535", ""),
+    ({"SMTP_PORT": "70000"},
+     "SMTP_PORT", '"70000"',
+     "a number, 1 to 65535", ""),
+    ({"SMTP_PORT": "tcp://10.0.0.1:25"},
+     "SMTP_PORT", '"tcp://10.0.0.1:25"',
+     "a number, 1 to 65535", "Kubernetes sets it for a service called smtp: use enableServiceLinks: false"),
+    ({"SMTP_PORT": "465"},
+     "SMTP_PORT", "465 with SMTP_TLS=starttls, where a relay speaks TLS from the first byte",
+     "", "set SMTP_TLS=implicit"),
+    ({"SMTP_PORT": "587", "SMTP_TLS": "implicit"},
+     "SMTP_PORT", "587 with SMTP_TLS=implicit, where a relay begins without TLS",
+     "", "set SMTP_TLS=starttls"),
+    ({"SMTP_TLS": "ssl"},
+     "SMTP_TLS", '"ssl"',
+     "starttls, implicit or none", ""),
+    ({"SMTP_TLS": "startls"},
+     "SMTP_TLS", '"startls"',
+     "starttls, implicit or none", "did you mean `starttls`?"),
+    ({"SMTP_TLS": "none", "SMTP_HOST": "relay"},
+     "SMTP_TLS", "none, with a relay on another machine",
+     "starttls or implicit", "SMTP_ALLOW_PLAINTEXT=yes lets mails be sent for all to read"),
+    ({"SMTP_TLS": "none", "SMTP_HOST": "relay", "SMTP_ALLOW_PLAINTEXT": "yes", "SMTP_USERNAME": "a", "SMTP_PASSWORD": "b"},
+     "SMTP_TLS", "none, with a user name or password that all could read on the way",
+     "starttls or implicit", ""),
+    ({"SMTP_ALLOW_PLAINTEXT": "perhaps"},
+     "SMTP_ALLOW_PLAINTEXT", '"perhaps"',
+     "yes or no", ""),
+    ({"SMTP_CA_FILE": "/no/such/file"},
+     "SMTP_CA_FILE", '"/no/such/file": no such file or directory',
+     "a file with certificates in PEM form", ""),
+    ({"SMTP_USERNAME": "me"},
+     "SMTP_USERNAME", "is set without SMTP_PASSWORD",
+     "both or neither", ""),
+    ({"SMTP_PASSWORD": "secret"},
+     "SMTP_PASSWORD", "is set without SMTP_USERNAME",
+     "both or neither", ""),
+    ({"SMTP_PASSWORD": "se\ncret", "SMTP_USERNAME": "me"},
+     "SMTP_PASSWORD", "control characters or more than one line (not shown)",
+     "one line of text", ""),
+    ({"SMTP_CONNECTIONS": "51"},
+     "SMTP_CONNECTIONS", '"51"',
+     "a number, 1 to 50", ""),
+    ({"SMTP_CONNECTIONS": "0"},
+     "SMTP_CONNECTIONS", '"0"',
+     "a number, 1 to 50", ""),
+    ({"SMTP_TIMEOUT": "5m"},
+     "SMTP_TIMEOUT", '"5m"',
+     "seconds, 1 to 3600", ""),
+    ({"SMTP_TIMEOUT": "nan"},
+     "SMTP_TIMEOUT", '"nan"',
+     "seconds, 1 to 3600", ""),
+    ({"DRAIN_SECONDS": "-1"},
+     "DRAIN_SECONDS", '"-1"',
+     "seconds, 0 to 3600", ""),
+    ({"HEALTH_PORT": "8080x"},
+     "HEALTH_PORT", '"8080x"',
+     "a number, 1 to 65535, or 0 for any free port", ""),
+    ({"LOG_LEVEL": "warn"},
+     "LOG_LEVEL", '"warn"',
+     "debug, info, warning or error", "did you mean `warning`?"),
+    ({"ONLY_TO": "who.int"},
+     "ONLY_TO", '"who.int"',
+     ONLY_TO, "did you mean `*@who.int`?"),
+    ({"ONLY_TO": "*"},
+     "ONLY_TO", '"*"',
+     ONLY_TO, ""),
+    ({"ONLY_TO": " , "},
+     "ONLY_TO", '" , "',
+     ONLY_TO, "remove the variable to let everybody have mail"),
+    ({"RETURN_HOURS": "a day"},
+     "RETURN_HOURS", '"a day"',
+     "hours, 0 to 720", ""),
+    ({"POLL_SECONDS": "0"},
+     "POLL_SECONDS", '"0"',
+     "seconds, 0.05 to 60", ""),
+    ({"SMTP_HOTS": "relay"},
+     "SMTP_HOTS", "no such setting",
+     SMTP, "did you mean `SMTP_HOST`?"),
+    ({"SMTP_PASSWORT": "secret"},
+     "SMTP_PASSWORT", "no such setting",
+     SMTP, "did you mean `SMTP_PASSWORD`?"),
+    ({"SMTP_USER": "me"},
+     "SMTP_USER", "no such setting",
+     SMTP, "did you mean `SMTP_USERNAME`?"),
+    ({"SMTP_FROM": "me@who.int"},
+     "SMTP_FROM", "no such setting",
+     SMTP, ""),
+    ({"DATABSE_URL": "x"},
+     "DATABSE_URL", "no such setting",
+     "", "did you mean `DATABASE_URL`?"),
+    ({"database_url": "x"},
+     "database_url", "no such setting",
+     "", "did you mean `DATABASE_URL`?"),
+    ({"SMTP_HOST_FILE": "/x"},
+     "SMTP_HOST_FILE", "no such setting",
+     SMTP, ""),
+    ({"DATABASE_URL_FILE": "/no/such/file"},
+     "DATABASE_URL_FILE", "its file: no such file or directory",
+     FILE, ""),
+    ({"DATABASE_URL": "sqlite:///a.db", "DATABASE_URL_FILE": "/run/secrets/url"},
+     "DATABASE_URL_FILE", "is set, and so is DATABASE_URL",
+     "only one of the two", ""),
+]
+# fmt: on
+
+
+def _name(case: object) -> str | None:
+    return " ".join(f"{name}={value}" for name, value in case.items()) if isinstance(case, dict) else None
+
+
+@pytest.mark.parametrize(("environ", "told"), [(case[0], case[1:]) for case in CASES], ids=_name)
+def test_an_operator_is_told_what_to_mend(environ: dict[str, str], told: tuple[str, str, str, str]) -> None:
+    with pytest.raises(SettingsProblems) as error:
+        read_settings(environ)
+
+    variable, found, allowed, hint = told
+    assert error.value.problems == (Problem(f"environment variable {variable}", found, allowed, hint),)
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "allowed"),
+    [
+        pytest.param(b"", "its file is empty", "a text file with the value in it", id="empty"),
+        pytest.param(b"\n", "its file is empty", "a text file with the value in it", id="only a line end"),
+        pytest.param(b"\xff\xfe", "its file is not UTF-8", "a text file with the value in it", id="UTF-16"),
+        pytest.param(b"x" * 70_000, "its file is too long", "a text file with the value in it", id="70 kB"),
+        pytest.param(
+            b"one\ntwo\n",
+            "control characters or more than one line (not shown)",
+            "one line of text",
+            id="two lines",
+        ),
+    ],
+)
+def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, found: str, allowed: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({"SMTP_PASSWORD_FILE": str(file), "SMTP_USERNAME": "me"})
+
+    assert error.value.problems == (Problem("environment variable SMTP_PASSWORD_FILE", found, allowed),)
+
+
+def test_a_file_that_is_a_folder(tmp_path: Path) -> None:
+    """What Docker makes where the file to mount is missing."""
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({"DATABASE_URL_FILE": str(tmp_path)})
+
+    place = "environment variable DATABASE_URL_FILE"
+    assert error.value.problems == (Problem(place, "its file: is a directory", FILE),)
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({"SMTP_CA_FILE": str(file)})
+
+    assert error.value.problems == (
+        Problem(
+            "environment variable SMTP_CA_FILE",
+            f'"{file}", which holds no certificates in PEM form',
+            "a file with certificates in PEM form",
+        ),
+    )
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(SettingsProblems) as error:
+        read_settings(
+            {
+                "SMTP_HOTS": "relay",
+                "SMTP_PORT": "0",
+                "SMTP_PASSWORD": "secret",
+                "SMTP_PASSWORD_FILE": "/run/secrets/password",
+                "DATABASE_URL": "mysql://db",
+                "ONLY_TO": "who.int",
+                "LOG_LEVEL": "loud",
+            }
+        )
+
+    assert {problem.place.removeprefix("environment variable ") for problem in error.value.problems} == {
+        "SMTP_HOTS",
+        "SMTP_PORT",
+        "SMTP_PASSWORD",
+        "SMTP_PASSWORD_FILE",
+        "DATABASE_URL",
+        "ONLY_TO",
+        "LOG_LEVEL",
+    }
+
+
+def test_a_problem_reads_as_one_line() -> None:
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({"SMTP_TLS": "starttsl"})
+
+    assert str(error.value) == (
+        'environment variable SMTP_TLS: "starttsl"; allowed: starttls, implicit or none; did you mean `starttls`?'
+    )

@@ -1,0 +1,139 @@
+"""Builders that many tests share: a webinar, rows of registrants, the ledger as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from scheduler.database.engine import Database, run
+from scheduler.database.models import Delivery, Registration
+from scheduler.ledger.planning import Governing, plan
+from scheduler.webinar import Webinar, read_webinar
+
+SEQUENCE = """
+[[messages]]
+id = "confirmation"
+on_registration = true
+
+[[messages]]
+id = "reminder-day"
+days_before = 1
+at = "09:00"
+
+[[messages]]
+id = "reminder-hour"
+before_start = "1h"
+
+[[messages]]
+id = "follow-up"
+days_after = 1
+at = "10:00"
+"""
+
+
+def utc(text: str) -> datetime:
+    """ "2025-07-02 07:00" as an instant."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def toml(sequence: str = SEQUENCE, **changed: Any) -> str:
+    """A sound webinar's file: the trilateral webinar's time, everything else invented. None leaves a key out."""
+    keys: dict[str, Any] = {
+        "id": "w",
+        "title": "Buying health products",
+        "about": "How public buyers can help innovation.",
+        "organizers": ["WHO", "WIPO", "WTO"],
+        "host": "WHO",
+        "held_in": "en",
+        "start": datetime(2025, 7, 3, 13),
+        "end": datetime(2025, 7, 3, 15),
+        "zone": "CET/Geneva time",
+        "languages": ["en", "fr"],
+        "join_url": "https://meet.who.int/w",
+        "sender": "Webinar <webinar@who.int>",
+        "alert_to": "organizer@who.int",
+        "status": "live",
+    } | changed
+    lines = [f"{key} = {_value(value)}" for key, value in keys.items() if value is not None]
+    return "\n".join(lines) + "\n" + sequence
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def webinar(sequence: str = SEQUENCE, **changed: Any) -> Webinar:
+    return read_webinar(toml(sequence, **changed), "w.toml")
+
+
+class Ledger:
+    """Plans on a database and reads back what it planned."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.governing: dict[str, Governing] = {}
+
+    def govern(self, *webinars: Webinar, frozen: bool = False) -> None:
+        for one in webinars:
+            self.governing[one.id] = Governing(one, repr(one), frozen)
+
+    def register(self, email: str, webinar: str = "w", **columns: Any) -> int:
+        values = {"webinar": webinar, "email": email} | columns
+        names = ", ".join(values)
+        binds = ", ".join(f":{name}" for name in values)
+        return int(self.sql(f"INSERT INTO registrants ({names}) VALUES ({binds}) RETURNING id", **values)[0][0])
+
+    def sql(self, statement: str, **values: Any) -> list[Any]:
+        with self.database.transaction() as conn:
+            result = run(conn, statement, **values)
+            return list(result.all()) if result.returns_rows else []
+
+    def plan(self, now: datetime, hours: float = 24) -> None:
+        more = True
+        while more:
+            with self.database.transaction() as conn:
+                more = plan(conn, now, self.governing, timedelta(hours=hours))
+
+    def deliveries(self, email: str | None = None) -> list[Mapping[str, Any]]:
+        d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
+        query = (
+            select(d, r.c.address, r.c.zone)
+            .join_from(d, r, d.c.registration_id == r.c.id)
+            .order_by(r.c.id, d.c.due_at, d.c.id)
+        )
+        if email:
+            query = query.where(r.c.address == email)
+        with self.database.engine.connect() as conn:
+            return [dict(row) for row in conn.execute(query).mappings()]
+
+    def states(self, email: str | None = None) -> dict[str, str]:
+        """Message (with edition from 1 on) to state, with the reason behind it."""
+        return {
+            _named(row): row["state"] + (f": {row['reason']}" if row["reason"] else "")
+            for row in self.deliveries(email)
+        }
+
+    def due(self, email: str | None = None) -> dict[str, datetime]:
+        return {_named(row): row["due_at"] for row in self.deliveries(email)}
+
+    def set(self, message: str, state: str, edition: int = 0) -> None:
+        """As if it had been sent, or had failed."""
+        self.sql(
+            "UPDATE delivery SET state = :state WHERE message = :message AND edition = :edition",
+            state=state,
+            message=message,
+            edition=edition,
+        )
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return str(row["message"]) + (f"#{row['edition']}" if row["edition"] else "")

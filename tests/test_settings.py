@@ -1,0 +1,195 @@
+"""What the operator decides, from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.settings import VARIABLES, Settings, SettingsProblems, read_settings
+
+SECRET = "c0rrect-h0rse"
+
+
+def test_nothing_set() -> None:
+    settings = read_settings({})
+
+    assert settings.database_url.get_secret_value() == "sqlite:///data/webinar.db"
+    assert (settings.config_dir, settings.templates_dir) == (Path("config"), Path("templates"))
+    assert (settings.smtp_host, settings.smtp_port, settings.smtp_tls) == ("localhost", 587, "starttls")
+    assert (settings.smtp_connections, settings.smtp_timeout, settings.drain_seconds) == (4, 300, 30)
+    assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)
+    assert (settings.log_level, settings.only_to) == ("info", ())
+    assert (settings.return_hours, settings.poll_seconds) == (24, 1)
+
+
+def test_set_to_nothing_is_not_set() -> None:
+    assert read_settings(dict.fromkeys([*VARIABLES, "SMTP_PASSWORD_FILE", "SMTP_HOTS"], "")) == read_settings(
+        {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("tls", "port"), [("starttls", 587), ("implicit", 465), ("none", 25), ("STARTTLS", 587)]
+)
+def test_the_port_follows_from_tls(tls: str, port: int) -> None:
+    assert read_settings({"SMTP_TLS": tls}).smtp_port == port
+    assert read_settings({"SMTP_TLS": tls, "SMTP_PORT": "2525"}).smtp_port == 2525
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_is_reached_by_psycopg(scheme: str) -> None:
+    settings = read_settings({"DATABASE_URL": f"{scheme}://me:p%40ss@db:5433/webinar?sslmode=require"})
+
+    url = settings.database_url.get_secret_value()
+    assert url == "postgresql+psycopg://me:p%40ss@db:5433/webinar?sslmode=require"
+
+
+def test_a_database_behind_a_socket() -> None:
+    url = read_settings({"DATABASE_URL": "postgresql://postgres:@/postgres?host=/tmp/pg"}).database_url
+    assert url.get_secret_value() == "postgresql+psycopg://postgres:@/postgres?host=/tmp/pg"
+
+
+@pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
+def test_secrets_from_files(tmp_path: Path, line_end: str) -> None:
+    for name, secret in (("url", "postgresql://a:b@c/d"), ("user", "me"), ("password", f" {SECRET} ")):
+        (tmp_path / name).write_bytes((secret + line_end).encode())
+
+    settings = read_settings(
+        {
+            "DATABASE_URL_FILE": str(tmp_path / "url"),
+            "SMTP_USERNAME_FILE": str(tmp_path / "user"),
+            "SMTP_PASSWORD_FILE": str(tmp_path / "password"),
+        }
+    )
+
+    assert settings.database_url.get_secret_value() == "postgresql+psycopg://a:b@c/d"
+    assert settings.relay.username == "me"
+    assert settings.relay.password == f" {SECRET} "
+
+
+def test_secrets_are_in_no_text_of_the_settings() -> None:
+    settings = read_settings(
+        {
+            "DATABASE_URL": f"postgresql://a:{SECRET}@c/d",
+            "SMTP_USERNAME": f"{SECRET}1",
+            "SMTP_PASSWORD": SECRET,
+        }
+    )
+
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert SECRET not in repr(settings.relay).replace(f"{SECRET}1", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f"mysql://me:{SECRET}@db/x"),
+        ("DATABASE_URL", f"postgresql://me:{SECRET}@db:port/x"),
+        ("DATABASE_URL", SECRET),
+        ("SMTP_PASSWORD", f"{SECRET}\nx"),
+        ("SMTP_USERNAME", f"{SECRET}\0"),
+        ("SMTP_HOST", f"smtp://me:{SECRET}@relay"),
+        ("SMTP_PASSWORD_FILE", SECRET),
+        ("SMTP_PASSWORT", SECRET),
+        ("DATABSE_URL", SECRET),
+    ],
+)
+def test_secrets_are_in_no_problem(name: str, value: str) -> None:
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({name: value, "SMTP_TLS": "none"})
+
+    assert SECRET not in f"{error.value} {error.value!r} {error.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
+def test_without_tls_only_on_this_machine(host: str) -> None:
+    environ = {"SMTP_TLS": "none", "SMTP_HOST": host, "SMTP_USERNAME": "a", "SMTP_PASSWORD": "b"}
+    assert read_settings(environ).relay.tls == "none"
+
+
+def test_without_tls_elsewhere_only_on_request() -> None:
+    environ = {"SMTP_TLS": "none", "SMTP_HOST": "mailpit"}
+    with pytest.raises(SettingsProblems):
+        read_settings(environ)
+
+    assert read_settings({**environ, "SMTP_ALLOW_PLAINTEXT": "yes"}).relay.host == "mailpit"
+
+
+def test_certificates_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+
+    assert read_settings({"SMTP_CA_FILE": str(file)}).relay.ca_file == str(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PATH", "LOGLEVEL", "DATABASE_NAME", "TEST_DATABASE_URL", "SQLALCHEMY_DATABASE_URL", "PGHOST", "XDG_CONFIG_DIRS",
+     "HEALTHCHECK_PORT", "CONFIG", "SMTP_SERVICE_HOST", "SMTP_SERVICE_PORT", "SMTP_PORT_25_TCP_ADDR",
+     "SMTP_SERVICE_PORT_SUBMISSION", "TZ", "http_proxy", "HOST", "PORT", "RETURN", "POLL"],
+)  # fmt: skip
+def test_variables_of_others_are_none_of_our_business(name: str) -> None:
+    assert read_settings({name: "x"}) == read_settings({})
+
+
+def test_a_near_miss_beside_the_right_name_is_anothers() -> None:
+    url = "sqlite:///a.db"
+    assert read_settings({"DATABASE_URL": url, "DATABASE_URI": "x"}).database_url.get_secret_value() == url
+
+
+@given(st.data())
+def test_one_slip_in_a_name_is_found(data: st.DataObject) -> None:
+    right = data.draw(st.sampled_from([name for name in VARIABLES if name != "LOG_LEVEL"]))
+    at = data.draw(st.integers(0, len(right) - 2))
+    slip = data.draw(
+        st.sampled_from(
+            [
+                right[:at] + right[at + 1 :],
+                right[:at] + "X" + right[at:],
+                right[:at] + "X" + right[at + 1 :],
+                right[:at] + right[at + 1] + right[at] + right[at + 2 :],
+            ]
+        )
+    )
+    if slip == right:
+        return
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({slip: "x"})
+    assert str(error.value).endswith(f"did you mean `{right}`?")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "address", "allowed"),
+    [
+        ("*@who.int", "a.b@who.int", True),
+        ("*@who.int", "A.B@WHO.INT", True),
+        ("*@who.int", "a@who.int.example.org", False),
+        ("*@who.int", "a@sub.who.int", False),
+        ("*@who.int", "a@xwho.int", False),
+        ("*@who.int", "a@whoxint", False),
+        ("*@who.int", "a@example.org\n@who.int", False),
+        ("*@*.who.int", "a@sub.who.int", True),
+        (" *@who.int , me@wto.org ", "me@wto.org", True),
+        ("*@who.int,me@wto.org", "you@wto.org", False),
+        ("*@müller.example", "a@xn--mller-kva.example", True),
+        ("test+*@who.int", "test+1@who.int", True),
+        ("test+*@who.int", "testt1@who.int", False),
+        ("[a]@who.int", "a@who.int", False),
+        ("*@who.int", "", False),
+    ],
+)
+def test_only_to(patterns: str, address: str, allowed: bool) -> None:
+    assert read_settings({"ONLY_TO": patterns}).only_to_allows(address) is allowed
+
+
+def test_without_only_to_everybody_may_have_mail() -> None:
+    assert read_settings({}).only_to_allows("a@example.org")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().smtp_host = "x"  # type: ignore[misc]
