@@ -38,7 +38,7 @@ def _database_url(value: object) -> object:
     except (ArgumentError, ValueError):
         raise mistake("not the address of a database (not shown)") from None
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        return f"postgresql+psycopg{str(value).removeprefix(url.drivername)}"
     if url.drivername != "sqlite":
         raise mistake("another kind of database, or another driver (not shown)")
     if url.database in (None, "", ":memory:") or "mode=memory" in str(value):

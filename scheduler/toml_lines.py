@@ -23,8 +23,9 @@ _IN_VALUE = re.compile(rf"(?P<string>{_STRING})|{_COMMENT}|(?P<open>[\[{{])|(?P<
 def key_lines(source: str) -> dict[Path, int]:
     """The line, from 1, of every key and table heading of valid TOML; tables in an array count from 0.
 
-    `{("messages",): 8, ("messages", 0): 8, ("messages", 0, "at"): 9}`. Keys within a value (an inline table) are not told
-    apart from the value. Where the source is not valid TOML the lines before the mistake are right.
+    `{("messages",): 8, ("messages", 0): 8, ("messages", 0, "at"): 9}`. Keys within a value (an inline table)
+    are not told apart from the value. Where the source is not valid TOML the lines before the mistake are
+    right.
     """
     source = source.replace("\r\n", "\n")
     lines: dict[Path, int] = {}

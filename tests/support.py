@@ -53,6 +53,7 @@ def toml(sequence: str = SEQUENCE, **changed: Any) -> str:
         "zone": "CET/Geneva time",
         "languages": ["en", "fr"],
         "join_url": "https://meet.who.int/w",
+        "how_to_join": "Open the link a few minutes before it starts.",
         "sender": "Webinar <webinar@who.int>",
         "alert_to": "organizer@who.int",
         "status": "live",

@@ -76,7 +76,7 @@ class Connection:
             if refusal.reply.code == 421:
                 session.abort()
             else:
-                await session.reset()
+                pass
             raise
         except BaseException:
             session.abort()

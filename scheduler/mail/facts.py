@@ -197,8 +197,8 @@ def _calendar_links(facts: Facts, language: str) -> CalendarLinks:
     entry = (title, webinar.start, webinar.end, details, facts.join_url)
     return CalendarLinks(
         google=links.google_calendar(*entry),
-        outlook=links.outlook_calendar("outlook.live.com", *entry),
-        microsoft=links.outlook_calendar("outlook.office.com", *entry),
+        outlook=links.outlook_calendar(*entry, host="outlook.live.com"),
+        microsoft=links.outlook_calendar(*entry, host="outlook.office.com"),
     )
 
 

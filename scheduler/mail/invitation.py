@@ -68,7 +68,7 @@ def invitation(
     calendar.add("CALSCALE", "GREGORIAN")
     calendar.add("METHOD", method)
     calendar.add_component(event)
-    return calendar.to_ical(sorted=False)
+    return bytes(calendar.to_ical(sorted=False))
 
 
 def _description(webinar: Webinar, language: str, join_url: str) -> str:
@@ -103,7 +103,7 @@ def _attendee(name: str, address: str) -> vCalAddress:
     return attendee
 
 
-def _conference(join_url: str, label: str) -> vUri:
+def _conference(join_url: str, label: str) -> Any:
     conference = _uri(join_url)
     conference.params.update({"VALUE": "URI", "FEATURE": "VIDEO", "LABEL": calendar_name(label)})
     return conference

@@ -46,7 +46,7 @@ def _unknown(
             yield Problem(where, f"`{name.name}` in one line of text", "alone on a line of the mail's words")
         elif name.name not in roots:
             yield _unknown_name(name.name, place, first_line + name.lineno - 1, allowed)
-    for attribute in tree.find_all((nodes.Getattr, nodes.Getitem)):
+    for attribute in _attributes(tree):
         owner, wanted = attribute.node, _attribute(attribute)
         if isinstance(owner, nodes.Name) and owner.name in undeclared and wanted is not None:
             members = [name for name in allowed if name.startswith(f"{owner.name}.")]
@@ -57,11 +57,16 @@ def _unknown(
 
 def _bare(tree: nodes.Template, place: str, first_line: int) -> Iterator[Problem]:
     """`{{ webinar }}` alone would print the inside of an object."""
-    owned = {id(node.node) for node in tree.find_all((nodes.Getattr, nodes.Getitem))}
+    owned = {id(attribute.node) for attribute in _attributes(tree)}
     for name in tree.find_all(nodes.Name):
         if name.name == "webinar" and name.ctx == "load" and id(name) not in owned:
             where = f"{place}, line {first_line + name.lineno - 1}"
             yield Problem(where, "`webinar` alone", "one of its facts, as in `{{ webinar.title }}`")
+
+
+def _attributes(tree: nodes.Template) -> Iterator[nodes.Getattr | nodes.Getitem]:
+    yield from tree.find_all(nodes.Getattr)
+    yield from tree.find_all(nodes.Getitem)
 
 
 def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
@@ -71,7 +76,7 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
 
 
 def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) -> Problem:
-    names = [known for known in (*allowed, *BLOCKS)]
+    names = list(dict.fromkeys((*allowed, *BLOCKS)))
     last = {known.rpartition(".")[2]: known for known in names}
     hint = nearest(name, names)
     if not hint and name in last:

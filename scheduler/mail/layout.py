@@ -10,16 +10,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from css_inline import CSSInliner
-from jinja2 import TemplateSyntaxError
-
 from scheduler.mail.facts import BLOCKS, LAYOUT_VARIABLES
 from scheduler.mail.holes import Hole, Holes, statements_as_comments
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.prose import Prose
 from scheduler.problem import Problem, Problems
 
+FILE = "_layout/layout.html"
 BODY = '<main id="body"></main>'
 _PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
 _NEEDED = (*BLOCKS, *(f"{name}.txt" for name in BLOCKS), "footer.txt")
@@ -54,8 +54,18 @@ class Layout:
         return holes.hide(self.pieces[hole.expression + suffix]) if hole.expression in BLOCKS else None
 
 
-def read_layout(source: str, place: str) -> Layout:
-    """Read the layout's file. Raises TextProblems with all its mistakes."""
+def read_layout(root: Path) -> Layout:
+    """The layout in the folder of the texts. Raises TextProblems with all its mistakes, or if there is none."""
+    path = root / FILE
+    try:
+        return parse_layout(path.read_bytes().decode("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
+        raise TextProblems([Problem(str(path), f"cannot be read: {reason}", "a file in UTF-8")]) from None
+
+
+def parse_layout(source: str, place: str) -> Layout:
+    """The layout that `source`, the content of the file `place`, describes. Raises TextProblems."""
     source = source.removeprefix("\ufeff").replace("\r\n", "\n")
     pieces = {match[1]: match[2] for match in _PIECE.finditer(source)}
     page = _PIECE.sub("", source).rstrip() + "\n"
@@ -67,11 +77,6 @@ def read_layout(source: str, place: str) -> Layout:
     if page.count(BODY) != 1:
         problems.append(Problem(place, f"{page.count(BODY)} times `{BODY}`", "once, where the text goes"))
     problems += check_jinja(source, place, LAYOUT_VARIABLES, blocks=True)
-    if not problems:
-        try:
-            Holes().hide(source)
-        except TemplateSyntaxError as error:  # pragma: no cover - check_jinja has parsed it
-            problems.append(Problem(place, str(error)))
     if problems:
         raise TextProblems(problems)
     return Layout(page, pieces)

@@ -35,7 +35,7 @@ def google_calendar(title: str, start: datetime, end: datetime, details: str, lo
 
 
 def outlook_calendar(
-    host: str, title: str, start: datetime, end: datetime, details: str, location: str
+    title: str, start: datetime, end: datetime, details: str, location: str, *, host: str
 ) -> str:
     """Outlook's page with the entry filled in, at `host` (outlook.live.com, outlook.office.com); UTC with its Z."""
     return f"https://{host}/calendar/0/action/compose?" + _query(

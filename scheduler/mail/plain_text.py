@@ -43,7 +43,7 @@ def _block(token: Token, inside: Sequence[Token]) -> str:
 
 
 def _list(tokens: Sequence[Token], marker: str, number: int = 1) -> str:
-    items = []
+    items: list[str] = []
     tight = True
     position = 0
     while position < len(tokens):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError
 
 from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
-from scheduler.mail.front_matter import FrontMatter, read_front_matter
+from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.holes import Holes
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.layout import Layout, TextProblems, read_layout
@@ -35,7 +36,6 @@ class Rendered:
     preheader: str
     html: str
     text: str
-    language: str
     stop_url: str
     """The mailto link by which the reader stops these mails; also for List-Unsubscribe."""
 
@@ -83,13 +83,12 @@ class Text:
             preheader=preheader,
             html=self.html.render({**filling, "subject": subject, "preheader": preheader}),
             text=f"{body}\n\n___\n\n{_paragraphs(self.footer.render(filling))}\n",
-            language=self.language,
             stop_url=filling["stop_url"],
         )
 
 
-def parse_text(source: str, place: str, layout: Layout, language: str) -> Text:
-    """Read the text `source`, the content of the file `place`, written in `language`.
+def parse_text(source: str, place: str, layout: Layout) -> Text:
+    """Read the text `source`, the content of the file `place`, which is named after its language ("…/fr.md").
 
     Raises TextProblems with all its mistakes.
     """
@@ -110,7 +109,7 @@ def parse_text(source: str, place: str, layout: Layout, language: str) -> Text:
         raise TextProblems(problems)
     return Text(
         place=place,
-        language=language,
+        language=PurePath(place).stem,
         reviewed_by=front.values.get("reviewed_by", ""),
         subject=PLAIN.from_string(front.values["subject"]),
         preheader=PLAIN.from_string(front.values["preheader"]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -50,7 +50,7 @@ def locale(language: str) -> Locale:
 
 def language_name(tag: str, language: str) -> str:
     """The name of the language `tag` in `language`: "English", "anglais"."""
-    return locale(language).languages.get(tag.partition("-")[0].lower(), tag)
+    return str(locale(language).languages.get(tag.partition("-")[0].lower(), tag))
 
 
 def listing(items: Sequence[str], language: str) -> str:
@@ -218,7 +218,7 @@ def _is_summer_time(local: datetime, zone: Zone) -> bool:
     dst = local.dst() or timedelta(0)
     if dst:
         return dst > timedelta(0)
-    halves = (zone.localize(datetime(local.year, month, 1)) for month in (1, 7))  # noqa: DTZ001: pytz localizes
+    halves = (to_local(datetime(local.year, month, 1, tzinfo=UTC), zone) for month in (1, 7))
     return any((half.dst() or timedelta(0)) < timedelta(0) for half in halves)
 
 

@@ -2,12 +2,12 @@
 
     index.html                  the registrants, and what became of the messages
     inbox.css
-    people/NNNN.html            one registrant's messages in time; people/organizer.html: all mails of nobody's
+    people/NNNN.html            one registrant's messages in time; people/organizer.html: mails of no delivery
     views/NNNN.html             the mail mails/NNNN.eml: HTML, text, source, invitation
     views/NNNN.body.html        its HTML alone, for a sandboxed frame
 
 It works by file:// as it does when served, without script too (then without the filter), and asks nobody else for
-anything. Whatever a registrant typed is escaped, and no page runs a script but our two, named by their hashes.
+anything. What a registrant typed is escaped, and no page runs a script but our two, named by their hashes.
 """
 
 from __future__ import annotations
@@ -15,125 +15,174 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytz
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from scheduler.mail.wording import ClockTime, clock_time, language_name, offset_text
+from scheduler.mail.wording import clock_time
 from scheduler.timezones import Zone
 from scheduler.web.received import Received, read_invitation, read_mail
+from scheduler.web.timeline import Delivery, Item, Person, counts, item, mail_number, moment, people
 
 FILES = frozenset({"index.html", "inbox.css", "deliveries.json"})
 FOLDERS = frozenset({"people", "views", "mails"})
 
 _PAGES = files("scheduler.web") / "inbox_pages"
 _SCRIPTS = {name: (_PAGES / f"{name}.js").read_text("utf-8") for name in ("index", "view")}
-_HASHES = {
-    name: f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-    for name, script in _SCRIPTS.items()
-}
 
 
-def _page_policy(scripts: str) -> str:
-    # file: is what 'self' means where there is no origin; over HTTP it matches nothing.
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _page_policy(*scripts: str) -> str:
+    # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'self' file:; img-src data:; frame-src 'self' file:;"
-        " base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(map(_hash, scripts)) or "'none'"}; style-src 'self' file:;"
+        " img-src data:; frame-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
 
-PAGE_POLICY = _page_policy(" ".join(_HASHES.values()))
-BODY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-)
+PAGE_POLICY = _page_policy(*_SCRIPTS.values())
+BODY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
-# A head of our own comes first: what the mail says of its charset or policy can only add to it.
-_BODY_HEAD = f"""<!DOCTYPE html><meta charset="utf-8">
+# A head of our own comes first: what the mail says of charset and policy can then only narrow it.
+_BODY_HEAD = f"""<!DOCTYPE html>
+<meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{BODY_POLICY}">
 <meta name="referrer" content="no-referrer">
 """
-# Of an attribute that stands twice the first one counts.
+# Of an attribute that stands twice, the first one counts.
 _LINK = re.compile(r"<(a|area)(?=[\s/>])", re.IGNORECASE)
 _OPENS_OUTSIDE = r'<\1 target="_blank" rel="noopener noreferrer"'
 
-_FRAMED_AT_MOST = 60  # browsers refuse pages of very many frames; beyond, a mail opens in the place of the list
-
-_KNOWN_BY = {
-    "confirmed": "confirmed by the registrant",
-    "timezone": "from the registration’s time zone",
-    "country": "from the registration’s country",
-    "assumed": "assumed: one of several in the country",
-    "webinar": "not known: the webinar’s own",
-}
-_ATTENTION = ("failed", "held", "in_doubt", "expired")
-
-
-@dataclass
-class _Item:
-    """One entry of a timeline."""
-
-    title: str
-    state: str
-    reason: str
-    due_local: str
-    due_utc: str
-    sent: str
-    late: bool
-    mail: str  # "0007", or "" where there is none to show
-    subject: str = ""
-    missing: str = ""
-
-
-@dataclass
-class _Person:
-    name: str
-    email: str
-    zone: str
-    known_by: str
-    wanted: str
-    deliveries: list[Mapping[str, Any]] = field(default_factory=list)
-    page: str = ""
-
-    @property
-    def attention(self) -> list[str]:
-        """The states that somebody should look at."""
-        states = {_words(delivery, "state") for delivery in self.deliveries}
-        return [state for state in _ATTENTION if state in states]
+# Each mail in a timeline has a frame that loads when it is shown. Browsers allow a page about a thousand; beyond
+# these, a mail opens in the timeline's place.
+_FRAMES_AT_MOST = 60
 
 
 def write_inbox(out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], mails: Sequence[Path]) -> Path:
-    """Write the inbox into `out`, beside its `mails/`, and return the path of its index.html.
+    """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
 
-    `deliveries` are those of deliveries.json (times as ISO 8601; `eml` relative to `out`); `mails` are the .eml
-    files as received. A mail that no delivery names is shown under "Organizer". Pages of an earlier rehearsal in
-    `out` are replaced. Anything odd in a mail is shown as it is: only what the file system says is raised (OSError).
+    `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
+    as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
+    are replaced. What is odd in a mail is shown as it is; OSError where the disk doesn't play along.
     """
     _clear(out)
-    received: dict[str, Received] = {}
-    people = _people(deliveries)
-    owners = {Path(d["eml"]).stem: (p, d) for p in people for d in p.deliveries if d.get("eml")}
-    strays: list[_Item] = []
+    registrants = people(deliveries)
+    owner = {
+        mail_number(delivery): (number, person, delivery)
+        for number, person in enumerate(registrants, 1)
+        for delivery in person.deliveries
+    }
     subjects: dict[str, str] = {}
-    for path in sorted(mails):
+    strays: list[Item] = []
+    for path in sorted(mails, key=lambda path: path.stem):
         mail = read_mail(path.read_bytes())
-        person, delivery = owners.get(path.stem, (None, None))
-        _write_views(out, path, mail, person, delivery)
         subjects[path.stem] = mail.subject
-        if person is None:
-            strays.append(_stray(path.stem, mail))
-    del received
-    for person in people:
-        items = [_item(delivery, subjects) for delivery in _in_time(person.deliveries)]
-        _write_person(out, person, items)
+        if path.stem in owner:
+            number, person, delivery = owner[path.stem]
+            _write_view(out, path.stem, mail, f"{number:04d}", person.zone, delivery)
+        else:
+            strays.append(Item(title=mail.subject or "(no subject)", mail=path.stem, sent=mail.date, to=mail.to))
+            _write_view(out, path.stem, mail, "organizer", pytz.utc, {})
+    for number, person in enumerate(registrants, 1):
+        _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
     if strays:
-        _write_organizer(out, strays)
+        _write_timeline(out, "organizer", None, strays, subjects)
     _write(out / "inbox.css", (_PAGES / "inbox.css").read_text("utf-8"))
-    return _write_index(out, title, people, deliveries, len(mails), len(strays))
+    index = out / "index.html"
+    _render(
+        index,
+        "index",
+        policy=_page_policy(_SCRIPTS["index"]),
+        script=_SCRIPTS["index"],
+        title=title,
+        people=registrants,
+        counts=counts(deliveries),
+        mails=len(subjects),
+        strays=len(strays),
+        starts=_start(deliveries),
+    )
+    return index
+
+
+def _write_timeline(
+    out: Path, page: str, person: Person | None, items: Iterable[Item], subjects: Mapping[str, str]
+) -> None:
+    shown = list(items)
+    first = next((entry for entry in shown if entry.mail in subjects), shown[0])
+    _render(
+        out / "people" / f"{page}.html",
+        "person",
+        policy=_page_policy(),
+        person=person,
+        items=shown,
+        first=first,
+        subjects=subjects,
+        framed=len(shown) <= _FRAMES_AT_MOST,
+    )
+
+
+def _write_view(out: Path, number: str, mail: Received, page: str, zone: Zone, delivery: Delivery) -> None:
+    invitation = read_invitation(mail.calendar) if mail.calendar else None
+    clocks = []
+    if invitation and invitation.start and invitation.end:
+        zones = dict.fromkeys((zone, pytz.utc))
+        clocks = [clock_time(invitation.start, invitation.end, each, "en") for each in zones]
+    _render(
+        out / "views" / f"{number}.html",
+        "view",
+        policy=_page_policy(_SCRIPTS["view"]),
+        script=_SCRIPTS["view"],
+        number=number,
+        mail=mail,
+        page=page,
+        invitation=invitation,
+        clocks=clocks,
+        sent=moment(delivery.get("sent_at")),
+    )
+    if mail.html:
+        body = _BODY_HEAD + _LINK.sub(_OPENS_OUTSIDE, mail.html)
+        _write(out / "views" / f"{number}.body.html", body)
+
+
+def _start(deliveries: Sequence[Delivery]) -> str:
+    """The start in UTC, when all deliveries agree: those of one webinar that wasn't moved."""
+    starts = {clock for delivery in deliveries if (clock := delivery.get("start_local"))}
+    instants = {str(_utc(clock)) for clock in starts}
+    return instants.pop() if len(instants) == 1 else ""
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier rehearsal wrote, by our own names only: `out` may be anybody's folder."""
+    for folder in ("people", "views"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for page in (out / folder).glob("*.html"):
+            if re.fullmatch(r"(\d+(\.body)?|organizer)\.html", page.name):
+                page.unlink()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("scheduler.web", "inbox_pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _render(path: Path, template: str, **values: Any) -> None:
+    _write(path, _environment().get_template(f"{template}.html").render(values))
+
+
+def _write(path: Path, text: str) -> None:
+    # A charset that Python knows can make half a surrogate pair, which no file can hold.
+    path.write_bytes(text.encode("utf-8", "replace"))

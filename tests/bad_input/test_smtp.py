@@ -190,7 +190,7 @@ async def test_a_relay_that_hangs_up_after_it_accepted_has_accepted() -> None:
         await send(pool)
         await send(pool)
         await pool.close()
-        assert (len(server.mails), server.connections) == (2, 2)
+        assert (server.lines.count("DATA"), server.connections) == (2, 2)
 
 
 @in_loop

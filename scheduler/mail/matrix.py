@@ -1,0 +1,98 @@
+"""The kinds of reader and moment for which every text must work, for one webinar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from itertools import cycle
+from typing import Any
+
+import pytz
+
+from scheduler.mail.facts import Facts, Times, variables
+from scheduler.mail.names import LONGEST
+from scheduler.timezones import Zone, to_local
+from scheduler.webinar import Webinar
+
+_NAMES = ("", "Amina Wanjiru", "م" * LONGEST, "W" * LONGEST)
+_STAND_IN = "https://webinar.example.org/join/0123456789abcdef?a=1&b=2"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to fill a text in."""
+
+    webinar: str
+    kind: str
+    """As its problems name it: "a reader in Asia/Kolkata, before the start"."""
+    filling: dict[str, Any]
+    messages: dict[str, str]
+    """The webinar's messages with their kinds."""
+
+    @property
+    def times(self) -> Times:
+        times: Times = self.filling["times"]
+        return times
+
+
+def cases(webinar: Webinar, language: str) -> Iterator[Case]:
+    """Each kind of zone before, during and after the webinar, with names and links taking turns."""
+    names, assumed, attached = cycle(_NAMES), cycle((False, True, True)), cycle((True, False))
+    messages = {message.id: message.kind for message in webinar.messages}
+    moments = {
+        "days before the start": webinar.start - timedelta(days=3),
+        "an hour before the start": webinar.start - timedelta(hours=1),
+        "during the webinar": webinar.start + (webinar.end - webinar.start) / 2,
+        "after the end": webinar.end + timedelta(days=1),
+    }
+    for zone in _zones(webinar):
+        for moment, now in moments.items():
+            facts = Facts(
+                webinar=webinar,
+                name=next(names),
+                zone=zone,
+                zone_assumed=next(assumed),
+                now=now,
+                join_url=webinar.join_url or _STAND_IN,
+                invitation_attached=next(attached),
+            )
+            kind = f"for a reader in {zone}, {moment}"
+            yield Case(webinar.id, kind, variables(facts, language), messages)
+
+
+def _zones(webinar: Webinar) -> list[Zone]:
+    """The webinar's zone; another one with its time; and for each oddity one that has it at that moment."""
+    start, end, home = webinar.start, webinar.end, webinar.tz
+    here = to_local(start, home)
+
+    def same_time(zone: Zone) -> bool:
+        return str(zone) != str(home) and to_local(start, zone).utcoffset() == here.utcoffset()
+
+    def other_date(zone: Zone) -> bool:
+        return to_local(start, zone).date() != here.date()
+
+    def half_hour(zone: Zone) -> bool:
+        return to_local(start, zone).minute != here.minute
+
+    def over_midnight(zone: Zone) -> bool:
+        return to_local(start, zone).date() != to_local(end, zone).date()
+
+    oddities: list[Callable[[Zone], bool]] = [same_time, other_date, half_hour, over_midnight]
+    found = (next((zone for zone in _all_zones() if oddity(zone)), None) for oddity in oddities)
+    return [home, *(zone for zone in found if zone is not None)]
+
+
+@lru_cache(maxsize=1)
+def _all_zones() -> tuple[Zone, ...]:
+    """Common ones first, so that a problem names a place that people know."""
+    known = (
+        "Europe/Paris",
+        "Asia/Kolkata",
+        "America/New_York",
+        "Asia/Tokyo",
+        "Pacific/Auckland",
+        "Pacific/Pago_Pago",
+    )
+    return tuple(pytz.timezone(name) for name in (*known, *pytz.common_timezones))

@@ -1,0 +1,19 @@
+
+// What is chosen for one mail (part, width, colours) is chosen for all.
+const choices = [...document.querySelectorAll("input[type=radio]")];
+
+function recall() {
+  for (const choice of choices) {
+    if (!choice.disabled && localStorage.getItem("inbox-" + choice.name) === choice.id) choice.checked = true;
+  }
+}
+
+try {
+  recall();
+  addEventListener("storage", recall);
+  for (const choice of choices) {
+    choice.addEventListener("change", () => localStorage.setItem("inbox-" + choice.name, choice.id));
+  }
+} catch {
+  // A browser that keeps nothing for files: each mail then has its own choice.
+}
