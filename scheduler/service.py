@@ -63,21 +63,25 @@ class Service:
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
 
     async def tick(self, now: datetime) -> datetime | None:
-        """Bring everything to what is true at `now` and wake the dispatcher.
+        """Bring everything to what is true at `now` and wake the dispatcher; returns `next_wake()`.
 
-        Returns the next instant (UTC) at which something is due by itself, or None. Raises DBAPIError when
-        the database does not answer: then nothing has changed.
+        Raises DBAPIError when the database does not answer: then nothing has changed.
         """
         await self.sources.poll(now)
         governing = self.sources.catalogue.governing
         while await self._database.run(plan, now, governing, self._settings.return_within):
             pass
         webinars, live = self.sources.catalogue.webinars, self.sources.live
-        wake, self._aside = await self._database.run(_settle, now, webinars, live)
+        self._aside = await self._database.run(_settle, now, webinars)
         await self._note_relay(now)
         self.dispatcher.job = Job(webinars, live, self.sources.texts)
         self.dispatcher.wake()
         self._tell(now, list(webinars.values()))
+        return await self.next_wake()
+
+    async def next_wake(self) -> datetime | None:
+        """The next instant (UTC) at which something is due by itself, or None."""
+        wake = await self._database.run(claims.next_wake, self.sources.live)
         paused = self.dispatcher.paused_until
         return max(wake, paused) if wake and paused else wake
 
@@ -116,12 +120,9 @@ class Service:
         await self._database.run(alerts.note, now, wrong, "relay")
 
 
-def _settle(
-    conn: Connection, now: datetime, webinars: dict[str, Webinar], live: list[str]
-) -> tuple[datetime | None, tuple[str, ...]]:
+def _settle(conn: Connection, now: datetime, webinars: dict[str, Webinar]) -> tuple[str, ...]:
     claims.recover(conn, now)
     claims.settle_doubt(conn, now, webinars)
     claims.expire(conn, now)
     aside = run(conn, "SELECT registrant_id, reason FROM row_set_aside ORDER BY registrant_id LIMIT 20")
-    lines = tuple(f"registrants, row {row.registrant_id}: {row.reason}; the row is set aside" for row in aside)
-    return claims.next_wake(conn, live), lines
+    return tuple(f"registrants, row {row.registrant_id}: {row.reason}; the row is set aside" for row in aside)

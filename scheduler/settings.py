@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -135,6 +136,11 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     )
     return_hours: float = Field(default=24, ge=0, le=720, description="hours, 0 to 720")
     poll_seconds: float = Field(default=1, ge=0.05, le=60, description="seconds, 0.05 to 60")
+
+    @property
+    def return_within(self) -> timedelta:
+        """A row that comes back within this time is the same registration."""
+        return timedelta(hours=self.return_hours)
 
     @property
     def relay(self) -> RelaySettings:

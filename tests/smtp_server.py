@@ -300,6 +300,8 @@ class ScriptedServer(_Server):
         self.lines: list[str] = []
         self.mails: list[bytes] = []
         self.waiting = asyncio.Event()  # set when it begins to say nothing
+        self.ended = asyncio.Event()  # set when a connection is over
+        self.swallowed = b""  # the last bytes that came while it said nothing
         self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def _listen(self) -> asyncio.Server:
@@ -322,6 +324,7 @@ class ScriptedServer(_Server):
             await self._converse(reader, writer)
         writer.transport.abort()
         del self._writers[task]
+        self.ended.set()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._act("banner", reader, writer)
@@ -384,8 +387,8 @@ class ScriptedServer(_Server):
                 writer.write(b"25")
         if deed in (Misdeed.SILENCE, Misdeed.GARBAGE, Misdeed.HALF_A_LINE):
             self.waiting.set()
-            while await reader.read(2**16):
-                pass
+            while some := await reader.read(2**16):
+                self.swallowed = (self.swallowed + some)[-10:]
             raise _HangUp
 
     async def _close(self, writer: asyncio.StreamWriter) -> None:

@@ -22,7 +22,7 @@ from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection, Doubtful, Pool, RelayFailure
-from scheduler.delivery.replies import Reply, Verdict, backoff, classify, log_safe
+from scheduler.delivery.replies import Reply, Verdict, backoff, classify
 from scheduler.ledger import claims
 from scheduler.ledger.claims import LEASE_SECONDS, Claimed, Outcome, Version
 from scheduler.ledger.states import State, Why
@@ -65,6 +65,7 @@ class Dispatcher:
         self._room = connections * 4
         self._may_write_to = may_write_to
         self._failures = 0
+        self._refused_before: int | None = None
         self._pump: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
@@ -187,15 +188,19 @@ class Dispatcher:
             reply = await connection.send(webinar.sender.address, claimed.address, ready.content)
         finally:
             self._on_the_wire.discard(claimed.id)
-        self.trouble, self.stopped, self.paused_until, self._failures = "", False, None, 0
+        self._all_well()
         sent = Outcome(claimed, State.SENT, self._clock.now(), attempt="sent")
         await self._recorder.conclude(_with_reply(sent, reply))
         log.info("sent", delivery=claimed.id, webinar=claimed.webinar, message=claimed.message)
 
+    def _all_well(self) -> None:
+        self.trouble, self.stopped, self.paused_until = "", False, None
+        self._failures, self._refused_before = 0, None
+
     def _after_failure(self, claimed: Claimed, failure: RelayFailure) -> Outcome:
         """What the ledger must say after a mail was not accepted, and what that means for the relay."""
         now, reply = self._clock.now(), failure.reply
-        verdict = classify(reply)
+        verdict = self._confirmed(claimed, reply, classify(reply))
         log.warning("not sent", delivery=claimed.id, verdict=str(verdict), reply=str(failure))
         again_at = now + self._wait(claimed.attempts + 1)
         if isinstance(failure, Doubtful):  # no pause: where the relay is down, the next connection says so
@@ -206,16 +211,26 @@ class Dispatcher:
             return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:
-            again_at = self._pause(now, reply, verdict)
+            again_at = self._pause(now, failure, verdict)
         deferred = Outcome(claimed, State.PENDING, now, "deferred", again_at=again_at, counts=counts)
         return _with_reply(deferred, reply)
 
-    def _pause(self, now: datetime, reply: Reply, verdict: Verdict) -> datetime:
+    def _confirmed(self, claimed: Claimed, reply: Reply, verdict: Verdict) -> Verdict:
+        """One registrant's name may trip a filter: what a mail itself met stops all only when a second one
+        meets it, too."""
+        if verdict is not Verdict.STOP or reply.stage not in ("rcpt", "data", "content"):
+            return verdict
+        if self._refused_before in (None, claimed.id):
+            self._refused_before = claimed.id
+            return Verdict.RETRY_MAIL
+        return verdict
+
+    def _pause(self, now: datetime, failure: RelayFailure, verdict: Verdict) -> datetime:
         """A relay in trouble costs no mail its attempts: nothing is claimed until it is tried again."""
         self._failures += 1
         wait = STOP_PAUSE if verdict is Verdict.STOP else self._wait(self._failures) / 10
         self.paused_until = now + wait
-        self.trouble = log_safe(str(reply))
+        self.trouble = str(failure)  # without the address
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until
 

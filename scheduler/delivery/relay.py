@@ -76,7 +76,7 @@ class Connection:
             if refusal.reply.code == 421:
                 session.abort()
             else:
-                pass
+                await session.reset()
             raise
         except BaseException:
             session.abort()

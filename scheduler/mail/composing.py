@@ -24,7 +24,7 @@ class _OneToken(EmailPolicy):
     def fold(self, name: str, value: Any) -> str:
         if name.lower() in {"list-unsubscribe", "message-id"}:
             return f"{name}: {value}{self.linesep}"
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         if name.lower() in {"list-unsubscribe", "message-id"}:

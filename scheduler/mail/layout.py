@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from css_inline import CSSInliner
+
 from scheduler.mail.facts import BLOCKS, LAYOUT_VARIABLES
 from scheduler.mail.holes import Hole, Holes, statements_as_comments
 from scheduler.mail.jinja_check import check_jinja

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -28,7 +28,7 @@ class Case:
     kind: str
     """As its problems name it: "a reader in Asia/Kolkata, before the start"."""
     filling: dict[str, Any]
-    messages: dict[str, str]
+    messages: Mapping[str, str]
     """The webinar's messages with their kinds."""
 
     @property

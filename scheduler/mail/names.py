@@ -25,13 +25,11 @@ def clean_name(raw: str) -> str:
     Letters of all scripts stay. "evil.com" becomes "evil. com", "http://x" becomes "http x". A name without any
     letter is "" (mails then greet without a name). Cleaning twice changes nothing.
     """
-    text = unicodedata.normalize("NFC", raw)
-    text = "".join(_kept(character) for character in text)
-    text = re.sub(r"\.(?=[^\W_])", ". ", text)
-    text = _without_stray_joiners(_without_towers(" ".join(text.split())))
-    text = (
-        unicodedata.normalize("NFC", text)[:LONGEST].strip(" .,-" + _JOINERS) if len(text) > LONGEST else text
-    )
+    text = "".join(_kept(character) for character in unicodedata.normalize("NFC", raw))
+    text = unicodedata.normalize("NFC", _without_towers(_without_stray_joiners(text)))
+    text = " ".join(re.sub(r"\.(?=[^\W_])", ". ", text).split())
+    if len(text) > LONGEST:
+        text = text[:LONGEST].rstrip(" .,-" + _JOINERS)
     return text if any(character.isalpha() for character in text) else ""
 
 

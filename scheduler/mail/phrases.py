@@ -14,6 +14,7 @@ class Phrases:
     """One language. `{…}` is filled by `str.format`."""
 
     dates: str  # the Babel locale for dates
+    colon: str  # with the blank that French wants before it
     your_time: str
     same_time: str  # {city}: the reader's, {place}: the webinar's
     place_time: str  # {place}
@@ -51,6 +52,7 @@ class Phrases:
 
 ENGLISH = Phrases(
     dates="en_GB",
+    colon=":",
     your_time="Your time",
     same_time="Your time in {city} – the same as in {place}",
     place_time="{place} time",
@@ -88,6 +90,7 @@ ENGLISH = Phrases(
 
 FRENCH = Phrases(
     dates="fr",
+    colon=" :",
     your_time="Votre heure",
     same_time="Votre heure ({city}) – la même qu’à {place}",
     place_time="Heure de {place}",

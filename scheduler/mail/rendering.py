@@ -11,7 +11,7 @@ import pytz
 
 from scheduler.ledger.claims import Claimed, Start, Version
 from scheduler.ledger.states import CANCELLATION, NOTICES
-from scheduler.mail.composing import compose
+from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation
 from scheduler.texts import LiveText
@@ -34,7 +34,7 @@ def render(
     Raises whatever a text or a value makes raise: the delivery is then held, alone.
     """
     join_url = claimed.join_url or webinar.join_url
-    method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
+    method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
     calendar_as = _calendar_as(webinar, claimed.message)
     facts = Facts(
         webinar=webinar,
@@ -66,7 +66,7 @@ def render(
     return Ready(content, start)
 
 
-def _calendar_as(webinar: Webinar, message: str) -> str:
+def _calendar_as(webinar: Webinar, message: str) -> CalendarAs:
     """Notices carry the update whatever the sequence says, unless no message of the webinar has an entry."""
     by_id = {one.id: one.invitation for one in webinar.messages}
     if message not in NOTICES:
@@ -79,7 +79,7 @@ def _version(
     webinar: Webinar,
     language: str,
     join_url: str,
-    method: str,
+    method: Method,
     last: Version | None,
     now: datetime,
 ) -> Version:

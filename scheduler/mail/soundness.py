@@ -29,7 +29,7 @@ Key = tuple[str, str]  # message, language
 
 CPU_SECONDS = 1.0  # a text
 MEMORY = 256 * 2**20  # bytes, on top of what Python and the modules take
-_PATIENCE = 30.0  # seconds without a word from the child, in real time: the machine may be busy, but not dead
+_PATIENCE = 60.0  # seconds for a whole child, in real time: the machine may be busy, but not dead
 
 
 @dataclass(frozen=True)

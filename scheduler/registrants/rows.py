@@ -36,8 +36,7 @@ def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
     as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
     result = run(conn, f"SELECT id, {as_text} FROM registrants WHERE id IN :ids", ids=ids)
     return [
-        Row(row.id, **{column: value.strip() for column, value in zip(COLUMNS, row[1:], strict=True)})
-        for row in result
+        Row(row.id, **dict(zip(COLUMNS, map(str.strip, row[1:]), strict=True))) for row in result
     ]
 
 

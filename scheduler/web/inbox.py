@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytz
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -27,7 +27,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from scheduler.mail.wording import clock_time
 from scheduler.timezones import Zone
 from scheduler.web.received import Received, read_invitation, read_mail
-from scheduler.web.timeline import Delivery, Item, Person, counts, item, mail_number, moment, people
+from scheduler.web.timeline import (
+    Item,
+    Moment,
+    Person,
+    common_start,
+    counts,
+    item,
+    mail_number,
+    moment,
+    people,
+)
 
 FILES = frozenset({"index.html", "inbox.css", "deliveries.json"})
 FOLDERS = frozenset({"people", "views", "mails"})
@@ -42,14 +52,17 @@ def _hash(script: str) -> str:
 
 def _page_policy(*scripts: str) -> str:
     # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
+    allowed = " ".join(map(_hash, scripts)) or "'none'"
     return (
-        f"default-src 'none'; script-src {' '.join(map(_hash, scripts)) or "'none'"}; style-src 'self' file:;"
+        f"default-src 'none'; script-src {allowed}; style-src 'self' file:;"
         " img-src data:; frame-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
 
 PAGE_POLICY = _page_policy(*_SCRIPTS.values())
-BODY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+BODY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
 
 # A head of our own comes first: what the mail says of charset and policy can then only narrow it.
 _BODY_HEAD = f"""<!DOCTYPE html>
@@ -66,7 +79,20 @@ _OPENS_OUTSIDE = r'<\1 target="_blank" rel="noopener noreferrer"'
 _FRAMES_AT_MOST = 60
 
 
-def write_inbox(out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], mails: Sequence[Path]) -> Path:
+class _Owner(NamedTuple):
+    """Whose page a mail is on, the clock that they read, and when the mail left."""
+
+    page: str
+    zone: Zone
+    sent: Moment | None
+
+
+_NOBODY = _Owner("organizer", pytz.utc, None)
+
+
+def write_inbox(
+    out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], mails: Sequence[Path]
+) -> Path:
     """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
 
     `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
@@ -75,8 +101,8 @@ def write_inbox(out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], 
     """
     _clear(out)
     registrants = people(deliveries)
-    owner = {
-        mail_number(delivery): (number, person, delivery)
+    owners = {
+        mail_number(delivery): _Owner(f"{number:04d}", person.zone, moment(delivery.get("sent_at")))
         for number, person in enumerate(registrants, 1)
         for delivery in person.deliveries
     }
@@ -85,12 +111,11 @@ def write_inbox(out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], 
     for path in sorted(mails, key=lambda path: path.stem):
         mail = read_mail(path.read_bytes())
         subjects[path.stem] = mail.subject
-        if path.stem in owner:
-            number, person, delivery = owner[path.stem]
-            _write_view(out, path.stem, mail, f"{number:04d}", person.zone, delivery)
-        else:
-            strays.append(Item(title=mail.subject or "(no subject)", mail=path.stem, sent=mail.date, to=mail.to))
-            _write_view(out, path.stem, mail, "organizer", pytz.utc, {})
+        _write_view(out, path.stem, mail, owners.get(path.stem, _NOBODY))
+        if path.stem not in owners:
+            strays.append(
+                Item(title=mail.subject or "(no subject)", mail=path.stem, sent=mail.date, to=mail.to)
+            )
     for number, person in enumerate(registrants, 1):
         _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
     if strays:
@@ -107,7 +132,7 @@ def write_inbox(out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], 
         counts=counts(deliveries),
         mails=len(subjects),
         strays=len(strays),
-        starts=_start(deliveries),
+        starts=common_start(deliveries),
     )
     return index
 
@@ -129,11 +154,11 @@ def _write_timeline(
     )
 
 
-def _write_view(out: Path, number: str, mail: Received, page: str, zone: Zone, delivery: Delivery) -> None:
+def _write_view(out: Path, number: str, mail: Received, owner: _Owner) -> None:
     invitation = read_invitation(mail.calendar) if mail.calendar else None
     clocks = []
     if invitation and invitation.start and invitation.end:
-        zones = dict.fromkeys((zone, pytz.utc))
+        zones = dict.fromkeys((owner.zone, pytz.utc))
         clocks = [clock_time(invitation.start, invitation.end, each, "en") for each in zones]
     _render(
         out / "views" / f"{number}.html",
@@ -142,21 +167,14 @@ def _write_view(out: Path, number: str, mail: Received, page: str, zone: Zone, d
         script=_SCRIPTS["view"],
         number=number,
         mail=mail,
-        page=page,
+        page=owner.page,
         invitation=invitation,
         clocks=clocks,
-        sent=moment(delivery.get("sent_at")),
+        sent=owner.sent,
     )
     if mail.html:
         body = _BODY_HEAD + _LINK.sub(_OPENS_OUTSIDE, mail.html)
         _write(out / "views" / f"{number}.body.html", body)
-
-
-def _start(deliveries: Sequence[Delivery]) -> str:
-    """The start in UTC, when all deliveries agree: those of one webinar that wasn't moved."""
-    starts = {clock for delivery in deliveries if (clock := delivery.get("start_local"))}
-    instants = {str(_utc(clock)) for clock in starts}
-    return instants.pop() if len(instants) == 1 else ""
 
 
 def _clear(out: Path) -> None:

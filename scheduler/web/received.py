@@ -53,7 +53,7 @@ def read_mail(raw: bytes) -> Received:
     """Parts are decoded by their own charset; what doesn't fit it is shown as U+FFFD."""
     message = message_from_bytes(raw)
     headers: dict[str, str] = {}
-    for name, value in message.raw_items():  # type: ignore[attr-defined]
+    for name, value in message.raw_items():
         headers.setdefault(name.lower(), _header(str(value)))
     parts: dict[str, str] = {}
     for part in message.walk():
@@ -96,7 +96,9 @@ def _invitation(whole: Any, event: Any) -> Invitation:
         attendees=tuple(map(_address, attendees if isinstance(attendees, list) else [attendees])),
         sequence=str(event.get("SEQUENCE", "")),
         status=str(event.get("STATUS", "")),
-        alarms=tuple(alarm["TRIGGER"].to_ical().decode() for alarm in event.walk("VALARM") if "TRIGGER" in alarm),
+        alarms=tuple(
+            alarm["TRIGGER"].to_ical().decode() for alarm in event.walk("VALARM") if "TRIGGER" in alarm
+        ),
     )
 
 

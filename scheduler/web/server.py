@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +104,9 @@ def _listen(host: str, port: int) -> socket.socket:
             errno.EACCES: "this user may not listen there (ports below 1024 need a privilege)",
             errno.EADDRNOTAVAIL: "this machine has no such address",
         }.get(error.errno or 0, error.strerror or str(error))
-        raise OSError(error.errno, f"port {port} on {host or 'all addresses'} can't be used: {why}") from error
+        raise OSError(
+            error.errno, f"port {port} on {host or 'all addresses'} can't be used: {why}"
+        ) from error
 
 
 def inbox_app(out: Path) -> Starlette:
@@ -121,8 +122,8 @@ def inbox_app(out: Path) -> Starlette:
 
 class _InboxFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
-        top, *below = path.split(os.sep)
-        if path == "." or (top in FOLDERS if below else top in FILES):
+        top, *below = Path(path).parts or (".",)
+        if top == "." or (top in FOLDERS if below else top in FILES):
             return await super().get_response(path, scope)
         raise HTTPException(status_code=404)
 
@@ -135,7 +136,9 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_body = scope.get("path", "").endswith(".body.html")
-        policy = f"sandbox allow-popups allow-popups-to-escape-sandbox; {BODY_POLICY}" if is_body else PAGE_POLICY
+        policy = (
+            f"sandbox allow-popups allow-popups-to-escape-sandbox; {BODY_POLICY}" if is_body else PAGE_POLICY
+        )
         added = [
             (b"content-security-policy", f"{policy}; frame-ancestors 'self'".encode()),
             (b"x-content-type-options", b"nosniff"),

@@ -155,6 +155,12 @@ def counts(deliveries: Sequence[Delivery]) -> dict[str, Counter[str]]:
     return {title: found[title] for title in sorted(found, key=lambda title: earliest[title])}
 
 
+def common_start(deliveries: Iterable[Delivery]) -> Moment | None:
+    """When the webinar starts, in UTC, if all deliveries say the same: one webinar that was not moved."""
+    starts = {start.astimezone(UTC) for d in deliveries if (start := _instant(d.get("start_local")))}
+    return moment(f"{starts.pop():%Y-%m-%dT%H:%M:%SZ}") if len(starts) == 1 else None
+
+
 def moment(value: object) -> Moment | None:
     """The parts of an ISO 8601 time on the clock that it is written for; None for what isn't one."""
     when = _instant(value)

@@ -4,7 +4,7 @@ const choices = [...document.querySelectorAll("input[type=radio]")];
 
 function recall() {
   for (const choice of choices) {
-    if (!choice.disabled && localStorage.getItem("inbox-" + choice.name) === choice.id) choice.checked = true;
+    if (!choice.disabled && sessionStorage.getItem("inbox-" + choice.name) === choice.id) choice.checked = true;
   }
 }
 
@@ -12,7 +12,7 @@ try {
   recall();
   addEventListener("storage", recall);
   for (const choice of choices) {
-    choice.addEventListener("change", () => localStorage.setItem("inbox-" + choice.name, choice.id));
+    choice.addEventListener("change", () => sessionStorage.setItem("inbox-" + choice.name, choice.id));
   }
 } catch {
   // A browser that keeps nothing for files: each mail then has its own choice.

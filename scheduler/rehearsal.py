@@ -1,0 +1,235 @@
+"""`webinar rehearse`: the whole life of a webinar on a virtual clock, through real SMTP into an inbox.
+
+The service is the one of `webinar run`. Here its clock is moved to the next instant at which something is
+due, registrants arrive when they are said to have registered, and what the relay takes is written to files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.parser import BytesHeaderParser
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytz
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from pydantic import SecretStr
+from sqlalchemy import Connection, select
+from sqlmodel import SQLModel
+
+from scheduler.clock import VirtualClock
+from scheduler.database.engine import Database
+from scheduler.registrants.importing import CsvRow, Report, import_rows
+from scheduler.service import Service
+from scheduler.settings import Settings
+from scheduler.web.inbox import write_inbox
+from scheduler.webinar import Webinar
+
+LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
+CONNECTIONS = 4
+STEPS_AT_ONE_INSTANT = 1000  # more tries than a mail can have: then something does not move
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What came of it."""
+
+    deliveries: list[dict[str, Any]]
+    out: Path
+    index: Path
+    imported: Report
+    reasons: tuple[str, ...]  # what readiness says at the end
+
+
+class Stuck(RuntimeError):
+    """Something is due again and again at one virtual instant: a fault of ours."""
+
+
+@dataclass
+class _Inbox:
+    """An SMTP server's handler that writes each mail to a file, exactly as received."""
+
+    folder: Path
+    received: list[Path] = field(default_factory=list)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        path = self.folder / f"{len(self.received) + 1:04d}.eml"
+        content = envelope.content
+        path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        self.received.append(path)
+        return "250 2.0.0 kept"
+
+
+async def rehearse(
+    webinar: Webinar,
+    source: str,
+    rows: Sequence[CsvRow],
+    *,
+    place: str,
+    templates: Path,
+    out: Path,
+    progress: Callable[[datetime, datetime, datetime], None] = lambda start, now, end: None,
+) -> Rehearsed:
+    """Rehearse `webinar` (whose file says `source`) with these registrants; write everything below `out`.
+
+    `progress` is told the first, the present and the last virtual instant, again and again.
+    """
+    mails = _fresh(out)
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
+        folder = Path(temporary)
+        (folder / "webinars").mkdir()
+        (folder / "webinars" / f"{webinar.id}.toml").write_text(source, encoding="utf-8")
+        async with _inbox(mails) as (inbox, port):
+            settings = Settings(
+                database_url=SecretStr(f"sqlite:///{folder / 'rehearsal.db'}"),
+                config_dir=folder,
+                templates_dir=templates,
+                smtp_host="127.0.0.1",
+                smtp_port=port,
+                smtp_tls="none",
+                smtp_connections=CONNECTIONS,
+            )
+            database = Database(settings.database_url.get_secret_value())
+            try:
+                clock = VirtualClock(first_instant(webinar, rows))
+                service = Service(settings, database, clock, drafts_too=True)
+                imported = await _live_through(service, database, clock, webinar, rows, place, progress)
+                deliveries = await database.run(_deliveries, webinar, _by_message_id(inbox.received, out))
+                reasons = service.readiness().reasons
+            finally:
+                await asyncio.to_thread(database.close)
+    (out / "deliveries.json").write_text(
+        json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
+    index = await asyncio.to_thread(write_inbox, out, webinar.title, deliveries, inbox.received)
+    return Rehearsed(deliveries, out, index, imported, reasons)
+
+
+def first_instant(webinar: Webinar, rows: Sequence[CsvRow]) -> datetime:
+    """When the rehearsal begins: with the first registration, or three weeks before the start."""
+    said = [row.registered_at for row in rows if row.registered_at]
+    return min(said, default=webinar.start - LEAD)
+
+
+async def _live_through(
+    service: Service,
+    database: Database,
+    clock: VirtualClock,
+    webinar: Webinar,
+    rows: Sequence[CsvRow],
+    place: str,
+    progress: Callable[[datetime, datetime, datetime], None],
+) -> Report:
+    start, end = clock.now(), webinar.end + timedelta(days=1)
+    arrivals = sorted(rows, key=lambda row: row.registered_at or start)
+    report, steps = Report(), 0
+    await service.start()
+    while True:
+        now = clock.now()
+        due = [row for row in arrivals if (row.registered_at or start) <= now]
+        arrivals = arrivals[len(due) :]
+        if due:
+            _add(report, await database.run(_arrive, due, place, webinar.id))
+        await service.tick(now)
+        await service.settled()
+        progress(start, now, max(end, now))
+        wake = await service.next_wake()
+        instants = [instant for instant in (wake, arrivals[0].registered_at if arrivals else None) if instant]
+        if not instants:
+            break
+        steps = 0 if min(instants) > now else steps + 1
+        if steps > STEPS_AT_ONE_INSTANT:
+            raise Stuck(f"nothing moves at {now:%Y-%m-%d %H:%M:%S} UTC")
+        clock.move_to(max(now, min(instants)))
+    await service.stop()
+    return report
+
+
+def _arrive(conn: Connection, rows: list[CsvRow], place: str, webinar: str) -> Report:
+    return import_rows(conn, rows, place, webinars=[webinar], default_webinar=webinar)
+
+
+def _add(report: Report, other: Report) -> None:
+    report.new += other.new
+    report.updated += other.updated
+    report.unchanged += other.unchanged
+    report.rejected += other.rejected
+    report.notes += other.notes
+
+
+def _fresh(out: Path) -> Path:
+    """The folder for this rehearsal's mails, those of an earlier one removed."""
+    mails = out / "mails"
+    shutil.rmtree(mails, ignore_errors=True)
+    mails.mkdir(parents=True)
+    return mails
+
+
+@asynccontextmanager
+async def _inbox(folder: Path) -> AsyncIterator[tuple[_Inbox, int]]:
+    inbox = _Inbox(folder)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(inbox, enable_SMTPUTF8=True, hostname="inbox.localhost"), "127.0.0.1", 0
+    )
+    try:
+        yield inbox, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def _by_message_id(received: Sequence[Path], out: Path) -> dict[str, str]:
+    parser = BytesHeaderParser(policy=default)
+    return {
+        str(parser.parsebytes(path.read_bytes())["Message-ID"]).strip(): path.relative_to(out).as_posix()
+        for path in received
+    }
+
+
+def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The whole ledger, as deliveries.json has it, in the order in which things were due."""
+    d, r, a = (SQLModel.metadata.tables[name] for name in ("delivery", "registration", "attempt"))
+    rows = conn.execute(
+        select(d, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by)
+        .join_from(d, r, d.c.registration_id == r.c.id)
+        .order_by(d.c.due_at, r.c.address, d.c.id)
+    ).mappings()
+    written_in = {row.delivery_id: row.language for row in conn.execute(select(a).order_by(a.c.id))}
+    return [
+        {
+            "webinar": row["webinar"],
+            "email": row["address"],
+            "name": row["name"],
+            "message": row["message"],
+            "edition": row["edition"],
+            "language": row["language"],
+            "text_language": written_in.get(row["id"]),
+            "zone": row["zone"],
+            "zone_known_by": row["zone_known_by"],
+            "due_at": _utc(row["due_at"]),
+            "due_local": _local(row["due_at"], row["zone"]),
+            "start_local": _local(webinar.start, row["zone"]),
+            "sent_at": _utc(row["sent_at"]) if row["sent_at"] else None,
+            "state": row["state"],
+            "reason": row["reason"],
+            "message_id": row["message_id"] or None,
+            "eml": emls.get(row["message_id"]),
+        }
+        for row in rows
+    ]
+
+
+def _utc(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _local(instant: datetime, zone: str) -> str:
+    return instant.astimezone(pytz.timezone(zone)).isoformat(timespec="seconds")

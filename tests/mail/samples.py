@@ -1,0 +1,96 @@
+"""A webinar, its readers and the shipped texts, for the tests of this folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytz
+
+from scheduler.mail.facts import Facts
+from scheduler.mail.layout import Layout, read_layout
+from scheduler.mail.templates import Text, parse_text
+from scheduler.webinar import Webinar, read_webinar
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+JOIN = "https://webinar.example.org/j/8f3a2c?a=1&b=2"
+
+TOML = """
+id = "procurement"
+title = "Buying medicines: Q&A"
+about = "How governments buy."
+how_to_join = "Open the link early."
+organizers = ["WHO", "WIPO", "WTO"]
+host = "WHO"
+held_in = "en"
+zone = "Geneva time"
+start = 2025-07-03T13:00:00
+end = 2025-07-03T15:00:00
+languages = ["en", "fr"]
+join_url = "https://webinar.example.org/all"
+materials_url = "https://www.example.org/slides"
+sender = "Trilateral, Cooperation (WHO) <webinar@example.org>"
+reply_to = "Le secrétariat <team@example.org>"
+alert_to = "ops@example.org"
+
+[translations.fr]
+title = "Acheter des médicaments"
+about = "Comment les États achètent."
+
+[[messages]]
+id = "confirmation"
+on_registration = true
+
+[[messages]]
+id = "reminder-hour"
+before_start = "1h"
+
+[[messages]]
+id = "follow-up"
+after_end = "1d"
+"""
+
+
+def webinar(**changes: str) -> Webinar:
+    """The sample webinar, with keys of its file changed to other TOML values."""
+    lines = []
+    for line in TOML.splitlines():
+        key = line.partition(" = ")[0]
+        lines.append(f"{key} = {changes.pop(key)}" if key in changes else line)
+    assert not changes, "a key that the sample does not have"
+    return read_webinar("\n".join(lines), "procurement.toml")
+
+
+def facts(zone: str = "Africa/Nairobi", **changes: object) -> Facts:
+    """Amina in Nairobi, a day before the webinar, unless changed."""
+    values: dict[str, object] = {
+        "webinar": webinar(),
+        "name": "Amina Wanjiru",
+        "zone_assumed": False,
+        "now": datetime(2025, 7, 2, 6, tzinfo=UTC),
+        "join_url": JOIN,
+    }
+    return Facts(zone=pytz.timezone(zone), **{**values, **changes})  # type: ignore[arg-type]
+
+
+def layout() -> Layout:
+    return read_layout(TEMPLATES)
+
+
+def text(body: str, subject: str = "Hello", preheader: str = "Soon", language: str = "en") -> Text:
+    """A text with this body."""
+    source = f"---\nsubject: {subject}\npreheader: {preheader}\n---\n{body}"
+    return parse_text(source, f"templates/test/{language}.md", layout())
+
+
+def shipped(message: str, language: str) -> Text:
+    path = TEMPLATES / message / f"{language}.md"
+    return parse_text(path.read_text("utf-8"), str(path), layout())
+
+
+def shipped_sources() -> dict[tuple[str, str], str]:
+    """Every text of the project by message and language."""
+    return {
+        (path.parent.name, path.stem): path.read_text("utf-8")
+        for path in sorted(TEMPLATES.glob("[a-z]*/*.md"))
+    }

@@ -1,0 +1,175 @@
+"""Times, zones and lists in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+import pytz
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.mail import wording
+
+START = datetime(2025, 7, 3, 11, tzinfo=UTC)
+END = datetime(2025, 7, 3, 13, tzinfo=UTC)
+
+
+def clock(zone: str, language: str = "en", place: str | None = None) -> wording.ClockTime:
+    return wording.clock_time(START, END, pytz.timezone(zone), language, place)
+
+
+@pytest.mark.parametrize(
+    ("zone", "english", "french"),
+    [
+        ("Africa/Nairobi", "Nairobi, East Africa Time, UTC+3", "Nairobi, heure normale d’Afrique de l’Est, UTC+3"),
+        ("Asia/Kolkata", "Kolkata, India Standard Time, UTC+5:30", "Calcutta, heure de l’Inde, UTC+5:30"),
+        ("Asia/Calcutta", "Kolkata, India Standard Time, UTC+5:30", "Calcutta, heure de l’Inde, UTC+5:30"),
+        ("Asia/Kathmandu", "Kathmandu, Nepal Time, UTC+5:45", "Katmandou, heure du Népal, UTC+5:45"),
+        ("US/Eastern", "New York, Eastern Daylight Time, UTC-4", "New York, heure d’été de l’Est nord-américain, UTC-4"),
+        ("America/Argentina/Buenos_Aires", "Buenos Aires, Argentina Standard Time, UTC-3",
+         "Buenos Aires, heure normale d’Argentine, UTC-3"),
+        ("Europe/Dublin", "Dublin, Irish Standard Time, UTC+1", "Dublin, heure d’été irlandaise, UTC+1"),
+        ("Europe/London", "London, British Summer Time, UTC+1", "Londres, heure d’été britannique, UTC+1"),
+        ("Africa/Casablanca", "Casablanca, UTC+1", "Casablanca, UTC+1"),
+        ("America/St_Johns", "St. John’s, Newfoundland Daylight Time, UTC-2:30",
+         "Saint-Jean de Terre-Neuve, heure d’été de Terre-Neuve, UTC-2:30"),
+        ("Etc/UTC", "Coordinated Universal Time, UTC+0", "temps universel coordonné, UTC+0"),
+        ("Etc/GMT-3", "UTC+3", "UTC+3"),
+    ],
+)  # fmt: skip
+def test_a_zone_is_its_city_its_name_and_its_offset(zone: str, english: str, french: str) -> None:
+    assert clock(zone).zone == english
+    assert clock(zone, "fr").zone == french
+
+
+def test_no_zone_is_shown_by_an_abbreviation_of_tzdata_or_without_its_offset() -> None:
+    for name in pytz.common_timezones:
+        shown = clock(name)
+        assert shown.offset.startswith("UTC"), name
+        assert shown.zone_name not in {START.astimezone(pytz.timezone(name)).tzname(), "GMT"}, name
+        assert shown.city or shown.zone_name, name
+        assert "_" not in shown.zone, name
+
+
+@pytest.mark.parametrize(
+    ("language", "city"),
+    [("en", "Geneva"), ("fr", "Genève"), ("es", "Ginebra"), ("ar", "جنيف"), ("zh", "日内瓦"), ("ru", "Женева"), ("de", "Geneva")],
+)
+def test_geneva_has_its_name_in_each_language(language: str, city: str) -> None:
+    assert clock("Europe/Zurich", language, "Geneva").city == city
+
+
+def test_the_webinar_in_geneva() -> None:
+    shown = clock("Europe/Zurich", "en", "Geneva")
+
+    assert str(shown) == "Thursday, 3 July 2025, 13:00–15:00 (Geneva, Central European Summer Time, UTC+2)"
+    assert (shown.leaf.month, shown.leaf.day, shown.leaf.weekday) == ("Jul", "3", "Thu")
+
+
+def test_a_range_that_crosses_midnight_shows_both_dates() -> None:
+    shown = clock("Pacific/Auckland")
+
+    assert shown.crosses_midnight
+    assert shown.when == "Thursday, 3 July 2025, 23:00 – Friday, 4 July 2025, 01:00"
+
+
+def test_a_range_over_a_clock_change_shows_both_offsets() -> None:
+    start = datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
+    shown = wording.clock_time(start, start + timedelta(hours=2), pytz.timezone("Europe/Zurich"), "en")
+
+    assert (shown.hours, shown.offset) == ("02:30–03:30", "UTC+2/UTC+1")
+
+
+def test_times_are_in_24_hours_and_french_dates_in_french() -> None:
+    assert clock("Pacific/Kiritimati", "fr").when == "vendredi 4 juillet 2025, 01:00–03:00"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("Africa/Kigali", "Europe/Zurich", True), ("Africa/Nairobi", "Europe/Zurich", False)],
+)
+def test_two_zones_can_show_the_same_time(one: str, other: str, same: bool) -> None:
+    assert wording.same_clock(START, END, pytz.timezone(one), pytz.timezone(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "english", "french"),
+    [
+        ("Europe/Zurich", timedelta(days=3), "in 3 days", "dans 3 jours"),
+        ("Europe/Zurich", timedelta(days=8), "in 8 days", "dans 8 jours"),
+        ("Europe/Zurich", timedelta(hours=28), "tomorrow", "demain"),
+        ("Europe/Zurich", timedelta(hours=13), "today", "aujourd’hui"),
+        ("Pacific/Kiritimati", timedelta(hours=16), "tomorrow", "demain"),  # 3 July 09:00 there, it is on the 4th
+        ("Pacific/Kiritimati", timedelta(hours=3), "in 3 hours", "dans 3 heures"),  # though the date is another
+        ("Europe/Zurich", timedelta(hours=1), "in one hour", "dans une heure"),
+        ("Europe/Zurich", timedelta(minutes=59, seconds=40), "in one hour", "dans une heure"),
+        ("Europe/Zurich", timedelta(minutes=41), "in 40 minutes", "dans 40 minutes"),
+        ("Europe/Zurich", timedelta(minutes=7), "in 7 minutes", "dans 7 minutes"),
+        ("Europe/Zurich", timedelta(seconds=20), "in 1 minute", "dans 1 minute"),
+        ("Europe/Zurich", timedelta(hours=2), "in 2 hours", "dans 2 heures"),
+        ("Europe/Zurich", timedelta(0), "now", "maintenant"),
+        ("Europe/Zurich", timedelta(hours=-1), "now", "maintenant"),
+        ("Europe/Zurich", timedelta(hours=-24), "yesterday", "hier"),
+        ("Europe/Zurich", timedelta(hours=-74), "3 days ago", "il y a 3 jours"),
+    ],
+)
+def test_the_time_left_is_counted_on_the_readers_calendar(
+    zone: str, before: timedelta, english: str, french: str
+) -> None:
+    now = START - before
+
+    assert wording.time_left(now, START, END, pytz.timezone(zone), "en") == english
+    assert wording.time_left(now, START, END, pytz.timezone(zone), "fr") == french
+
+
+@given(st.timedeltas(timedelta(seconds=1), timedelta(days=60)), st.sampled_from(pytz.common_timezones))
+def test_what_is_still_to_come_is_never_said_to_be_now_or_past(left: timedelta, zone: str) -> None:
+    said = wording.time_left(START - left, START, END, pytz.timezone(zone), "en")
+
+    assert said in {"today", "tomorrow"} or said.startswith("in ")
+    assert (said == "tomorrow") <= (timedelta(hours=12) <= left < timedelta(hours=48))
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"),
+    [(0, "UTC+0"), (120, "UTC+2"), (-210, "UTC-3:30"), (345, "UTC+5:45"), (840, "UTC+14"), (-660, "UTC-11")],
+)
+def test_offsets(offset: int, text: str) -> None:
+    assert wording.offset_text(timedelta(minutes=offset)) == text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "first", "gets"),
+    [
+        ("fr", ["en", "fr"], "en", "fr"),
+        ("fr-CH", ["en", "fr"], "en", "fr"),
+        ("FR_ch", ["en", "fr"], "en", "fr"),
+        ("pt-BR", ["pt", "pt-BR"], "pt", "pt-BR"),
+        ("ar", ["en", "fr"], "fr", "fr"),
+        ("ar", ["en", "fr"], "es", "en"),
+        (None, ["en", "fr"], "fr", "fr"),
+        ("ar", ["ru"], "es", "ru"),
+    ],
+)
+def test_the_language_that_stands_in(wanted: str | None, available: list[str], first: str, gets: str) -> None:
+    assert wording.text_language(wanted, available, first) == gets
+
+
+def test_without_any_text_there_is_no_language() -> None:
+    with pytest.raises(ValueError, match="no text in any language"):
+        wording.text_language("en", [], "en")
+
+
+def test_lists_languages_and_dates() -> None:
+    assert wording.listing(["WHO", "WIPO", "WTO"], "en") == "WHO, WIPO and WTO"
+    assert wording.listing(["OMS", "OMPI", "OMC"], "fr") == "OMS, OMPI et OMC"
+    assert wording.language_name("en", "fr") == "anglais"
+    assert wording.language_name("pt-BR", "en") == "Portuguese"
+    assert wording.full_date(date(2025, 7, 3), "fr") == "jeudi 3 juillet 2025"
+
+
+@pytest.mark.parametrize("language", ["es", "ar", "zh", "ru", "xx", "not a tag"])
+def test_a_language_without_phrases_works_in_english(language: str) -> None:
+    assert wording.time_left(START - timedelta(hours=1), START, END, pytz.utc, language) == "in one hour"
+    assert wording.full_date(date(2025, 7, 3), language) == "Thursday, 3 July 2025"
