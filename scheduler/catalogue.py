@@ -75,7 +75,9 @@ def _concerned(
         address = said.get("alert_to") if said.get("status") == "live" else None
     except (KeyError, ValueError):
         address = None
-    return frozenset(known | ({address} if isinstance(address, str) and not why_no_address(address) else set()))
+    return frozenset(
+        known | ({address} if isinstance(address, str) and not why_no_address(address) else set())
+    )
 
 
 def _read(
@@ -139,9 +141,13 @@ def _gone(path: str, webinar: str) -> Problem:
 
 def _same_id(path: str, webinar: str, paths: list[str]) -> Problem:
     others = ", ".join(other for other in paths if other != path)
-    return Problem(f"{path}, id", f"`{webinar}` is also the id of {others}", "an id of its own for each webinar")
+    return Problem(
+        f"{path}, id", f"`{webinar}` is also the id of {others}", "an id of its own for each webinar"
+    )
 
 
 def _not_utf8(path: str, raw: bytes, error: UnicodeDecodeError) -> Problem:
     line = raw.count(b"\n", 0, error.start) + 1
-    return Problem(f"{path}, line {line}", "the file is not UTF-8", "UTF-8 text", "save it as UTF-8 in your editor")
+    return Problem(
+        f"{path}, line {line}", "the file is not UTF-8", "UTF-8 text", "save it as UTF-8 in your editor"
+    )

@@ -21,7 +21,6 @@ from typing import Any
 
 import pytz
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from pydantic import SecretStr
 from sqlalchemy import Connection, select
 from sqlmodel import SQLModel
 
@@ -88,14 +87,16 @@ async def rehearse(
         (folder / "webinars").mkdir()
         (folder / "webinars" / f"{webinar.id}.toml").write_text(source, encoding="utf-8")
         async with _inbox(mails) as (inbox, port):
-            settings = Settings(
-                database_url=SecretStr(f"sqlite:///{folder / 'rehearsal.db'}"),
-                config_dir=folder,
-                templates_dir=templates,
-                smtp_host="127.0.0.1",
-                smtp_port=port,
-                smtp_tls="none",
-                smtp_connections=CONNECTIONS,
+            settings = Settings.model_validate(
+                {
+                    "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
+                    "config_dir": folder,
+                    "templates_dir": templates,
+                    "smtp_host": "127.0.0.1",
+                    "smtp_port": port,
+                    "smtp_tls": "none",
+                    "smtp_connections": CONNECTIONS,
+                }
             )
             database = Database(settings.database_url.get_secret_value())
             try:

@@ -42,9 +42,7 @@ class Runner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then drain."""
-        health = WebServer(
-            health_app(self.readiness), self._settings.health_host, self._settings.health_port
-        )
+        health = WebServer(health_app(self.readiness), self._settings.health_host, self._settings.health_port)
         await health.start()
         try:
             await self._service.start()

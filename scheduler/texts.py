@@ -114,9 +114,7 @@ def _last_sound(conn: Connection) -> dict[Key, TextRevision]:
 
 
 def _store(conn: Connection, now: datetime, key: Key, source: str, digest: str) -> TextRevision:
-    revision = TextRevision(
-        message=key[0], language=key[1], sha256=digest, source=source, sound_since=now
-    )
+    revision = TextRevision(message=key[0], language=key[1], sha256=digest, source=source, sound_since=now)
     table = TextRevision.__table__  # type: ignore[attr-defined]
     values = revision.model_dump(exclude={"id"})
     revision.id = conn.execute(insert(table).returning(table.c.id), values).scalar_one()

@@ -174,9 +174,7 @@ class Dispatcher:
         return render(claimed, webinar, live, last, self._clock.now(), self._relay)
 
     def _held(self, claimed: Claimed, why: Why) -> Outcome:
-        return Outcome(
-            claimed, State.HELD, self._clock.now(), attempt="not_sent", reason=why, counts=False
-        )
+        return Outcome(claimed, State.HELD, self._clock.now(), attempt="not_sent", reason=why, counts=False)
 
     async def _send(self, connection: Connection, ready: Ready) -> None:
         claimed = ready.start.claimed

@@ -103,7 +103,9 @@ def _columns(header: list[str], place: str, notes: list[Problem]) -> dict[str, i
         column = known.get(name) or known.get(name.replace(" ", "_"))
         if column is None:
             if name:
-                notes.append(Problem(f"{place}, column {index + 1}", "is not read", hint=nearest(name, known)))
+                notes.append(
+                    Problem(f"{place}, column {index + 1}", "is not read", hint=nearest(name, known))
+                )
         elif column in columns:
             raise Problems([Problem(f"{place}, line 1", f"two columns for {column}", "one")])
         else:
@@ -171,7 +173,9 @@ def import_rows(
 
 
 def _rest(row: CsvRow) -> dict[str, str]:
-    return {key: value for key, value in row.values.items() if key in COLUMNS and key not in ("webinar", "email")}
+    return {
+        key: value for key, value in row.values.items() if key in COLUMNS and key not in ("webinar", "email")
+    }
 
 
 def _write(conn: Connection, usable: dict[tuple[str, str], CsvRow], report: Report) -> None:
@@ -208,6 +212,10 @@ def _there(conn: Connection, webinars: set[str]) -> dict[tuple[str, str], dict[s
 def _confirm(conn: Connection, keys: list[tuple[str, str]]) -> None:
     table = ConfirmedElsewhere.__table__  # type: ignore[attr-defined]
     known = {(row.webinar, row.address_folded) for row in conn.execute(select(table))}
-    rows = [{"webinar": webinar, "address_folded": folded} for webinar, folded in keys if (webinar, folded) not in known]
+    rows = [
+        {"webinar": webinar, "address_folded": folded}
+        for webinar, folded in keys
+        if (webinar, folded) not in known
+    ]
     if rows:
         conn.execute(insert(table), rows)

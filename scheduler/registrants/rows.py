@@ -35,9 +35,7 @@ def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
     """The rows with these ids that exist, every column as text, blanks around values removed."""
     as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
     result = run(conn, f"SELECT id, {as_text} FROM registrants WHERE id IN :ids", ids=ids)
-    return [
-        Row(row.id, **dict(zip(COLUMNS, map(str.strip, row[1:]), strict=True))) for row in result
-    ]
+    return [Row(row.id, **dict(zip(COLUMNS, map(str.strip, row[1:]), strict=True))) for row in result]
 
 
 def fold(address: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.errors import MessageError
 from email.header import decode_header, make_header
@@ -96,9 +96,7 @@ def _invitation(whole: Any, event: Any) -> Invitation:
         attendees=tuple(map(_address, attendees if isinstance(attendees, list) else [attendees])),
         sequence=str(event.get("SEQUENCE", "")),
         status=str(event.get("STATUS", "")),
-        alarms=tuple(
-            alarm["TRIGGER"].to_ical().decode() for alarm in event.walk("VALARM") if "TRIGGER" in alarm
-        ),
+        alarms=tuple(_before(alarm["TRIGGER"]) for alarm in event.walk("VALARM") if "TRIGGER" in alarm),
     )
 
 
@@ -108,6 +106,14 @@ def _instant(value: Any) -> datetime | None:
         return None
     moment: datetime = value.dt
     return moment.astimezone(UTC)
+
+
+def _before(trigger: Any) -> str:
+    """ "15 minutes before"; what isn't that is shown as it stands."""
+    if isinstance(trigger.dt, timedelta) and trigger.dt < timedelta(0):
+        return f"{-trigger.dt / timedelta(minutes=1):g} minutes before"
+    written: str = trigger.to_ical().decode()
+    return written
 
 
 def _address(value: Any) -> str:

@@ -85,10 +85,14 @@ class Person:
     @property
     def language(self) -> str:
         """ "French", or "French wanted, English text"."""
-        wanted, text = word(self.latest, "language"), word(self.latest, "text_language")
-        if not text or text == wanted:
-            return _language(wanted)
-        return f"{_language(wanted)} wanted, {_language(text)} text"
+        text = word(self.latest, "text_language")
+        if not text or text == word(self.latest, "language"):
+            return self.wanted
+        return f"{self.wanted} wanted, {_language(text)} text"
+
+    @property
+    def wanted(self) -> str:
+        return _language(word(self.latest, "language"))
 
     @property
     def starts(self) -> Moment | None:

@@ -1,5 +1,5 @@
 
-// What is chosen for one mail (part, width, colours) is chosen for all.
+// What is chosen for one mail (part, width) is chosen for all.
 const choices = [...document.querySelectorAll("input[type=radio]")];
 
 function recall() {

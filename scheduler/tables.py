@@ -1,0 +1,74 @@
+"""What commands print: tables and a progress bar on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+Show = Callable[[datetime, datetime, datetime], None]
+
+_COLOURS = {"sent": "green", "skipped": "yellow", "failed": "red", "held": "red", "in_doubt": "red"}
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Show]:
+    """A bar over the virtual time of a rehearsal; in a pipe, a line for each day."""
+    if quiet:
+        yield lambda start, now, end: None
+    elif sys.stdout.isatty():
+        with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as bar:
+            task = bar.add_task("", total=1.0)
+            yield lambda start, now, end: bar.update(
+                task, completed=(now - start) / (end - start), description=f"{now:%a %d %B %Y, %H:%M} UTC"
+            )
+    else:
+        days: set[str] = set()
+
+        def line(start: datetime, now: datetime, end: datetime) -> None:
+            if (day := f"{now:%a %d %B %Y}") not in days:
+                days.add(day)
+                print(f"rehearsing {day}", flush=True)
+
+        yield line
+
+
+def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
+    """One line a message, language, zone and due time, with how many people and in what state."""
+    counted: Counter[tuple[str, ...]] = Counter()
+    for one in deliveries:
+        counted[_line(one)] += 1
+    lines = sorted(counted.items(), key=lambda item: (item[0][3], item[0]))
+    if not sys.stdout.isatty():
+        for cells, people in lines:
+            print("\t".join((*cells, str(people))))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("message", "language", "zone", "due (UTC)", "on the reader's clock", "state", "people"):
+        table.add_column(heading, justify="right" if heading == "people" else "left")
+    for (message, language, zone, due, local, state), people in lines:
+        colour = _COLOURS.get(state.split(":")[0], "white")
+        table.add_row(message, language, zone, due, local, f"[{colour}]{state}[/]", str(people))
+    Console().print(table)
+
+
+def _line(one: Mapping[str, Any]) -> tuple[str, ...]:
+    local = datetime.fromisoformat(one["due_local"])
+    assumed = " (assumed)" if one["zone_known_by"] in ("assumed", "webinar") else ""
+    written_in = one["text_language"]
+    wanted = one["language"] or "-"
+    return (
+        one["message"] + (f" #{one['edition']}" if one["edition"] else ""),
+        wanted if written_in in (None, wanted) else f"{wanted} (in {written_in})",
+        one["zone"] + assumed,
+        one["due_at"].replace("T", " ").removesuffix(":00Z").removesuffix("Z"),
+        f"{local:%a %d %b %H:%M} UTC{local:%z}",
+        one["state"] + (f": {one['reason']}" if one["reason"] else ""),
+    )
