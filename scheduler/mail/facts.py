@@ -65,18 +65,8 @@ BLOCKS: Mapping[str, str] = {
 """Variables that stand alone on a line and become a designed piece."""
 
 LAYOUT_VARIABLES = frozenset(
-    {
-        *VARIABLES,
-        *BLOCKS,
-        "subject",
-        "preheader",
-        "calendar",
-        "invitation_attached",
-        "phrases",
-        "language",
-        "direction",
-    }
-    | {"why", "from_whom", "held_in", "correct_url", "stop_url", "reply_to", "sender"}
+    {*VARIABLES, "subject", "preheader", "times", "calendar", "invitation_attached", "phrases", "language"}
+    | {"direction", "sender", "from_whom", "why", "held_in", "correct_url", "stop_url", "reply_to"}
 )
 """What the layout may use besides: how a mail is signed, explained and stopped."""
 

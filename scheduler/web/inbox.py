@@ -34,8 +34,8 @@ from scheduler.web.timeline import (
     common_start,
     counts,
     item,
+    left,
     mail_number,
-    moment,
     people,
 )
 
@@ -102,7 +102,7 @@ def write_inbox(
     _clear(out)
     registrants = people(deliveries)
     owners = {
-        mail_number(delivery): _Owner(f"{number:04d}", person.zone, moment(delivery.get("sent_at")))
+        mail_number(delivery): _Owner(f"{number:04d}", person.zone, left(delivery))
         for number, person in enumerate(registrants, 1)
         for delivery in person.deliveries
     }

@@ -12,7 +12,7 @@ from typing import Any
 import pytz
 
 from scheduler.mail.wording import language_name, offset_text
-from scheduler.timezones import Zone
+from scheduler.timezones import Zone, to_local
 
 Delivery = Mapping[str, Any]
 
@@ -86,7 +86,7 @@ class Person:
     def language(self) -> str:
         """ "French", or "French wanted, English text"."""
         text = word(self.latest, "text_language")
-        if not text or text == word(self.latest, "language"):
+        if not text or _language(text) == self.wanted:
             return self.wanted
         return f"{self.wanted} wanted, {_language(text)} text"
 
@@ -132,8 +132,14 @@ def item(delivery: Delivery) -> Item:
         reason=word(delivery, "reason"),
         local=moment(delivery.get("due_local")),
         utc=moment(delivery.get("due_at")),
-        sent=str(moment(delivery.get("sent_at"))) if sent and (due is None or sent - due >= _LATE) else "",
+        sent=str(left(delivery)) if sent and (due is None or sent - due >= _LATE) else "",
     )
+
+
+def left(delivery: Delivery) -> Moment | None:
+    """When the mail left, on the reader's clock."""
+    sent = _instant(delivery.get("sent_at"))
+    return moment(to_local(sent, _zone(word(delivery, "zone"))).isoformat()) if sent else None
 
 
 def mail_number(delivery: Delivery) -> str:
@@ -193,7 +199,7 @@ def _instant(value: object) -> datetime | None:
 
 
 def _language(tag: str) -> str:
-    return language_name(tag, "en") if tag else "not said"
+    return language_name(tag, "en") if tag else "No language"
 
 
 def _zone(name: str) -> Zone:

@@ -191,7 +191,7 @@ def test_no_name_changes_the_structure_of_a_mail(name: str) -> None:
 # What a reader gets
 
 
-@pytest.mark.parametrize(("message", "language"), SHIPPED)
+@pytest.mark.parametrize(("message", "language"), [key for key in SHIPPED if key[0] != "follow-up"])
 @pytest.mark.parametrize(
     ("zone", "date", "hours", "offset"),
     [
@@ -204,8 +204,6 @@ def test_no_name_changes_the_structure_of_a_mail(name: str) -> None:
 def test_every_text_that_names_the_time_gives_the_readers_and_genevas(
     message: str, language: str, zone: str, date: tuple[int, str, str], hours: str, offset: str
 ) -> None:
-    if message == "follow-up":
-        pytest.skip("it is over")
     day, english, french = date
     theirs = f"{english}, {day} July 2025" if language == "en" else f"{french} {day} juillet 2025"
     geneva = "Thursday, 3 July 2025" if language == "en" else "jeudi 3 juillet 2025"

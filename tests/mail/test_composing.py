@@ -1,0 +1,201 @@
+"""A mail by its bytes, and as a mail program reads it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.mail.composing import compose, wire_address
+from scheduler.mail.templates import Rendered
+from scheduler.values import Mailbox
+from tests.mail.samples import facts, shipped, shipped_sources
+
+CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()
+STOP = "mailto:team@example.org?subject=" + "Please%20stop%20" * 12
+WORDS = Rendered("Hello", "Soon", "<p>Zoë</p>\n", "Zoë\n", STOP)
+
+
+def made(**changes: Any) -> bytes:
+    values: dict[str, Any] = {
+        "rendered": WORDS,
+        "language": "fr",
+        "sender": Mailbox("WHO-WIPO-WTO", "webinar@example.org"),
+        "reply_to": Mailbox("Team", "team@example.org"),
+        "to": "zoe@example.org",
+        "message_id": "<0123456789abcdef0123456789abcdef@example.org>",
+        "date": datetime(2025, 7, 2, 6, tzinfo=UTC),
+        "calendar": CALENDAR,
+        "calendar_as": "request",
+    }
+    return compose(**{**values, **changes})
+
+
+def read(raw: bytes) -> EmailMessage:
+    mail = message_from_bytes(raw, policy=policy.default)
+    assert isinstance(mail, EmailMessage)
+    assert not mail.defects
+    return mail
+
+
+def tree(part: Any) -> Any:
+    if part.is_multipart():
+        return {part.get_content_type(): [tree(inner) for inner in part.iter_parts()]}
+    return part.get_content_type()
+
+
+def test_the_headers() -> None:
+    mail = read(made())
+
+    assert {name: str(mail[name]) for name in mail if name not in {"Content-Type", "MIME-Version"}} == {
+        "Subject": "Hello",
+        "From": "WHO-WIPO-WTO <webinar@example.org>",
+        "To": "zoe@example.org",
+        "Reply-To": "Team <team@example.org>",
+        "Date": "Wed, 02 Jul 2025 06:00:00 +0000",
+        "Message-ID": "<0123456789abcdef0123456789abcdef@example.org>",
+        "List-Unsubscribe": f"<{STOP}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "Content-Language": "fr",
+    }
+    assert b"Content-Language: fr" in made().partition(b"\r\n\r\n")[0]
+
+
+def test_an_invitation_is_the_last_alternative_and_an_attachment() -> None:
+    mail = read(made())
+    alternative, attachment = mail.iter_parts()
+    *_, calendar = alternative.iter_parts()
+
+    assert tree(mail) == {
+        "multipart/mixed": [
+            {"multipart/alternative": ["text/plain", "text/html", "text/calendar"]},
+            "application/ics",
+        ]
+    }
+    assert re.search(r'^Content-Type: text/calendar; method="REQUEST"; charset="UTF-8"', made().decode(), re.MULTILINE)
+    assert calendar.get_content_disposition() is None
+    assert attachment.get_content_disposition() == "attachment"
+    assert attachment.get_filename() == "invite.ics"
+    assert calendar.get_payload(decode=True) == attachment.get_payload(decode=True) == CALENDAR
+
+
+def test_a_cancellation_says_so_in_its_type() -> None:
+    alternative, _ = read(made(method="CANCEL")).iter_parts()
+
+    assert list(alternative.iter_parts())[-1].get_param("method") == "CANCEL"
+
+
+@pytest.mark.parametrize(
+    ("calendar_as", "parts"),
+    [
+        ("attachment", {"multipart/mixed": [{"multipart/alternative": ["text/plain", "text/html"]}, "application/ics"]}),
+        ("none", {"multipart/alternative": ["text/plain", "text/html"]}),
+    ],
+)
+def test_other_ways_to_send_the_calendar(calendar_as: str, parts: Any) -> None:
+    assert tree(read(made(calendar_as=calendar_as))) == parts
+
+
+@pytest.mark.parametrize(("message", "language"), sorted(shipped_sources()))
+def test_every_text_arrives_as_it_was_written(message: str, language: str) -> None:
+    link = "https://zoom.example.org/w/83?tk=" + "aB3-_.=2a" * 60 + "&pwd=x%3D%3D"
+    rendered = shipped(message, language).render(facts(name="محمد Zoë 李", join_url=link))
+    raw = made(rendered=rendered)
+    mail = read(raw)
+    plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
+
+    assert plain is not None
+    assert html is not None
+    assert plain.get_content().replace("\r\n", "\n") == rendered.text
+    assert html.get_content().replace("\r\n", "\n").rstrip() == rendered.html.rstrip()
+    assert (link in plain.get_content()) is (link in rendered.text)
+    assert mail["Subject"] == rendered.subject
+    on_the_wire(raw)
+    for part in (plain, html):
+        assert part["Content-Transfer-Encoding"] == "quoted-printable"
+        assert part.get_content_charset() == "utf-8"
+
+
+def on_the_wire(raw: bytes) -> None:
+    assert raw.isascii()
+    assert b"\r" not in raw.replace(b"\r\n", b"")
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert raw.endswith(b"\r\n")
+
+
+def test_the_link_to_stop_is_not_folded() -> None:
+    assert f"List-Unsubscribe: <{STOP}>\r\n".encode() in made()
+
+
+NAMES = [
+    "Trilateral, Cooperation (WHO)",
+    'The "Team"; a\\b',
+    "世界卫生组织、世界知识产权组织和世界贸易组织三边合作秘书处网络研讨会",
+    "Secrétariat, Équipe (OMS): l’accès",
+    "A very long name of an organization that goes over one line of seventy-eight characters (really)",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_senders_name_neither_splits_nor_hides_the_address(name: str) -> None:
+    """chatwoot PR 15278, cpython gh-100900."""
+    mail = read(made(sender=Mailbox(name, "webinar@example.org"), reply_to=Mailbox(name, "team@example.org")))
+
+    for header, address in (("From", "webinar@example.org"), ("Reply-To", "team@example.org")):
+        (one,) = mail[header].addresses
+        assert (one.display_name, one.addr_spec) == (name, address)
+
+
+@settings(max_examples=60)
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200), st.text(max_size=300))
+def test_any_words_survive_the_wire(subject: str, body: str) -> None:
+    clean = "\n".join(body.split())
+    raw = made(rendered=Rendered(subject, "x", f"<p>{clean}</p>\n", f"{clean}\n", STOP))
+    mail = read(raw)
+    plain = mail.get_body(("plain",))
+
+    on_the_wire(raw)
+    assert plain is not None
+    assert mail["Subject"] == subject
+    assert plain.get_content().replace("\r\n", "\n") == f"{clean}\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "wire"),
+    [
+        ("zoe@exämple.org", "zoe@xn--exmple-cua.org"),
+        ("zoe@EXAMPLE.org", "zoe@EXAMPLE.org"),
+        ("zoe@例え.jp", "zoe@xn--r8jz45g.jp"),
+        ("josé@exämple.org", "josé@xn--exmple-cua.org"),
+    ],
+)
+def test_a_domain_goes_as_its_a_label(address: str, wire: str) -> None:
+    assert wire_address(address) == wire
+    assert str(read(made(to=address))["To"].addresses[0].addr_spec) == wire
+
+
+def test_a_local_part_that_is_not_ascii_makes_the_headers_utf8() -> None:
+    raw = made(to="josé@example.org")
+
+    assert "To: josé@example.org\r\n".encode() in raw
+
+
+@pytest.mark.parametrize("bad", ["", "zoe", "@example.org", "zoe@", "a b@example.org", "a@example.org\r\nBcc: b@example.org"])
+def test_what_is_no_address_is_refused(bad: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        made(to=bad)
+
+
+def test_a_mail_goes_to_one_person() -> None:
+    headers = made().partition(b"\r\n\r\n")[0].decode()
+
+    assert len(re.findall(r"^(?:To|Cc|Bcc):", headers, re.MULTILINE)) == 1

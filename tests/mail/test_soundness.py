@@ -1,0 +1,147 @@
+"""A text goes out only when it works for every kind of reader."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from scheduler.mail import soundness
+from scheduler.mail.matrix import cases
+from scheduler.mail.soundness import check_texts
+from scheduler.mail.templates import TextProblems
+from scheduler.problem import Problem
+from scheduler.webinar import Webinar
+from tests.mail.samples import TEMPLATES, shipped_sources, webinar
+
+HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"
+WHOLE = "\n\n{{ times }}\n\n{{ join_button }}\n"
+
+
+def check(*webinars: Webinar, **bodies: str) -> dict[str, list[str]]:
+    """The problems of texts given by message ("_" for "-") and body, without their place."""
+    sources = {(message.replace("_", "-"), "en"): HEAD + body for message, body in bodies.items()}
+    found = check_texts(sources, webinars or [webinar()], TEMPLATES)
+    assert set(found) == set(sources)
+    return {key[0]: [str(problem).removeprefix(str(TEMPLATES)) for problem in found[key]] for key in found}
+
+
+def test_every_shipped_text_is_sound_and_that_is_known_soon() -> None:
+    sources = shipped_sources()
+
+    began = time.monotonic()
+    found = check_texts(sources, [webinar(), webinar(zone='"Asia/Kathmandu"', join_url='""')], TEMPLATES)
+
+    assert found == dict.fromkeys(sources, ())
+    assert time.monotonic() - began < 30  # about 1 s; a machine under load gets its time
+
+
+def test_no_texts_are_no_trouble() -> None:
+    assert check_texts({}, [webinar()], TEMPLATES) == {}
+
+
+def test_a_confirmation_a_reminder_and_a_change_need_link_and_times() -> None:
+    found = check(confirmation="Hi", reminder_hour="{{ join_url }}", change="{{ your_time }}", follow_up="Hi", cancellation="Hi")
+
+    assert [line.partition(";")[0].partition(": ")[2] for line in found["confirmation"]] == [
+        "the link to join is not in the HTML: `{{ join_button }}` or `{{ join_url }}` says it",
+        "the reader's time is not in the HTML: `{{ times }}` or `{{ your_time }}` says it",
+        "the webinar's time is not in the HTML: `{{ times }}` or `{{ webinar_time }}` says it",
+    ]
+    assert ["the reader's" in found["reminder-hour"][0], "the webinar's" in found["reminder-hour"][1]] == [True, True]
+    assert len(found["reminder-hour"]) == 2
+    assert ["the link" in found["change"][0], "the webinar's" in found["change"][1]] == [True, True]
+    assert len(found["change"]) == 2
+    assert found["follow-up"] == []
+    assert found["cancellation"] == []
+
+
+def test_link_and_times_count_only_where_they_are_seen_by_everybody() -> None:
+    found = check(confirmation="{% if name %}\n{{ times }}\n\n{{ join_button }}\n{% else %}\nHi\n{% endif %}")
+
+    assert len(found["confirmation"]) == 3
+    assert "procurement, for a reader in Europe/Zurich, days before the start" in found["confirmation"][0]
+
+
+def test_the_preheader_alone_is_not_enough() -> None:
+    source = "---\nsubject: S\npreheader: '{{ your_time }} {{ webinar_time }} {{ join_url }}'\n---\nHi"
+
+    assert len(check_texts({("confirmation", "en"): source}, [webinar()], TEMPLATES)["confirmation", "en"]) == 3
+
+
+def test_variables_in_one_line_do_as_well_as_blocks() -> None:
+    assert check(confirmation="{{ your_time }}\n\n{{ webinar_time }}\n\n{{ join_url }}") == {"confirmation": []}
+
+
+def test_a_mistake_that_only_filling_in_shows_is_told_with_its_line() -> None:
+    found = check(confirmation="Hi\n\n{{ name + 1 }}" + WHOLE)
+
+    assert len(found["confirmation"]) == 1
+    assert found["confirmation"][0].startswith("/confirmation/en.md, line 7: cannot be filled in: ")
+
+
+def test_a_text_that_is_empty_for_some_is_not_sound() -> None:
+    found = check(follow_up="{% if name %}Hi{% endif %}")
+
+    assert found["follow-up"] == [
+        "/follow-up/en.md: the text is empty once it is filled in; "
+        "procurement, for a reader in Europe/Zurich, days before the start"
+    ]
+
+
+RUNAWAY = "{% for a in 'x' * 9999 %}{% for b in 'x' * 9999 %}{% set c = a %}{% endfor %}{% endfor %}"
+GREEDY = "{{ ('x' * 1000000000)|length }}"
+
+
+def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
+    began = time.process_time(), time.monotonic()
+    found = check(confirmation="Hi" + WHOLE, follow_up=RUNAWAY, reminder_hour=GREEDY + WHOLE, change="{{ nme }}" + WHOLE)
+
+    assert found["confirmation"] == []
+    assert found["follow-up"] == [
+        "/follow-up/en.md: filling it in was stopped (too much computing); allowed: 1 s of computing and 256 MB"
+    ]
+    assert found["reminder-hour"] == ["/reminder-hour/en.md: filling it in took too much memory; allowed: 256 MB"]
+    assert "unknown variable `nme`" in found["change"][0]
+    assert time.process_time() - began[0] < 2  # the work is the children's
+    assert time.monotonic() - began[1] < 60
+
+
+def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soundness.sys, "executable", "/bin/false")
+
+    with pytest.raises(RuntimeError, match="could not be checked: exit 1"):
+        check(confirmation="Hi" + WHOLE)
+
+
+def test_a_broken_layout_is_told_as_such(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TextProblems) as caught:
+        check_texts({}, [], tmp_path)
+
+    where = str(tmp_path / "_layout" / "layout.html")
+    assert caught.value.problems == (Problem(where, "cannot be read: No such file or directory", "a file in UTF-8"),)
+
+
+@pytest.mark.parametrize("zone", ["Geneva time", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_the_matrix_has_every_kind_of_reader(zone: str) -> None:
+    there = list(cases(webinar(zone=f'"{zone}"'), "en"))
+    times = [case.times for case in there]
+
+    assert any(one.same for one in times)
+    assert any(one.other_date for one in times)
+    assert any(one.yours.crosses_midnight for one in times)
+    assert any(one.yours.starts[3:] != one.theirs.starts[3:] for one in times)
+    assert any(one.assumed for one in times)
+    assert any(not one.assumed for one in times)
+    assert {len(case.filling["name"]) for case in there} >= {0, 80}
+    assert {"now", "in one hour", "in 3 days"} <= {case.filling["time_left"] for case in there}
+
+
+def test_every_webinar_counts() -> None:
+    other = webinar(id='"other"', materials_url='""')
+    assert other.end - other.start == timedelta(hours=2)
+
+    found = check(webinar(), other, follow_up="{% if webinar.materials_url %}Slides{% endif %}")
+
+    assert "other, for a reader" in found["follow-up"][0]
