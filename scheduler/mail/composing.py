@@ -64,7 +64,7 @@ def compose(
     mail = EmailMessage(policy)
     mail["Subject"] = rendered.subject
     mail["From"] = _mailbox(sender)
-    mail["To"] = Address(addr_spec=wire_address(to))
+    mail["To"] = _address("", to)
     mail["Reply-To"] = _mailbox(reply_to)
     mail["Date"] = format_datetime(date.astimezone(UTC))
     mail["Message-ID"] = message_id
@@ -98,4 +98,10 @@ def wire_address(address: str) -> str:
 
 
 def _mailbox(mailbox: Mailbox) -> Address:
-    return Address(display_name=" ".join(mailbox.name.split()), addr_spec=wire_address(mailbox.address))
+    return _address(" ".join(mailbox.name.split()), mailbox.address)
+
+
+def _address(name: str, address: str) -> Address:
+    # In two parts: as one, Python refuses a local part that is not ASCII.
+    local, _, domain = wire_address(address).rpartition("@")
+    return Address(display_name=name, username=local, domain=domain)

@@ -78,9 +78,7 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
 def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) -> Problem:
     names = list(dict.fromkeys((*allowed, *BLOCKS)))
     last = {known.rpartition(".")[2]: known for known in names}
-    hint = nearest(name, names)
-    if not hint and name in last:
-        hint = f"did you mean `{last[name]}`?"
+    hint = f"did you mean `{last[name]}`?" if name in last else nearest(name, names)
     listed = ", ".join(names) if not hint else "the variables in docs/variables.md"
     return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
 

@@ -190,7 +190,7 @@ LAYOUT = (TEMPLATES / "_layout" / "layout.html").read_text("utf-8")
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (LAYOUT.replace("{{ why }}", "{{ wy }}"), ["unknown variable `wy`"]),
+        (LAYOUT.replace("{{ why }}", "{{ wy }}", 1), ["unknown variable `wy`"]),
         (LAYOUT.replace('<main id="body"></main>', ""), ['0 times `<main id="body"></main>`; allowed: once, where the text goes']),
         (LAYOUT.replace('<template id="times">', '<template id="tims">'),
          ['`<template id="times">` is missing; allowed: one for each block']),
