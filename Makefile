@@ -1,11 +1,12 @@
 # `make run` and `make test` are all that a fresh machine needs: Python 3.11 or later, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test test-full lint types lock bench clean
 
 run: .venv/run.stamp
-	$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
+	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest -n auto -q -m "not full"
@@ -22,18 +23,24 @@ types: .venv/dev.stamp
 
 # What is installed is exactly what the lock files name, hash by hash, the build backend included.
 .venv/run.stamp: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "Setting up .venv (once, about half a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or later is needed: make PYTHON=python3.11" && exit 1)
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	touch $@
+	@echo "Setting up what the tests need (once)"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
 
 node_modules/.stamp: package.json package-lock.json
 	npm ci --silent --no-audit --no-fund
-	touch $@
+	@touch $@
+
+bench: .venv/dev.stamp
+	$(BIN)/python benchmarks/rehearsal_2000.py
 
 # Needs uv on the PATH; the lock files name no index.
 lock:

@@ -28,6 +28,10 @@ class Folder:
         self._seen = self._settled = self.read()
         return self._settled
 
+    def again(self) -> None:
+        """What was given out last could not be taken in: give it out again."""
+        self._settled = None
+
     def poll(self) -> dict[str, bytes] | None:
         """The files, when they differ from what was last given out and two reads in a row agree; else None."""
         before, self._seen = self._seen, self.read()

@@ -53,13 +53,20 @@ class Sources:
         await self._take_texts(now, self._texts.settle())
 
     async def poll(self, now: datetime) -> bool:
-        """Take in what was edited. True when something was."""
-        webinars, texts = self._webinars.poll(), self._texts.poll()
-        if webinars is not None:
-            await self._take_webinars(now, webinars)
-        if webinars is not None or texts is not None:
+        """Take in what was edited. True when something was. A failure loses no edit: the next poll has it again."""
+        webinars = await asyncio.to_thread(self._webinars.poll)
+        texts = await asyncio.to_thread(self._texts.poll)
+        if webinars is None and texts is None:
+            return False
+        try:
+            if webinars is not None:
+                await self._take_webinars(now, webinars)
             await self._take_texts(now, texts if texts is not None else self._texts.read())
-        return webinars is not None or texts is not None
+        except BaseException:
+            self._webinars.again()
+            self._texts.again()
+            raise
+        return True
 
     async def _take_webinars(self, now: datetime, files: Mapping[str, bytes]) -> None:
         catalogue = await self._database.run(take_webinars, now, self._settings.config_dir, files)

@@ -144,11 +144,11 @@ class Dispatcher:
             if isinstance(ready, Outcome):
                 await self._recorder.conclude(ready)
                 return
-            if self._is_paused(self._clock.now()):
+            if not self._may_begin(claimed):
                 await self._release(claimed)
                 return
             async with self._pool.connection() as connection:
-                if self._draining or self._is_paused(self._clock.now()):
+                if not self._may_begin(claimed):
                     await self._release(claimed)
                     return
                 begun = True
@@ -163,6 +163,11 @@ class Dispatcher:
         except Exception as error:
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             await self._recorder.conclude(self._held(claimed, Why.DATA))
+
+    def _may_begin(self, claimed: Claimed) -> bool:
+        """What was true when it was claimed may have ended while it waited for a connection."""
+        paused = self._is_paused(self._clock.now())
+        return not (self._draining or paused) and claimed.webinar in self.job.live
 
     def _ready(self, claimed: Claimed, last: Version | None) -> Ready | Outcome:
         webinar = self.job.webinars[claimed.webinar]

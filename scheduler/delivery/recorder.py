@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from scheduler.database.engine import Database
 from scheduler.ledger.claims import Outcome, Start, begin, conclude
@@ -63,9 +63,27 @@ class Recorder:
         while True:
             try:
                 return await self._database.run(_record, group.starts, group.outcomes)
-            except DBAPIError as error:
+            except OperationalError as error:
                 log.error("ledger not written, trying again", error=type(error.orig).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
+            except DBAPIError as error:
+                if len(group.starts) + len(group.outcomes) == 1:
+                    log.error("ledger refuses an entry", error=type(error.orig).__name__, delivery=_ids(group))
+                    return set()
+                return await self._one_by_one(group)
+
+    async def _one_by_one(self, group: _Group) -> set[int]:
+        """One entry that the database refuses keeps none of the others out."""
+        begun: set[int] = set()
+        for outcome in group.outcomes:
+            await self._commit(_Group(outcomes=[outcome]))
+        for start in group.starts:
+            begun |= await self._commit(_Group(starts=[start]))
+        return begun
+
+
+def _ids(group: _Group) -> list[int]:
+    return [start.claimed.id for start in group.starts] + [one.claimed.id for one in group.outcomes]
 
 
 def _record(conn: Connection, starts: list[Start], outcomes: list[Outcome]) -> set[int]:

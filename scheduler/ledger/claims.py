@@ -43,6 +43,7 @@ class Claimed:
     zone_known_by: str
     join_url: str
     uid: str
+    first_seen_at: datetime
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
         select(
             d.c.id, d.c.registration_id, d.c.webinar, d.c.message, d.c.attempts, d.c.message_id,
             d.c.due_at, d.c.expires_at, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by,
-            r.c.join_url, r.c.uid,
+            r.c.join_url, r.c.uid, r.c.first_seen_at,
         )
         .join_from(d, r, d.c.registration_id == r.c.id)
         .where(d.c.id.in_(ids))
@@ -203,14 +204,18 @@ def begin(conn: Connection, starts: Iterable[Start]) -> set[int]:
     begun = set()
     for start in starts:
         claimed = start.claimed
+        if _version_is_taken(conn, start.invitation):
+            release(conn, [claimed])
+            continue
         ours = run(
             conn,
             "UPDATE delivery SET state = 'sending', message_id = :message_id, lease_until = :until"
-            " WHERE id = :id AND state = 'pending' AND lease_token = :token",
+            " WHERE id = :id AND state = 'pending' AND lease_token = :token AND expires_at > :now",
             id=claimed.id,
             token=claimed.token,
             message_id=start.message_id,
             until=clock + LEASE_SECONDS,
+            now=start.at,
         ).rowcount
         if not ours:
             continue
@@ -219,6 +224,14 @@ def begin(conn: Connection, starts: Iterable[Start]) -> set[int]:
         if start.invitation and not start.invitation.stored:
             _store_version(conn, claimed.registration_id, start.invitation)
     return begun
+
+
+def _version_is_taken(conn: Connection, version: Version | None) -> bool:
+    """Another mail to the same person has stored this version since: this one must be rendered with it."""
+    if version is None or version.stored:
+        return False
+    query = "SELECT 1 FROM invitation WHERE uid = :uid AND sequence >= :sequence"
+    return run(conn, query, uid=version.uid, sequence=version.sequence).first() is not None
 
 
 def _store_attempt(conn: Connection, start: Start) -> None:

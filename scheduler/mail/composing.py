@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -18,21 +20,40 @@ CalendarAs = Literal["request", "attachment", "none"]
 Method = Literal["REQUEST", "CANCEL"]
 
 
-class _OneToken(EmailPolicy):
-    """Python folds a long link into encoded words, in which nobody finds it: such headers stay in one piece."""
+class _WirePolicy(EmailPolicy):
+    """Folds by ourselves what Python folds into something else.
+
+    A long link becomes encoded words, in which nobody finds it; a long name in quotes loses its quotes, so that a
+    comma splits it and parentheses hide it (cpython gh-100900).
+    """
 
     def fold(self, name: str, value: Any) -> str:
-        if name.lower() in {"list-unsubscribe", "message-id"}:
-            return f"{name}: {value}{self.linesep}"
+        match name.lower():
+            case "list-unsubscribe" | "message-id":
+                return f"{name}: {value}{self.linesep}"
+            case "from" | "reply-to" | "to":
+                (address,) = value.addresses
+                return f"{name}: {_address_on_the_wire(address)}{self.linesep}"
         return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        if name.lower() in {"list-unsubscribe", "message-id"}:
-            return self.fold(name, value).encode("ascii")
-        return super().fold_binary(name, value)
+        return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
-_POLICY = _OneToken(linesep="\r\n", max_line_length=78)
+_POLICY = _WirePolicy(linesep="\r\n", max_line_length=78)
+
+
+def _address_on_the_wire(address: Address) -> str:
+    name, mailbox = address.display_name, f"{address.username}@{address.domain}"
+    if not name:
+        return mailbox
+    if name.isascii() and len(name) <= 60:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        shown = name if re.fullmatch(r"[\w !#$%&'*+/=?^`{|}~-]+", name) else f'"{quoted}"'
+    else:
+        shown = Header(name, "utf-8", maxlinelen=75, header_name="Reply-To").encode(linesep="\r\n")
+    last = shown.rpartition("\n")[2]
+    return f"{shown}\r\n <{mailbox}>" if len(last) + len(mailbox) > 60 else f"{shown} <{mailbox}>"
 
 
 def compose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from difflib import get_close_matches
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
@@ -30,7 +31,7 @@ def check_jinja(
         *_unknown(tree, place, allowed, first_line),
         *([] if blocks else _bare(tree, place, first_line)),
     ]
-    return sorted(set(problems), key=lambda problem: int(problem.place.rpartition(" ")[2]))
+    return sorted(dict.fromkeys(problems), key=lambda problem: int(problem.place.rpartition(" ")[2]))
 
 
 def _unknown(
@@ -76,10 +77,14 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
 
 
 def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) -> Problem:
-    names = list(dict.fromkeys((*allowed, *BLOCKS)))
-    last = {known.rpartition(".")[2]: known for known in names}
-    hint = f"did you mean `{last[name]}`?" if name in last else nearest(name, names)
-    listed = ", ".join(names) if not hint else "the variables in docs/variables.md"
+    """With the nearest right name: "title" and "webinar.tittle" both mean `webinar.title`."""
+    owner, dot, last = name.rpartition(".")
+    full = {known.rpartition(".")[2]: known for known in allowed if known.startswith(owner + dot)}
+    near = full.get(last) or next((full[key] for key in get_close_matches(last, full, n=1)), "")
+    if near:
+        listed, hint = "the variables in docs/variables.md", f"did you mean `{near}`?"
+    else:
+        listed, hint = ", ".join(full.values()), ""
     return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
 
 

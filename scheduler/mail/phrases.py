@@ -6,7 +6,8 @@ date that differs) and must exist for every language that any text is in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,18 @@ FRENCH = Phrases(
     join_here="Rejoindre :",
 )
 
-PHRASES = {"en": ENGLISH, "fr": FRENCH}
+
+def unbreakable(text: str, language: str) -> str:
+    """French writes a blank before `: ; ? ! »` and after `«`; typed as usual, a line may break there. Now it may not."""
+    if language.partition("-")[0].lower() != "fr":
+        return text
+    return re.sub(r"(?<=\S) (?=[:;?!»])|(?<=«) ", "\u00a0", text)
+
+
+PHRASES = {
+    "en": ENGLISH,
+    "fr": Phrases(**{key: unbreakable(said, "fr") for key, said in asdict(FRENCH).items()}),
+}
 
 GENEVA = {"en": "Geneva", "fr": "Genève", "es": "Ginebra", "ar": "جنيف", "zh": "日内瓦", "ru": "Женева"}
 """CLDR knows Zurich, which gives its zone the name; the secretariats are in Geneva."""

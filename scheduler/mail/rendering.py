@@ -97,7 +97,7 @@ def _version(
         uid=claimed.uid,
         sequence=sequence,
         dtstamp=dtstamp,
-        created=dtstamp,
+        created=claimed.first_seen_at,
         webinar=webinar,
         language=language,
         join_url=join_url,

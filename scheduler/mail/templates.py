@@ -18,6 +18,7 @@ from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.holes import Holes
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.layout import Layout, TextProblems, read_layout
+from scheduler.mail.phrases import unbreakable
 from scheduler.mail.prose import Prose, convert
 from scheduler.mail.sandbox import HTML, PLAIN
 from scheduler.problem import Problem
@@ -93,7 +94,8 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
     Raises TextProblems with all its mistakes.
     """
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    front, problems = read_front_matter(source, place)
+    language = PurePath(place).stem
+    front, problems = read_front_matter(unbreakable(source, language), place)
     for key, line in front.lines.items():
         problems += _check_line(key, front.values[key], place, line)
     holes, prose = Holes(), Prose("", "")
@@ -109,7 +111,7 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         raise TextProblems(problems)
     return Text(
         place=place,
-        language=PurePath(place).stem,
+        language=language,
         reviewed_by=front.values.get("reviewed_by", ""),
         subject=PLAIN.from_string(front.values["subject"]),
         preheader=PLAIN.from_string(front.values["preheader"]),

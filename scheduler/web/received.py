@@ -65,7 +65,7 @@ def read_mail(raw: bytes) -> Received:
         to=headers.get("to", ""),
         date=headers.get("date", ""),
         message_id=headers.get("message-id", ""),
-        html=parts.get("html", ""),
+        html=parts.get("html", "").replace("\r\n", "\n"),
         text=_printable(parts.get("plain", "")),
         calendar=_printable(parts.get("calendar", "")),
         source=_printable(_as_text(raw, "utf-8", "latin-1")),

@@ -19,7 +19,7 @@ Delivery = Mapping[str, Any]
 _KNOWN_BY = {
     "confirmed": "confirmed by the registrant",
     "timezone": "as registered",
-    "country": "the country’s",
+    "country": "from the country",
     "assumed": "assumed: one of the country’s",
     "webinar": "not known; the webinar’s own",
 }

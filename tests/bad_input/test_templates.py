@@ -13,6 +13,7 @@ VARIABLES = (
     "name, webinar.title, webinar.about, webinar.organizers, webinar.host, webinar.held_in, webinar.how_to_join, "
     "webinar.materials_url, join_url, your_time, webinar_time, time_left"
 )
+FACTS = ", ".join(name for name in VARIABLES.split(", ") if name.startswith("webinar."))
 ALL = f"{VARIABLES}, times, join_button, calendar_links"
 STATEMENTS = "allowed: {% … %} with if, elif, else, endif, for, endfor, set"
 ADDRESSES = "allowed: https://…, mailto:… or one of `{{ join_url }}`, `{{ webinar.materials_url }}`"
@@ -62,12 +63,15 @@ CASES = {
         [
             "line 5: unknown variable `webinar.tittle`; allowed: the variables in docs/variables.md; "
             "did you mean `webinar.title`?",
-            f"line 5: unknown variable `webinar.url`; allowed: {ALL}",
+            f"line 5: unknown variable `webinar.url`; allowed: {FACTS}",
         ],
     ),
     "a fact without its webinar": (
         HEAD + "{{ title }}",
-        ["line 5: unknown variable `title`; allowed: the variables in docs/variables.md; did you mean `webinar.title`?"],
+        [
+            "line 5: unknown variable `title`; allowed: the variables in docs/variables.md; "
+            "did you mean `webinar.title`?"
+        ],
     ),
     "the webinar as a whole": (
         HEAD + "{{ webinar }}",
@@ -191,7 +195,8 @@ LAYOUT = (TEMPLATES / "_layout" / "layout.html").read_text("utf-8")
     ("source", "told"),
     [
         (LAYOUT.replace("{{ why }}", "{{ wy }}", 1), ["unknown variable `wy`"]),
-        (LAYOUT.replace('<main id="body"></main>', ""), ['0 times `<main id="body"></main>`; allowed: once, where the text goes']),
+        (LAYOUT.replace('<main id="body"></main>', ""),
+         ['0 times `<main id="body"></main>`; allowed: once, where the text goes']),
         (LAYOUT.replace('<template id="times">', '<template id="tims">'),
          ['`<template id="times">` is missing; allowed: one for each block']),
         (LAYOUT.replace("{% else %}", "{% els %}", 1), ["Encountered unknown tag 'els'."]),

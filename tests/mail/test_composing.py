@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import getaddresses
 from typing import Any
 
 import pytest
@@ -79,7 +81,9 @@ def test_an_invitation_is_the_last_alternative_and_an_attachment() -> None:
             "application/ics",
         ]
     }
-    assert re.search(r'^Content-Type: text/calendar; method="REQUEST"; charset="UTF-8"', made().decode(), re.MULTILINE)
+    assert re.search(
+        r'^Content-Type: text/calendar; method="REQUEST"; charset="UTF-8"', made().decode(), re.MULTILINE
+    )
     assert calendar.get_content_disposition() is None
     assert attachment.get_content_disposition() == "attachment"
     assert attachment.get_filename() == "invite.ics"
@@ -95,7 +99,10 @@ def test_a_cancellation_says_so_in_its_type() -> None:
 @pytest.mark.parametrize(
     ("calendar_as", "parts"),
     [
-        ("attachment", {"multipart/mixed": [{"multipart/alternative": ["text/plain", "text/html"]}, "application/ics"]}),
+        (
+            "attachment",
+            {"multipart/mixed": [{"multipart/alternative": ["text/plain", "text/html"]}, "application/ics"]},
+        ),
         ("none", {"multipart/alternative": ["text/plain", "text/html"]}),
     ],
 )
@@ -148,11 +155,26 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_a_senders_name_neither_splits_nor_hides_the_address(name: str) -> None:
     """chatwoot PR 15278, cpython gh-100900."""
-    mail = read(made(sender=Mailbox(name, "webinar@example.org"), reply_to=Mailbox(name, "team@example.org")))
+    raw = made(sender=Mailbox(name, "webinar@example.org"), reply_to=Mailbox(name, "team@example.org"))
+    mail = message_from_bytes(
+        raw
+    )  # as the wire has it: Python 3.11's newer parser reads encoded names with blanks
 
+    on_the_wire(raw)
     for header, address in (("From", "webinar@example.org"), ("Reply-To", "team@example.org")):
-        (one,) = mail[header].addresses
-        assert (one.display_name, one.addr_spec) == (name, address)
+        assert all(len(line) <= 78 for line in f"{header}: {mail[header]}".splitlines())
+        ((shown, addr_spec),) = getaddresses([mail[header]])
+        assert (str(make_header(decode_header(shown))), addr_spec) == (name, address)
+
+
+@settings(max_examples=60)
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=200))
+def test_no_name_of_a_sender_breaks_the_header(name: str) -> None:
+    raw = made(sender=Mailbox(name, "webinar@example.org"))
+
+    on_the_wire(raw)
+    ((_, addr_spec),) = getaddresses([message_from_bytes(raw)["From"]])
+    assert addr_spec == "webinar@example.org"
 
 
 @settings(max_examples=60)
@@ -175,7 +197,6 @@ def test_any_words_survive_the_wire(subject: str, body: str) -> None:
         ("zoe@exämple.org", "zoe@xn--exmple-cua.org"),
         ("zoe@EXAMPLE.org", "zoe@EXAMPLE.org"),
         ("zoe@例え.jp", "zoe@xn--r8jz45g.jp"),
-        ("josé@exämple.org", "josé@xn--exmple-cua.org"),
     ],
 )
 def test_a_domain_goes_as_its_a_label(address: str, wire: str) -> None:
@@ -189,7 +210,9 @@ def test_a_local_part_that_is_not_ascii_makes_the_headers_utf8() -> None:
     assert "To: josé@example.org\r\n".encode() in raw
 
 
-@pytest.mark.parametrize("bad", ["", "zoe", "@example.org", "zoe@", "a b@example.org", "a@example.org\r\nBcc: b@example.org"])
+@pytest.mark.parametrize(
+    "bad", ["", "zoe", "@example.org", "zoe@", "a b@example.org", "a@example.org\r\nBcc: b@example.org"]
+)
 def test_what_is_no_address_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         made(to=bad)

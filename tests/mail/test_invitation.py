@@ -96,7 +96,9 @@ def test_it_is_in_the_readers_language() -> None:
     french = lines(made(language="fr"))
 
     assert "SUMMARY:Acheter des médicaments" in french
-    assert any(line.startswith(f"DESCRIPTION:Rejoindre : {JOIN}") and "Genève" in line for line in french)
+    assert any(
+        line.startswith(f"DESCRIPTION:Rejoindre\u00a0: {JOIN}") and "Genève" in line for line in french
+    )
 
 
 @pytest.mark.parametrize("zone", ["Geneva time", "CET", "Asia/Kathmandu", "Pacific/Kiritimati"])
@@ -150,7 +152,9 @@ def test_a_link_with_control_characters_is_refused(bad: str) -> None:
     ],
 )
 def test_an_address_is_a_valid_mailto_uri(address: str, uri: str) -> None:
-    assert any(line.endswith(f":{uri}") for line in lines(made(address=address)) if line.startswith("ATTENDEE"))
+    assert any(
+        line.endswith(f":{uri}") for line in lines(made(address=address)) if line.startswith("ATTENDEE")
+    )
 
 
 def test_somebody_without_a_name_is_shown_by_the_address() -> None:

@@ -81,7 +81,7 @@ def test_whatever_is_typed_becomes_one_harmless_line(typed: str) -> None:
     assert clean_name(name) == name
     assert len(name) <= LONGEST
     assert not _LINK.search(name)
-    assert not set(name) & set("<>{}[]|\\`*_#@:;\"=%/&\r\n")
+    assert not set(name) & set('<>{}[]|\\`*_#@:;"=%/&\r\n')
     assert all(unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"} for character in name)
     assert all(unicodedata.category(character) != "Cf" or character in "\u200c\u200d" for character in name)
 

@@ -42,14 +42,23 @@ def test_no_texts_are_no_trouble() -> None:
 
 
 def test_a_confirmation_a_reminder_and_a_change_need_link_and_times() -> None:
-    found = check(confirmation="Hi", reminder_hour="{{ join_url }}", change="{{ your_time }}", follow_up="Hi", cancellation="Hi")
+    found = check(
+        confirmation="Hi",
+        reminder_hour="{{ join_url }}",
+        change="{{ your_time }}",
+        follow_up="Hi",
+        cancellation="Hi",
+    )
 
     assert [line.partition(";")[0].partition(": ")[2] for line in found["confirmation"]] == [
         "the link to join is not in the HTML: `{{ join_button }}` or `{{ join_url }}` says it",
         "the reader's time is not in the HTML: `{{ times }}` or `{{ your_time }}` says it",
         "the webinar's time is not in the HTML: `{{ times }}` or `{{ webinar_time }}` says it",
     ]
-    assert ["the reader's" in found["reminder-hour"][0], "the webinar's" in found["reminder-hour"][1]] == [True, True]
+    assert ["the reader's" in found["reminder-hour"][0], "the webinar's" in found["reminder-hour"][1]] == [
+        True,
+        True,
+    ]
     assert len(found["reminder-hour"]) == 2
     assert ["the link" in found["change"][0], "the webinar's" in found["change"][1]] == [True, True]
     assert len(found["change"]) == 2
@@ -67,11 +76,15 @@ def test_link_and_times_count_only_where_they_are_seen_by_everybody() -> None:
 def test_the_preheader_alone_is_not_enough() -> None:
     source = "---\nsubject: S\npreheader: '{{ your_time }} {{ webinar_time }} {{ join_url }}'\n---\nHi"
 
-    assert len(check_texts({("confirmation", "en"): source}, [webinar()], TEMPLATES)["confirmation", "en"]) == 3
+    assert (
+        len(check_texts({("confirmation", "en"): source}, [webinar()], TEMPLATES)["confirmation", "en"]) == 3
+    )
 
 
 def test_variables_in_one_line_do_as_well_as_blocks() -> None:
-    assert check(confirmation="{{ your_time }}\n\n{{ webinar_time }}\n\n{{ join_url }}") == {"confirmation": []}
+    assert check(confirmation="{{ your_time }}\n\n{{ webinar_time }}\n\n{{ join_url }}") == {
+        "confirmation": []
+    }
 
 
 def test_a_mistake_that_only_filling_in_shows_is_told_with_its_line() -> None:
@@ -96,13 +109,17 @@ GREEDY = "{{ ('x' * 1000000000)|length }}"
 
 def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
     began = time.process_time(), time.monotonic()
-    found = check(confirmation="Hi" + WHOLE, follow_up=RUNAWAY, reminder_hour=GREEDY + WHOLE, change="{{ nme }}" + WHOLE)
+    found = check(
+        confirmation="Hi" + WHOLE, follow_up=RUNAWAY, reminder_hour=GREEDY + WHOLE, change="{{ nme }}" + WHOLE
+    )
 
     assert found["confirmation"] == []
     assert found["follow-up"] == [
         "/follow-up/en.md: filling it in was stopped (too much computing); allowed: 1 s of computing and 256 MB"
     ]
-    assert found["reminder-hour"] == ["/reminder-hour/en.md: filling it in took too much memory; allowed: 256 MB"]
+    assert found["reminder-hour"] == [
+        "/reminder-hour/en.md: filling it in took too much memory; allowed: 256 MB"
+    ]
     assert "unknown variable `nme`" in found["change"][0]
     assert time.process_time() - began[0] < 2  # the work is the children's
     assert time.monotonic() - began[1] < 60
@@ -120,10 +137,14 @@ def test_a_broken_layout_is_told_as_such(tmp_path) -> None:  # type: ignore[no-u
         check_texts({}, [], tmp_path)
 
     where = str(tmp_path / "_layout" / "layout.html")
-    assert caught.value.problems == (Problem(where, "cannot be read: No such file or directory", "a file in UTF-8"),)
+    assert caught.value.problems == (
+        Problem(where, "cannot be read: No such file or directory", "a file in UTF-8"),
+    )
 
 
-@pytest.mark.parametrize("zone", ["Geneva time", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Los_Angeles"])
+@pytest.mark.parametrize(
+    "zone", ["Geneva time", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Los_Angeles"]
+)
 def test_the_matrix_has_every_kind_of_reader(zone: str) -> None:
     there = list(cases(webinar(zone=f'"{zone}"'), "en"))
     times = [case.times for case in there]

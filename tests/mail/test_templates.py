@@ -58,7 +58,9 @@ def seen(rendered: Rendered) -> str:
 
 
 def test_markdown_becomes_html_and_plain_text() -> None:
-    rendered = text("# Hello\n\nThis is **bold**,\nand *this* [a link](https://who.int/a?b=1&c=2).\n\n- one\n- two\n").render(facts())
+    rendered = text(
+        "# Hello\n\nThis is **bold**,\nand *this* [a link](https://who.int/a?b=1&c=2).\n\n- one\n- two\n"
+    ).render(facts())
 
     assert re.search(r"<h1[^>]*>Hello</h1>", rendered.html)
     assert re.search(r"<strong>bold</strong>", rendered.html)
@@ -69,7 +71,9 @@ def test_markdown_becomes_html_and_plain_text() -> None:
 
 
 def test_lists_quotes_and_line_breaks_in_plain_text() -> None:
-    rendered = text("1. one\n2. two\n   - deep\n\n> said\n> so\n\nA\\\nB\n\n---\n\n`code` <https://who.int/>").render(facts())
+    rendered = text(
+        "1. one\n2. two\n   - deep\n\n> said\n> so\n\nA\\\nB\n\n---\n\n`code` <https://who.int/>"
+    ).render(facts())
 
     assert rendered.text.startswith(
         "1. one\n2. two\n   - deep\n\n> said so\n\nA\nB\n\n* * *\n\ncode https://who.int/\n\n___\n"
@@ -104,7 +108,9 @@ def test_conditions_in_a_line_and_around_paragraphs(body: str) -> None:
 
 
 def test_conditions_in_a_list_and_a_loop() -> None:
-    body = "{% for word in ['a', 'b'] %}\n- {{ word }}\n{% endfor %}\n\n{% set x = 3 %}\n\n{# a note #}{{ x }}"
+    body = (
+        "{% for word in ['a', 'b'] %}\n- {{ word }}\n{% endfor %}\n\n{% set x = 3 %}\n\n{# a note #}{{ x }}"
+    )
     rendered = text(body).render(facts())
 
     assert rendered.text.startswith("- a\n\n- b\n\n3\n\n___")
@@ -160,6 +166,18 @@ def test_the_sandbox_keeps_a_text_to_the_facts() -> None:
             text(escape).render(facts())
 
 
+def test_french_punctuation_stays_with_its_word() -> None:
+    rendered = text(
+        "Choisissez « Oui » : {{ name }} !\n\n- a : b", subject="Merci : oui", language="fr"
+    ).render(facts())
+
+    assert rendered.text.startswith(
+        "Choisissez «\u00a0Oui\u00a0»\u00a0: Amina Wanjiru\u00a0!\n\n- a\u00a0: b\n"
+    )
+    assert rendered.subject == "Merci\u00a0: oui"
+    assert text("Yes : no").render(facts()).text.startswith("Yes : no")
+
+
 # What a registrant typed
 
 
@@ -169,7 +187,9 @@ def test_a_hostile_name_is_neither_markup_nor_link_nor_header(message: str, lang
     there, here = Page(usual.html), Page(hostile.html)
 
     assert here.links == there.links
-    assert re.sub(r"[^<>]*(<[^>]*>)[^<>]*", r"\1", usual.html) == re.sub(r"[^<>]*(<[^>]*>)[^<>]*", r"\1", hostile.html)
+    assert re.sub(r"[^<>]*(<[^>]*>)[^<>]*", r"\1", usual.html) == re.sub(
+        r"[^<>]*(<[^>]*>)[^<>]*", r"\1", hostile.html
+    )
     for part in (hostile.subject, hostile.preheader, hostile.text, here.text):
         assert "evil.com" not in part
         assert "{{" not in part
@@ -242,7 +262,10 @@ def test_every_mail_says_who_why_and_how_to_stop(message: str, language: str) ->
 
 
 def test_where_the_clock_shows_genevas_time_it_is_said_once() -> None:
-    for zone, heading in (("Europe/Zurich", "Geneva time:"), ("Africa/Kigali", "Your time in Kigali – the same as in Geneva:")):
+    for zone, heading in (
+        ("Europe/Zurich", "Geneva time:"),
+        ("Africa/Kigali", "Your time in Kigali – the same as in Geneva:"),
+    ):
         rendered = text("{{ times }}").render(facts(zone))
         assert rendered.text.count("13:00–15:00") == 1
         assert rendered.text.startswith(heading)
@@ -286,7 +309,9 @@ def test_calendar_links_are_an_alternative_to_the_invitation() -> None:
     assert "Or add it yourself instead:" in seen(attached)
     assert "invitation" not in seen(alone)
     assert any("dates=20250703T110000Z/20250703T130000Z" in link for link in links)
-    assert sum("startdt=2025-07-03T11%3A00%3A00Z&enddt=2025-07-03T13%3A00%3A00Z" in link for link in links) == 2
+    assert (
+        sum("startdt=2025-07-03T11%3A00%3A00Z&enddt=2025-07-03T13%3A00%3A00Z" in link for link in links) == 2
+    )
     assert all("+" not in link for link in links)
     assert "https://calendar.google.com/" in alone.text
 
@@ -296,7 +321,9 @@ def test_the_time_left_is_computed_for_each_attempt() -> None:
     reminder = shipped("reminder-hour", "en")
 
     assert reminder.render(facts(now=start - timedelta(hours=1))).subject.startswith("We start in one hour:")
-    assert reminder.render(facts(now=start - timedelta(minutes=40))).subject.startswith("We start in 40 minutes:")
+    assert reminder.render(facts(now=start - timedelta(minutes=40))).subject.startswith(
+        "We start in 40 minutes:"
+    )
 
 
 def test_a_name_in_arabic_is_isolated_in_an_english_line() -> None:
@@ -313,7 +340,9 @@ def test_a_long_link_survives_in_both_parts() -> None:
 
 
 def test_markup_in_the_webinars_own_words_is_text() -> None:
-    rendered = text("{{ webinar.title }}").render(facts(webinar=webinar(title='"A <b>bold</b> & [x](y) title"')))
+    rendered = text("{{ webinar.title }}").render(
+        facts(webinar=webinar(title='"A <b>bold</b> & [x](y) title"'))
+    )
 
     assert "A <b>bold</b> & [x](y) title" in seen(rendered)
     assert rendered.text.startswith("A <b>bold</b> & [x](y) title")

@@ -26,7 +26,8 @@ def clock(zone: str, language: str = "en", place: str | None = None) -> wording.
         ("Asia/Kolkata", "Kolkata, India Standard Time, UTC+5:30", "Calcutta, heure de l’Inde, UTC+5:30"),
         ("Asia/Calcutta", "Kolkata, India Standard Time, UTC+5:30", "Calcutta, heure de l’Inde, UTC+5:30"),
         ("Asia/Kathmandu", "Kathmandu, Nepal Time, UTC+5:45", "Katmandou, heure du Népal, UTC+5:45"),
-        ("US/Eastern", "New York, Eastern Daylight Time, UTC-4", "New York, heure d’été de l’Est nord-américain, UTC-4"),
+        ("US/Eastern", "New York, Eastern Daylight Time, UTC-4",
+         "New York, heure d’été de l’Est nord-américain, UTC-4"),
         ("America/Argentina/Buenos_Aires", "Buenos Aires, Argentina Standard Time, UTC-3",
          "Buenos Aires, heure normale d’Argentine, UTC-3"),
         ("Europe/Dublin", "Dublin, Irish Standard Time, UTC+1", "Dublin, heure d’été irlandaise, UTC+1"),
@@ -54,7 +55,15 @@ def test_no_zone_is_shown_by_an_abbreviation_of_tzdata_or_without_its_offset() -
 
 @pytest.mark.parametrize(
     ("language", "city"),
-    [("en", "Geneva"), ("fr", "Genève"), ("es", "Ginebra"), ("ar", "جنيف"), ("zh", "日内瓦"), ("ru", "Женева"), ("de", "Geneva")],
+    [
+        ("en", "Geneva"),
+        ("fr", "Genève"),
+        ("es", "Ginebra"),
+        ("ar", "جنيف"),
+        ("zh", "日内瓦"),
+        ("ru", "Женева"),
+        ("de", "Geneva"),
+    ],
 )
 def test_geneva_has_its_name_in_each_language(language: str, city: str) -> None:
     assert clock("Europe/Zurich", language, "Geneva").city == city
@@ -100,8 +109,18 @@ def test_two_zones_can_show_the_same_time(one: str, other: str, same: bool) -> N
         ("Europe/Zurich", timedelta(days=8), "in 8 days", "dans 8 jours"),
         ("Europe/Zurich", timedelta(hours=28), "tomorrow", "demain"),
         ("Europe/Zurich", timedelta(hours=13), "today", "aujourd’hui"),
-        ("Pacific/Kiritimati", timedelta(hours=16), "tomorrow", "demain"),  # 3 July 09:00 there, it is on the 4th
-        ("Pacific/Kiritimati", timedelta(hours=3), "in 3 hours", "dans 3 heures"),  # though the date is another
+        (
+            "Pacific/Kiritimati",
+            timedelta(hours=16),
+            "tomorrow",
+            "demain",
+        ),  # 3 July 09:00 there, it is on the 4th
+        (
+            "Pacific/Kiritimati",
+            timedelta(hours=3),
+            "in 3 hours",
+            "dans 3 heures",
+        ),  # though the date is another
         ("Europe/Zurich", timedelta(hours=1), "in one hour", "dans une heure"),
         ("Europe/Zurich", timedelta(minutes=59, seconds=40), "in one hour", "dans une heure"),
         ("Europe/Zurich", timedelta(minutes=41), "in 40 minutes", "dans 40 minutes"),

@@ -1,0 +1,70 @@
+"""What the health endpoint answers."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import Callable
+
+import pytest
+
+from scheduler.web.health import Readiness, health_app
+from scheduler.web.server import WebServer
+
+
+def _ask(method: str, path: str, readiness: Callable[[], Readiness] = Readiness) -> tuple[int, bytes]:
+    async def run() -> tuple[int, bytes]:
+        server = WebServer(health_app(readiness), "127.0.0.1", 0)
+        await server.start()
+        try:
+            return await asyncio.to_thread(_request, server.port, method, path)
+        finally:
+            await server.stop()
+
+    return asyncio.run(run())
+
+
+def _request(port: int, method: str, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_process_that_answers_is_alive_even_when_not_ready() -> None:
+    status, body = _ask("GET", "/healthz", lambda: Readiness(("the relay refused our password",)))
+    assert (status, json.loads(body)) == (200, {"status": "ok"})
+
+
+def test_ready_when_the_next_mail_would_go_out() -> None:
+    status, body = _ask("GET", "/readyz")
+    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": []})
+
+
+def test_not_ready_says_why() -> None:
+    reasons = ("the relay refused our password", "config/webinars/a.toml has mistakes")
+    status, body = _ask("GET", "/readyz", lambda: Readiness(reasons))
+    assert (status, json.loads(body)) == (503, {"ready": False, "reasons": list(reasons)})
+
+
+def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
+    def broken() -> Readiness:
+        raise ValueError("anna@example.org")
+
+    status, body = _ask("GET", "/readyz", broken)
+    assert status == 503
+    assert json.loads(body) == {"ready": False, "reasons": ["the check of readiness failed (ValueError)"]}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503)])
+def test_head_answers_as_get_does_without_a_body(path: str, status: int) -> None:
+    assert _ask("HEAD", path, lambda: Readiness(("x",))) == (status, b"")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/healthz", 405), ("GET", "/other", 404)])
+def test_anything_else_is_refused(method: str, path: str, status: int) -> None:
+    assert _ask(method, path)[0] == status
