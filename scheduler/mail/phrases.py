@@ -130,7 +130,7 @@ FRENCH = Phrases(
 
 
 def unbreakable(text: str, language: str) -> str:
-    """French writes a blank before `: ; ? ! »` and after `«`; typed as usual, a line may break there. Now it may not."""
+    """French has a blank before `: ; ? ! »` and after `«`, at which a line must not break: NBSP there."""
     if language.partition("-")[0].lower() != "fr":
         return text
     return re.sub(r"(?<=\S) (?=[:;?!»])|(?<=«) ", "\u00a0", text)

@@ -140,7 +140,7 @@ def _check_line(key: str, value: str, place: str, line: int) -> list[Problem]:
 
 
 def _line(rendered: str) -> str:
-    return " ".join(rendered.split())
+    return re.sub(r"[ \t\n]+", " ", rendered).strip()  # a blank that may not break stays one
 
 
 def _paragraphs(rendered: str) -> str:

@@ -167,7 +167,7 @@ def test_a_senders_name_neither_splits_nor_hides_the_address(name: str) -> None:
         assert (str(make_header(decode_header(shown))), addr_spec) == (name, address)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=200))
 def test_no_name_of_a_sender_breaks_the_header(name: str) -> None:
     raw = made(sender=Mailbox(name, "webinar@example.org"))
@@ -177,7 +177,7 @@ def test_no_name_of_a_sender_breaks_the_header(name: str) -> None:
     assert addr_spec == "webinar@example.org"
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200), st.text(max_size=300))
 def test_any_words_survive_the_wire(subject: str, body: str) -> None:
     clean = "\n".join(body.split())

@@ -9,7 +9,7 @@ from typing import Any
 import icalendar
 import pytest
 import vobject
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail.invitation import invitation
@@ -161,6 +161,7 @@ def test_somebody_without_a_name_is_shown_by_the_address() -> None:
     assert "CN=zoe@example.org;" in "".join(lines(made(name="")))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_no_name_breaks_the_structure(name: str) -> None:
     calendar = made(name=name)
@@ -178,6 +179,7 @@ def test_no_name_breaks_the_structure(name: str) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=190))
 def test_lines_are_folded_at_75_octets_between_characters(title: str) -> None:
     changed = webinar().model_copy(update={"title": f"T{title}"})

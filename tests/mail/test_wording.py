@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import pytz
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail import wording
@@ -142,6 +142,7 @@ def test_the_time_left_is_counted_on_the_readers_calendar(
     assert wording.time_left(now, START, END, pytz.timezone(zone), "fr") == french
 
 
+@settings(deadline=None)
 @given(st.timedeltas(timedelta(seconds=1), timedelta(days=60)), st.sampled_from(pytz.common_timezones))
 def test_what_is_still_to_come_is_never_said_to_be_now_or_past(left: timedelta, zone: str) -> None:
     said = wording.time_left(START - left, START, END, pytz.timezone(zone), "en")

@@ -182,7 +182,7 @@ def _write_to(made: Rehearsal, person: dict[str, str], registered: datetime, ski
         message="confirmation",
         **person,
     )
-    day_before = zone.localize(datetime(local.year, local.month, local.day - 1, 9)).astimezone(UTC)  # noqa: DTZ001
+    day_before = zone.localize(datetime(local.year, local.month, local.day - 1, 9)).astimezone(UTC)
     if skip:
         made.deliver(message="reminder-day", due=day_before, **person)
     else:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from scheduler.web.inbox import write_inbox
@@ -72,19 +71,13 @@ def index(tmp_path: Path) -> str:
 @contextmanager
 def served(out: Path) -> Iterator[str]:
     """The inbox on a free port, in a thread with a loop of its own: Playwright keeps this one's."""
-    loop = asyncio.new_event_loop()
-    with ThreadPoolExecutor(1) as thread:
+    with start_blocking_portal() as portal:
         server = WebServer(inbox_app(out), "127.0.0.1", 0)
-        running = thread.submit(loop.run_forever)
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+        portal.call(server.start)
         try:
             yield server.url
         finally:
-            asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            running.result(10)
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
+            portal.call(server.stop)
 
 
 def read_somebody(page: Page) -> None:
@@ -97,15 +90,15 @@ def read_somebody(page: Page) -> None:
     body = mail.frame_locator(".html iframe")
     expect(body.locator("h1")).to_be_visible()
     expect(body.locator("body")).to_contain_text("Thursday 3 July 2025, 13:00")
-    mail.get_by_label("Phone").check()
+    mail.get_by_role("radio", name="Phone").check()
     expect(mail.locator(".html iframe")).to_have_css("width", "390px")
-    mail.get_by_label("Desktop").check()
-    mail.get_by_label("Text", exact=True).check()
+    mail.get_by_role("radio", name="Desktop").check()
+    mail.get_by_role("radio", name="Text").check()
     expect(mail.locator("section.text")).to_contain_text("Dear Anna Müller")
     expect(mail.locator("section.html")).to_be_hidden()
-    mail.get_by_label("Source", exact=True).check()
+    mail.get_by_role("radio", name="Source").check()
     expect(mail.locator("section.source")).to_contain_text("Message-ID: <1@example.org>")
-    mail.get_by_label("Invitation", exact=True).check()
+    mail.get_by_role("radio", name="Invitation").check()
     expect(mail.locator("article")).to_contain_text("13:00–15:00 Thursday, 3 July 2025 Zurich")
     expect(mail.locator("section.invitation > pre")).to_contain_text("DTSTART:20250703T110000Z")
 
@@ -179,15 +172,20 @@ def test_a_hostile_mail_does_nothing_and_asks_nobody(
     made.sent(mail(HOSTILE, "bobby@example.org", HOSTILE, f"<body>{html}</body>"), START, name=HOSTILE)
     index = write_inbox(tmp_path, HOSTILE, made.deliveries, made.mails)
     watched = open_page(1280)
-    asked: list[str] = []
-    watched.page.on("request", lambda request: asked.append(request.url))
+    # Requests that the page's policy stops are told too, with that as their end.
+    answered: list[str] = []
+    refused: dict[str, str | None] = {}
+    watched.page.on("response", lambda response: answered.append(response.url))
+    watched.page.on("requestfailed", lambda request: refused.update({request.url: request.failure}))
     watched.page.goto(index.as_uri())
     body = watched.page.frame_locator("#person").frame_locator(".panel iframe").frame_locator(".html iframe")
     expect(body.locator("button")).to_be_visible()
     body.locator("button").click()
     expect(watched.page.frame_locator("#person").locator("h1")).to_have_text(HOSTILE)
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    # What the browser says is only that it refused.
+    assert [url for url in answered if not url.startswith(("file:", "data:"))] == []
+    assert refused.pop("https://tracker.example.org/x.png") == "csp"
+    assert refused == {}
+    # What the browser tells is that it refused, and no alert().
     assert [told for told in watched.complaints if told in ("1", "2")] == []
 
 

@@ -1,0 +1,1 @@
+"""The commands of `webinar`: each parses, calls and prints."""

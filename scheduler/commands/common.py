@@ -1,0 +1,96 @@
+"""What every command needs: settings, files, the database, and how mistakes are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.database.engine import Database
+from scheduler.problem import Problem, Problems
+from scheduler.settings import Settings, read_settings
+from scheduler.webinar import Webinar, read_webinar
+
+
+def settings_of_environment() -> Settings:
+    with mistakes_told():
+        return read_settings(os.environ)
+
+
+def webinar_file(file: Path) -> tuple[str, Webinar]:
+    source = text_of(file)
+    return source, read_webinar(source, str(file))
+
+
+def webinars_of(settings: Settings) -> dict[str, Webinar]:
+    """The webinars of the folder, by id; a file that is not sound is told on stderr and left out."""
+    webinars = {}
+    for file in sorted((settings.config_dir / "webinars").glob("*.toml")):
+        try:
+            webinar = webinar_file(file)[1]
+        except Problems as error:
+            print_problems(error.problems)
+        else:
+            webinars[webinar.id] = webinar
+    return webinars
+
+
+def templates_dir() -> Path:
+    return Path(os.environ.get("TEMPLATES_DIR") or "templates")
+
+
+def read_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Problems([Problem(str(file), f"can't be read: {error.strerror}", "a file")]) from None
+
+
+def text_of(file: Path) -> str:
+    try:
+        return read_file(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Problems([Problem(str(file), "is not UTF-8", "UTF-8 text")]) from None
+
+
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings.database_url.get_secret_value())
+    try:
+        database.migrate()
+        yield database
+    except DBAPIError as error:
+        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
+    finally:
+        database.close()
+
+
+def database_words(error: DBAPIError) -> str:
+    """The first line of the database's own words, which name no values."""
+    return str(error.orig).strip().split("\n")[0]
+
+
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """A user's mistake is told in plain lines, and the command ends."""
+    try:
+        yield
+    except Problems as error:
+        print_problems(error.problems)
+        sys.exit(2)
+
+
+def stop(words: str) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(2)
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=True)

@@ -1,0 +1,91 @@
+"""`webinar rehearse`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from scheduler import tables
+from scheduler.commands.common import mistakes_told, print_problems, read_file, templates_dir, webinar_file
+from scheduler.logs import set_up_logs
+from scheduler.problem import Problem
+from scheduler.registrants.importing import CsvRow, read_csv
+from scheduler.webinar import Webinar, explain_time
+
+SHIPPED = Path("config/webinars/trilateral-2025.toml")
+SAMPLE = Path("config/sample-registrants.csv")
+SAMPLE_STARTS_AT = datetime(2025, 7, 3, 11, tzinfo=UTC)  # the webinar that the sample's dates belong to
+INBOX_PORT = 8025
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=SHIPPED)
+@click.option("--registrants", type=click.Path(path_type=Path), help="A CSV; else an invented sample.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("rehearsal"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print deliveries.json instead of tables.")
+def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> None:
+    """Rehearse the whole life of a webinar: every mail that every registrant will get, and when.
+
+    Nothing leaves this machine: mails go by SMTP to an inbox of files in OUT, which a browser shows.
+    """
+    from scheduler.rehearsal import rehearse as rehearse_webinar
+
+    set_up_logs("ERROR")
+    with mistakes_told():
+        source, webinar = webinar_file(file)
+        rows, notes = _rows(registrants, webinar)
+    place = str(registrants or SAMPLE)
+    if not as_json:
+        click.echo(f"{webinar.title}\n{explain_time(webinar)}")
+    with tables.progress(quiet=as_json) as show, mistakes_told():
+        rehearsed = asyncio.run(
+            rehearse_webinar(
+                webinar, source, rows, place=place, templates=templates_dir(), out=out, progress=show
+            )
+        )
+    if as_json:
+        click.echo(json.dumps(rehearsed.deliveries, ensure_ascii=False, indent=1))
+    else:
+        tables.print_deliveries(rehearsed.deliveries)
+        print_problems([*notes, *rehearsed.imported.notes, *rehearsed.imported.rejected])
+        for reason in rehearsed.reasons:
+            click.echo(reason, err=True)
+        click.echo(f"\nInbox: {rehearsed.index.resolve().as_uri()}")
+    if not as_json and sys.stdout.isatty():
+        asyncio.run(_serve_inbox(out))
+    sys.exit(1 if rehearsed.reasons else 0)
+
+
+def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], list[Problem]]:
+    """The rows to rehearse with. The sample's dates are moved to where the webinar is."""
+    rows, notes = read_csv(read_file(registrants or SAMPLE), str(registrants or SAMPLE))
+    if registrants is None:
+        shift = webinar.start - SAMPLE_STARTS_AT
+        rows = [
+            CsvRow(row.line, row.values, row.registered_at + shift if row.registered_at else None)
+            for row in rows
+        ]
+    return rows, notes
+
+
+async def _serve_inbox(out: Path) -> None:
+    from scheduler.web.server import WebServer, inbox_app
+
+    server = WebServer(inbox_app(out), "127.0.0.1", INBOX_PORT)
+    try:
+        await server.start()
+    except OSError:  # a port that is taken is no problem
+        server = WebServer(inbox_app(out), "127.0.0.1", 0)
+        await server.start()
+    click.echo(f"Open {server.url} in a browser. Ctrl-C ends this.")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        pass
+    finally:
+        await server.stop()

@@ -1,0 +1,27 @@
+"""`webinar run`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.commands.common import database_words, settings_of_environment, stop
+from scheduler.database.engine import DatabaseInUse
+from scheduler.logs import set_up_logs
+
+
+@click.command()
+def run() -> None:
+    """Run the service until SIGTERM. Settings come from the environment."""
+    from scheduler.running import run_service
+
+    settings = settings_of_environment()
+    set_up_logs(settings.log_level)
+    try:
+        asyncio.run(run_service(settings))
+    except (DatabaseInUse, OSError) as error:
+        stop(str(error))
+    except DBAPIError as error:
+        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
