@@ -226,3 +226,10 @@ def _character_name(character: str) -> str:
 
 def _first_down(sentence: str) -> str:
     return (sentence[:1].lower() + sentence[1:]).rstrip(".")
+
+
+def in_brackets(listed: object) -> object:
+    """A list, where one text was written instead. Raises the mistake that says how to write it."""
+    if isinstance(listed, str):
+        raise mistake(shown(listed), hint=f"put it in brackets: [{shown(listed)}]")
+    return listed

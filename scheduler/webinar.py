@@ -42,6 +42,7 @@ ClockTime = Annotated[time, BeforeValidator(values.clock_time)]
 WallTime = Annotated[datetime, BeforeValidator(values.wall_time)]
 AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
+Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
 RESERVED_IDS = ("change", "cancellation")  # the built-in notices of a move and a cancellation
 LONGEST = timedelta(days=31)
@@ -52,6 +53,7 @@ _DURATIONS = (
 )
 _DAYS = "a whole number of days on the calendar, {}, together with at"
 _TEXT = "text on one line"
+_ORGANIZERS = 'names in brackets, ["WHO", "WIPO"]'
 
 
 class Message(BaseModel, frozen=True, extra="forbid"):
@@ -107,6 +109,8 @@ class Wording(BaseModel, frozen=True):
     title: str
     about: str
     how_to_join: str
+    organizers: tuple[str, ...]
+    host: str
 
 
 class Translation(BaseModel, frozen=True, extra="forbid"):
@@ -115,6 +119,8 @@ class Translation(BaseModel, frozen=True, extra="forbid"):
     title: Title | None = Field(default=None, description=f"{_TEXT}, at most 200 characters")
     about: Paragraph | None = Field(default=None, description=_TEXT)
     how_to_join: Paragraph | None = Field(default=None, description=_TEXT)
+    organizers: Organizers | None = Field(default=None, min_length=1, description=_ORGANIZERS)
+    host: Line | None = Field(default=None, description=_TEXT)
 
 
 class Webinar(BaseModel, frozen=True, extra="forbid"):
@@ -124,7 +130,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     title: Title = Field(description=f"{_TEXT}, at most 200 characters")
     about: Paragraph = Field(description=_TEXT)
     how_to_join: Paragraph = Field(description=_TEXT)
-    organizers: tuple[Line, ...] = Field(min_length=1, description='names in brackets, ["WHO", "WIPO"]')
+    organizers: Organizers = Field(min_length=1, description=_ORGANIZERS)
     host: Line = Field(description=_TEXT)
     held_in: Language = Field(description='a language tag (BCP 47) such as "en", "fr" or "pt-BR"')
     zone: Line = Field(description='a time zone such as "Geneva time", "CET" or "Africa/Nairobi"')
@@ -134,11 +140,11 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     end_wall: WallTime = Field(
         alias="end", description="a date and time on the clock in `zone`, after start by at most 31 days"
     )
-    languages: tuple[Language, ...] = Field(
+    languages: Annotated[tuple[Language, ...], BeforeValidator(values.in_brackets)] = Field(
         min_length=1, description='language tags (BCP 47) in brackets, the main one first: ["en", "fr"]'
     )
     translations: dict[Language, Translation] = Field(
-        default={}, description="[translations.fr] with title, about, how_to_join, for each of languages"
+        default={}, description="[translations.fr] with title, about, how_to_join, organizers, host, for each of languages"
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
     materials_url: Link = Field(default="", description="a link that begins with https://")
@@ -197,13 +203,6 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             raise mistake(f"{shown(wall)}, {length.days} days after the start")
         return wall
 
-    @field_validator("organizers", "languages", mode="before")
-    @classmethod
-    def _list(cls, listed: object) -> object:
-        if isinstance(listed, str):
-            raise mistake(shown(listed), hint=f"put it in brackets: [{shown(listed)}]")
-        return listed
-
     @cached_property
     def tz(self) -> Zone:
         """The zone that `zone` means."""
@@ -233,6 +232,8 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             title=exact.title or wider.title or self.title,
             about=exact.about or wider.about or self.about,
             how_to_join=exact.how_to_join or wider.how_to_join or self.how_to_join,
+            organizers=exact.organizers or wider.organizers or self.organizers,
+            host=exact.host or wider.host or self.host,
         )
 
 

@@ -169,6 +169,8 @@ def test_words_fall_back_key_by_key() -> None:
         "title": "B",
         "about": "A",
         "how_to_join": "Open the link.",
+        "organizers": ("WHO",),
+        "host": "WHO",
     }
     assert webinar.words("pt").title == "T"
     assert webinar.words("en").title == webinar.words("ja").title == "A webinar"

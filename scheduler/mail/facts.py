@@ -112,7 +112,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
     said = webinar.words(language)
     right_to_left = locale(language).language in RIGHT_TO_LEFT
     times = _times(facts, language)
-    organizers = listing(webinar.organizers, language)
+    organizers = listing(said.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
     return {
@@ -121,7 +121,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
             title=said.title,
             about=said.about,
             organizers=organizers,
-            host=webinar.host,
+            host=said.host,
             held_in=held_in,
             how_to_join=said.how_to_join,
             materials_url=webinar.materials_url,

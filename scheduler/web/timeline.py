@@ -103,10 +103,13 @@ class Person:
         return sum(1 for delivery in self.deliveries if delivery.get("eml"))
 
     @property
+    def states(self) -> list[str]:
+        return sorted({word(delivery, "state") for delivery in self.deliveries})
+
+    @property
     def needs_a_look(self) -> list[str]:
         """The states among theirs that somebody should look at."""
-        states = {word(delivery, "state") for delivery in self.deliveries}
-        return [state for state in _NEEDS_A_LOOK if state in states]
+        return [state for state in _NEEDS_A_LOOK if state in self.states]
 
 
 def people(deliveries: Iterable[Delivery]) -> list[Person]:

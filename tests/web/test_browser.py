@@ -151,7 +151,14 @@ def test_the_filter_finds_names_zones_and_states(open_page: Callable[..., Watche
     page = open_page(1280).page
     page.goto(index)
     shown = page.locator("#list > li:visible")
-    for typed, count in (("kiritimati", 1), ("held", 1), ("anna zurich", 1), ("nobody else", 0), ("", 7)):
+    for typed, count in (
+        ("kiritimati", 1),
+        ("held", 1),
+        ("skipped cairo", 1),
+        ("anna zurich", 1),
+        ("nobody else", 0),
+        ("", 7),
+    ):
         page.locator("#filter").fill(typed)
         expect(shown).to_have_count(count)
 
@@ -183,8 +190,8 @@ def test_a_hostile_mail_does_nothing_and_asks_nobody(
     body.locator("button").click()
     expect(watched.page.frame_locator("#person").locator("h1")).to_have_text(HOSTILE)
     assert [url for url in answered if not url.startswith(("file:", "data:"))] == []
-    assert refused.pop("https://tracker.example.org/x.png") == "csp"
-    assert refused == {}
+    outside = {url: why for url, why in refused.items() if not url.startswith("file:")}
+    assert outside == {"https://tracker.example.org/x.png": "csp"}
     # What the browser tells is that it refused, and no alert().
     assert [told for told in watched.complaints if told in ("1", "2")] == []
 

@@ -2,7 +2,7 @@
 const box = document.getElementById("filter");
 const found = document.getElementById("found");
 const rows = [...document.querySelectorAll("#list > li")];
-const texts = rows.map((row) => row.textContent.toLowerCase());
+const texts = rows.map((row) => `${row.textContent} ${row.dataset.states ?? ""}`.toLowerCase());
 box.parentElement.hidden = rows.length < 2;
 
 box.addEventListener("input", () => {

@@ -1,0 +1,109 @@
+"""Times that an organizer wrote into prose by hand: right for some readers, wrong for the others. Pure.
+
+A variable shows each reader their own time; a fixed hour, a zone's abbreviation or a weekday beside the wrong date
+shows everybody the same, and stays when the webinar moves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from babel.dates import get_day_names, get_month_names
+
+from scheduler.mail.wording import locale
+
+USE_A_VARIABLE = "`{{ times }}`, `{{ your_time }}` or `{{ webinar_time }}` show each reader the right one"
+
+_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_LINK = re.compile(r"https?://\S+")
+_HOUR = re.compile(
+    r"(?<![\w.])\d{1,2}(?::[0-5]\d)?\s?[ap]\.?m\b\.?"  # 1 pm, 1:00 p.m.
+    r"|(?<![\d:.])(?:[01]?\d|2[0-3]):[0-5]\d(?![\d:])"  # 13:00
+    r"|(?<![\w.])(?:[01]?\d|2[0-3])\s?h(?:\s?[0-5]\d)?\b"  # 13 h, 13h30
+    r"|(?:上午|下午)?\d{1,2}[时時点點]",
+    re.IGNORECASE,
+)
+_ZONE = re.compile(
+    r"\b(?:CEST|CET|MESZ|MEZ|MET|HNEC|HAEC|GMT|UTC|BST|IST|[ECMP][SD]T)\b(?:\s?[+−-]\s?\d{1,2}(?::?\d\d)?)?"
+)
+_WORD = r"[^\W\d_]+"
+
+
+@dataclass(frozen=True)
+class SaidTime:
+    """One thing found: the line (1 is the first), what is written there, what is wrong, and how badly."""
+
+    line: int
+    words: str
+    fault: str
+    wrong: bool  # False: it may be meant so
+
+
+def said_times(source: str, language: str, start_local: datetime) -> Iterator[SaidTime]:
+    """What is written by hand in `source`; `start_local` is the webinar's start on its own clock, aware."""
+    bare = _LINK.sub(_blank, _JINJA.sub(_blank, source))
+    for number, line in enumerate(bare.split("\n"), 1):
+        yield from _zones(number, line, start_local)
+        for match in _HOUR.finditer(line):
+            yield SaidTime(number, match[0], "a fixed hour", wrong=False)
+        yield from _weekdays(number, line, language, start_local.date())
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
+    for match in _ZONE.finditer(line):
+        said, is_said = match[0].split()[0], start_local.tzname()
+        winter_name = said in ("CET", "MEZ", "MET", "HNEC") and is_said == "CEST"
+        summer_name = said in ("CEST", "MESZ", "HAEC") and is_said == "CET"
+        if winter_name or summer_name:
+            yield SaidTime(number, match[0], f"on that date the webinar's clock shows {is_said}", wrong=True)
+        else:
+            yield SaidTime(number, match[0], "a zone that is one reader's, not everybody's", wrong=False)
+
+
+def _weekdays(number: int, line: str, language: str, webinar: date) -> Iterator[SaidTime]:
+    days = {
+        name.casefold(): index
+        for width in ("wide", "abbreviated")
+        for tag in (language, "en")
+        for index, name in get_day_names(width, locale=locale(tag)).items()
+    }
+    for words, day in _dates(line, language, webinar.year):
+        before = line[: line.index(words)].rstrip(" ,.，（(")
+        candidates = [re.search(rf"({_WORD})(?:\W+{_WORD})?$", before), re.search(rf"({_WORD})$", before)]
+        after = re.match(r"\s*[,(（]?\s*(" + _WORD + ")", line[line.index(words) + len(words) :])
+        for found in (*candidates, after):
+            said = days.get(found[1].casefold()) if found else None
+            if said is not None and said != day.weekday():
+                right = get_day_names("wide", locale=locale(language))[day.weekday()]
+                assert found is not None
+                yield SaidTime(number, f"{found[1]} … {words}", f"that day is a {right}", wrong=True)
+                break
+
+
+def _dates(line: str, language: str, year: int) -> Iterator[tuple[str, date]]:
+    """Dates as people write them, with the webinar's year where none is said."""
+    months = {
+        name.casefold().rstrip("."): index
+        for width in ("wide", "abbreviated")
+        for tag in (language, "en")
+        for index, name in get_month_names(width, locale=locale(tag)).items()
+    }
+    patterns = (
+        rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º)?\.?\s+(?:de\s+)?(?P<month>{_WORD})\.?(?:\s+(?:de\s+)?(?P<year>\d{{4}}))?",
+        rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?",
+        r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
+    )
+    for pattern in patterns:
+        for match in re.finditer(pattern, line):
+            month = months.get(match["month"].casefold()) or match["month"]
+            try:
+                yield match[0], date(int(match["year"] or year), int(str(month)), int(match["day"]))
+            except ValueError:  # no month, or no such day
+                continue
