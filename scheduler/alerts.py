@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
+from scheduler.database.engine import run
 from scheduler.database.models import Alert
 
 
@@ -39,10 +40,9 @@ def note(conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: st
     for one, words in wrong.items():
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
         if one not in known:
-            conn.execute(
-                insert(table), {"key": one.key, "alert_to": one.alert_to, "words": words, "raised_at": now}
-            )
-        elif known[one].cleared_at is not None:  # wrong again before "right again" was told
+            _raise(conn, one, words, now)
+        elif known[one].cleared_at is not None or known[one].told_at is None:
+            # Wrong again before "right again" was told, or not told yet: these words are the newer ones.
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
@@ -59,18 +59,29 @@ def to_tell(conn: Connection) -> list[Telling]:
     return [Telling(row.key, row.alert_to, row.words, row.cleared_at is not None) for row in rows]
 
 
-def told(conn: Connection, now: datetime, telling: Telling) -> None:
-    """This mail was accepted by the relay."""
+def take(conn: Connection, now: datetime, telling: Telling) -> bool:
+    """Take this mail upon oneself, before it is sent: another replica doesn't. False: one did already."""
     table = Alert.__table__  # type: ignore[attr-defined]
     here = (table.c.key == telling.key) & (table.c.alert_to == telling.alert_to)
     if telling.right_again:
-        conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None)))
-    else:
-        conn.execute(update(table).where(here).values(told_at=now))
+        return conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None))).rowcount == 1
+    untold = here & table.c.told_at.is_(None)
+    return conn.execute(update(table).where(untold).values(told_at=now)).rowcount == 1
 
 
-def standing(conn: Connection) -> list[str]:
-    """What is wrong now, in words."""
+def give_back(conn: Connection, now: datetime, telling: Telling) -> None:
+    """The relay did not take this mail: it is still to be sent."""
     table = Alert.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table.c.words).where(table.c.cleared_at.is_(None)).distinct())
-    return sorted(row.words for row in rows)
+    here = (table.c.key == telling.key) & (table.c.alert_to == telling.alert_to)
+    if telling.right_again:
+        _raise(conn, Wrong(telling.key, telling.alert_to), telling.words, now, told_at=now, cleared_at=now)
+        return
+    conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None)))  # over before anybody was told
+    conn.execute(update(table).where(here).values(told_at=None))
+
+
+def _raise(conn: Connection, one: Wrong, words: str, now: datetime, **values: datetime) -> None:
+    """Another replica may have done so at this moment."""
+    columns = {"key": one.key, "alert_to": one.alert_to, "words": words, "raised_at": now} | values
+    names, binds = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+    run(conn, f"INSERT INTO alert ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING", **columns)

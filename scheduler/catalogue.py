@@ -44,15 +44,16 @@ def take_webinars(conn: Connection, now: datetime, root: Path, files: Mapping[st
     governing: dict[str, Governing] = {}
     for name, (path, source, webinar) in sound.items():
         revision = sha256(source.encode()).hexdigest()
-        if name not in stored or stored[name].sha256 != revision:
+        if name not in stored or (stored[name].sha256, stored[name].file) != (revision, path):
             _store(conn, now, name, path, source)
         governing[name] = Governing(webinar, revision)
+    now_says = {path: name for name, (path, _, _) in sound.items()}
     for name in stored.keys() - sound.keys():
-        if (one := _frozen(stored[name].source, stored[name].file, stored[name].sha256)) is None:
-            continue
-        governing[name] = one
-        if stored[name].file not in problems and now < one.webinar.end + FORGET_AFTER:
-            problems[stored[name].file] = (_gone(stored[name].file, name),)
+        path, one = stored[name].file, _frozen(stored[name])
+        if one is not None:
+            governing[name] = one
+        if path not in problems and (one is None or now < one.webinar.end + FORGET_AFTER):
+            problems[path] = (_gone(path, name, now_says.get(path, "")),)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
     return Catalogue(dict(sorted(governing.items())), problems, concerned)
 
@@ -73,7 +74,7 @@ def _concerned(
     try:
         said = tomllib.loads(files[str(Path(path).relative_to(root))].decode("utf-8-sig"))
         address = said.get("alert_to") if said.get("status") == "live" else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         address = None
     return frozenset(
         known | ({address} if isinstance(address, str) and not why_no_address(address) else set())
@@ -123,17 +124,17 @@ def _store(conn: Connection, now: datetime, webinar: str, path: str, source: str
     conn.execute(insert(WebinarRevision.__table__), revision)  # type: ignore[attr-defined]
 
 
-def _frozen(source: str, path: str, revision: str) -> Governing | None:
+def _frozen(stored: WebinarRevision) -> Governing | None:
     try:
-        return Governing(read_webinar(source, path), revision, frozen=True)
+        return Governing(read_webinar(stored.source, stored.file), stored.sha256, frozen=True)
     except Problems:  # sound for an earlier version of this program only
         return None
 
 
-def _gone(path: str, webinar: str) -> Problem:
+def _gone(path: str, webinar: str, now_says: str) -> Problem:
     return Problem(
-        path,
-        "the file is gone",
+        f"{path}, id" if now_says else path,
+        f"was `{webinar}` and is now `{now_says}`" if now_says else "the file is gone, or can't be read",
         f"a file for webinar `{webinar}`",
         "until it is back, what is planned goes out by its last sound revision, and nothing new is planned",
     )

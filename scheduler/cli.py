@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from scheduler.commands.check import check
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
 from scheduler.commands.run import run
@@ -18,5 +19,5 @@ def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
 
 
-for command in (run, rehearse, import_, suppress):
+for command in (run, rehearse, check, import_, suppress):
     main.add_command(command)

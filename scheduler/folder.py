@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,12 +17,16 @@ class Folder:
     def read(self) -> dict[str, bytes]:
         """Every matching file by its path below the root. A file that can't be read counts as not there."""
         found: dict[str, bytes] = {}
-        for path in sorted(self.root.glob(self.pattern)):
-            try:
+        for path in self._paths():
+            with suppress(OSError):
                 found[path.relative_to(self.root).as_posix()] = path.read_bytes()
-            except OSError:
-                continue
         return found
+
+    def _paths(self) -> list[Path]:
+        try:
+            return sorted(path for path in self.root.glob(self.pattern) if path.is_file())
+        except OSError:  # a network folder that does not answer
+            return []
 
     def settle(self) -> dict[str, bytes]:
         """What is there now, without waiting for a second read: for a start."""

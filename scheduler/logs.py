@@ -27,13 +27,14 @@ def set_up_logs(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _where_it_failed,
+                _without_reprs,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(level.upper())
     # These tell of every job, command and statement; the latter two would quote addresses.
     for name in ("apscheduler", "alembic", "uvicorn", "aiosmtplib", "sqlalchemy", "mail.log"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
@@ -51,4 +52,11 @@ def _where_it_failed(
             at = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}"
             frame = frame.tb_next
         event["exception"] = f"{type(error).__name__} at {at}"
+    return event
+
+
+def _without_reprs(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """asyncio tells of a failed task with the repr of its exception, below the first line."""
+    if event.get("logger") == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
     return event

@@ -47,6 +47,7 @@ class Service:
             relay=f"{relay.host}:{relay.port}",
             connections=relay.connections,
             may_write_to=settings.only_to_allows,
+            per_minute=settings.smtp_per_minute,
         )
         self._teller = Teller(database, self._pool, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None

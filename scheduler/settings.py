@@ -122,6 +122,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     smtp_username: Secret | None = Field(default=None, description="one line of text")
     smtp_password: Secret | None = Field(default=None, description="one line of text")
     smtp_connections: int = Field(default=4, ge=1, le=50, description="a number, 1 to 50")
+    smtp_per_minute: int | None = Field(default=None, ge=1, le=1_000_000, description="mails, 1 to 1000000")
     smtp_timeout: float = Field(default=300, ge=1, le=3600, description="seconds, 1 to 3600")
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
     health_host: Host = Field(default="0.0.0.0", description="an IP address or a host name")  # noqa: S104

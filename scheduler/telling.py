@@ -47,23 +47,30 @@ class Teller:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
         for telling in await self._database.run(alerts.to_tell):
-            if not self._may_write_to(telling.alert_to):
-                continue
-            sender = senders.get(telling.alert_to, telling.alert_to)
-            try:
-                async with self._pool.connection() as connection:
-                    await connection.send(sender, telling.alert_to, _mail(telling, sender, now))
-            except RelayFailure as failure:
-                log.warning("organizer not told yet", about=telling.key, reply=str(failure))
-                self._not_before = now + AGAIN_AFTER
-                return
-            await self._database.run(alerts.told, now, telling)
+            allowed = self._may_write_to(telling.alert_to)
+            if allowed and await self._database.run(alerts.take, now, telling):
+                await self._send(now, telling, senders.get(telling.alert_to, telling.alert_to))
+
+    async def _send(self, now: datetime, telling: Telling, sender: str) -> None:
+        """One address that is refused keeps nothing from the others."""
+        sent = False
+        try:
+            async with self._pool.connection() as connection:
+                await connection.send(sender, telling.alert_to, _mail(telling, sender, now))
+            sent = True
             log.info("organizer told", about=telling.key, right_again=telling.right_again)
+        except RelayFailure as failure:
+            log.warning("organizer not told yet", about=telling.key, reply=str(failure))
+            self._not_before = now + AGAIN_AFTER
+        finally:
+            if not sent:
+                await self._database.run(alerts.give_back, now, telling)
 
 
 def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
-    message["Subject"] = f"{'Right again' if telling.right_again else 'Please mend'}: {telling.key}"
+    about = " ".join(telling.key.split())  # a file's name may hold a line end
+    message["Subject"] = f"{'Right again' if telling.right_again else 'Please mend'}: {about}"
     message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -79,9 +79,11 @@ def take_texts(
         digest = sha256(source.encode()).hexdigest()
         if key not in stored or stored[key].sha256 != digest:
             stored[key] = _store(conn, now, key, source, digest)
-    for message, language in stored.keys() - sources.keys():
-        problems[message, language] = (_gone(root, message, language),)
-    for key in _missing(webinars, {*sources, *stored}):
+    used = [(one.languages, (*(message.id for message in one.messages), *NOTICES)) for one in webinars]
+    for key in stored.keys() - sources.keys():
+        if any(key[0] in messages and key[1] in languages for languages, messages in used):
+            problems[key] = (_gone(root, *key),)
+    for key in _missing(used, {*sources, *stored}):
         problems[key] = (_no_text(root, *key),)
     live = {}
     for key, revision in stored.items():
@@ -93,13 +95,13 @@ def take_texts(
     return Texts(live, problems)
 
 
-def _missing(webinars: Iterable[Webinar], there: Container[Key]) -> set[Key]:
+def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Container[Key]) -> set[Key]:
     """Messages without a text in any language of their webinar, with the language to begin with."""
     return {
-        (message, webinar.languages[0])
-        for webinar in webinars
-        for message in (*(one.id for one in webinar.messages), *NOTICES)
-        if not any((message, language) in there for language in webinar.languages)
+        (message, languages[0])
+        for languages, messages in used
+        for message in messages
+        if not any((message, language) in there for language in languages)
     }
 
 

@@ -144,7 +144,8 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         min_length=1, description='language tags (BCP 47) in brackets, the main one first: ["en", "fr"]'
     )
     translations: dict[Language, Translation] = Field(
-        default={}, description="[translations.fr] with title, about, how_to_join, organizers, host, for each of languages"
+        default={},
+        description="[translations.fr] with title, about, how_to_join, organizers, host, for each of languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
     materials_url: Link = Field(default="", description="a link that begins with https://")

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
+from scheduler.delivery.pace import Pace
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection, Doubtful, Pool, RelayFailure
 from scheduler.delivery.replies import Reply, Verdict, backoff, classify
@@ -55,6 +56,7 @@ class Dispatcher:
         relay: str,
         connections: int,
         may_write_to: Callable[[str], bool] = lambda address: True,
+        per_minute: int | None = None,
     ) -> None:
         self.job = Job()
         self.trouble = ""  # why the relay takes no mail now, in words without personal data
@@ -62,8 +64,10 @@ class Dispatcher:
         self.paused_until: datetime | None = None
         self._database, self._clock, self._pool, self._relay = database, clock, pool, relay
         self._recorder = Recorder(database)
-        self._room = connections * 4
+        # Few ahead where the relay is slow: what is due on registration must not wait behind what is claimed.
+        self._room = connections if per_minute else connections * 4
         self._may_write_to = may_write_to
+        self._pace = Pace(per_minute)
         self._failures = 0
         self._refused_before: int | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -147,6 +151,7 @@ class Dispatcher:
             if not self._may_begin(claimed):
                 await self._release(claimed)
                 return
+            await self._pace.turn()
             async with self._pool.connection() as connection:
                 if not self._may_begin(claimed):
                     await self._release(claimed)

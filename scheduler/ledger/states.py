@@ -28,6 +28,8 @@ class Why(StrEnum):
     SUPPRESSED = "the address is suppressed"
     MESSAGE_REMOVED = "the message was taken out of the webinar"
     CALLED_OFF = "the webinar is called off"
+    REGISTERED_BEFORE = "registered before this message was due on registration"
+    SUPERSEDED = "a later edition takes its place"
     TAKES_PLACE = "the webinar takes place after all"
     TEMPLATE = "template"
     DATA = "data"

@@ -79,10 +79,11 @@ def _weekdays(number: int, line: str, language: str, webinar: date) -> Iterator[
         candidates = [re.search(rf"({_WORD})(?:\W+{_WORD})?$", before), re.search(rf"({_WORD})$", before)]
         after = re.match(r"\s*[,(（]?\s*(" + _WORD + ")", line[line.index(words) + len(words) :])
         for found in (*candidates, after):
-            said = days.get(found[1].casefold()) if found else None
+            if found is None:
+                continue
+            said = days.get(found[1].casefold())
             if said is not None and said != day.weekday():
                 right = get_day_names("wide", locale=locale(language))[day.weekday()]
-                assert found is not None
                 yield SaidTime(number, f"{found[1]} … {words}", f"that day is a {right}", wrong=True)
                 break
 

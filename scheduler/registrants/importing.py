@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from scheduler.database.models import ConfirmedElsewhere, Registrant
+from scheduler.database.engine import one_planner
+from scheduler.database.models import ConfirmedElsewhere, Registrant, Registration
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.rows import COLUMNS, Row, fold, why_unusable
 
@@ -217,5 +218,11 @@ def _confirm(conn: Connection, keys: list[tuple[str, str]]) -> None:
         for webinar, folded in keys
         if (webinar, folded) not in known
     ]
-    if rows:
-        conn.execute(insert(table), rows)
+    if not rows:
+        return
+    one_planner(conn)  # or planning that is under way would take our flags with its own
+    conn.execute(insert(table), rows)
+    planned = Registration.__table__  # type: ignore[attr-defined]
+    for row in rows:
+        here = (planned.c.webinar == row["webinar"]) & (planned.c.address_folded == row["address_folded"])
+        conn.execute(update(planned).where(here).values(replan=True))

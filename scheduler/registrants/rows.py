@@ -14,6 +14,8 @@ from scheduler.database.engine import run
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
 MAX_LENGTH = 2000  # characters of any one value
+MAX_SHORT = 200  # of these, which are part of a key: an index of PostgreSQL takes 2,700 octets a row
+_SHORT = ("language", "timezone", "country")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -47,10 +49,11 @@ def why_unusable(row: Row, webinars: Collection[str]) -> str:
     """Why this row can't be used, never quoting what a registrant typed, or '' when it can."""
     if row.webinar not in webinars:
         return "unknown webinar"
-    if any(
-        len(value) > MAX_LENGTH for value in (row.email, row.name, row.timezone, row.country, row.join_url)
-    ):
+    if any(len(value) > MAX_LENGTH for value in (row.email, row.name, row.join_url)):
         return f"a value is longer than {MAX_LENGTH} characters"
+    for name in _SHORT:
+        if len(getattr(row, name)) > MAX_SHORT:
+            return f"{name} is longer than {MAX_SHORT} characters"
     return why_no_address(row.email) or why_no_link(row.join_url)
 
 

@@ -1,0 +1,307 @@
+"""Everything that can be known to be wrong before a webinar goes live: findings, each with place, reason and mend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+import pytz
+from sqlalchemy import Connection, case, func, select
+
+from scheduler.catalogue import take_webinars
+from scheduler.database.engine import run
+from scheduler.database.models import Delivery
+from scheduler.ledger.planning import Governing, plan
+from scheduler.ledger.states import NOTICES
+from scheduler.mail.front_matter import read_front_matter
+from scheduler.mail.said_times import USE_A_VARIABLE, said_times
+from scheduler.problem import Problem
+from scheduler.texts import Key, sources_of
+from scheduler.timezones import to_local
+from scheduler.timing import timings
+from scheduler.webinar import Webinar
+
+Severity = Literal["error", "warning"]
+
+BIG_DOMAINS = (
+    "gmail.com", "googlemail.com", "yahoo.com", "yahoo.fr", "yahoo.co.uk", "hotmail.com", "hotmail.fr", "outlook.com",
+    "outlook.fr", "live.com", "icloud.com", "msn.com", "aol.com", "protonmail.com", "gmx.de", "gmx.net", "web.de",
+    "orange.fr", "wanadoo.fr", "free.fr", "bluewin.ch", "mail.ru", "yandex.ru", "qq.com", "163.com", "who.int",
+    "wipo.int", "wto.org",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or may be."""
+
+    severity: Severity
+    problem: Problem
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.problem}"
+
+
+def error(problem: Problem) -> Finding:
+    return Finding("error", problem)
+
+
+def warning(problem: Problem) -> Finding:
+    return Finding("warning", problem)
+
+
+# Texts
+
+
+def text_findings(
+    webinars: Sequence[Webinar],
+    root: Path,
+    files: Mapping[str, bytes],
+    unsound: Mapping[Key, Sequence[Problem]],
+) -> Iterator[Finding]:
+    """What is wrong with the texts that these webinars use. `unsound`: what the check of soundness found."""
+    sources = sources_of(files)
+    for message, language in sorted(_used(webinars)):
+        place = str(root / message / f"{language}.md")
+        if (message, language) in sources:
+            source = sources[message, language]
+            yield from map(error, unsound.get((message, language), ()))
+            yield from _not_reviewed(source, place)
+            users = [webinar for webinar in webinars if message in _messages(webinar)]
+            yield from _written_times(source, place, language, users)
+    yield from _missing_texts(webinars, root, sources)
+
+
+def _messages(webinar: Webinar) -> list[str]:
+    return [*(one.id for one in webinar.messages), *NOTICES]
+
+
+def _used(webinars: Iterable[Webinar]) -> set[Key]:
+    return {
+        (message, language) for one in webinars for message in _messages(one) for language in one.languages
+    }
+
+
+def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
+    missing: dict[str, set[str]] = {}
+    for webinar in webinars:
+        for message in _messages(webinar):
+            there = [language for language in webinar.languages if (message, language) in sources]
+            if not there:
+                yield error(
+                    Problem(
+                        str(root / message / f"{webinar.languages[0]}.md"),
+                        f"there is no text for the message `{message}` of {webinar.id}",
+                        "a text in at least one of its languages",
+                        "until there is one, its mails are held",
+                    )
+                )
+            elif absent := set(webinar.languages) - set(there):
+                missing.setdefault(message, set()).update(absent)
+    for message, languages in sorted(missing.items()):
+        yield warning(
+            Problem(
+                str(root / message),
+                f"no text in {', '.join(sorted(languages))}",
+                "a text in each of the webinar's languages",
+                "the first language stands in",
+            )
+        )
+
+
+def _not_reviewed(source: str, place: str) -> Iterator[Finding]:
+    front, problems = read_front_matter(source.replace("\r\n", "\n"), place)
+    if not problems and not front.values.get("reviewed_by"):
+        line = front.lines.get("reviewed_by")
+        where = f"{place}, line {line}, reviewed_by" if line else f"{place}, reviewed_by"
+        yield warning(Problem(where, "nobody has reviewed this text", "the name of who did"))
+
+
+def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:
+    seen = set()
+    for webinar in webinars:
+        for said in said_times(source, language, to_local(webinar.start, webinar.tz)):
+            found = Finding(
+                "error" if said.wrong else "warning",
+                Problem(f"{place}, line {said.line}", f"`{said.words}`: {said.fault}", hint=USE_A_VARIABLE),
+            )
+            if found not in seen:
+                seen.add(found)
+                yield found
+
+
+def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
+    """Times written by hand into the webinar's own texts."""
+    start_local = to_local(webinar.start, webinar.tz)
+    for language in webinar.languages:
+        words = webinar.words(language)
+        prefix = "" if language == webinar.languages[0] else f"translations.{language}."
+        for key, text in (("title", words.title), ("about", words.about), ("how_to_join", words.how_to_join)):
+            if prefix and getattr(webinar.translations.get(language), key, None) is None:
+                continue
+            for said in said_times(text, language, start_local):
+                severity: Severity = "error" if said.wrong else "warning"
+                found = f"`{said.words}`: {said.fault}"
+                yield Finding(
+                    severity, Problem(f"{place}, {prefix}{key}", found, hint="leave it out; mails say it")
+                )
+
+
+# Rules
+
+
+def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> Iterator[Finding]:
+    """Messages that nobody in some zones gets. `people`: how many registrants by zone; empty: all zones there are."""
+    zones = list(people) or list(pytz.common_timezones)
+    never: dict[tuple[str, str], list[str]] = {}
+    for zone in zones:
+        for timing in timings(webinar, pytz.timezone(zone)):
+            if timing.never:
+                never.setdefault((timing.message, timing.never), []).append(zone)
+    for (message, reason), where in never.items():
+        if people:
+            many = sum(people[zone] for zone in where)
+            said = f"{reason} for {many} of {sum(people.values())} registrants, in {_some(where)}"
+        else:
+            said = f"{reason} in {len(where)} of {len(zones)} zones, such as {_some(where)}"
+        everywhere = len(where) == len(zones)
+        number = [one.id for one in webinar.messages].index(message) + 1
+        mend = "nobody ever gets it" if everywhere else "these people do not get it"
+        finding = Problem(f"{place}, messages[{number}], {message}", said, hint=mend)
+        yield error(finding) if everywhere else warning(finding)
+
+
+def _some(zones: Sequence[str]) -> str:
+    more = f" and {len(zones) - 3} more" if len(zones) > 3 else ""
+    return ", ".join(zones[:3]) + more
+
+
+# Registrants
+
+
+def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
+    """Rows of registrants that were set aside, and addresses with a likely slip in a big domain. Never quoted."""
+    aside = "SELECT registrant_id, reason FROM row_set_aside WHERE webinar = :webinar ORDER BY registrant_id"
+    for row in run(conn, aside, webinar=webinar):
+        mend = "correct the row; it is planned then"
+        yield warning(Problem(f"registrants, row {row.registrant_id}", row.reason, hint=mend))
+    query = (
+        "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
+    )
+    for row in run(conn, query, webinar=webinar):
+        if meant := likely_domain(row.address_folded.rpartition("@")[2]):
+            found = "the address's domain looks mistyped"
+            yield warning(
+                Problem(f"registrants, row {row.registrant_id}", found, hint=f"is `{meant}` meant?")
+            )
+
+
+def likely_domain(domain: str) -> str:
+    """The big domain that this one is a likely slip of, or ''."""
+    if domain in BIG_DOMAINS:
+        return ""
+    close = get_close_matches(domain, BIG_DOMAINS, n=1, cutoff=0.85)
+    return close[0] if close and abs(len(close[0]) - len(domain)) <= 1 else ""
+
+
+def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:
+    query = (
+        "SELECT zone, count(*) AS people FROM registration"
+        " WHERE webinar = :webinar AND gone_at IS NULL GROUP BY zone ORDER BY count(*) DESC, zone"
+    )
+    return {row.zone: row.people for row in run(conn, query, webinar=webinar)}
+
+
+# The relay's rate
+
+
+def rate_findings(
+    webinar: Webinar, place: str, people: Mapping[str, int], per_minute: int | None, expected: int
+) -> Iterator[Finding]:
+    """Messages that can't all leave while they are of use, at so many mails a minute.
+
+    With `expected` people beyond those who are registered counted as in the webinar's own zone.
+    """
+    if not per_minute:
+        return
+    zones = Counter(people)
+    zones[str(webinar.tz)] += max(0, expected - sum(people.values()))
+    due: dict[tuple[str, datetime, datetime], int] = {}
+    for zone, many in zones.items():
+        for timing in timings(webinar, pytz.timezone(zone)):
+            if timing.due_at and not timing.never:
+                key = (timing.message, timing.due_at, timing.expires_at)
+                due[key] = due.get(key, 0) + many
+    free_at: datetime | None = None
+    worst: dict[str, tuple[datetime, datetime, int]] = {}
+    for (message, due_at, expires_at), many in sorted(due.items(), key=lambda item: item[0][1]):
+        begins = max(due_at, free_at) if free_at else due_at
+        free_at = begins + timedelta(minutes=many / per_minute)
+        if free_at > expires_at and (message not in worst or free_at > worst[message][0]):
+            worst[message] = (free_at, expires_at, many)
+    for message, (last, expires_at, many) in worst.items():
+        found = (
+            f"{many} mails at {per_minute} a minute: the last one would leave at {last:%H:%M UTC on %d %B %Y},"
+            f" after it is of use ({expires_at:%H:%M UTC})"
+        )
+        yield error(Problem(f"{place}, {message}", found, hint="a faster relay, or an earlier message"))
+
+
+# What an edit would do
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What planning this file would change, for one message."""
+
+    message: str
+    pending_before: int
+    pending_after: int
+    at_once: int
+    next_due: datetime | None
+
+
+def edit_effects(
+    conn: Connection,
+    now: datetime,
+    governing: Mapping[str, Governing],
+    webinar: str,
+    return_within: timedelta,
+) -> list[Effect]:
+    """Plan with these files in this transaction, and say what that changed for a webinar. The caller rolls back."""
+    before = _pending(conn, now, webinar)
+    while plan(conn, now, governing, return_within):
+        pass
+    after = _pending(conn, now, webinar)
+    return [
+        Effect(message, before.get(message, (0, 0, None))[0], *after.get(message, (0, 0, None)))
+        for message in sorted(before.keys() | after.keys())
+        if before.get(message) != after.get(message)
+    ]
+
+
+def _pending(conn: Connection, now: datetime, webinar: str) -> dict[str, tuple[int, int, datetime | None]]:
+    table = Delivery.__table__  # type: ignore[attr-defined]
+    rows = conn.execute(
+        select(
+            table.c.message,
+            func.count(),
+            func.sum(case((table.c.due_at <= now, 1), else_=0)),
+            func.min(case((table.c.due_at > now, table.c.due_at))),
+        )
+        .where(table.c.webinar == webinar, table.c.state.in_(["pending", "held"]))
+        .group_by(table.c.message)
+    )
+    return {row[0]: (row[1], int(row[2] or 0), row[3]) for row in rows}
+
+
+def governing_of(
+    conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes]
+) -> Mapping[str, Governing]:
+    """What would govern with these files, in this transaction. The caller rolls back."""
+    return take_webinars(conn, now, root, files).governing

@@ -1,0 +1,244 @@
+"""`webinar check`: everything that can be known to be wrong before a webinar goes live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+
+from scheduler import checking
+from scheduler.checking import Effect, Finding, error, warning
+from scheduler.commands.common import database_words, mistakes_told, settings_of_environment
+from scheduler.database.engine import Database
+from scheduler.delivery.relay import Pool, RelayFailure
+from scheduler.folder import Folder
+from scheduler.mail.soundness import check_texts
+from scheduler.problem import Problem, Problems
+from scheduler.settings import Settings
+from scheduler.texts import sources_of
+from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--expect", type=click.IntRange(min=0), default=0, help="How many registrants there will be.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings as JSON.")
+def check(file: Path | None, expect: int, as_json: bool) -> None:
+    """Find what is wrong with one webinar, or all: files, texts, rules, registrants, the relay, an edit.
+
+    Exit code 1 when there is an error; warnings alone leave it 0.
+    """
+    settings = settings_of_environment()
+    with mistakes_told():
+        report = _Report.of(settings, file, expect)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
+    else:
+        report.print()
+    sys.exit(1 if any(finding.severity == "error" for finding in report.findings) else 0)
+
+
+class _Report:
+    """Findings in the order in which an organizer would mend them, and what is good to know."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, str] = {}
+        self.findings: list[Finding] = []
+        self.effects: dict[str, list[Effect]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
+        report = cls()
+        files = Folder(settings.config_dir, "webinars/*.toml").read()
+        webinars = report._webinars(settings, file, files)
+        report._texts(settings, list(webinars.values()))
+        with _database(settings) as database:
+            for place, webinar in webinars.items():
+                report._webinar(settings, database, place, webinar, expect)
+        report.findings += asyncio.run(_relay_findings(settings))
+        return report
+
+    def _webinars(self, settings: Settings, file: Path | None, files: dict[str, bytes]) -> dict[str, Webinar]:
+        """The sound webinars to check, by path. Finds what is wrong with the others, and ids that stand twice."""
+        root = settings.config_dir
+        sources = {str(root / name): raw for name, raw in files.items()}
+        if file is not None:
+            sources = _with(file, sources)
+        webinars: dict[str, Webinar] = {}
+        for path, raw in sources.items():
+            wanted = file is None or _same(Path(path), file)
+            try:
+                webinars[path] = read_webinar(raw.decode("utf-8-sig"), path)
+            except UnicodeDecodeError:
+                self.findings += [error(Problem(path, "is not UTF-8", "UTF-8 text"))] if wanted else []
+            except Problems as problems:
+                self.findings += map(error, problems.problems) if wanted else []
+        by_id: dict[str, list[str]] = {}
+        for path, webinar in webinars.items():
+            by_id.setdefault(webinar.id, []).append(path)
+        chosen = {path: one for path, one in webinars.items() if file is None or _same(Path(path), file)}
+        for path, webinar in chosen.items():
+            others = [other for other in by_id[webinar.id] if other != path]
+            if others:
+                found = f"`{webinar.id}` is also the id of {', '.join(others)}"
+                self.findings.append(error(Problem(f"{path}, id", found, "an id of its own")))
+            self.times[path] = explain_time(webinar)
+        return chosen
+
+    def _texts(self, settings: Settings, webinars: list[Webinar]) -> None:
+        root = settings.templates_dir
+        files = Folder(root, "*/*").read()
+        unsound = check_texts(sources_of(files), webinars, root)
+        self.findings += checking.text_findings(webinars, root, files, unsound)
+
+    def _webinar(
+        self, settings: Settings, database: Database | None, place: str, webinar: Webinar, expect: int
+    ) -> None:
+        self.findings += checking.own_words_findings(webinar, place)
+        if webinar.status == "draft":
+            self.findings += [
+                warning(Problem(f"{place}, {one.place}", one.found, one.allowed, "before it can be live"))
+                for one in placeholders(webinar)
+            ]
+        people: Mapping[str, int] = {}
+        if database:
+            try:
+                with _rolled_back(database) as conn:
+                    people = checking.people_by_zone(conn, webinar.id)
+                    self.findings += checking.row_findings(conn, webinar.id)
+                    self.effects[place] = _effects(conn, settings, place, webinar)
+            except DBAPIError as failure:
+                found = f"does not answer: {database_words(failure)}"
+                self.findings.append(
+                    warning(Problem("the database", found, hint="registrants are not checked"))
+                )
+        self.findings += checking.rule_findings(webinar, place, people)
+        self.findings += checking.rate_findings(webinar, place, people, settings.smtp_per_minute, expect)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "times": self.times,
+            "findings": [
+                {
+                    "severity": finding.severity,
+                    "place": finding.problem.place,
+                    "found": finding.problem.found,
+                    "allowed": finding.problem.allowed,
+                    "mend": finding.problem.hint,
+                }
+                for finding in self.findings
+            ],
+            "edits": {
+                place: [
+                    {
+                        "message": effect.message,
+                        "pending_before": effect.pending_before,
+                        "pending_after": effect.pending_after,
+                        "at_once": effect.at_once,
+                        "next_due": effect.next_due.isoformat() if effect.next_due else None,
+                    }
+                    for effect in effects
+                ]
+                for place, effects in self.effects.items()
+            },
+        }
+
+    def print(self) -> None:
+        for place, words in self.times.items():
+            click.echo(f"{place}: {words}")
+        for place, effects in self.effects.items():
+            for effect in effects:
+                click.echo(f"{place}: {_effect_words(effect)}")
+        for severity, colour in (("error", "red"), ("warning", "yellow")):
+            for finding in self.findings:
+                if finding.severity == severity:
+                    click.echo(f"{click.style(severity, fg=colour, bold=True)}: {finding.problem}")
+        errors = sum(finding.severity == "error" for finding in self.findings)
+        click.echo(f"{errors} errors, {len(self.findings) - errors} warnings")
+
+
+def _effect_words(effect: Effect) -> str:
+    words = f"{effect.message}: {effect.pending_after} to be sent (before: {effect.pending_before})"
+    if effect.at_once:
+        words += f", {effect.at_once} of them at once"
+    if effect.next_due:
+        words += f", the next at {effect.next_due:%Y-%m-%d %H:%M} UTC"
+    return words
+
+
+def _with(file: Path, sources: dict[str, bytes]) -> dict[str, bytes]:
+    """The folder's files, and `file`, wherever it is."""
+    try:
+        raw = file.read_bytes()
+    except OSError as failure:
+        raise Problems(
+            [Problem(str(file), f"can't be read: {failure.strerror}", "a webinar's file")]
+        ) from None
+    others = {path: content for path, content in sources.items() if not _same(Path(path), file)}
+    return {str(file): raw} | others
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _effects(conn: Connection, settings: Settings, place: str, webinar: Webinar) -> list[Effect]:
+    """What the service would do on reading this file now."""
+    now = datetime.now(UTC)
+    root = settings.config_dir
+    files = Folder(root, "webinars/*.toml").read()
+    files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
+    files |= {os.path.relpath(place, root): Path(place).read_bytes()}
+    governing = checking.governing_of(conn, now, root, files)
+    return checking.edit_effects(conn, now, governing, webinar.id, settings.return_within)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database | None]:
+    """The service's database, or None where there is none yet: a check makes nothing."""
+    url = make_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        yield None
+        return
+    database = Database(settings.database_url.get_secret_value())
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _rolled_back(database: Database) -> Iterator[Connection]:
+    with database.engine.connect() as conn:
+        transaction = conn.begin()
+        try:
+            yield conn
+        finally:
+            transaction.rollback()
+
+
+async def _relay_findings(settings: Settings) -> list[Finding]:
+    """Whether the relay can be reached, secured and signed in to. Not asked where no relay is set."""
+    if "SMTP_HOST" not in os.environ:
+        return [
+            warning(Problem("environment variable SMTP_HOST", "is not set", hint="the relay is not checked"))
+        ]
+    pool = Pool(settings.relay)
+    place = f"the relay {settings.smtp_host}:{settings.smtp_port}"
+    try:
+        async with pool.connection():
+            return []
+    except RelayFailure as failure:
+        return [error(Problem(place, str(failure), hint="until it answers, no mail goes out"))]
+    finally:
+        await pool.close()
