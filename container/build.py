@@ -53,12 +53,12 @@ class Buildah:
     """buildah with a storage of its own, without an engine: it needs no overlay, cgroups or user namespaces."""
 
     def __init__(self, folder: Path) -> None:
-        self._storage = ["--root", str(folder / "storage"), "--runroot", str(folder / "run")]
-        self._environ = os.environ | {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+        self._options = ["--storage-driver", "vfs", "--root", f"{folder}/storage", "--runroot", f"{folder}/run"]
+        self._environ = os.environ | {"BUILDAH_ISOLATION": "chroot"}
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["buildah", *self._storage, *arguments], env=self._environ, stdout=subprocess.PIPE, text=True, check=False
+            ["buildah", *self._options, *arguments], env=self._environ, stdout=subprocess.PIPE, text=True, check=False
         )
         if done.returncode:
             sys.exit(f"{done.stdout}\nbuildah {arguments[0]} failed")

@@ -1,8 +1,8 @@
 """Runs the image that build.py made, without an engine, as compose.yaml has it run: as root on Debian.
 
-    python3 container/run.py FOLDER [--mount FROM:TO[:ro]]... [--env NAME=VALUE]... [ARGUMENT]...
-    python3 container/run.py FOLDER --exec COMMAND...     in the running container
-    python3 container/run.py FOLDER --health              the image's HEALTHCHECK, in the running container
+    python3 container/run.py [--mount FROM:TO[:ro]]... [--env NAME=VALUE]... FOLDER [ARGUMENT]...
+    python3 container/run.py --exec FOLDER COMMAND...     in the running container
+    python3 container/run.py --health FOLDER              the image's HEALTHCHECK, in the running container
 
 The root file system is read-only, /tmp is in memory, processes are the image's own user without capabilities,
 the service is process 1, and SIGTERM goes to it. The network is this machine's. Needs bubblewrap.

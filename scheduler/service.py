@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from scheduler import alerts
 from scheduler.alerts import Wrong
 from scheduler.clock import Clock
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database
 from scheduler.delivery.dispatch import Dispatcher, Job
 from scheduler.delivery.relay import Pool
 from scheduler.ledger import claims
 from scheduler.ledger.planning import plan
+from scheduler.reasons import reasons, row_reasons
 from scheduler.settings import Settings
 from scheduler.sources import Sources
 from scheduler.telling import Teller
@@ -102,10 +103,7 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, without personal data."""
-        relay = self.dispatcher.trouble
-        reasons = [f"the relay takes no mail: {relay}"] if relay else []
-        reasons += [str(problem) for problem in self.sources.problems()]
-        return Readiness((*reasons, *self._aside))
+        return Readiness(reasons(self.dispatcher.trouble, self.sources.problems(), self._aside))
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
@@ -125,5 +123,4 @@ def _settle(conn: Connection, now: datetime, webinars: dict[str, Webinar]) -> tu
     claims.recover(conn, now)
     claims.settle_doubt(conn, now, webinars)
     claims.expire(conn, now)
-    aside = run(conn, "SELECT registrant_id, reason FROM row_set_aside ORDER BY registrant_id LIMIT 20")
-    return tuple(f"registrants, row {row.registrant_id}: {row.reason}; the row is set aside" for row in aside)
+    return row_reasons(conn)

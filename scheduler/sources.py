@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import structlog
@@ -24,6 +24,8 @@ from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
 
+WEBINAR_FILES, TEXT_FILES = "webinars/*.toml", "*/*"  # below CONFIG_DIR and TEMPLATES_DIR
+
 
 class Sources:
     """The webinars and texts that govern; `poll` takes in what was edited since."""
@@ -33,8 +35,8 @@ class Sources:
         self.texts = Texts()
         self.layout_problems: tuple[Problem, ...] = ()
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
-        self._webinars = Folder(settings.config_dir, "webinars/*.toml")
-        self._texts = Folder(settings.templates_dir, "*/*")
+        self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
+        self._texts = Folder(settings.templates_dir, TEXT_FILES)
 
     @property
     def live(self) -> list[str]:
@@ -43,9 +45,7 @@ class Sources:
 
     def problems(self) -> list[Problem]:
         """All that is wrong with the files now."""
-        found = [one for problems in self.catalogue.problems.values() for one in problems]
-        found += [one for problems in self.texts.problems.values() for one in problems]
-        return [*found, *self.layout_problems]
+        return file_problems(self.catalogue, self.texts, self.layout_problems)
 
     async def start(self, now: datetime) -> None:
         """Read everything, without waiting for a second read."""
@@ -104,11 +104,18 @@ class Sources:
             Wrong(f"text {key[0]}/{key[1]}", webinar.alert_to): "\n".join(_lines(problems))
             for key, problems in self.texts.problems.items()
             for name, webinar in self.catalogue.webinars.items()
-            if name in self.live and _uses(webinar, key)
+            if name in self.live and uses(webinar, key)
         }
 
 
-def _uses(webinar: Webinar, key: Key) -> bool:
+def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem]) -> list[Problem]:
+    """All that is wrong with these files."""
+    both = (*catalogue.problems.values(), *texts.problems.values())
+    return [*(one for problems in both for one in problems), *layout]
+
+
+def uses(webinar: Webinar, key: Key) -> bool:
+    """Whether the webinar sends this text to anybody."""
     message, language = key
     return language in webinar.languages and message in (*(one.id for one in webinar.messages), *NOTICES)
 

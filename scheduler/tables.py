@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 Show = Callable[[datetime, datetime, datetime], None]
 
@@ -57,6 +58,47 @@ def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
         colour = _COLOURS.get(state.split(":")[0], "white")
         table.add_row(message, language, zone, due, local, f"[{colour}]{state}[/]", str(people))
     Console().print(table)
+
+
+def on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def print_table(kind: Sequence[str], headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on a terminal. In a pipe a line for each row, cells between tabs, `kind` before them.
+
+    Nothing in a cell is markup, and nothing in it can steer a terminal.
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    if not on_terminal():
+        for row in cells:
+            print("\t".join((*kind, *row)))
+        return
+    if not cells:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, heading in enumerate(headings):
+        right = all(row[number].isdecimal() for row in cells)
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell.split(":")[0], "")) for cell in row))
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    """On one line, without what steers a terminal or turns the direction of writing."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
+def utc_words(instant: datetime) -> str:
+    """ "2025-07-02 07:00", with seconds where there are any."""
+    return f"{instant:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+
+
+def local_words(local: datetime) -> str:
+    """ "Wed 02 Jul 2025 09:00 UTC+02:00"."""
+    seconds = f"{local:%S}" if local.second else ""
+    return f"{local:%a %d %b %Y %H:%M}{':' if seconds else ''}{seconds} UTC{local.isoformat()[-6:]}"
 
 
 def _line(one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
@@ -64,6 +65,35 @@ def opened_database(settings: Settings) -> Iterator[Database]:
     database = Database(settings.database_url.get_secret_value())
     try:
         database.migrate()
+        yield database
+    except DBAPIError as error:
+        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
+    finally:
+        database.close()
+
+
+class NoDatabase(Exception):
+    """There is nothing to read yet, in words for the operator."""
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[Database]:
+    """The database as it is, neither made nor migrated. Raises NoDatabase where the service made none yet."""
+    url = settings.database_url.get_secret_value()
+    if (parsed := make_url(url)).get_backend_name() == "sqlite":
+        file = Path(parsed.database or "")
+        if not file.is_file() or not file.stat().st_size:
+            raise NoDatabase(f"There is no database yet: {file} does not exist. `webinar run` makes it.")
+    database = Database(url)
+    try:
+        there, here = database.revisions()
+        if there is None:
+            raise NoDatabase("The database has no tables yet. `webinar run` makes them.")
+        if there != here:
+            raise NoDatabase(
+                f"The database is of another version of this program ({there}, here {here})."
+                " `webinar run` of the newer version brings it up to date."
+            )
         yield database
     except DBAPIError as error:
         stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")

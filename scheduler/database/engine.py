@@ -18,6 +18,8 @@ from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, CursorResult, Engine, bindparam, create_engine, event, make_url, text
 
 from scheduler.database.models import Instant
@@ -56,8 +58,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe when several replicas start at once."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config = _migrations()
         with self.engine.begin() as conn:
             if self.is_postgresql:
                 conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
@@ -79,9 +80,22 @@ class Database:
                 f"another service runs on {path} already: stop it first, or use PostgreSQL for several"
             ) from error
 
+    def revisions(self) -> tuple[str | None, str | None]:
+        """The schema's revision in this database (None: there are no tables yet), and the one of this program."""
+        with self.reading() as conn:
+            there = MigrationContext.configure(conn).get_current_revision()
+        return there, ScriptDirectory.from_config(_migrations()).get_current_head()
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         with self.engine.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment, changes nothing and keeps nobody waiting."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {"reads_only": True}
+        with self.engine.connect().execution_options(**options) as conn, conn.begin():
             yield conn
 
     async def run(
@@ -146,4 +160,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(conn: Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = conn.get_execution_options().get("reads_only", False)
+    conn.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

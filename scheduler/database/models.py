@@ -183,7 +183,10 @@ class PlannedWebinar(SQLModel, table=True):
 
 
 class PlannedMessage(SQLModel, table=True):
-    """One message of a webinar's sequence, since when, and whether it is still there."""
+    """One message of a webinar's sequence, and whether it is still there.
+
+    `on_registration`: it is, or once was, due on registration, for those first seen from `only_seen_from` on.
+    """
 
     __tablename__ = "planned_message"
 

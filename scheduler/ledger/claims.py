@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
-from scheduler.database.engine import lease_clock, run, skip_locked
+from scheduler.database.engine import lease_clock, one_planner, run, skip_locked
 from scheduler.database.models import Attempt, Delivery, Registration
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.states import State, Why
 from scheduler.webinar import Webinar
 
+_UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
 LEASE_SECONDS = 120.0  # renewed while a mail is on the wire; replicas' clocks may be off by a few seconds
 
 
@@ -107,7 +108,7 @@ def recover(conn: Connection, now: datetime) -> int:
         run(
             conn,
             "UPDATE delivery SET state = 'in_doubt', reason = 'its sender stopped while sending', lease_token = NULL"
-            " WHERE state = 'sending' AND lease_until < :clock RETURNING id",
+            f" WHERE {_UNSETTLED} AND state = 'sending' AND lease_until < :clock RETURNING id",
             clock=lease_clock(conn),
         ).scalars()
     )
@@ -131,15 +132,24 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
     """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person."""
     for policy, state, reason in (("resend", State.PENDING, ""), ("hold", State.HELD, Why.DOUBT)):
         if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
-            run(
+            settled = run(
                 conn,
                 "UPDATE delivery SET state = :state, reason = :reason"
-                " WHERE state = 'in_doubt' AND expires_at > :now AND webinar IN :names",
+                f" WHERE {_UNSETTLED} AND state = 'in_doubt' AND expires_at > :now AND webinar IN :names"
+                " RETURNING registration_id",
                 state=state,
                 reason=reason,
                 now=now,
                 names=names,
             )
+            _plan_anew(conn, settled.scalars())
+
+
+def _plan_anew(conn: Connection, registration_ids: Iterable[int]) -> None:
+    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its
+    address suppressed, its webinar called off."""
+    if ids := sorted(set(registration_ids)):
+        run(conn, "UPDATE registration SET replan = TRUE WHERE id IN :ids", ids=ids)
 
 
 def claim(conn: Connection, now: datetime, token: str, live: Sequence[str], limit: int) -> list[Claimed]:
@@ -267,9 +277,12 @@ def _store_version(conn: Connection, registration_id: int, version: Version) -> 
 
 def conclude(conn: Connection, outcomes: Iterable[Outcome]) -> None:
     """Record outcomes. That of a lost lease is recorded as an attempt, not as the state."""
+    outcomes = list(outcomes)
+    if any(outcome.state is State.PENDING for outcome in outcomes):
+        one_planner(conn)  # or planning that is under way would take our flag with its own
     for outcome in outcomes:
         claimed = outcome.claimed
-        run(
+        ours = run(
             conn,
             "UPDATE delivery SET state = :state, reason = :reason, attempts = attempts + :counts,"
             " next_attempt_at = coalesce(:again_at, next_attempt_at), lease_token = NULL,"
@@ -282,7 +295,9 @@ def conclude(conn: Connection, outcomes: Iterable[Outcome]) -> None:
             counts=int(outcome.counts),
             again_at=outcome.again_at,
             sent_at=outcome.at if outcome.state is State.SENT else None,
-        )
+        ).rowcount
+        if ours and outcome.state is State.PENDING:
+            _plan_anew(conn, [claimed.registration_id])
         run(
             conn,
             "UPDATE attempt SET outcome = :outcome, ended_at = :at, stage = :stage, code = :code,"
@@ -358,20 +373,17 @@ def free_held_by_config(conn: Connection, now: datetime) -> int:
 def next_wake(conn: Connection, live: Iterable[str]) -> datetime | None:
     """The next instant at which a delivery is due or expires: None when the ledger waits for nothing."""
     table = Delivery.__table__  # type: ignore[attr-defined]
-    pending = table.c.state == State.PENDING
+    # The states as the partial indexes name them: SQLite does not look into a parameter.
     queries = [
         select(table.c.next_attempt_at)
-        .where(pending, table.c.webinar == webinar, table.c.urgency == urgency, table.c.lease_token.is_(None))
+        .where(text("state = 'pending'"), table.c.webinar == webinar, table.c.urgency == urgency)
+        .where(table.c.lease_token.is_(None))
         .order_by(table.c.next_attempt_at)
         .limit(1)
         for webinar in live
         for urgency in (0, 1)
     ]
-    queries.append(
-        select(table.c.expires_at)
-        .where(table.c.state.in_(["pending", "held"]))
-        .order_by(table.c.expires_at)
-        .limit(1)
-    )
+    expiring = text("state IN ('pending', 'held')")
+    queries.append(select(table.c.expires_at).where(expiring).order_by(table.c.expires_at).limit(1))
     found = [instant for query in queries if (instant := conn.execute(query).scalar()) is not None]
     return min(found, default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
-from scheduler.ledger.states import CANCELLATION, CHANGE
+from scheduler.ledger.states import CANCELLATION, CHANGE, NOTICES
 from scheduler.registrants.zones import resolve_anew
 from scheduler.timezones import tz_version
 from scheduler.timing import timings
@@ -24,9 +24,21 @@ class Edit:
     """What changed between what was planned and the revision that governs now."""
 
     webinar: Webinar
-    moved: bool = False  # to another time
+    moved: bool = False  # to another time, or on again after it was called off
     notice: str = ""  # the built-in message that tells those who know the old facts
     only_shared_link: bool = False  # concerns only registrants without a link of their own
+
+
+def planned_revisions(conn: Connection) -> dict[str, str]:
+    """The revision from which each webinar was last planned."""
+    rows = run(conn, "SELECT webinar, revision FROM planned_webinar")
+    return {row.webinar: row.revision for row in rows}
+
+
+def is_behind(conn: Connection, webinar: str, revision: str) -> bool:
+    """Whether another replica has read a newer revision of this webinar's file than we have yet."""
+    newest = "SELECT sha256 FROM webinar_revision WHERE webinar = :webinar ORDER BY id DESC LIMIT 1"
+    return run(conn, newest, webinar=webinar).scalar() not in (None, revision)
 
 
 def take_edit(conn: Connection, now: datetime, webinar: Webinar, revision: str) -> Edit | None:
@@ -40,8 +52,12 @@ def take_edit(conn: Connection, now: datetime, webinar: Webinar, revision: str) 
     moved = before is not None and (before.starts_at, before.ends_at) != (webinar.start, webinar.end)
     if before is not None and (moved or before.tz_version != tz_version() or before.zone != str(webinar.tz)):
         resolve_anew(conn, webinar)
-    _note_messages(conn, now, webinar, first=before is None)
-    _note_due_times(conn, webinar, all_of_them=before is not None and before.cancelled != webinar.cancelled)
+    turned = before is not None and before.cancelled != webinar.cancelled
+    wider = _note_messages(conn, now, webinar, first=before is None)
+    _note_due_times(conn, webinar, anew={one.id for one in webinar.messages} if turned else wider)
+    if turned or moved:
+        _flag_registrations(conn, webinar, NOTICES)
+    _end_leases(conn, webinar)
     _note_webinar(conn, webinar, revision)
     if before is None:
         return Edit(webinar)
@@ -52,9 +68,9 @@ def take_edit(conn: Connection, now: datetime, webinar: Webinar, revision: str) 
         notice = "" if before.cancelled else CANCELLATION
     elif changed_facts:
         notice = CHANGE
-    return Edit(
-        webinar, moved, notice, only_shared_link=not moved and not before.cancelled and not webinar.cancelled
-    )
+    back_on = before.cancelled and not webinar.cancelled
+    only_shared_link = not moved and not before.cancelled and not webinar.cancelled
+    return Edit(webinar, moved or back_on, notice, only_shared_link)
 
 
 def _rows_of_unknown_webinar_come_back(conn: Connection, webinar: Webinar) -> None:
@@ -66,10 +82,24 @@ def _rows_of_unknown_webinar_come_back(conn: Connection, webinar: Webinar) -> No
     )
 
 
-def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: bool) -> None:
-    """A message added later that is due on registration concerns only those first seen afterwards."""
+def _end_leases(conn: Connection, webinar: Webinar) -> None:
+    """What is rendered and not yet on the wire says what was true before: it is rendered anew."""
+    run(
+        conn,
+        "UPDATE delivery SET lease_token = NULL"
+        " WHERE lease_token IS NOT NULL AND state = 'pending' AND webinar = :webinar",
+        webinar=webinar.id,
+    )
+
+
+def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: bool) -> set[str]:
+    """A message that is due on registration only since later concerns only those first seen afterwards.
+
+    Returns the messages that concern more people than before.
+    """
     table = PlannedMessage.__table__  # type: ignore[attr-defined]
     known = {row.message: row for row in conn.execute(select(table).where(table.c.webinar == webinar.id))}
+    wider = set()
     for message in webinar.messages:
         from_now = now if message.on_registration and not first and not message.also_for_registered else None
         if message.id not in known:
@@ -84,10 +114,13 @@ def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: 
             since = None
         elif message.on_registration and not before.on_registration:
             since = now
+        if since is None and before.only_seen_from is not None:
+            wider.add(message.id)
+        ever = before.on_registration or message.on_registration
         conn.execute(
             table.update()
             .where(table.c.webinar == webinar.id, table.c.message == message.id)
-            .values(only_seen_from=since, on_registration=message.on_registration, in_sequence=True)
+            .values(only_seen_from=since, on_registration=ever, in_sequence=True)
         )
     gone = known.keys() - {message.id for message in webinar.messages}
     conn.execute(
@@ -95,10 +128,11 @@ def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: 
         .where(table.c.webinar == webinar.id, table.c.message.in_(gone))
         .values(in_sequence=False)
     )
+    return wider
 
 
-def _note_due_times(conn: Connection, webinar: Webinar, *, all_of_them: bool) -> None:
-    """Bring due_time to this revision, zone by zone; flag the rows that say something new."""
+def _note_due_times(conn: Connection, webinar: Webinar, *, anew: Collection[str]) -> None:
+    """Bring due_time to this revision, zone by zone; flag the rows that say something new, and those `anew`."""
     table = DueTime.__table__  # type: ignore[attr-defined]
     stored = {
         (row.zone, row.message): row
@@ -115,7 +149,7 @@ def _note_due_times(conn: Connection, webinar: Webinar, *, all_of_them: bool) ->
         key
         for key, values in wanted.items()
         if key not in stored
-        or all_of_them
+        or key[1] in anew
         or (stored[key].due_at, stored[key].expires_at, stored[key].never) != values
     ]
     for zone, message in (*gone, *fresh):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert
 
 from scheduler.database.engine import one_planner, run
 from scheduler.database.models import DueTime
-from scheduler.ledger.edits import Edit, take_edit
+from scheduler.ledger.edits import Edit, is_behind, planned_revisions, take_edit
 from scheduler.ledger.states import CANCELLATION, CHANGE, NOTICES, Why
 from scheduler.registrants.changes import take_changes
 from scheduler.timing import timings
@@ -38,29 +38,54 @@ def plan(
     """Bring the ledger up to date in this transaction. True when there is more to plan at once."""
     one_planner(conn)
     webinars = {name: one.webinar for name, one in governing.items()}
-    open_ = [name for name, one in governing.items() if not one.frozen]
+    ours = _not_behind(conn, governing)
+    open_ = [name for name in ours if not governing[name].frozen]
     edits = [
         edit
         for name in open_
         if (edit := take_edit(conn, now, governing[name].webinar, governing[name].revision))
     ]
     taken = take_changes(conn, now, webinars, return_within)
-    replan = _flagged(conn, "registration", "replan", open_)
+    replan = _flagged(conn, "registration", "replan", ours)
     if replan:
         _fill_due_times(conn, [webinars[name] for name in replan])
     changed = _flagged(conn, "due_time", "changed", open_)
+    _failures_elsewhere_forgotten(conn, now, taken.moved_address)
     for names, condition in ((replan, "r.replan"), (changed, "d.changed")):
+        if here := [name for name in names if name in open_]:
+            _add_missing(conn, now, here, condition)
         if names:
-            _add_missing(conn, now, names, condition)
             _bring_up_to_date(conn, now, names, condition)
     _due_again(conn, now, edits)
     _recipients_moved(conn, now, taken.moved_address)
     _notices(conn, now, edits, taken.moved_link)
-    if replan:
-        run(conn, "UPDATE registration SET replan = FALSE WHERE replan AND webinar IN :names", names=replan)
+    _clear_flags(conn, replan, changed, open_)
+    return taken.more
+
+
+def _not_behind(conn: Connection, governing: Mapping[str, Governing]) -> list[str]:
+    """The webinars that are ours to plan: where another replica has read a newer revision of the file already,
+    planning by ours would move everything back, and tell everybody."""
+    planned = planned_revisions(conn)
+    return [
+        name
+        for name, one in governing.items()
+        if planned.get(name) in (None, one.revision) or not is_behind(conn, name, one.revision)
+    ]
+
+
+def _clear_flags(conn: Connection, replan: list[str], changed: list[str], open_: list[str]) -> None:
+    """Who is new while a webinar is frozen stays flagged until it is no more."""
+    clear = "UPDATE registration SET replan = FALSE WHERE replan AND webinar IN :names"
+    planned = " AND EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = registration.id)"
+    for names, condition in (
+        ([name for name in replan if name in open_], ""),
+        ([name for name in replan if name not in open_], planned),
+    ):
+        if names:
+            run(conn, clear + condition, names=names)
     if changed:
         run(conn, "UPDATE due_time SET changed = FALSE WHERE changed AND webinar IN :names", names=changed)
-    return taken.more
 
 
 def _flagged(conn: Connection, table: str, flag: str, names: list[str]) -> list[str]:
@@ -120,7 +145,7 @@ FROM (
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
     LEFT JOIN confirmed_elsewhere c ON c.webinar = r.webinar AND c.address_folded = r.address_folded
     WHERE {condition} AND r.webinar IN :names AND r.gone_at IS NULL
-      AND (m.only_seen_from IS NULL OR r.first_seen_at >= m.only_seen_from)
+      AND (d.due_at IS NOT NULL OR m.only_seen_from IS NULL OR r.first_seen_at >= m.only_seen_from)
       AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = d.message)
 ) AS missing
 """
@@ -140,57 +165,78 @@ def _add_missing(conn: Connection, now: datetime, names: list[str], condition: s
     )
 
 
-# Innermost: the facts. Middle: why not, if not. Outermost: the state that follows.
+# Innermost: the newest editions, with what is true for them now. Middle: why not, if not. Outermost: the state
+# that follows. A delivery that another replica takes on at this moment is left alone (`was`).
 _BRING_UP_TO_DATE = """
-UPDATE delivery SET state = f.state, reason = f.reason, due_at = f.due_at, expires_at = f.expires_at,
+UPDATE delivery SET state = f.state, reason = f.reason, urgency = f.urgency,
+       due_at = f.due_at, expires_at = f.expires_at,
        next_attempt_at = CASE WHEN delivery.due_at = f.due_at AND delivery.state <> 'cancelled'
                               THEN delivery.next_attempt_at ELSE f.due_at END,
        lease_token = NULL
 FROM (
-    SELECT id, due_at, expires_at,
-           CASE WHEN cancel <> '' THEN CASE WHEN state IN ('skipped', 'expired') THEN state ELSE 'cancelled' END
-                WHEN state IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN state
+    SELECT id, was, urgency, due_at, expires_at,
+           CASE WHEN may_be_out AND cancel <> :superseded THEN was
+                WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN was ELSE 'cancelled' END
+                WHEN was IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN was
                 WHEN skip <> '' THEN 'skipped'
-                WHEN state = 'held' AND reason <> :data THEN 'held'
+                WHEN was = 'held' AND because <> :data THEN 'held'
                 ELSE 'pending' END AS state,
-           CASE WHEN cancel <> '' THEN CASE WHEN state IN ('skipped', 'expired') THEN reason ELSE cancel END
-                WHEN state IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN reason
+           CASE WHEN may_be_out AND cancel <> :superseded THEN because
+                WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN because ELSE cancel END
+                WHEN was IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN because
                 WHEN skip <> '' THEN skip
-                WHEN state = 'held' AND reason <> :data THEN reason
+                WHEN was = 'held' AND because <> :data THEN because
                 ELSE '' END AS reason
     FROM (
-        SELECT x.id, x.state, x.reason,
-               coalesce(d.due_at, x.due_at) AS due_at, coalesce(d.expires_at, x.expires_at) AS expires_at,
-               coalesce(d.due_at, x.due_at) <> x.due_at OR coalesce(d.expires_at, x.expires_at) <> x.expires_at
-                   OR x.reason IN (:called_off, :suppressed) AS moved,
-               CASE WHEN r.gone_at IS NOT NULL THEN :row_deleted
+        SELECT t.*,
+               t.due_at <> t.was_due OR t.expires_at <> t.expired
+                   OR because IN (:called_off, :suppressed, :confirmed_elsewhere) AS moved,
+               was = 'held' AND because = :doubt AS may_be_out,
+               CASE WHEN superseded THEN :superseded
+                    WHEN gone_at IS NOT NULL THEN :row_deleted
                     WHEN s.address_folded IS NOT NULL THEN :suppressed
-                    WHEN w.cancelled AND x.message <> :cancellation THEN :called_off
-                    WHEN NOT w.cancelled AND x.message = :cancellation THEN :takes_place
-                    WHEN d.message IS NULL AND x.message NOT IN :notices THEN :message_removed
+                    WHEN t.called_off AND t.message <> :cancellation THEN :called_off
+                    WHEN NOT t.called_off AND t.message = :cancellation THEN :takes_place
+                    WHEN planned IS NULL AND t.message NOT IN :notices THEN :message_removed
+                    WHEN at_once AND t.first_seen_at < m.only_seen_from THEN :registered_before
                     ELSE '' END AS cancel,
-               CASE WHEN coalesce(d.never, '') <> '' THEN d.never
-                    WHEN coalesce(d.expires_at, x.expires_at) <= :now THEN :useless
-                    WHEN c.address_folded IS NOT NULL AND d.message IS NOT NULL AND d.due_at IS NULL
-                        THEN :confirmed_elsewhere
-                    WHEN d.due_at < :now AND (d.due_at <> x.due_at OR x.state IN ('skipped', 'expired'))
+               CASE WHEN t.never <> '' THEN t.never
+                    WHEN t.expires_at <= :now THEN :useless
+                    WHEN c.address_folded IS NOT NULL AND at_once THEN :confirmed_elsewhere
+                    WHEN NOT at_once AND t.due_at < :now AND (t.due_at <> t.was_due OR was IN ('skipped', 'expired'))
                         THEN :due_before
                     ELSE '' END AS skip
-        FROM registration r
-        JOIN delivery x ON x.registration_id = r.id
-        JOIN planned_webinar w ON w.webinar = r.webinar
-        LEFT JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
-        LEFT JOIN suppression s ON s.address_folded = r.address_folded
-        LEFT JOIN confirmed_elsewhere c ON c.webinar = r.webinar AND c.address_folded = r.address_folded
-        WHERE {condition} AND r.webinar IN :names
-          AND x.state IN ('pending', 'held', 'skipped', 'expired', 'cancelled')
-          AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
-                          AND y.message = x.message AND y.edition > x.edition)
+        FROM (
+            SELECT x.id, x.webinar, x.message, x.state AS was, x.reason AS because, x.due_at AS was_due,
+                   x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at,
+                   d.message AS planned, coalesce(d.never, '') AS never,
+                   d.message IS NOT NULL AND d.due_at IS NULL AS at_once,
+                   CASE WHEN d.message IS NULL THEN x.urgency WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
+                   CASE WHEN d.message IS NULL THEN x.due_at
+                        WHEN d.due_at IS NULL AND x.urgency > 0 THEN :now  -- it had a time of its own before
+                        ELSE coalesce(d.due_at, x.due_at) END AS due_at,
+                   CASE WHEN x.message IN :notices THEN w.ends_at
+                        ELSE coalesce(d.expires_at, x.expires_at) END AS expires_at,
+                   w.cancelled AS called_off,
+                   EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
+                           AND y.message = x.message AND y.edition > x.edition) AS superseded
+            FROM registration r
+            JOIN delivery x ON x.registration_id = r.id
+            JOIN planned_webinar w ON w.webinar = r.webinar
+            LEFT JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
+            WHERE {condition} AND r.webinar IN :names
+              AND x.state IN ('pending', 'held', 'skipped', 'expired', 'cancelled')
+        ) AS t
+        LEFT JOIN planned_message m ON m.webinar = t.webinar AND m.message = t.message
+        LEFT JOIN suppression s ON s.address_folded = t.address_folded
+        LEFT JOIN confirmed_elsewhere c ON c.webinar = t.webinar AND c.address_folded = t.address_folded
+        WHERE was IN ('pending', 'held') OR NOT superseded
     ) AS facts
 ) AS f
-WHERE delivery.id = f.id
+WHERE delivery.id = f.id AND delivery.state = f.was
   AND (delivery.state <> f.state OR delivery.reason <> f.reason OR delivery.due_at <> f.due_at
-       OR delivery.expires_at <> f.expires_at OR delivery.lease_token IS NOT NULL)
+       OR delivery.expires_at <> f.expires_at OR delivery.urgency <> f.urgency
+       OR delivery.lease_token IS NOT NULL)
 """
 
 
@@ -202,6 +248,9 @@ def _bring_up_to_date(conn: Connection, now: datetime, names: list[str], conditi
         now=now,
         names=names,
         data=Why.DATA,
+        doubt=Why.DOUBT,
+        superseded=Why.SUPERSEDED,
+        registered_before=Why.REGISTERED_BEFORE,
         row_deleted=Why.ROW_DELETED,
         suppressed=Why.SUPPRESSED,
         called_off=Why.CALLED_OFF,
@@ -214,6 +263,8 @@ def _bring_up_to_date(conn: Connection, now: datetime, names: list[str], conditi
         notices=NOTICES,
     )
 
+
+_MAY_BE_OUT = "(x.state IN ('sending', 'sent', 'in_doubt') OR x.state = 'held' AND x.reason = :doubt)"
 
 # The next edition of what went out already. {due_at} and {expires_at} are SQL; {condition} picks among
 # x (the newest edition of each message), r and d.
@@ -236,33 +287,39 @@ WHERE {condition} AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.c
 
 def _due_again(conn: Connection, now: datetime, edits: Iterable[Edit]) -> None:
     """A webinar that moved makes messages due again that went out for the old time."""
-    sql = _NEXT_EDITION.format(
-        due_at="d.due_at",
-        condition="x.webinar = :webinar AND d.due_at >= :now AND x.state IN ('sending', 'sent', 'in_doubt')",
-    )
+    condition = f"x.webinar = :webinar AND d.due_at >= :now AND {_MAY_BE_OUT}"
+    sql = _NEXT_EDITION.format(due_at="d.due_at", condition=condition)
     for edit in edits:
         if edit.moved:
-            run(conn, sql, now=now, webinar=edit.webinar.id)
+            run(conn, sql, now=now, webinar=edit.webinar.id, doubt=Why.DOUBT)
+
+
+def _failures_elsewhere_forgotten(conn: Connection, now: datetime, ids: list[int]) -> None:
+    """A changed address is a new recipient: what failed at the old one counts no more. Before anything else is
+    decided, for the new address may be suppressed. What is due on registration gets a next edition instead."""
+    if ids:
+        run(
+            conn,
+            "UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''"
+            " WHERE registration_id IN :ids AND expires_at > :now"
+            " AND (state = 'failed' AND urgency > 0 OR state = 'pending' AND attempts > 0)"
+            " AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = delivery.registration_id"
+            " AND y.message = delivery.message AND y.edition > delivery.edition)",
+            now=now,
+            ids=ids,
+        )
 
 
 def _recipients_moved(conn: Connection, now: datetime, ids: list[int]) -> None:
-    """A changed address is a new recipient: the confirmation again, and what failed there counts no more."""
-    if not ids:
-        return
-    went_out = "('sending', 'sent', 'in_doubt', 'failed')"
-    condition = f"x.registration_id IN :ids AND d.due_at IS NULL AND x.state IN {went_out}"
-    run(conn, _NEXT_EDITION.format(due_at=":now", condition=condition), now=now, ids=ids)
-    run(
-        conn,
-        "UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''"
-        " WHERE registration_id IN :ids AND urgency > 0 AND expires_at > :now"
-        " AND (state = 'failed' OR state = 'pending' AND attempts > 0)",
-        now=now,
-        ids=ids,
-    )
+    """A changed address is a new recipient: the confirmation again."""
+    if ids:
+        went_out = f"({_MAY_BE_OUT} OR x.state = 'failed')"
+        condition = f"x.registration_id IN :ids AND d.due_at IS NULL AND {went_out}"
+        sql = _NEXT_EDITION.format(due_at=":now", condition=condition)
+        run(conn, sql, now=now, ids=ids, doubt=Why.DOUBT)
 
 
-_NOTICE = """
+_NOTICE = f"""
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)
 SELECT r.id, r.webinar, :notice,
@@ -272,9 +329,8 @@ SELECT r.id, r.webinar, :notice,
 FROM registration r
 JOIN planned_webinar w ON w.webinar = r.webinar
 LEFT JOIN suppression s ON s.address_folded = r.address_folded
-WHERE {condition} AND r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
-  AND EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id
-              AND x.state IN ('sending', 'sent', 'in_doubt'))
+WHERE {{condition}} AND r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
+  AND EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND {_MAY_BE_OUT})
   AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = :notice
                   AND x.state IN ('pending', 'held'))
 """
@@ -287,7 +343,9 @@ def _notices(conn: Connection, now: datetime, edits: Iterable[Edit], moved_link:
             condition = "r.webinar = :webinar"
             if edit.only_shared_link:
                 condition += " AND r.join_url = ''"
-            run(conn, _NOTICE.format(condition=condition), now=now, notice=notice, webinar=edit.webinar.id)
+            sql = _NOTICE.format(condition=condition)
+            run(conn, sql, now=now, notice=notice, webinar=edit.webinar.id, doubt=Why.DOUBT)
     if moved_link:
         condition = "r.id IN :ids AND NOT w.cancelled"
-        run(conn, _NOTICE.format(condition=condition), now=now, notice=CHANGE, ids=moved_link)
+        sql = _NOTICE.format(condition=condition)
+        run(conn, sql, now=now, notice=CHANGE, ids=moved_link, doubt=Why.DOUBT)

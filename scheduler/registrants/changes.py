@@ -20,6 +20,7 @@ from scheduler.registrants.zones import zones_of
 from scheduler.webinar import Webinar
 
 BATCH = 5000  # change rows a transaction
+SHARED_ADDRESS = "another row of this webinar has the same address"
 
 
 @dataclass
@@ -27,10 +28,8 @@ class Taken:
     """What one batch brought."""
 
     more: bool = False
-    touched: bool = False
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
     moved_link: list[int] = field(default_factory=list)  # registrations whose own join link changed
-    set_aside: int = 0
 
 
 @dataclass
@@ -59,7 +58,7 @@ def take_changes(
     if not changes:
         return Taken()
     run(conn, "DELETE FROM registrant_change WHERE id IN :ids", ids=[change.id for change in changes])
-    taken = Taken(more=len(changes) == BATCH, touched=True)
+    taken = Taken(more=len(changes) == BATCH)
     ids = {int(change.registrant_id) for change in changes if change.registrant_id is not None}
     if any(change.registrant_id is None for change in changes):
         ids |= _registrations_without_row(conn)
@@ -69,6 +68,7 @@ def take_changes(
             batch.set_aside(row, reason)
     batch.rows_gone()
     batch.write(webinars)
+    batch.look_again_at_rows_that_shared_an_address()
     return taken
 
 
@@ -95,6 +95,7 @@ class _Batch:
         self.by_address: dict[tuple[str, str], list[_Known]] = {}
         self.all: list[_Known] = []
         self.aside: list[dict[str, object]] = []
+        self.freed: set[str] = set()  # webinars in which somebody gave an address up
         self._load()
 
     def _load(self) -> None:
@@ -136,7 +137,7 @@ class _Batch:
             at_row = None
         same = self._same_person(row, folded, at_row)
         if same and same is not at_row and self._has_row_of_its_own(same):
-            return "another row of this webinar has the same address"
+            return SHARED_ADDRESS
         if same and at_row and same is not at_row:
             self._gone(at_row)
         known = same or at_row
@@ -170,6 +171,7 @@ class _Batch:
     def _update(self, known: _Known, row: Row, folded: str, webinar: Webinar) -> None:
         values = _values(row)
         if known.address_folded != folded:
+            self.freed.add(known.webinar)
             values["uid"] = new_uid(webinar)
             self._note(self.taken.moved_address, known)
         elif known.values["join_url"] != row.join_url:
@@ -191,9 +193,14 @@ class _Batch:
     def _gone(self, known: _Known) -> None:
         if known.registrant_id is not None:
             self.by_row.pop(known.registrant_id, None)
+        self.freed.add(known.webinar)
         known.registrant_id, known.gone_at, known.changed = None, self.now, True
 
     def set_aside(self, row: Row, reason: str) -> None:
+        """What was planned by the row's last sound version stays in force, unless that was for another webinar."""
+        before = self.by_row.get(row.id)
+        if before and before.webinar != row.webinar:
+            self._gone(before)
         self.aside.append(
             {"registrant_id": row.id, "webinar": row.webinar[:200], "reason": reason, "seen_at": self.now}
         )
@@ -227,10 +234,27 @@ class _Batch:
         for record, known in zip(records, changed, strict=True):
             if known.id is not None:
                 self.conn.execute(update(table).where(table.c.id == known.id).values(record))
-        run(self.conn, "DELETE FROM row_set_aside WHERE registrant_id IN :ids", ids=self.ids)
+        # TRUNCATE and INSERT OR REPLACE take rows away without naming them.
+        run(
+            self.conn,
+            "DELETE FROM row_set_aside WHERE registrant_id IN :ids"
+            " OR NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = registrant_id)",
+            ids=self.ids,
+        )
         if self.aside:
             self.conn.execute(insert(RowSetAside.__table__), self.aside)  # type: ignore[attr-defined]
-        self.taken.set_aside = len(self.aside)
+
+    def look_again_at_rows_that_shared_an_address(self) -> None:
+        """An address that is given up may be what another row waits for."""
+        if self.freed:
+            again = run(
+                self.conn,
+                "INSERT INTO registrant_change (registrant_id) SELECT registrant_id FROM row_set_aside"
+                " WHERE webinar IN :webinars AND reason = :reason",
+                webinars=self.freed,
+                reason=SHARED_ADDRESS,
+            )
+            self.taken.more |= again.rowcount > 0
 
 
 _COPIED = ("address", "uid", "name", "language", "timezone", "country", "join_url")

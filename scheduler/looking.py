@@ -1,0 +1,62 @@
+"""What the service makes of the files, seen from outside: for commands that only look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from scheduler.catalogue import Catalogue, take_webinars
+from scheduler.database.engine import Database
+from scheduler.database.models import WebinarRevision
+from scheduler.folder import Folder
+from scheduler.mail.soundness import check_texts
+from scheduler.mail.templates import read_layout
+from scheduler.problem import Problem, Problems
+from scheduler.settings import Settings
+from scheduler.sources import TEXT_FILES, WEBINAR_FILES, file_problems
+from scheduler.texts import Texts, sources_of, take_texts
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What governs, and what is wrong with the files. Texts are not known where the layout is not sound."""
+
+    catalogue: Catalogue
+    sound_since: Mapping[str, datetime]  # of the revision of each webinar that governs
+    texts: Texts
+    layout_problems: tuple[Problem, ...] = ()
+
+    @property
+    def problems(self) -> list[Problem]:
+        return file_problems(self.catalogue, self.texts, self.layout_problems)
+
+
+def look(settings: Settings, database: Database, now: datetime) -> Seen:
+    """Read the folders as the service does. Stores nothing: its transactions are rolled back.
+
+    Takes a second or two, for the texts are tried.
+    """
+    webinar_files = Folder(settings.config_dir, WEBINAR_FILES).read()
+    with database.engine.connect() as conn:  # no commit
+        catalogue = take_webinars(conn, now, settings.config_dir, webinar_files)
+        since = _sound_since(conn)
+    root, webinars = settings.templates_dir, list(catalogue.webinars.values())
+    sources = sources_of(Folder(root, TEXT_FILES).read())
+    try:
+        layout = read_layout(root)
+        checked = check_texts(sources, webinars, root)
+    except Problems as error:
+        return Seen(catalogue, since, Texts(), error.problems)
+    with database.engine.connect() as conn:  # no commit
+        texts = take_texts(conn, now, root, layout, sources, checked, webinars)
+    return Seen(catalogue, since, texts)
+
+
+def _sound_since(conn: Connection) -> dict[str, datetime]:
+    table = WebinarRevision.__table__  # type: ignore[attr-defined]
+    newest = select(func.max(table.c.id)).group_by(table.c.webinar)
+    rows = conn.execute(select(table.c.webinar, table.c.sound_since).where(table.c.id.in_(newest)))
+    return {row.webinar: row.sound_since for row in rows}

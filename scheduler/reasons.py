@@ -1,0 +1,76 @@
+"""Why the next mail would not go out, in one place for `/readyz` and `webinar status`, and how to mend it.
+
+A reason is words without personal data. Rows of `registrants` are named by their id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.problem import Problem
+
+ROWS_NAMED = 20  # in reasons; `webinar status` lists every row
+
+_RELAY = "the relay takes no mail"
+_ROWS = "registrants, "
+_SERVICE = "no service answers"
+_MENDS = (
+    (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
+             " it is tried again by itself"),
+    (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
+    (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    ("starting", "ask again in a minute"),
+    ("nothing was planned", "see the service's log, and start it again"),
+    ("the service fails", "see the service's log, and report it"),
+    ("the database does not answer", "start the database; the service goes on by itself"),
+    ("The relay refuses all mail", "mend it with the relay's operator; it is tried again by itself"),
+)  # fmt: skip
+_MEND_A_FILE = "edit the file; it is read again by itself"
+
+
+class RowAside(NamedTuple):
+    """A row of `registrants` that can't be used, and why."""
+
+    row: int
+    webinar: str
+    reason: str
+
+
+def reasons(relay: str, files: Iterable[Problem], rows: Iterable[str]) -> tuple[str, ...]:
+    """All reasons: the relay's trouble, if any, what is wrong with files, and `row_reasons`."""
+    trouble = [f"{_RELAY}: {relay}"] if relay else []
+    return (*trouble, *map(str, files), *rows)
+
+
+def row_reasons(conn: Connection) -> tuple[str, ...]:
+    """The rows set aside, one by one as far as somebody would read them."""
+    rows = rows_set_aside(conn, ROWS_NAMED + 1)
+    named = [f"{_ROWS}row {one.row}: {one.reason}; the row is set aside" for one in rows[:ROWS_NAMED]]
+    if len(rows) > ROWS_NAMED:
+        named.append(f"{_ROWS}more rows: set aside, too; `webinar status` lists them all")
+    return tuple(named)
+
+
+def rows_set_aside(conn: Connection, limit: int | None = None) -> list[RowAside]:
+    """The rows set aside, by id."""
+    query = "SELECT registrant_id, webinar, reason FROM row_set_aside ORDER BY registrant_id"
+    found = run(conn, query) if limit is None else run(conn, f"{query} LIMIT :limit", limit=limit)
+    return [RowAside(row.registrant_id, row.webinar, row.reason) for row in found]
+
+
+def no_service(address: str) -> str:
+    """The reason when nothing answers where the service should."""
+    return f"{_SERVICE} at {address}: while it does not run, nothing is planned or sent"
+
+
+def concerns_rows(reason: str) -> bool:
+    return reason.startswith(_ROWS)
+
+
+def mend_of(reason: str) -> str:
+    """What to do about a reason."""
+    return next((mend for start, mend in _MENDS if reason.startswith(start)), _MEND_A_FILE)

@@ -1,0 +1,264 @@
+"""`webinar check` over a folder of broken webinars and texts: exactly what is wrong in each, nothing in the sound ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from scheduler.cli import main
+from scheduler.database.engine import Database
+from tests.support import Ledger, toml, utc, webinar
+
+MESSAGE = '\n[[messages]]\nid = "{id}"\non_registration = true\n'
+TEXT = """\
+---
+subject: You are registered for {{ webinar.title }}
+preheader: {{ your_time }}
+reviewed_by: A. Reader
+---
+Dear {% if name %}{{ name }}{% else %}participant{% endif %},
+
+{{ times }}
+
+{{ join_button }}
+"""
+NOTICES = ("change", "cancellation")
+PLACEHOLDER = {"join_url": "https://meet.example.org/x"}
+
+Expected = list[tuple[str, str, str]]  # severity, part of the place, part of what was found
+
+# What differs from a sound webinar's file (keys, messages), and exactly what is found.
+FILES: dict[str, tuple[dict[str, Any], str, Expected]] = {
+    "sound": ({}, "", []),
+    "sound-winter": ({"start": datetime(2025, 12, 3, 13), "end": datetime(2025, 12, 3, 15)}, "", []),
+    "no-title": ({"title": None}, "", [("error", "title", "is missing")]),
+    "two-mistakes": (
+        {"zone": "Genva", "alert_to": "nobody"},
+        "",
+        [("error", "zone", "Genva"), ("error", "alert_to", "nobody")],
+    ),
+    "ends-early": ({"end": datetime(2025, 7, 3, 12)}, "", [("error", "end", "not after the start")]),
+    "skipped-hour": (
+        {"start": datetime(2026, 3, 29, 2, 30), "end": datetime(2026, 3, 29, 4)},
+        "",
+        [("error", "start", "2026-03-29")],
+    ),
+    "doubled-hour": (
+        {"start": datetime(2026, 10, 25, 2, 30), "end": datetime(2026, 10, 25, 4)},
+        "",
+        [("error", "start", "2026-10-25")],
+    ),
+    "ist": ({"zone": "IST"}, "", [("error", "zone", "IST")]),
+    "live-placeholder": ({"status": "live"} | PLACEHOLDER, "", [("error", "join_url", "placeholder")]),
+    "draft-placeholder": (PLACEHOLDER, "", [("warning", "join_url", "placeholder")]),
+    "unknown-key": ({"titel": "x"}, "", [("error", "titel", "")]),
+    "http-link": ({"join_url": "http://meet.who.int/x"}, "", [("error", "join_url", "http://meet.who.int/x")]),
+    "no-reply": ({"sender": "no-reply@who.int"}, "", [("error", "sender", "no-reply")]),
+    "cet-in-words": ({"how_to_join": "Join at noon CET."}, "", [("error", "how_to_join", "CEST")]),
+    "hour-in-words": ({"about": "It begins at 13:00."}, "", [("warning", "about", "13:00")]),
+    "wrong-weekday": ({"about": "On Friday, 3 July 2025, we meet."}, "", [("error", "about", "Thursday")]),
+    "two-rules": (
+        {},
+        '[[messages]]\nid = "same-day"\nbefore_start = "1h"\ndays_before = 1\nat = "09:00"\n',
+        [("error", "messages[2]", "2 rules")],
+    ),
+    "late-rule": (
+        {},
+        '[[messages]]\nid = "same-day"\ndays_before = 0\nat = "09:00"\n',
+        [("warning", "messages[2], same-day", "falls after the start")],
+    ),
+    "useless-rule": (
+        {},
+        '[[messages]]\nid = "same-day"\ndays_before = 0\nat = "23:00"\nclock = "webinar"\n',
+        [("error", "messages[2], same-day", "falls after the start")],
+    ),
+}
+
+# What replaces what in a sound text, and exactly what is found.
+TEXTS: dict[str, tuple[str, str, Expected]] = {
+    "t-not-reviewed": ("reviewed_by: A. Reader", "reviewed_by:", [("warning", "line 4, reviewed_by", "reviewed")]),
+    "t-variable": ("{{ name }}", "{{ nmae }}", [("error", "line 6", "nmae")]),
+    "t-no-link": ("{{ join_button }}", "See you.", [("error", "", "link")]),
+    "t-no-time": (
+        "{{ times }}",
+        "Soon.",
+        [("error", "", "the reader's time"), ("error", "", "the webinar's time")],
+    ),
+    "t-unclosed": ("{% endif %}", "", [("error", "line 10", "Unexpected end"), ("error", "line 6", "begins and ends")]),
+    "t-no-subject": ("subject: You are registered for {{ webinar.title }}\n", "", [("error", "", "subject")]),
+    "t-html": ("{{ times }}", "<hr>\n\n{{ times }}", [("error", "line 8", "HTML: `<hr>`")]),
+    "t-cet": ("{{ times }}", "At noon CET.\n\n{{ times }}", [("error", "line 8", "CEST")]),
+    "t-hour": ("{{ times }}", "At 1 pm.\n\n{{ times }}", [("warning", "line 8", "1 pm")]),
+    "t-weekday": (
+        "{{ times }}",
+        "On Friday, 3 July.\n\n{{ times }}",
+        [("error", "line 8", "that day is a Thursday")],
+    ),
+    "t-endless": (
+        "{{ times }}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}\n\n{{ times }}",
+        [("error", "", "")],
+    ),
+    "t-missing": ("", "", [("error", "", "there is no text")]),
+}
+
+
+def _write(folder: Path) -> None:
+    (folder / "config/webinars").mkdir(parents=True)
+    shutil.copytree("templates/_layout", folder / "templates/_layout")
+    files = {name: (keys, "sound", messages) for name, (keys, messages, _) in FILES.items()}
+    files |= {name: ({}, name, "") for name in TEXTS}
+    for name, (keys, message, more) in files.items():
+        keys = {"id": name, "languages": ["en"], "status": "draft"} | keys
+        source = toml(MESSAGE.format(id=message) + more, **keys)
+        (folder / f"config/webinars/{name}.toml").write_text(source, "utf-8")
+    texts = dict.fromkeys(["sound", "same-day", *NOTICES], TEXT)
+    for name, (old, new, _) in TEXTS.items():
+        assert old in TEXT
+        texts[name] = TEXT.replace(old, new)
+    del texts["t-missing"]
+    for message, text in texts.items():
+        (folder / f"templates/{message}").mkdir()
+        (folder / f"templates/{message}/en.md").write_text(text, "utf-8")
+
+
+def _environment(folder: Path, **more: str) -> Mapping[str, str | None]:
+    return {
+        "CONFIG_DIR": str(folder / "config"),
+        "TEMPLATES_DIR": str(folder / "templates"),
+        "DATABASE_URL": f"sqlite:///{folder / 'webinar.db'}",
+        "SMTP_HOST": None,
+        **more,
+    }
+
+
+def _check(folder: Path, *arguments: str, **more: str) -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(main, ["check", "--json", *arguments], env=_environment(folder, **more))
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    found: dict[str, Any] = json.loads(result.stdout)
+    return result.exit_code, found
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """One check over the whole folder."""
+    folder = tmp_path_factory.mktemp("broken")
+    _write(folder)
+    exit_code, report = _check(folder)
+    assert exit_code == 1
+    return list(report["findings"])
+
+
+def _about(findings: list[dict[str, str]], part: str) -> list[tuple[str, str, str]]:
+    return [(one["severity"], one["place"], one["found"]) for one in findings if part in one["place"]]
+
+
+def _matches(found: list[tuple[str, str, str]], expected: Expected) -> bool:
+    return len(found) == len(expected) and all(
+        severity == wanted and place_part in place and words in text
+        for (severity, place, text), (wanted, place_part, words) in zip(found, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_webinars_file(findings: list[dict[str, str]], name: str) -> None:
+    found = _about(findings, f"/webinars/{name}.toml")
+    assert _matches(found, FILES[name][2]), found
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text(findings: list[dict[str, str]], name: str) -> None:
+    found = _about(findings, f"/templates/{name}/")
+    assert _matches(found, TEXTS[name][2]), found
+    assert _about(findings, f"/webinars/{name}.toml") == []
+
+
+def test_sound_texts_have_no_findings(findings: list[dict[str, str]]) -> None:
+    for message in ("sound", "same-day", *NOTICES):
+        assert _about(findings, f"/templates/{message}/") == []
+
+
+def test_the_shipped_webinar_has_no_errors(tmp_path: Path) -> None:
+    shutil.copytree("config", tmp_path / "config")
+    shutil.copytree("templates", tmp_path / "templates")
+    exit_code, report = _check(tmp_path)
+    assert exit_code == 0
+    assert {one["severity"] for one in report["findings"]} == {"warning"}
+    (words,) = report["times"].values()
+    assert "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC" in words
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One sound live webinar and its texts."""
+    (tmp_path / "config/webinars").mkdir(parents=True)
+    shutil.copytree("templates", tmp_path / "templates")
+    (tmp_path / "config/webinars/w.toml").write_text(toml(languages=["en"]))
+    return tmp_path
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    return [f"{one['place']}: {one['found']}" for one in report["findings"] if "reviewed" not in one["found"]]
+
+
+def test_two_files_with_one_id_are_an_error_of_both(folder: Path) -> None:
+    (folder / "config/webinars/v.toml").write_text(toml(languages=["en"]))
+    exit_code, report = _check(folder, str(folder / "config/webinars/w.toml"))
+    assert exit_code == 1
+    assert any("w.toml, id" in line and "v.toml" in line for line in _lines(report))
+
+
+def test_mails_that_cannot_leave_in_time(folder: Path) -> None:
+    exit_code, report = _check(folder, "--expect", "10000", SMTP_PER_MINUTE="30")
+    assert exit_code == 1
+    (line,) = [line for line in _lines(report) if "reminder-hour" in line]
+    # 10,000 at 30 a minute take 5 h 33 min; the day's reminders are out long before.
+    assert "10000 mails at 30 a minute: the last one would leave at 15:33 UTC on 03 July 2025" in line
+
+
+def test_a_relay_that_does_not_answer_is_an_error(folder: Path) -> None:
+    exit_code, report = _check(folder, SMTP_HOST="127.0.0.1", SMTP_PORT="9", SMTP_TLS="none")
+    assert exit_code == 1
+    assert any("the relay 127.0.0.1:9" in line for line in _lines(report))
+
+
+def test_what_an_edit_would_do_and_whose_rows_are_wrong(folder: Path) -> None:
+    database = Database(f"sqlite:///{folder / 'webinar.db'}")
+    database.migrate()
+    ledger = Ledger(database)
+    ledger.govern(webinar(languages=["en"]))
+    slip = ledger.register("a@gmial.com")
+    bad = ledger.register("nonsense")
+    ledger.register("c@example.org", timezone="Asia/Tokyo")
+    ledger.plan(utc("2025-06-12 08:00"))
+    ledger.set("confirmation", "sent")
+    before = ledger.deliveries()
+    moved = {"start": datetime(2036, 7, 2, 13), "end": datetime(2036, 7, 2, 15)}
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"], **moved))
+    exit_code, report = _check(folder)
+    assert exit_code == 0
+    assert ledger.deliveries() == before, "a check writes nothing"
+    database.close()
+    (effects,) = report["edits"].values()
+    assert {one["message"]: (one["pending_after"], one["at_once"]) for one in effects}["change"] == (2, 2)
+    assert f"registrants, row {slip}: the address's domain looks mistyped" in _lines(report)
+    assert f"registrants, row {bad}: email is not an address" in _lines(report)
+    assert "gmial" not in json.dumps(report)
+
+
+def test_a_check_makes_no_database(folder: Path) -> None:
+    _check(folder)
+    assert not (folder / "webinar.db").exists()
+
+
+def test_a_file_that_is_not_there_is_told_plainly(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["check", "nowhere.toml"], env=_environment(folder))
+    assert result.exit_code == 2
+    assert "nowhere.toml: can't be read: No such file" in result.stderr
