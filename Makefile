@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-full lint types lock bench clean
+.PHONY: run test test-full lint types lock bench pictures clean
 
 run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
@@ -41,6 +41,9 @@ node_modules/.stamp: package.json package-lock.json
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/rehearsal_2000.py
+
+pictures: run .venv/dev.stamp
+	$(BIN)/python docs/pictures/take.py
 
 # Needs uv on the PATH; the lock files name no index.
 lock:

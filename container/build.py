@@ -40,7 +40,18 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         make_base(buildah, base_name(), Path(temporary) / "base.tar")
         mounts = [part for mount in mounts_for_pip(Path(temporary)) for part in ("-v", f"{mount}:ro")]
-        buildah("bud", "--pull-never", "--format", "docker", "--network", "host", *mounts, "-t", IMAGE, str(PROJECT))
+        buildah(
+            "bud",
+            "--pull-never",
+            "--format",
+            "docker",
+            "--network",
+            "host",
+            *mounts,
+            "-t",
+            IMAGE,
+            str(PROJECT),
+        )
     container = buildah("from", "--pull-never", IMAGE)
     image = {
         "root": buildah("mount", container),
@@ -53,12 +64,23 @@ class Buildah:
     """buildah with a storage of its own, without an engine: it needs no overlay, cgroups or user namespaces."""
 
     def __init__(self, folder: Path) -> None:
-        self._options = ["--storage-driver", "vfs", "--root", f"{folder}/storage", "--runroot", f"{folder}/run"]
+        self._options = [
+            "--storage-driver",
+            "vfs",
+            "--root",
+            f"{folder}/storage",
+            "--runroot",
+            f"{folder}/run",
+        ]
         self._environ = os.environ | {"BUILDAH_ISOLATION": "chroot"}
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["buildah", *self._options, *arguments], env=self._environ, stdout=subprocess.PIPE, text=True, check=False
+            ["buildah", *self._options, *arguments],
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
         if done.returncode:
             sys.exit(f"{done.stdout}\nbuildah {arguments[0]} failed")
@@ -76,7 +98,8 @@ def make_base(buildah: Buildah, name: str, archive: Path) -> None:
     """Debian with its own Python 3.11, under the name of the image that can't be pulled."""
     sources = [source for source in APT_SOURCES if Path(source).exists()]
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={IN_BASE}", SUITE, str(archive), *sources], check=True
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={IN_BASE}", SUITE, str(archive), *sources],
+        check=True,
     )
     container = buildah("from", "scratch")
     buildah("add", "--quiet", container, str(archive), "/")
@@ -97,7 +120,12 @@ def mounts_for_pip(temporary: Path) -> Iterator[str]:
     if CERTIFICATES.is_dir():
         yield f"{CERTIFICATES}:{CERTIFICATES}"
         sections["global"].setdefault("cert", str(CERTIFICATES / "ca-certificates.crt"))
-    words = {word.removeprefix("file://") for given in sections.values() for value in given.values() for word in value.split()}
+    words = {
+        word.removeprefix("file://")
+        for given in sections.values()
+        for value in given.values()
+        for word in value.split()
+    }
     for path in {Path(word) for word in words if word.startswith("/") and Path(word).exists()}:
         if not path.is_relative_to(CERTIFICATES):
             shown = path.parent if path.name == "simple" else path  # an index's files lie beside it

@@ -1,6 +1,6 @@
 """Runs the image that build.py made, without an engine, as compose.yaml has it run: as root on Debian.
 
-    python3 container/run.py [--mount FROM:TO[:ro]]... [--env NAME=VALUE]... FOLDER [ARGUMENT]...
+    python3 container/run.py [--name NAME] [--mount FROM:TO[:ro]]... [--env NAME=VALUE]... FOLDER [ARGUMENT]...
     python3 container/run.py --exec FOLDER COMMAND...     in the running container
     python3 container/run.py --health FOLDER              the image's HEALTHCHECK, in the running container
 
@@ -24,6 +24,7 @@ from typing import Any
 def main() -> None:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", default="webinar")
     parser.add_argument("--mount", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--health", action="store_true")
@@ -35,7 +36,7 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("NOT RUN: only root can run it here")
     image = json.loads((given.folder / "image.json").read_text())
-    running = given.folder / "pid"
+    running = given.folder / f"{given.name}.pid"
     if given.health:
         os.execvp("nsenter", inside(image["config"], running, image["config"]["Healthcheck"]["Test"][1:]))
     if given.exec:

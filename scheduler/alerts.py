@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from scheduler.database.engine import run
 from scheduler.database.models import Alert
@@ -30,6 +31,16 @@ class Telling:
     right_again: bool
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What is wrong since when, and when organizers were told (None: not all of them yet). UTC."""
+
+    key: str
+    words: str
+    raised_at: datetime
+    told_at: datetime | None
+
+
 def note(conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: str) -> None:
     """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each."""
     table = Alert.__table__  # type: ignore[attr-defined]
@@ -50,6 +61,20 @@ def note(conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: st
             conn.execute(delete(table).where(here))
         elif known[one].cleared_at is None:
             conn.execute(update(table).where(here).values(cleared_at=now))
+
+
+def standing(conn: Connection) -> list[Standing]:
+    """What is wrong now, by key."""
+    table = Alert.__table__  # type: ignore[attr-defined]
+    rows = conn.execute(select(table).where(table.c.cleared_at.is_(None)).order_by(table.c.key))
+    return [_standing(key, list(same)) for key, same in groupby(rows, key=lambda row: str(row.key))]
+
+
+def _standing(key: str, rows: list[Row[Any]]) -> Standing:
+    """One alert, whoever it concerns."""
+    told = [row.told_at for row in rows]
+    raised_at = min(row.raised_at for row in rows)
+    return Standing(key, rows[0].words, raised_at, None if None in told else max(told))
 
 
 def to_tell(conn: Connection) -> list[Telling]:

@@ -55,7 +55,9 @@ def _where_it_failed(
     return event
 
 
-def _without_reprs(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _without_reprs(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     """asyncio tells of a failed task with the repr of its exception, below the first line."""
     if event.get("logger") == "asyncio":
         event["event"] = str(event["event"]).partition("\n")[0]

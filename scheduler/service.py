@@ -7,7 +7,8 @@ nothing else differs between the two.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -15,11 +16,11 @@ from sqlalchemy import Connection
 from scheduler import alerts
 from scheduler.alerts import Wrong
 from scheduler.clock import Clock
-from scheduler.database.engine import Database
+from scheduler.database.engine import Database, one_planner
 from scheduler.delivery.dispatch import Dispatcher, Job
 from scheduler.delivery.relay import Pool
 from scheduler.ledger import claims
-from scheduler.ledger.planning import plan
+from scheduler.ledger.planning import BEHIND, Governing, others_plan, plan
 from scheduler.reasons import reasons, row_reasons
 from scheduler.settings import Settings
 from scheduler.sources import Sources
@@ -53,6 +54,7 @@ class Service:
         self._teller = Teller(database, self._pool, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._aside: tuple[str, ...] = ()
+        self._told_of_relay: frozenset[str] | None = None
 
     async def start(self) -> None:
         """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote."""
@@ -71,12 +73,14 @@ class Service:
         """
         await self.sources.poll(now)
         governing = self.sources.catalogue.governing
-        while await self._database.run(plan, now, governing, self._settings.return_within):
-            pass
         webinars, live = self.sources.catalogue.webinars, self.sources.live
-        self._aside = await self._database.run(_settle, now, webinars)
+        # Before it is planned: nothing is rendered any more with what was true before the edit, and planning
+        # ends the leases of what was.
+        self.dispatcher.job = Job(webinars, live, self.sources.texts, _revisions(governing))
+        while await self._database.run(_settle_and_plan, now, governing, self._settings.return_within):
+            pass
+        self._aside = await self._database.run(_elsewhere_or_aside, governing)
         await self._note_relay(now)
-        self.dispatcher.job = Job(webinars, live, self.sources.texts)
         self.dispatcher.wake()
         self._tell(now, list(webinars.values()))
         return await self.next_wake()
@@ -113,14 +117,31 @@ class Service:
     async def _note_relay(self, now: datetime) -> None:
         stopped, trouble = self.dispatcher.stopped, self.dispatcher.trouble
         webinars = self.sources.catalogue.webinars
-        told = {webinars[name].alert_to for name in self.sources.live} if stopped else set()
+        told = frozenset(webinars[name].alert_to for name in self.sources.live) if stopped else frozenset()
+        if told == self._told_of_relay:  # a replica that is well must not take back what another one says
+            return
         words = f"The relay refuses all mail, and only its operator can change that: {trouble}"
         wrong = {Wrong("relay", address): words for address in told}
         await self._database.run(alerts.note, now, wrong, "relay")
+        self._told_of_relay = told
 
 
-def _settle(conn: Connection, now: datetime, webinars: dict[str, Webinar]) -> tuple[str, ...]:
+def _revisions(governing: Mapping[str, Governing]) -> dict[str, str]:
+    """A frozen webinar goes on by its last sound revision, even if that was never planned from."""
+    return {name: one.revision for name, one in governing.items() if not one.frozen}
+
+
+def _settle_and_plan(
+    conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
+) -> bool:
+    """In one transaction: what comes back from the relay is planned anew before anybody can claim it."""
+    one_planner(conn)
     claims.recover(conn, now)
-    claims.settle_doubt(conn, now, webinars)
+    claims.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
     claims.expire(conn, now)
-    return row_reasons(conn)
+    return plan(conn, now, governing, return_within)
+
+
+def _elsewhere_or_aside(conn: Connection, governing: Mapping[str, Governing]) -> tuple[str, ...]:
+    behind = [f"webinar {name}: {BEHIND}" for name in others_plan(conn, governing)]
+    return (*behind, *row_reasons(conn))

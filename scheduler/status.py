@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +20,11 @@ from scheduler.reasons import mend_of, no_service, reasons, row_reasons, rows_se
 from scheduler.settings import Settings
 from scheduler.sources import uses
 from scheduler.timezones import to_local, tz_version
+from scheduler.web.asking import ask
 from scheduler.webinar import Webinar, explain_time
 
 Json = dict[str, Any]
 
-PATIENCE = 3.0  # seconds for the service to answer
 HELD_MENDS = {
     Why.TEMPLATE: "mend the text; they go by themselves, if still of use",
     Why.DATA: "correct what these people's rows hold; they are planned anew",
@@ -46,11 +44,11 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         standing = [vars(one) for one in alerts.standing(conn)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = list(reasons("", seen.problems, row_reasons(conn)))
-    service = _ask(settings)
-    found = list(dict.fromkeys([*service.pop("reasons"), *found]))
-    if service["answers"] is None and any(_matters(webinar) for webinar in webinars):
-        found.insert(0, no_service(service["address"]))
-    if not service["answers"]:  # what only a running service knows, as it last told
+    service = ask(settings.health_host, settings.health_port)
+    found = list(dict.fromkeys([*service.reasons, *found]))
+    if service.answers is False and any(_matters(webinar) for webinar in webinars):
+        found.insert(0, no_service(service.address))
+    if not service.answers:  # what only a running service knows, as it last told
         found += [one["words"] for one in standing if one["key"] == "relay"]
     wrong = [{"reason": one, "mend": mend_of(one)} for one in found]
     return {
@@ -58,9 +56,119 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         "tz_database": tz_version(),
         "right": not wrong and not standing and not any(_held_by_mistake(settings, w) for w in webinars),
         "wrong": wrong,
-        "service": service,
+        "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "alerts": standing,
         "rows_set_aside": rows,
         "changes_not_planned": waiting,
     }
+
+
+def _webinar(
+    conn: Connection, now: datetime, governing: Governing, seen: Seen, planned: Mapping[str, str]
+) -> Json:
+    webinar = governing.webinar
+    counted = _counted(conn, webinar)
+    ahead = outlook(conn, now, webinar.id)
+    return {
+        "id": webinar.id,
+        "title": webinar.title,
+        "status": webinar.status,
+        "cancelled": webinar.cancelled,
+        "past": now >= webinar.end,
+        "starts_at": webinar.start.astimezone(UTC),
+        "ends_at": webinar.end.astimezone(UTC),
+        "time": explain_time(webinar),
+        "governed_by": "last sound revision" if governing.frozen else "file",
+        "sound_since": seen.sound_since.get(webinar.id),
+        "planned": _planned(planned.get(webinar.id), governing),
+        "registrants": _registrants(conn, webinar.id),
+        "counts": _by_message(counted, webinar),
+        "held": _by_reason(counted, State.HELD),
+        "failed": _by_reason(counted, State.FAILED),
+        "in_doubt": sum(_by_reason(counted, State.IN_DOUBT).values()),
+        "at_once": ahead.at_once,
+        "later": ahead.later,
+        "next": next_of(ahead, webinar),
+        "texts": list(_texts_behind(webinar, seen)),
+    }
+
+
+def next_of(ahead: Outlook, webinar: Webinar) -> list[Json]:
+    """The next mails, with the webinar's own clock beside UTC."""
+    return [
+        {"message": one.message, "due_at": one.at, "due_local": to_local(one.at, webinar.tz), "mails": one.mails}
+        for one in ahead.next
+    ]
+
+
+def stage(webinar: Json) -> str:
+    """Draft or live, and whether it is past or called off, in a few words."""
+    also = [word for word, is_so in (("called off", webinar["cancelled"]), ("past", webinar["past"])) if is_so]
+    return ", ".join([webinar["status"], *also])
+
+
+def _planned(revision: str | None, governing: Governing) -> str:
+    if revision is None:
+        return "not yet"
+    return "yes" if governing.frozen or revision == governing.revision else "by an earlier revision"
+
+
+def _registrants(conn: Connection, webinar: str) -> int:
+    query = "SELECT count(*) FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
+    return int(run(conn, query, webinar=webinar).scalar_one())
+
+
+Counted = dict[tuple[str, str, str], int]  # message, state, reason: how many
+
+
+def _counted(conn: Connection, webinar: Webinar) -> Counted:
+    table = Delivery.__table__  # type: ignore[attr-defined]
+    columns = (table.c.message, table.c.state, table.c.reason)
+    rows = conn.execute(
+        select(*columns, func.count()).where(table.c.webinar == webinar.id).group_by(*columns)
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+def _by_message(counted: Counted, webinar: Webinar) -> dict[str, dict[str, int]]:
+    """Messages in the order of the sequence, then notices and what was taken out; states as the ledger has them."""
+    order = [message.id for message in webinar.messages]
+    others = sorted({message for message, _, _ in counted} - set(order))
+    result: dict[str, dict[str, int]] = {message: {} for message in (*order, *others)}
+    for state in State:
+        for (message, its_state, _), many in counted.items():
+            if its_state == state:
+                result[message][state.value] = result[message].get(state.value, 0) + many
+    return result
+
+
+def _by_reason(counted: Counted, state: State) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (_, its_state, reason), many in sorted(counted.items()):
+        if its_state == state:
+            found[reason] = found.get(reason, 0) + many
+    return found
+
+
+def _texts_behind(webinar: Webinar, seen: Seen) -> Iterator[Json]:
+    """The webinar's texts whose file is not sound: held, or behind, with the last sound revision going out."""
+    for key, problems in sorted(seen.texts.problems.items()):
+        if uses(webinar, key):
+            held = webinar.on_broken == "hold" or key not in seen.texts.live
+            yield {
+                "message": key[0],
+                "language": key[1],
+                "state": "held" if held else "behind",
+                "place": problems[0].place,
+            }
+
+
+def _matters(webinar: Json) -> bool:
+    """A service must run: something is to be sent, or registrants may come."""
+    return webinar["status"] == "live" and (not webinar["past"] or webinar["at_once"] + webinar["later"] > 0)
+
+
+def _held_by_mistake(settings: Settings, webinar: Json) -> bool:
+    """What ONLY_TO keeps back is meant so, as long as ONLY_TO is set."""
+    return any(reason != Why.CONFIG or not settings.only_to for reason in webinar["held"])

@@ -26,6 +26,7 @@ from scheduler.delivery.relay import Connection, Doubtful, Pool, RelayFailure
 from scheduler.delivery.replies import Reply, Verdict, backoff, classify
 from scheduler.ledger import claims
 from scheduler.ledger.claims import LEASE_SECONDS, Claimed, Outcome, Version
+from scheduler.ledger.edits import planned_revisions
 from scheduler.ledger.states import State, Why
 from scheduler.mail.rendering import Ready, render
 from scheduler.texts import Texts
@@ -43,6 +44,9 @@ class Job:
     webinars: Mapping[str, Webinar] = field(default_factory=dict)
     live: Sequence[str] = ()
     texts: Texts = field(default_factory=Texts)
+    revisions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by webinar: nothing planned by another one is ours
 
 
 class Dispatcher:
@@ -133,7 +137,7 @@ class Dispatcher:
             return []
         token = secrets.token_hex(16)
         try:
-            return await self._database.run(_claim, now, token, list(self.job.live), room)
+            return await self._database.run(_claim, now, token, self.job, room)
         except DBAPIError as error:
             log.error("nothing claimed: the database does not answer", error=type(error.orig).__name__)
             return []
@@ -261,8 +265,10 @@ class Dispatcher:
 
 
 def _claim(
-    conn: SqlConnection, now: datetime, token: str, live: Sequence[str], room: int
+    conn: SqlConnection, now: datetime, token: str, job: Job, room: int
 ) -> list[tuple[Claimed, Version | None]]:
+    planned = planned_revisions(conn)
+    live = [name for name in job.live if job.revisions.get(name) in (None, planned.get(name))]
     claimed = claims.claim(conn, now, token, live, room)
     versions = claims.last_versions(conn, [one.uid for one in claimed])
     return [(one, versions.get(one.uid)) for one in claimed]

@@ -23,6 +23,9 @@ from scheduler.timing import timings
 from scheduler.webinar import Webinar
 
 
+BEHIND = "another replica read a newer revision of its file; this one neither plans nor sends until it does"
+
+
 @dataclass(frozen=True)
 class Governing:
     """The revision of a webinar that governs now. Frozen: its file is unsound, nothing new is planned."""
@@ -38,7 +41,8 @@ def plan(
     """Bring the ledger up to date in this transaction. True when there is more to plan at once."""
     one_planner(conn)
     webinars = {name: one.webinar for name, one in governing.items()}
-    ours = _not_behind(conn, governing)
+    others = others_plan(conn, governing)
+    ours = [name for name in governing if name not in others]
     open_ = [name for name in ours if not governing[name].frozen]
     edits = [
         edit
@@ -63,14 +67,14 @@ def plan(
     return taken.more
 
 
-def _not_behind(conn: Connection, governing: Mapping[str, Governing]) -> list[str]:
-    """The webinars that are ours to plan: where another replica has read a newer revision of the file already,
-    planning by ours would move everything back, and tell everybody."""
+def others_plan(conn: Connection, governing: Mapping[str, Governing]) -> list[str]:
+    """The webinars of which another replica has read a newer revision of the file than ours: planning by ours
+    would move everything back, and tell everybody."""
     planned = planned_revisions(conn)
     return [
         name
         for name, one in governing.items()
-        if planned.get(name) in (None, one.revision) or not is_behind(conn, name, one.revision)
+        if planned.get(name) not in (None, one.revision) and is_behind(conn, name, one.revision)
     ]
 
 

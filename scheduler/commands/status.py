@@ -1,0 +1,133 @@
+"""`webinar status`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from scheduler import tables
+from scheduler.clock import SystemClock
+from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
+from scheduler.ledger.states import State
+from scheduler.reasons import concerns_rows
+from scheduler.status import HELD_MENDS, collect, stage
+
+_ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
+def status(as_json: bool) -> None:
+    """Show each webinar's mails by state, what goes next, and what is wrong and how to mend it.
+
+    Exit code 1 when something is wrong, 2 when there is no database to look at.
+    """
+    settings = settings_of_environment()
+    try:
+        with existing_database(settings) as database:
+            found = collect(settings, database, SystemClock().now())
+    except NoDatabase as reason:
+        stop(str(reason))
+    if as_json:
+        click.echo(tables.as_json(found))
+    else:
+        _print(found)
+    sys.exit(0 if found["right"] else 1)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    for webinar in found["webinars"]:
+        _print_webinar(webinar)
+    _print_wrong(found)
+    if found["changes_not_planned"]:
+        click.echo(f"rows of registrants changed and not planned from yet\t{found['changes_not_planned']}")
+    if found["right"]:
+        click.echo("Nothing is wrong.")
+
+
+def _print_webinar(webinar: Mapping[str, Any]) -> None:
+    name = webinar["id"]
+    if tables.on_terminal():
+        click.secho(f"\n{name}: {tables.printable(webinar['title'])}", bold=True)
+        click.echo(f"{stage(webinar)}; {webinar['time']}; {_people(webinar['registrants'])}{_governed(webinar)}")
+    else:
+        tables.print_table(
+            ("webinar", name),
+            (),
+            [(stage(webinar), webinar["time"], _people(webinar["registrants"]) + _governed(webinar))],
+        )
+    _print_counts(name, webinar["counts"])
+    goes = [("now", "", "", webinar["at_once"])] if webinar["at_once"] else []
+    goes += [
+        (one["message"], tables.utc_words(one["due_at"]), tables.local_words(one["due_local"]), one["mails"])
+        for one in webinar["next"]
+    ]
+    heading = "goes next" if webinar["status"] == "live" else "would go next, if it were live"
+    tables.print_table(("next", name), (heading, "UTC", "on the webinar's clock", "mails"), goes)
+    held = [(f"held: {reason}", many, HELD_MENDS.get(reason, "")) for reason, many in webinar["held"].items()]
+    tables.print_table(("held", name), ("waiting", "mails", "how to mend it"), held)
+    failed = [(f"failed: {reason}", many) for reason, many in webinar["failed"].items()]
+    tables.print_table(("failed", name), ("given up", "mails"), failed)
+    texts = [(one["message"], one["language"], one["state"], one["place"]) for one in webinar["texts"]]
+    tables.print_table(("text", name), ("text", "language", "state", "place"), texts)
+
+
+def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """On a terminal a column for each state that there is; in a pipe a line for each message and state."""
+    if not tables.on_terminal():
+        lines = [(message, state, n) for message, by in counts.items() for state, n in by.items()]
+        tables.print_table(("count", name), (), lines)
+        return
+    states = [state.value for state in State if any(state in by for by in counts.values())]
+    rows = [(message, *(by.get(state, 0) for state in states)) for message, by in counts.items()]
+    headings = [state.replace("_", " ") for state in states]
+    tables.print_table((), ("message", *headings), rows)
+
+
+def _print_wrong(found: Mapping[str, Any]) -> None:
+    """Rows are listed by themselves."""
+    wrong = [one for one in found["wrong"] if not concerns_rows(one["reason"])]
+    if tables.on_terminal() and not found["right"]:
+        click.secho("\nWhat is wrong", bold=True)
+    rows = [(one["reason"], one["mend"]) for one in wrong]
+    tables.print_table(("wrong",), ("what is wrong", "how to mend it"), rows)
+    _print_rows(found["rows_set_aside"])
+    alerts = [
+        (one["key"], tables.utc_words(one["raised_at"]), tables.utc_words(one["told_at"]) if one["told_at"] else "not yet")
+        for one in found["alerts"]
+    ]  # fmt: skip
+    tables.print_table(("alert",), ("alert", "since (UTC)", "organizers told (UTC)"), alerts)
+
+
+def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
+    """In a pipe a line for each row; on a terminal a line for each reason, with the first ids."""
+    if not tables.on_terminal():
+        tables.print_table(("row",), (), [(one["row"], one["webinar"], one["reason"]) for one in rows])
+        return
+    by_reason: dict[str, list[str]] = {}
+    for one in rows:
+        by_reason.setdefault(one["reason"], []).append(str(one["row"]))
+    lines = []
+    for reason, ids in by_reason.items():
+        more = f" and {len(ids) - _ROWS_SHOWN} more" if len(ids) > _ROWS_SHOWN else ""
+        lines.append((reason, ", ".join(ids[:_ROWS_SHOWN]) + more))
+    tables.print_table((), ("rows of registrants set aside", "ids"), lines)
+
+
+def _people(many: int) -> str:
+    return f"{many} registrant{'' if many == 1 else 's'}"
+
+
+def _governed(webinar: Mapping[str, Any]) -> str:
+    words = ""
+    if webinar["governed_by"] != "file":
+        since = f" of {tables.utc_words(webinar['sound_since'])} UTC" if webinar["sound_since"] else ""
+        words += f"; its last sound revision{since} governs, as its file is not sound"
+    if webinar["planned"] == "not yet":
+        words += "; not planned yet"
+    elif webinar["planned"] != "yes":
+        words += "; its last edit is not planned yet"
+    return words
