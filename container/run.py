@@ -8,6 +8,8 @@ The root file system is read-only, /tmp is in memory, processes are the image's 
 the service is process 1, and SIGTERM goes to it. The network is this machine's. Needs bubblewrap.
 """
 
+# ruff: noqa: S108, S603, S606, S607 (starts the programs that the operator's PATH has; /tmp is the container's)
+
 from __future__ import annotations
 
 import argparse
@@ -50,6 +52,8 @@ def start(image: dict[str, Any], mounts: list[str], env: list[str], arguments: l
     binds = []
     for mount in mounts:
         source, target, *mode = mount.split(":")
+        if target.startswith("/run/"):  # in memory: the folder is not there yet
+            binds += ["--perms", "0755", "--dir", str(Path(target).parent)]
         binds += ["--ro-bind" if mode == ["ro"] else "--bind", source, target]
     variables = [part for one in (*config["Env"], *env) for part in ("--setenv", *one.split("=", 1))]
     return [
@@ -97,7 +101,8 @@ def inside(config: dict[str, Any], running: Path, arguments: list[str]) -> list[
     environ = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     namespaces = ["--mount", "--pid", "--ipc", "--uts"]
     return [
-        "nsenter", "--target", pid, *namespaces, "--", "env", "-i", *filter(None, environ), *as_user(config), *arguments,
+        "nsenter", "--target", pid, *namespaces, "--",
+        "env", "-i", *filter(None, environ), *as_user(config), *arguments,
     ]  # fmt: skip
 
 

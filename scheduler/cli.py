@@ -9,9 +9,13 @@ from __future__ import annotations
 import click
 
 from scheduler.commands.check import check
+from scheduler.commands.live import draft, live
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
 from scheduler.commands.run import run
+from scheduler.commands.show import show
+from scheduler.commands.status import status
+from scheduler.commands.timeline import timeline_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,5 +23,5 @@ def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
 
 
-for command in (run, rehearse, check, import_, suppress):
+for command in (run, rehearse, check, import_, suppress, status, show, live, draft, timeline_command):
     main.add_command(command)

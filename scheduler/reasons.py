@@ -23,6 +23,7 @@ _MENDS = (
              " it is tried again by itself"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    ("webinar ", "give every replica the same files"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),

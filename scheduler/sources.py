@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from scheduler import alerts
 from scheduler.alerts import Wrong
-from scheduler.catalogue import Catalogue, take_webinars
+from scheduler.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.database.engine import Database
 from scheduler.folder import Folder
 from scheduler.ledger import claims
@@ -34,6 +35,7 @@ class Sources:
         self.catalogue = Catalogue()
         self.texts = Texts()
         self.layout_problems: tuple[Problem, ...] = ()
+        self._failure: tuple[Problem, ...] = ()
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
         self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
         self._texts = Folder(settings.templates_dir, TEXT_FILES)
@@ -45,12 +47,11 @@ class Sources:
 
     def problems(self) -> list[Problem]:
         """All that is wrong with the files now."""
-        return file_problems(self.catalogue, self.texts, self.layout_problems)
+        return [*file_problems(self.catalogue, self.texts, self.layout_problems), *self._failure]
 
     async def start(self, now: datetime) -> None:
         """Read everything, without waiting for a second read."""
-        await self._take_webinars(now, self._webinars.settle())
-        await self._take_texts(now, self._texts.settle())
+        await self._take(now, self._webinars.settle(), self._texts.settle())
 
     async def poll(self, now: datetime) -> bool:
         """Take in what was edited. True when something was. A failure loses no edit: the next poll has it again."""
@@ -59,14 +60,33 @@ class Sources:
         if webinars is None and texts is None:
             return False
         try:
-            if webinars is not None:
-                await self._take_webinars(now, webinars)
-            await self._take_texts(now, texts if texts is not None else self._texts.read())
+            await self._take(now, webinars, texts if texts is not None else self._texts.read())
         except BaseException:
             self._webinars.again()
             self._texts.again()
             raise
         return True
+
+    async def _take(
+        self, now: datetime, webinars: Mapping[str, bytes] | None, texts: Mapping[str, bytes]
+    ) -> None:
+        """Raises DBAPIError. Any other failure is a fault of ours in front of some file: it is told, and what
+        governed before goes on, for a service that fails at each tick would plan nothing at all."""
+        try:
+            if webinars is not None:
+                await self._take_webinars(now, webinars)
+            await self._take_texts(now, texts)
+        except DBAPIError:
+            raise
+        except Exception as error:
+            log.exception("files not taken in")
+            folders = f"{self._settings.config_dir} and {self._settings.templates_dir}"
+            found = f"reading them fails: {type(error).__name__}"
+            self._failure = (
+                Problem(folders, found, hint="see the service's log; mend what was edited last"),
+            )
+        else:
+            self._failure = ()
 
     async def _take_webinars(self, now: datetime, files: Mapping[str, bytes]) -> None:
         catalogue = await self._database.run(take_webinars, now, self._settings.config_dir, files)
@@ -81,22 +101,41 @@ class Sources:
         self.catalogue = catalogue
 
     async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
-        root, webinars = self._settings.templates_dir, list(self.catalogue.webinars.values())
+        root, sources = self._settings.templates_dir, sources_of(files)
+        # What is long over sends nothing more, and each webinar costs each text some time.
+        webinars = [one for one in self.catalogue.webinars.values() if now < one.end + FORGET_AFTER]
         try:
             layout = read_layout(root)
+            checked = await asyncio.to_thread(check_texts, sources, webinars, root)
         except Problems as error:
             self.layout_problems = error.problems
             log.error("layout is not sound", problems=_lines(error.problems))
+            await self._note_layout(now)
             return
         self.layout_problems = ()
-        sources = sources_of(files)
-        checked = await asyncio.to_thread(check_texts, sources, webinars, root)
+        await self._note_layout(now)
         self.texts = await self._database.run(take_texts, now, root, layout, sources, checked, webinars)
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
-        mended = {message for message, _ in self.texts.live.keys() - self.texts.problems.keys()}
-        await self._database.run(claims.free_held, now, mended)
+        await self._database.run(claims.free_held, now, self._sendable())
         await self._database.run(alerts.note, now, self._wrong_texts(), "text ")
+
+    def _sendable(self) -> set[str]:
+        """The messages for which some reader of some webinar can be written to now."""
+        return {
+            message
+            for webinar in self.catalogue.webinars.values()
+            for message in (*(one.id for one in webinar.messages), *NOTICES)
+            if any(self.texts.find(webinar, message, language) for language in webinar.languages)
+        }
+
+    async def _note_layout(self, now: datetime) -> None:
+        wrong = {
+            Wrong("layout", self.catalogue.webinars[name].alert_to): "\n".join(_lines(self.layout_problems))
+            for name in self.live
+            if self.layout_problems
+        }
+        await self._database.run(alerts.note, now, wrong, "layout")
 
     def _wrong_texts(self) -> dict[Wrong, str]:
         """What is wrong with texts, for the organizers of the live webinars that use them."""

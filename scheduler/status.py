@@ -97,14 +97,21 @@ def _webinar(
 def next_of(ahead: Outlook, webinar: Webinar) -> list[Json]:
     """The next mails, with the webinar's own clock beside UTC."""
     return [
-        {"message": one.message, "due_at": one.at, "due_local": to_local(one.at, webinar.tz), "mails": one.mails}
+        {
+            "message": one.message,
+            "due_at": one.at,
+            "due_local": to_local(one.at, webinar.tz),
+            "mails": one.mails,
+        }
         for one in ahead.next
     ]
 
 
-def stage(webinar: Json) -> str:
+def stage(webinar: Mapping[str, Any]) -> str:
     """Draft or live, and whether it is past or called off, in a few words."""
-    also = [word for word, is_so in (("called off", webinar["cancelled"]), ("past", webinar["past"])) if is_so]
+    also = [
+        word for word, is_so in (("called off", webinar["cancelled"]), ("past", webinar["past"])) if is_so
+    ]
     return ", ".join([webinar["status"], *also])
 
 

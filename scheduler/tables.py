@@ -83,6 +83,7 @@ def print_table(kind: Sequence[str], headings: Sequence[str], rows: Iterable[Seq
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell, style=_COLOURS.get(cell.split(":")[0], "")) for cell in row))
+    print()
     Console().print(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -52,7 +53,9 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
     name = webinar["id"]
     if tables.on_terminal():
         click.secho(f"\n{name}: {tables.printable(webinar['title'])}", bold=True)
-        click.echo(f"{stage(webinar)}; {webinar['time']}; {_people(webinar['registrants'])}{_governed(webinar)}")
+        click.echo(
+            f"{stage(webinar)}; {webinar['time']}; {_people(webinar['registrants'])}{_governed(webinar)}"
+        )
     else:
         tables.print_table(
             ("webinar", name),
@@ -96,9 +99,8 @@ def _print_wrong(found: Mapping[str, Any]) -> None:
     tables.print_table(("wrong",), ("what is wrong", "how to mend it"), rows)
     _print_rows(found["rows_set_aside"])
     alerts = [
-        (one["key"], tables.utc_words(one["raised_at"]), tables.utc_words(one["told_at"]) if one["told_at"] else "not yet")
-        for one in found["alerts"]
-    ]  # fmt: skip
+        (one["key"], tables.utc_words(one["raised_at"]), _told(one["told_at"])) for one in found["alerts"]
+    ]
     tables.print_table(("alert",), ("alert", "since (UTC)", "organizers told (UTC)"), alerts)
 
 
@@ -117,6 +119,10 @@ def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     tables.print_table((), ("rows of registrants set aside", "ids"), lines)
 
 
+def _told(at: datetime | None) -> str:
+    return tables.utc_words(at) if at else "not yet"
+
+
 def _people(many: int) -> str:
     return f"{many} registrant{'' if many == 1 else 's'}"
 
@@ -125,7 +131,7 @@ def _governed(webinar: Mapping[str, Any]) -> str:
     words = ""
     if webinar["governed_by"] != "file":
         since = f" of {tables.utc_words(webinar['sound_since'])} UTC" if webinar["sound_since"] else ""
-        words += f"; its last sound revision{since} governs, as its file is not sound"
+        words += f"; its last sound revision{since} governs, as its file is not sound or gone"
     if webinar["planned"] == "not yet":
         words += "; not planned yet"
     elif webinar["planned"] != "yes":

@@ -166,8 +166,7 @@ class Dispatcher:
             await self._recorder.conclude(self._after_failure(claimed, failure))
         except asyncio.CancelledError:
             if not begun:
-                with suppress(DBAPIError):
-                    await asyncio.shield(self._release(claimed))
+                await asyncio.shield(self._release(claimed))
             raise
         except Exception as error:
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
@@ -192,11 +191,11 @@ class Dispatcher:
 
     async def _send(self, connection: Connection, ready: Ready) -> None:
         claimed = ready.start.claimed
-        if not await self._recorder.begin(ready.start):
-            return
         webinar = self.job.webinars[claimed.webinar]
-        self._on_the_wire.add(claimed.id)
+        self._on_the_wire.add(claimed.id)  # as soon as it may be `sending`: a drain waits for it
         try:
+            if not await self._recorder.begin(ready.start):
+                return
             reply = await connection.send(webinar.sender.address, claimed.address, ready.content)
         finally:
             self._on_the_wire.discard(claimed.id)
@@ -251,7 +250,8 @@ class Dispatcher:
         return backoff(attempt, random.random())  # noqa: S311 (jitter, no secret)
 
     async def _release(self, claimed: Claimed) -> None:
-        await self._database.run(claims.release, [claimed])
+        with suppress(DBAPIError):  # the lease lapses by itself, then
+            await self._database.run(claims.release, [claimed])
 
     async def _renew_leases(self) -> None:
         """A lease outlasts the longest wait for a reply, as long as this process lives."""

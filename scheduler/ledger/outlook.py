@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, ColumnElement, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.ledger.states import State
 
+_INSTANTS = 500  # looked at, for the next few minutes in which mails leave
 _D = Delivery.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Leaving:
-    """So many mails of one message that leave at one instant (UTC)."""
+    """So many mails of one message that leave within one minute, the first of them at `at` (UTC)."""
 
     at: datetime
     message: str
@@ -41,11 +43,20 @@ def outlook(conn: Connection, now: datetime, webinar: str, limit: int = 5) -> Ou
         .where(pending & later)
         .group_by(_D.c.next_attempt_at, _D.c.message)
         .order_by(_D.c.next_attempt_at, _D.c.message)
-        .limit(limit)
+        .limit(_INSTANTS)
     )
-    return Outlook(
-        _count(conn, pending & due), _count(conn, pending & later), tuple(Leaving(*row) for row in rows)
-    )
+    ahead = _by_minute(Leaving(*row) for row in rows)[:limit]
+    return Outlook(_count(conn, pending & due), _count(conn, pending & later), tuple(ahead))
+
+
+def _by_minute(leaving: Iterable[Leaving]) -> list[Leaving]:
+    """What is tried again has an instant of its own for each mail."""
+    found: dict[tuple[datetime, str], Leaving] = {}
+    for one in leaving:
+        key = (one.at.replace(second=0, microsecond=0), one.message)
+        first = found.get(key)
+        found[key] = replace(first, mails=first.mails + one.mails) if first else one
+    return list(found.values())
 
 
 def changes_waiting(conn: Connection) -> int:

@@ -138,7 +138,7 @@ async def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> No
     """Waits for something that other processes do."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 (another process makes it true)
                 await asyncio.sleep(0.02)
     assert holds(), f"not within {seconds} s: {what}"
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import json
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from tests.container.containers import USER, Container, compose, prepared, relay, secret, until
+from tests.container.containers import PROJECT, USER, Container, compose, prepared, relay, secret, until
 from tests.smtp_server import MailServer
 from tests.support import toml
 
@@ -29,8 +32,10 @@ BURST = 400
 
 def webinar() -> str:
     """A live webinar a month from now, so that only confirmations are due."""
-    start = datetime.now().replace(microsecond=0, minute=0) + timedelta(days=30)
-    return toml(start=start, end=start + timedelta(hours=2))
+    day = datetime.now(UTC).date() + timedelta(days=30)
+    return toml(
+        start=datetime(day.year, day.month, day.day, 13), end=datetime(day.year, day.month, day.day, 15)
+    )
 
 
 def settings(server: MailServer) -> dict[str, str]:
@@ -69,13 +74,44 @@ class Volume:
             )
 
 
+def test_compose_files_shut_every_service_in(image: Path) -> None:
+    services = compose("compose.yaml", "compose.postgresql.yaml", SMTP_HOST="relay")
+    for service in services.values():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    ours, made = services["webinar"], json.loads((image / "image.json").read_text())["config"]
+    assert ours["healthcheck"]["test"] == made["Healthcheck"]["Test"]
+    assert "user" not in ours, "the image's own"
+    assert made["User"] == f"{USER}:{USER}"
+    assert {volume.split(":")[1] for volume in ours["volumes"] if volume.endswith(":rw")} == set(
+        made["Volumes"]
+    )
+    assert ours["stop_grace_period"] == "45s"
+    assert ours["environment"]["DRAIN_SECONDS"] == 30
+
+
+def test_image_alone_rehearses_the_shipped_webinar(image: Path) -> None:
+    """`docker run --rm webinar-scheduler rehearse ...`: config and templates are in the image, too."""
+    arguments = ["--name", "rehearsal", str(image), "rehearse", "--out", "/tmp/rehearsal", "--json"]
+    done = subprocess.run(
+        [sys.executable, "container/run.py", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert any(one["message"] == "reminder-hour" for one in json.loads(done.stdout))
+
+
 def test_service_in_its_container(image: Path, tmp_path: Path) -> None:
     async def story() -> None:
         sources = prepared(tmp_path, webinar())
         volume = Volume(sources["/data"] / "webinar.db")
         async with relay() as server, asyncio.timeout(150):
             service = compose("compose.yaml", **settings(server))["webinar"]
-            async with Container(image, "alone", service, sources, port=18081) as container:
+            async with Container(image, "alone", service, sources) as container:
                 await is_shut_in(container)
                 await writes_to_a_registrant(container, volume, server)
                 await takes_an_edited_text(sources["/templates"], volume, server)
@@ -111,7 +147,7 @@ async def writes_to_a_registrant(container: Container, volume: Volume, server: M
     assert mail.recipients == ("maya@who.int",)
     assert mail.secured
     assert mail.user == "webinar"
-    assert b"method=REQUEST" in mail.content
+    assert b"text/calendar" in mail.content
     assert await container.health() == (0, "")
 
 
@@ -166,8 +202,8 @@ def test_two_replicas_on_postgresql(image: Path, tmp_path: Path, postgresql_url:
         async with relay() as server, asyncio.timeout(150):
             service = compose("compose.yaml", "compose.postgresql.yaml", **settings(server))["webinar"]
             assert service["deploy"]["replicas"] == 2
-            one = Container(image, "one", service, sources, port=18082)
-            other = Container(image, "other", service, sources, port=18083)
+            one = Container(image, "one", service, sources)
+            other = Container(image, "other", service, sources)
             async with one, other:
                 register(burst("b"))
                 await until(lambda: len(server.mails) > 20, "the first mails of a burst")

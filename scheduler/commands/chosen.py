@@ -1,0 +1,91 @@
+"""What `webinar timeline` and `webinar preview` are asked for: which webinar, which zone, which instant."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytz
+
+from scheduler.commands.common import print_problems, webinar_file
+from scheduler.problem import Problem, Problems
+from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
+from scheduler.validation import shown
+from scheduler.webinar import Webinar
+from scheduler.zone_names import canonical
+
+AN_INSTANT = "an instant with its offset from UTC, such as 2025-06-12T07:05:00Z or 2025-06-12T09:05+02:00"
+
+
+def config_dir() -> Path:
+    return Path(os.environ.get("CONFIG_DIR") or "config")
+
+
+def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
+    """The webinar of `file`, or all of CONFIG_DIR, by path; and whether none had to be left out.
+
+    What is wrong with the files that were left out is told on stderr. Raises Problems where none is left.
+    """
+    if file is not None:
+        return {str(file): webinar_file(file)[1]}, True
+    folder = config_dir() / "webinars"
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise Problems([Problem(str(folder), "holds no webinar", "a folder with .toml files")])
+    found: dict[str, Webinar] = {}
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            found[str(path)] = webinar_file(path)[1]
+        except Problems as error:
+            problems += error.problems
+    problems += _ids_twice(found)
+    if not found:
+        raise Problems(problems)
+    print_problems(problems)
+    return found, not problems
+
+
+def _ids_twice(found: dict[str, Webinar]) -> list[Problem]:
+    by_id: dict[str, list[str]] = {}
+    for path, webinar in found.items():
+        by_id.setdefault(webinar.id, []).append(path)
+    problems = []
+    for name, paths in by_id.items():
+        for path in paths if len(paths) > 1 else ():
+            others = ", ".join(other for other in paths if other != path)
+            problems.append(Problem(f"{path}, id", f"`{name}` is also the id of {others}", "an id of its own"))
+    return problems
+
+
+def zone_asked(name: str) -> Zone:
+    """The zone that `--zone` means: any name that a registrant may write. A name of the tz database stays what it is
+    (US/Eastern, GMT), for scripts that look for it. Raises Problems."""
+    if name in ("GMT", "GMT+0", "GMT-0"):  # in a registrant's row that is an offset, perhaps London's
+        return pytz.timezone(name)
+    try:
+        zone = registrant_zone(name)
+    except UnknownZone as unknown:
+        problem = Problem("--zone", f"{shown(name)}, {unknown}", "a time zone such as Africa/Nairobi")
+        raise Problems([problem]) from None
+    same = name in pytz.all_timezones_set and canonical(name) == str(zone)
+    return pytz.timezone(name) if same else zone
+
+
+def instant_asked(text: str) -> datetime:
+    """The instant that `--registered-at` names in ISO 8601. Raises Problems: a time without an offset from UTC is
+    another instant for every reader."""
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise _no_instant(f"{shown(text)}, which is no time in ISO 8601") from None
+    if instant.tzinfo is None:
+        raise _no_instant(f"{shown(text)}, which does not say its offset from UTC")
+    if not 1970 <= instant.year <= LAST_YEAR:
+        raise _no_instant(f"{shown(text)}; the rules of time zones are known from 1970 to {LAST_YEAR}")
+    return instant
+
+
+def _no_instant(found: str) -> Problems:
+    return Problems([Problem("--registered-at", found, AN_INSTANT)])

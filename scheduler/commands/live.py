@@ -1,0 +1,203 @@
+"""`webinar live` and `webinar draft`: set one line of a webinar's file, after saying what that sends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from scheduler import tables
+from scheduler.clock import SystemClock
+from scheduler.commands.common import (
+    NoDatabase,
+    existing_database,
+    mistakes_told,
+    print_problems,
+    read_file,
+    settings_of_environment,
+    stop,
+    text_of,
+)
+from scheduler.ledger.edits import planned_revisions
+from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
+from scheduler.problem import Problem, Problems, nearest
+from scheduler.settings import Settings
+from scheduler.timezones import to_local
+from scheduler.toml_edit import NotEditable, with_status
+from scheduler.toml_syntax import syntax_problem
+from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
+
+
+def _command(status: str, summary: str) -> click.Command:
+    @click.command(status, help=f"{summary}\n\n{_EXIT_CODES}")
+    @click.argument("webinar_id", metavar="ID")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def command(webinar_id: str, yes: bool) -> None:
+        _set(webinar_id, status, yes)
+
+    return command
+
+
+_EXIT_CODES = (
+    "Exit code 1 when nothing was changed, because the file is not sound or the answer was no; 2 when it could not"
+    " begin."
+)
+
+
+def _set(webinar_id: str, status: str, yes: bool) -> None:
+    settings = settings_of_environment()
+    with mistakes_told():
+        file = _file_of(settings.config_dir / "webinars", webinar_id)
+        raw = read_file(file)
+    source = raw.decode()
+    try:
+        edited = with_status(source, status)
+        webinar = _sound(source, edited, str(file))
+    except NotEditable as error:
+        _unchanged([Problem(f"{file}, status", "is written in an unusual way", hint=str(error))])
+    except Problems as error:
+        _unchanged(error.problems)
+    if _status(source) == status:
+        click.echo(f"{webinar_id} is {status} already.")
+        return
+    click.echo(f"{webinar_id}: {tables.printable(webinar.title)}\n{explain_time(webinar)}")
+    _print_outlook(settings, webinar, status)
+    if not yes:
+        _ask(f"Set {webinar_id} to {status}?")
+    if read_file(file) != raw:
+        _unchanged([Problem(str(file), "was changed in the meantime", hint="begin again")])
+    with mistakes_told():
+        _replace(file, edited.encode())
+    click.echo(f"{webinar_id} is {status}. A running service takes that up within seconds.")
+
+
+def _file_of(folder: Path, webinar_id: str) -> Path:
+    """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is told, too."""
+    files: dict[str, list[Path]] = {}
+    problems: list[Problem] = []
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            files.setdefault(_id(text_of(file), file), []).append(file)
+        except Problems as error:
+            problems += error.problems
+    found = files.get(webinar_id, [])
+    if len(found) == 1:
+        return found[0]
+    names = sorted(filter(None, files))
+    if found:
+        where = ", ".join(map(str, found))
+        raise Problems(
+            [Problem("ID", f"`{webinar_id}` is the id of {where}", "an id of its own for each webinar")]
+        )
+    unknown = Problem("ID", f"no webinar `{webinar_id}`", ", ".join(names), nearest(webinar_id, names))
+    raise Problems([unknown, *problems])
+
+
+def _id(source: str, file: Path) -> str:
+    try:
+        return str(tomllib.loads(source).get("id", ""))
+    except (ValueError, RecursionError) as error:
+        raise Problems([syntax_problem(source, str(file), error)]) from None
+
+
+def _status(source: str) -> str:
+    return str(tomllib.loads(source.removeprefix("\ufeff")).get("status", "draft"))
+
+
+def _sound(source: str, edited: str, place: str) -> Webinar:
+    """The webinar as edited. Raises Problems, with the lines of the file as it is."""
+    if source.count("\n") == edited.count("\n"):
+        return read_webinar(edited, place)
+    webinar = read_webinar(source, place)  # a draft, as it says nothing
+    if found := placeholders(webinar):
+        raise Problems(Problem(f"{place}, {one.place}", one.found, one.allowed, one.hint) for one in found)
+    return webinar
+
+
+def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
+    now = SystemClock().now()
+    try:
+        with existing_database(settings) as database, database.reading() as conn:
+            planned = webinar.id in planned_revisions(conn)
+            ahead, waiting = outlook(conn, now, webinar.id), changes_waiting(conn)
+    except NoDatabase as reason:
+        click.echo(f"{reason} How many mails leave is not known.")
+        return
+    if not planned:
+        click.echo("The service has not planned this webinar yet: how many mails leave is not known.")
+        return
+    if webinar.cancelled:
+        click.echo("It is called off.")
+    elif now >= webinar.end:
+        click.echo("It is over.")
+    click.echo(_OUTLOOK[status](ahead))
+    rows = [
+        (one.message, tables.utc_words(one.at), tables.local_words(to_local(one.at, webinar.tz)), one.mails)
+        for one in ahead.next
+    ]
+    tables.print_table(("next", webinar.id), ("next", "UTC", "on the webinar's clock", "mails"), rows)
+    if waiting:
+        click.echo(f"{waiting} changes of registrants are not planned from yet; their mails are not counted.")
+
+
+_OUTLOOK: dict[str, Callable[[Outlook], str]] = {
+    "live": lambda ahead: f"{_mails(ahead.at_once)} at once, {ahead.later} later.",
+    "draft": lambda ahead: f"{ahead.at_once + ahead.later} mails wait then, {ahead.at_once} of them due now.",
+}
+
+
+def _mails(many: int) -> str:
+    return "1 mail leaves" if many == 1 else f"{many} mails leave"
+
+
+def _ask(question: str) -> None:
+    if not _can_ask():
+        stop("There is no terminal to ask on. Nothing was changed; --yes does not ask.")
+    if not click.confirm(question):
+        _unchanged([])
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _unchanged(problems: Iterable[Problem]) -> NoReturn:
+    print_problems(problems)
+    click.echo("Nothing was changed.", err=True)
+    sys.exit(1)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Another content under the same name, mode and owner, at once: a reader sees the old file or the new one."""
+    file = file.resolve()  # a link stays a link
+    try:
+        before = file.stat()
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
+            try:
+                new.write(content)
+                new.flush()
+                os.fchmod(new.fileno(), before.st_mode)
+                with suppress(PermissionError):
+                    os.fchown(new.fileno(), before.st_uid, before.st_gid)
+                os.fsync(new.fileno())
+                Path(new.name).replace(file)
+            except BaseException:
+                Path(new.name).unlink()
+                raise
+    except OSError as error:
+        why = (error.strerror or "cannot be written").lower()
+        hint = "nothing was changed; make the edit where the file can be written"
+        raise Problems([Problem(str(file), f"can't be written: {why}", "", hint)]) from None
+
+
+live = _command(
+    "live", "Let the mails of webinar ID go out: says how many leave at once and when the next do."
+)
+draft = _command("draft", "Keep the mails of webinar ID back: they are planned and shown, and not sent.")

@@ -1,0 +1,143 @@
+"""All that one person got and will get, for every webinar, with every attempt and the relay's words. Only reads.
+
+Somebody asked for that address, so what is known of it is told; none of it goes into a log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytz
+from sqlalchemy import Connection, Table, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import (
+    Attempt,
+    ConfirmedElsewhere,
+    Delivery,
+    Registration,
+    Suppression,
+    WebinarRevision,
+    ZoneEvidence,
+)
+from scheduler.problem import Problems
+from scheduler.registrants.rows import fold
+from scheduler.timezones import to_local
+from scheduler.webinar import read_webinar
+
+Json = dict[str, Any]
+
+_R: Table = Registration.__table__  # type: ignore[attr-defined]
+_D: Table = Delivery.__table__  # type: ignore[attr-defined]
+_A: Table = Attempt.__table__  # type: ignore[attr-defined]
+
+_OF_DELIVERY = ("message", "edition", "state", "reason", "due_at", "expires_at", "next_attempt_at", "sent_at")
+_OF_ATTEMPT = ("started_at", "ended_at", "outcome", "language", "text_revision", "relay", "stage", "code",
+               "enhanced", "reply")  # fmt: skip
+_OF_REGISTRATION = ("address", "name", "language", "timezone", "country", "zone", "zone_known_by",
+                    "first_seen_at", "gone_at")  # fmt: skip
+
+
+def history(conn: Connection, address: str) -> Json | None:
+    """Everything about an address, as `webinar show --json` has it; None when nobody has or had it.
+
+    A registration whose address was corrected is found by each address that a mail of it went to.
+    """
+    folded = fold(address)
+    ids = {*_registrations_of(conn, folded), *_registrations_mailed_at(conn, folded)}
+    table: Table = Suppression.__table__  # type: ignore[attr-defined]
+    suppressed = conn.execute(select(table.c.since).where(table.c.address_folded == folded)).scalar()
+    rows = _rows_without_plan(conn, folded)
+    if not ids and not rows and suppressed is None:
+        return None
+    found = conn.execute(select(_R).where(_R.c.id.in_(ids)).order_by(_R.c.webinar, _R.c.id)).mappings().all()
+    return {
+        "suppressed_since": suppressed,
+        "registrations": [_registration(conn, dict(row)) for row in found],
+        "rows": rows,
+    }
+
+
+def _registrations_of(conn: Connection, folded: str) -> list[int]:
+    return list(conn.execute(select(_R.c.id).where(_R.c.address_folded == folded)).scalars())
+
+
+def _registrations_mailed_at(conn: Connection, folded: str) -> list[int]:
+    """Folded here, as no database folds as we do."""
+    written = [one for one in conn.execute(select(_A.c.address).distinct()).scalars() if fold(one) == folded]
+    query = select(_D.c.registration_id).join(_A, _A.c.delivery_id == _D.c.id)
+    return list(conn.execute(query.where(_A.c.address.in_(written)).distinct()).scalars()) if written else []
+
+
+def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
+    """Rows of `registrants` with this address that are set aside, or that were changed and not planned from yet."""
+    query = (
+        "SELECT r.id, CAST(r.webinar AS TEXT) AS webinar, CAST(r.email AS TEXT) AS email, {} FROM registrants r"
+        " JOIN {} ON o.registrant_id = r.id ORDER BY r.id"
+    )
+    found = []
+    for state, reason, other in (
+        ("set aside", "o.reason", "row_set_aside o"),
+        ("not planned yet", "'' AS reason", "(SELECT DISTINCT registrant_id FROM registrant_change) o"),
+    ):
+        for row in run(conn, query.format(reason, other)):
+            if fold(row.email or "") == folded:
+                found.append({"row": row.id, "webinar": row.webinar, "state": state, "reason": row.reason})
+    return found
+
+
+def _registration(conn: Connection, row: Json) -> Json:
+    deliveries = conn.execute(
+        select(_D).where(_D.c.registration_id == row["id"]).order_by(_D.c.due_at, _D.c.id)
+    ).mappings()
+    return {
+        "webinar": row["webinar"],
+        "webinar_status": _webinar_status(conn, row["webinar"]),
+        "row": row["registrant_id"],
+        **{key: row[key] for key in _OF_REGISTRATION},
+        "zone_problem": _zone_problem(conn, row),
+        "own_link": bool(row["join_url"]),
+        "confirmed_elsewhere": _confirmed_elsewhere(conn, row),
+        "deliveries": [_delivery(conn, dict(one), row["zone"]) for one in deliveries],
+    }
+
+
+def _delivery(conn: Connection, row: Json, zone: str) -> Json:
+    attempts = conn.execute(select(_A).where(_A.c.delivery_id == row["id"]).order_by(_A.c.id)).mappings()
+    return {
+        **{key: row[key] for key in _OF_DELIVERY},
+        "due_local": _local(row["due_at"], zone),
+        "message_id": row["message_id"] or None,
+        "attempts": [{"to": one["address"], **{key: one[key] for key in _OF_ATTEMPT}} for one in attempts],
+    }
+
+
+def _local(instant: datetime, zone: str) -> datetime:
+    try:
+        return to_local(instant, pytz.timezone(zone))
+    except pytz.UnknownTimeZoneError:  # not resolved yet
+        return to_local(instant, pytz.utc)
+
+
+def _webinar_status(conn: Connection, webinar: str) -> str | None:
+    """Draft or live by the last sound revision that the service saw."""
+    table: Table = WebinarRevision.__table__  # type: ignore[attr-defined]
+    newest = select(table.c.source).where(table.c.webinar == webinar).order_by(table.c.id.desc()).limit(1)
+    source = conn.execute(newest).scalar()
+    try:
+        return read_webinar(source, webinar).status if source else None
+    except Problems:  # sound for an earlier version of this program only
+        return None
+
+
+def _zone_problem(conn: Connection, row: Json) -> str:
+    table: Table = ZoneEvidence.__table__  # type: ignore[attr-defined]
+    here = [table.c[key] == row[key] for key in ("webinar", "timezone", "country")]
+    return conn.execute(select(table.c.problem).where(*here)).scalar() or ""
+
+
+def _confirmed_elsewhere(conn: Connection, row: Json) -> bool:
+    table: Table = ConfirmedElsewhere.__table__  # type: ignore[attr-defined]
+    here = [table.c[key] == row[key] for key in ("webinar", "address_folded")]
+    return conn.execute(select(table.c.webinar).where(*here)).first() is not None

@@ -1,0 +1,293 @@
+"""A webinar's timeline as a picture: a row for each zone, time in UTC from left to right, a mark for each message.
+
+Pure: entries in, SVG out. Days on which nothing happens are folded. Nothing is told by colour alone, and the picture
+is light or dark with its reader.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import NamedTuple
+
+import pytz
+from jinja2 import Environment, StrictUndefined, Template
+
+from scheduler.mail.wording import city_name, offset_text
+from scheduler.timeline import Entry, rule_in_words
+from scheduler.timezones import Zone, computed_to_utc, to_local
+from scheduler.webinar import Webinar, explain_time
+
+MARGIN = 28
+LABELS = 232  # the width of the zones' names
+AT_ONCE = 104  # the column of what is due on registration, where nobody says when that is
+ALL_DAYS, NARROWEST_DAY, WIDEST_DAY = 840, 190, 300
+FOLD = 40  # the width of any number of days without an event
+ROW = 46
+LETTER = 0.56  # of the size of a font: the width of a letter, about
+DAY = timedelta(days=1)
+NIGHT = (time(22), time(6))
+SHAPES = (
+    "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0Z",  # circle
+    "M-5.5,-5.5H5.5V5.5H-5.5Z",  # square
+    "M0,-6.8L6.6,5H-6.6Z",  # triangle
+    "M0,-7.4L7.4,0L0,7.4L-7.4,0Z",  # diamond
+    "M0,6.8L6.6,-5H-6.6Z",  # triangle on its tip
+    "M-2.4,-6.6H2.4V-2.4H6.6V2.4H2.4V6.6H-2.4V2.4H-6.6V-2.4H-2.4Z",  # cross
+    "M-3.4,-5.9H3.4L6.8,0L3.4,5.9H-3.4L-6.8,0Z",  # hexagon
+)
+COLOURS = 6  # with the shapes, 42 pairs that differ
+
+
+class Stretch(NamedTuple):
+    """A day, or a fold of several, on the axis."""
+
+    begins: datetime
+    ends: datetime
+    left: float
+    right: float
+    folded: bool
+
+    @property
+    def name(self) -> str:
+        if self.folded:
+            days = (self.ends - self.begins).days
+            return f"{days} day{'s' if days > 1 else ''}"
+        return f"{self.begins:%a} {self.begins.day} {self.begins:%B}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where an instant is."""
+
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def right(self) -> float:
+        return self.stretches[-1].right
+
+    def x(self, instant: datetime) -> float:
+        """What lies outside is at the edge."""
+        for one in self.stretches:
+            if instant < one.ends:
+                done = max(timedelta(0), instant - one.begins) / (one.ends - one.begins)
+                return round(one.left + (one.right - one.left) * done, 1)
+        return self.right
+
+    def hours(self) -> Iterator[tuple[float, str]]:
+        for one in self.stretches:
+            for hour in () if one.folded else (6, 12, 18):
+                yield self.x(one.begins + timedelta(hours=hour)), f"{hour:02d}"
+
+
+@dataclass
+class Mark:
+    """One message of a row. `label_y` None: there is no room for its label."""
+
+    x: float
+    style: int
+    label: str
+    skipped: bool
+    says: str
+    label_y: int | None = None
+
+    @property
+    def shape(self) -> str:
+        return SHAPES[self.style % len(SHAPES)]
+
+    @property
+    def colour(self) -> int:
+        return self.style % COLOURS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One zone."""
+
+    y: int
+    name: str
+    offset: str
+    starts: str
+    nights: list[tuple[float, float]]
+    marks: list[Mark] = field(default_factory=list)
+
+
+def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
+    """The picture of one webinar's timeline; zones whose day begins first are on top."""
+    at_once = any(entry.due_at is None for entry in entries)
+    left = MARGIN + LABELS + (AT_ONCE if at_once else 0)
+    axis = _axis(webinar, entries, left)
+    width = round(max(axis.right, 860) + MARGIN)
+    title = textwrap.wrap(webinar.title, int((width - 2 * MARGIN) / (20 * LETTER)))
+    legend = _legend(webinar, width)
+    top = 74 + 26 * len(title) + 24 * (max(key.y for key in legend) + 1)
+    rows = _rows(webinar, entries, axis, top + 56)
+    band = (axis.x(webinar.start), max(axis.x(webinar.end), axis.x(webinar.start) + 3))
+    return _template().render(
+        webinar=webinar,
+        title=title,
+        when=_when(webinar),
+        description=_description(webinar, entries, len(rows)),
+        width=width,
+        height=top + 56 + ROW * len(rows) + 52,
+        left=left,
+        top=top,
+        axis=axis,
+        at_once=MARGIN + LABELS + AT_ONCE / 2 if at_once else None,
+        legend=legend,
+        rows=rows,
+        band=band,
+        band_label=min(max((band[0] + band[1]) / 2, left + 70), axis.right - 70),
+        margin=MARGIN,
+        row_height=ROW,
+        bottom=top + 56 + ROW * len(rows),
+    )
+
+
+def _axis(webinar: Webinar, entries: Iterable[Entry], left: float) -> Axis:
+    events = [entry.due_at for entry in entries if entry.due_at] + [webinar.start, webinar.end]
+    busy = {event.astimezone(UTC).date() for event in events}
+    days = [min(busy) + DAY * number for number in range((max(busy) - min(busy)).days + 1)]
+    width = min(max(ALL_DAYS / len(busy), NARROWEST_DAY), WIDEST_DAY)
+    stretches = []
+    for is_busy, run in groupby(days, key=lambda day: day in busy):
+        together = list(run)
+        for first, last in [(day, day) for day in together] if is_busy else [(together[0], together[-1])]:
+            right = left + (width if is_busy else FOLD)
+            stretches.append(Stretch(_midnight(first), _midnight(last + DAY), left, right, not is_busy))
+            left = right
+    return Axis(tuple(stretches))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(0), UTC)
+
+
+def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> list[Row]:
+    styles = {message.id: number for number, message in enumerate(webinar.messages)}
+    by_zone: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_zone.setdefault(entry.zone, []).append(entry)
+    first_day_first = sorted(
+        by_zone, key=lambda zone: (-_offset(by_zone[zone][0]), zone != str(webinar.tz), zone)
+    )
+    rows = []
+    for number, zone in enumerate(first_day_first):
+        found, y = by_zone[zone], top + ROW * number
+        marks = [_mark(entry, axis, styles[entry.message], webinar) for entry in found]
+        _label(marks, y, axis.right)
+        name = webinar.place if zone == str(webinar.tz) and webinar.place else _city(zone)
+        nights = list(_nights(pytz.timezone(zone), axis))
+        rows.append(Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _hours(found[0]), nights, marks))
+    return rows
+
+
+def _offset(entry: Entry) -> float:
+    return (entry.start_local.utcoffset() or timedelta(0)).total_seconds()
+
+
+def _city(zone: str) -> str:
+    return city_name(pytz.timezone(zone), "en") or zone
+
+
+def _hours(entry: Entry) -> str:
+    start, end = entry.start_local, entry.end_local
+    begins = f"{start:%a} {start.day} {start:%b} {start:%H:%M}"
+    if end.date() == start.date():
+        return f"{begins}–{end:%H:%M}"
+    return f"{begins} – {end:%a} {end:%H:%M}" if end - start < DAY else f"{begins} – {end.day} {end:%b}"
+
+
+def _mark(entry: Entry, axis: Axis, style: int, webinar: Webinar) -> Mark:
+    skipped = f"; skipped: {entry.reason}" if entry.reason else ""
+    if entry.due_at is None or entry.due_local is None:
+        x = axis.stretches[0].left - AT_ONCE / 2
+        return Mark(x, style, "", bool(skipped), f"{entry.message}: at once, on registration{skipped}")
+    there = f"{entry.due_local:%a %H:%M}"
+    says = (
+        f"{entry.message}, {_city(entry.zone)}: {there} there, {entry.due_at:%a %H:%M} UTC,"
+        f" of use until {entry.expires_at:%a} {entry.expires_at.day} {entry.expires_at:%b %H:%M} UTC{skipped}"
+    )
+    return Mark(axis.x(entry.due_at), style, there, bool(skipped), says)
+
+
+def _label(marks: Iterable[Mark], y: int, right: float) -> None:
+    """Below a mark, or above it where another label is in the way, or not at all."""
+    taken: dict[int, float] = {}
+    for mark in sorted(marks, key=lambda mark: mark.x):
+        half = len(mark.label) * 10.5 * LETTER / 2 + 2
+        for lane in (y + 38, y + 10):
+            if mark.label and mark.x - half >= taken.get(lane, 0):
+                mark.label_y, taken[lane] = lane, mark.x + half
+                break
+
+
+def _nights(zone: Zone, axis: Axis) -> Iterator[tuple[float, float]]:
+    """Where it is night there; not in folds, where a night has no width."""
+    first, last = axis.stretches[0].begins, axis.stretches[-1].ends
+    day = to_local(first, zone).date() - DAY
+    while day <= to_local(last, zone).date():
+        begins = computed_to_utc(datetime.combine(day, NIGHT[0]), zone)
+        ends = computed_to_utc(datetime.combine(day + DAY, NIGHT[1]), zone)
+        for one in axis.stretches:
+            if not one.folded and begins < one.ends and ends > one.begins:
+                yield axis.x(max(begins, one.begins)), one.right if ends >= one.ends else axis.x(ends)
+        day += DAY
+
+
+class Key(NamedTuple):
+    """One message of the legend, in a grid of two or three columns."""
+
+    mark: Mark
+    name: str
+    rule: str
+    x: float
+    y: int
+
+
+def _legend(webinar: Webinar, width: int) -> list[Key]:
+    words = [(message.id, rule_in_words(message)) for message in webinar.messages]
+    widest = max(len(name) + len(rule) for name, rule in words) * 12.5 * LETTER + 48
+    columns = max(1, int((width - 2 * MARGIN) // widest))
+    rows = -(-len(words) // columns)
+    return [
+        Key(Mark(0, number, "", False, name), name, rule, MARGIN + 8 + widest * (number // rows), number % rows)
+        for number, (name, rule) in enumerate(words)
+    ]
+
+
+def _when(webinar: Webinar) -> str:
+    local = to_local(webinar.start, webinar.tz)
+    return f"{local:%A} {local.day} {local:%B %Y}, {explain_time(webinar)}"
+
+
+def _description(webinar: Webinar, entries: Iterable[Entry], zones: int) -> str:
+    """The picture in words, for those who do not see it."""
+    parts = [f"{webinar.title}. {_when(webinar)}. {zones} time zone{'s' if zones != 1 else ''}."]
+    for message, group in groupby(entries, key=lambda entry: entry.message):
+        found = list(group)
+        due = sorted(entry.due_at for entry in found if entry.due_at and not entry.reason)
+        skipped = sum(bool(entry.reason) for entry in found)
+        if not due and skipped < len(found):
+            parts.append(f"{message}: at once, on registration.")
+        elif due and due[0] == due[-1]:
+            parts.append(f"{message}: {due[0]:%d %B %H:%M} UTC.")
+        elif due:
+            parts.append(f"{message}: from {due[0]:%d %B %H:%M} to {due[-1]:%d %B %H:%M} UTC.")
+        if skipped:
+            parts.append(f"{message}: skipped in {skipped} of them.")
+    return " ".join(parts)
+
+
+@cache
+def _template() -> Template:
+    source = (files("scheduler") / "timeline.svg.jinja").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(source)

@@ -1,0 +1,112 @@
+"""A folder that people edit: what is there, and when a change of it counts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scheduler.folder import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "webinars").mkdir()
+    _write(tmp_path, "a", "one")
+    folder = Folder(tmp_path, "webinars/*.toml")
+    folder.settle()
+    return folder
+
+
+def _write(root: Path, name: str, content: str) -> None:
+    (root / "webinars" / f"{name}.toml").write_text(content)
+
+
+def test_files_are_named_by_their_path_below_the_root(folder: Folder) -> None:
+    (folder.root / "webinars" / "notes.txt").write_text("not ours")
+    assert folder.read() == {"webinars/a.toml": b"one"}
+
+
+def test_what_was_there_at_the_start_is_no_change(folder: Folder) -> None:
+    assert folder.poll() is None
+    assert folder.poll() is None
+
+
+def test_a_change_counts_after_two_reads_that_agree_and_only_once(folder: Folder) -> None:
+    _write(folder.root, "a", "two")
+    assert folder.poll() is None
+    assert folder.poll() == {"webinars/a.toml": b"two"}
+    assert folder.poll() is None
+
+
+def test_a_file_that_is_still_being_written_does_not_count(folder: Folder) -> None:
+    for content in ("t", "tw", "two"):
+        _write(folder.root, "a", content)
+        assert folder.poll() is None
+    assert folder.poll() == {"webinars/a.toml": b"two"}
+
+
+def test_an_edit_that_is_taken_back_before_it_counted_is_no_change(folder: Folder) -> None:
+    _write(folder.root, "a", "two")
+    assert folder.poll() is None
+    _write(folder.root, "a", "one")
+    assert folder.poll() is None
+    assert folder.poll() is None
+
+
+def test_the_content_counts_not_the_time_of_the_file(folder: Folder) -> None:
+    os.utime(folder.root / "webinars" / "a.toml", (0, 0))
+    assert folder.poll() is None
+    assert folder.poll() is None
+
+
+def test_a_change_of_the_same_length_and_time_is_seen(folder: Folder) -> None:
+    path = folder.root / "webinars" / "a.toml"
+    before = path.stat().st_mtime_ns
+    path.write_text("two")
+    os.utime(path, ns=(before, before))
+    folder.poll()
+    assert folder.poll() == {"webinars/a.toml": b"two"}
+
+
+def test_new_and_removed_files_count(folder: Folder) -> None:
+    _write(folder.root, "b", "two")
+    (folder.root / "webinars" / "a.toml").unlink()
+    folder.poll()
+    assert folder.poll() == {"webinars/b.toml": b"two"}
+
+
+def test_what_could_not_be_taken_in_is_given_out_again(folder: Folder) -> None:
+    _write(folder.root, "a", "two")
+    folder.poll()
+    assert folder.poll() is not None
+    folder.again()
+    assert folder.poll() == {"webinars/a.toml": b"two"}
+    assert folder.poll() is None
+
+
+def test_what_is_no_file_counts_as_not_there(folder: Folder) -> None:
+    (folder.root / "webinars" / "folder.toml").mkdir()
+    (folder.root / "webinars" / "dangling.toml").symlink_to("nowhere")
+    os.mkfifo(folder.root / "webinars" / "pipe.toml")  # to read it would wait for ever
+    assert folder.read() == {"webinars/a.toml": b"one"}
+
+
+def test_a_folder_that_vanishes_has_no_files_and_comes_back(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "webinars").rename(tmp_path / "elsewhere")
+    folder.poll()
+    assert folder.poll() == {}
+    (tmp_path / "elsewhere").rename(tmp_path / "webinars")
+    folder.poll()
+    assert folder.poll() == {"webinars/a.toml": b"one"}
+
+
+def test_a_network_folder_that_does_not_answer_ends_nothing(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*_: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "glob", stale)
+    assert folder.read() == {}

@@ -1,0 +1,107 @@
+"""Logs: one JSON object a line, UTC, ids instead of people."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from scheduler.logs import set_up_logs
+
+ADDRESS = "amina@example.org"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def _fails_for(address: str) -> None:
+    raise ValueError(f"no mail to {address}")
+
+
+def test_a_line_is_one_json_object_with_level_name_and_utc_time(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs("INFO")
+    structlog.get_logger("service").info("sent", delivery=17, about="zone “Geneva”\nnext line")
+    (line,) = _lines(capsys)
+    assert (line["event"], line["delivery"], line["level"]) == ("sent", 17, "info")
+    assert line["about"] == "zone “Geneva”\nnext line"
+    assert datetime.fromisoformat(line["timestamp"]).utcoffset() == timedelta(0)
+
+
+def test_an_exception_is_its_type_and_place_for_its_text_may_quote_an_address(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up_logs("INFO")
+    try:
+        _fails_for(ADDRESS)
+    except ValueError:
+        structlog.get_logger().exception("delivery held")
+    printed = capsys.readouterr().err
+    assert ADDRESS not in printed
+    assert json.loads(printed)["exception"].startswith("ValueError at test_logs.py:")
+
+
+@pytest.mark.parametrize("exc_info", [True, "instance"])
+def test_the_same_for_the_logs_of_libraries(capsys: pytest.CaptureFixture[str], exc_info: object) -> None:
+    set_up_logs("INFO")
+    try:
+        _fails_for(ADDRESS)
+    except ValueError as error:
+        logging.getLogger("uvicorn.error").error("failed", exc_info=error if exc_info == "instance" else True)
+    printed = capsys.readouterr().err
+    assert ADDRESS not in printed
+    assert json.loads(printed)["exception"].startswith("ValueError at test_logs.py:")
+    assert json.loads(printed)["logger"] == "uvicorn.error"
+
+
+def test_a_task_that_failed_unseen_is_told_without_the_text_of_its_exception(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up_logs("INFO")
+
+    async def main() -> None:
+        async def fails() -> None:
+            _fails_for(ADDRESS)
+
+        task = asyncio.create_task(fails())
+        await asyncio.wait([task])
+        del task
+
+    asyncio.run(main())
+    printed = capsys.readouterr().err
+    assert "Task exception was never retrieved" in printed
+    assert "ValueError at test_logs.py:" in printed
+    assert ADDRESS not in printed
+
+
+@pytest.mark.parametrize("name", ["aiosmtplib", "sqlalchemy.engine", "mail.log", "apscheduler.scheduler"])
+def test_libraries_that_would_quote_people_or_tell_of_every_step_are_quiet(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    set_up_logs("DEBUG")
+    logging.getLogger(name).info("RCPT TO:<%s>", ADDRESS)
+    assert _lines(capsys) == []
+    logging.getLogger(name).warning("trouble")
+    assert [line["event"] for line in _lines(capsys)] == ["trouble"]
+
+
+def test_the_level_holds_for_everybody(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs("ERROR")
+    structlog.get_logger().warning("quiet")
+    logging.getLogger("aiosmtplib").warning("quiet")
+    assert _lines(capsys) == []
