@@ -10,6 +10,7 @@ import click
 
 from scheduler.commands.check import check
 from scheduler.commands.live import draft, live
+from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
 from scheduler.commands.run import run
@@ -23,5 +24,17 @@ def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
 
 
-for command in (run, rehearse, check, import_, suppress, status, show, live, draft, timeline_command):
+for command in (
+    run,
+    rehearse,
+    check,
+    import_,
+    suppress,
+    status,
+    show,
+    live,
+    draft,
+    timeline_command,
+    preview,
+):
     main.add_command(command)

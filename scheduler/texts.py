@@ -41,14 +41,17 @@ class Texts:
 
         Where the webinar says `on_broken = "hold"`, a text whose file is unsound does not go out.
         """
-        there = {key[1] for key in (*self.live, *self.problems) if key[0] == message}
-        available = [language for language in webinar.languages if language in there]
-        if not available:
-            return None
-        key = (message, text_language(wanted, available, webinar.languages[0]))
-        if webinar.on_broken == "hold" and key in self.problems:
+        key = text_key(webinar, message, wanted, (*self.live, *self.problems))
+        if key is None or (webinar.on_broken == "hold" and key in self.problems):
             return None
         return self.live.get(key)
+
+
+def text_key(webinar: Webinar, message: str, wanted: str, there: Iterable[Key]) -> Key | None:
+    """Which of the texts that are `there` a reader who wants this language gets; None: there is none for anybody."""
+    languages = {key[1] for key in there if key[0] == message}
+    available = [language for language in webinar.languages if language in languages]
+    return (message, text_language(wanted, available, webinar.languages[0])) if available else None
 
 
 def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:

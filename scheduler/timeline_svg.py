@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import pytz
@@ -27,8 +27,10 @@ MARGIN = 28
 LABELS = 232  # the width of the zones' names
 AT_ONCE = 104  # the column of what is due on registration, where nobody says when that is
 ALL_DAYS, NARROWEST_DAY, WIDEST_DAY = 840, 190, 300
-FOLD = 40  # the width of any number of days without an event
-ROW = 46
+FOLD = 52  # the width of any number of days without an event
+ROW = 50
+ABOVE, MIDDLE, BELOW = 9, 24, 43  # in a row: the base line of a label above, the marks, that of a label below
+TOUCHING = 12  # marks nearer to each other than this are set one above the other
 LETTER = 0.56  # of the size of a font: the width of a letter, about
 DAY = timedelta(days=1)
 NIGHT = (time(22), time(6))
@@ -94,6 +96,8 @@ class Mark:
     label: str
     skipped: bool
     says: str
+    up: int = 0
+    label_x: float = 0
     label_y: int | None = None
 
     @property
@@ -144,7 +148,7 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
         band=band,
         band_label=min(max((band[0] + band[1]) / 2, left + 70), axis.right - 70),
         margin=MARGIN,
-        row_height=ROW,
+        middle=MIDDLE,
         bottom=top + 56 + ROW * len(rows),
     )
 
@@ -180,10 +184,13 @@ def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> l
     for number, zone in enumerate(first_day_first):
         found, y = by_zone[zone], top + ROW * number
         marks = [_mark(entry, axis, styles[entry.message], webinar) for entry in found]
-        _label(marks, y, axis.right)
+        _set_apart(marks)
+        _label(marks, y, axis, axis.x(webinar.start))
         name = webinar.place if zone == str(webinar.tz) and webinar.place else _city(zone)
         nights = list(_nights(pytz.timezone(zone), axis))
-        rows.append(Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _hours(found[0]), nights, marks))
+        rows.append(
+            Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _hours(found[0]), nights, marks)
+        )
     return rows
 
 
@@ -216,14 +223,25 @@ def _mark(entry: Entry, axis: Axis, style: int, webinar: Webinar) -> Mark:
     return Mark(axis.x(entry.due_at), style, there, bool(skipped), says)
 
 
-def _label(marks: Iterable[Mark], y: int, right: float) -> None:
-    """Below a mark, or above it where another label is in the way, or not at all."""
+def _set_apart(marks: Sequence[Mark]) -> None:
+    in_order = sorted(marks, key=lambda mark: mark.x)
+    for one, following in pairwise(in_order):
+        if following.x - one.x < TOUCHING:
+            one.up = one.up or 6
+            following.up = -one.up
+
+
+def _label(marks: Iterable[Mark], y: int, axis: Axis, start: float) -> None:
+    """Below a mark, or above it where another label is in the way, or not at all; on that side of the webinar's
+    edge on which the mark is."""
     taken: dict[int, float] = {}
     for mark in sorted(marks, key=lambda mark: mark.x):
         half = len(mark.label) * 10.5 * LETTER / 2 + 2
-        for lane in (y + 38, y + 10):
-            if mark.label and mark.x - half >= taken.get(lane, 0):
-                mark.label_y, taken[lane] = lane, mark.x + half
+        right = start - 1 if mark.x < start < mark.x + half else axis.right
+        mark.label_x = round(min(max(mark.x, axis.stretches[0].left + half), right - half), 1)
+        for lane in (ABOVE, BELOW) if mark.up > 0 else (BELOW, ABOVE):
+            if mark.label and mark.label_x - half >= taken.get(lane, 0):
+                mark.label_y, taken[lane] = y + lane, mark.label_x + half
                 break
 
 
@@ -256,7 +274,13 @@ def _legend(webinar: Webinar, width: int) -> list[Key]:
     columns = max(1, int((width - 2 * MARGIN) // widest))
     rows = -(-len(words) // columns)
     return [
-        Key(Mark(0, number, "", False, name), name, rule, MARGIN + 8 + widest * (number // rows), number % rows)
+        Key(
+            Mark(0, number, "", False, name),
+            name,
+            rule,
+            MARGIN + 8 + widest * (number // rows),
+            number % rows,
+        )
         for number, (name, rule) in enumerate(words)
     ]
 

@@ -55,7 +55,9 @@ def _ids_twice(found: dict[str, Webinar]) -> list[Problem]:
     for name, paths in by_id.items():
         for path in paths if len(paths) > 1 else ():
             others = ", ".join(other for other in paths if other != path)
-            problems.append(Problem(f"{path}, id", f"`{name}` is also the id of {others}", "an id of its own"))
+            problems.append(
+                Problem(f"{path}, id", f"`{name}` is also the id of {others}", "an id of its own")
+            )
     return problems
 
 

@@ -144,7 +144,9 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
     ]
     tables.print_table(("next", webinar.id), ("next", "UTC", "on the webinar's clock", "mails"), rows)
     if waiting:
-        click.echo(f"{waiting} changes of registrants are not planned from yet; their mails are not counted.")
+        click.echo(
+            f"Rows of registrants changed and not planned from yet: {waiting}; their mails are not counted."
+        )
 
 
 _OUTLOOK: dict[str, Callable[[Outlook], str]] = {

@@ -44,7 +44,7 @@ def _print(found: Mapping[str, Any]) -> None:
         _print_webinar(webinar)
     _print_wrong(found)
     if found["changes_not_planned"]:
-        click.echo(f"rows of registrants changed and not planned from yet\t{found['changes_not_planned']}")
+        click.echo(f"Rows of registrants changed and not planned from yet: {found['changes_not_planned']}")
     if found["right"]:
         click.echo("Nothing is wrong.")
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from scheduler.commands.chosen import chosen_webinars, instant_asked, zone_asked
 from scheduler.commands.common import mistakes_told
 from scheduler.problem import Problem, Problems
+from scheduler.tables import local_words, on_terminal, print_table, printable, utc_words
 from scheduler.timeline import Entry, default_zones, rule_in_words, timeline
 from scheduler.timeline_svg import timeline_svg
-from scheduler.timezones import Zone
+from scheduler.timezones import Zone, to_local
 from scheduler.webinar import Webinar, explain_time
+
+HEADINGS = ("zone", "offset", "due there", "due (UTC)", "the webinar there", "state")
+
 
 @click.command("timeline")
 @click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[WEBINAR.toml]")
-@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="A time zone; may be given several times.")
+@click.option(
+    "--zone", "zones", multiple=True, metavar="ZONE", help="A time zone; may be given several times."
+)
 @click.option(
     "--registered-at", metavar="INSTANT", help="For somebody who registers then: what is past is skipped."
 )
@@ -50,12 +54,9 @@ def timeline_command(
     if as_json:
         entries = [entry.as_json() for _, found in timelines for entry in found]
         click.echo(json.dumps(entries, ensure_ascii=False, indent=1))
-    elif sys.stdout.isatty():
-        for webinar, found in timelines:
-            _print_table(webinar, found)
     else:
-        for _, found in timelines:
-            _print_lines(found)
+        for webinar, found in timelines:
+            _print(webinar, found)
     if svg:
         click.echo(f"Picture: {svg.resolve().as_uri()}", err=True)
     sys.exit(0 if complete else 1)
@@ -64,7 +65,8 @@ def timeline_command(
 def _asked(zones: Iterable[str], registered_at: str | None) -> tuple[list[Zone], datetime | None]:
     """What the options mean. Raises Problems with all mistakes."""
     found: dict[Zone, None] = {}
-    instant, problems = None, []
+    instant: datetime | None = None
+    problems: list[Problem] = []
     for name in zones:
         try:
             found[zone_asked(name)] = None
@@ -86,44 +88,47 @@ def _write(path: Path, picture: str) -> None:
         raise Problems([Problem(f"--svg {path}", f"can't be written: {error.strerror}", "a file")]) from None
 
 
-def _print_lines(entries: Iterable[Entry]) -> None:
-    """For a pipe: webinar, message, zone, due (UTC), due there, of use until (UTC), start there, state."""
-    for entry in entries:
-        click.echo("\t".join((entry.webinar, entry.message, entry.zone, *_cells(entry), _state(entry))))
-
-
-def _print_table(webinar: Webinar, entries: Sequence[Entry]) -> None:
-    console = Console(highlight=False)
-    console.print(f"\n{webinar.title}", style="bold", markup=False)
-    console.print(explain_time(webinar), markup=False)
+def _print(webinar: Webinar, entries: Sequence[Entry]) -> None:
+    """On a terminal the webinar's time, then a table for each message; in a pipe a line for each entry."""
+    if on_terminal():
+        local = to_local(webinar.start, webinar.tz)
+        click.secho(f"\n{printable(webinar.title)}", bold=True)
+        click.echo(f"{local:%A} {local.day} {local:%B %Y}, {explain_time(webinar)}")
     rules = {message.id: rule_in_words(message) for message in webinar.messages}
     for message, group in groupby(entries, key=lambda entry: entry.message):
-        console.print(f"\n[bold]{message}[/]  [dim]{rules[message]}[/]")
-        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-        headings = ("zone", "due (UTC)", "on the clock there", "of use until (UTC)", "webinar there", "state")
-        for heading in headings:
-            table.add_column(heading, no_wrap=heading not in ("zone", "state"))
-        for entry in group:
-            colour = "yellow" if entry.reason else "green"
-            table.add_row(entry.zone, *_cells(entry), f"[{colour}]{_state(entry)}[/]")
-        console.print(table)
+        if on_terminal():
+            click.echo(f"\n{click.style(message, bold=True)}: {rules[message]}", nl=False)
+        print_table((webinar.id, message), HEADINGS, map(_row if on_terminal() else _line, group))
 
 
-def _cells(entry: Entry) -> tuple[str, str, str, str]:
-    start, end = entry.start_local, entry.end_local
+def _row(entry: Entry) -> tuple[str, ...]:
+    """What fits on a screen."""
     shift = f" ({entry.date_shift:+d} day)" if entry.date_shift else ""
-    until = f"{end:%H:%M}" if start.date() == end.date() else _moment(end)
     return (
-        _moment(entry.due_at) if entry.due_at else "at once",
-        f"{_moment(entry.due_local)} UTC{entry.due_local.isoformat()[-6:]}" if entry.due_local else "at once",
-        _moment(entry.expires_at),
-        f"{_moment(start)}–{until} UTC{entry.utc_offset}{shift}",
+        entry.zone,
+        f"UTC{entry.utc_offset}",
+        _hour(entry.due_local) if entry.due_local else "at once",
+        _hour(entry.due_at.astimezone(UTC)) if entry.due_at else "at once",
+        f"{_hour(entry.start_local)}–{entry.end_local:%H:%M}{shift}",
+        _state(entry),
     )
 
 
-def _moment(moment: datetime) -> str:
-    seconds = ":%S" if moment.second else ""
-    return f"{moment:%a %d %b %Y %H:%M}{moment.strftime(seconds)}"
+def _line(entry: Entry) -> tuple[str, ...]:
+    """For programs that want no JSON: zone, due (UTC), due there, of use until (UTC), start and end there, state."""
+    return (
+        entry.zone,
+        utc_words(entry.due_at.astimezone(UTC)) if entry.due_at else "at once",
+        local_words(entry.due_local) if entry.due_local else "at once",
+        utc_words(entry.expires_at),
+        local_words(entry.start_local),
+        local_words(entry.end_local),
+        _state(entry),
+    )
+
+
+def _hour(moment: datetime) -> str:
+    return f"{moment:%a %d %b %H:%M:%S}" if moment.second else f"{moment:%a %d %b %H:%M}"
 
 
 def _state(entry: Entry) -> str:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -73,11 +74,11 @@ class Container:
     """One container of the service `webinar`, its mounts and variables as in the compose files."""
 
     def __init__(
-        self, image: Path, name: str, service: Mapping[str, Any], sources: Mapping[str, Path], port: int
-    ):
-        self._image, self._name, self._port = image, name, port
+        self, image: Path, name: str, service: Mapping[str, Any], sources: Mapping[str, Path]
+    ) -> None:
+        self._image, self._name = image, name
         self._log = sources["/data"].parent / f"{name}.log"
-        self._options = ["--name", name, "--env", f"HEALTH_PORT={port}"]
+        self._options = ["--name", name, "--env", f"HEALTH_PORT={free_port()}"]
         for variable, value in service["environment"].items():
             self._options += ["--env", f"{variable}={value}"]
         for volume in service["volumes"]:
@@ -132,6 +133,13 @@ class Container:
     async def __aexit__(self, *_: object) -> None:
         if self._process and self._process.returncode is None:
             await self.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listens on: containers here share this machine's network."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:

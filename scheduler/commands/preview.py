@@ -1,0 +1,170 @@
+"""`webinar preview`: one mail, as one person would get it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytz
+from pydantic_core import PydanticCustomError
+
+from scheduler.commands.chosen import chosen_webinars, zone_asked
+from scheduler.commands.common import (
+    NoDatabase,
+    existing_database,
+    mistakes_told,
+    print_problems,
+    settings_of_environment,
+    stop,
+    templates_dir,
+)
+from scheduler.folder import Folder
+from scheduler.ledger.states import Why
+from scheduler.mail.soundness import check_texts
+from scheduler.mail.templates import parse_text, read_layout
+from scheduler.mail.wording import language_name
+from scheduler.previewing import (
+    Format,
+    NotRegistered,
+    Reader,
+    composed,
+    in_format,
+    made_up,
+    message_ids,
+    registered,
+)
+from scheduler.problem import Problem, Problems, nearest
+from scheduler.texts import LiveText, sources_of, text_key
+from scheduler.timezones import Zone
+from scheduler.values import language as language_tag
+from scheduler.webinar import Webinar
+
+
+@click.command()
+@click.argument("message")
+@click.option("--language", metavar="LANGUAGE", help="The language that they want, as en or pt-BR.")
+@click.option("--zone", metavar="ZONE", help="Their time zone.")
+@click.option("--registrant", metavar="ADDRESS", help="Somebody who is registered; else somebody made up.")
+@click.option(
+    "--webinar", "file", type=click.Path(path_type=Path), metavar="FILE", help="The webinar's file."
+)
+@click.option(
+    "--format", "wanted", type=click.Choice(["html", "text", "eml"]), default="text", show_default=True
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it into this file.")
+def preview(
+    message: str,
+    language: str | None,
+    zone: str | None,
+    registrant: str | None,
+    file: Path | None,
+    wanted: Format,
+    out: Path | None,
+) -> None:
+    """Show one mail as it will leave when it is due in that zone. Nothing is sent.
+
+    Exit code 1 when its text is not sound, or when that person would not get it.
+    """
+    with mistakes_told():
+        webinar = _webinar(file)
+        tag, place = _asked(webinar, message, language, zone)
+        reader = _registered(webinar, registrant) if registrant is not None else made_up(webinar)
+        reader = reader.in_zone(place) if place else reader
+        reader = replace(reader, language=tag) if tag else reader
+        place = place or pytz.timezone(reader.zone)
+    with _unsound_told():
+        live = _text(webinar, message, reader.language)
+        content = in_format(composed(webinar, message, reader, place, live), wanted)
+    with mistakes_told():
+        _put(content, out)
+    if reader.language and live.language.partition("-")[0] != reader.language.partition("-")[0].lower():
+        words = language_name(live.language, "en")
+        click.echo(f"There is no text in {reader.language}: the one in {words} stands in.", err=True)
+    if why := reader.why_not(webinar, message, place):
+        click.echo(f"This person does not get it: {why}.", err=True)
+        sys.exit(1)
+
+
+def _webinar(file: Path | None) -> Webinar:
+    found, _ = chosen_webinars(file)
+    if len(found) > 1:
+        raise Problems(
+            [Problem("--webinar", f"is not given, and there are {len(found)} webinars", ", ".join(found))]
+        )
+    return next(iter(found.values()))
+
+
+def _asked(
+    webinar: Webinar, message: str, language: str | None, zone: str | None
+) -> tuple[str | None, Zone | None]:
+    """What the options mean. Raises Problems with all mistakes."""
+    problems: list[Problem] = []
+    tag, place = None, None
+    if message not in (allowed := message_ids(webinar)):
+        found = Problem(
+            "MESSAGE", f"`{message}` is none of {webinar.id}", ", ".join(allowed), nearest(message, allowed)
+        )
+        problems.append(found)
+    try:
+        tag = str(language_tag(language)) if language is not None else None
+    except PydanticCustomError as error:
+        said = error.context or {}
+        tags = "a language tag (BCP 47) such as en, fr or pt-BR"
+        problems.append(Problem("--language", str(said["found"]), tags, str(said["hint"])))
+    try:
+        place = zone_asked(zone) if zone is not None else None
+    except Problems as error:
+        problems += error.problems
+    if problems:
+        raise Problems(problems)
+    return tag, place
+
+
+def _registered(webinar: Webinar, address: str) -> Reader:
+    settings = settings_of_environment()
+    try:
+        with existing_database(settings) as database, database.reading() as conn:
+            return registered(conn, webinar, address)
+    except (NoDatabase, NotRegistered) as reason:
+        stop(f"--registrant: {reason}")
+
+
+def _text(webinar: Webinar, message: str, language: str) -> LiveText:
+    """The text that this reader gets, tried like every text that goes out. Raises Problems where it is not sound."""
+    root = templates_dir()
+    sources = sources_of(Folder(root, "*/*").read())
+    key = text_key(webinar, message, language, sources)
+    if key is None:
+        place = root / message / f"{webinar.languages[0]}.md"
+        raise Problems([Problem(str(place), "there is no text for this message", "a file with the text")])
+    if problems := check_texts({key: sources[key]}, [webinar], root)[key]:
+        raise Problems(problems)
+    place = root / message / f"{key[1]}.md"
+    return LiveText(parse_text(sources[key], str(place), read_layout(root)), key[1], revision=0)
+
+
+@contextmanager
+def _unsound_told() -> Iterator[None]:
+    try:
+        yield
+    except Problems as error:
+        print_problems(error.problems)
+        sys.exit(1)
+    except Exception as error:  # a value that no mail can hold
+        name = type(error).__name__
+        click.echo(f"The mail can't be made ({name}); the service would hold it: {Why.DATA}.", err=True)
+        sys.exit(1)
+
+
+def _put(content: bytes, out: Path | None) -> None:
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise Problems([Problem(f"--out {out}", f"can't be written: {error.strerror}", "a file")]) from None

@@ -1,0 +1,18 @@
+"""What tests of commands may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands.scene import Scene
+
+
+@pytest.fixture
+def scene(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """On both engines."""
+    scene = Scene(tmp_path / "scene", database_url, monkeypatch)
+    yield scene
+    scene.database.close()

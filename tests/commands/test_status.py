@@ -1,0 +1,330 @@
+"""`webinar status`: what is where, what goes next, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scheduler.cli import main
+from scheduler.clock import VirtualClock
+from scheduler.database.engine import Database
+from scheduler.database.models import Alert, TextRevision, WebinarRevision
+from scheduler.service import Service
+from scheduler.settings import read_settings
+from scheduler.web.health import Readiness, health_app
+from scheduler.web.server import WebServer
+from tests.commands.scene import BROKEN_TEXT, Scene, lines
+from tests.support import utc
+
+PLANNED, NOW = utc("2025-06-20 08:00"), utc("2025-06-21 08:00")
+
+
+@pytest.fixture
+def running(scene: Scene) -> Scene:
+    """A live webinar with two registrants, planned a day ago, the confirmations out."""
+    scene.write()
+    scene.register("lea@who.int", timezone="Europe/Zurich")
+    scene.register("maya@who.int", timezone="Asia/Kathmandu")
+    scene.plan(PLANNED)
+    scene.sql("UPDATE delivery SET state = 'sent' WHERE message = 'confirmation'")
+    scene.at(NOW)
+    return scene
+
+
+def _reasons(found: dict[str, Any]) -> list[str]:
+    return [one["reason"] for one in found["wrong"]]
+
+
+def test_all_is_well(running: Scene) -> None:
+    result = running.run("status")
+    assert result.exit_code == 0
+    assert "Nothing is wrong." in result.stdout
+    assert lines(result, "count") == [
+        ["w", "confirmation", "sent", "2"],
+        ["w", "reminder-day", "pending", "2"],
+        ["w", "reminder-hour", "pending", "2"],
+        ["w", "follow-up", "pending", "2"],
+    ]
+
+
+def test_what_goes_next_in_utc_and_on_the_webinars_clock(running: Scene) -> None:
+    assert running.json("status")["webinars"][0]["next"] == [
+        {"message": message, "due_at": due, "due_local": local, "mails": mails}
+        for message, due, local, mails in [
+            ("reminder-day", "2025-07-02T03:15:00Z", "2025-07-02T05:15:00+02:00", 1),
+            ("reminder-day", "2025-07-02T07:00:00Z", "2025-07-02T09:00:00+02:00", 1),
+            ("reminder-hour", "2025-07-03T10:00:00Z", "2025-07-03T12:00:00+02:00", 2),
+            ("follow-up", "2025-07-04T04:15:00Z", "2025-07-04T06:15:00+02:00", 1),
+            ("follow-up", "2025-07-04T08:00:00Z", "2025-07-04T10:00:00+02:00", 1),
+        ]
+    ]
+
+
+def test_what_is_tried_again_within_a_minute_is_one_line(running: Scene) -> None:
+    for number, at in enumerate((utc("2025-06-21 08:05"), utc("2025-06-21 08:05").replace(second=30)), 1):
+        running.sql(
+            "UPDATE delivery SET state = 'pending', next_attempt_at = :at"
+            " WHERE message = 'confirmation' AND registration_id = :number",
+            at=at,
+            number=number,
+        )
+    assert lines(running.run("status"), "next")[0] == [
+        "w", "confirmation", "2025-06-21 08:05", "Sat 21 Jun 2025 10:05 UTC+02:00", "2",
+    ]  # fmt: skip
+
+
+def test_tables_on_a_terminal(running: Scene) -> None:
+    running.on_a_terminal()
+    shown = running.run("status").stdout
+    assert "\t" not in shown
+    assert "w: Buying health products" in shown
+    assert "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC" in shown
+    assert "on the webinar's clock" in shown
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"status": "draft"}, "draft"),
+        ({"cancelled": True}, "live, called off"),
+        ({}, "live"),
+    ],
+)
+def test_draft_live_or_called_off(scene: Scene, changed: dict[str, Any], words: str) -> None:
+    scene.write(**changed)
+    scene.plan(PLANNED)
+    scene.at(NOW)
+    assert lines(scene.run("status"), "webinar")[0][1] == words
+
+
+def test_a_webinar_that_is_over(running: Scene) -> None:
+    running.at(utc("2025-07-03 13:00"))
+    found = running.json("status")["webinars"][0]
+    assert found["past"]
+    assert found["at_once"] == 0  # the reminders are of no use any more
+    assert found["later"] == 2
+
+
+def test_what_the_service_has_not_planned_from_yet_is_said(scene: Scene) -> None:
+    scene.write()
+    scene.register("lea@who.int")
+    scene.at(NOW)
+    found = scene.json("status")
+    assert (found["webinars"][0]["planned"], found["changes_not_planned"]) == ("not yet", 1)
+    scene.plan(PLANNED)
+    scene.write(title="Another title")
+    found = scene.json("status")
+    assert (found["webinars"][0]["planned"], found["changes_not_planned"]) == ("by an earlier revision", 0)
+
+
+def test_a_broken_file_is_named_and_its_last_sound_revision_governs(running: Scene) -> None:
+    file = running.write(zone="Genva")
+    result, found = running.run("status"), running.json("status")
+    assert result.exit_code == 1
+    assert found["webinars"][0]["governed_by"] == "last sound revision"
+    assert found["webinars"][0]["sound_since"] == "2025-06-20T08:00:00Z"
+    [wrong] = found["wrong"]
+    assert wrong["reason"].startswith(f"{file}, line ")
+    assert "Genva" in wrong["reason"]
+    assert wrong["mend"] == "edit the file; it is read again by itself"
+
+
+@pytest.mark.parametrize(("on_broken", "state"), [("last-sound", "behind"), ("hold", "held")])
+def test_a_broken_text_is_behind_or_held(running: Scene, on_broken: str, state: str) -> None:
+    running.try_texts()
+    running.write(on_broken=on_broken)
+    running.plan(PLANNED)
+    file = running.templates / "reminder-day" / "fr.md"
+    running.insert(
+        TextRevision, message="reminder-day", language="fr", sha256="0", source=file.read_text(), sound_since=PLANNED
+    )  # fmt: skip
+    file.write_text(BROKEN_TEXT)
+    found = running.json("status")
+    [text] = found["webinars"][0]["texts"]
+    assert (text["message"], text["language"], text["state"]) == ("reminder-day", "fr", state)
+    assert text["place"].startswith(str(file))
+    assert "nmae" in _reasons(found)[0]
+
+
+def test_a_text_that_was_never_sound_is_held(running: Scene) -> None:
+    running.try_texts()
+    (running.templates / "reminder-day" / "fr.md").write_text(BROKEN_TEXT)
+    assert [text["state"] for text in running.json("status")["webinars"][0]["texts"]] == ["held"]
+
+
+def test_rows_set_aside_by_id_and_reason_and_nothing_that_people_typed(running: Scene) -> None:
+    row = running.register("private address")
+    other = running.register("anna@who.int", webinar="elsewhere")
+    running.plan(NOW)
+    result = running.run("status")
+    assert result.exit_code == 1
+    assert lines(result, "row") == [
+        [str(row), "w", "email is not an address"],
+        [str(other), "elsewhere", "unknown webinar"],
+    ]
+    running.on_a_terminal()
+    for output in (result.output, running.run("status").output, running.run("status", "--json").output):
+        assert not any(word in output for word in ("private", "anna", "lea@", "maya"))
+
+
+def test_many_rows_set_aside_are_all_listed_and_a_few_are_reasons(running: Scene) -> None:
+    for number in range(25):
+        running.register(f"no address {number}")
+    running.plan(NOW)
+    found = running.json("status")
+    assert len(found["rows_set_aside"]) == 25
+    assert len(found["wrong"]) == 21
+    assert found["wrong"][-1]["reason"].endswith("`webinar status` lists them all")
+
+
+@pytest.mark.parametrize(
+    ("why", "only_to", "code"),
+    [("template", "", 1), ("data", "", 1), ("doubt", "", 1), ("config", "", 1), ("config", "*@wto.org", 0)],
+)
+def test_held_by_reason_with_a_way_to_mend_it(running: Scene, why: str, only_to: str, code: int) -> None:
+    """What ONLY_TO keeps back is meant so."""
+    running.sql("UPDATE delivery SET state = 'held', reason = :why WHERE message = 'reminder-day'", why=why)
+    result = running.run("status", env={"ONLY_TO": only_to})
+    [[webinar, held, mails, mend]] = lines(result, "held")
+    assert (webinar, held, mails, result.exit_code) == ("w", f"held: {why}", "2", code)
+    assert mend
+
+
+def test_failed_and_in_doubt_are_counted_and_no_fault_of_the_service(running: Scene) -> None:
+    running.sql("UPDATE delivery SET state = 'failed', reason = 'refused: 550 5.1.1' WHERE id = 1")
+    running.sql("UPDATE delivery SET state = 'in_doubt' WHERE id = 2")
+    found = running.json("status")["webinars"][0]
+    assert (found["failed"], found["in_doubt"]) == ({"refused: 550 5.1.1": 1}, 1)
+    assert running.run("status").exit_code == 0
+
+
+def test_an_alert_that_stands_is_told_with_since_when_and_whether_organizers_know(running: Scene) -> None:
+    words = "The relay refuses all mail, and only its operator can change that: auth: 535 5.7.8"
+    for address, told in (("a@who.int", NOW), ("b@who.int", None)):
+        running.insert(Alert, key="relay", alert_to=address, words=words, raised_at=PLANNED, told_at=told)
+    running.insert(Alert, key="text x/fr", alert_to="a@who.int", words="x", raised_at=PLANNED, cleared_at=NOW)
+    result = running.run("status")
+    assert result.exit_code == 1
+    assert lines(result, "alert") == [["relay", "2025-06-20 08:00", "not yet"]]
+    assert lines(result, "wrong")[0][0] == words
+    assert "a@who.int" not in result.output
+
+
+def _ask_beside(scene: Scene, readiness: Readiness) -> Result:
+    """The command, while a service answers."""
+
+    async def both() -> Result:
+        server = WebServer(health_app(lambda: readiness), "127.0.0.1", 0)
+        await server.start()
+        env = {"HEALTH_HOST": "0.0.0.0", "HEALTH_PORT": str(server.port)}
+        try:
+            return await asyncio.to_thread(scene.run, "status", env=env)
+        finally:
+            await server.stop()
+
+    return asyncio.run(both())
+
+
+def test_what_only_the_running_service_knows_is_asked_of_it(running: Scene) -> None:
+    trouble = "the relay takes no mail: connect: connection refused"
+    result = _ask_beside(running, Readiness((trouble,)))
+    assert result.exit_code == 1
+    assert lines(result, "wrong") == [[trouble, lines(result, "wrong")[0][1]]]
+    assert "SMTP_*" in lines(result, "wrong")[0][1]
+    assert _ask_beside(running, Readiness()).exit_code == 0
+
+
+@pytest.mark.parametrize(("status", "code"), [("live", 1), ("draft", 0)])
+def test_no_service_is_wrong_where_a_webinar_is_live(
+    running: Scene, unused_port: int, status: str, code: int
+) -> None:
+    running.write(status=status)
+    running.plan(PLANNED)
+    result = running.run("status", env={"HEALTH_HOST": "127.0.0.1", "HEALTH_PORT": str(unused_port)})
+    assert result.exit_code == code
+    assert ("no service answers" in result.stdout) == bool(code)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_the_same_reasons_as_readyz(scene: Scene) -> None:
+    scene.try_texts()
+    scene.write(status="draft")
+    scene.write("id =", name="broken.toml")
+    (scene.templates / "follow-up" / "en.md").write_text(BROKEN_TEXT)
+    scene.register("no address")
+    scene.at(NOW)
+
+    async def readiness() -> tuple[str, ...]:
+        service = Service(read_settings(scene.env), scene.database, VirtualClock(NOW))
+        await service.start()
+        await service.tick(NOW)
+        await service.settled()
+        await service.stop()
+        return service.readiness().reasons
+
+    reasons = asyncio.run(readiness())
+    assert len(reasons) == 3
+    assert _reasons(scene.json("status")) == list(reasons)
+
+
+def test_looking_changes_nothing(scene: Scene) -> None:
+    scene.write()
+    scene.register("lea@who.int")
+    scene.at(NOW)
+    scene.run("status")
+    with scene.database.reading() as conn:
+        for model in (WebinarRevision, TextRevision, Alert):
+            assert conn.execute(model.__table__.select()).all() == []  # type: ignore[attr-defined]
+
+
+def _status_of(url: str, root: Path) -> Result:
+    env = {"DATABASE_URL": url, "CONFIG_DIR": str(root), "TEMPLATES_DIR": str(root), "HEALTH_PORT": "0"}
+    return CliRunner().invoke(main, ["status"], env=env)
+
+
+def test_no_database_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
+    result = _status_of(f"sqlite:///{tmp_path}/data/webinar.db", tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "There is no database yet" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_without_tables_is_not_migrated(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    with database.transaction() as conn:  # as PostgreSQL's `CREATE DATABASE` leaves it
+        for table in ("alembic_version", "registrants"):
+            conn.exec_driver_sql(
+                f"DROP TABLE IF EXISTS {table} {'CASCADE' if database.is_postgresql else ''}"
+            )
+        conn.exec_driver_sql("CREATE TABLE anything (id INTEGER)")
+    result = _status_of(database_url, tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no tables yet" in result.stderr
+    assert database.revisions()[0] is None
+    database.close()
+
+
+def test_a_database_of_another_version_is_left_alone(scene: Scene) -> None:
+    scene.sql("UPDATE alembic_version SET version_num = '9999'")
+    result = scene.run("status")
+    assert result.exit_code == 2
+    assert "another version of this program (9999" in result.stderr
+
+
+def test_a_database_server_that_does_not_answer(tmp_path: Path, unused_port: int) -> None:
+    result = _status_of(f"postgresql://u:secret@127.0.0.1:{unused_port}/webinar", tmp_path)
+    assert result.exit_code == 2
+    assert "the database can't be used" in result.stderr
+    assert "secret" not in result.output

@@ -1,0 +1,135 @@
+"""Every command, configuration and statement of the pages in docs/ is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from scheduler.cli import main
+from scheduler.database.engine import Database
+from scheduler.settings import VARIABLES, read_settings
+from scheduler.webinar import Webinar, read_webinar
+from tests.support import Ledger, utc, webinar
+
+DOCS = Path("docs")
+PAGES = sorted(page.name for page in DOCS.glob("*.md"))
+
+
+class Block(NamedTuple):
+    """A fenced block: its line in the page, the words behind the fence, what it holds."""
+
+    line: int
+    words: list[str]
+    text: str
+
+
+def blocks(page: str, kind: str) -> list[Block]:
+    source = (DOCS / page).read_text("utf-8")
+    found = re.finditer(r"^```([^\n]*)\n(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+    every = [Block(source.count("\n", 0, one.start()) + 1, one[1].split(), one[2]) for one in found]
+    return [block for block in every if block.words[:1] == [kind]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what organizers edit, with the webinars of the pages; commands run there."""
+    for name in ("config", "templates"):
+        shutil.copytree(name, tmp_path / name)
+    for page in PAGES:
+        for block in blocks(page, "toml"):
+            for word in block.words:
+                if word.startswith("webinar="):
+                    target = tmp_path / f"config/webinars/{word.partition('=')[2]}.toml"
+                    target.write_text(block.text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def commands() -> Iterator[tuple[str, int, str, int]]:
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            exit_code = next((int(word[5:]) for word in block.words if word.startswith("exit=")), 0)
+            for offset, line in enumerate(block.text.splitlines(), 1):
+                if line.strip():
+                    yield page, block.line + offset, line, exit_code
+
+
+@pytest.mark.parametrize(("page", "line", "command", "exit_code"), list(commands()))
+def test_a_command_does_what_the_page_says(
+    folder: Path, page: str, line: int, command: str, exit_code: int
+) -> None:
+    database = Database(f"sqlite:///{folder / 'data/webinar.db'}")
+    database.migrate()
+    database.close()
+    program, *arguments = shlex.split(command, comments=True)
+    assert program == "webinar", f"{page}, line {line}"
+    result = CliRunner().invoke(main, arguments, env={"SMTP_HOST": None})
+    assert result.exit_code == exit_code, f"{page}, line {line}: {result.output}"
+    assert "Traceback" not in result.output
+
+
+def test_the_organizers_webinar_is_sound_and_every_key_is_in_the_table() -> None:
+    (block,) = [block for block in blocks("organizer.md", "toml") if "webinar=clinical-trials" in block.words]
+    read_webinar(block.text, "organizer.md")
+    page = (DOCS / "organizer.md").read_text("utf-8")
+    keys = {field.alias or name for name, field in Webinar.model_fields.items()}
+    assert {key for key in keys if f"`{key}`" not in page and f"[{key}" not in page} == set()
+
+
+def test_the_rules_of_messages_are_sound() -> None:
+    (block,) = [block for block in blocks("organizer.md", "toml") if "messages" in block.words]
+    assert [one.id for one in webinar(block.text).messages][-1] == "thank-you"
+
+
+@pytest.mark.parametrize("block", blocks("operator.md", "env"), ids=lambda block: f"line-{block.line}")
+def test_the_operators_settings_are_sound(block: Block, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    environ = dict(line.split("=", 1) for line in block.text.splitlines())
+    for name in environ:
+        if name.endswith("_FILE"):
+            environ[name] = str(secret)
+    environ.pop("SMTP_CA_FILE", None)
+    settings = read_settings(environ)
+    assert settings.smtp_host == environ["SMTP_HOST"]
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    readme = Path("README.md").read_text("utf-8")
+    assert [name for name in VARIABLES if f"`{name}`" not in readme] == []
+
+
+def test_the_statements_for_registration_systems_run(database: Database) -> None:
+    ledger = Ledger(database)
+    ledger.govern(webinar(id="clinical-trials"))
+    engine = "postgresql" if database.is_postgresql else "sqlite"
+    now = utc("2025-06-12 08:00")
+    for block in blocks("registration-systems.md", "sql"):
+        if block.words[1:] not in ([], [engine]):
+            continue
+        raw = database.engine.raw_connection()
+        try:
+            for statement in block.text.split(";\n"):
+                if statement.strip():
+                    raw.cursor().execute(statement.strip().removesuffix(";"))
+            raw.commit()
+        finally:
+            raw.close()
+        now += timedelta(minutes=1)
+        ledger.plan(now)
+    confirmed = [one for one in ledger.deliveries() if one["message"] == "confirmation"]
+    assert {one["address"] for one in confirmed} == {
+        "maya.shrestha@example.org",
+        "a@example.org",
+        "b@example.org",
+    }
+    assert {one["address"]: one["state"] for one in confirmed}["maya.shrestha@example.org"] == "cancelled"
+    assert len(confirmed) == 3

@@ -1,0 +1,358 @@
+"""What organizers edit while the service runs: taken in when it is sound, told when it is not, never lost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from scheduler import alerts
+from scheduler.database.engine import Database, run
+from scheduler.problem import Problem
+from scheduler.settings import Settings
+from scheduler.sources import Sources
+from scheduler.texts import Key
+from scheduler.webinar import Webinar
+from tests.mail.samples import TEMPLATES
+from tests.smtp_server import in_loop
+from tests.support import Ledger, toml, utc, webinar
+
+NOW = utc("2025-06-12 08:00")
+FIRST, SECOND = "First subject", "Second subject"
+
+
+def quick_check(
+    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
+) -> dict[Key, tuple[Problem, ...]]:
+    """In place of the child process, of which tests/mail/test_soundness.py is."""
+    return {key: (Problem(f"{key[0]}/{key[1]}", "broken"),) if "BROKEN" in text else () for key, text in sources.items()}
+
+
+class Desk:
+    """The two folders, and the service's reader of them."""
+
+    def __init__(self, root: Path, database: Database) -> None:
+        self.root, self.database, self.now = root, database, NOW
+        (root / "webinars").mkdir()
+        (root / "templates" / "_layout").mkdir(parents=True)
+        shutil.copy(TEMPLATES / "_layout" / "layout.html", root / "templates" / "_layout")
+        self.webinar(toml())
+        for message in ("confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation"):
+            self.text(FIRST, message)
+        settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
+        self.sources = Sources(settings, database, drafts_too=False)
+
+    def webinar(self, source: str, name: str = "w") -> None:
+        (self.root / "webinars" / f"{name}.toml").write_text(source, encoding="utf-8")
+
+    def text(self, subject: str, message: str = "confirmation", language: str = "en") -> None:
+        path = self.root / "templates" / message / f"{language}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"---\nsubject: {subject}\npreheader: Soon\n---\nHello\n", encoding="utf-8")
+
+    def layout(self, source: str) -> None:
+        (self.root / "templates" / "_layout" / "layout.html").write_text(source, encoding="utf-8")
+
+    async def settle(self) -> bool:
+        """Two polls: a change counts after two reads that agree."""
+        self.now += timedelta(seconds=2)
+        first = await self.sources.poll(self.now)
+        return await self.sources.poll(self.now) or first
+
+    def subject(self, message: str = "confirmation", wanted: str = "en") -> str | None:
+        found = self.sources.texts.find(self.sources.catalogue.webinars["w"], message, wanted)
+        return None if found is None else found.text.render(_facts()).subject
+
+    def problems(self) -> str:
+        return "\n".join(map(str, self.sources.problems()))
+
+    def mails(self) -> list[tuple[str, str]]:
+        with self.database.transaction() as conn:
+            telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+        return sorted(("right" if one.right_again else "wrong", one.key) for one in telling)
+
+
+def _facts() -> Any:
+    from tests.mail.samples import facts
+
+    return facts()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr("scheduler.sources.check_texts", quick_check)
+    (tmp_path / "desk").mkdir()
+    database = Database(f"sqlite:///{tmp_path}/webinar.db")
+    database.migrate()
+    yield Desk(tmp_path / "desk", database)
+    database.close()
+
+
+@in_loop
+async def test_a_start_reads_everything_at_once(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    assert desk.sources.live == ["w"]
+    assert desk.subject() == FIRST
+    assert desk.problems() == ""
+    assert not await desk.settle(), "nothing was edited since"
+
+
+@in_loop
+async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.text(SECOND)
+    assert not await desk.sources.poll(NOW)
+    assert desk.subject() == FIRST
+    assert await desk.sources.poll(NOW)
+    assert desk.subject() == SECOND
+
+
+@in_loop
+async def test_broken_and_mended_the_organizer_has_two_mails(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.text("BROKEN")
+    await desk.settle()
+    assert desk.subject() == FIRST
+    assert "confirmation/en: broken" in desk.problems()
+    assert desk.mails() == [("wrong", "text confirmation/en")]
+    desk.text("BROKEN in another way")
+    await desk.settle()
+    assert desk.mails() == []
+    desk.text(SECOND)
+    await desk.settle()
+    assert desk.subject() == SECOND
+    assert desk.problems() == ""
+    assert desk.mails() == [("right", "text confirmation/en")]
+
+
+@in_loop
+async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.webinar(toml(start="nonsense"))
+    await desk.settle()
+    assert desk.sources.live == ["w"]
+    assert desk.sources.catalogue.governing["w"].frozen
+    assert [kind for kind, _ in desk.mails()] == ["wrong"]
+    desk.webinar(toml(title="Mended"))
+    await desk.settle()
+    assert not desk.sources.catalogue.governing["w"].frozen
+    assert [kind for kind, _ in desk.mails()] == ["right"]
+    assert desk.problems() == ""
+
+
+@in_loop
+async def test_only_those_are_told_of_a_broken_text_who_use_it(desk: Desk) -> None:
+    only = '[[messages]]\nid = "hello"\non_registration = true\n'
+    desk.webinar(toml(only, id="v", alert_to="v@wto.org"), "v")
+    desk.webinar(toml(id="u", alert_to="draft@wto.org", status="draft"), "u")
+    desk.text(FIRST, "hello")
+    await desk.sources.start(NOW)
+    desk.text("BROKEN", "hello")
+    desk.text("BROKEN", "reminder-day")
+    await desk.settle()
+    with desk.database.transaction() as conn:
+        told = {(one.key, one.alert_to) for one in alerts.to_tell(conn)}
+    assert told == {("text hello/en", "v@wto.org"), ("text reminder-day/en", "organizer@who.int")}
+
+
+@in_loop
+async def test_a_draft_that_goes_live_and_back(desk: Desk) -> None:
+    desk.webinar(toml(status="draft"))
+    await desk.sources.start(NOW)
+    assert desk.sources.live == []
+    desk.webinar(toml())
+    await desk.settle()
+    assert desk.sources.live == ["w"]
+    desk.webinar(toml(status="draft"))
+    await desk.settle()
+    assert desk.sources.live == []
+
+
+@in_loop
+async def test_a_rehearsal_sends_drafts_too(desk: Desk) -> None:
+    desk.webinar(toml(status="draft"))
+    settings = Settings.model_validate({"config_dir": desk.root, "templates_dir": desk.root / "templates"})
+    sources = Sources(settings, desk.database, drafts_too=True)
+    await sources.start(NOW)
+    assert sources.live == ["w"]
+
+
+@in_loop
+async def test_an_edit_at_a_moment_when_the_database_does_not_answer_is_not_lost(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.text(SECOND)
+    desk.webinar(toml(title="Another title"))
+    await desk.sources.poll(NOW)
+    answering = desk.database.run
+
+    async def down(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("down"))
+
+    desk.database.run = down  # type: ignore[method-assign,assignment]
+    for _ in range(3):
+        with pytest.raises(OperationalError):
+            await desk.sources.poll(NOW)
+    desk.database.run = answering  # type: ignore[method-assign]
+    assert desk.subject() == FIRST
+    assert await desk.settle()
+    assert desk.subject() == SECOND
+    assert desk.sources.catalogue.webinars["w"].title == "Another title"
+
+
+@in_loop
+async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.sources.start(NOW)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("texts could not be checked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scheduler.sources.check_texts", fails)
+        desk.text(SECOND)
+        assert await desk.settle()
+        assert not await desk.settle(), "it is not tried again and again"
+        assert desk.subject() == FIRST
+        assert "reading them fails: RuntimeError" in desk.problems()
+    desk.text(SECOND + " edited")
+    await desk.settle()
+    assert desk.problems() == ""
+    assert desk.subject() == SECOND + " edited"
+
+
+# The layout
+
+
+@in_loop
+async def test_a_broken_layout_leaves_the_texts_as_they_are_and_is_told(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    sound = (TEMPLATES / "_layout" / "layout.html").read_text("utf-8")
+    desk.layout("<p>no place for the text</p>")
+    await desk.settle()
+    assert desk.subject() == FIRST
+    assert "layout.html" in desk.problems()
+    assert desk.mails() == [("wrong", "layout")]
+    desk.layout(sound)
+    await desk.settle()
+    assert desk.problems() == ""
+    assert desk.mails() == [("right", "layout")]
+
+
+# What was held
+
+
+async def _held(desk: Desk, message: str = "confirmation", reason: str = "template") -> Ledger:
+    ledger = Ledger(desk.database)
+    ledger.govern(webinar())
+    ledger.register("a@example.org")
+    ledger.plan(NOW)
+    ledger.sql(
+        "UPDATE delivery SET state = 'held', reason = :reason WHERE message = :message", message=message, reason=reason
+    )
+    return ledger
+
+
+@pytest.mark.parametrize("reason", ["template", "data"])
+def test_what_was_held_goes_when_its_text_is_mended(desk: Desk, reason: str) -> None:
+    @in_loop
+    async def test() -> None:
+        desk.text("BROKEN")
+        await desk.sources.start(NOW)
+        ledger = await _held(desk, reason=reason)
+        desk.text("BROKEN still")
+        await desk.settle()
+        assert ledger.states()["confirmation"] == f"held: {reason}"
+        desk.text(FIRST)
+        await desk.settle()
+        assert ledger.states()["confirmation"] == "pending"
+
+    test()
+
+
+@pytest.mark.parametrize("reason", ["doubt", "config"])
+def test_what_was_held_for_another_reason_stays(desk: Desk, reason: str) -> None:
+    @in_loop
+    async def test() -> None:
+        await desk.sources.start(NOW)
+        ledger = await _held(desk, reason=reason)
+        desk.text(SECOND)
+        await desk.settle()
+        assert ledger.states()["confirmation"] == f"held: {reason}"
+
+    test()
+
+
+@in_loop
+async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk: Desk) -> None:
+    desk.webinar(toml(on_broken="hold"))
+    await desk.sources.start(NOW)
+    ledger = await _held(desk)
+    desk.text("BROKEN")
+    await desk.settle()
+    assert desk.subject() is None
+    assert ledger.states()["confirmation"] == "held: template"
+    desk.webinar(toml(on_broken="last-sound"))
+    await desk.settle()
+    assert desk.subject() == FIRST
+    assert ledger.states()["confirmation"] == "pending"
+
+
+@in_loop
+async def test_what_is_no_longer_of_use_stays_held(desk: Desk) -> None:
+    desk.text("BROKEN")
+    await desk.sources.start(NOW)
+    ledger = await _held(desk)
+    with desk.database.transaction() as conn:
+        run(conn, "UPDATE delivery SET expires_at = :now", now=NOW)
+    desk.text(FIRST)
+    await desk.settle()
+    assert ledger.states()["confirmation"] == "held: template"
+
+
+# With the real check
+
+
+def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    def checked(sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path) -> dict[Key, tuple[Problem, ...]]:
+        seen.append([one.id for one in webinars])
+        return quick_check(sources, webinars, root)
+
+    @in_loop
+    async def test() -> None:
+        monkeypatch.setattr("scheduler.sources.check_texts", checked)
+        desk.webinar(toml(id="past", start=utc("2024-07-03 13:00").replace(tzinfo=None),
+                          end=utc("2024-07-03 15:00").replace(tzinfo=None)), "past")  # fmt: skip
+        await desk.sources.start(NOW)
+
+    test()
+    assert seen == [["w"]]
+
+
+def test_the_shipped_texts_and_an_unknown_variable_in_one_of_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @in_loop
+    async def test() -> None:
+        monkeypatch.undo()  # the real check, in its child process
+        shutil.copytree(TEMPLATES, desk.root / "templates", dirs_exist_ok=True)
+        await desk.sources.start(NOW)
+        assert desk.problems() == ""
+        shipped = desk.subject()
+        path = desk.root / "templates" / "confirmation" / "en.md"
+        path.write_text(path.read_text("utf-8") + "\n{{ join_ulr }}\n", encoding="utf-8")
+        await desk.settle()
+        assert "join_url" in desk.problems()
+        assert desk.subject() == shipped
+        assert desk.mails() == [("wrong", "text confirmation/en")]
+
+    test()
