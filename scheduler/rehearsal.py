@@ -10,7 +10,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,9 +26,13 @@ from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.registrants.importing import CsvRow, Report, import_rows
+from scheduler.problem import Problem, Problems
+from scheduler.registrants.importing import Report, import_rows
+from scheduler.registrants.reading import CsvRow
 from scheduler.service import Service
 from scheduler.settings import Settings
+from scheduler.timeline import default_zones, timeline
+from scheduler.timeline_svg import timeline_svg
 from scheduler.web.inbox import write_inbox
 from scheduler.webinar import Webinar
 
@@ -110,8 +114,18 @@ async def rehearse(
     (out / "deliveries.json").write_text(
         json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
-    index = await asyncio.to_thread(write_inbox, out, webinar.title, deliveries, inbox.received)
+    picture = _picture(webinar, {one["zone"] for one in deliveries})
+    (out / "timeline.svg").write_text(picture, encoding="utf-8")
+    index = await asyncio.to_thread(
+        write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
+    )
     return Rehearsed(deliveries, out, index, imported, reasons)
+
+
+def _picture(webinar: Webinar, names: Collection[str]) -> str:
+    """What goes out when in the zones of these registrants, whenever somebody registers."""
+    zones = [pytz.timezone(name) for name in sorted(names) if name] or default_zones(webinar)
+    return timeline_svg(webinar, timeline(webinar, zones))
 
 
 def first_instant(webinar: Webinar, rows: Sequence[CsvRow]) -> datetime:
@@ -167,10 +181,21 @@ def _add(report: Report, other: Report) -> None:
 
 
 def _fresh(out: Path) -> Path:
-    """The folder for this rehearsal's mails, those of an earlier one removed."""
-    mails = out / "mails"
-    shutil.rmtree(mails, ignore_errors=True)
-    mails.mkdir(parents=True)
+    """The folder for this rehearsal's mails, those of an earlier one removed. Raises Problems.
+
+    A folder that holds anything else is left alone: somebody's own `mails` may be in it.
+    """
+    allowed = "a new folder, an empty one, or that of an earlier rehearsal"
+    mark = out / "deliveries.json"
+    try:
+        if out.exists() and not mark.exists() and any(out.iterdir()):
+            raise Problems([Problem(str(out), "holds other files", allowed)])
+        mails = out / "mails"
+        shutil.rmtree(mails, ignore_errors=True)
+        mails.mkdir(parents=True)
+        mark.write_text("[]\n", encoding="utf-8")
+    except OSError as error:
+        raise Problems([Problem(str(out), f"can't be written: {error.strerror}", allowed)]) from None
     return mails
 
 

@@ -136,6 +136,7 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
         webinar=webinar,
         title=title,
         when=_when(webinar),
+        hours=_hours(webinar.start, webinar.end),
         description=_description(webinar, entries, len(rows)),
         width=width,
         height=top + 56 + ROW * len(rows) + 52,
@@ -189,7 +190,7 @@ def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> l
         name = webinar.place if zone == str(webinar.tz) and webinar.place else _city(zone)
         nights = list(_nights(pytz.timezone(zone), axis))
         rows.append(
-            Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _hours(found[0]), nights, marks)
+            Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _starts(found[0]), nights, marks)
         )
     return rows
 
@@ -202,9 +203,17 @@ def _city(zone: str) -> str:
     return city_name(pytz.timezone(zone), "en") or zone
 
 
-def _hours(entry: Entry) -> str:
+def _hours(start: datetime, end: datetime) -> str:
+    """ "11:00–13:00"; with dates where the second differs."""
+    if end.date() == start.date():
+        return f"{start:%H:%M}–{end:%H:%M}"
+    return f"{start.day} {start:%b %H:%M} – {end.day} {end:%b %H:%M}"
+
+
+def _starts(entry: Entry) -> str:
+    """ "Thu 3 Jul 13:00–15:00", "Thu 3 Jul 23:45 – Fri 01:45", "Tue 30 Dec 01:45 – 10 Jan"."""
     start, end = entry.start_local, entry.end_local
-    begins = f"{start:%a} {start.day} {start:%b} {start:%H:%M}"
+    begins = f"{start:%a} {start.day} {start:%b %H:%M}"
     if end.date() == start.date():
         return f"{begins}–{end:%H:%M}"
     return f"{begins} – {end:%a} {end:%H:%M}" if end - start < DAY else f"{begins} – {end.day} {end:%b}"

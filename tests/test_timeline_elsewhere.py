@@ -1,4 +1,4 @@
-"""`webinar timeline --json` for every zone there is, judged by an implementation that is not Python's: moment-timezone."""
+"""`webinar timeline --json` for every zone there is, judged by npm's moment-timezone, which is not Python's."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +18,14 @@ from scheduler.commands.common import (
     stop,
     webinars_of,
 )
-from scheduler.problem import Problem, Problems
-from scheduler.registrants.importing import Report, import_rows, read_csv
+from scheduler.problem import Problem, Problems, nearest
+from scheduler.registrants.importing import Report, import_rows, zone_notes
+from scheduler.registrants.reading import CsvRow, read_csv
 from scheduler.registrants.rows import why_no_address
 from scheduler.registrants.suppression import suppress as suppress_address
+from scheduler.settings import Settings
+from scheduler.validation import shown
+from scheduler.webinar import Webinar
 
 
 @click.command("import")
@@ -34,10 +39,8 @@ def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None
     settings = settings_of_environment()
     with mistakes_told():
         webinars = webinars_of(settings)
-        default = webinar_id or (next(iter(webinars)) if len(webinars) == 1 else "")
-        if webinar_id and webinar_id not in webinars:
-            raise Problems([Problem("--webinar", f"`{webinar_id}`", ", ".join(sorted(webinars)))])
         rows, notes = read_csv(read_file(file), str(file))
+        default = _default_webinar(webinar_id, settings, webinars, rows)
     with opened_database(settings) as database, database.transaction() as conn:
         report = import_rows(
             conn,
@@ -47,8 +50,25 @@ def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None
             default_webinar=default,
             already_confirmed=already_confirmed,
         )
-    _print_report(report, notes)
+    _print_report(report, [*notes, *zone_notes(rows, str(file), webinars, default)])
     sys.exit(1 if report.rejected else 0)
+
+
+def _default_webinar(
+    asked: str | None, settings: Settings, webinars: Mapping[str, Webinar], rows: Iterable[CsvRow]
+) -> str:
+    """The webinar of rows that do not name one; "" where every row must. Raises Problems.
+
+    It is the only one of the folder, but never one of two whose other file is not sound at the moment.
+    """
+    allowed = ", ".join(sorted(webinars)) or "none: no webinar's file is sound"
+    if asked and asked not in webinars:
+        raise Problems([Problem("--webinar", shown(asked), allowed, nearest(asked, webinars))])
+    if asked or len(list((settings.config_dir / "webinars").glob("*.toml"))) == len(webinars) == 1:
+        return asked or next(iter(webinars))
+    if not any("webinar" in row.values for row in rows):
+        raise Problems([Problem("--webinar", "is not given, and no row names a webinar", allowed)])
+    return ""
 
 
 @click.command()
@@ -56,6 +76,7 @@ def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None
 def suppress(address: str) -> None:
     """Write to ADDRESS no more, for any webinar."""
     settings = settings_of_environment()
+    address = address.strip()
     if reason := why_no_address(address):
         stop(f"ADDRESS: {reason.replace('email', 'it')}")
     with opened_database(settings) as database, database.transaction() as conn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import click
 from scheduler import tables
 from scheduler.commands.common import mistakes_told, print_problems, read_file, templates_dir, webinar_file
 from scheduler.logs import set_up_logs
-from scheduler.problem import Problem
-from scheduler.registrants.importing import CsvRow, read_csv
+from scheduler.problem import Problem, Problems
+from scheduler.registrants.reading import CsvRow, read_csv
 from scheduler.webinar import Webinar, explain_time
 
 SHIPPED = Path("config/webinars/trilateral-2025.toml")
@@ -39,26 +40,33 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
     with mistakes_told():
         source, webinar = webinar_file(file)
         rows, notes = _rows(registrants, webinar)
+        templates = _templates()
     place = str(registrants or SAMPLE)
     if not as_json:
         click.echo(f"{webinar.title}\n{explain_time(webinar)}")
     with tables.progress(quiet=as_json) as show, mistakes_told():
         rehearsed = asyncio.run(
-            rehearse_webinar(
-                webinar, source, rows, place=place, templates=templates_dir(), out=out, progress=show
-            )
+            rehearse_webinar(webinar, source, rows, place=place, templates=templates, out=out, progress=show)
         )
     if as_json:
         click.echo(json.dumps(rehearsed.deliveries, ensure_ascii=False, indent=1))
     else:
         tables.print_deliveries(rehearsed.deliveries)
-        print_problems([*notes, *rehearsed.imported.notes, *rehearsed.imported.rejected])
-        for reason in rehearsed.reasons:
-            click.echo(reason, err=True)
+    imported = rehearsed.imported
+    print_problems([*notes, *imported.notes, *imported.rejected])
+    for reason in rehearsed.reasons:
+        click.echo(reason, err=True)
+    if not as_json:
         click.echo(f"\nInbox: {rehearsed.index.resolve().as_uri()}")
     if not as_json and sys.stdout.isatty():
         asyncio.run(_serve_inbox(out))
-    sys.exit(1 if rehearsed.reasons else 0)
+    sys.exit(1 if rehearsed.reasons or imported.rejected else 0)
+
+
+def _templates() -> Path:
+    if not (templates := templates_dir()).is_dir():
+        raise Problems([Problem(str(templates), "is no folder", "the folder of the texts (TEMPLATES_DIR)")])
+    return templates
 
 
 def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], list[Problem]]:
@@ -67,7 +75,7 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], lis
     if registrants is None:
         shift = webinar.start - SAMPLE_STARTS_AT
         rows = [
-            CsvRow(row.line, row.values, row.registered_at + shift if row.registered_at else None)
+            replace(row, registered_at=row.registered_at + shift) if row.registered_at else row
             for row in rows
         ]
     return rows, notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from scheduler.timeline import Entry, default_zones, rule_in_words, timeline
 from scheduler.timeline_svg import timeline_svg
 from scheduler.timezones import Zone, to_local
 from scheduler.webinar import Webinar, explain_time
-
-HEADINGS = ("zone", "offset", "due there", "due (UTC)", "the webinar there", "state")
 
 
 @click.command("timeline")
@@ -89,29 +87,33 @@ def _write(path: Path, picture: str) -> None:
 
 
 def _print(webinar: Webinar, entries: Sequence[Entry]) -> None:
-    """On a terminal the webinar's time, then a table for each message; in a pipe a line for each entry."""
-    if on_terminal():
-        local = to_local(webinar.start, webinar.tz)
-        click.secho(f"\n{printable(webinar.title)}", bold=True)
-        click.echo(f"{local:%A} {local.day} {local:%B %Y}, {explain_time(webinar)}")
+    """On a terminal tables: when it is in each zone, then one for each message; in a pipe a line for each entry."""
+    if not on_terminal():
+        for entry in entries:
+            print_table((webinar.id, entry.message), (), [_line(entry)])
+        return
+    local = to_local(webinar.start, webinar.tz)
+    click.secho(f"\n{printable(webinar.title)}", bold=True)
+    click.echo(f"{local:%A} {local.day} {local:%B %Y}, {explain_time(webinar)}")
+    by_zone = {entry.zone: entry for entry in entries}
+    print_table((), ("zone", "offset", "the webinar there"), map(_start, by_zone.values()))
     rules = {message.id: rule_in_words(message) for message in webinar.messages}
     for message, group in groupby(entries, key=lambda entry: entry.message):
-        if on_terminal():
-            click.echo(f"\n{click.style(message, bold=True)}: {rules[message]}", nl=False)
-        print_table((webinar.id, message), HEADINGS, map(_row if on_terminal() else _line, group))
+        click.echo(f"\n{click.style(message, bold=True)}: {rules[message]}", nl=False)
+        print_table((), ("zone", "due there", "due (UTC)", "state"), map(_due, group))
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
-    """What fits on a screen."""
+def _start(entry: Entry) -> tuple[str, ...]:
     shift = f" ({entry.date_shift:+d} day)" if entry.date_shift else ""
-    return (
-        entry.zone,
-        f"UTC{entry.utc_offset}",
-        _hour(entry.due_local) if entry.due_local else "at once",
-        _hour(entry.due_at.astimezone(UTC)) if entry.due_at else "at once",
-        f"{_hour(entry.start_local)}–{entry.end_local:%H:%M}{shift}",
-        _state(entry),
-    )
+    whole_days = entry.end_local - entry.start_local >= timedelta(days=1)
+    end = f" – {_hour(entry.end_local)}" if whole_days else f"–{entry.end_local:%H:%M}"
+    return entry.zone, f"UTC{entry.utc_offset}", f"{_hour(entry.start_local)}{end}{shift}"
+
+
+def _due(entry: Entry) -> tuple[str, ...]:
+    if entry.due_at is None or entry.due_local is None:
+        return entry.zone, "at once", "at once", _state(entry)
+    return entry.zone, _hour(entry.due_local), _hour(entry.due_at.astimezone(UTC)), _state(entry)
 
 
 def _line(entry: Entry) -> tuple[str, ...]:

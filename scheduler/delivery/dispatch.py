@@ -237,7 +237,12 @@ class Dispatcher:
         return verdict
 
     def _pause(self, now: datetime, failure: RelayFailure, verdict: Verdict) -> datetime:
-        """A relay in trouble costs no mail its attempts: nothing is claimed until it is tried again."""
+        """A relay in trouble costs no mail its attempts: nothing is claimed until it is tried again.
+
+        Mails that meet the same trouble together are one failure, not many."""
+        stops = verdict is Verdict.STOP and not self.stopped
+        if self.paused_until and self._is_paused(now) and not stops:
+            return self.paused_until
         self._failures += 1
         wait = STOP_PAUSE if verdict is Verdict.STOP else self._wait(self._failures) / 10
         self.paused_until = now + wait

@@ -187,6 +187,7 @@ FROM (
                 ELSE 'pending' END AS state,
            CASE WHEN may_be_out AND cancel <> :superseded THEN because
                 WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN because ELSE cancel END
+                WHEN was = 'skipped' AND moved AND skip <> '' THEN skip
                 WHEN was IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN because
                 WHEN skip <> '' THEN skip
                 WHEN was = 'held' AND because <> :data THEN because

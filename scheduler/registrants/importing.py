@@ -1,4 +1,4 @@
-"""Reads a CSV of registrants as spreadsheets save it, and writes it to `registrants`.
+"""Writes the rows of a CSV to `registrants`.
 
 A row that can't be used is reported with its line and reason; the rest is imported. The same file twice
 changes nothing. An empty cell leaves what is there.
@@ -6,39 +6,19 @@ changes nothing. An empty cell leaves what is there.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from scheduler.database.engine import one_planner
 from scheduler.database.models import ConfirmedElsewhere, Registrant, Registration
-from scheduler.problem import Problem, Problems, nearest
+from scheduler.problem import Problem
+from scheduler.registrants.reading import CsvRow, lines_named
 from scheduler.registrants.rows import COLUMNS, Row, fold, why_unusable
-
-ALIASES = {
-    "email": ("e-mail", "mail", "email address", "e-mail address", "address", "courriel"),
-    "name": ("full name", "participant", "participant name", "nom"),
-    "language": ("lang", "preferred language", "langue"),
-    "timezone": ("time zone", "tz", "zone", "fuseau horaire"),
-    "country": ("country code", "country/region", "country/region name", "pays"),
-    "join_url": ("join link", "join url", "link", "personal link", "url"),
-    "registered_at": ("registration time", "registered", "registered at", "registration date", "created at"),
-    "webinar": ("webinar id", "event"),
-}
-
-
-@dataclass(frozen=True)
-class CsvRow:
-    """One row of the file: its line, its values by our column names, and when it says it registered (UTC)."""
-
-    line: int
-    values: dict[str, str]
-    registered_at: datetime | None = None
+from scheduler.timezones import zone_of
+from scheduler.webinar import Webinar
 
 
 @dataclass
@@ -50,89 +30,6 @@ class Report:
     unchanged: int = 0
     rejected: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
-
-
-def read_csv(raw: bytes, place: str) -> tuple[list[CsvRow], list[Problem]]:
-    """The rows of a CSV, and notes on values that are left out.
-
-    Header names in any case and order; UTF-8 with or without BOM; comma, semicolon or tab. Raises Problems
-    when the file as a whole can't be read.
-    """
-    text = _decoded(raw, place)
-    lines = text.split("\n", 1)
-    delimiter = max(",;\t", key=lines[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[CsvRow] = []
-    notes: list[Problem] = []
-    try:
-        columns = _columns(next(reader, []), place, notes)
-        for line, cells in _numbered(reader):
-            if not any(cell.strip() for cell in cells):
-                continue
-            values = {
-                column: cells[index].strip()
-                for column, index in columns.items()
-                if index < len(cells) and cells[index].strip()
-            }
-            registered_at = _instant(values.pop("registered_at", ""), f"{place}, line {line}", notes)
-            rows.append(CsvRow(line, values, registered_at))
-    except csv.Error as error:
-        raise Problems([Problem(f"{place}, line {reader.line_num}", f"not CSV: {error}", "CSV")]) from None
-    return rows, notes
-
-
-def _decoded(raw: bytes, place: str) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Problems([Problem(place, "the file is UTF-16", "UTF-8", "save it as “CSV UTF-8”")])
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise Problems(
-            [Problem(f"{place}, line {line}", "the file is not UTF-8", "UTF-8", "save it as “CSV UTF-8”")]
-        ) from None
-    if "\0" in text:
-        raise Problems([Problem(place, "the file has NUL characters", "a CSV")])
-    return text
-
-
-def _columns(header: list[str], place: str, notes: list[Problem]) -> dict[str, int]:
-    known = {alias: column for column, aliases in ALIASES.items() for alias in (column, *aliases)}
-    columns: dict[str, int] = {}
-    for index, cell in enumerate(header):
-        name = " ".join(cell.replace("_", " ").casefold().split())
-        column = known.get(name) or known.get(name.replace(" ", "_"))
-        if column is None:
-            if name:
-                notes.append(
-                    Problem(f"{place}, column {index + 1}", "is not read", hint=nearest(name, known))
-                )
-        elif column in columns:
-            raise Problems([Problem(f"{place}, line 1", f"two columns for {column}", "one")])
-        else:
-            columns[column] = index
-    if "email" not in columns:
-        raise Problems([Problem(f"{place}, line 1", "no column for the address", "a header with `email`")])
-    return columns
-
-
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line at which each begins: a quoted cell may hold line ends."""
-    begins = reader.line_num + 1
-    for cells in reader:
-        yield begins, cells
-        begins = reader.line_num + 1
-
-
-def _instant(value: str, place: str, notes: list[Problem]) -> datetime | None:
-    if not value:
-        return None
-    try:
-        instant = datetime.fromisoformat(value)
-    except ValueError:
-        notes.append(Problem(place, "registered_at is not a time", "2025-06-12T09:30:00Z", "left out"))
-        return None
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def import_rows(
@@ -149,13 +46,11 @@ def import_rows(
     first_lines: dict[tuple[str, str], int] = {}
     usable: dict[tuple[str, str], CsvRow] = {}
     for row in rows:
-        webinar = row.values.get("webinar", default_webinar)
-        email = row.values.get("email", "")
-        candidate = Row(0, **{"webinar": webinar, "email": email} | _rest(row))
-        if reason := why_unusable(candidate, webinars):
+        candidate = Row(0, **{"webinar": default_webinar, "email": "", **row.values})
+        if reason := row.unusable or _why_unusable(candidate, webinars):
             report.rejected.append(Problem(f"{place}, line {row.line}", reason, hint="the row is left out"))
             continue
-        key = (webinar, fold(email))
+        key = (candidate.webinar, fold(candidate.email))
         if key in first_lines:
             report.notes.append(
                 Problem(
@@ -166,17 +61,34 @@ def import_rows(
                 )
             )
         first_lines.setdefault(key, row.line)
-        usable[key] = CsvRow(row.line, row.values | {"webinar": webinar}, row.registered_at)
+        usable[key] = CsvRow(row.line, {**row.values, "webinar": candidate.webinar}, row.registered_at)
     _write(conn, usable, report)
     if already_confirmed:
         _confirm(conn, list(usable))
     return report
 
 
-def _rest(row: CsvRow) -> dict[str, str]:
-    return {
-        key: value for key, value in row.values.items() if key in COLUMNS and key not in ("webinar", "email")
-    }
+def zone_notes(
+    rows: Iterable[CsvRow], place: str, webinars: Mapping[str, Webinar], default_webinar: str
+) -> list[Problem]:
+    """What can't be used of the time zones and countries, with the lines: the next best evidence counts there."""
+    found: dict[tuple[str, str, str], str] = {}
+    lines: dict[str, list[int]] = {}
+    for row in rows:
+        webinar = webinars.get(row.values.get("webinar", default_webinar))
+        if webinar is None:
+            continue
+        key = (webinar.id, row.values.get("timezone", ""), row.values.get("country", ""))
+        if key not in found:
+            found[key] = zone_of(key[1], key[2], webinar.tz, webinar.start).problem
+        if found[key]:
+            lines.setdefault(found[key], []).append(row.line)
+    told = "what else is known of the person counts"
+    return [Problem(f"{place}, {lines_named(where)}", problem, hint=told) for problem, where in lines.items()]
+
+
+def _why_unusable(row: Row, webinars: Collection[str]) -> str:
+    return why_unusable(row, webinars) if row.webinar else "no webinar is named, here or by --webinar"
 
 
 def _write(conn: Connection, usable: dict[tuple[str, str], CsvRow], report: Report) -> None:

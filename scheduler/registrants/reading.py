@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scheduler.problem import Problem, Problems, nearest
@@ -29,10 +29,16 @@ ALIASES = {
 }
 """Our columns, and what others call them: where two columns of a file mean the same, the name further left counts."""
 
+
+def _folded(name: str) -> str:
+    """The form in which names of columns are compared."""
+    return " ".join(name.translate({ord("_"): " ", ord("-"): " "}).casefold().split())
+
+
 _RANKS = {
-    name: (column, rank)
+    _folded(name): (column, rank)
     for column, aliases in ALIASES.items()
-    for rank, name in enumerate((column.replace("_", " "), *aliases))
+    for rank, name in enumerate((column, *aliases))
 }
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 SAVE_AS = "save it as “CSV UTF-8”"
@@ -57,14 +63,18 @@ def read_csv(raw: bytes, place: str) -> tuple[list[CsvRow], list[Problem]]:
     Raises Problems when the file as a whole can't be used.
     """
     lines = list(io.StringIO(_decoded(raw, place), newline=""))
-    first = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if first is None:
-        raise Problems([Problem(place, "the file is empty", "a header with `email`, then a row for each person")])
-    delimiter = _SEPARATOR.fullmatch(lines[first])
-    if delimiter:
-        lines[first] = "\n"
-    table = _Table(place, lines, delimiter[1] if delimiter else _delimiter(lines))
-    return table.rows(), table.notes()
+    said = _SEPARATOR.fullmatch(lines[0]) if lines else None
+    if said:
+        lines[0] = "\n"
+    delimiter = said[1] if said else _delimiter(lines)
+    records = _records(lines, delimiter)
+    header = next(records, None)
+    if header is None:
+        raise Problems(
+            [Problem(place, "the file is empty", "a header with `email`, then a row for each person")]
+        )
+    table = _Table(place, delimiter, header)
+    return [table.row(record) for record in records], table.notes()
 
 
 def _decoded(raw: bytes, place: str) -> str:
@@ -76,7 +86,9 @@ def _decoded(raw: bytes, place: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise Problems([Problem(f"{place}, line {line}", "the file is not UTF-8", "UTF-8", SAVE_AS)]) from None
+        raise Problems(
+            [Problem(f"{place}, line {line}", "the file is not UTF-8", "UTF-8", SAVE_AS)]
+        ) from None
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -113,87 +125,75 @@ def _from(lines: Sequence[str], first: int) -> Iterator[str]:
     return (lines[number] for number in range(first, len(lines)))
 
 
-@dataclass
 class _Table:
-    place: str
-    lines: Sequence[str]
-    delimiter: str
-    header: list[Problem] = field(default_factory=list)
-    short: list[int] = field(default_factory=list)  # lines with fewer cells than the header
-    untimed: list[int] = field(default_factory=list)  # lines whose registered_at is no time
+    """What the header says of the rows, and what is noted while they are read."""
 
-    def rows(self) -> list[CsvRow]:
-        records = _records(self.lines, self.delimiter)
-        header = next(records)
-        columns = self._columns(header)
-        return [self._row(record, columns, len(header.cells)) for record in records]
+    def __init__(self, place: str, delimiter: str, header: _Record) -> None:
+        self._place, self._delimiter, self._width = place, delimiter, len(header.cells)
+        self._columns, self._unread = _columns(header, place)
+        self._short: list[int] = []  # lines with fewer cells than the header
+        self._untimed: list[int] = []  # lines whose registered_at is no time
 
-    def notes(self) -> list[Problem]:
-        return [
-            *self.header,
-            *_note(self.place, self.short, "fewer cells than the header", hint="those missing count as empty"),
-            *_note(
-                self.place,
-                self.untimed,
-                "registered_at is not a time",
-                f"such as 2025-06-12T09:30:00Z, from 1970 to {LAST_YEAR}",
-                "it is left out",
-            ),
-        ]
-
-    def _row(self, record: _Record, columns: Mapping[str, int], width: int) -> CsvRow:
+    def row(self, record: _Record) -> CsvRow:
         cells = [cell.strip() for cell in record.cells]
-        if record.unreadable:
-            return CsvRow(record.line, {}, unusable=record.unreadable)
-        if any("\0" in cell for cell in cells):
-            return CsvRow(record.line, {}, unusable="a value has a NUL character")
-        if any(cells[width:]):
-            found = f"{len(cells)} cells where the header has {width}: a value with a {DELIMITERS[self.delimiter]}"
-            return CsvRow(record.line, {}, unusable=f"{found} in it needs quotation marks")
-        if len(cells) < width:
-            self.short.append(record.line)
-        values = {
-            column: cells[index] for column, index in columns.items() if index < len(cells) and cells[index]
-        }
+        if unusable := record.unreadable or self._why_unusable(cells):
+            return CsvRow(record.line, {}, unusable=unusable)
+        if len(cells) < self._width:
+            self._short.append(record.line)
+        values = {name: cells[at] for name, at in self._columns.items() if at < len(cells) and cells[at]}
         said = values.pop("registered_at", "")
         registered_at = _instant(said)
         if said and not registered_at:
-            self.untimed.append(record.line)
+            self._untimed.append(record.line)
         return CsvRow(record.line, values, registered_at)
 
-    def _columns(self, header: _Record) -> dict[str, int]:
-        """Where each of our columns is. What is not read is noted, with the name that it may be meant to be."""
-        ranked: dict[str, list[tuple[int, int]]] = {}
-        unread: list[int] = []
-        for index, cell in enumerate(header.cells):
-            column, rank = _RANKS.get(_folded(cell), ("", 0))
-            if column:
-                ranked.setdefault(column, []).append((rank, index))
-            elif cell.strip():
-                unread.append(index)
-        here = f"{self.place}, line {header.line}"
-        if "email" not in ranked:  # perhaps there is no header, and these are people: nothing is quoted
-            meant = [
-                f"column {index + 1}: {hint}"
-                for index in unread
-                if "email" in (hint := nearest(_folded(header.cells[index]), ["email", "email address"]))
-            ]
-            allowed = "a header with `email`"
-            raise Problems([Problem(here, "no column for the address", allowed, "; ".join(meant))])
-        if twice := [name for name, places in ranked.items() if len({rank for rank, _ in places}) < len(places)]:
-            raise Problems([Problem(here, f"two columns for {name}", "one") for name in twice])
-        columns = {name: min(places)[1] for name, places in ranked.items()}
-        for name, places in ranked.items():
-            unread += [index for _, index in places if index != columns[name]]
-        for index in sorted(unread):
-            name = " ".join(header.cells[index].split())
-            place = f"{self.place}, column {index + 1}"
-            self.header.append(Problem(place, f"{shown(name)} is not read", hint=nearest(name, _RANKS)))
-        return columns
+    def _why_unusable(self, cells: Sequence[str]) -> str:
+        if any("\0" in cell for cell in cells):
+            return "a value has a NUL character"
+        if any(cells[self._width :]):
+            found = f"{len(cells)} cells where the header has {self._width}"
+            return f"{found}: a value with a {DELIMITERS[self._delimiter]} in it needs quotation marks"
+        return ""
+
+    def notes(self) -> list[Problem]:
+        times = f"such as 2025-06-12T09:30:00Z, from 1970 to {LAST_YEAR}"
+        return [
+            *self._unread,
+            *self._note(self._short, "fewer cells than the header", hint="those missing count as empty"),
+            *self._note(self._untimed, "registered_at is not a time", times, "it is left out"),
+        ]
+
+    def _note(self, lines: Sequence[int], found: str, allowed: str = "", hint: str = "") -> list[Problem]:
+        return [Problem(f"{self._place}, {lines_named(lines)}", found, allowed, hint)] if lines else []
 
 
-def _folded(cell: str) -> str:
-    return " ".join(cell.replace("_", " ").casefold().split())
+def _columns(header: _Record, place: str) -> tuple[dict[str, int], list[Problem]]:
+    """Where each of our columns is, and notes on those that are not read. Raises Problems."""
+    here = f"{place}, line {header.line}"
+    if header.unreadable:
+        raise Problems([Problem(here, header.unreadable, "a header with `email`")])
+    places: dict[str, list[tuple[int, int]]] = {}
+    unread: dict[int, str] = {}
+    for index, cell in enumerate(header.cells):
+        name, rank = _RANKS.get(_folded(cell), ("", 0))
+        if name:
+            places.setdefault(name, []).append((rank, index))
+        elif cell.strip():
+            unread[index] = nearest(_folded(cell), ALIASES)
+    if "email" not in places:  # perhaps there is no header, and these are people: nothing of it is quoted
+        meant = [f"column {index + 1}: {hint}" for index, hint in unread.items() if "`email`" in hint]
+        raise Problems(
+            [Problem(here, "no column for the address", "a header with `email`", "; ".join(meant))]
+        )
+    columns = {name: min(found)[1] for name, found in places.items()}
+    for name, found in places.items():
+        if len({rank for rank, _ in found}) < len(found):
+            raise Problems([Problem(here, f"two columns for {name}", "one")])
+        unread |= {index: f"column {columns[name] + 1} is the {name}" for _, index in sorted(found)[1:]}
+    return columns, [
+        Problem(f"{place}, column {index + 1}", f"{shown(header.cells[index])} is not read", hint=hint)
+        for index, hint in sorted(unread.items())
+    ]
 
 
 def _instant(value: str) -> datetime | None:
@@ -204,10 +204,6 @@ def _instant(value: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return instant if 1970 <= instant.year <= LAST_YEAR else None
-
-
-def _note(place: str, lines: Sequence[int], found: str, allowed: str = "", hint: str = "") -> list[Problem]:
-    return [Problem(f"{place}, {lines_named(lines)}", found, allowed, hint)] if lines else []
 
 
 def lines_named(lines: Sequence[int]) -> str:

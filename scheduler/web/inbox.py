@@ -2,6 +2,7 @@
 
     index.html                  the registrants, and what became of the messages
     inbox.css
+    timeline.svg                what goes out when, by message and zone (the rehearsal's)
     people/NNNN.html            one registrant's messages in time; people/organizer.html: mails of no delivery
     views/NNNN.html             the mail mails/NNNN.eml: HTML, text, source, invitation
     views/NNNN.body.html        its HTML alone, for a sandboxed frame
@@ -39,7 +40,7 @@ from scheduler.web.timeline import (
     people,
 )
 
-FILES = frozenset({"index.html", "inbox.css", "deliveries.json"})
+FILES = frozenset({"index.html", "inbox.css", "deliveries.json", "timeline.svg"})
 FOLDERS = frozenset({"people", "views", "mails"})
 
 _PAGES = files("scheduler.web") / "inbox_pages"
@@ -91,13 +92,17 @@ _NOBODY = _Owner("organizer", pytz.utc, None)
 
 
 def write_inbox(
-    out: Path, title: str, deliveries: Sequence[Mapping[str, Any]], mails: Sequence[Path]
+    out: Path,
+    title: str,
+    deliveries: Sequence[Mapping[str, Any]],
+    mails: Sequence[Path],
+    picture: str = "",
 ) -> Path:
     """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
 
     `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
     as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
-    are replaced. What is odd in a mail is shown as it is; OSError where the disk doesn't play along.
+    are replaced. `picture` is the timeline's file in `out`, if there is one. What is odd in a mail is shown as it is; OSError where the disk doesn't play along.
     """
     _clear(out)
     registrants = people(deliveries)
@@ -133,6 +138,7 @@ def write_inbox(
         mails=len(subjects),
         strays=len(strays),
         starts=common_start(deliveries),
+        picture=picture,
     )
     return index
 

@@ -135,7 +135,7 @@ class _Guard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_body = scope.get("path", "").endswith(".body.html")
+        is_body = scope.get("path", "").endswith((".body.html", ".svg"))  # what brings its own style
         policy = (
             f"sandbox allow-popups allow-popups-to-escape-sandbox; {BODY_POLICY}" if is_body else PAGE_POLICY
         )

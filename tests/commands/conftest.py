@@ -16,3 +16,11 @@ def scene(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     scene = Scene(tmp_path / "scene", database_url, monkeypatch)
     yield scene
     scene.database.close()
+
+
+@pytest.fixture
+def sqlite_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Where the database does not matter."""
+    scene = Scene(tmp_path / "scene", f"sqlite:///{tmp_path / 'webinar.db'}", monkeypatch)
+    yield scene
+    scene.database.close()

@@ -17,8 +17,7 @@ from tests.support import toml, utc
 PLANNED, NOW = utc("2025-06-20 08:00"), utc("2025-06-21 08:00")
 
 
-@pytest.fixture
-def draft(scene: Scene) -> Scene:
+def _planned(scene: Scene) -> Scene:
     """A draft with two registrants, planned a day ago."""
     scene.write(status="draft")
     scene.register("lea@who.int", timezone="Europe/Zurich")
@@ -28,12 +27,24 @@ def draft(scene: Scene) -> Scene:
     return scene
 
 
+@pytest.fixture
+def planned(scene: Scene) -> Scene:
+    """On both engines."""
+    return _planned(scene)
+
+
+@pytest.fixture
+def draft(sqlite_scene: Scene) -> Scene:
+    """For what is about the file."""
+    return _planned(sqlite_scene)
+
+
 def _can_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_can_ask", lambda: True)
 
 
-def test_how_many_mails_leave_at_once_and_when_the_next_do(draft: Scene) -> None:
-    result = draft.run("live", "w", "--yes")
+def test_how_many_mails_leave_at_once_and_when_the_next_do(planned: Scene) -> None:
+    result = planned.run("live", "w", "--yes")
     assert result.exit_code == 0
     assert "2 mails leave at once, 6 later." in result.stdout
     assert lines(result, "next")[0] == [
@@ -178,23 +189,25 @@ def test_a_webinar_that_is_not_planned_yet(scene: Scene) -> None:
     assert "has not planned this webinar yet" in result.stdout
 
 
-def test_no_database_yet(scene: Scene) -> None:
-    scene.write(status="draft")
-    result = scene.run("live", "w", "--yes", env={"DATABASE_URL": f"sqlite:///{scene.root}/none.db"})
+def test_no_database_yet(sqlite_scene: Scene) -> None:
+    sqlite_scene.write(status="draft")
+    result = sqlite_scene.run(
+        "live", "w", "--yes", env={"DATABASE_URL": f"sqlite:///{sqlite_scene.root}/none.db"}
+    )
     assert result.exit_code == 0
     assert "How many mails leave is not known." in result.stdout
-    assert not (scene.root / "none.db").exists()
+    assert not (sqlite_scene.root / "none.db").exists()
 
 
-def test_registrants_who_are_not_planned_yet_are_said_to_be_missing(draft: Scene) -> None:
-    draft.register("new@who.int")
-    assert "not planned from yet: 1;" in draft.run("live", "w", "--yes").stdout
+def test_registrants_who_are_not_planned_yet_are_said_to_be_missing(planned: Scene) -> None:
+    planned.register("new@who.int")
+    assert "not planned from yet: 1;" in planned.run("live", "w", "--yes").stdout
 
 
 @pytest.mark.parametrize(("at", "words"), [("2025-07-03 13:00", "It is over."), ("2025-07-03 12:59", "")])
-def test_a_webinar_that_is_over(draft: Scene, at: str, words: str) -> None:
-    draft.at(utc(at))
-    assert ("It is over." in draft.run("live", "w", "--yes").stdout) == bool(words)
+def test_a_webinar_that_is_over(planned: Scene, at: str, words: str) -> None:
+    planned.at(utc(at))
+    assert ("It is over." in planned.run("live", "w", "--yes").stdout) == bool(words)
 
 
 def test_a_folder_that_can_only_be_read(draft: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

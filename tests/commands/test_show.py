@@ -181,7 +181,9 @@ def test_rows_that_are_set_aside_or_not_planned_from_yet(registered: Scene) -> N
     ]
 
 
-def test_no_database(scene: Scene) -> None:
-    result = scene.run("show", "a@who.int", env={"DATABASE_URL": f"sqlite:///{scene.root}/none.db"})
+def test_no_database(sqlite_scene: Scene) -> None:
+    result = sqlite_scene.run(
+        "show", "a@who.int", env={"DATABASE_URL": f"sqlite:///{sqlite_scene.root}/none.db"}
+    )
     assert result.exit_code == 2
-    assert not (scene.root / "none.db").exists()
+    assert not (sqlite_scene.root / "none.db").exists()

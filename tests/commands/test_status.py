@@ -286,7 +286,7 @@ def test_looking_changes_nothing(scene: Scene) -> None:
     scene.run("status")
     with scene.database.reading() as conn:
         for model in (WebinarRevision, TextRevision, Alert):
-            assert conn.execute(model.__table__.select()).all() == []  # type: ignore[attr-defined]
+            assert conn.execute(model.__table__.select()).all() == []  # type: ignore[union-attr]
 
 
 def _status_of(url: str, root: Path) -> Result:

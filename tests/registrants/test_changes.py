@@ -185,7 +185,7 @@ def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], b
 def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirmed_twice(
     ledger: Ledger,
 ) -> None:
-    @settings(max_examples=8 if ledger.database.is_postgresql else 120)
+    @settings(max_examples=8 if ledger.database.is_postgresql else 50)
     @given(steps=STEPS, batch=st.sampled_from([1, 2, 5000]))
     def holds(steps: list[tuple[str, str, str, str, str]], batch: int) -> None:
         _live_through(ledger, steps, batch)

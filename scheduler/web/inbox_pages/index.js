@@ -20,6 +20,12 @@ function choose(link) {
   link.closest("li").setAttribute("aria-current", "true");
 }
 
+// The picture of the timeline is nobody's page.
+document.querySelector(".facts a.wide")?.addEventListener("click", () => {
+  document.querySelector("#list > [aria-current]")?.removeAttribute("aria-current");
+  history.replaceState(null, "", location.pathname);
+});
+
 document.getElementById("list").addEventListener("click", (event) => {
   const link = event.target.closest("a.wide");
   if (!link) return;

@@ -220,10 +220,19 @@ CREATE TABLE alert (
 );
 """
 
+# SQLite fires no delete trigger for the rows that OR REPLACE takes away: they are named before it does.
 TRIGGERS = {
     "sqlite": """
 CREATE TRIGGER registrants_inserted AFTER INSERT ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id) VALUES (NEW.id); END;
+
+CREATE TRIGGER registrants_replaced BEFORE INSERT ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id) SELECT id FROM registrants
+WHERE id = NEW.id OR webinar = NEW.webinar AND lower(email) = lower(NEW.email); END;
+
+CREATE TRIGGER registrants_updated_over BEFORE UPDATE OF webinar, email ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id) SELECT id FROM registrants
+WHERE id <> OLD.id AND webinar = NEW.webinar AND lower(email) = lower(NEW.email); END;
 
 CREATE TRIGGER registrants_updated AFTER UPDATE ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id) VALUES (NEW.id); END;
