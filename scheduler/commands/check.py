@@ -6,25 +6,24 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
 
 from scheduler import checking
 from scheduler.checking import Effect, Finding, error, warning
-from scheduler.commands.common import database_words, mistakes_told, settings_of_environment
+from scheduler.commands.common import NoDatabase, existing_database, mistakes_told, settings_of_environment
 from scheduler.database.engine import Database
 from scheduler.delivery.relay import Pool, RelayFailure
 from scheduler.folder import Folder
 from scheduler.mail.soundness import check_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
+from scheduler.sources import TEXT_FILES, WEBINAR_FILES
 from scheduler.texts import sources_of
 from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
 
@@ -59,12 +58,16 @@ class _Report:
     @classmethod
     def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
         report = cls()
-        files = Folder(settings.config_dir, "webinars/*.toml").read()
+        files = Folder(settings.config_dir, WEBINAR_FILES).read()
         webinars = report._webinars(settings, file, files)
         report._texts(settings, list(webinars.values()))
-        with _database(settings) as database:
+        try:
+            with existing_database(settings) as database:
+                for place, webinar in webinars.items():
+                    report._webinar(settings, database, place, webinar, expect)
+        except NoDatabase:  # nobody has registered, then
             for place, webinar in webinars.items():
-                report._webinar(settings, database, place, webinar, expect)
+                report._webinar(settings, None, place, webinar, expect)
         report.findings += asyncio.run(_relay_findings(settings))
         return report
 
@@ -97,8 +100,12 @@ class _Report:
 
     def _texts(self, settings: Settings, webinars: list[Webinar]) -> None:
         root = settings.templates_dir
-        files = Folder(root, "*/*").read()
-        unsound = check_texts(sources_of(files), webinars, root)
+        files = Folder(root, TEXT_FILES).read()
+        try:
+            unsound = check_texts(sources_of(files), webinars, root)
+        except Problems as layout:
+            self.findings += map(error, layout.problems)
+            return
         self.findings += checking.text_findings(webinars, root, files, unsound)
 
     def _webinar(
@@ -112,16 +119,10 @@ class _Report:
             ]
         people: Mapping[str, int] = {}
         if database:
-            try:
-                with _rolled_back(database) as conn:
-                    people = checking.people_by_zone(conn, webinar.id)
-                    self.findings += checking.row_findings(conn, webinar.id)
-                    self.effects[place] = _effects(conn, settings, place, webinar)
-            except DBAPIError as failure:
-                found = f"does not answer: {database_words(failure)}"
-                self.findings.append(
-                    warning(Problem("the database", found, hint="registrants are not checked"))
-                )
+            with database.engine.connect() as conn:  # no commit
+                people = checking.people_by_zone(conn, webinar.id)
+                self.findings += checking.row_findings(conn, webinar.id)
+                self.effects[place] = _effects(conn, settings, place, webinar)
         self.findings += checking.rule_findings(webinar, place, people)
         self.findings += checking.rate_findings(webinar, place, people, settings.smtp_per_minute, expect)
 
@@ -196,35 +197,11 @@ def _effects(conn: Connection, settings: Settings, place: str, webinar: Webinar)
     """What the service would do on reading this file now."""
     now = datetime.now(UTC)
     root = settings.config_dir
-    files = Folder(root, "webinars/*.toml").read()
+    files = Folder(root, WEBINAR_FILES).read()
     files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
     files |= {os.path.relpath(place, root): Path(place).read_bytes()}
     governing = checking.governing_of(conn, now, root, files)
     return checking.edit_effects(conn, now, governing, webinar.id, settings.return_within)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database | None]:
-    """The service's database, or None where there is none yet: a check makes nothing."""
-    url = make_url(settings.database_url.get_secret_value())
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        yield None
-        return
-    database = Database(settings.database_url.get_secret_value())
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@contextmanager
-def _rolled_back(database: Database) -> Iterator[Connection]:
-    with database.engine.connect() as conn:
-        transaction = conn.begin()
-        try:
-            yield conn
-        finally:
-            transaction.rollback()
 
 
 async def _relay_findings(settings: Settings) -> list[Finding]:

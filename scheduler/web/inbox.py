@@ -102,7 +102,8 @@ def write_inbox(
 
     `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
     as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
-    are replaced. `picture` is the timeline's file in `out`, if there is one. What is odd in a mail is shown as it is; OSError where the disk doesn't play along.
+    are replaced. `picture` is the timeline's file in `out`, if there is one. What is odd in a mail is shown as it is;
+    OSError where the disk doesn't play along.
     """
     _clear(out)
     registrants = people(deliveries)

@@ -1,0 +1,318 @@
+"""What comes back from the relay, and what is written at the same moment: nothing stale is sent, nothing lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from scheduler.database.engine import Database, run
+from scheduler.ledger import claims
+from scheduler.ledger.claims import Claimed, Outcome, Start
+from scheduler.ledger.planning import plan
+from scheduler.ledger.states import State
+from scheduler.registrants.suppression import suppress
+from scheduler.service import _settle_and_plan  # what a tick does, in one transaction
+from tests.support import Ledger, utc, webinar
+
+ANNOUNCED = utc("2025-06-12 08:00")
+LATER = utc("2025-06-12 08:05")
+MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    ledger.register("a@example.org")
+    ledger.plan(ANNOUNCED)
+    return ledger
+
+
+def _claim(ledger: Ledger, now: datetime = ANNOUNCED) -> Claimed:
+    with ledger.database.transaction() as conn:
+        (claimed,) = claims.claim(conn, now, "token", ["w"], 1)
+    return claimed
+
+
+def _start(claimed: Claimed) -> Start:
+    return Start(claimed, "<1@who.int>", "relay", "en", 1, LATER)
+
+
+def _begin(ledger: Ledger, claimed: Claimed) -> bool:
+    with ledger.database.transaction() as conn:
+        return claimed.id in claims.begin(conn, [_start(claimed)])
+
+
+def _comes_back(ledger: Ledger, claimed: Claimed, how: str) -> None:
+    """Deferred by the relay, its answer lost, or its sender killed."""
+    with ledger.database.transaction() as conn:
+        if how == "killed":
+            claims.end_all_leases(conn)
+            return
+        state = State.PENDING if how == "deferred" else State.IN_DOUBT
+        claims.conclude(conn, [Outcome(claimed, state, LATER, how, again_at=LATER)])
+
+
+def _tick(ledger: Ledger, now: datetime = LATER) -> None:
+    with ledger.database.transaction() as conn:
+        while _settle_and_plan(conn, now, ledger.governing, timedelta(hours=24)):
+            pass
+
+
+WAYS = pytest.mark.parametrize("how", ["deferred", "in_doubt", "killed"])
+
+
+@WAYS
+def test_what_comes_back_is_sent_again(ledger: Ledger, how: str) -> None:
+    claimed = _claim(ledger)
+    assert _begin(ledger, claimed)
+    _comes_back(ledger, claimed, how)
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == "pending"
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("meanwhile", "state"),
+    [
+        ("deleted", "cancelled: the registrant's row was deleted"),
+        ("suppressed", "cancelled: the address is suppressed"),
+        ("called off", "cancelled: the webinar is called off"),
+        ("taken out", "cancelled: the message was taken out of the webinar"),
+    ],
+)
+def test_unless_it_is_no_longer_wanted(ledger: Ledger, how: str, meanwhile: str, state: str) -> None:
+    claimed = _claim(ledger)
+    assert _begin(ledger, claimed)
+    if meanwhile == "deleted":
+        ledger.sql("DELETE FROM registrants")
+    elif meanwhile == "suppressed":
+        with ledger.database.transaction() as conn:
+            suppress(conn, LATER, "a@example.org")
+    elif meanwhile == "called off":
+        ledger.govern(webinar(cancelled=True))
+    else:
+        ledger.govern(webinar('[[messages]]\nid = "reminder-hour"\nbefore_start = "1h"\n'))
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == "sending"
+    _comes_back(ledger, claimed, how)
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == state
+
+
+@WAYS
+def test_a_mail_to_the_old_address_that_comes_back_is_not_sent_beside_the_one_to_the_new(
+    ledger: Ledger, how: str
+) -> None:
+    claimed = _claim(ledger)
+    assert _begin(ledger, claimed)
+    ledger.sql("UPDATE registrants SET email = 'right@example.org'")
+    _tick(ledger)
+    _comes_back(ledger, claimed, how)
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == "cancelled: a later edition takes its place"
+    assert ledger.states()["confirmation#1"] == "pending"
+
+
+@WAYS
+def test_a_reminder_of_the_old_time_that_comes_back_gives_way_to_that_of_the_new(
+    ledger: Ledger, how: str
+) -> None:
+    ledger.set("confirmation", "sent")
+    claimed = _claim(ledger, utc("2025-07-02 07:00"))
+    assert (claimed.message, _begin(ledger, claimed)) == ("reminder-day", True)
+    ledger.govern(webinar(**MOVED))
+    _tick(ledger, utc("2025-07-02 07:01"))
+    _comes_back(ledger, claimed, how)
+    _tick(ledger, utc("2025-07-02 07:02"))
+    assert ledger.states()["reminder-day"] == "cancelled: a later edition takes its place"
+    assert ledger.due()["reminder-day#1"] == utc("2025-07-09 07:00")
+
+
+def test_what_is_held_for_doubt_stays_held_through_a_nightly_reload(ledger: Ledger) -> None:
+    ledger.govern(webinar(on_doubt="hold"))
+    claimed = _claim(ledger)
+    assert _begin(ledger, claimed)
+    _comes_back(ledger, claimed, "in_doubt")
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == "held: doubt"
+    ledger.sql("DELETE FROM registrants")
+    _tick(ledger)
+    ledger.register("a@example.org")
+    _tick(ledger)
+    assert ledger.states()["confirmation"] == "held: doubt"
+    assert ledger.states()["reminder-day"] == "pending"
+
+
+def test_what_failed_at_the_old_address_does_not_go_to_a_suppressed_one(ledger: Ledger) -> None:
+    ledger.set("confirmation", "sent")
+    ledger.set("reminder-day", "failed")
+    with ledger.database.transaction() as conn:
+        suppress(conn, LATER, "new@example.org")
+    ledger.sql("UPDATE registrants SET email = 'new@example.org'")
+    _tick(ledger)
+    assert ledger.states()["reminder-day"] == "cancelled: the address is suppressed"
+    assert "confirmation#1" not in ledger.states()
+
+
+def test_a_mail_that_waited_for_its_next_try_goes_to_a_corrected_address_at_once(ledger: Ledger) -> None:
+    claimed = _claim(ledger)
+    assert _begin(ledger, claimed)
+    with ledger.database.transaction() as conn:
+        outcome = Outcome(claimed, State.PENDING, LATER, "deferred", again_at=LATER + timedelta(hours=4))
+        claims.conclude(conn, [outcome])
+    ledger.sql("UPDATE registrants SET email = 'right@example.org'")
+    _tick(ledger)
+    assert _claim(ledger, LATER).address == "right@example.org"
+
+
+def test_what_expires_while_it_is_leased_is_not_begun(ledger: Ledger) -> None:
+    claimed = _claim(ledger)
+    _tick(ledger, utc("2025-07-03 13:00"))
+    assert not _begin(ledger, claimed)
+    assert ledger.states()["confirmation"] == "expired: no longer of use"
+
+
+# What wakes the service
+
+
+def test_a_draft_whose_mails_are_overdue_wakes_nobody_before_they_expire(ledger: Ledger) -> None:
+    ledger.govern(webinar(status="draft"))
+    _tick(ledger)
+    with ledger.database.transaction() as conn:
+        assert claims.next_wake(conn, ["w"]) == ANNOUNCED
+        assert claims.next_wake(conn, []) == utc("2025-07-03 10:00"), "when a reminder gives way to the next"
+
+
+@pytest.mark.parametrize(
+    "state", ["sending", "sent", "in_doubt", "failed", "skipped", "cancelled", "expired"]
+)
+def test_what_needs_nothing_wakes_nobody(ledger: Ledger, state: str) -> None:
+    ledger.sql("UPDATE delivery SET state = :state", state=state)
+    with ledger.database.transaction() as conn:
+        assert claims.next_wake(conn, ["w"]) is None
+
+
+def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database: Database) -> None:
+    if database.is_postgresql:
+        pytest.skip("its planner looks at how much there is; the indexes are the same")
+    ledger = Ledger(database)
+    ledger.govern(webinar(), webinar(id="v"))
+    ledger.register("a@example.org")
+    _tick(ledger)
+    statements: list[tuple[str, Any]] = []
+    event.listen(
+        database.engine, "before_cursor_execute", lambda *args: statements.append((args[2], args[3]))
+    )
+    _tick(ledger)
+    with database.transaction() as conn:
+        claims.next_wake(conn, ["w", "v"])
+        claims.claim(conn, ANNOUNCED - timedelta(days=1), "token", ["w", "v"], 5)
+    looked = [
+        (row[3], sql)
+        for sql, values in list(statements)
+        if not sql.startswith("BEGIN")
+        for row in _explained(database, sql, values)
+    ]
+    for table in ("delivery", "registration", "registrants", "attempt", "due_time"):
+        through = [sql for step, sql in looked if step == f"SCAN {table}"]
+        assert through == []
+    assert any("delivery" in step for step, _ in looked)
+
+
+def _explained(database: Database, sql: str, values: Any) -> list[Any]:
+    connection = database.engine.raw_connection()
+    try:
+        return list(connection.cursor().execute("EXPLAIN QUERY PLAN " + sql, values).fetchall())
+    finally:
+        connection.close()
+
+
+# At the same moment, from elsewhere
+
+
+@contextmanager
+def _beside(ledger: Ledger, work: Callable[[Connection], object]) -> Iterator[None]:
+    """Another process's transaction, which waits for a lock of ours and ends after the block."""
+    failure: list[BaseException] = []
+
+    def transaction() -> None:
+        try:
+            with ledger.database.transaction() as conn:
+                work(conn)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=transaction)
+    thread.start()
+    _until_waiting(ledger)
+    yield
+    thread.join(30)
+    assert failure == []
+    assert not thread.is_alive()
+
+
+def _until_waiting(ledger: Ledger) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ledger.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        while not run(conn, waiting).scalar():
+            pass
+
+
+@pytest.fixture
+def shared(ledger: Ledger) -> Ledger:
+    if not ledger.database.is_postgresql:
+        pytest.skip("SQLite has one writer at a time")
+    return ledger
+
+
+def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared: Ledger) -> None:
+    claimed = _claim(shared)
+    shared.sql("UPDATE registrants SET timezone = 'Asia/Tokyo'")
+    with shared.database.engine.begin() as conn:
+        assert claims.begin(conn, [_start(claimed)])
+        beside = _beside(shared, lambda other: plan(other, LATER, shared.governing, timedelta(hours=24)))
+        with beside:
+            conn.commit()
+    assert shared.states()["confirmation"] == "sending"
+    assert len(shared.sql("SELECT id FROM delivery WHERE lease_token IS NOT NULL")) == 1
+
+
+def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppressed(shared: Ledger) -> None:
+    shared.register("b@example.org")
+    with shared.database.engine.begin() as conn:
+        plan(conn, LATER, shared.governing, timedelta(hours=24))
+        with _beside(shared, lambda other: suppress(other, LATER, "a@example.org")):
+            conn.commit()
+    _tick(shared)
+    assert set(shared.states("a@example.org").values()) == {"cancelled: the address is suppressed"}
+
+
+def test_a_mail_that_is_deferred_while_its_row_is_planned_anew_is_planned_after_it(shared: Ledger) -> None:
+    claimed = _claim(shared)
+    assert _begin(shared, claimed)
+    shared.sql("DELETE FROM registrants")
+    deferred = Outcome(claimed, State.PENDING, LATER, "deferred", again_at=LATER)
+    with shared.database.engine.begin() as conn:
+        plan(conn, LATER, shared.governing, timedelta(hours=24))
+        with _beside(shared, lambda other: claims.conclude(other, [deferred])):
+            conn.commit()
+    _tick(shared)
+    assert shared.states()["confirmation"] == "cancelled: the registrant's row was deleted"
+
+
+def test_rows_that_are_committed_while_we_plan_are_planned_next(shared: Ledger) -> None:
+    with shared.database.engine.begin() as other:
+        run(other, "INSERT INTO registrants (webinar, email) VALUES ('w', 'slow@example.org')")
+        shared.register("quick@example.org")
+        _tick(shared)
+        assert shared.states("quick@example.org")["confirmation"] == "pending"
+        other.commit()
+    _tick(shared)
+    assert shared.states("slow@example.org")["confirmation"] == "pending"
