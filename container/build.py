@@ -27,6 +27,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 IMAGE = "webinar-scheduler"
 SUITE = "bookworm"
 IN_BASE = "python3,python3-venv,ca-certificates"
+SLIM = ("force-unsafe-io", *(f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")))
 APT_SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 CERTIFICATES = Path("/etc/ssl/certs")
 
@@ -39,7 +40,8 @@ def main(folder: Path) -> None:
         sys.exit("NOT RUN: only root can build here")
     folder.mkdir(parents=True, exist_ok=True)
     buildah = Buildah(folder.resolve())
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as temporary:
+        os.environ["TMPDIR"] = temporary  # nothing lands anywhere else
         make_base(buildah, base_name(), Path(temporary) / "base.tar")
         mounts = [part for mount in mounts_for_pip(Path(temporary)) for part in ("-v", f"{mount}:ro")]
         buildah(
@@ -100,10 +102,8 @@ def base_name() -> str:
 def make_base(buildah: Buildah, name: str, archive: Path) -> None:
     """Debian with its own Python 3.11, under the name of the image that can't be pulled."""
     sources = [source for source in APT_SOURCES if Path(source).exists()]
-    subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={IN_BASE}", SUITE, str(archive), *sources],
-        check=True,
-    )
+    options = ["--variant=minbase", f"--include={IN_BASE}", *(f"--dpkgopt={option}" for option in SLIM)]
+    subprocess.run(["mmdebstrap", "--quiet", *options, SUITE, str(archive), *sources], check=True)
     container = buildah("from", "scratch")
     buildah("add", "--quiet", container, str(archive), "/")
     buildah("commit", "--quiet", "--rm", container, name)

@@ -7,9 +7,9 @@ is light or dark with its reader.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from itertools import groupby, pairwise
@@ -20,20 +20,17 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from scheduler.mail.wording import city_name, offset_text
 from scheduler.timeline import Entry, rule_in_words
-from scheduler.timezones import Zone, computed_to_utc, to_local
+from scheduler.timeline_axis import DAY, Axis, axis_of, nights
+from scheduler.timezones import to_local
 from scheduler.webinar import Webinar, explain_time
 
 MARGIN = 28
 LABELS = 232  # the width of the zones' names
 AT_ONCE = 104  # the column of what is due on registration, where nobody says when that is
-ALL_DAYS, NARROWEST_DAY, WIDEST_DAY = 840, 190, 300
-FOLD = 52  # the width of any number of days without an event
 ROW = 50
 ABOVE, MIDDLE, BELOW = 9, 24, 43  # in a row: the base line of a label above, the marks, that of a label below
 TOUCHING = 12  # marks nearer to each other than this are set one above the other
 LETTER = 0.56  # of the size of a font: the width of a letter, about
-DAY = timedelta(days=1)
-NIGHT = (time(22), time(6))
 SHAPES = (
     "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0Z",  # circle
     "M-5.5,-5.5H5.5V5.5H-5.5Z",  # square
@@ -44,47 +41,6 @@ SHAPES = (
     "M-3.4,-5.9H3.4L6.8,0L3.4,5.9H-3.4L-6.8,0Z",  # hexagon
 )
 COLOURS = 6  # with the shapes, 42 pairs that differ
-
-
-class Stretch(NamedTuple):
-    """A day, or a fold of several, on the axis."""
-
-    begins: datetime
-    ends: datetime
-    left: float
-    right: float
-    folded: bool
-
-    @property
-    def name(self) -> str:
-        if self.folded:
-            days = (self.ends - self.begins).days
-            return f"{days} day{'s' if days > 1 else ''}"
-        return f"{self.begins:%a} {self.begins.day} {self.begins:%B}"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Where an instant is."""
-
-    stretches: tuple[Stretch, ...]
-
-    @property
-    def right(self) -> float:
-        return self.stretches[-1].right
-
-    def x(self, instant: datetime) -> float:
-        """What lies outside is at the edge."""
-        for one in self.stretches:
-            if instant < one.ends:
-                done = max(timedelta(0), instant - one.begins) / (one.ends - one.begins)
-                return round(one.left + (one.right - one.left) * done, 1)
-        return self.right
-
-    def hours(self) -> Iterator[tuple[float, str]]:
-        for one in self.stretches:
-            for hour in () if one.folded else (6, 12, 18):
-                yield self.x(one.begins + timedelta(hours=hour)), f"{hour:02d}"
 
 
 @dataclass
@@ -125,7 +81,7 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
     """The picture of one webinar's timeline; zones whose day begins first are on top."""
     at_once = any(entry.due_at is None for entry in entries)
     left = MARGIN + LABELS + (AT_ONCE if at_once else 0)
-    axis = _axis(webinar, entries, left)
+    axis = axis_of([*(one.due_at for one in entries if one.due_at), webinar.start, webinar.end], left)
     width = round(max(axis.right, 860) + MARGIN)
     title = textwrap.wrap(webinar.title, int((width - 2 * MARGIN) / (20 * LETTER)))
     legend = _legend(webinar, width)
@@ -154,25 +110,6 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
     )
 
 
-def _axis(webinar: Webinar, entries: Iterable[Entry], left: float) -> Axis:
-    events = [entry.due_at for entry in entries if entry.due_at] + [webinar.start, webinar.end]
-    busy = {event.astimezone(UTC).date() for event in events}
-    days = [min(busy) + DAY * number for number in range((max(busy) - min(busy)).days + 1)]
-    width = min(max(ALL_DAYS / len(busy), NARROWEST_DAY), WIDEST_DAY)
-    stretches = []
-    for is_busy, run in groupby(days, key=lambda day: day in busy):
-        together = list(run)
-        for first, last in [(day, day) for day in together] if is_busy else [(together[0], together[-1])]:
-            right = left + (width if is_busy else FOLD)
-            stretches.append(Stretch(_midnight(first), _midnight(last + DAY), left, right, not is_busy))
-            left = right
-    return Axis(tuple(stretches))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(0), UTC)
-
-
 def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> list[Row]:
     styles = {message.id: number for number, message in enumerate(webinar.messages)}
     by_zone: dict[str, list[Entry]] = {}
@@ -188,10 +125,9 @@ def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> l
         _set_apart(marks)
         _label(marks, y, axis, axis.x(webinar.start))
         name = webinar.place if zone == str(webinar.tz) and webinar.place else _city(zone)
-        nights = list(_nights(pytz.timezone(zone), axis))
-        rows.append(
-            Row(y, name, offset_text(timedelta(seconds=_offset(found[0]))), _starts(found[0]), nights, marks)
-        )
+        offset = offset_text(timedelta(seconds=_offset(found[0])))
+        dark = list(nights(pytz.timezone(zone), axis))
+        rows.append(Row(y, name, offset, _starts(found[0]), dark, marks))
     return rows
 
 
@@ -252,19 +188,6 @@ def _label(marks: Iterable[Mark], y: int, axis: Axis, start: float) -> None:
             if mark.label and mark.label_x - half >= taken.get(lane, 0):
                 mark.label_y, taken[lane] = y + lane, mark.label_x + half
                 break
-
-
-def _nights(zone: Zone, axis: Axis) -> Iterator[tuple[float, float]]:
-    """Where it is night there; not in folds, where a night has no width."""
-    first, last = axis.stretches[0].begins, axis.stretches[-1].ends
-    day = to_local(first, zone).date() - DAY
-    while day <= to_local(last, zone).date():
-        begins = computed_to_utc(datetime.combine(day, NIGHT[0]), zone)
-        ends = computed_to_utc(datetime.combine(day + DAY, NIGHT[1]), zone)
-        for one in axis.stretches:
-            if not one.folded and begins < one.ends and ends > one.begins:
-                yield axis.x(max(begins, one.begins)), one.right if ends >= one.ends else axis.x(ends)
-        day += DAY
 
 
 class Key(NamedTuple):

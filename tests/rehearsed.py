@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.received import Mail
 
@@ -70,11 +70,23 @@ def rehearse(*arguments: str | Path, out: Path, environment: Mapping[str, str] |
     return Rehearsal(out, done.stdout, done.stderr, done.returncode)
 
 
-@cache
-def sample() -> Rehearsal:
-    """The rehearsal that `make run` shows: the trilateral webinar with the sample. Once a test process."""
-    folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    rehearsal = rehearse(out=folder / "out")
+def sample(shared: Path) -> Rehearsal:
+    """The rehearsal that `make run` shows: the trilateral webinar with the sample.
+
+    Once for all test processes that have the folder `shared`; whoever comes second waits for the first.
+    """
+    folder, said = shared / "sample-rehearsal", shared / "sample-rehearsal.json"
+    with (shared / "sample-rehearsal.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            done = rehearse(out=folder)
+            said.write_text(json.dumps([done.stdout, done.stderr, done.exit_code]), "utf-8")
+    rehearsal = Rehearsal(folder, *json.loads(said.read_text("utf-8")))
     assert rehearsal.exit_code == 0, rehearsal.stderr
     return rehearsal
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of one test run have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

@@ -30,7 +30,10 @@ def quick_check(
     sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
 ) -> dict[Key, tuple[Problem, ...]]:
     """In place of the child process, of which tests/mail/test_soundness.py is."""
-    return {key: (Problem(f"{key[0]}/{key[1]}", "broken"),) if "BROKEN" in text else () for key, text in sources.items()}
+    return {
+        key: (Problem(f"{key[0]}/{key[1]}", "broken"),) if "BROKEN" in text else ()
+        for key, text in sources.items()
+    }
 
 
 class Desk:
@@ -42,7 +45,14 @@ class Desk:
         (root / "templates" / "_layout").mkdir(parents=True)
         shutil.copy(TEMPLATES / "_layout" / "layout.html", root / "templates" / "_layout")
         self.webinar(toml())
-        for message in ("confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation"):
+        for message in (
+            "confirmation",
+            "reminder-day",
+            "reminder-hour",
+            "follow-up",
+            "change",
+            "cancellation",
+        ):
             self.text(FIRST, message)
         settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
         self.sources = Sources(settings, database, drafts_too=False)
@@ -253,7 +263,9 @@ async def _held(desk: Desk, message: str = "confirmation", reason: str = "templa
     ledger.register("a@example.org")
     ledger.plan(NOW)
     ledger.sql(
-        "UPDATE delivery SET state = 'held', reason = :reason WHERE message = :message", message=message, reason=reason
+        "UPDATE delivery SET state = 'held', reason = :reason WHERE message = :message",
+        message=message,
+        reason=reason,
     )
     return ledger
 
@@ -323,7 +335,9 @@ def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(
 ) -> None:
     seen: list[list[str]] = []
 
-    def checked(sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path) -> dict[Key, tuple[Problem, ...]]:
+    def checked(
+        sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
+    ) -> dict[Key, tuple[Problem, ...]]:
         seen.append([one.id for one in webinars])
         return quick_check(sources, webinars, root)
 

@@ -99,7 +99,9 @@ def test_a_text_that_goes_back_to_an_older_wording_is_that_wording(shelf: Shelf)
         shelf.take({EN: subject})
         revisions.append(shelf.texts.live[EN].revision)
     assert shelf.subject() == "first"
-    assert revisions == sorted(set(revisions)), "an attempt tells which revision it sent, and when that was sound"
+    assert revisions == sorted(set(revisions)), (
+        "an attempt tells which revision it sent, and when that was sound"
+    )
     restarted = Shelf(shelf.database)
     restarted.take({EN: "broken"}, en=BROKEN)
     assert restarted.subject() == "first"
@@ -132,9 +134,18 @@ def test_on_broken_hold_keeps_a_text_back_until_it_is_mended(shelf: Shelf) -> No
 
 @pytest.mark.parametrize(
     ("wanted", "subject"),
-    [("en", "Hello"), ("fr", "Bonjour"), ("fr-CA", "Bonjour"), ("FR", "Bonjour"), ("ar", "Hello"), ("", "Hello")],
+    [
+        ("en", "Hello"),
+        ("fr", "Bonjour"),
+        ("fr-CA", "Bonjour"),
+        ("FR", "Bonjour"),
+        ("ar", "Hello"),
+        ("", "Hello"),
+    ],
 )
-def test_where_a_language_has_no_text_the_webinars_first_language_stands_in(wanted: str, subject: str) -> None:
+def test_where_a_language_has_no_text_the_webinars_first_language_stands_in(
+    wanted: str, subject: str
+) -> None:
     live = {key: LiveText(_text(words), key[1], 1) for key, words in ((EN, "Hello"), (FR, "Bonjour"))}
     found = Texts(live).find(webinar(), "confirmation", wanted)
     assert found is not None

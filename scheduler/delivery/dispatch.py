@@ -23,7 +23,7 @@ from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection, Doubtful, Pool, RelayFailure
-from scheduler.delivery.replies import Reply, Verdict, backoff, classify
+from scheduler.delivery.replies import OPENING, Reply, Verdict, backoff, classify
 from scheduler.ledger import claims
 from scheduler.ledger.claims import LEASE_SECONDS, Claimed, Outcome, Version
 from scheduler.ledger.edits import planned_revisions
@@ -213,7 +213,7 @@ class Dispatcher:
         now, reply = self._clock.now(), failure.reply
         verdict = self._confirmed(claimed, reply, classify(reply))
         log.warning("not sent", delivery=claimed.id, verdict=str(verdict), reply=str(failure))
-        again_at = now + self._wait(claimed.attempts + 1)
+        again_at: datetime | None = now + self._wait(claimed.attempts + 1)
         if isinstance(failure, Doubtful):  # no pause: where the relay is down, the next connection says so
             lost = "the relay's answer was lost"
             return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
@@ -222,7 +222,9 @@ class Dispatcher:
             return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:
-            again_at = self._pause(now, failure, verdict)
+            until = self._pause(now, failure, verdict)
+            # No mail has to do with a connection that did not come about: once it does, nobody waits any more.
+            again_at = None if reply.stage in OPENING else until
         deferred = Outcome(claimed, State.PENDING, now, "deferred", again_at=again_at, counts=counts)
         return _with_reply(deferred, reply)
 

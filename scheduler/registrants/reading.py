@@ -43,6 +43,7 @@ _RANKS = {
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 SAVE_AS = "save it as “CSV UTF-8”"
 _SEPARATOR = re.compile(r"sep=([,;\t])\r?\n?", re.IGNORECASE)  # Excel's own first line
+UNREADABLE = "a quotation mark is not closed or stands inside a value, or a value is too long"
 LINES_NAMED = 5
 
 
@@ -113,11 +114,11 @@ def _records(lines: Sequence[str], delimiter: str) -> Iterator[_Record]:
         reader = csv.reader(_from(lines, first), delimiter=delimiter, strict=True)
         try:
             for cells in reader:
-                if any(cell.strip() for cell in cells):
+                if any(cell.strip(" \t,;") for cell in cells):
                     yield _Record(begins + 1, cells)
                 begins = first + reader.line_num
         except csv.Error:
-            yield _Record(begins + 1, unreadable="a quotation mark is not closed, or stands inside a value")
+            yield _Record(begins + 1, unreadable=UNREADABLE)
             begins += 1
 
 

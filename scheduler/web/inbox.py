@@ -2,7 +2,7 @@
 
     index.html                  the registrants, and what became of the messages
     inbox.css
-    timeline.svg                what goes out when, by message and zone (the rehearsal's)
+    timeline.html               the rehearsal's timeline.svg: what goes out when, by message and zone
     people/NNNN.html            one registrant's messages in time; people/organizer.html: mails of no delivery
     views/NNNN.html             the mail mails/NNNN.eml: HTML, text, source, invitation
     views/NNNN.body.html        its HTML alone, for a sandboxed frame
@@ -40,7 +40,7 @@ from scheduler.web.timeline import (
     people,
 )
 
-FILES = frozenset({"index.html", "inbox.css", "deliveries.json", "timeline.svg"})
+FILES = frozenset({"index.html", "inbox.css", "deliveries.json", "timeline.html", "timeline.svg"})
 FOLDERS = frozenset({"people", "views", "mails"})
 
 _PAGES = files("scheduler.web") / "inbox_pages"
@@ -53,10 +53,10 @@ def _hash(script: str) -> str:
 
 def _page_policy(*scripts: str) -> str:
     # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
-    allowed = " ".join(map(_hash, scripts))
+    allowed = " ".join(map(_hash, scripts)) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'self' file:;"
-        " img-src data:; frame-src 'self' file:; base-uri 'none'; form-action 'none'"
+        " img-src 'self' file: data:; frame-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -127,6 +127,8 @@ def write_inbox(
     if strays:
         _write_timeline(out, "organizer", None, strays, subjects)
     _write(out / "inbox.css", (_PAGES / "inbox.css").read_text("utf-8"))
+    if picture:
+        _render(out / "timeline.html", "timeline", policy=_page_policy(), title=title, picture=picture)
     index = out / "index.html"
     _render(
         index,

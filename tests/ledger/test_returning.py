@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Connection, event
 
 from scheduler.database.engine import Database, run
-from scheduler.ledger import claims
+from scheduler.ledger import claims, planning
 from scheduler.ledger.claims import Claimed, Outcome, Start
 from scheduler.ledger.planning import plan
 from scheduler.ledger.states import State
+from scheduler.registrants.importing import CsvRow, import_rows
 from scheduler.registrants.suppression import suppress
 from scheduler.service import _settle_and_plan  # what a tick does, in one transaction
 from tests.support import Ledger, utc, webinar
@@ -251,17 +252,18 @@ def _beside(ledger: Ledger, work: Callable[[Connection], object]) -> Iterator[No
 
     thread = threading.Thread(target=transaction)
     thread.start()
-    _until_waiting(ledger)
+    _until_waiting(ledger, thread)
     yield
     thread.join(30)
     assert failure == []
     assert not thread.is_alive()
 
 
-def _until_waiting(ledger: Ledger) -> None:
+def _until_waiting(ledger: Ledger, thread: threading.Thread) -> None:
+    """Or until it is through, where it has nothing to wait for."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ledger.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        while not run(conn, waiting).scalar():
+        while thread.is_alive() and not run(conn, waiting).scalar():
             pass
 
 
@@ -284,27 +286,51 @@ def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared:
     assert len(shared.sql("SELECT id FROM delivery WHERE lease_token IS NOT NULL")) == 1
 
 
-def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppressed(shared: Ledger) -> None:
-    shared.register("b@example.org")
-    with shared.database.engine.begin() as conn:
-        plan(conn, LATER, shared.governing, timedelta(hours=24))
-        with _beside(shared, lambda other: suppress(other, LATER, "a@example.org")):
+def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Connection], object]) -> None:
+    """Somebody else writes just before planning takes its flags away."""
+    clear = planning._clear_flags
+    with ledger.database.engine.begin() as conn, ExitStack() as beside:
+
+        def late(*flags: Any) -> None:
+            beside.enter_context(_beside(ledger, work))
+            clear(*flags)
             conn.commit()
-    _tick(shared)
+
+        patched.setattr(planning, "_clear_flags", late)
+        plan(conn, LATER, ledger.governing, timedelta(hours=24))
+    patched.undo()
+    _tick(ledger)
+
+
+def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppressed(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.register("b@example.org")
+    _plan_while(shared, monkeypatch, lambda other: suppress(other, LATER, "a@example.org"))
     assert set(shared.states("a@example.org").values()) == {"cancelled: the address is suppressed"}
 
 
-def test_a_mail_that_is_deferred_while_its_row_is_planned_anew_is_planned_after_it(shared: Ledger) -> None:
+def test_a_mail_that_is_deferred_while_its_row_is_planned_anew_is_planned_after_it(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     claimed = _claim(shared)
     assert _begin(shared, claimed)
     shared.sql("DELETE FROM registrants")
     deferred = Outcome(claimed, State.PENDING, LATER, "deferred", again_at=LATER)
-    with shared.database.engine.begin() as conn:
-        plan(conn, LATER, shared.governing, timedelta(hours=24))
-        with _beside(shared, lambda other: claims.conclude(other, [deferred])):
-            conn.commit()
-    _tick(shared)
+    _plan_while(shared, monkeypatch, lambda other: claims.conclude(other, [deferred]))
     assert shared.states()["confirmation"] == "cancelled: the registrant's row was deleted"
+
+
+def test_people_confirmed_elsewhere_who_are_imported_while_their_webinar_is_planned_get_no_confirmation(
+    shared: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.register("b@example.org")
+    rows = [CsvRow(2, {"email": "a@example.org"})]
+    _plan_while(
+        shared, monkeypatch,
+        lambda other: import_rows(other, rows, "people.csv", webinars=["w"], default_webinar="w", already_confirmed=True),
+    )  # fmt: skip
+    assert shared.states("a@example.org")["confirmation"] == "skipped: confirmed by another system"
 
 
 def test_rows_that_are_committed_while_we_plan_are_planned_next(shared: Ledger) -> None:

@@ -199,7 +199,11 @@ def test_ones_own_link_replaces_the_webinars_and_is_a_version_of_its_own() -> No
     for property in ("LOCATION", "URL", "CONFERENCE"):
         assert _entry(ready)[property] == own
     assert own in _entry(ready)["DESCRIPTION"]
-    bodies = [part.get_content() for part in _mail(ready).walk() if part.get_content_type() in ("text/plain", "text/html")]
+    bodies = [
+        part.get_content()
+        for part in _mail(ready).walk()
+        if part.get_content_type() in ("text/plain", "text/html")
+    ]
     assert [own in body for body in bodies] == [True, True]
     assert not any("meet.who.int" in body for body in bodies)
 
@@ -256,10 +260,11 @@ def test_a_webinar_without_invitations_sends_no_update_of_one(message: str, canc
 
 
 @pytest.mark.parametrize(
-    "changed", [{"join_url": "https://meet.example.org/\r\nX: y"}, {"address": "a@example.org\r\nBcc: b@example.org"}]
+    "changed",
+    [{"join_url": "https://meet.example.org/\r\nX: y"}, {"address": "a@example.org\r\nBcc: b@example.org"}],
 )
 def test_a_value_that_would_break_the_mail_raises_for_that_person_alone(changed: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"control|line|header|address"):
         _render(**changed)
 
 

@@ -29,6 +29,7 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = rehearsal(out)
     write_inbox(out, TITLE, made.deliveries, made.mails)
     (out / "deliveries.json").write_text("[]")
+    (out / "timeline.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (out / "rehearsal.db").write_text("secret")
     (out.parent / "secret.txt").write_text("secret")
     (out / "people" / "link.txt").symlink_to(out.parent / "secret.txt")
@@ -200,3 +201,12 @@ def test_a_server_that_runs_is_not_started_twice() -> None:
 
     with pytest.raises(RuntimeError, match="runs already"):
         asyncio.run(run())
+
+
+def test_the_timelines_picture_has_its_own_style_and_runs_nothing(inbox: Path) -> None:
+    status, headers, _ = _ask(inbox, "/timeline.svg")
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "image/svg+xml")
+    policy = headers["content-security-policy"]
+    assert policy.startswith("sandbox ")
+    assert "default-src 'none'; style-src 'unsafe-inline';" in policy
+    assert "script-src" not in policy

@@ -1,0 +1,79 @@
+"""What organizers do to texts and webinars while the service runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.endtoend.support import on_the_real_clock, people, scene, until
+
+
+@on_the_real_clock
+async def test_a_text_is_broken_and_mended(tmp_path: Path, database_url: str) -> None:
+    """By default the last sound text goes out; a webinar that says "hold" waits. The organizer has two mails."""
+    async with scene(tmp_path, database_url) as here:
+        here.webinar()
+        here.webinar("strict", on_broken="hold")
+        text = here.templates / "confirmation" / "en.md"
+        sound = text.read_text(encoding="utf-8")
+        service = await here.run()
+        await service.ready()
+
+        here.write(text, sound.replace("{{ join_button }}", "{{ join_buton }}"))
+        reason = await service.unready("confirmation/en.md")
+        assert "did you mean `join_button`?" in reason
+        first, second, third = people(3)
+        here.sql.register([first])
+        here.sql.register([second], webinar="strict")
+        await until(lambda: here.relay.to(first), "the last sound text")
+        await until(lambda: here.sql.states() == {"sent": 1, "held": 1}, "the other one held")
+        await until(lambda: here.relay.told, "the organizer told")
+
+        here.write(text, sound.replace("Thank you for registering", "Welcome, and thank you for registering"))
+        await until(lambda: here.relay.to(second), "what was held")
+        here.sql.register([third])
+        await until(lambda: here.sql.states() == {"sent": 3}, "everything sent")
+        await service.ready()
+        await until(lambda: len(here.relay.told) == 2, "the organizer told again")
+
+        welcomed = {one.to: "Welcome, and" in one.mail.as_string() for one in here.relay.of("confirmation")}
+        assert welcomed == {first: False, second: True, third: True}
+        assert here.relay.told == ["Please mend: text confirmation/en", "Right again: text confirmation/en"]
+        assert here.relay.counts().total() == 5
+
+
+@on_the_real_clock
+async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> None:
+    async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:
+        file = here.webinar()
+        here.webinar("other", alert_to="other-organizer@who.int")
+        service = await here.run()
+        await service.ready()
+        first, second, third, fourth = people(4)
+        here.sql.register([first])
+        await until(lambda: here.relay.to(first), "a confirmation")
+
+        sound = file.read_text(encoding="utf-8")
+        here.write(file, sound.replace("Africa/Nairobi", "Africa/Nairobbi"))
+        assert "may be meant: Africa/Nairobi" in await service.unready("webinars/w.toml, line")
+        here.sql.register([second])
+        here.sql.register([third], webinar="other")
+        await until(lambda: here.relay.to(third), "the other webinar's confirmation")
+        assert not here.relay.to(second), "nothing new is planned by a file that is not sound"
+        await until(lambda: here.relay.told, "the organizer told")
+        here.write(file, sound)
+        await until(lambda: here.relay.to(second), "what waited for the mended file")
+        await service.ready()
+
+        copy = here.write(file.with_name("copy.toml"), sound)
+        await service.unready("webinars/w.toml, id: ")
+        await service.unready("webinars/copy.toml, id: ")
+        copy.unlink()
+        await service.ready()
+
+        file.rename(file.with_name("renamed.toml"))
+        here.sql.register([fourth])
+        await until(lambda: here.relay.to(fourth), "a confirmation by the renamed file")
+        await service.ready()
+        assert [one.to for one in here.relay.of("confirmation")] == [first, third, second, fourth]
+        assert here.relay.told[:2] == [f"Please mend: webinar file {file}", f"Right again: webinar file {file}"]
+        assert not here.relay.to("other-organizer@who.int")

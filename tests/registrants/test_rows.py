@@ -1,0 +1,165 @@
+"""Which rows of `registrants` can be used, whatever another program wrote there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.database.engine import Database
+from scheduler.registrants.rows import Row, fold, read_rows, why_no_address, why_no_link, why_unusable
+from tests.support import Ledger
+
+
+def why(**columns: Any) -> str:
+    given: dict[str, Any] = {"webinar": "w", "email": "a@example.org"}
+    return why_unusable(Row(1, **given | columns), {"w"})
+
+
+def test_a_row_needs_a_webinar_that_is_known_and_an_address() -> None:
+    assert why() == ""
+    assert why(webinar="x") == "unknown webinar"
+    assert why(webinar="W") == "unknown webinar"
+    assert why(email="") == "email is empty"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@example.org",
+        "A.B+tag@sub.example.org",
+        "o'brien@example.org",
+        "élodie@example.org",
+        "用户@例子.广告",
+        "a@xn--fiqs8s.example",
+        '"a b"@example.org',
+        f"{'a' * 64}@example.org",
+        "somebody@webinar.test",
+    ],
+)
+def test_addresses_that_mail_can_go_to(address: str) -> None:
+    assert why_no_address(address) == ""
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a",
+        "@example.org",
+        "a@",
+        "a@b@example.org",
+        "a b@example.org",
+        "a@example..org",
+        "a@-example.org",
+        ".a@example.org",
+        "<a@example.org>",
+        "Anna <a@example.org>",
+        "a@example.org, b@example.org",
+        "mailto:a@example.org,",
+        "a@exa_mple.org",
+        "a@\ud800.org",
+    ],
+)
+def test_what_is_no_address(address: str) -> None:
+    assert why_no_address(address) == "email is not an address"
+
+
+@pytest.mark.parametrize("evil", ["\n", "\r\nBcc: x@example.org", "\0", "\x7f", "\u2028", "\u0085"])
+def test_no_address_smuggles_a_header_in(evil: str) -> None:
+    assert why_no_address(f"a{evil}@example.org") == "email has a control character"
+    assert why_no_address(f"a@example.org{evil}") == "email has a control character"
+
+
+def test_an_address_is_at_most_254_octets() -> None:
+    domain = ".".join(["d" * 60] * 3) + ".org"  # 186 octets
+    assert why_no_address("é" * 30 + "@" + domain) == ""
+    assert why_no_address("é" * 40 + "@" + domain) == "email is longer than 254 octets"
+
+
+@pytest.mark.parametrize("link", ["", "https://meet.who.int/j/8f3a2c?pwd=a%20b#x", "https://[2001:db8::1]/j"])
+def test_links_that_can_be_used(link: str) -> None:
+    assert why_no_link(link) == ""
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://meet.who.int/j",
+        "meet.who.int/j",
+        "javascript:alert(1)",
+        "https:///j",
+        "https://",
+        "https://meet.who.int/a b",
+        'https://meet.who.int/"onclick="x',
+        "https://meet.who.int/<b>",
+        "https://meet.who.int/\r\nX: y",
+        "https://meet.who.int/\u202egpj",
+        "https://[::1/j",
+        "https://méet.who.int/j",
+    ],
+)
+def test_what_is_no_link(link: str) -> None:
+    assert why_no_link(link) == "join_url is not an https link"
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"name": "x" * 2000}, ""),
+        ({"name": "x" * 2001}, "a value is longer than 2000 characters"),
+        ({"join_url": "https://x.example/" + "x" * 2000}, "a value is longer than 2000 characters"),
+        ({"timezone": "x" * 200}, ""),
+        ({"timezone": "x" * 201}, "timezone is longer than 200 characters"),
+        ({"country": "x" * 201}, "country is longer than 200 characters"),
+        ({"language": "x" * 201}, "language is longer than 200 characters"),
+    ],
+)
+def test_values_have_a_length_that_mails_and_indexes_can_take(columns: dict[str, str], reason: str) -> None:
+    assert why(**columns) == reason
+
+
+@given(st.text(), st.text(), st.text(), st.text(), st.text(), st.text())
+def test_whatever_is_in_a_row_the_answer_is_a_reason_that_quotes_nothing(
+    email: str, name: str, language: str, timezone: str, country: str, join_url: str
+) -> None:
+    row = Row(1, "w", email, name, language, timezone, country, join_url)
+    assert why_unusable(row, {"w"}) in {
+        "", "email is empty", "email has a control character", "email is longer than 254 octets",
+        "email is not an address", "join_url is not an https link",
+    }  # fmt: skip
+
+
+@given(st.emails())
+def test_an_address_is_folded_once_and_for_all(address: str) -> None:
+    assert fold(fold(address)) == fold(address) == fold(f"  {address.upper().lower()} ")
+
+
+def test_addresses_are_compared_without_regard_to_case_beyond_ascii() -> None:
+    assert fold("ÉLODIE@Example.ORG") == fold("élodie@example.org")
+    assert fold("straße@example.org") == fold("STRASSE@example.org")
+    assert fold("a@example.org") != fold("b@example.org")
+
+
+def test_rows_are_read_as_text_with_blanks_around_values_gone(database: Database) -> None:
+    ledger = Ledger(database)
+    first = ledger.register("  a@example.org ", name="\tAnna\n")
+    second = ledger.register("b@example.org", country="")
+    with database.engine.connect() as conn:
+        assert read_rows(conn, [first, second, 999]) == [
+            Row(first, "w", "a@example.org", "Anna"),
+            Row(second, "w", "b@example.org"),
+        ]
+
+
+def test_foreign_values_are_read_as_text_whatever_their_type(tmp_path: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'webinar.db'}")
+    database.migrate()
+    with database.transaction() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO registrants (webinar, email, name, language, country, registered_at) VALUES"
+            " ('w', 'a@example.org', 42, 1.5, CAST(X'5AEB' AS TEXT), '12/06/2025 10:00')"
+        )
+        assert read_rows(conn, [1]) == [Row(1, "w", "a@example.org", "42", "1.5", "", "Z\ufffd")]
+    database.close()
