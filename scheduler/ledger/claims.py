@@ -348,6 +348,8 @@ def abandon(conn: Connection, now: datetime, tokens: Iterable[str]) -> None:
 
 def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
     """What was held for want of a sound text of these messages is pending again, if still of use."""
+    if not (messages := list(messages)):  # PostgreSQL would ask of what type nothing is
+        return 0
     return run(
         conn,
         "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held'"
@@ -355,7 +357,7 @@ def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
         now=now,
         template=Why.TEMPLATE,
         data=Why.DATA,
-        messages=list(messages),
+        messages=messages,
     ).rowcount
 
 

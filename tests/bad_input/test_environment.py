@@ -13,7 +13,7 @@ DATABASE = "sqlite:///FOLDER/FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 HOST = "a host name or an IP address, without a port"
 SMTP = (
     "SMTP_HOST, SMTP_TLS, SMTP_PORT, SMTP_ALLOW_PLAINTEXT, SMTP_CA_FILE, SMTP_USERNAME, SMTP_PASSWORD, "
-    "SMTP_CONNECTIONS, SMTP_TIMEOUT, SMTP_USERNAME_FILE, SMTP_PASSWORD_FILE"
+    "SMTP_CONNECTIONS, SMTP_PER_MINUTE, SMTP_TIMEOUT, SMTP_USERNAME_FILE, SMTP_PASSWORD_FILE"
 )
 ONLY_TO = "addresses with * for any characters, separated by commas: *@who.int"
 FILE = "the path of a file that can be read"

@@ -137,6 +137,10 @@ class Relay(MailServer):
         """The subjects of the mails to the organizer, in their order."""
         return [one.subject for one in self.to(ORGANIZER)]
 
+    async def took(self, mails: int) -> None:
+        """Wait until it has so many."""
+        await until(lambda: len(self.arrivals) >= mails, f"{mails} mails")
+
     def counts(self) -> Counter[tuple[str, str]]:
         """How often each (address, message) arrived."""
         return Counter((one.to, one.message) for one in self.arrivals)
@@ -292,19 +296,23 @@ class Scene:
     async def run(self, **environment: str) -> Process:
         """Start `webinar run`; `environment` on top of what it needs."""
         port = free_port()
-        given = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ} | {
-            "DATABASE_URL": self.sql.url,
-            "CONFIG_DIR": str(self.config),
-            "TEMPLATES_DIR": str(self.templates),
-            "SMTP_HOST": HOST,
-            "SMTP_PORT": str(self._smtp_port),
-            "SMTP_CA_FILE": ca_file(),
-            "SMTP_USERNAME": USER,
-            "SMTP_PASSWORD": PASSWORD,
-            "HEALTH_HOST": HOST,
-            "HEALTH_PORT": str(port),
-            "POLL_SECONDS": "0.1",
-        } | environment
+        given = (
+            {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+            | {
+                "DATABASE_URL": self.sql.url,
+                "CONFIG_DIR": str(self.config),
+                "TEMPLATES_DIR": str(self.templates),
+                "SMTP_HOST": HOST,
+                "SMTP_PORT": str(self._smtp_port),
+                "SMTP_CA_FILE": ca_file(),
+                "SMTP_USERNAME": USER,
+                "SMTP_PASSWORD": PASSWORD,
+                "HEALTH_HOST": HOST,
+                "HEALTH_PORT": str(port),
+                "POLL_SECONDS": "0.1",
+            }
+            | environment
+        )
         log = self.folder / f"stderr-{len(self.processes) + 1}"
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
@@ -312,6 +320,13 @@ class Scene:
             )
         self.processes.append(Process(process, port, log))
         return self.processes[-1]
+
+    def doubled(self) -> set[tuple[str, str]]:
+        """Each (address, message) that came more than once, which the ledger must have had in doubt as often."""
+        copies = self.relay.counts()
+        more = copies - Counter(copies.keys())
+        assert not more - self.sql.in_doubt(), "a mail came more often than the ledger says"
+        return set(more)
 
     def check_logs(self) -> None:
         """Each line is one JSON object; nothing about a registrant, no secret, no traceback."""

@@ -75,5 +75,8 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         await until(lambda: here.relay.to(fourth), "a confirmation by the renamed file")
         await service.ready()
         assert [one.to for one in here.relay.of("confirmation")] == [first, third, second, fourth]
-        assert here.relay.told[:2] == [f"Please mend: webinar file {file}", f"Right again: webinar file {file}"]
+        assert here.relay.told[:2] == [
+            f"Please mend: webinar file {file}",
+            f"Right again: webinar file {file}",
+        ]
         assert not here.relay.to("other-organizer@who.int")

@@ -31,7 +31,9 @@ after_end = "1s"
 
 
 @on_the_real_clock
-async def test_a_webinar_from_the_first_registration_to_the_follow_up(tmp_path: Path, database_url: str) -> None:
+async def test_a_webinar_from_the_first_registration_to_the_follow_up(
+    tmp_path: Path, database_url: str
+) -> None:
     """Rows come by plain SQL while it runs; each mail comes once, on time, in TLS and signed in.
 
     On time is within two seconds, or as many as this machine needs to start the service.
@@ -92,7 +94,7 @@ async def test_two_replicas_share_the_work_and_nobody_is_written_to_twice(
         await one.ready()
         await other.ready()
         here.sql.register(people(100))
-        await until(lambda: len(here.relay.arrivals) > 50, "half of the mails")
+        await here.relay.took(50)
         await one.kill()
         leased = "SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL"
         await until(lambda: here.sql.states()["sent"] + here.sql(leased)[0][0] == 100, "the other's share")
@@ -103,9 +105,8 @@ async def test_two_replicas_share_the_work_and_nobody_is_written_to_twice(
         await until(lambda: here.sql.states() == {"sent": 100}, "the rest")
 
         assert all(any(event["event"] == "sent" for event in process.events) for process in (one, other))
-        counts, in_doubt = here.relay.counts(), here.sql.in_doubt()
-        assert counts.keys() == {(to, "confirmation") for to in people(100)}
-        assert counts - in_doubt == {key: 1 for key in counts}
+        assert here.relay.counts().keys() == {(to, "confirmation") for to in people(100)}
+        assert len(here.doubled()) <= 4, "no more than what was on the wire of the one that was killed"
 
 
 @on_the_real_clock
@@ -161,7 +162,9 @@ async def test_a_relay_that_is_down_at_the_start_gets_the_mails_when_it_is_up(tm
             await until(lambda: here.sql.states() == {"sent": 5}, "everything sent after some seconds' pause")
             await service.ready()
         assert here.relay.counts() == {(to, "confirmation"): 1 for to in people(5)}
-        assert here.sql("SELECT sum(attempts) FROM delivery") == [(5,)], "the relay's trouble cost no mail a try"
+        assert here.sql("SELECT sum(attempts) FROM delivery") == [(5,)], (
+            "the relay's trouble cost no mail a try"
+        )
 
 
 @on_the_real_clock
