@@ -6,7 +6,7 @@ changes nothing. An empty cell leaves what is there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from scheduler.registrants.reading import CsvRow, lines_named
 from scheduler.registrants.rows import COLUMNS, Row, fold, why_unusable
 from scheduler.timezones import zone_of
 from scheduler.webinar import Webinar
+
+BATCH = 5000  # rows by their ids in one statement
 
 
 @dataclass
@@ -93,7 +95,7 @@ def _why_unusable(row: Row, webinars: Collection[str]) -> str:
 
 def _write(conn: Connection, usable: dict[tuple[str, str], CsvRow], report: Report) -> None:
     table = Registrant.__table__  # type: ignore[attr-defined]
-    there = _there(conn, {webinar for webinar, _ in usable})
+    there = _there(conn, usable.keys())
     new = []
     for key, row in usable.items():
         values: dict[str, Any] = dict(row.values)
@@ -115,11 +117,20 @@ def _write(conn: Connection, usable: dict[tuple[str, str], CsvRow], report: Repo
     report.new = len(new)
 
 
-def _there(conn: Connection, webinars: set[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    table = Registrant.__table__  # type: ignore[attr-defined]
-    columns = [table.c.id, *(table.c[name] for name in COLUMNS)]
-    rows = conn.execute(select(*columns).where(table.c.webinar.in_(webinars))).mappings()
-    return {(row["webinar"], fold(row["email"])): dict(row) for row in rows}
+def _there(conn: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows of these people. Addresses are compared here: SQLite folds ASCII letters only."""
+    columns = Registrant.__table__.c  # type: ignore[attr-defined]
+    webinars = {webinar for webinar, _ in keys}
+    everybody = conn.execute(
+        select(columns.id, columns.webinar, columns.email).where(columns.webinar.in_(webinars))
+    )
+    ids = [row.id for row in everybody if (row.webinar, fold(row.email)) in keys]
+    there: dict[tuple[str, str], dict[str, Any]] = {}
+    for first in range(0, len(ids), BATCH):
+        chosen = columns.id.in_(ids[first : first + BATCH])
+        rows = conn.execute(select(columns.id, *(columns[name] for name in COLUMNS)).where(chosen)).mappings()
+        there |= {(row["webinar"], fold(row["email"])): dict(row) for row in rows}
+    return there
 
 
 def _confirm(conn: Connection, keys: list[tuple[str, str]]) -> None:

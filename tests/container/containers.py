@@ -54,17 +54,25 @@ def compose(*files: str, **environ: str) -> dict[str, Any]:
 def built_once(shared: Path) -> Iterator[Path]:
     """The built image's folder, one for all test processes; the last one that lets go of it removes it."""
     folder = shared / "image"
-    with (shared / "image.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.symlink_to(tempfile.mkdtemp(prefix="webinar-image-", dir=roomy(shared)))
-            build(folder)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with (shared / "image.in-use").open("w") as in_use:
+        with locked(shared / "image.lock"):
+            if not folder.exists():
+                folder.symlink_to(tempfile.mkdtemp(prefix="webinar-image-", dir=roomy(shared)))
+                build(folder)
+            fcntl.flock(in_use, fcntl.LOCK_SH)
         yield folder
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(shared / "image.lock"), contextlib.suppress(BlockingIOError):
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder.resolve())
             folder.unlink()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """One process at a time."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build(folder: Path) -> None:

@@ -1,0 +1,374 @@
+"""From due to outcome, over real SMTP to a relay that behaves or not, on both engines and a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from email import message_from_bytes
+from typing import Any
+
+import pytest
+
+from scheduler.clock import VirtualClock
+from scheduler.database.engine import Database
+from scheduler.delivery import dispatch
+from scheduler.delivery.dispatch import Dispatcher, Job
+from scheduler.delivery.relay import Pool, RelaySettings
+from scheduler.ledger import claims
+from scheduler.mail.layout import read_layout
+from scheduler.mail.templates import parse_text
+from scheduler.texts import LiveText, Texts
+from tests.mail.samples import TEMPLATES
+from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
+from tests.support import Ledger, utc, webinar
+
+ANNOUNCED = utc("2025-06-12 08:00")
+MESSAGES = ("confirmation", "reminder-day", "reminder-hour", "follow-up")
+BUSY = "421 4.3.2 Too busy"
+SPAM = "554 5.7.1 Message rejected as spam"
+
+
+def texts(*messages: str) -> Texts:
+    """The shipped English texts of these messages."""
+    layout = read_layout(TEMPLATES)
+    sources = {message: (TEMPLATES / message / "en.md").read_text(encoding="utf-8") for message in messages}
+    return Texts(
+        {
+            (message, "en"): LiveText(parse_text(source, f"{message}/en.md", layout), "en", number)
+            for number, (message, source) in enumerate(sources.items(), start=1)
+        }
+    )
+
+
+class Desk:
+    """A ledger with a dispatcher at a server, at the moment of the announcement."""
+
+    def __init__(
+        self, database: Database, server: MailServer | ScriptedServer, connections: int = 1, **more: Any
+    ) -> None:
+        self.ledger, self.server, self.clock = Ledger(database), server, VirtualClock(ANNOUNCED)
+        self.ledger.govern(webinar())
+        self.pool = Pool(
+            RelaySettings(server.host, server.port, tls="none", connections=connections, timeout=5)
+        )
+        self.dispatcher = Dispatcher(database, self.clock, self.pool, "relay", connections, **more)
+        self.dispatcher.job = Job({"w": webinar()}, ["w"], texts(*MESSAGES))
+
+    def register(self, *names: str) -> None:
+        for name in names:
+            self.ledger.register(f"{name}@people.test")
+            self.ledger.plan(self.clock.now())
+
+    async def send(self) -> None:
+        """Send what is due now."""
+        self.dispatcher.wake()
+        await self.dispatcher.settled()
+
+    async def close(self) -> None:
+        await self.dispatcher.drain(0)
+        await self.pool.close()
+
+    def __getitem__(self, name: str) -> str:
+        """The state of somebody's confirmation."""
+        return self.ledger.states(f"{name}@people.test")["confirmation"]
+
+    def delivery(self, name: str) -> Any:
+        rows = self.ledger.deliveries(f"{name}@people.test")
+        return next(row for row in rows if row["message"] == "confirmation")
+
+    def attempts(self) -> list[tuple[Any, ...]]:
+        rows = self.ledger.sql(
+            "SELECT outcome, stage, code, enhanced, text_revision FROM attempt ORDER BY id"
+        )
+        return [tuple(row) for row in rows]
+
+
+Over = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(database: Database) -> Iterator[Callable[..., Desk]]:
+    return lambda server, **more: Desk(database, server, **more)
+
+
+@in_loop
+async def test_what_is_due_goes_out_once_and_is_on_record(desk: Over) -> None:
+    async with MailServer() as server:
+        here = desk(server, connections=4)
+        here.register("a", "b", "c")
+        await here.send()
+        await here.send()
+        await here.close()
+        assert sorted(mail.recipients[0][0] for mail in server.mails) == ["a", "b", "c"]
+        assert {mail.sender for mail in server.mails} == {"webinar@who.int"}
+        assert {here[name] for name in "abc"} == {"sent"}
+        assert here.attempts() == [("sent", "content", 250, "2.0.0", 1)] * 3
+
+
+@in_loop
+async def test_who_registers_now_does_not_wait_behind_the_reminders_of_all_the_others(desk: Over) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register(*"abcdefgh")
+        await here.send()
+        here.clock.move_to(utc("2025-07-02 07:00"))
+        here.register("new")
+        del server.mails[:]
+        await here.send()
+        await here.close()
+        recipients = [mail.recipients[0] for mail in server.mails]
+        assert len(recipients) == 9
+        assert "new@people.test" in recipients[:2], "with one connection, one may be on its way already"
+
+
+# Refusals
+
+
+@in_loop
+async def test_an_address_that_is_refused_fails_alone(desk: Over) -> None:
+    async with MailServer(refusals={"b@people.test": "550 5.1.1 No such user"}) as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "abc"] == ["sent", "failed: refused: 550 5.1.1", "sent"]
+        assert here.dispatcher.trouble == ""
+
+
+@in_loop
+async def test_a_mail_that_is_put_off_is_tried_again_later_alone(desk: Over) -> None:
+    async with MailServer(refusals={"b@people.test": "452 4.2.2 Mailbox full"}) as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        await here.send()
+        assert [here[name] for name in "abc"] == ["sent", "pending", "sent"]
+        put_off = here.delivery("b")
+        wait = put_off["next_attempt_at"] - ANNOUNCED
+        assert timedelta(seconds=48) <= wait <= timedelta(seconds=72)
+        assert put_off["attempts"] == 1
+        server.refusals = {}
+        await here.send()
+        assert here["b"] == "pending"
+        here.clock.move_to(put_off["next_attempt_at"])
+        await here.send()
+        await here.close()
+        assert here["b"] == "sent"
+
+
+# A relay in trouble
+
+
+@in_loop
+async def test_a_relay_in_trouble_is_left_alone_for_a_while_then_tried_by_one_mail(desk: Over) -> None:
+    async with ScriptedServer({"banner": BUSY}) as server:
+        here = desk(server, connections=2)
+        here.register(*"abcde")
+        await here.send()
+        assert here.dispatcher.trouble == "connect: 421 4.3.2 Too busy"
+        paused_until = here.dispatcher.paused_until
+        assert paused_until
+        assert timedelta(seconds=4.8) <= paused_until - ANNOUNCED <= timedelta(seconds=7.2)
+        before = server.connections
+        await here.send()
+        assert server.connections == before, "nobody knocks during a pause"
+        here.clock.move_to(paused_until)
+        await here.send()
+        assert server.connections == before + 1
+        again = here.dispatcher.paused_until
+        assert again
+        assert again - paused_until > timedelta(seconds=9), "the second pause is longer"
+        server.script.clear()
+        here.clock.move_to(again)
+        await here.send()
+        await here.close()
+        assert {here[name] for name in "abcde"} == {"sent"}
+        assert (here.dispatcher.trouble, here.dispatcher.paused_until) == ("", None)
+        assert {here.delivery(name)["attempts"] for name in "abcde"} == {1}, "trouble cost no mail a try"
+
+
+@in_loop
+async def test_a_refused_password_stops_all_at_once_and_a_new_process_need_not_wait(desk: Over) -> None:
+    async with ScriptedServer({"mail": "530 5.7.0 Authentication required"}) as server:
+        here = desk(server)
+        here.register("a", "b")
+        await here.send()
+        assert here.dispatcher.stopped
+        assert here.dispatcher.paused_until == ANNOUNCED + timedelta(minutes=5)
+        assert [here[name] for name in "ab"] == ["pending", "pending"]
+        assert sum(line.startswith("MAIL") for line in server.lines) == 1
+        await here.close()
+    async with ScriptedServer({"banner": "554 5.7.1 No service for you"}) as server:
+        here = desk(server)
+        here.clock.move_to(ANNOUNCED + timedelta(minutes=10))
+        await here.send()
+        await here.close()
+        assert here.dispatcher.stopped
+    async with MailServer() as server:
+        here = desk(server)
+        here.clock.move_to(ANNOUNCED + timedelta(minutes=10))
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "ab"] == ["sent", "sent"]
+
+
+@in_loop
+async def test_a_mail_that_a_filter_refuses_does_not_stop_the_others(desk: Over) -> None:
+    async with ScriptedServer({"content": [SPAM]}) as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        await here.send()
+        await here.close()
+        assert sorted(here[name] for name in "abc") == ["pending", "sent", "sent"]
+        assert not here.dispatcher.stopped
+        assert ("deferred", "content", 554, "5.7.1", 1) in here.attempts()
+
+
+@in_loop
+async def test_when_a_second_mail_meets_the_same_filter_all_stops(desk: Over) -> None:
+    async with ScriptedServer({"content": SPAM}) as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        await here.send()
+        await here.close()
+        assert here.dispatcher.stopped
+        assert here.dispatcher.trouble == "content: 554 5.7.1 Message rejected as spam"
+        assert sum(line.startswith("DATA") for line in server.lines) == 2
+        assert sorted(here.delivery(name)["attempts"] for name in "abc") == [0, 0, 1]
+        assert [here[name] for name in "abc"] == ["pending"] * 3
+
+
+# Doubt
+
+
+@pytest.mark.parametrize(("policy", "mails"), [("resend", 1), ("hold", 0)])
+@in_loop
+async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int) -> None:
+    """It may have been accepted. Sent again, it is the same mail: Message-ID and invitation do not change."""
+    async with ScriptedServer({"content": [Misdeed.CLOSE]}) as server:
+        here = desk(server)
+        here.register("a")
+        await here.send()
+        assert here[("a")] == "in_doubt: the relay's answer was lost"
+        stored = here.ledger.sql("SELECT message_id FROM delivery WHERE message_id <> ''")
+        with here.ledger.database.transaction() as conn:
+            claims.settle_doubt(conn, ANNOUNCED, {"w": webinar(on_doubt=policy)})
+        here.clock.move_to(here.delivery("a")["next_attempt_at"])
+        await here.send()
+        await here.close()
+        assert len(server.mails) == mails
+        assert here["a"] == ("sent" if mails else "held: doubt")
+        if mails:
+            assert [(message_from_bytes(server.mails[0])["Message-ID"],)] == [tuple(row) for row in stored]
+            assert here.ledger.sql("SELECT count(*) FROM invitation")[0][0] == 1
+
+
+# What must not go out
+
+
+@in_loop
+async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a")
+        here.dispatcher.job = Job({"w": webinar()}, ["w"], texts("reminder-day"))
+        await here.send()
+        assert (here["a"], server.mails) == ("held: template", [])
+        here.dispatcher.job = Job({"w": webinar()}, ["w"], texts("confirmation"))
+        with here.ledger.database.transaction() as conn:
+            claims.free_held(conn, ANNOUNCED, ["confirmation"])
+        await here.send()
+        await here.close()
+        assert here["a"] == "sent"
+
+
+@in_loop
+async def test_a_mail_that_cannot_be_rendered_is_held_alone(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rendered(claimed: claims.Claimed, *more: Any) -> Any:
+        return 1 / 0 if claimed.address.startswith("b") else render(claimed, *more)
+
+    render = dispatch.render
+    monkeypatch.setattr(dispatch, "render", rendered)
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "abc"] == ["sent", "held: data", "sent"]
+
+
+@in_loop
+async def test_nobody_is_written_to_whom_the_settings_leave_out(desk: Over) -> None:
+    async with MailServer() as server:
+        here = desk(server, may_write_to=lambda address: address.startswith("a"))
+        here.register("a", "b")
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "ab"] == ["sent", "held: config"]
+        assert [mail.recipients[0] for mail in server.mails] == ["a@people.test"]
+
+
+@in_loop
+async def test_what_is_no_longer_of_use_is_not_sent_however_late_it_was_noticed(desk: Over) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a")
+        here.clock.move_to(utc("2025-07-03 13:00"))
+        await here.send()
+        await here.close()
+        assert server.mails == []
+
+
+@in_loop
+async def test_what_was_planned_anew_while_it_was_rendered_is_not_sent(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedServer() as server:
+        here = desk(server)
+        here.register("a")
+        render = dispatch.render
+
+        def meanwhile(*given: Any) -> Any:
+            if not server.connections:
+                here.ledger.sql("UPDATE registrants SET name = 'Anna'")
+                here.ledger.plan(ANNOUNCED)
+            return render(*given)
+
+        monkeypatch.setattr(dispatch, "render", meanwhile)
+        await here.send()
+        await here.send()
+        await here.close()
+        assert here["a"] == "sent"
+        assert len(server.mails) == 1
+        assert b"Dear Anna" in server.mails[0]
+
+
+@in_loop
+async def test_an_end_in_the_middle_of_a_claim_leaves_no_lease_behind(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a", "b", "c")
+        claiming, go_on, claim = asyncio.Event(), threading.Event(), dispatch._claim
+        loop = asyncio.get_running_loop()
+
+        def slowly(*given: Any) -> Any:
+            loop.call_soon_threadsafe(claiming.set)
+            go_on.wait(10)
+            return claim(*given)
+
+        monkeypatch.setattr(dispatch, "_claim", slowly)
+        here.dispatcher.wake()
+        await claiming.wait()
+        loop.call_later(0.05, go_on.set)
+        await here.close()
+        with suppress(asyncio.CancelledError):
+            await here.dispatcher.settled()
+        assert server.mails == []
+        leased = here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL")
+        assert leased[0][0] == 0, "another replica would wait for two minutes"

@@ -1,0 +1,316 @@
+"""Leases and outcomes, on both engines: one sender for each delivery, and what is left when a sender is gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from scheduler.database.engine import Database
+from scheduler.ledger import claims
+from scheduler.ledger.claims import Claimed, Outcome, Start, Version
+from scheduler.ledger.states import State, Why
+from tests.support import Ledger, utc, webinar
+
+ANNOUNCED = utc("2025-06-12 08:00")
+REMINDED = utc("2025-07-02 07:00")  # in Geneva 09:00 on the day before
+LATE = utc("2025-07-03 11:00")  # the start: no reminder is of use any more
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    """Three registrants of a webinar, planned on the day when it was announced."""
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    for name in "abc":
+        ledger.register(f"{name}@example.org")
+    ledger.plan(ANNOUNCED)
+    return ledger
+
+
+def do(ledger: Ledger, function: Any, *args: Any) -> Any:
+    """One of the functions of `claims`, in a transaction of its own."""
+    with ledger.database.transaction() as conn:
+        return function(conn, *args)
+
+
+def claim(
+    ledger: Ledger, token: str = "one", now: datetime = ANNOUNCED, limit: int = 10, live: Any = ("w",)
+) -> list[Claimed]:
+    found: list[Claimed] = do(ledger, claims.claim, now, token, live, limit)
+    return sorted(found, key=lambda one: one.address)  # of those due together anyone may be the first
+
+
+def begin(
+    ledger: Ledger, *claimed: Claimed, now: datetime = ANNOUNCED, invitation: Version | None = None
+) -> set[int]:
+    starts = [Start(one, f"<{one.id}@who.int>", "relay", "en", 1, now, invitation) for one in claimed]
+    begun: set[int] = do(ledger, claims.begin, starts)
+    return begun
+
+
+def conclude(ledger: Ledger, claimed: Claimed, state: Any, attempt: str, **more: Any) -> None:
+    do(ledger, claims.conclude, [Outcome(claimed, state, ANNOUNCED, attempt, **more)])
+
+
+def time_passes(ledger: Ledger, token: str) -> None:
+    """So much that this lease has lapsed."""
+    ledger.sql("UPDATE delivery SET lease_until = -1 WHERE lease_token = :token", token=token)
+
+
+def attempts(ledger: Ledger) -> list[tuple[str, str]]:
+    rows = ledger.sql("SELECT lease_token, outcome FROM attempt ORDER BY id")
+    return [(row.lease_token, row.outcome) for row in rows]
+
+
+def confirmation(ledger: Ledger, address: str = "a@example.org") -> str:
+    return ledger.states(address)["confirmation"]
+
+
+# Claiming
+
+
+def test_what_is_due_is_claimed_with_all_that_its_mail_needs(ledger: Ledger) -> None:
+    first, second, third = claim(ledger)
+    assert (first.message, first.address, first.zone) == ("confirmation", "a@example.org", "Europe/Zurich")
+    assert (second.address, third.address) == ("b@example.org", "c@example.org")
+    assert first.uid.endswith("@who.int")
+
+
+def test_a_confirmation_goes_before_the_reminders_that_were_due_long_before_it(ledger: Ledger) -> None:
+    for one in claim(ledger):
+        conclude(ledger, one, State.SENT, "sent")
+    ledger.register("late@example.org")
+    ledger.plan(utc("2025-07-02 07:30"))
+    found = claim(ledger, now=utc("2025-07-02 07:30"), limit=2)
+    assert {one.message: one.address == "late@example.org" for one in found} == {
+        "confirmation": True,
+        "reminder-day": False,
+    }
+
+
+def test_nothing_is_claimed_for_a_webinar_that_is_not_live_nor_before_it_is_due(ledger: Ledger) -> None:
+    assert claim(ledger, live=()) == []
+    assert claim(ledger, live=("other",)) == []
+    assert {one.message for one in claim(ledger)} == {"confirmation"}
+
+
+def test_what_is_no_longer_of_use_is_not_claimed(ledger: Ledger) -> None:
+    assert {one.message for one in claim(ledger, now=LATE)} == {"confirmation"}
+
+
+def test_what_is_leased_is_nobody_elses_until_the_lease_has_lapsed(ledger: Ledger) -> None:
+    assert len(claim(ledger, "one")) == 3
+    assert claim(ledger, "other") == []
+    time_passes(ledger, "one")
+    assert len(claim(ledger, "other")) == 3
+
+
+def test_a_lease_lapses_by_itself(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "LEASE_SECONDS", -0.001)
+    claim(ledger, "one")
+    assert len(claim(ledger, "other")) == 3
+
+
+def test_two_replicas_claim_at_one_moment_without_waiting_for_each_other(
+    ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    if not ledger.database.is_postgresql:
+        pytest.skip("SQLite has one process")
+    with ledger.database.transaction() as one, ledger.database.transaction() as other:
+        first = claims.claim(one, ANNOUNCED, "one", ["w"], 2)
+        second = claims.claim(other, ANNOUNCED, "other", ["w"], 2)
+    assert sorted(claimed.address[0] for claimed in (*first, *second)) == ["a", "b", "c"]
+
+
+# Beginning
+
+
+def test_sending_is_on_record_before_a_byte_goes_out(ledger: Ledger) -> None:
+    first, second, third = claim(ledger)
+    assert begin(ledger, first, third) == {first.id, third.id}
+    assert [confirmation(ledger, one.address) for one in (first, second, third)] == [
+        "sending", "pending", "sending"
+    ]  # fmt: skip
+    assert attempts(ledger) == [("one", ""), ("one", "")]
+
+
+def test_who_lost_the_lease_begins_nothing(ledger: Ledger) -> None:
+    first = claim(ledger)[0]
+    time_passes(ledger, "one")
+    claim(ledger, "other")
+    assert begin(ledger, first) == set()
+    assert attempts(ledger) == []
+
+
+def test_what_was_planned_anew_since_is_not_begun(ledger: Ledger) -> None:
+    first = claim(ledger)[0]
+    ledger.sql("UPDATE registrants SET name = 'Anna' WHERE email = 'a@example.org'")
+    ledger.plan(ANNOUNCED)
+    assert begin(ledger, first) == set()
+    assert len(claim(ledger, "other")) == 1, "it is free for a mail with the new name"
+
+
+def test_what_became_useless_since_is_not_begun(ledger: Ledger) -> None:
+    reminders = [one for one in claim(ledger, now=REMINDED) if one.message == "reminder-day"]
+    assert begin(ledger, *reminders, now=utc("2025-07-03 10:00")) == set()
+
+
+def test_one_version_of_an_invitation_is_stored_once_and_whoever_rendered_it_too_renders_again(
+    ledger: Ledger,
+) -> None:
+    first, second, _ = claim(ledger)
+    version = Version(first.uid, 0, "REQUEST", ANNOUNCED, "facts", b"BEGIN:VCALENDAR")
+    assert begin(ledger, first, invitation=version) == {first.id}
+    assert begin(ledger, second, invitation=version) == set()
+    stored = do(ledger, claims.last_versions, [first.uid])[first.uid]
+    assert (stored.calendar, stored.stored) == (b"BEGIN:VCALENDAR", True)
+    again = claim(ledger, "again")
+    assert [one.id for one in again] == [second.id], "given back at once"
+    assert begin(ledger, *again, invitation=stored) == {second.id}
+
+
+# Outcomes
+
+
+def test_an_outcome_is_the_state_and_is_kept_with_the_relays_words(ledger: Ledger) -> None:
+    first, second, third = claim(ledger)
+    begin(ledger, first, second, third)
+    conclude(ledger, first, State.SENT, "sent", stage="content", code=250, reply="Queued")
+    conclude(ledger, second, State.FAILED, "refused", reason="refused: 550 5.1.1")
+    conclude(ledger, third, State.PENDING, "deferred", again_at=REMINDED)
+    states = [ledger.states(one.address)["confirmation"] for one in (first, second, third)]
+    assert states == ["sent", "failed: refused: 550 5.1.1", "pending"]
+    sent, failed, deferred = ledger.deliveries()[::4]
+    assert (sent["sent_at"], failed["sent_at"]) == (ANNOUNCED, None)
+    assert (deferred["next_attempt_at"], deferred["attempts"]) == (REMINDED, 1)
+    assert attempts(ledger) == [("one", "sent"), ("one", "refused"), ("one", "deferred")]
+    assert ledger.sql("SELECT code, reply FROM attempt WHERE outcome = 'sent'") == [(250, "Queued")]
+
+
+def test_the_relays_trouble_costs_no_mail_a_try(ledger: Ledger) -> None:
+    first = claim(ledger)[0]
+    conclude(ledger, first, State.PENDING, "deferred", counts=False)
+    delivery = ledger.deliveries("a@example.org")[0]
+    assert (delivery["attempts"], delivery["next_attempt_at"]) == (0, ANNOUNCED)
+
+
+def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger) -> None:
+    first = claim(ledger, limit=1)[0]
+    begin(ledger, first)
+    time_passes(ledger, "one")
+    do(ledger, claims.recover, ANNOUNCED)
+    do(ledger, claims.settle_doubt, ANNOUNCED, {"w": webinar()})
+    again = next(one for one in claim(ledger, "other") if one.id == first.id)
+    begin(ledger, again)
+    assert attempts(ledger) == [("one", "in_doubt"), ("other", "")]
+
+    conclude(ledger, first, State.SENT, "sent")
+    assert confirmation(ledger, first.address) == "sending"
+    assert attempts(ledger) == [("one", "sent"), ("other", "")]
+    conclude(ledger, again, State.FAILED, "refused")
+    assert confirmation(ledger, first.address) == "failed"
+
+
+def test_a_lease_that_is_renewed_does_not_lapse(ledger: Ledger) -> None:
+    first = claim(ledger, limit=1)[0]
+    begin(ledger, first)
+    time_passes(ledger, "one")
+    do(ledger, claims.renew, ["one"])
+    assert do(ledger, claims.recover, ANNOUNCED) == 0
+    conclude(ledger, first, State.SENT, "sent")
+    assert confirmation(ledger, first.address) == "sent"
+
+
+# A sender that is gone
+
+
+def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger) -> None:
+    first, *rest = claim(ledger)
+    begin(ledger, first)
+    do(ledger, claims.end_all_leases)
+    assert do(ledger, claims.recover, ANNOUNCED) == 1
+    assert confirmation(ledger) == "in_doubt: its sender stopped while sending"
+    assert attempts(ledger) == [("one", "in_doubt")]
+    assert [one.id for one in claim(ledger, "other")] == [one.id for one in rest]
+
+
+def test_who_ends_gently_leaves_its_own_in_doubt_and_free_and_touches_nobody_elses(ledger: Ledger) -> None:
+    mine, mine_too = claim(ledger, "mine", limit=2)
+    (theirs,) = claim(ledger, "theirs")
+    begin(ledger, mine, theirs)
+    do(ledger, claims.abandon, ANNOUNCED, ["mine"])
+    assert confirmation(ledger, mine.address) == "in_doubt: its sender stopped while sending"
+    assert confirmation(ledger, theirs.address) == "sending"
+    assert [one.id for one in claim(ledger, "other")] == [mine_too.id]
+
+
+@pytest.mark.parametrize(("policy", "state"), [("resend", "pending"), ("hold", "held: doubt")])
+def test_the_organizer_decides_what_becomes_of_doubt(ledger: Ledger, policy: str, state: str) -> None:
+    first = claim(ledger, limit=1)[0]
+    begin(ledger, first)
+    conclude(ledger, first, State.IN_DOUBT, "in_doubt", reason="the relay's answer was lost")
+    do(ledger, claims.settle_doubt, ANNOUNCED, {"other": webinar(on_doubt=policy)})
+    assert confirmation(ledger, first.address) == "in_doubt: the relay's answer was lost"
+    do(ledger, claims.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt=policy)})
+    assert confirmation(ledger, first.address) == state
+
+
+def test_doubt_about_what_is_no_longer_of_use_stays(ledger: Ledger) -> None:
+    first = claim(ledger, limit=1)[0]
+    begin(ledger, first)
+    conclude(ledger, first, State.IN_DOUBT, "in_doubt")
+    do(ledger, claims.settle_doubt, utc("2025-07-03 13:00"), {"w": webinar()})
+    assert confirmation(ledger, first.address) == "in_doubt"
+
+
+# Time
+
+
+def test_what_nobody_sent_while_it_was_of_use_expires_on_record(ledger: Ledger) -> None:
+    one, two, left = (one for one in claim(ledger, now=REMINDED) if one.message == "confirmation")
+    begin(ledger, one)
+    conclude(ledger, two, State.HELD, "not_sent", reason=Why.TEMPLATE)
+    over = utc("2025-07-03 13:00")
+    do(ledger, claims.expire, over)
+    assert confirmation(ledger, one.address) == "sending", "nobody knows yet"
+    assert confirmation(ledger, two.address) == "expired: no longer of use; was held: template"
+    assert ledger.states(left.address) == {
+        "confirmation": "expired: no longer of use",
+        "reminder-day": "expired: no longer of use",
+        "reminder-hour": "expired: no longer of use",
+        "follow-up": "pending",
+    }
+    assert do(ledger, claims.expire, over) == 0
+
+
+def test_the_next_wake_is_when_something_is_due_or_expires(ledger: Ledger) -> None:
+    assert do(ledger, claims.next_wake, ["w"]) == ANNOUNCED
+    for one in claim(ledger):
+        assert do(ledger, claims.next_wake, ["w"]) == REMINDED, "what is leased needs no waking"
+        conclude(ledger, one, State.SENT, "sent")
+    assert do(ledger, claims.next_wake, ["w"]) == REMINDED
+    assert do(ledger, claims.next_wake, []) == utc("2025-07-03 10:00"), (
+        "a draft's reminder expires all the same"
+    )
+    ledger.sql("UPDATE delivery SET state = 'sent'")
+    assert do(ledger, claims.next_wake, ["w"]) is None
+
+
+# Held
+
+
+def test_what_was_held_for_a_text_is_free_when_there_is_one(ledger: Ledger) -> None:
+    for one, why in zip(claim(ledger), (Why.TEMPLATE, Why.DATA, Why.DOUBT), strict=True):
+        conclude(ledger, one, State.HELD, "not_sent", reason=why)
+    assert do(ledger, claims.free_held, ANNOUNCED, []) == 0
+    assert do(ledger, claims.free_held, ANNOUNCED, ["reminder-day"]) == 0
+    assert do(ledger, claims.free_held, ANNOUNCED, ["confirmation"]) == 2
+    assert confirmation(ledger, "c@example.org") == "held: doubt", "that is for a person to decide"
+
+
+def test_what_the_settings_held_is_free_at_a_start(ledger: Ledger) -> None:
+    conclude(ledger, claim(ledger)[0], State.HELD, "not_sent", reason=Why.CONFIG)
+    assert do(ledger, claims.free_held_by_config, ANNOUNCED) == 1
+    assert confirmation(ledger) == "pending"
