@@ -78,6 +78,7 @@ class Dispatcher:
         self._renewing: asyncio.Task[None] | None = None
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._on_the_wire: set[int] = set()
+        self._last_token = ""  # of the last claim, which may still be under way
         self._woken = asyncio.Event()
         self._draining = False
 
@@ -100,6 +101,7 @@ class Dispatcher:
         """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt."""
         self._draining = True
         tokens = {claimed.token for claimed in self._under_way.values()}
+        tokens |= {self._last_token} - {""}
         for task, claimed in self._under_way.items():
             if claimed.id not in self._on_the_wire:
                 task.cancel()
@@ -135,7 +137,7 @@ class Dispatcher:
             room = 1 if not self._under_way else 0  # one mail tries whether the relay is back
         if not room:
             return []
-        token = secrets.token_hex(16)
+        self._last_token = token = secrets.token_hex(16)
         try:
             return await self._database.run(_claim, now, token, self.job, room)
         except DBAPIError as error:
