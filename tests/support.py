@@ -91,7 +91,9 @@ class Ledger:
         values = {"webinar": webinar, "email": email} | columns
         names = ", ".join(values)
         binds = ", ".join(f":{name}" for name in values)
-        return int(self.sql(f"INSERT INTO registrants ({names}) VALUES ({binds}) RETURNING id", **values)[0][0])
+        return int(
+            self.sql(f"INSERT INTO registrants ({names}) VALUES ({binds}) RETURNING id", **values)[0][0]
+        )
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.database.transaction() as conn:

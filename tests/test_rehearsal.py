@@ -464,11 +464,13 @@ def test_in_a_pipe_it_shows_progress_a_table_and_where_to_look_and_ends(rehearsa
     assert rehearsal.stderr == ""
 
 
-NOVEMBER = {
-    "PYTHONPATH": str(ROOT / "tests" / "process_clock"),
-    "PROCESS_CLOCK": "2025-11-15T12:00:00+00:00",
-    "TZ": "Europe/Zurich",
-}
+def process(zone: str, clock: str) -> dict[str, str]:
+    """The environment of a process that lives in that zone, and at that instant."""
+    return {"TZ": zone, "PROCESS_CLOCK": clock, "PYTHONPATH": str(ROOT / "tests" / "process_clock")}
+
+
+SUMMER = process("Pacific/Kiritimati", "2025-07-03T11:30:00+00:00")  # while the webinar runs
+NOVEMBER = process("America/Los_Angeles", "2025-11-15T12:00:00+00:00")  # when summer time is over
 
 
 def test_the_clock_of_a_process_can_be_moved_to_november() -> None:
@@ -477,14 +479,12 @@ def test_the_clock_of_a_process_can_be_moved_to_november() -> None:
         [sys.executable, "-c", code], env=NOVEMBER, capture_output=True, text=True, check=True
     )
     assert re.match(
-        r"2025-11-15 13:00:\d\d.* 2025-11-15 12:00:\d\d.*\+00:00 2025-11-15 17632080\d\d", done.stdout
+        r"2025-11-15 04:00:\d\d.* 2025-11-15 12:00:\d\d.*\+00:00 2025-11-15 17632080\d\d", done.stdout
     )
 
 
 @pytest.mark.parametrize(
-    "environment",
-    [{"TZ": "Pacific/Kiritimati"}, {"TZ": "America/Los_Angeles"}, NOVEMBER],
-    ids=["Kiritimati", "Los Angeles", "November"],
+    "environment", [SUMMER, NOVEMBER], ids=["Kiritimati in July", "Los Angeles in November"]
 )
 def test_the_process_s_zone_and_clock_change_nothing(
     rehearsal: Rehearsal, environment: dict[str, str], tmp_path: Path

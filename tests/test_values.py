@@ -184,5 +184,5 @@ def test_a_control_character_in_a_line_is_a_mistake(character: str) -> None:
 
 
 def test_wall_times_are_naive_and_in_whole_seconds() -> None:
-    assert values.wall_time(datetime(2025, 7, 3, 13)) == datetime(2025, 7, 3, 13)  # noqa: DTZ001
-    assert _hint(values.wall_time, datetime(2025, 7, 3, 13, 0, 0, 500)) == "write 2025-07-03T13:00:00"  # noqa: DTZ001
+    assert values.wall_time(datetime(2025, 7, 3, 13)) == datetime(2025, 7, 3, 13)
+    assert _hint(values.wall_time, datetime(2025, 7, 3, 13, 0, 0, 500)) == "write 2025-07-03T13:00:00"

@@ -68,7 +68,9 @@ class Recorder:
                 await asyncio.sleep(RETRY_SECONDS)
             except DBAPIError as error:
                 if len(group.starts) + len(group.outcomes) == 1:
-                    log.error("ledger refuses an entry", error=type(error.orig).__name__, delivery=_ids(group))
+                    log.error(
+                        "ledger refuses an entry", error=type(error.orig).__name__, delivery=_ids(group)
+                    )
                     return set()
                 return await self._one_by_one(group)
 

@@ -22,7 +22,6 @@ from scheduler.registrants.changes import take_changes
 from scheduler.timing import timings
 from scheduler.webinar import Webinar
 
-
 BEHIND = "another replica read a newer revision of its file; this one neither plans nor sends until it does"
 
 

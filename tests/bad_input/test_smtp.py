@@ -141,7 +141,7 @@ def _name(case: Any) -> str | None:
 
 @pytest.mark.parametrize(("stage", "act", "raised", "told_at", "code", "verdict"), CASES, ids=_name)
 @in_loop
-async def test_a_relay_that_misbehaves(  # noqa: PLR0917
+async def test_a_relay_that_misbehaves(
     stage: str, act: Act, raised: type[Exception], told_at: str, code: int, verdict: Verdict
 ) -> None:
     tls: Tls = "starttls" if stage == "starttls" else "none"

@@ -59,7 +59,11 @@ FILES: dict[str, tuple[dict[str, Any], str, Expected]] = {
     "live-placeholder": ({"status": "live"} | PLACEHOLDER, "", [("error", "join_url", "placeholder")]),
     "draft-placeholder": (PLACEHOLDER, "", [("warning", "join_url", "placeholder")]),
     "unknown-key": ({"titel": "x"}, "", [("error", "titel", "")]),
-    "http-link": ({"join_url": "http://meet.who.int/x"}, "", [("error", "join_url", "http://meet.who.int/x")]),
+    "http-link": (
+        {"join_url": "http://meet.who.int/x"},
+        "",
+        [("error", "join_url", "http://meet.who.int/x")],
+    ),
     "no-reply": ({"sender": "no-reply@who.int"}, "", [("error", "sender", "no-reply")]),
     "cet-in-words": ({"how_to_join": "Join at noon CET."}, "", [("error", "how_to_join", "CEST")]),
     "hour-in-words": ({"about": "It begins at 13:00."}, "", [("warning", "about", "13:00")]),
@@ -83,7 +87,11 @@ FILES: dict[str, tuple[dict[str, Any], str, Expected]] = {
 
 # What replaces what in a sound text, and exactly what is found.
 TEXTS: dict[str, tuple[str, str, Expected]] = {
-    "t-not-reviewed": ("reviewed_by: A. Reader", "reviewed_by:", [("warning", "line 4, reviewed_by", "reviewed")]),
+    "t-not-reviewed": (
+        "reviewed_by: A. Reader",
+        "reviewed_by:",
+        [("warning", "line 4, reviewed_by", "reviewed")],
+    ),
     "t-variable": ("{{ name }}", "{{ nmae }}", [("error", "line 6", "nmae")]),
     "t-no-link": ("{{ join_button }}", "See you.", [("error", "", "link")]),
     "t-no-time": (
@@ -91,7 +99,11 @@ TEXTS: dict[str, tuple[str, str, Expected]] = {
         "Soon.",
         [("error", "", "the reader's time"), ("error", "", "the webinar's time")],
     ),
-    "t-unclosed": ("{% endif %}", "", [("error", "line 10", "Unexpected end"), ("error", "line 6", "begins and ends")]),
+    "t-unclosed": (
+        "{% endif %}",
+        "",
+        [("error", "line 10", "Unexpected end"), ("error", "line 6", "begins and ends")],
+    ),
     "t-no-subject": ("subject: You are registered for {{ webinar.title }}\n", "", [("error", "", "subject")]),
     "t-html": ("{{ times }}", "<hr>\n\n{{ times }}", [("error", "line 8", "HTML: `<hr>`")]),
     "t-cet": ("{{ times }}", "At noon CET.\n\n{{ times }}", [("error", "line 8", "CEST")]),

@@ -22,7 +22,10 @@ def test_the_migrated_schema_has_the_tables_columns_and_indexes_of_the_models(da
 
 def test_one_address_registers_once_for_a_webinar_whatever_its_case(database: Database) -> None:
     with database.transaction() as conn:
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org'), ('v', 'a@example.org')")
+        run(
+            conn,
+            "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org'), ('v', 'a@example.org')",
+        )
     with pytest.raises(IntegrityError), database.transaction() as conn:
         run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'A@example.org')")
 

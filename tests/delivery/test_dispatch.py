@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ BUSY = "421 4.3.2 Too busy"
 SPAM = "554 5.7.1 Message rejected as spam"
 
 
+@functools.cache
 def texts(*messages: str) -> Texts:
     """The shipped English texts of these messages."""
     layout = read_layout(TEMPLATES)

@@ -69,7 +69,7 @@ async def until(condition: Callable[[], Any], what: str, within: float = 25.0) -
         if found:
             return found
         assert time.monotonic() < end, f"not within {within:g} s: {what}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,11 @@ class Sql:
         )
         return Counter((address, message) for address, message in rows)
 
+    def drop_connections(self) -> None:
+        """Of everybody else, as a restart of PostgreSQL does."""
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        self(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+
     def two_minutes_pass(self) -> None:
         """Of a killed process's leases, which end by PostgreSQL's clock; SQLite's end with the process."""
         self("UPDATE delivery SET lease_until = -1 WHERE lease_token IS NOT NULL")
@@ -309,7 +314,7 @@ class Scene:
                 "SMTP_PASSWORD": PASSWORD,
                 "HEALTH_HOST": HOST,
                 "HEALTH_PORT": str(port),
-                "POLL_SECONDS": "0.1",
+                "POLL_SECONDS": "0.2",
             }
             | environment
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from scheduler.database.engine import Database
-from tests.endtoend.support import USER, on_the_real_clock, people, scene, until
+from tests.endtoend.support import PEOPLE, USER, Scene, on_the_real_clock, people, scene, until
 
+GONE = f"gone@{PEOPLE}"
 LIFE = """
 [[messages]]
 id = "confirmation"
@@ -32,48 +34,57 @@ after_end = "1s"
 
 @on_the_real_clock
 async def test_a_webinar_from_the_first_registration_to_the_follow_up(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, postgresql_url: str
 ) -> None:
+    """On both databases at once, for most of it is waiting."""
+    sqlite_url = f"sqlite:///{tmp_path}/webinar.db"
+    async with scene(tmp_path / "one", sqlite_url) as one, scene(tmp_path / "other", postgresql_url) as other:
+        await asyncio.gather(_live_through(one), _live_through(other))
+
+
+async def _live_through(here: Scene) -> None:
     """Rows come by plain SQL while it runs; each mail comes once, on time, in TLS and signed in.
 
     On time is within two seconds, or as many as this machine needs to start the service.
     """
-    async with scene(tmp_path, database_url) as here:
-        began = time.monotonic()
-        service = await here.run()
-        await service.ready()
-        assert await service.get("/healthz") == (200, {"status": "ok"})
-        patience = max(2, round(time.monotonic() - began))
-        start = (datetime.now(UTC) + timedelta(seconds=3 * patience + 2)).replace(microsecond=0)
-        end = start + timedelta(seconds=1)
-        here.webinar(sequence=LIFE.format(patience=patience, twice=2 * patience), start=start, end=end)
-        await until(lambda: here.sql("SELECT 1 FROM planned_webinar"), "the webinar taken in")
-        registered = [datetime.now(UTC), datetime.now(UTC)]
-        here.sql.register(people(6))
-        here.sql.register(["not an address"])
-        await until(lambda: len(here.relay.of("confirmation")) == 6, "confirmations of the first")
-        registered[1] = datetime.now(UTC)
-        here.sql.register(people(8)[6:])
-        assert "not an address" in await service.unready("the row is set aside")
+    here.relay.refusals = {GONE: f"550 5.1.1 <{GONE}>: Recipient address rejected: User unknown"}
+    began = time.monotonic()
+    service = await here.run()
+    await service.ready()
+    assert await service.get("/healthz") == (200, {"status": "ok"})
+    patience = max(2, round(time.monotonic() - began))
+    start = (datetime.now(UTC) + timedelta(seconds=3 * patience + 2)).replace(microsecond=0)
+    end = start + timedelta(seconds=1)
+    here.webinar(sequence=LIFE.format(patience=patience, twice=2 * patience), start=start, end=end)
+    await until(lambda: here.sql("SELECT 1 FROM planned_webinar"), "the webinar taken in")
+    early, late = people(8)[:6], people(8)[6:]
+    registered = dict.fromkeys(early, datetime.now(UTC))
+    here.sql.register([*early, GONE, "not an address"])
+    assert "not an address" in await service.unready("the row is set aside")
+    await until(lambda: len(here.relay.of("confirmation")) == len(early), "confirmations of the first")
+    registered |= dict.fromkeys(late, datetime.now(UTC))
+    here.sql.register(late)
 
-        await until(lambda: here.sql.states() == {"sent": 32}, "everything sent", within=60)
+    await until(lambda: here.sql.states() == {"sent": 32, "failed": 4}, "everything sent", within=60)
 
-        due = {
-            "reminder-day": start - timedelta(seconds=2 * patience),
-            "reminder-hour": start - timedelta(seconds=patience),
-            "follow-up": end + timedelta(seconds=1),
-        }
-        assert here.relay.counts() == {(to, kind): 1 for to in people(8) for kind in ("confirmation", *due)}
-        for one in here.relay.arrivals:
-            then = due.get(one.message, registered[one.to in people(8)[6:]])
-            assert then <= one.at <= then + timedelta(seconds=patience), one.message
-            assert (one.secured, one.user) == (True, USER)
-            assert one.to in one.mail["To"]
-        for one in here.relay.of("confirmation"):
-            wire = "%Y%m%dT%H%M%SZ"
-            assert instants(one.mail) == [(start.strftime(wire), end.strftime(wire))] * 2
-        service.terminate()
-        assert await service.exited() == 0
+    due = {
+        "reminder-day": start - timedelta(seconds=2 * patience),
+        "reminder-hour": start - timedelta(seconds=patience),
+        "follow-up": end + timedelta(seconds=1),
+    }
+    assert here.relay.counts() == {(to, kind): 1 for to in people(8) for kind in ("confirmation", *due)}
+    for one in here.relay.arrivals:
+        then = due.get(one.message, registered[one.to])
+        assert then <= one.at <= then + timedelta(seconds=patience), one.message
+        assert (one.secured, one.user) == (True, USER)
+        assert one.to in one.mail["To"]
+    for one in here.relay.of("confirmation"):
+        wire = "%Y%m%dT%H%M%SZ"
+        assert instants(one.mail) == [(start.strftime(wire), end.strftime(wire))] * 2
+    refusal = "rcpt: 550 5.1.1 <address>: Recipient address rejected: User unknown"
+    assert [event["reply"] for event in service.events if event["event"] == "not sent"] == [refusal] * 4
+    service.terminate()
+    assert await service.exited() == 0
 
 
 def instants(mail: EmailMessage) -> list[tuple[str, ...]]:
@@ -87,13 +98,15 @@ def instants(mail: EmailMessage) -> list[tuple[str, ...]]:
 async def test_two_replicas_share_the_work_and_nobody_is_written_to_twice(
     tmp_path: Path, postgresql_url: str
 ) -> None:
-    """One is killed in the middle: the other one goes on, and what was leased is free when its lease has lapsed."""
+    """Though the database drops their connections, and one is killed: what it had leased goes a little later."""
     async with scene(tmp_path, postgresql_url) as here:
         here.webinar()
         one, other = await here.run(), await here.run()
         await one.ready()
         await other.ready()
         here.sql.register(people(100))
+        await here.relay.took(20)
+        here.sql.drop_connections()
         await here.relay.took(50)
         await one.kill()
         leased = "SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL"

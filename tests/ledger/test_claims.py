@@ -18,8 +18,7 @@ REMINDED = utc("2025-07-02 07:00")  # in Geneva 09:00 on the day before
 LATE = utc("2025-07-03 11:00")  # the start: no reminder is of use any more
 
 
-@pytest.fixture
-def ledger(database: Database) -> Ledger:
+def planned(database: Database) -> Ledger:
     """Three registrants of a webinar, planned on the day when it was announced."""
     ledger = Ledger(database)
     ledger.govern(webinar())
@@ -27,6 +26,11 @@ def ledger(database: Database) -> Ledger:
         ledger.register(f"{name}@example.org")
     ledger.plan(ANNOUNCED)
     return ledger
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    return planned(database)
 
 
 def do(ledger: Ledger, function: Any, *args: Any) -> Any:
@@ -113,15 +117,16 @@ def test_a_lease_lapses_by_itself(ledger: Ledger, monkeypatch: pytest.MonkeyPatc
     assert len(claim(ledger, "other")) == 3
 
 
-def test_two_replicas_claim_at_one_moment_without_waiting_for_each_other(
-    ledger: Ledger, request: pytest.FixtureRequest
-) -> None:
-    if not ledger.database.is_postgresql:
-        pytest.skip("SQLite has one process")
-    with ledger.database.transaction() as one, ledger.database.transaction() as other:
+def test_two_replicas_claim_at_one_moment_without_waiting_for_each_other(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    there = planned(database)
+    with database.transaction() as one, database.transaction() as other:
         first = claims.claim(one, ANNOUNCED, "one", ["w"], 2)
         second = claims.claim(other, ANNOUNCED, "other", ["w"], 2)
     assert sorted(claimed.address[0] for claimed in (*first, *second)) == ["a", "b", "c"]
+    assert len(first) == 2
+    assert claim(there) == []
+    database.close()
 
 
 # Beginning

@@ -35,7 +35,9 @@ def test_each_registrant_gets_each_message_at_the_hour_of_their_own_zone(ledger:
     assert set(ledger.states().values()) == {"pending"}
 
 
-def test_who_registers_late_gets_what_is_still_ahead_and_the_ledger_says_why_not_the_rest(ledger: Ledger) -> None:
+def test_who_registers_late_gets_what_is_still_ahead_and_the_ledger_says_why_not_the_rest(
+    ledger: Ledger,
+) -> None:
     ledger.register("late@example.org", timezone="Europe/Zurich")
     ledger.plan(utc("2025-07-03 09:59"))
     assert ledger.states() == {
@@ -133,7 +135,9 @@ def test_insert_or_replace_sends_nothing_although_it_fires_no_delete_trigger(led
     ledger.plan(ANNOUNCED)
     ledger.set("confirmation", "sent")
     before = ledger.deliveries()
-    ledger.sql("INSERT OR REPLACE INTO registrants (webinar, email, name) VALUES ('w', 'a@example.org', 'New name')")
+    ledger.sql(
+        "INSERT OR REPLACE INTO registrants (webinar, email, name) VALUES ('w', 'a@example.org', 'New name')"
+    )
     ledger.plan(utc("2025-06-13 02:00"))
     assert ledger.deliveries() == before
     assert [row.name for row in ledger.sql("SELECT name FROM registration")] == ["New name"]
@@ -176,7 +180,10 @@ def test_two_people_who_swap_their_addresses_each_follow_their_address(ledger: L
         for email, row in (("x@example.org", one), ("a@example.org", two), ("b@example.org", one)):
             run(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
     ledger.plan(utc("2025-06-13 08:00"))
-    assert [row.address for row in ledger.sql("SELECT address FROM registration WHERE gone_at IS NULL ORDER BY id")] == [
+    assert [
+        row.address
+        for row in ledger.sql("SELECT address FROM registration WHERE gone_at IS NULL ORDER BY id")
+    ] == [
         "a@example.org",
         "b@example.org",
     ]
@@ -209,7 +216,9 @@ def test_a_corrected_address_before_the_confirmation_went_out_needs_no_second_on
     ledger.plan(ANNOUNCED)
     ledger.sql("UPDATE registrants SET email = 'right@example.org'")
     ledger.plan(utc("2025-06-12 08:01"))
-    assert ledger.states() == dict.fromkeys(["confirmation", "reminder-day", "reminder-hour", "follow-up"], "pending")
+    assert ledger.states() == dict.fromkeys(
+        ["confirmation", "reminder-day", "reminder-hour", "follow-up"], "pending"
+    )
 
 
 def test_the_same_address_in_other_letters_is_the_same_recipient(ledger: Ledger) -> None:
@@ -272,8 +281,12 @@ def test_a_bad_date_of_another_program_ends_nothing(ledger: Ledger) -> None:
     if ledger.database.is_postgresql:
         pytest.skip("PostgreSQL refuses it itself")
     for number, value in enumerate(["'12/06/2025 10:00'", "''", "x'ff00'", "17"]):
-        ledger.sql(f"INSERT INTO registrants (webinar, email, registered_at) VALUES ('w', 'a{number}@example.org', {value})")
-    ledger.sql("INSERT INTO registrants (webinar, email, name) VALUES ('w', 'latin1@example.org', CAST(x'4afc7267' AS TEXT))")
+        ledger.sql(
+            f"INSERT INTO registrants (webinar, email, registered_at) VALUES ('w', 'a{number}@example.org', {value})"
+        )
+    ledger.sql(
+        "INSERT INTO registrants (webinar, email, name) VALUES ('w', 'latin1@example.org', CAST(x'4afc7267' AS TEXT))"
+    )
     ledger.plan(ANNOUNCED)
     assert len({d["address"] for d in ledger.deliveries()}) == 5
 
@@ -307,10 +320,15 @@ def test_a_rule_edited_after_the_reminder_went_out_sends_no_second_one(ledger: L
     assert "reminder-day#1" not in ledger.states()
 
 
-def test_an_added_reminder_applies_to_everybody_and_one_on_registration_only_to_new_people(ledger: Ledger) -> None:
+def test_an_added_reminder_applies_to_everybody_and_one_on_registration_only_to_new_people(
+    ledger: Ledger,
+) -> None:
     ledger.register("old@example.org")
     ledger.plan(ANNOUNCED)
-    more = SEQUENCE + '[[messages]]\nid = "week"\ndays_before = 7\nat = "09:00"\n[[messages]]\nid = "hello"\non_registration = true\n'
+    more = (
+        SEQUENCE
+        + '[[messages]]\nid = "week"\ndays_before = 7\nat = "09:00"\n[[messages]]\nid = "hello"\non_registration = true\n'
+    )
     ledger.govern(webinar(more))
     ledger.plan(utc("2025-06-13 08:00"))
     ledger.register("new@example.org")
@@ -333,7 +351,11 @@ def test_a_message_taken_out_is_cancelled_and_put_back_is_pending_again(ledger: 
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     before = ledger.deliveries()
-    ledger.govern(webinar(SEQUENCE.replace('id = "reminder-hour"\nbefore_start = "1h"', 'id = "other"\nbefore_start = "2h"')))
+    ledger.govern(
+        webinar(
+            SEQUENCE.replace('id = "reminder-hour"\nbefore_start = "1h"', 'id = "other"\nbefore_start = "2h"')
+        )
+    )
     ledger.plan(utc("2025-06-13 08:00"))
     assert ledger.states()["reminder-hour"] == "cancelled: the message was taken out of the webinar"
     ledger.govern(webinar())
@@ -383,7 +405,9 @@ def test_calling_off_cancels_the_sequence_and_tells_those_who_were_told(ledger: 
     assert ledger.states("told@example.org") == {
         "confirmation": "sent",
         "cancellation#1": "pending",
-        **dict.fromkeys(["reminder-day", "reminder-hour", "follow-up"], "cancelled: the webinar is called off"),
+        **dict.fromkeys(
+            ["reminder-day", "reminder-hour", "follow-up"], "cancelled: the webinar is called off"
+        ),
     }
     assert set(ledger.states("new@example.org").values()) == {"skipped: the webinar is called off"}
 
@@ -443,8 +467,12 @@ def test_a_new_version_of_the_tz_database_recomputes_due_times(
 ) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
-    ledger.sql("UPDATE due_time SET due_at = :old WHERE message = 'reminder-day'", old=utc("2025-07-02 06:00"))
-    ledger.sql("UPDATE delivery SET due_at = :old WHERE message = 'reminder-day'", old=utc("2025-07-02 06:00"))
+    ledger.sql(
+        "UPDATE due_time SET due_at = :old WHERE message = 'reminder-day'", old=utc("2025-07-02 06:00")
+    )
+    ledger.sql(
+        "UPDATE delivery SET due_at = :old WHERE message = 'reminder-day'", old=utc("2025-07-02 06:00")
+    )
     ledger.plan(utc("2025-06-13 08:00"))
     assert ledger.due()["reminder-day"] == utc("2025-07-02 06:00")
     monkeypatch.setattr("scheduler.ledger.edits.tz_version", lambda: "2099z")
@@ -459,7 +487,9 @@ def test_nobody_writes_to_a_suppressed_address(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     ledger.set("confirmation", "sent")
-    ledger.sql("INSERT INTO suppression (address_folded, since) VALUES ('a@example.org', :now)", now=ANNOUNCED)
+    ledger.sql(
+        "INSERT INTO suppression (address_folded, since) VALUES ('a@example.org', :now)", now=ANNOUNCED
+    )
     ledger.sql("UPDATE registration SET replan = TRUE")
     ledger.plan(utc("2025-06-13 08:00"))
     assert ledger.states()["reminder-day"] == "cancelled: the address is suppressed"
