@@ -1,4 +1,4 @@
-"""`webinar check` over a folder of broken webinars and texts: exactly what is wrong in each, nothing in the sound ones."""
+"""`webinar check` over a folder of broken webinars and texts: exactly what is wrong, and nothing in the sound ones."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def _write(folder: Path) -> None:
     shutil.copytree("templates/_layout", folder / "templates/_layout")
     files = {name: (keys, "sound", messages) for name, (keys, messages, _) in FILES.items()}
     files |= {name: ({}, name, "") for name in TEXTS}
-    for name, (keys, message, more) in files.items():
-        keys = {"id": name, "languages": ["en"], "status": "draft"} | keys
+    for name, (differs, message, more) in files.items():
+        keys = {"id": name, "languages": ["en"], "status": "draft"} | differs
         source = toml(MESSAGE.format(id=message) + more, **keys)
         (folder / f"config/webinars/{name}.toml").write_text(source, "utf-8")
     texts = dict.fromkeys(["sound", "same-day", *NOTICES], TEXT)

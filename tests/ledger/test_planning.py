@@ -327,7 +327,8 @@ def test_an_added_reminder_applies_to_everybody_and_one_on_registration_only_to_
     ledger.plan(ANNOUNCED)
     more = (
         SEQUENCE
-        + '[[messages]]\nid = "week"\ndays_before = 7\nat = "09:00"\n[[messages]]\nid = "hello"\non_registration = true\n'
+        + '[[messages]]\nid = "week"\ndays_before = 7\nat = "09:00"\n'
+        + '[[messages]]\nid = "hello"\non_registration = true\n'
     )
     ledger.govern(webinar(more))
     ledger.plan(utc("2025-06-13 08:00"))
