@@ -205,8 +205,9 @@ def test_a_file_that_is_a_folder(tmp_path: Path) -> None:
     assert error.value.problems == (Problem(place, "its file: is a directory", FILE),)
 
 
-def test_certificates_that_are_none(tmp_path: Path) -> None:
-    file = tmp_path / "ca.pem"
+def test_certificates_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("ca.pem")
     file.write_text("no certificate")
 
     with pytest.raises(SettingsProblems) as error:
