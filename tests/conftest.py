@@ -64,9 +64,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the schema of the migrations, to be copied: migrating each anew takes a minute in all."""
+    file = tmp_path_factory.mktemp("migrated") / "webinar.db"
+    database = Database(f"sqlite:///{file}")
     database.migrate()
+    database.close()
+    return file
+
+
+@pytest.fixture
+def database(database_url: str, migrated_file: Path) -> Iterator[Database]:
+    """A database with the schema of the migrations (PostgreSQL's is copied from a template, too)."""
+    if database_url.startswith("sqlite"):
+        shutil.copy(migrated_file, database_url.removeprefix("sqlite:///"))
+    database = Database(database_url)
     yield database
     database.close()
