@@ -9,10 +9,10 @@ run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n auto -q -m "not full"
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full"
 
 test-full: .venv/dev.stamp node_modules/.stamp
-	$(BIN)/python -m pytest -n auto -q -m full
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m full
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
