@@ -85,7 +85,7 @@ def _read(
     root: Path, files: Mapping[str, bytes]
 ) -> tuple[dict[str, tuple[str, str, Webinar]], dict[str, tuple[Problem, ...]]]:
     sound: dict[str, tuple[str, str, Webinar]] = {}
-    twice: dict[str, list[str]] = {}
+    read: dict[str, Webinar] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     for name, raw in files.items():
         path = str(root / name)
@@ -97,13 +97,11 @@ def _read(
         except Problems as error:
             problems[path] = error.problems
         else:
-            twice.setdefault(webinar.id, []).append(path)
+            read[path] = webinar
             sound[webinar.id] = (path, source, webinar)
-    for webinar_id, paths in twice.items():
-        if len(paths) > 1:
-            del sound[webinar_id]
-            for path in paths:
-                problems[path] = (_same_id(path, webinar_id, paths),)
+    for path, problem in ids_twice(read).items():
+        sound.pop(read[path].id, None)
+        problems[path] = (problem,)
     return sound, problems
 
 
@@ -140,11 +138,18 @@ def _gone(path: str, webinar: str, now_says: str) -> Problem:
     )
 
 
-def _same_id(path: str, webinar: str, paths: list[str]) -> Problem:
-    others = ", ".join(other for other in paths if other != path)
-    return Problem(
-        f"{path}, id", f"`{webinar}` is also the id of {others}", "an id of its own for each webinar"
-    )
+def ids_twice(webinars: Mapping[str, Webinar]) -> dict[str, Problem]:
+    """Files whose webinar's id stands in another one, too: an error of each. By path, as given."""
+    by_id: dict[str, list[str]] = {}
+    for path, webinar in webinars.items():
+        by_id.setdefault(webinar.id, []).append(path)
+    problems = {}
+    for webinar_id, paths in by_id.items():
+        for path in paths if len(paths) > 1 else ():
+            others = ", ".join(other for other in paths if other != path)
+            found = f"`{webinar_id}` is also the id of {others}"
+            problems[path] = Problem(f"{path}, id", found, "an id of its own")
+    return problems
 
 
 def _not_utf8(path: str, raw: bytes, error: UnicodeDecodeError) -> Problem:

@@ -17,8 +17,8 @@ from scheduler.catalogue import take_webinars
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan
-from scheduler.ledger.states import NOTICES
 from scheduler.mail.front_matter import read_front_matter
+from scheduler.mail.layout import text_path
 from scheduler.mail.said_times import USE_A_VARIABLE, said_times
 from scheduler.problem import Problem
 from scheduler.texts import Key, sources_of
@@ -67,35 +67,31 @@ def text_findings(
     """What is wrong with the texts that these webinars use. `unsound`: what the check of soundness found."""
     sources = sources_of(files)
     for message, language in sorted(_used(webinars)):
-        place = str(root / message / f"{language}.md")
+        place = str(text_path(root, message, language))
         if (message, language) in sources:
             source = sources[message, language]
             yield from map(error, unsound.get((message, language), ()))
             yield from _not_reviewed(source, place)
-            users = [webinar for webinar in webinars if message in _messages(webinar)]
+            users = [webinar for webinar in webinars if message in webinar.message_ids]
             yield from _written_times(source, place, language, users)
     yield from _missing_texts(webinars, root, sources)
 
 
-def _messages(webinar: Webinar) -> list[str]:
-    return [*(one.id for one in webinar.messages), *NOTICES]
-
-
 def _used(webinars: Iterable[Webinar]) -> set[Key]:
     return {
-        (message, language) for one in webinars for message in _messages(one) for language in one.languages
+        (message, language) for one in webinars for message in one.message_ids for language in one.languages
     }
 
 
 def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
     missing: dict[str, set[str]] = {}
     for webinar in webinars:
-        for message in _messages(webinar):
+        for message in webinar.message_ids:
             there = [language for language in webinar.languages if (message, language) in sources]
             if not there:
                 yield error(
                     Problem(
-                        str(root / message / f"{webinar.languages[0]}.md"),
+                        str(text_path(root, message, webinar.languages[0])),
                         f"there is no text for the message `{message}` of {webinar.id}",
                         "a text in at least one of its languages",
                         "until there is one, its mails are held",
@@ -270,14 +266,21 @@ def edit_effects(
     conn: Connection,
     now: datetime,
     governing: Mapping[str, Governing],
-    webinar: str,
+    webinars: Iterable[str],
     return_within: timedelta,
-) -> list[Effect]:
-    """Plan with these files in this transaction, and say what that changed for a webinar. The caller rolls back."""
-    before = _pending(conn, now, webinar)
+) -> dict[str, list[Effect]]:
+    """Plan with these files in this transaction, and say what that changed for each of these webinars. The caller
+    rolls back."""
+    before = {name: _pending(conn, now, name) for name in webinars}
     while plan(conn, now, governing, return_within):
         pass
-    after = _pending(conn, now, webinar)
+    return {name: _changes(pending, _pending(conn, now, name)) for name, pending in before.items()}
+
+
+_Pending = dict[str, tuple[int, int, datetime | None]]  # message: how many, how many at once, when the next
+
+
+def _changes(before: _Pending, after: _Pending) -> list[Effect]:
     return [
         Effect(message, before.get(message, (0, 0, None))[0], *after.get(message, (0, 0, None)))
         for message in sorted(before.keys() | after.keys())
@@ -285,7 +288,7 @@ def edit_effects(
     ]
 
 
-def _pending(conn: Connection, now: datetime, webinar: str) -> dict[str, tuple[int, int, datetime | None]]:
+def _pending(conn: Connection, now: datetime, webinar: str) -> _Pending:
     table = Delivery.__table__  # type: ignore[attr-defined]
     rows = conn.execute(
         select(

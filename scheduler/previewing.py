@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Table, select
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery, Registration
 from scheduler.ledger.claims import Claimed, Version, last_versions
-from scheduler.ledger.states import CANCELLATION, NOTICES, State
+from scheduler.ledger.states import State
 from scheduler.mail.rendering import render
 from scheduler.registrants.rows import fold, read_rows, why_unusable
 from scheduler.texts import LiveText
 from scheduler.timezones import Zone, zone_of
 from scheduler.timing import Timing, timings
-from scheduler.webinar import Webinar
+from scheduler.webinar import CANCELLATION, NOTICES, Webinar
 
 Format = Literal["html", "text", "eml"]
 
@@ -64,11 +64,6 @@ class Reader:
 
 class NotRegistered(LookupError):
     """Nobody with that address is registered for the webinar, or their row can't be used; says why."""
-
-
-def message_ids(webinar: Webinar) -> list[str]:
-    """What can be previewed: the sequence and the two notices."""
-    return [*(message.id for message in webinar.messages), *NOTICES]
 
 
 def made_up(webinar: Webinar) -> Reader:

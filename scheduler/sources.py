@@ -15,7 +15,6 @@ from scheduler.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.database.engine import Database
 from scheduler.folder import Folder
 from scheduler.ledger import claims
-from scheduler.ledger.states import NOTICES
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
 from scheduler.problem import Problem, Problems
@@ -125,7 +124,7 @@ class Sources:
         return {
             message
             for webinar in self.catalogue.webinars.values()
-            for message in (*(one.id for one in webinar.messages), *NOTICES)
+            for message in webinar.message_ids
             if any(self.texts.find(webinar, message, language) for language in webinar.languages)
         }
 
@@ -156,7 +155,7 @@ def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem])
 def uses(webinar: Webinar, key: Key) -> bool:
     """Whether the webinar sends this text to anybody."""
     message, language = key
-    return language in webinar.languages and message in (*(one.id for one in webinar.messages), *NOTICES)
+    return language in webinar.languages and message in webinar.message_ids
 
 
 def _lines(problems: tuple[Problem, ...]) -> list[str]:

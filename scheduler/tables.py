@@ -48,17 +48,8 @@ def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
     for one in deliveries:
         counted[_line(one)] += 1
     lines = sorted(counted.items(), key=lambda item: (item[0][3], item[0]))
-    if not sys.stdout.isatty():
-        for cells, people in lines:
-            print("\t".join((*cells, str(people))))
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("message", "language", "zone", "due (UTC)", "on the reader's clock", "state", "people"):
-        table.add_column(heading, justify="right" if heading == "people" else "left")
-    for (message, language, zone, due, local, state), people in lines:
-        colour = _COLOURS.get(state.split(":")[0], "white")
-        table.add_row(message, language, zone, due, local, f"[{colour}]{state}[/]", str(people))
-    Console().print(table)
+    headings = ("message", "language", "zone", "due (UTC)", "on the reader's clock", "state", "people")
+    print_table((), headings, [(*cells, people) for cells, people in lines])
 
 
 def on_terminal() -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from scheduler.database.models import TextRevision
-from scheduler.ledger.states import NOTICES
+from scheduler.mail.layout import text_path
 from scheduler.mail.templates import Layout, Text, parse_text
 from scheduler.mail.wording import text_language
 from scheduler.problem import Problem, Problems
@@ -82,7 +82,7 @@ def take_texts(
         digest = sha256(source.encode()).hexdigest()
         if key not in stored or stored[key].sha256 != digest:
             stored[key] = _store(conn, now, key, source, digest)
-    used = [(one.languages, (*(message.id for message in one.messages), *NOTICES)) for one in webinars]
+    used = [(one.languages, one.message_ids) for one in webinars]
     for key in stored.keys() - sources.keys():
         if any(key[0] in messages and key[1] in languages for languages, messages in used):
             problems[key] = (_gone(root, *key),)
@@ -91,7 +91,7 @@ def take_texts(
     live = {}
     for key, revision in stored.items():
         try:
-            text = parse_text(revision.source, _place(root, *key), layout)
+            text = parse_text(revision.source, str(text_path(root, *key)), layout)
         except Problems:  # sound for an earlier version of this program, or with an earlier layout
             continue
         live[key] = LiveText(text, key[1], revision.id or 0)
@@ -106,10 +106,6 @@ def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Contain
         for message in messages
         if not any((message, language) in there for language in languages)
     }
-
-
-def _place(root: Path, message: str, language: str) -> str:
-    return str(root / message / f"{language}.md")
 
 
 def _last_sound(conn: Connection) -> dict[Key, TextRevision]:
@@ -128,7 +124,7 @@ def _store(conn: Connection, now: datetime, key: Key, source: str, digest: str) 
 
 def _no_text(root: Path, message: str, language: str) -> Problem:
     return Problem(
-        _place(root, message, language),
+        str(text_path(root, message, language)),
         "there is no text for this message",
         "a file with the text",
         "its deliveries are held until there is one",
@@ -137,7 +133,7 @@ def _no_text(root: Path, message: str, language: str) -> Problem:
 
 def _gone(root: Path, message: str, language: str) -> Problem:
     return Problem(
-        _place(root, message, language),
+        str(text_path(root, message, language)),
         "the file is gone",
         "a text, as there was one before",
         "until it is back, its last sound revision goes out",

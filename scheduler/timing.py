@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from scheduler.timezones import Zone, computed_to_utc, to_local
-
-if TYPE_CHECKING:
-    from scheduler.webinar import Message, Webinar
-
-FOLLOW_UP_IS_OF_USE = timedelta(days=30)  # after the end
+from scheduler.webinar import USEFUL_AFTER, Message, Webinar
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ def _timing(
 
 
 def _follow_up(message: str, due: datetime, webinar: Webinar) -> Timing:
-    expires = webinar.end + FOLLOW_UP_IS_OF_USE
+    expires = webinar.end + USEFUL_AFTER
     if due < webinar.end:
         return Timing(message, due, expires, "falls before the end")
     return Timing(message, due, expires, "falls more than 30 days after the end" if due >= expires else "")

@@ -31,6 +31,10 @@ class Mailbox(NamedTuple):
     name: str
     address: str
 
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
 
 def line(value: object, *, longest: int = 4_000) -> str:
     """A text of one line, without blanks around it.

@@ -44,7 +44,10 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-RESERVED_IDS = ("change", "cancellation")  # the built-in notices of a move and a cancellation
+# Built-in messages: sent to those who were told something that is no longer true.
+CHANGE = "change"
+CANCELLATION = "cancellation"
+NOTICES = (CHANGE, CANCELLATION)
 LONGEST = timedelta(days=31)
 USEFUL_AFTER = timedelta(days=30)  # a follow-up later than this is of no use
 _DURATIONS = (
@@ -84,7 +87,7 @@ class Message(BaseModel, frozen=True, extra="forbid"):
     @field_validator("id")
     @classmethod
     def _not_reserved(cls, name: str) -> str:
-        if name in RESERVED_IDS:
+        if name in NOTICES:
             raise mistake(f"{shown(name)}, the id of a built-in notice", hint="choose another id")
         return name
 
@@ -223,6 +226,11 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     def place(self) -> str | None:
         """The place whose clock counts, where the zone's name in tzdata is another's: "Geneva"."""
         return zone_place(self.zone)
+
+    @property
+    def message_ids(self) -> list[str]:
+        """Every message that may go out: the sequence, and the built-in notices."""
+        return [*(message.id for message in self.messages), *NOTICES]
 
     def words(self, language: str) -> Wording:
         """The texts in a language; where one is missing, in "pt" for "pt-BR", then in the first language."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ import pytz
 from click.testing import CliRunner
 
 from scheduler.cli import main
-from scheduler.timezones import tz_version
 from scheduler.webinar import Webinar, read_webinar
+from tests.moment import ask_moment
 from tests.support import SEQUENCE, toml
 
 pytestmark = pytest.mark.full
@@ -105,24 +103,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def elsewhere(files: list[Path]) -> list[list[dict[str, Any]]]:
-    """What moment-timezone says, if it has the same tz data as pytz; a verdict across two would be none."""
-    if not shutil.which("node") or not (ROOT / "node_modules" / "moment-timezone").is_dir():
-        pytest.fail("NOT RUN: needs Node and what `npm ci` installs (moment-timezone)")
+    """What moment-timezone says."""
     question = {
         "zones": _zones(),
         "webinars": [_asked(read_webinar(file.read_text("utf-8"), str(file))) for file in files],
     }
-    ran = subprocess.run(
-        ["node", str(ROOT / "tests" / "node" / "timeline.mjs")],
-        input=json.dumps(question).encode(), capture_output=True, check=False, timeout=300,
-    )  # fmt: skip
-    if ran.returncode:
-        pytest.fail(f"NOT RUN: timeline.mjs ended with {ran.returncode}: {ran.stderr.decode()[-2000:]}")
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    if answer["version"] != tz_version():
-        pytest.fail(f"NOT RUN: pytz has tz {tz_version()}, moment-timezone {answer['version']}; "
-                    "install versions of one tz release before judging either")  # fmt: skip
-    timelines: list[list[dict[str, Any]]] = answer["timelines"]
+    timelines: list[list[dict[str, Any]]] = ask_moment("timeline.mjs", question)["timelines"]
     return timelines
 
 

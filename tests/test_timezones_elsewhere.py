@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -13,9 +10,10 @@ from typing import Any
 import pytest
 import pytz
 
-from scheduler.timezones import computed_to_utc, to_local, to_utc, tz_version
+from scheduler.timezones import computed_to_utc, to_local, to_utc
 from scheduler.timing import timings
 from scheduler.webinar import Message, Webinar
+from tests.moment import ask_moment
 
 pytestmark = pytest.mark.full
 
@@ -78,9 +76,7 @@ def milliseconds(instant: datetime) -> int:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> dict[str, Any]:
-    """What moment-timezone says, if it has the same tz data as pytz; a verdict across two would be none."""
-    if not shutil.which("node") or not (ROOT / "node_modules" / "moment-timezone").is_dir():
-        pytest.fail("NOT RUN: needs Node and what `npm ci` installs (moment-timezone)")
+    """What moment-timezone says."""
     months = [FIRST + timedelta(days=15 + 30 * month) for month in range(48)]
     zones = pytz.all_timezones
     question = {
@@ -92,17 +88,7 @@ def elsewhere() -> dict[str, Any]:
         "walls": {zone: [f"{wall:%Y-%m-%dT%H:%M:%S}" for wall in walls(zone)] for zone in zones},
         "webinars": [(milliseconds(each.start), milliseconds(each.end)) for each in webinars()],
     }  # fmt: skip
-    ran = subprocess.run(
-        ["node", str(ROOT / "tests" / "node" / "zones.mjs")],
-        input=json.dumps(question).encode(), capture_output=True, check=False, timeout=300,
-    )  # fmt: skip
-    if ran.returncode:
-        pytest.fail(f"NOT RUN: zones.mjs ended with {ran.returncode}: {ran.stderr.decode()[-2000:]}")
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    if answer["version"] != tz_version():
-        pytest.fail(f"NOT RUN: pytz has tz {tz_version()}, moment-timezone {answer['version']}; "
-                    "install versions of one tz release before judging either")  # fmt: skip
-    return answer
+    return ask_moment("zones.mjs", question)
 
 
 def test_it_knows_every_zone(elsewhere: dict[str, Any]) -> None:

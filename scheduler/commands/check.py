@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -14,10 +13,10 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from scheduler import checking
+from scheduler import checking, tables
+from scheduler.catalogue import ids_twice
 from scheduler.checking import Effect, Finding, error, warning
 from scheduler.commands.common import NoDatabase, existing_database, mistakes_told, settings_of_environment
-from scheduler.database.engine import Database
 from scheduler.delivery.relay import Pool, RelayFailure
 from scheduler.folder import Folder
 from scheduler.mail.soundness import check_texts
@@ -41,7 +40,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
     with mistakes_told():
         report = _Report.of(settings, file, expect)
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=1))
+        click.echo(tables.as_json(report.as_json()))
     else:
         report.print()
     sys.exit(1 if any(finding.severity == "error" for finding in report.findings) else 0)
@@ -61,13 +60,9 @@ class _Report:
         files = Folder(settings.config_dir, WEBINAR_FILES).read()
         webinars = report._webinars(settings, file, files)
         report._texts(settings, list(webinars.values()))
-        try:
-            with existing_database(settings) as database:
-                for place, webinar in webinars.items():
-                    report._webinar(settings, database, place, webinar, expect)
-        except NoDatabase:  # nobody has registered, then
-            for place, webinar in webinars.items():
-                report._webinar(settings, None, place, webinar, expect)
+        people = report._registrants(settings, webinars)
+        for place, webinar in webinars.items():
+            report._webinar(settings, place, webinar, people.get(place, {}), expect)
         report.findings += asyncio.run(_relay_findings(settings))
         return report
 
@@ -86,16 +81,10 @@ class _Report:
                 self.findings += [error(Problem(path, "is not UTF-8", "UTF-8 text"))] if wanted else []
             except Problems as problems:
                 self.findings += map(error, problems.problems) if wanted else []
-        by_id: dict[str, list[str]] = {}
-        for path, webinar in webinars.items():
-            by_id.setdefault(webinar.id, []).append(path)
         chosen = {path: one for path, one in webinars.items() if file is None or _same(Path(path), file)}
-        for path, webinar in chosen.items():
-            others = [other for other in by_id[webinar.id] if other != path]
-            if others:
-                found = f"`{webinar.id}` is also the id of {', '.join(others)}"
-                self.findings.append(error(Problem(f"{path}, id", found, "an id of its own")))
-            self.times[path] = explain_time(webinar)
+        twice = ids_twice(webinars)
+        self.findings += [error(twice[path]) for path in chosen if path in twice]
+        self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
         return chosen
 
     def _texts(self, settings: Settings, webinars: list[Webinar]) -> None:
@@ -108,8 +97,24 @@ class _Report:
             return
         self.findings += checking.text_findings(webinars, root, files, unsound)
 
+    def _registrants(self, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, dict[str, int]]:
+        """What the database has for each path: how many people by zone. Finds rows that are wrong, and what the
+        files would change."""
+        people: dict[str, dict[str, int]] = {}
+        try:
+            # No commit: planning with these files is only tried.
+            with existing_database(settings) as database, database.engine.connect() as conn:
+                for place, webinar in webinars.items():
+                    people[place] = checking.people_by_zone(conn, webinar.id)
+                    self.findings += checking.row_findings(conn, webinar.id)
+                effects = _effects(conn, settings, webinars)
+                self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
+        except NoDatabase:  # nobody has registered, then
+            pass
+        return people
+
     def _webinar(
-        self, settings: Settings, database: Database | None, place: str, webinar: Webinar, expect: int
+        self, settings: Settings, place: str, webinar: Webinar, people: Mapping[str, int], expect: int
     ) -> None:
         self.findings += checking.own_words_findings(webinar, place)
         if webinar.status == "draft":
@@ -117,12 +122,6 @@ class _Report:
                 warning(Problem(f"{place}, {one.place}", one.found, one.allowed, "before it can be live"))
                 for one in placeholders(webinar)
             ]
-        people: Mapping[str, int] = {}
-        if database:
-            with database.engine.connect() as conn:  # no commit
-                people = checking.people_by_zone(conn, webinar.id)
-                self.findings += checking.row_findings(conn, webinar.id)
-                self.effects[place] = _effects(conn, settings, place, webinar)
         self.findings += checking.rule_findings(webinar, place, people)
         self.findings += checking.rate_findings(webinar, place, people, settings.smtp_per_minute, expect)
 
@@ -193,15 +192,16 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _effects(conn: Connection, settings: Settings, place: str, webinar: Webinar) -> list[Effect]:
-    """What the service would do on reading this file now."""
-    now = datetime.now(UTC)
-    root = settings.config_dir
+def _effects(conn: Connection, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, list[Effect]]:
+    """What the service would do on reading these files now, for each webinar's id."""
+    now, root = datetime.now(UTC), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
-    files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
-    files |= {os.path.relpath(place, root): Path(place).read_bytes()}
+    for place in webinars:  # a file outside the folder, as if it were there
+        files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
+        files |= {os.path.relpath(place, root): Path(place).read_bytes()}
     governing = checking.governing_of(conn, now, root, files)
-    return checking.edit_effects(conn, now, governing, webinar.id, settings.return_within)
+    ids = [webinar.id for webinar in webinars.values()]
+    return checking.edit_effects(conn, now, governing, ids, settings.return_within)
 
 
 async def _relay_findings(settings: Settings) -> list[Finding]:

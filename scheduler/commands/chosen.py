@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytz
 
+from scheduler.catalogue import ids_twice
 from scheduler.commands.common import print_problems, webinar_file
 from scheduler.problem import Problem, Problems
 from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
@@ -40,25 +41,11 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
             found[str(path)] = webinar_file(path)[1]
         except Problems as error:
             problems += error.problems
-    problems += _ids_twice(found)
+    problems += ids_twice(found).values()
     if not found:
         raise Problems(problems)
     print_problems(problems)
     return found, not problems
-
-
-def _ids_twice(found: dict[str, Webinar]) -> list[Problem]:
-    by_id: dict[str, list[str]] = {}
-    for path, webinar in found.items():
-        by_id.setdefault(webinar.id, []).append(path)
-    problems = []
-    for name, paths in by_id.items():
-        for path in paths if len(paths) > 1 else ():
-            others = ", ".join(other for other in paths if other != path)
-            problems.append(
-                Problem(f"{path}, id", f"`{name}` is also the id of {others}", "an id of its own")
-            )
-    return problems
 
 
 def zone_asked(name: str) -> Zone:

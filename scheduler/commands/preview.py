@@ -24,6 +24,7 @@ from scheduler.commands.common import (
 )
 from scheduler.folder import Folder
 from scheduler.ledger.states import Why
+from scheduler.mail.layout import text_path
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.mail.wording import language_name
@@ -34,10 +35,10 @@ from scheduler.previewing import (
     composed,
     in_format,
     made_up,
-    message_ids,
     registered,
 )
 from scheduler.problem import Problem, Problems, nearest
+from scheduler.sources import TEXT_FILES
 from scheduler.texts import LiveText, sources_of, text_key
 from scheduler.timezones import Zone
 from scheduler.values import language as language_tag
@@ -104,7 +105,7 @@ def _asked(
     """What the options mean. Raises Problems with all mistakes."""
     problems: list[Problem] = []
     tag, place = None, None
-    if message not in (allowed := message_ids(webinar)):
+    if message not in (allowed := webinar.message_ids):
         found = Problem(
             "MESSAGE", f"`{message}` is none of {webinar.id}", ", ".join(allowed), nearest(message, allowed)
         )
@@ -136,14 +137,14 @@ def _registered(webinar: Webinar, address: str) -> Reader:
 def _text(webinar: Webinar, message: str, language: str) -> LiveText:
     """The text that this reader gets, tried like every text that goes out. Raises Problems where it is not sound."""
     root = templates_dir()
-    sources = sources_of(Folder(root, "*/*").read())
+    sources = sources_of(Folder(root, TEXT_FILES).read())
     key = text_key(webinar, message, language, sources)
     if key is None:
-        place = root / message / f"{webinar.languages[0]}.md"
+        place = text_path(root, message, webinar.languages[0])
         raise Problems([Problem(str(place), "there is no text for this message", "a file with the text")])
     if problems := check_texts({key: sources[key]}, [webinar], root)[key]:
         raise Problems(problems)
-    place = root / message / f"{key[1]}.md"
+    place = text_path(root, *key)
     return LiveText(parse_text(sources[key], str(place), read_layout(root)), key[1], revision=0)
 
 

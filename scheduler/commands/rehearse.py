@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -49,7 +48,7 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
             rehearse_webinar(webinar, source, rows, place=place, templates=templates, out=out, progress=show)
         )
     if as_json:
-        click.echo(json.dumps(rehearsed.deliveries, ensure_ascii=False, indent=1))
+        click.echo(tables.as_json(rehearsed.deliveries))
     else:
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported

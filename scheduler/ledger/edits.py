@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pytz
 from sqlalchemy import Connection, delete, insert, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
-from scheduler.ledger.states import CANCELLATION, CHANGE, NOTICES
 from scheduler.registrants.zones import resolve_anew
 from scheduler.timezones import tz_version
-from scheduler.timing import timings
-from scheduler.webinar import Webinar
+from scheduler.timing import Timing, timings
+from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 
 @dataclass(frozen=True)
@@ -140,17 +138,16 @@ def _note_due_times(conn: Connection, webinar: Webinar, *, anew: Collection[str]
     }
     zones = {zone for zone, _ in stored} | _zones_in_use(conn, webinar)
     wanted = {
-        (zone, timing.message): (timing.due_at, timing.expires_at, timing.never)
-        for zone in zones
-        for timing in timings(webinar, pytz.timezone(zone))
+        (zone, timing.message): timing for zone in zones for timing in timings(webinar, pytz.timezone(zone))
     }
     gone = stored.keys() - wanted.keys()
     fresh = [
         key
-        for key, values in wanted.items()
+        for key, timing in wanted.items()
         if key not in stored
         or key[1] in anew
-        or (stored[key].due_at, stored[key].expires_at, stored[key].never) != values
+        or (stored[key].due_at, stored[key].expires_at, stored[key].never)
+        != (timing.due_at, timing.expires_at, timing.never)
     ]
     for zone, message in (*gone, *fresh):
         conn.execute(
@@ -158,22 +155,21 @@ def _note_due_times(conn: Connection, webinar: Webinar, *, anew: Collection[str]
                 table.c.webinar == webinar.id, table.c.zone == zone, table.c.message == message
             )
         )
-    if rows := [_row(webinar, key, wanted[key]) for key in fresh]:
+    if rows := [due_row(webinar, key[0], wanted[key], changed=True) for key in fresh]:
         conn.execute(insert(table), rows)
     _flag_registrations(conn, webinar, {message for _, message in gone})
 
 
-def _row(webinar: Webinar, key: tuple[str, str], values: tuple[Any, Any, str]) -> dict[str, Any]:
-    zone, message = key
-    due_at, expires_at, never = values
+def due_row(webinar: Webinar, zone: str, timing: Timing, *, changed: bool) -> dict[str, object]:
+    """One row of due_time; `changed` flags it for the planner."""
     return {
         "webinar": webinar.id,
         "zone": zone,
-        "message": message,
-        "due_at": due_at,
-        "expires_at": expires_at,
-        "never": never,
-        "changed": True,
+        "message": timing.message,
+        "due_at": timing.due_at,
+        "expires_at": timing.expires_at,
+        "never": timing.never,
+        "changed": changed,
     }
 
 

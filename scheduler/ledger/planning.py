@@ -16,11 +16,11 @@ from sqlalchemy import Connection, insert
 
 from scheduler.database.engine import one_planner, run
 from scheduler.database.models import DueTime
-from scheduler.ledger.edits import Edit, is_behind, planned_revisions, take_edit
-from scheduler.ledger.states import CANCELLATION, CHANGE, NOTICES, Why
+from scheduler.ledger.edits import Edit, due_row, is_behind, planned_revisions, take_edit
+from scheduler.ledger.states import Why
 from scheduler.registrants.changes import take_changes
 from scheduler.timing import timings
-from scheduler.webinar import Webinar
+from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 BEHIND = "another replica read a newer revision of its file; this one neither plans nor sends until it does"
 
@@ -105,29 +105,21 @@ def _fill_due_times(conn: Connection, webinars: Iterable[Webinar]) -> None:
             " AND NOT EXISTS (SELECT 1 FROM due_time d WHERE d.webinar = r.webinar AND d.zone = r.zone)",
             webinar=webinar.id,
         ).scalars()
-        if rows := [row for zone in zones for row in due_rows(webinar, zone)]:
+        # Not flagged: whoever is new there is flagged already.
+        rows = [
+            due_row(webinar, zone, timing, changed=False)
+            for zone in zones
+            for timing in timings(webinar, pytz.timezone(zone))
+        ]
+        if rows:
             conn.execute(insert(DueTime.__table__), rows)  # type: ignore[attr-defined]
 
 
-def due_rows(webinar: Webinar, zone: str) -> list[dict[str, object]]:
-    """Rows of due_time for one webinar in one zone. Not flagged: whoever is new there is flagged already."""
-    return [
-        {
-            "webinar": webinar.id,
-            "message": timing.message,
-            "zone": zone,
-            "due_at": timing.due_at,
-            "expires_at": timing.expires_at,
-            "never": timing.never,
-            "changed": False,
-        }
-        for timing in timings(webinar, pytz.timezone(zone))
-    ]
-
-
-_ADD_MISSING = """
+_INSERT = """
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
-                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)
+                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)"""
+
+_ADD_MISSING = f"""{_INSERT}
 SELECT registration_id, webinar, message, 0, CASE WHEN reason = '' THEN 'pending' ELSE 'skipped' END, reason,
        urgency, due_at, expires_at, due_at, 0, '', :now
 FROM (
@@ -147,7 +139,7 @@ FROM (
     JOIN planned_webinar w ON w.webinar = r.webinar
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
     LEFT JOIN confirmed_elsewhere c ON c.webinar = r.webinar AND c.address_folded = r.address_folded
-    WHERE {condition} AND r.webinar IN :names AND r.gone_at IS NULL
+    WHERE {{condition}} AND r.webinar IN :names AND r.gone_at IS NULL
       AND (d.due_at IS NOT NULL OR m.only_seen_from IS NULL OR r.first_seen_at >= m.only_seen_from)
       AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = d.message)
 ) AS missing
@@ -272,17 +264,15 @@ _MAY_BE_OUT = "(x.state IN ('sending', 'sent', 'in_doubt') OR x.state = 'held' A
 
 # The next edition of what went out already. {due_at} and {expires_at} are SQL; {condition} picks among
 # x (the newest edition of each message), r and d.
-_NEXT_EDITION = """
-INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
-                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)
+_NEXT_EDITION = f"""{_INSERT}
 SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', x.urgency,
-       {due_at}, d.expires_at, {due_at}, 0, '', :now
+       {{due_at}}, d.expires_at, {{due_at}}, 0, '', :now
 FROM delivery x
 JOIN registration r ON r.id = x.registration_id
 JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
 JOIN planned_webinar w ON w.webinar = r.webinar
 LEFT JOIN suppression s ON s.address_folded = r.address_folded
-WHERE {condition} AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.cancelled
+WHERE {{condition}} AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.cancelled
   AND d.never = '' AND d.expires_at > :now
   AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                   AND y.message = x.message AND y.edition > x.edition)
@@ -323,9 +313,7 @@ def _recipients_moved(conn: Connection, now: datetime, ids: list[int]) -> None:
         run(conn, sql, now=now, ids=ids, doubt=Why.DOUBT)
 
 
-_NOTICE = f"""
-INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
-                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)
+_NOTICE = f"""{_INSERT}
 SELECT r.id, r.webinar, :notice,
        1 + coalesce((SELECT max(y.edition) FROM delivery y
                      WHERE y.registration_id = r.id AND y.message = :notice), 0),

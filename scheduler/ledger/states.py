@@ -35,9 +35,3 @@ class Why(StrEnum):
     DATA = "data"
     DOUBT = "doubt"
     CONFIG = "config"
-
-
-# Built-in messages: sent to those who were told something that is no longer true.
-CHANGE = "change"
-CANCELLATION = "cancellation"
-NOTICES = (CHANGE, CANCELLATION)

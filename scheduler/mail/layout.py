@@ -55,6 +55,11 @@ class Layout:
         return holes.hide(self.pieces[hole.expression + suffix]) if hole.expression in BLOCKS else None
 
 
+def text_path(root: Path, message: str, language: str) -> Path:
+    """The file of one text below the folder of the texts."""
+    return root / message / f"{language}.md"
+
+
 def read_layout(root: Path) -> Layout:
     """The layout in the folder of the texts. Raises TextProblems with all its mistakes, or if there is none."""
     path = root / FILE

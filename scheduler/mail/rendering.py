@@ -10,12 +10,11 @@ from hashlib import sha256
 import pytz
 
 from scheduler.ledger.claims import Claimed, Start, Version
-from scheduler.ledger.states import CANCELLATION, NOTICES
 from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation
 from scheduler.texts import LiveText
-from scheduler.webinar import Webinar
+from scheduler.webinar import CANCELLATION, NOTICES, Webinar
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def render(
     version = None
     if calendar_as != "none":
         version = _version(claimed, webinar, live.language, join_url, method, last, now)
-    message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{_domain(webinar)}>"
+    message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     content = compose(
         rendered=rendered,
         language=live.language,
@@ -106,7 +105,3 @@ def _version(
         method=method,
     )
     return Version(claimed.uid, sequence, method, dtstamp, says, calendar)
-
-
-def _domain(webinar: Webinar) -> str:
-    return webinar.sender.address.rpartition("@")[2]

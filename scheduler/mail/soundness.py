@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scheduler.mail.layout import Layout, read_layout
+from scheduler.mail.layout import Layout, read_layout, text_path
 from scheduler.mail.matrix import Case, cases
 from scheduler.mail.sound import problems_of
 from scheduler.problem import Problem
@@ -50,7 +50,7 @@ def check_texts(
     Blocks for a second or two. Raises TextProblems when the layout is unsound, for then nothing can be said.
     """
     layout = read_layout(root)
-    left = {key: str(root / key[0] / f"{key[1]}.md") for key in sorted(sources)}
+    left = {key: str(text_path(root, *key)) for key in sorted(sources)}
     result: dict[Key, tuple[Problem, ...]] = {}
     while left:
         job = _Job(layout, tuple((*key, place, sources[key]) for key, place in left.items()), tuple(webinars))

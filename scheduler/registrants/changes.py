@@ -273,4 +273,4 @@ def _values(row: Row) -> dict[str, object]:
 
 def new_uid(webinar: Webinar) -> str:
     """A calendar UID for life: not guessable, no address in it (RFC 7986, 5.3), our own domain behind it."""
-    return f"{secrets.token_hex(16)}@{webinar.sender.address.rpartition('@')[2]}"
+    return f"{secrets.token_hex(16)}@{webinar.sender.domain}"
