@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,8 +20,10 @@ from scheduler.ledger.planning import Governing, plan
 from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import text_path
 from scheduler.mail.said_times import USE_A_VARIABLE, said_times
+from scheduler.mail.templates import parse_text, read_layout
+from scheduler.previewing import composed, made_up
 from scheduler.problem import Problem
-from scheduler.texts import Key, sources_of
+from scheduler.texts import Key, LiveText, sources_of
 from scheduler.timezones import to_local
 from scheduler.timing import timings
 from scheduler.webinar import Webinar
@@ -213,7 +215,44 @@ def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:
     return {row.zone: row.people for row in run(conn, query, webinar=webinar)}
 
 
-# The relay's rate
+# The relay
+
+SIZE_NEAR = 0.5  # of the relay's limit: a name, a link of one's own and what relays add make mails larger
+
+
+def mail_sizes(
+    webinars: Iterable[Webinar],
+    root: Path,
+    sources: Mapping[Key, str],
+    unsound: Mapping[Key, Sequence[Problem]],
+) -> dict[str, int]:
+    """The size in bytes of the largest mail of each sound text, by the text's path, for somebody made up."""
+    layout = read_layout(root)
+    sizes: dict[str, int] = {}
+    for webinar in webinars:
+        for key in sorted(_used([webinar])):
+            if key not in sources or unsound.get(key):
+                continue
+            place = str(text_path(root, *key))
+            live = LiveText(parse_text(sources[key], place, layout), key[1], revision=0)
+            reader = replace(made_up(webinar), language=key[1])
+            size = len(composed(webinar, key[0], reader, webinar.tz, live))
+            sizes[place] = max(size, sizes.get(place, 0))
+    return sizes
+
+
+def size_findings(relay: str, limit: int | None, sizes: Mapping[str, int]) -> Iterator[Finding]:
+    """Mails that are larger than the relay takes, or near it. `limit` in bytes (RFC 1870); None: it names none."""
+    for place, size in sizes.items():
+        if limit is None or size < limit * SIZE_NEAR:
+            continue
+        found = f"its mail has {size} bytes, and {relay} takes {limit}"
+        if size > limit:
+            yield error(
+                Problem(place, found, hint="shorten it, or ask for a higher limit: it would be refused")
+            )
+        else:
+            yield warning(Problem(place, found, hint="names and links of people's own make it larger still"))
 
 
 def rate_findings(

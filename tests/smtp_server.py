@@ -140,7 +140,7 @@ class MailServer(_Server):
     """A real SMTP server. `mails` has what it accepted, `hellos` the names that clients gave.
 
     `users`: names and passwords; when given, MAIL needs a sign-in. `refusals`: an address and the reply that
-    RCPT gets for it. `without`: extensions that it does not offer.
+    RCPT gets for it. `without`: extensions that it does not offer. `size_limit`: the largest mail, in bytes; 0: none.
     """
 
     def __init__(
@@ -153,8 +153,10 @@ class MailServer(_Server):
         mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
         names: Sequence[str] = (HOST, "localhost"),
         expired: bool = False,
+        size_limit: int = 33_554_432,
     ) -> None:
         super().__init__(tls, names, expired)
+        self.size_limit = size_limit
         self.mails: list[Received] = []
         self.hellos: list[str] = []
         self.users = users or {}
@@ -168,6 +170,7 @@ class MailServer(_Server):
         protocol = SMTP(
             self,
             hostname="relay.test",
+            data_size_limit=self.size_limit,
             loop=asyncio.get_running_loop(),
             enable_SMTPUTF8=True,
             tls_context=self.context if self.tls == "starttls" else None,

@@ -53,6 +53,7 @@ class _Report:
         self.times: dict[str, str] = {}
         self.findings: list[Finding] = []
         self.effects: dict[str, list[Effect]] = {}
+        self.sizes: dict[str, int] = {}  # by the text's path: the size of its mail, in bytes
 
     @classmethod
     def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
@@ -63,7 +64,7 @@ class _Report:
         people = report._registrants(settings, webinars)
         for place, webinar in webinars.items():
             report._webinar(settings, place, webinar, people.get(place, {}), expect)
-        report.findings += asyncio.run(_relay_findings(settings))
+        report.findings += asyncio.run(_relay_findings(settings, report.sizes))
         return report
 
     def _webinars(self, settings: Settings, file: Path | None, files: dict[str, bytes]) -> dict[str, Webinar]:
@@ -96,6 +97,7 @@ class _Report:
             self.findings += map(error, layout.problems)
             return
         self.findings += checking.text_findings(webinars, root, files, unsound)
+        self.sizes = checking.mail_sizes(webinars, root, sources_of(files), unsound)
 
     def _registrants(self, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, dict[str, int]]:
         """What the database has for each path: how many people by zone. Finds rows that are wrong, and what the
@@ -204,8 +206,9 @@ def _effects(conn: Connection, settings: Settings, webinars: dict[str, Webinar])
     return checking.edit_effects(conn, now, governing, ids, settings.return_within)
 
 
-async def _relay_findings(settings: Settings) -> list[Finding]:
-    """Whether the relay can be reached, secured and signed in to. Not asked where no relay is set."""
+async def _relay_findings(settings: Settings, sizes: Mapping[str, int]) -> list[Finding]:
+    """Whether the relay can be reached, secured and signed in to, and takes mails of these sizes. Not asked where no
+    relay is set."""
     if "SMTP_HOST" not in os.environ:
         return [
             warning(Problem("environment variable SMTP_HOST", "is not set", hint="the relay is not checked"))
@@ -213,8 +216,8 @@ async def _relay_findings(settings: Settings) -> list[Finding]:
     pool = Pool(settings.relay)
     place = f"the relay {settings.smtp_host}:{settings.smtp_port}"
     try:
-        async with pool.connection():
-            return []
+        async with pool.connection() as connection:
+            return list(checking.size_findings(place, connection.session.size_limit, sizes))
     except RelayFailure as failure:
         return [error(Problem(place, str(failure), hint="until it answers, no mail goes out"))]
     finally:

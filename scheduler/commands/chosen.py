@@ -6,6 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+import click
 import pytz
 
 from scheduler.catalogue import ids_twice
@@ -16,6 +17,8 @@ from scheduler.validation import shown
 from scheduler.webinar import Webinar
 from scheduler.zone_names import canonical
 
+# In a registrant's row these may be something else: an offset, perhaps London's; New York's or Denver's time.
+_TZDATAS_OWN = {"GMT": "", "GMT+0": "", "GMT-0": "", "EST": "UTC-05:00", "MST": "UTC-07:00"}
 AN_INSTANT = "an instant with its offset from UTC, such as 2025-06-12T07:05:00Z or 2025-06-12T09:05+02:00"
 
 
@@ -50,8 +53,10 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
 
 def zone_asked(name: str) -> Zone:
     """The zone that `--zone` means: any name that a registrant may write. A name of the tz database stays what it is
-    (US/Eastern, GMT), for scripts that look for it. Raises Problems."""
-    if name in ("GMT", "GMT+0", "GMT-0"):  # in a registrant's row that is an offset, perhaps London's
+    (US/Eastern, EST), for scripts that look for it. Raises Problems."""
+    if name in _TZDATAS_OWN:
+        if offset := _TZDATAS_OWN[name]:
+            click.echo(f"--zone {name}: the tz database's, {offset} all year.", err=True)
         return pytz.timezone(name)
     try:
         zone = registrant_zone(name)

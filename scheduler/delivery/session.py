@@ -148,6 +148,12 @@ class Session:
         return extension.lower() in self._extensions
 
     @property
+    def size_limit(self) -> int | None:
+        """The largest mail that the relay takes, in bytes; None: it names no limit (RFC 1870, 4)."""
+        limit = self._extensions.get("size", "").strip()
+        return int(limit) or None if limit.isascii() and limit.isdecimal() else None
+
+    @property
     def usable(self) -> bool:
         """Whether another mail may be sent here: still open, and every reply paired with its command."""
         return self._smtp.is_connected and not self._unpaired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from scheduler.cli import main
 from scheduler.database.engine import Database
+from tests.smtp_server import MailServer
 from tests.support import Ledger, toml, utc, webinar
 
 MESSAGE = '\n[[messages]]\nid = "{id}"\non_registration = true\n'
@@ -239,6 +241,28 @@ def test_a_relay_that_does_not_answer_is_an_error(folder: Path) -> None:
     exit_code, report = _check(folder, SMTP_HOST="127.0.0.1", SMTP_PORT="9", SMTP_TLS="none")
     assert exit_code == 1
     assert any("the relay 127.0.0.1:9" in line for line in _lines(report))
+
+
+def _with_limit(folder: Path, limit: int) -> tuple[int, list[str]]:
+    """A check against a relay that takes mails of so many bytes."""
+
+    async def against_it() -> tuple[int, dict[str, Any]]:
+        async with MailServer(tls="none", size_limit=limit) as server:
+            relay = {"SMTP_HOST": "localhost", "SMTP_PORT": str(server.port), "SMTP_TLS": "none"}
+            return await asyncio.to_thread(_check, folder, **relay)
+
+    exit_code, report = asyncio.run(against_it())
+    return exit_code, [line for line in _lines(report) if "bytes" in line]
+
+
+@pytest.mark.parametrize(
+    ("limit", "severity"), [(5_000, "error"), (30_000, "warning"), (0, None), (10**7, None)]
+)
+def test_mails_larger_than_the_relay_takes(folder: Path, limit: int, severity: str | None) -> None:
+    exit_code, lines = _with_limit(folder, limit)
+    assert exit_code == (1 if severity == "error" else 0)
+    assert bool(lines) == bool(severity)
+    assert all(f"takes {limit}" in line and "templates/" in line for line in lines)
 
 
 def test_what_an_edit_would_do_and_whose_rows_are_wrong(folder: Path) -> None:

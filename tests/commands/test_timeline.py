@@ -133,6 +133,12 @@ def test_every_zone_that_people_choose_from_is_understood_at_once(folder: Folder
     assert [one["zone"] for one in found[: len(pytz.common_timezones)]] == pytz.common_timezones
 
 
+def test_an_abbreviation_that_the_tz_database_has_is_said_to_be_its_own(folder: Folder) -> None:
+    result = CliRunner().invoke(main, ["timeline", str(folder.write()), "--zone", "MST", "--json"])
+    assert result.exit_code == 0
+    assert result.stderr == "--zone MST: the tz database's, UTC-07:00 all year.\n"
+
+
 def test_a_zone_that_is_named_twice_is_shown_once(folder: Folder) -> None:
     found = folder.json(folder.write(), "--zone", "Africa/Nairobi", "--zone", "africa/nairobi")
     assert len(found) == 4
