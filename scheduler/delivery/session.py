@@ -29,6 +29,8 @@ class RelaySettings:
 
     With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
     what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
+    `pipelining` and `chunking`: whether they are used where offered. `mails_per_connection`: after so many
+    a connection is closed; 0: never.
     """
 
     host: str
@@ -40,6 +42,9 @@ class RelaySettings:
     timeout: float = 60.0
     ca_file: str | None = None
     client_name: str = ""
+    pipelining: bool = True
+    chunking: bool = True
+    mails_per_connection: int = 0
 
 
 class RelayFailure(Exception):
