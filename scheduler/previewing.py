@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Table, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery, Registration
-from scheduler.ledger.claims import Claimed, Version, last_versions
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Version, last_versions
 from scheduler.ledger.states import State
 from scheduler.mail.rendering import render
 from scheduler.registrants.rows import fold, read_rows, why_unusable

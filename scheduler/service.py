@@ -17,9 +17,12 @@ from scheduler import alerts
 from scheduler.alerts import Wrong
 from scheduler.clock import Clock
 from scheduler.database.engine import Database, one_planner
-from scheduler.delivery.dispatch import Dispatcher, Job
+from scheduler.delivery.dispatch import Dispatcher
+from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool
-from scheduler.ledger import claims
+from scheduler.delivery.relays import Relay
+from scheduler.delivery.sending import Job
+from scheduler.ledger import claims, settling
 from scheduler.ledger.planning import BEHIND, Governing, others_plan, plan
 from scheduler.reasons import reasons, row_reasons
 from scheduler.settings import Settings
@@ -38,20 +41,11 @@ class Service:
     def __init__(
         self, settings: Settings, database: Database, clock: Clock, *, drafts_too: bool = False
     ) -> None:
-        relay = settings.relay
         self._settings, self._database, self._clock = settings, database, clock
-        self._pool = Pool(relay)
+        self._relays = [_relay(settings)]
         self.sources = Sources(settings, database, drafts_too=drafts_too)
-        self.dispatcher = Dispatcher(
-            database,
-            clock,
-            self._pool,
-            relay=f"{relay.host}:{relay.port}",
-            connections=relay.connections,
-            may_write_to=settings.only_to_allows,
-            per_minute=settings.smtp_per_minute,
-        )
-        self._teller = Teller(database, self._pool, settings.only_to_allows)
+        self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows)
+        self._teller = Teller(database, self._relays[0].pool, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._aside: tuple[str, ...] = ()
         self._told_of_relay: frozenset[str] | None = None
@@ -60,9 +54,9 @@ class Service:
         """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote."""
         await asyncio.to_thread(self._database.migrate)
         now = self._clock.now()
-        if not self._database.is_postgresql:
+        if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_all_leases)
-        await self._database.run(claims.free_held_by_config, now)
+        await self._database.run(settling.free_held_by_config, now)
         await self.sources.start(now)
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
 
@@ -103,11 +97,13 @@ class Service:
         if self._telling:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
-        await self._pool.close()
+        await asyncio.gather(*(relay.pool.close() for relay in self._relays))
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, without personal data."""
-        return Readiness(reasons(self.dispatcher.trouble, self.sources.problems(), self._aside))
+        relay = self.dispatcher.trouble
+        ledger = [words] if (words := self.dispatcher.ledger_trouble) else []
+        return Readiness((*ledger, *reasons(relay, self.sources.problems(), self._aside)))
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
@@ -126,6 +122,11 @@ class Service:
         self._told_of_relay = told
 
 
+def _relay(settings: Settings) -> Relay:
+    one = settings.relay
+    return Relay(f"{one.host}:{one.port}", Pool(one), Pace(settings.smtp_per_minute), one.connections)
+
+
 def _revisions(governing: Mapping[str, Governing]) -> dict[str, str]:
     """A frozen webinar goes on by its last sound revision, even if that was never planned from."""
     return {name: one.revision for name, one in governing.items() if not one.frozen}
@@ -137,8 +138,8 @@ def _settle_and_plan(
     """In one transaction: what comes back from the relay is planned anew before anybody can claim it."""
     one_planner(conn)
     claims.recover(conn, now)
-    claims.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
-    claims.expire(conn, now)
+    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+    settling.expire(conn, now)
     return plan(conn, now, governing, return_within)
 
 

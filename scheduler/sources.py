@@ -14,7 +14,7 @@ from scheduler.alerts import Wrong
 from scheduler.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.database.engine import Database
 from scheduler.folder import Folder
-from scheduler.ledger import claims
+from scheduler.ledger import settling
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
 from scheduler.problem import Problem, Problems
@@ -116,7 +116,7 @@ class Sources:
         self.texts = await self._database.run(take_texts, now, root, layout, sources, checked, webinars)
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
-        await self._database.run(claims.free_held, now, self._sendable())
+        await self._database.run(settling.free_held, now, self._sendable())
         await self._database.run(alerts.note, now, self._wrong_texts(), "text ")
 
     def _sendable(self) -> set[str]:

@@ -110,7 +110,7 @@ def test_every_setting_is_in_the_readme() -> None:
 def test_the_statements_for_registration_systems_run(database: Database) -> None:
     ledger = Ledger(database)
     ledger.govern(webinar(id="clinical-trials"))
-    engine = "postgresql" if database.is_postgresql else "sqlite"
+    engine = "postgresql" if database.dialect.takes_replicas else "sqlite"
     now = utc("2025-06-12 08:00")
     for block in blocks("registration-systems.md", "sql"):
         if block.words[1:] not in ([], [engine]):

@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.commands.common import database_words, settings_of_environment, stop
-from scheduler.database.engine import DatabaseInUse
+from scheduler.database.dialect import DatabaseInUse
 from scheduler.logs import set_up_logs
 
 

@@ -1,14 +1,8 @@
-"""Opens the database, brings its schema up to date, and runs transactions beside the event loop.
-
-SQLite is one file for one process: WAL, full sync, every transaction takes the write lock at its beginning.
-PostgreSQL is for several replicas. What differs between the two elsewhere is in `Dialect`.
-"""
+"""Opens the database, brings its schema up to date, and runs transactions beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,18 +14,22 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, CursorResult, Engine, bindparam, create_engine, event, make_url, text
+from sqlalchemy import Connection, CursorResult, bindparam, make_url, text
 
+from scheduler.database.dialect import Dialect
 from scheduler.database.models import Instant
+from scheduler.database.postgresql import PostgreSQL
+from scheduler.database.sqlite import SQLite, lock_file
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY_SECONDS = 30
+_DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
 
 
-class DatabaseInUse(RuntimeError):
-    """A second service on the same SQLite file."""
+def dialect(conn: Connection) -> Dialect:
+    """The engine that this connection leads to."""
+    return _DIALECTS[conn.dialect.name]
 
 
 def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
@@ -51,8 +49,8 @@ class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
-        self.is_postgresql = self.engine.dialect.name == "postgresql"
+        self.dialect = _DIALECTS[make_url(url).get_backend_name()]
+        self.engine = self.dialect.engine(url)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._lock: IO[str] | None = None
 
@@ -60,25 +58,15 @@ class Database:
         """Bring the schema up to date. Safe when several replicas start at once."""
         config = _migrations()
         with self.engine.begin() as conn:
-            if self.is_postgresql:
-                conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
+            self.dialect.one_migration(conn)
             config.attributes["connection"] = conn
             command.upgrade(config, "head")
 
     def hold_for_service(self) -> None:
-        """Keep every other service off this SQLite file. Raises DatabaseInUse. PostgreSQL takes several."""
+        """Keep every other service off a database that takes one. Raises DatabaseInUse."""
         path = self.engine.url.database
-        if self.is_postgresql or not path or path == ":memory:":
-            return
-        self._lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 (held until close)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            self._lock = None
-            raise DatabaseInUse(
-                f"another service runs on {path} already: stop it first, or use PostgreSQL for several"
-            ) from error
+        if not self.dialect.takes_replicas and path and path != ":memory:":
+            self._lock = lock_file(path)
 
     def revisions(self) -> tuple[str | None, str | None]:
         """The schema's revision in this database (None: there are no tables yet), and the one of this program."""
@@ -94,8 +82,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one moment, changes nothing and keeps nobody waiting."""
-        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {"reads_only": True}
-        with self.engine.connect().execution_options(**options) as conn, conn.begin():
+        with self.engine.connect().execution_options(**self.dialect.reading) as conn, conn.begin():
             yield conn
 
     async def run(
@@ -116,52 +103,9 @@ class Database:
             self._lock.close()
 
 
-def is_postgresql(conn: Connection) -> bool:
-    return conn.dialect.name == "postgresql"
-
-
-def skip_locked(conn: Connection) -> str:
-    """What keeps two replicas from claiming the same rows; SQLite has one writer anyway."""
-    return "FOR UPDATE SKIP LOCKED" if is_postgresql(conn) else ""
-
-
 def one_planner(conn: Connection) -> None:
     """Let one replica plan at a time, until the end of the transaction."""
-    if is_postgresql(conn):
-        conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
-
-
-def lease_clock(conn: Connection) -> float:
-    """Seconds of real time that all holders of leases share: the server's clock on PostgreSQL, this
-    process's monotonic clock on SQLite, whose leases end with the process."""
-    if is_postgresql(conn):
-        return float(conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
-    return time.monotonic()
-
-
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return create_engine(url, pool_pre_ping=True, pool_size=2, connect_args={"connect_timeout": 10})
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    # A name that another program wrote in Latin-1 must not end the whole result.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(conn: Connection) -> None:
-    reads_only = conn.get_execution_options().get("reads_only", False)
-    conn.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    dialect(conn).one_planner(conn)
 
 
 def _migrations() -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 
 class Pace:
@@ -13,11 +14,30 @@ class Pace:
         self._seconds = 60 / per_minute if per_minute else 0.0
         self._next = 0.0
 
-    async def turn(self) -> None:
-        """Wait until the next mail may begin."""
+    @property
+    def limited(self) -> bool:
+        return bool(self._seconds)
+
+    async def turns(self, wanted: int) -> int:
+        """Wait until a mail may begin; how many of the wanted may."""
         if not self._seconds:
-            return
+            return wanted
         now = asyncio.get_running_loop().time()
         at = max(now, self._next)
         self._next = at + self._seconds
         await asyncio.sleep(at - now)
+        return 1
+
+    def slow_down(self) -> None:
+        pass
+
+    def well(self, number: int) -> None:
+        pass
+
+
+class DayIsFull(Exception):
+    """No more mails for now."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__("the day's mails are used up")
+        self.until = until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from scheduler.database.engine import Database
-from scheduler.ledger.claims import Outcome, Start, begin, conclude
+from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ RETRY_SECONDS = 1.0
 class _Group:
     starts: list[Start] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    begun: asyncio.Future[set[int]] | None = None
+    written: asyncio.Future[set[int]] | None = None
 
 
 class Recorder:
@@ -29,41 +30,38 @@ class Recorder:
     a mail that was sent and not recorded would be sent again."""
 
     def __init__(self, database: Database) -> None:
+        self.trouble = ""  # why the ledger can't be written now
         self._database = database
         self._next = _Group()
         self._writing: asyncio.Task[None] | None = None
 
-    async def begin(self, start: Start) -> bool:
-        """`sending` is durable when this returns True; False: the delivery is no longer ours to send."""
-        self._next.starts.append(start)
-        return start.claimed.id in await self._written()
-
-    async def conclude(self, outcome: Outcome) -> None:
-        """The outcome is durable when this returns."""
-        self._next.outcomes.append(outcome)
-        await self._written()
-
-    async def _written(self) -> set[int]:
+    async def write(self, outcomes: Iterable[Outcome], starts: Iterable[Start] = ()) -> set[int]:
+        """Both are durable when this returns. Returns the ids of the starts that are ours to send: `sending` now."""
         group = self._next
-        if group.begun is None:
-            group.begun = asyncio.get_running_loop().create_future()
+        group.outcomes += outcomes
+        group.starts += starts
+        if not (group.outcomes or group.starts):
+            return set()
+        if group.written is None:
+            group.written = asyncio.get_running_loop().create_future()
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         # Shielded: one waiter that is cancelled takes nothing from the others of its group.
-        return await asyncio.shield(group.begun)
+        return await asyncio.shield(group.written)
 
     async def _write(self) -> None:
-        while self._next.begun is not None:
+        while self._next.written is not None:
             group, self._next = self._next, _Group()
             begun = await self._commit(group)
-            if group.begun and not group.begun.done():
-                group.begun.set_result(begun)
+            if group.written and not group.written.done():
+                group.written.set_result(begun)
 
     async def _commit(self, group: _Group) -> set[int]:
         while True:
             try:
-                return await self._database.run(_record, group.starts, group.outcomes)
+                begun = await self._database.run(_record, group.starts, group.outcomes)
             except OperationalError as error:
+                self.trouble = f"the ledger can't be written: {type(error.orig).__name__}"
                 log.error("ledger not written, trying again", error=type(error.orig).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
             except DBAPIError as error:
@@ -73,6 +71,9 @@ class Recorder:
                     )
                     return set()
                 return await self._one_by_one(group)
+            else:
+                self.trouble = ""
+                return begun
 
     async def _one_by_one(self, group: _Group) -> set[int]:
         """One entry that the database refuses keeps none of the others out."""

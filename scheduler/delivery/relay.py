@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from scheduler.delivery.replies import Reply
@@ -56,6 +56,25 @@ class Connection:
             return await self._attempt(mail)
         except RelayFailure as failure:
             raise type(failure)(failure.reply, recipient) from None
+
+    @property
+    def window(self) -> int:
+        """How many whole mails may be in flight now."""
+        return 1
+
+    @property
+    def usable(self) -> bool:
+        return self.session.usable
+
+    async def send_all(self, mails: Sequence[Mail], ahead: Mail | None = None) -> list[Reply | RelayFailure]:
+        """One result for each mail."""
+        results: list[Reply | RelayFailure] = []
+        for mail in mails:
+            try:
+                results.append(await self._attempt(mail))
+            except RelayFailure as failure:
+                results.append(failure)
+        return results
 
     async def _attempt(self, mail: Mail) -> Reply:
         if self.session.used:

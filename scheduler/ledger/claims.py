@@ -1,27 +1,32 @@
-"""From pending to an outcome: leases with fencing tokens, and what a kill or a broken connection leaves.
+"""Leases on pending deliveries, with fencing tokens: one sender for each, and what is left when a sender is gone.
 
-`claim` leases pending deliveries. `begin` sets `sending` durably before a byte of the mail may go out.
-`conclude` records the outcome. A lease that lapsed while sending leaves the delivery in doubt. Whoever plans
-a delivery anew takes its lease away, so `begin` fails for content that is stale.
+A token begins with the number of the service that holds it (`database.presence`). Whoever plans a delivery anew
+takes its lease away, so `outcomes.begin` fails for a mail that is stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, select, text
 
-from scheduler.database.engine import lease_clock, one_planner, run, skip_locked
-from scheduler.database.models import Attempt, Delivery, Registration
-from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.states import State, Why
-from scheduler.webinar import Webinar
+from scheduler.database.engine import dialect, run
+from scheduler.database.models import Delivery, Registration
 
-_UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
+UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
 LEASE_SECONDS = 120.0  # renewed while a mail is on the wire; replicas' clocks may be off by a few seconds
+RENEW_SECONDS = 4.0
+GONE_SECONDS = (
+    10.0  # a service may be away so long, as when PostgreSQL starts anew, before its mails are in doubt
+)
+
+
+def new_token(holder: int) -> str:
+    """A token for one claim of the service with this number."""
+    return f"{holder:08x}{secrets.token_hex(12)}"
 
 
 @dataclass(frozen=True)
@@ -45,131 +50,32 @@ class Claimed:
     join_url: str
     uid: str
     first_seen_at: datetime
+    urgency: int = 1  # 0: due on registration
 
 
-@dataclass(frozen=True)
-class Version:
-    """A version of an invitation: what `begin` stores the first time that it may go out."""
-
-    uid: str
-    sequence: int
-    method: str
-    dtstamp: datetime
-    says: str
-    calendar: bytes
-    stored: bool = False
-
-
-@dataclass(frozen=True)
-class Start:
-    """A delivery about to go on the wire."""
-
-    claimed: Claimed
-    message_id: str
-    relay: str
-    language: str
-    text_revision: int
-    at: datetime
-    invitation: Version | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a delivery. `state` pending means: again at `again_at`."""
-
-    claimed: Claimed
-    state: Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, State.IN_DOUBT]
-    at: datetime
-    attempt: str  # the word for the attempt: sent, deferred, refused, in_doubt, not_sent
-    reason: str = ""
-    again_at: datetime | None = None
-    counts: bool = True  # False: the relay's trouble, which costs the mail no attempt
-    stage: str = ""
-    code: int = 0
-    enhanced: str = ""
-    reply: str = ""
-
-
-def expire(conn: Connection, now: datetime) -> int:
-    """What nobody sent while it was of use is expired, on record. Returns how many."""
-    return run(
-        conn,
-        "UPDATE delivery SET state = 'expired', reason = CASE WHEN state = 'held' THEN :held || reason ELSE :late END,"
-        " lease_token = NULL WHERE state IN ('pending', 'held') AND expires_at <= :now",
-        now=now,
-        late=Why.NO_LONGER_OF_USE,
-        held=f"{Why.NO_LONGER_OF_USE}; was held: ",
-    ).rowcount
-
-
-def recover(conn: Connection, now: datetime) -> int:
-    """Deliveries whose sender lost its lease while sending are in doubt. Returns how many."""
-    lapsed = list(
-        run(
-            conn,
-            "UPDATE delivery SET state = 'in_doubt', reason = 'its sender stopped while sending', lease_token = NULL"
-            f" WHERE {_UNSETTLED} AND state = 'sending' AND lease_until < :clock RETURNING id",
-            clock=lease_clock(conn),
-        ).scalars()
-    )
-    if lapsed:
-        run(
-            conn,
-            "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now"
-            " WHERE delivery_id IN :ids AND outcome = ''",
-            ids=lapsed,
-            now=now,
-        )
-    return len(lapsed)
-
-
-def end_all_leases(conn: Connection) -> None:
-    """At the start of the only process there is: whoever held a lease is gone."""
-    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IS NOT NULL")
-
-
-def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
-    """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person."""
-    for policy, state, reason in (("resend", State.PENDING, ""), ("hold", State.HELD, Why.DOUBT)):
-        if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
-            settled = run(
-                conn,
-                "UPDATE delivery SET state = :state, reason = :reason"
-                f" WHERE {_UNSETTLED} AND state = 'in_doubt' AND expires_at > :now AND webinar IN :names"
-                " RETURNING registration_id",
-                state=state,
-                reason=reason,
-                now=now,
-                names=names,
-            )
-            _plan_anew(conn, settled.scalars())
-
-
-def _plan_anew(conn: Connection, registration_ids: Iterable[int]) -> None:
-    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its
-    address suppressed, its webinar called off."""
-    if ids := sorted(set(registration_ids)):
-        run(conn, "UPDATE registration SET replan = TRUE WHERE id IN :ids", ids=ids)
-
-
-def claim(conn: Connection, now: datetime, token: str, live: Sequence[str], limit: int) -> list[Claimed]:
-    """Lease up to `limit` due deliveries of these webinars, what is due on registration first."""
-    clock = lease_clock(conn)
+def claim(
+    conn: Connection, now: datetime, token: str, live: Sequence[str], urgent: int, others: int
+) -> list[Claimed]:
+    """Lease due deliveries of these webinars: up to so many that are due on registration, which come first, and up
+    to so many others."""
+    engine = dialect(conn)
+    clock = engine.lease_clock(conn)
     ids: list[int] = []
-    for urgency in (0, 1):
+    for urgency, limit in ((0, urgent), (1, others)):
+        end = len(ids) + limit
         for webinar in live:
-            if len(ids) < limit:
+            if len(ids) < end:
                 ids += run(
                     conn,
                     "SELECT id FROM delivery WHERE state = 'pending' AND webinar = :webinar"
                     " AND urgency = :urgency AND next_attempt_at <= :now AND expires_at > :now"
                     " AND (lease_token IS NULL OR lease_until < :clock)"
-                    f" ORDER BY next_attempt_at LIMIT :limit {skip_locked(conn)}",
+                    f" ORDER BY next_attempt_at LIMIT :limit {engine.skip_locked}",
                     webinar=webinar,
                     urgency=urgency,
                     now=now,
                     clock=clock,
-                    limit=limit - len(ids),
+                    limit=end - len(ids),
                 ).scalars()
     if not ids:
         return []
@@ -188,7 +94,7 @@ def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
     rows = conn.execute(
         select(
             d.c.id, d.c.registration_id, d.c.webinar, d.c.message, d.c.attempts, d.c.message_id,
-            d.c.due_at, d.c.expires_at, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by,
+            d.c.due_at, d.c.expires_at, d.c.urgency, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by,
             r.c.join_url, r.c.uid, r.c.first_seen_at,
         )
         .join_from(d, r, d.c.registration_id == r.c.id)
@@ -198,178 +104,81 @@ def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
     return [Claimed(token=token, **row) for row in rows.mappings()]
 
 
-def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
-    """The newest version of each of these invitations."""
-    table = InvitationRow.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.sequence))
-    return {
-        row.uid: Version(row.uid, row.sequence, row.method, row.dtstamp, row.says, row.calendar, stored=True)
-        for row in rows
-    }
-
-
-def begin(conn: Connection, starts: Iterable[Start]) -> set[int]:
-    """Set `sending` before the bytes of these mails may go out. Returns the ids that are still ours to send."""
-    clock = lease_clock(conn)
-    begun = set()
-    for start in starts:
-        claimed = start.claimed
-        if _version_is_taken(conn, start.invitation):
-            release(conn, [claimed])
-            continue
-        ours = run(
-            conn,
-            "UPDATE delivery SET state = 'sending', message_id = :message_id, lease_until = :until"
-            " WHERE id = :id AND state = 'pending' AND lease_token = :token AND expires_at > :now",
-            id=claimed.id,
-            token=claimed.token,
-            message_id=start.message_id,
-            until=clock + LEASE_SECONDS,
-            now=start.at,
-        ).rowcount
-        if not ours:
-            continue
-        begun.add(claimed.id)
-        _store_attempt(conn, start)
-        if start.invitation and not start.invitation.stored:
-            _store_version(conn, claimed.registration_id, start.invitation)
-    return begun
-
-
-def _version_is_taken(conn: Connection, version: Version | None) -> bool:
-    """Another mail to the same person has stored this version since: this one must be rendered with it."""
-    if version is None or version.stored:
-        return False
-    query = "SELECT 1 FROM invitation WHERE uid = :uid AND sequence >= :sequence"
-    return run(conn, query, uid=version.uid, sequence=version.sequence).first() is not None
-
-
-def _store_attempt(conn: Connection, start: Start) -> None:
-    conn.execute(
-        insert(Attempt.__table__),  # type: ignore[attr-defined]
-        {
-            "delivery_id": start.claimed.id,
-            "lease_token": start.claimed.token,
-            "relay": start.relay,
-            "address": start.claimed.address,
-            "language": start.language,
-            "text_revision": start.text_revision,
-            "started_at": start.at,
-            "code": 0,
-        },
-    )
-
-
-def _store_version(conn: Connection, registration_id: int, version: Version) -> None:
-    conn.execute(
-        insert(InvitationRow.__table__),  # type: ignore[attr-defined]
-        {
-            "registration_id": registration_id,
-            "uid": version.uid,
-            "sequence": version.sequence,
-            "method": version.method,
-            "dtstamp": version.dtstamp,
-            "says": version.says,
-            "calendar": version.calendar,
-        },
-    )
-
-
-def conclude(conn: Connection, outcomes: Iterable[Outcome]) -> None:
-    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state."""
-    outcomes = list(outcomes)
-    if any(outcome.state is State.PENDING for outcome in outcomes):
-        one_planner(conn)  # or planning that is under way would take our flag with its own
-    for outcome in outcomes:
-        claimed = outcome.claimed
-        ours = run(
-            conn,
-            "UPDATE delivery SET state = :state, reason = :reason, attempts = attempts + :counts,"
-            " next_attempt_at = coalesce(:again_at, next_attempt_at), lease_token = NULL,"
-            " sent_at = coalesce(:sent_at, sent_at)"
-            " WHERE id = :id AND lease_token = :token AND state IN ('pending', 'sending')",
-            id=claimed.id,
-            token=claimed.token,
-            state=outcome.state,
-            reason=outcome.reason,
-            counts=int(outcome.counts),
-            again_at=outcome.again_at,
-            sent_at=outcome.at if outcome.state is State.SENT else None,
-        ).rowcount
-        if ours and outcome.state is State.PENDING:
-            _plan_anew(conn, [claimed.registration_id])
-        run(
-            conn,
-            "UPDATE attempt SET outcome = :outcome, ended_at = :at, stage = :stage, code = :code,"
-            " enhanced = :enhanced, reply = :reply"
-            " WHERE delivery_id = :id AND lease_token = :token AND outcome IN ('', 'in_doubt')",
-            id=claimed.id,
-            token=claimed.token,
-            outcome=outcome.attempt,
-            at=outcome.at,
-            stage=outcome.stage,
-            code=outcome.code,
-            enhanced=outcome.enhanced,
-            reply=outcome.reply,
-        )
-
-
 def renew(conn: Connection, tokens: Iterable[str]) -> None:
     """Push the end of these leases out, while their mails are on the wire."""
     run(
         conn,
         "UPDATE delivery SET lease_until = :until WHERE lease_token IN :tokens",
-        until=lease_clock(conn) + LEASE_SECONDS,
+        until=dialect(conn).lease_clock(conn) + LEASE_SECONDS,
         tokens=list(tokens),
     )
 
 
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
     """Give leases back unused."""
+    ids: dict[str, list[int]] = {}
     for one in claimed:
+        ids.setdefault(one.token, []).append(one.id)
+    for token, of_token in ids.items():
         run(
             conn,
-            "UPDATE delivery SET lease_token = NULL WHERE id = :id AND lease_token = :token AND state = 'pending'",
-            id=one.id,
-            token=one.token,
+            "UPDATE delivery SET lease_token = NULL WHERE id IN :ids AND lease_token = :token AND state = 'pending'",
+            ids=of_token,
+            token=token,
         )
 
 
 def abandon(conn: Connection, now: datetime, tokens: Iterable[str]) -> None:
     """At the end of this process: what was still on the wire is in doubt, what was not is pending again."""
-    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IN :tokens", tokens=list(tokens))
+    tokens = list(tokens)
+    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IN :tokens", tokens=tokens)
     recover(conn, now)
     run(
         conn,
         "UPDATE delivery SET lease_token = NULL WHERE lease_token IN :tokens AND state = 'pending'",
-        tokens=list(tokens),
+        tokens=tokens,
     )
 
 
-def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
-    """What was held for want of a sound text of these messages is pending again, if still of use."""
-    if not (messages := list(messages)):  # PostgreSQL would ask of what type nothing is
-        return 0
-    return run(
-        conn,
-        "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held'"
-        " AND reason IN (:template, :data) AND message IN :messages AND expires_at > :now",
-        now=now,
-        template=Why.TEMPLATE,
-        data=Why.DATA,
-        messages=messages,
-    ).rowcount
+def recover(conn: Connection, now: datetime) -> int:
+    """Deliveries whose sender lost its lease while sending, or is gone, are in doubt; what it had only claimed is
+    free again. Returns how many are in doubt."""
+    engine = dialect(conn)
+    clock, holders = engine.lease_clock(conn), engine.holders(conn)
+    lapsed = "lease_until < :clock"
+    values: dict[str, object] = {"clock": clock}
+    if holders is not None:
+        lapsed = f"({lapsed} OR substr(lease_token, 1, 8) NOT IN :there AND lease_until < :seen)"
+        values |= {
+            "there": [f"{holder:08x}" for holder in holders] or [""],
+            "seen": clock + LEASE_SECONDS - GONE_SECONDS,
+        }
+        run(
+            conn,
+            f"UPDATE delivery SET lease_token = NULL WHERE state = 'pending' AND lease_token IS NOT NULL AND {lapsed}",
+            **values,
+        )
+    ids = list(
+        run(
+            conn,
+            "UPDATE delivery SET state = 'in_doubt', reason = 'its sender stopped while sending', lease_token = NULL"
+            f" WHERE {UNSETTLED} AND state = 'sending' AND {lapsed} RETURNING id",
+            **values,
+        ).scalars()
+    )
+    if ids:
+        run(
+            conn,
+            "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE delivery_id IN :ids AND outcome = ''",
+            ids=ids,
+            now=now,
+        )
+    return len(ids)
 
 
-def free_held_by_config(conn: Connection, now: datetime) -> int:
-    """At a start, whose settings may be others than before: what they held is tried again."""
-    return run(
-        conn,
-        "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held' AND reason = :config"
-        " AND expires_at > :now",
-        now=now,
-        config=Why.CONFIG,
-    ).rowcount
+def end_all_leases(conn: Connection) -> None:
+    """At the start of the only process there is: whoever held a lease is gone."""
+    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IS NOT NULL")
 
 
 def next_wake(conn: Connection, live: Iterable[str]) -> datetime | None:

@@ -9,7 +9,8 @@ from hashlib import sha256
 
 import pytz
 
-from scheduler.ledger.claims import Claimed, Start, Version
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Start, Version
 from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation

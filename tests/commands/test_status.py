@@ -306,7 +306,7 @@ def test_a_database_without_tables_is_not_migrated(database_url: str, tmp_path: 
     with database.transaction() as conn:  # as PostgreSQL's `CREATE DATABASE` leaves it
         for table in ("alembic_version", "registrants"):
             conn.exec_driver_sql(
-                f"DROP TABLE IF EXISTS {table} {'CASCADE' if database.is_postgresql else ''}"
+                f"DROP TABLE IF EXISTS {table} {'CASCADE' if database.dialect.takes_replicas else ''}"
             )
         conn.exec_driver_sql("CREATE TABLE anything (id INTEGER)")
     result = _status_of(database_url, tmp_path)

@@ -15,10 +15,14 @@ import pytest
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.delivery import dispatch
-from scheduler.delivery.dispatch import Dispatcher, Job
+from scheduler.delivery import dispatch, sending
+from scheduler.delivery.dispatch import Dispatcher
+from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.ledger import claims
+from scheduler.delivery.relays import Relay
+from scheduler.delivery.sending import Job
+from scheduler.ledger import settling
+from scheduler.ledger.claims import Claimed
 from scheduler.mail.layout import read_layout
 from scheduler.mail.rendering import render
 from scheduler.mail.templates import parse_text
@@ -57,7 +61,8 @@ class Desk:
         self.pool = Pool(
             RelaySettings(server.host, server.port, tls="none", connections=connections, timeout=5)
         )
-        self.dispatcher = Dispatcher(database, self.clock, self.pool, "relay", connections, **more)
+        relay = Relay("relay", self.pool, Pace(None), connections)
+        self.dispatcher = Dispatcher(database, self.clock, [relay], **more)
         self.dispatcher.job = Job({"w": webinar()}, ["w"], texts(*MESSAGES))
 
     def register(self, *names: str) -> None:
@@ -257,7 +262,7 @@ async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int)
         assert here["a"] == "in_doubt: the relay's answer was lost"
         stored = here.ledger.sql("SELECT message_id FROM delivery WHERE message_id <> ''")
         with here.ledger.database.transaction() as conn:
-            claims.settle_doubt(conn, ANNOUNCED, {"w": webinar(on_doubt=policy)})
+            settling.settle_doubt(conn, ANNOUNCED, {"w": webinar(on_doubt=policy)})
         here.clock.move_to(here.delivery("a")["next_attempt_at"])
         await here.send()
         await here.close()
@@ -281,7 +286,7 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
         assert (here["a"], server.mails) == ("held: template", [])
         here.dispatcher.job = Job({"w": webinar()}, ["w"], texts("confirmation"))
         with here.ledger.database.transaction() as conn:
-            claims.free_held(conn, ANNOUNCED, ["confirmation"])
+            settling.free_held(conn, ANNOUNCED, ["confirmation"])
         await here.send()
         await here.close()
         assert here["a"] == "sent"
@@ -291,10 +296,10 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
 async def test_a_mail_that_cannot_be_rendered_is_held_alone(
     desk: Over, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rendered(claimed: claims.Claimed, *more: Any) -> Any:
+    def rendered(claimed: Claimed, *more: Any) -> Any:
         return 1 / 0 if claimed.address.startswith("b") else render(claimed, *more)
 
-    monkeypatch.setattr(dispatch, "render", rendered)
+    monkeypatch.setattr(sending, "render", rendered)
     async with MailServer() as server:
         here = desk(server)
         here.register("a", "b", "c")
@@ -334,12 +339,12 @@ async def test_what_was_planned_anew_while_it_was_rendered_is_not_sent(
         here.register("a")
 
         def meanwhile(*given: Any) -> Any:
-            if not server.connections:
+            if not here.ledger.sql("SELECT 1 FROM registrants WHERE name = 'Anna'"):
                 here.ledger.sql("UPDATE registrants SET name = 'Anna'")
                 here.ledger.plan(ANNOUNCED)
             return render(*given)
 
-        monkeypatch.setattr(dispatch, "render", meanwhile)
+        monkeypatch.setattr(sending, "render", meanwhile)
         await here.send()
         await here.send()
         await here.close()

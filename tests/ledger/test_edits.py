@@ -104,7 +104,7 @@ def _afresh(ledger: Ledger) -> None:
 def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database) -> None:
     ledger = Ledger(database)
 
-    @settings(max_examples=6 if database.is_postgresql else 30)
+    @settings(max_examples=6 if database.dialect.takes_replicas else 30)
     @given(REVISIONS)
     def holds(revisions: list[tuple[Webinar, list[str]]]) -> None:
         _afresh(ledger)

@@ -129,7 +129,7 @@ def test_a_nightly_reload_in_two_transactions_sends_nothing_and_loses_nothing(le
 
 
 def test_insert_or_replace_sends_nothing_although_it_fires_no_delete_trigger(ledger: Ledger) -> None:
-    if ledger.database.is_postgresql:
+    if ledger.database.dialect.takes_replicas:
         pytest.skip("SQLite's own statement")
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
@@ -144,7 +144,7 @@ def test_insert_or_replace_sends_nothing_although_it_fires_no_delete_trigger(led
 
 
 def test_truncate_and_reload_sends_nothing(ledger: Ledger) -> None:
-    if not ledger.database.is_postgresql:
+    if not ledger.database.dialect.takes_replicas:
         pytest.skip("PostgreSQL's own statement")
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
@@ -278,7 +278,7 @@ def test_rows_of_a_webinar_that_becomes_known_later_are_planned_then(ledger: Led
 
 
 def test_a_bad_date_of_another_program_ends_nothing(ledger: Ledger) -> None:
-    if ledger.database.is_postgresql:
+    if ledger.database.dialect.takes_replicas:
         pytest.skip("PostgreSQL refuses it itself")
     for number, value in enumerate(["'12/06/2025 10:00'", "''", "x'ff00'", "17"]):
         ledger.sql(

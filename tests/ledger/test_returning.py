@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Connection, event
 
 from scheduler.database.engine import Database, run
-from scheduler.ledger import claims, planning
-from scheduler.ledger.claims import Claimed, Outcome, Start
+from scheduler.ledger import claims, outcomes, planning
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.planning import plan
 from scheduler.ledger.states import State
 from scheduler.registrants.importing import CsvRow, import_rows
@@ -37,7 +38,7 @@ def ledger(database: Database) -> Ledger:
 
 def _claim(ledger: Ledger, now: datetime = ANNOUNCED) -> Claimed:
     with ledger.database.transaction() as conn:
-        (claimed,) = claims.claim(conn, now, "token", ["w"], 1)
+        (claimed,) = claims.claim(conn, now, "token", ["w"], 1, 1)
     return claimed
 
 
@@ -47,7 +48,7 @@ def _start(claimed: Claimed) -> Start:
 
 def _begin(ledger: Ledger, claimed: Claimed) -> bool:
     with ledger.database.transaction() as conn:
-        return claimed.id in claims.begin(conn, [_start(claimed)])
+        return claimed.id in outcomes.begin(conn, [_start(claimed)])
 
 
 def _comes_back(ledger: Ledger, claimed: Claimed, how: str) -> None:
@@ -57,7 +58,7 @@ def _comes_back(ledger: Ledger, claimed: Claimed, how: str) -> None:
             claims.end_all_leases(conn)
             return
         state = State.PENDING if how == "deferred" else State.IN_DOUBT
-        claims.conclude(conn, [Outcome(claimed, state, LATER, how, again_at=LATER)])
+        outcomes.conclude(conn, [Outcome(claimed, state, LATER, how, again_at=LATER)])
 
 
 def _tick(ledger: Ledger, now: datetime = LATER) -> None:
@@ -167,7 +168,7 @@ def test_a_mail_that_waited_for_its_next_try_goes_to_a_corrected_address_at_once
     assert _begin(ledger, claimed)
     with ledger.database.transaction() as conn:
         outcome = Outcome(claimed, State.PENDING, LATER, "deferred", again_at=LATER + timedelta(hours=4))
-        claims.conclude(conn, [outcome])
+        outcomes.conclude(conn, [outcome])
     ledger.sql("UPDATE registrants SET email = 'right@example.org'")
     _tick(ledger)
     assert _claim(ledger, LATER).address == "right@example.org"
@@ -201,7 +202,7 @@ def test_what_needs_nothing_wakes_nobody(ledger: Ledger, state: str) -> None:
 
 
 def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database: Database) -> None:
-    if database.is_postgresql:
+    if database.dialect.takes_replicas:
         pytest.skip("its planner looks at how much there is; the indexes are the same")
     ledger = Ledger(database)
     ledger.govern(webinar(), webinar(id="v"))
@@ -214,7 +215,7 @@ def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database
     _tick(ledger)
     with database.transaction() as conn:
         claims.next_wake(conn, ["w", "v"])
-        claims.claim(conn, ANNOUNCED - timedelta(days=1), "token", ["w", "v"], 5)
+        claims.claim(conn, ANNOUNCED - timedelta(days=1), "token", ["w", "v"], 5, 5)
     looked = [
         (row[3], sql)
         for sql, values in list(statements)
@@ -269,7 +270,7 @@ def _until_waiting(ledger: Ledger, thread: threading.Thread) -> None:
 
 @pytest.fixture
 def shared(ledger: Ledger) -> Ledger:
-    if not ledger.database.is_postgresql:
+    if not ledger.database.dialect.takes_replicas:
         pytest.skip("SQLite has one writer at a time")
     return ledger
 
@@ -278,7 +279,7 @@ def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared:
     claimed = _claim(shared)
     shared.sql("UPDATE registrants SET timezone = 'Asia/Tokyo'")
     with shared.database.engine.begin() as conn:
-        assert claims.begin(conn, [_start(claimed)])
+        assert outcomes.begin(conn, [_start(claimed)])
         beside = _beside(shared, lambda other: plan(other, LATER, shared.governing, timedelta(hours=24)))
         with beside:
             conn.commit()
@@ -319,7 +320,7 @@ def test_a_mail_that_is_deferred_while_its_row_is_planned_anew_is_planned_after_
     _tick(shared)
     shared.register("b@example.org")
     deferred = Outcome(claimed, State.PENDING, LATER, "deferred", again_at=LATER)
-    _plan_while(shared, monkeypatch, lambda other: claims.conclude(other, [deferred]))
+    _plan_while(shared, monkeypatch, lambda other: outcomes.conclude(other, [deferred]))
     assert shared.states("a@example.org")["confirmation"] == "cancelled: the registrant's row was deleted"
 
 

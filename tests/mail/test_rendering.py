@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 from icalendar import Calendar, Event
 
-from scheduler.ledger.claims import Claimed, Version
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Version
 from scheduler.mail.rendering import Ready, render
 from scheduler.texts import LiveText
 from scheduler.webinar import Webinar

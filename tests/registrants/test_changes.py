@@ -108,7 +108,7 @@ class World:
         self.ledger.sql(sql, address=address, which=which)
 
     def replace(self, address: str, other: str, name: str, which: str) -> object:
-        if self.ledger.database.is_postgresql:
+        if self.ledger.database.dialect.takes_replicas:
             return self._again("TRUNCATE registrants RESTART IDENTITY", "name, id")
         sql = "INSERT OR REPLACE INTO registrants (webinar, email, name) VALUES (:which, :address, :name)"
         return self.ledger.sql(sql, which=which, address=address, name=name)
@@ -185,7 +185,7 @@ def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], b
 def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirmed_twice(
     ledger: Ledger,
 ) -> None:
-    @settings(max_examples=8 if ledger.database.is_postgresql else 50)
+    @settings(max_examples=8 if ledger.database.dialect.takes_replicas else 50)
     @given(steps=STEPS, batch=st.sampled_from([1, 2, 5000]))
     def holds(steps: list[tuple[str, str, str, str, str]], batch: int) -> None:
         _live_through(ledger, steps, batch)
@@ -201,7 +201,7 @@ def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirm
 def test_a_reload_that_is_split_over_batches_sends_nothing(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, batch: int, clear: str
 ) -> None:
-    if clear.startswith("TRUNCATE") and not ledger.database.is_postgresql:
+    if clear.startswith("TRUNCATE") and not ledger.database.dialect.takes_replicas:
         clear = "DELETE FROM registrants WHERE 1 = 1"
     people = [f"{number}@example.org" for number in range(8)]
     for address in people:
@@ -297,7 +297,7 @@ def test_a_set_aside_row_that_is_deleted_is_forgotten(ledger: Ledger) -> None:
 def test_a_set_aside_row_that_vanishes_without_a_trigger_is_forgotten(ledger: Ledger) -> None:
     ledger.register("a@example.org", join_url="javascript:alert(1)")
     ledger.plan(ANNOUNCED)
-    if ledger.database.is_postgresql:
+    if ledger.database.dialect.takes_replicas:
         ledger.sql("TRUNCATE registrants")
         ledger.register("a@example.org")
     else:

@@ -1,0 +1,54 @@
+"""What differs between SQLite and PostgreSQL: described here, done in `sqlite` and `postgresql`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, Engine
+
+
+class DatabaseInUse(RuntimeError):
+    """A second service on a database that takes one."""
+
+
+class Dialect(ABC):
+    """One of the two engines. All else is SQL that both understand."""
+
+    takes_replicas: ClassVar[bool]
+    """Whether several services may work on one database. If not, all leases end when a service starts."""
+    skip_locked: ClassVar[str]
+    """What a SELECT ends with so that two replicas never claim the same rows."""
+    reading: ClassVar[Mapping[str, Any]]
+    """Execution options of a transaction that sees one moment and changes nothing."""
+
+    @abstractmethod
+    def engine(self, url: str) -> Engine:
+        """The SQLAlchemy engine for `url`. Opens no connection."""
+
+    @abstractmethod
+    def one_planner(self, conn: Connection) -> None:
+        """Let one replica plan at a time, until the end of the transaction."""
+
+    @abstractmethod
+    def one_migration(self, conn: Connection) -> None:
+        """Let one replica bring the schema up to date at a time, until the end of the transaction."""
+
+    @abstractmethod
+    def lease_clock(self, conn: Connection) -> float:
+        """Seconds of real time on the one clock that all holders of leases share."""
+
+    @abstractmethod
+    def holders(self, conn: Connection) -> list[int] | None:
+        """The services that are there (`Presence`), or None where that can't be known."""
+
+    @abstractmethod
+    def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
+        """SQL for a table out of one bound parameter, a JSON array of arrays in the order of `columns` (name: type
+        in PostgreSQL's words). Hundreds of rows of a ledger change in one statement by joining it."""
+
+    @abstractmethod
+    def written(self, instant: datetime) -> str:
+        """An instant (aware) in JSON, as the column that takes it holds it."""

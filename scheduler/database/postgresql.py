@@ -1,0 +1,51 @@
+"""PostgreSQL: for several replicas. Nothing here but `presence` needs a session of its own, so a pooler in
+transaction mode may stand between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from scheduler.database.dialect import Dialect
+
+PRESENCE = "hashtext('webinar-scheduler presence')"  # the first of the two numbers of a service's lock
+
+
+class PostgreSQL(Dialect):
+    takes_replicas = True
+    skip_locked = "FOR UPDATE SKIP LOCKED"
+    reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
+
+    def engine(self, url: str) -> Engine:
+        # No prepared statements: behind a pooler the next transaction may be another session's.
+        arguments = {"connect_timeout": 10, "prepare_threshold": None}
+        return create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)
+
+    def one_planner(self, conn: Connection) -> None:
+        conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
+
+    def one_migration(self, conn: Connection) -> None:
+        conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
+
+    def lease_clock(self, conn: Connection) -> float:
+        return float(conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+    def holders(self, conn: Connection) -> list[int] | None:
+        query = (
+            "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+            f" AND classid::bigint = ({PRESENCE}::bigint + 4294967296) % 4294967296"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return list(conn.execute(text(query)).scalars())
+
+    def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
+        cells = ", ".join(
+            f"CAST(value ->> {number} AS {kind}) AS {name}"
+            for number, (name, kind) in enumerate(columns.items())
+        )
+        return f"(SELECT {cells} FROM jsonb_array_elements(CAST(:{parameter} AS jsonb)))"
+
+    def written(self, instant: datetime) -> str:
+        return instant.astimezone(UTC).isoformat()

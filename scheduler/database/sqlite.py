@@ -1,0 +1,78 @@
+"""SQLite: one file for one service. WAL, full sync; every transaction takes the write lock at its beginning."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from scheduler.database.dialect import DatabaseInUse, Dialect
+
+BUSY_SECONDS = 30
+
+
+class SQLite(Dialect):
+    takes_replicas = False
+    skip_locked = ""  # there is one writer anyway
+    reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
+
+    def engine(self, url: str) -> Engine:
+        path = make_url(url).database
+        if path and path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def one_planner(self, conn: Connection) -> None:
+        pass  # BEGIN IMMEDIATE has seen to it
+
+    def one_migration(self, conn: Connection) -> None:
+        pass
+
+    def lease_clock(self, conn: Connection) -> float:
+        return time.monotonic()  # leases end with the process
+
+    def holders(self, conn: Connection) -> list[int] | None:
+        return None
+
+    def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
+        cells = ", ".join(
+            f"json_extract(value, '$[{number}]') AS {name}" for number, name in enumerate(columns)
+        )
+        return f"(SELECT {cells} FROM json_each(:{parameter}))"
+
+    def written(self, instant: datetime) -> str:
+        return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def lock_file(path: str) -> IO[str]:
+    """Keep every other service off this file, until what is returned is closed. Raises DatabaseInUse."""
+    lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 (held until the service ends)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise DatabaseInUse(
+            f"another service runs on {path} already: stop it first, or use PostgreSQL for several"
+        ) from error
+    return lock
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    # A name that another program wrote in Latin-1 must not end the whole result.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(conn: Connection) -> None:
+    reads_only = conn.get_execution_options().get("reads_only", False)
+    conn.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

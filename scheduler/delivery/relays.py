@@ -1,0 +1,94 @@
+"""The relays, in order of preference, and how each of them stands. Reads no clock and opens nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scheduler.delivery.pace import Pace
+from scheduler.delivery.relay import Pool
+from scheduler.delivery.replies import Reply, Verdict, backoff, classify
+
+STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
+
+
+class Standing:
+    """Well, or left alone until some instant, and why.
+
+    A relay in trouble costs no mail its attempts: nothing is sent until it is tried again, by one mail.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""  # in words without personal data
+        self.stopped = False  # by a reply that only the operator can do something about
+        self.paused_until: datetime | None = None
+        self._failures = 0
+        self._met_by: int | None = None
+
+    def is_paused(self, now: datetime) -> bool:
+        return self.paused_until is not None and now < self.paused_until
+
+    def well(self) -> None:
+        """A mail was accepted."""
+        self.__init__()  # type: ignore[misc]
+
+    def verdict(self, delivery: int, reply: Reply) -> Verdict:
+        """What this reply to this delivery's mail means. One registrant's name may trip a filter, one mailbox be
+        short of something: what a mail itself met concerns all only when a second one meets it, too."""
+        found = classify(reply)
+        about_the_mail = reply.stage in ("rcpt", "data", "content") and reply.code not in (0, 421)
+        if (
+            found in (Verdict.STOP, Verdict.PAUSE_RELAY)
+            and about_the_mail
+            and self._met_by in (None, delivery)
+        ):
+            self._met_by = delivery
+            return Verdict.RETRY_MAIL
+        return found
+
+    def pause(self, now: datetime, words: str, verdict: Verdict) -> datetime:
+        """Leave it alone for a while, longer each time. Returns until when. Mails that meet the same trouble together
+        are one failure, not many."""
+        stops = verdict is Verdict.STOP and not self.stopped
+        if self.paused_until and self.is_paused(now) and not stops:
+            return self.paused_until
+        self._failures += 1
+        self.paused_until = now + (STOP_PAUSE if verdict is Verdict.STOP else wait(self._failures) / 10)
+        self.trouble = words
+        self.stopped = self.stopped or verdict is Verdict.STOP
+        return self.paused_until
+
+    def rest(self, until: datetime, words: str) -> None:
+        """Leave it alone until then, by agreement: its day is full."""
+        self.paused_until, self.trouble = until, words
+
+
+@dataclass
+class Relay:
+    """One relay: connections to it, the pace that it allows, and how it stands."""
+
+    name: str
+    pool: Pool
+    pace: Pace
+    connections: int
+    standing: Standing = field(default_factory=Standing)
+
+
+def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, int]]:
+    """Which relays to use now, and by how many connections: the first that stands well, and one connection for each
+    before it that may be back."""
+    wanted: list[tuple[Relay, int]] = []
+    for relay in relays:
+        if relay.standing.is_paused(now):
+            continue
+        if not relay.standing.trouble:
+            return [*wanted, (relay, relay.connections)]
+        wanted.append((relay, 1))
+    return wanted
+
+
+def wait(attempt: int) -> timedelta:
+    """How long to wait after failed attempt number `attempt`, with jitter."""
+    return backoff(attempt, random.random())  # noqa: S311 (jitter, no secret)

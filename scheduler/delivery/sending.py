@@ -1,0 +1,227 @@
+"""Over one connection, a group of mails at a time: rendered, `sending` made durable, sent, concluded.
+
+A group is as many mails as may be in flight on the connection. `sending` is set for it in one transaction with the
+outcomes of the group before, so after a kill no more than that can be in doubt for each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.relay import Connection
+from scheduler.delivery.relays import Relay, wait
+from scheduler.delivery.replies import OPENING, Reply, Verdict, log_safe
+from scheduler.delivery.session import Doubtful, RelayFailure
+from scheduler.delivery.transaction import Mail
+from scheduler.ledger import claims
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.states import State, Why
+from scheduler.mail.rendering import render
+from scheduler.texts import Texts
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Job:
+    """What is on its way now, and by what: swapped whole when a file changes."""
+
+    webinars: Mapping[str, Webinar] = field(default_factory=dict)
+    live: Sequence[str] = ()
+    texts: Texts = field(default_factory=Texts)
+    revisions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by webinar: nothing planned by another one is ours
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A rendered mail, and what the ledger must hold before it goes."""
+
+    item: Item
+    start: Start
+    mail: Mail
+
+
+class Sender:
+    """Sends what is in the backlog, over as many connections as it is given."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        backlog: Backlog,
+        recorder: Recorder,
+        may_write_to: Callable[[str], bool],
+        taken: Callable[[int], None],
+    ) -> None:
+        """`taken` is told how many mails have left the backlog."""
+        self.job = Job()
+        self.draining = False
+        self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be there
+        self._database, self._clock, self._backlog, self._recorder = database, clock, backlog, recorder
+        self._may_write_to, self._taken = may_write_to, taken
+
+    async def send_over(self, relay: Relay, connection: Connection) -> None:
+        """Send until nothing is left, or the connection or the relay is in trouble. Raises DayIsFull, DBAPIError."""
+        waiting: list[Ready] = []
+        outcomes: list[Outcome] = []
+        try:
+            while waiting := waiting or await self._next_group(relay, connection):
+                group, waiting = waiting, []
+                # Where envelopes can go along with the content before them, and no mail waits for its turn.
+                if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
+                    waiting = await self._next_group(relay, connection)
+                if self.draining:
+                    waiting = [*group, *waiting]
+                    break
+                outcomes = await self._send(relay, connection, group, waiting, outcomes)
+                if relay.standing.trouble or not connection.usable:
+                    break
+        finally:
+            for ready in reversed(waiting):
+                self._backlog.put_back(ready.item)
+            await asyncio.shield(self._conclude(outcomes))  # whatever becomes of this task
+
+    async def release(self, items: Iterable[Item]) -> None:
+        """Give the leases back."""
+        claimed = [one for one, _ in items]
+        if claimed:
+            with suppress(DBAPIError):  # they lapse by themselves, then
+                await self._database.run(claims.release, claimed)
+            self._backlog.settle(claimed)
+
+    async def _next_group(self, relay: Relay, connection: Connection) -> list[Ready]:
+        """Mails that may begin now; none: there is nothing to send, or it must not be sent now."""
+        group: list[Ready] = []
+        while not group:
+            with self._backlog.spoken_for(1 if relay.standing.trouble else connection.window) as wanted:
+                turns = await relay.pace.turns(wanted) if wanted else 0
+            if not turns or self.draining or relay.standing.is_paused(self._clock.now()):
+                return []
+            group = await self._render(relay, turns)
+        self._taken(len(group))
+        return group
+
+    async def _render(self, relay: Relay, number: int) -> list[Ready]:
+        """Up to so many mails from the backlog. What can't be rendered is held, alone. A mail that is held when it is
+        in doubt makes a group of its own: a kill puts no other in doubt with it."""
+        group: list[Ready] = []
+        outcomes: list[Outcome] = []
+        unwanted: list[Item] = []
+        while len(group) < number and (item := self._backlog.take()):
+            webinar = self.job.webinars.get(item[0].webinar)
+            if webinar is None or webinar.id not in self.job.live:
+                unwanted.append(item)
+                continue
+            alone = webinar.on_doubt == "hold"
+            if alone and group:
+                self._backlog.put_back(item)
+                break
+            ready = self._ready(relay, webinar, item)
+            if isinstance(ready, Outcome):
+                outcomes.append(ready)
+                continue
+            group.append(ready)
+            if alone:
+                break
+        await self._conclude(outcomes)
+        await self.release(unwanted)
+        return group
+
+    def _ready(self, relay: Relay, webinar: Webinar, item: Item) -> Ready | Outcome:
+        claimed, last = item
+        now = self._clock.now()
+        if not self._may_write_to(claimed.address):
+            return _held(claimed, now, Why.CONFIG)
+        live = self.job.texts.find(webinar, claimed.message, claimed.language)
+        if live is None:
+            return _held(claimed, now, Why.TEMPLATE)
+        try:
+            rendered = render(claimed, webinar, live, last, now, relay.name)
+            mail = Mail.checked(webinar.sender.address, claimed.address, rendered.content)
+        except Exception as error:  # whatever a text or a value makes raise
+            log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
+            return _held(claimed, now, Why.DATA)
+        return Ready(item, rendered.start, mail)
+
+    async def _send(
+        self,
+        relay: Relay,
+        connection: Connection,
+        group: Sequence[Ready],
+        ahead: Sequence[Ready],
+        outcomes: Sequence[Outcome],
+    ) -> list[Outcome]:
+        """Record these outcomes, and what is about to go; send it. Returns what became of it."""
+        task = asyncio.current_task()
+        self.on_the_wire.add(task)  # as soon as it may be `sending`
+        try:
+            begun = await self._recorder.write(outcomes, [ready.start for ready in group])
+            self._backlog.settle(outcome.claimed for outcome in outcomes)
+            going = [ready for ready in group if ready.start.claimed.id in begun]
+            self._backlog.settle(ready.start.claimed for ready in group if ready not in going)
+            if not going:
+                return []
+            following = ahead[0].mail if ahead else None
+            results = await connection.send_all([ready.mail for ready in going], following)
+        finally:
+            self.on_the_wire.discard(task)
+        found = [
+            self._outcome(relay, ready.start.claimed, result)
+            for ready, result in zip(going, results, strict=True)
+        ]
+        if sent := [outcome.claimed.id for outcome in found if outcome.state is State.SENT]:
+            relay.pace.well(len(sent))
+            log.info("sent", relay=relay.name, deliveries=sent)
+        return found
+
+    async def _conclude(self, outcomes: Sequence[Outcome]) -> None:
+        await self._recorder.write(outcomes)
+        self._backlog.settle(outcome.claimed for outcome in outcomes)
+
+    def _outcome(self, relay: Relay, claimed: Claimed, result: Reply | RelayFailure) -> Outcome:
+        """What the ledger must say of this result, and what that means for the relay."""
+        now = self._clock.now()
+        if isinstance(result, Reply):
+            relay.standing.well()
+            return _with_reply(Outcome(claimed, State.SENT, now, attempt="sent"), result)
+        reply = result.reply
+        verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
+        log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
+        if verdict is Verdict.PAUSE_RELAY:
+            relay.pace.slow_down()
+        again_at: datetime | None = now + wait(claimed.attempts + 1)
+        if isinstance(result, Doubtful):  # no pause: where the relay is down, the next connection says so
+            lost = "the relay's answer was lost"
+            return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
+        if verdict is Verdict.FAIL_ADDRESS:
+            why = f"refused: {reply.code} {reply.enhanced}".strip()
+            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
+        counts = verdict is Verdict.RETRY_MAIL
+        if not counts:
+            until = relay.standing.pause(now, words, verdict)
+            # No mail has to do with a connection that did not come about: once it does, nobody waits any more.
+            again_at = None if reply.stage in OPENING else until
+        return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", "", again_at, counts), reply)
+
+
+def _held(claimed: Claimed, now: datetime, why: Why) -> Outcome:
+    return Outcome(claimed, State.HELD, now, attempt="not_sent", reason=why, counts=False)
+
+
+def _with_reply(outcome: Outcome, reply: Reply) -> Outcome:
+    return replace(outcome, stage=reply.stage, code=reply.code, enhanced=reply.enhanced, reply=reply.text)

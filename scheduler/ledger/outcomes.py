@@ -1,0 +1,241 @@
+"""What is about to go on the wire, and what became of it: durable before and after, many at a time.
+
+`begin` sets `sending` before a byte of a mail's content may go out; `conclude` records the outcome. Both change
+all their deliveries in one statement each, because they stand between every mail and the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, insert, select
+
+from scheduler.database.dialect import Dialect
+from scheduler.database.engine import dialect, run
+from scheduler.database.models import Invitation as InvitationRow
+from scheduler.ledger.claims import LEASE_SECONDS, Claimed, release
+from scheduler.ledger.states import State
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of an invitation: what `begin` stores the first time that it may go out."""
+
+    uid: str
+    sequence: int
+    method: str
+    dtstamp: datetime
+    says: str
+    calendar: bytes
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """A delivery about to go on the wire."""
+
+    claimed: Claimed
+    message_id: str
+    relay: str
+    language: str
+    text_revision: int
+    at: datetime
+    invitation: Version | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a delivery. `state` pending means: again at `again_at`."""
+
+    claimed: Claimed
+    state: Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, State.IN_DOUBT]
+    at: datetime
+    attempt: str  # the word for the attempt: sent, deferred, refused, in_doubt, not_sent
+    reason: str = ""
+    again_at: datetime | None = None
+    counts: bool = True  # False: the relay's trouble, which costs the mail no attempt
+    stage: str = ""
+    code: int = 0
+    enhanced: str = ""
+    reply: str = ""
+
+
+def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
+    """The newest version of each of these invitations."""
+    table = InvitationRow.__table__  # type: ignore[attr-defined]
+    rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.sequence))
+    return {
+        row.uid: Version(row.uid, row.sequence, row.method, row.dtstamp, row.says, row.calendar, stored=True)
+        for row in rows
+    }
+
+
+_START = {
+    "id": "bigint", "token": "text", "message_id": "text", "relay": "text", "address": "text", "language": "text",
+    "text_revision": "bigint", "at": "timestamptz",
+}  # fmt: skip
+
+
+def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
+    """Set `sending` before the content of these mails may go out. Returns the ids that are ours to send.
+
+    Said twice, because nobody knew whether the first transaction had ended well, it changes nothing more.
+    """
+    outdated = _outdated(conn, starts)
+    release(conn, [start.claimed for start in outdated])  # to be rendered anew
+    starts = [start for start in starts if start not in outdated]
+    if not starts:
+        return set()
+    engine = dialect(conn)
+    rows = engine.rows("starts", _START)
+    values = json.dumps([_start_cells(start, engine) for start in starts])
+    begun = run(
+        conn,
+        "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
+        f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
+        " AND delivery.state IN ('pending', 'sending') AND delivery.expires_at > :now RETURNING delivery.id",
+        starts=values,
+        until=engine.lease_clock(conn) + LEASE_SECONDS,
+        now=max(start.at for start in starts),
+    )
+    ids = set(begun.scalars())
+    if ids:
+        run(
+            conn,
+            "INSERT INTO attempt"
+            " (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)"
+            f" SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0 FROM {rows} AS s"
+            " WHERE s.id IN :ids AND NOT EXISTS"
+            " (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
+            starts=values,
+            ids=ids,
+        )
+        _store_versions(conn, [start for start in starts if start.claimed.id in ids])
+    return ids
+
+
+def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
+    one = start.claimed
+    at = engine.written(start.at)
+    return (
+        one.id,
+        one.token,
+        start.message_id,
+        start.relay,
+        one.address,
+        start.language,
+        start.text_revision,
+        at,
+    )
+
+
+def _outdated(conn: Connection, starts: Sequence[Start]) -> list[Start]:
+    """Those for which another mail to the same person has stored, or is about to store, another version."""
+    new = [(start, start.invitation) for start in starts if start.invitation and not start.invitation.stored]
+    if not new:
+        return []
+    table = InvitationRow.__table__  # type: ignore[attr-defined]
+    stored = conn.execute(
+        select(table.c.uid, table.c.sequence, table.c.calendar).where(
+            table.c.uid.in_({version.uid for _, version in new})
+        )
+    )
+    known: dict[tuple[str, int], bytes] = {}
+    newest: dict[str, int] = {}
+    for row in stored:
+        known[row.uid, row.sequence] = row.calendar
+        newest[row.uid] = max(row.sequence, newest.get(row.uid, 0))
+    outdated = []
+    for start, version in new:
+        calendar = known.setdefault((version.uid, version.sequence), version.calendar)
+        if (
+            newest.setdefault(version.uid, version.sequence) > version.sequence
+            or calendar != version.calendar
+        ):
+            outdated.append(start)
+    return outdated
+
+
+def _store_versions(conn: Connection, starts: Sequence[Start]) -> None:
+    new = {
+        (version.uid, version.sequence): (start.claimed.registration_id, version)
+        for start in starts
+        if (version := start.invitation) and not version.stored
+    }
+    if not new:
+        return
+    table = InvitationRow.__table__  # type: ignore[attr-defined]
+    there = conn.execute(
+        select(table.c.uid, table.c.sequence).where(table.c.uid.in_({uid for uid, _ in new}))
+    )
+    for row in there:
+        new.pop((row.uid, row.sequence), None)
+    values = [
+        {
+            "registration_id": registration_id,
+            "uid": version.uid,
+            "sequence": version.sequence,
+            "method": version.method,
+            "dtstamp": version.dtstamp,
+            "says": version.says,
+            "calendar": version.calendar,
+        }
+        for registration_id, version in new.values()
+    ]
+    if values:
+        conn.execute(insert(table), values)
+
+
+_OUTCOME = {
+    "id": "bigint", "token": "text", "state": "text", "reason": "text", "counts": "integer",
+    "again_at": "timestamptz", "sent_at": "timestamptz", "attempt": "text", "at": "timestamptz", "stage": "text",
+    "code": "integer", "enhanced": "text", "reply": "text",
+}  # fmt: skip
+
+
+def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state."""
+    if not outcomes:
+        return
+    engine = dialect(conn)
+    if any(outcome.state is State.PENDING for outcome in outcomes):
+        engine.one_planner(conn)  # or planning that is under way would take our flag with its own
+    rows = engine.rows("outcomes", _OUTCOME)
+    values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
+    moved = run(
+        conn,
+        "UPDATE delivery SET state = o.state, reason = o.reason, attempts = attempts + o.counts,"
+        " next_attempt_at = coalesce(o.again_at, next_attempt_at), lease_token = NULL,"
+        " sent_at = coalesce(o.sent_at, delivery.sent_at)"
+        f" FROM {rows} AS o WHERE delivery.id = o.id AND delivery.lease_token = o.token"
+        " AND delivery.state IN ('pending', 'sending') RETURNING delivery.state, delivery.registration_id",
+        outcomes=values,
+    )
+    plan_anew(conn, [row.registration_id for row in moved if row.state == State.PENDING])
+    run(
+        conn,
+        "UPDATE attempt SET outcome = o.attempt, ended_at = o.at, stage = o.stage, code = o.code,"
+        f" enhanced = o.enhanced, reply = o.reply FROM {rows} AS o"
+        " WHERE attempt.delivery_id = o.id AND attempt.lease_token = o.token AND attempt.outcome IN ('', 'in_doubt')",
+        outcomes=values,
+    )
+
+
+def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
+    at = engine.written(outcome.at)
+    return (
+        outcome.claimed.id, outcome.claimed.token, outcome.state, outcome.reason, int(outcome.counts),
+        engine.written(outcome.again_at) if outcome.again_at else None, at if outcome.state is State.SENT else None,
+        outcome.attempt, at, outcome.stage, outcome.code, outcome.enhanced, outcome.reply,
+    )  # fmt: skip
+
+
+def plan_anew(conn: Connection, registration_ids: Iterable[int]) -> None:
+    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its
+    address suppressed, its webinar called off."""
+    if ids := sorted(set(registration_ids)):
+        run(conn, "UPDATE registration SET replan = TRUE WHERE id IN :ids", ids=ids)

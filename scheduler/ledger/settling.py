@@ -1,0 +1,69 @@
+"""What moves on without a mail: what is no longer of use, what is in doubt, what was held and need not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.ledger.claims import UNSETTLED
+from scheduler.ledger.outcomes import plan_anew
+from scheduler.ledger.states import State, Why
+from scheduler.webinar import Webinar
+
+
+def expire(conn: Connection, now: datetime) -> int:
+    """What nobody sent while it was of use is expired, on record. Returns how many."""
+    return run(
+        conn,
+        "UPDATE delivery SET state = 'expired', reason = CASE WHEN state = 'held' THEN :held || reason ELSE :late END,"
+        " lease_token = NULL WHERE state IN ('pending', 'held') AND expires_at <= :now",
+        now=now,
+        late=Why.NO_LONGER_OF_USE,
+        held=f"{Why.NO_LONGER_OF_USE}; was held: ",
+    ).rowcount
+
+
+def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
+    """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person."""
+    for policy, state, reason in (("resend", State.PENDING, ""), ("hold", State.HELD, Why.DOUBT)):
+        if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
+            settled = run(
+                conn,
+                "UPDATE delivery SET state = :state, reason = :reason"
+                f" WHERE {UNSETTLED} AND state = 'in_doubt' AND expires_at > :now AND webinar IN :names"
+                " RETURNING registration_id",
+                state=state,
+                reason=reason,
+                now=now,
+                names=names,
+            )
+            plan_anew(conn, settled.scalars())
+
+
+def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
+    """What was held for want of a sound text of these messages is pending again, if still of use."""
+    if not (messages := list(messages)):  # PostgreSQL would ask of what type nothing is
+        return 0
+    return run(
+        conn,
+        "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held'"
+        " AND reason IN (:template, :data) AND message IN :messages AND expires_at > :now",
+        now=now,
+        template=Why.TEMPLATE,
+        data=Why.DATA,
+        messages=messages,
+    ).rowcount
+
+
+def free_held_by_config(conn: Connection, now: datetime) -> int:
+    """At a start, whose settings may be others than before: what they held is tried again."""
+    return run(
+        conn,
+        "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held' AND reason = :config"
+        " AND expires_at > :now",
+        now=now,
+        config=Why.CONFIG,
+    ).rowcount
