@@ -12,7 +12,8 @@ from scheduler.problem import Problem
 
 _LONGEST_SECRET = 65_536  # bytes
 # Kubernetes sets these for every service, so for one that is called "smtp" too.
-_KUBERNETES = re.compile(r"SMTP_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
+_KUBERNETES = re.compile(r"SMTP2?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
+_OURS = re.compile(r"SMTP2?_")
 _OTHERS_READ = {"LOG_LEVEL": "LOGLEVEL"}  # no slip, but another program's variable
 
 
@@ -80,18 +81,18 @@ def _file_text(path: Path) -> str:
 
 
 def _misspelt(environ: Mapping[str, str], names: Sequence[str], files: Sequence[str]) -> Iterator[Problem]:
-    """Variables that are ours by their SMTP_, or but for one slip where the right name is not set.
+    """Variables that are ours by their SMTP_ or SMTP2_, or but for one slip where the right name is not set.
 
     Others' variables are none of our business.
     """
     known = (*names, *files)
-    ours = [name for name in known if name.startswith("SMTP_")]
     unset = [name for name in known if not environ.get(name)]
     for name in sorted(name for name, value in environ.items() if value and name not in known):
         likely = [
             right for right in unset if _one_slip(name.upper(), right) and _OTHERS_READ.get(right) != name
         ]
-        if name.upper().startswith("SMTP_") and not _KUBERNETES.fullmatch(name):
+        if (prefix := _OURS.match(name.upper())) and not _KUBERNETES.fullmatch(name):
+            ours = [right for right in known if right.startswith(prefix[0])]
             likely = likely or get_close_matches(name.upper(), ours, n=1, cutoff=0.8)
             yield _unknown(name, ", ".join(ours), likely)
         elif likely:

@@ -36,7 +36,16 @@ def set_up_logs(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # These tell of every job, command and statement; the latter two would quote addresses.
-    for name in ("apscheduler", "alembic", "uvicorn", "aiosmtplib", "sqlalchemy", "mail.log"):
+    for name in (
+        "apscheduler",
+        "alembic",
+        "uvicorn",
+        "aiosmtplib",
+        "sqlalchemy",
+        "mail.log",
+        "httpx",
+        "httpcore",
+    ):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock, SystemClock
 from scheduler.database.engine import Database
+from scheduler.database.presence import Presence
 from scheduler.service import Service
 from scheduler.settings import Settings
 from scheduler.web.health import Readiness, health_app
@@ -22,6 +23,7 @@ from scheduler.web.server import WebServer
 
 log = structlog.get_logger()
 
+SOON = 0.05  # seconds between the first row that was written and the tick that plans it
 STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, its loop is not
 
 
@@ -30,13 +32,19 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self._service = Service(settings, database, clock)
+        url = settings.database_url.get_secret_value()
+        self._presence = Presence(url, self._notified) if database.dialect.takes_replicas else None
+        self._service = Service(
+            settings, database, clock, holder=self._presence.holder if self._presence else 0
+        )
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
         self._scheduler = AsyncIOScheduler(
             timezone=pytz.utc,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._ticking = asyncio.Lock()
+        self._tick_again = False
+        self._noted: asyncio.Task[None] | None = None
         self._trouble = ""
         self._last_tick: float | None = None
 
@@ -52,12 +60,16 @@ class Runner:
                 next_run_time=datetime.now(pytz.utc),
             )  # fmt: skip
             self._scheduler.start()
+            if self._presence:
+                await self._presence.start()
             await stop.wait()
             log.info("stopping")
             # Our own mails first: APScheduler's shutdown cancels running coroutines.
             self._scheduler.pause()
             await self._service.stop()
             self._scheduler.shutdown(wait=False)
+            if self._presence:
+                await self._presence.close()
         finally:
             await health.stop()
         log.info("stopped")
@@ -71,21 +83,36 @@ class Runner:
             reasons.append("nothing was planned for two minutes")
         return Readiness((*reasons, *self._service.readiness().reasons))
 
+    def _notified(self) -> None:
+        """Rows were written. Soon, not at once: those of one import come in many transactions."""
+        if self._noted is None or self._noted.done():
+            self._noted = asyncio.create_task(self._wake_soon())
+
+    async def _wake_soon(self) -> None:
+        await asyncio.sleep(SOON)
+        await self._wake()
+
     async def _wake(self) -> None:
+        self._tick_again = True
         if self._ticking.locked():
             return
         async with self._ticking:
-            try:
-                wake = await self._service.tick(self._clock.now())
-                self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
-            except DBAPIError as error:
-                self._trouble = f"the database does not answer: {type(error.orig).__name__}"
-                log.error("tick failed", error=self._trouble)
-                return
-            except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
-                self._trouble = f"the service fails: {type(error).__name__}"
-                log.exception("tick failed")
-                return
+            while self._tick_again:
+                self._tick_again = False
+                await self._tick()
+
+    async def _tick(self) -> None:
+        try:
+            wake = await self._service.tick(self._clock.now())
+            self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
+        except DBAPIError as error:
+            self._trouble = f"the database does not answer: {type(error.orig).__name__}"
+            log.error("tick failed", error=self._trouble)
+            return
+        except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
+            self._trouble = f"the service fails: {type(error).__name__}"
+            log.exception("tick failed")
+            return
         now = self._clock.now()
         if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
             self._scheduler.add_job(

@@ -22,6 +22,7 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
+from scheduler.delivery.session import RelaySettings
 from scheduler.ledger import claims, settling
 from scheduler.ledger.planning import BEHIND, Governing, others_plan, plan
 from scheduler.reasons import reasons, row_reasons
@@ -39,12 +40,19 @@ class Service:
     """Everything that runs, over one database and one relay."""
 
     def __init__(
-        self, settings: Settings, database: Database, clock: Clock, *, drafts_too: bool = False
+        self,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        *,
+        drafts_too: bool = False,
+        holder: int = 0,
     ) -> None:
+        """`holder`: the number of this service among the replicas (`database.presence`)."""
         self._settings, self._database, self._clock = settings, database, clock
-        self._relays = [_relay(settings)]
+        self._relays = [_relay(one, database) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too)
-        self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows)
+        self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._teller = Teller(database, self._relays[0].pool, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._aside: tuple[str, ...] = ()
@@ -122,9 +130,9 @@ class Service:
         self._told_of_relay = told
 
 
-def _relay(settings: Settings) -> Relay:
-    one = settings.relay
-    return Relay(f"{one.host}:{one.port}", Pool(one), Pace(settings.smtp_per_minute), one.connections)
+def _relay(one: RelaySettings, database: Database) -> Relay:
+    pace = Pace(one.per_minute, one.per_day, database=database, account=one.account)
+    return Relay(one.name, Pool(one), pace, one.connections)
 
 
 def _revisions(governing: Mapping[str, Governing]) -> dict[str, str]:

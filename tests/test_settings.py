@@ -9,6 +9,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.delivery.oauth import OAuthSettings
+from scheduler.delivery.session import RelaySettings
 from scheduler.settings import VARIABLES, Settings, SettingsProblems, read_settings
 
 SECRET = "c0rrect-h0rse"
@@ -21,6 +23,8 @@ def test_nothing_set() -> None:
     assert (settings.config_dir, settings.templates_dir) == (Path("config"), Path("templates"))
     assert (settings.smtp_host, settings.smtp_port, settings.smtp_tls) == ("localhost", 587, "starttls")
     assert (settings.smtp_connections, settings.smtp_timeout, settings.drain_seconds) == (4, 300, 30)
+    assert (settings.smtp_per_minute, settings.smtp_per_day, settings.smtp_auth) == (None, None, "password")
+    assert settings.relays == (settings.relay,)
     assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)
     assert (settings.log_level, settings.only_to) == ("info", ())
     assert (settings.return_hours, settings.poll_seconds) == (24, 1)
@@ -77,11 +81,93 @@ def test_secrets_are_in_no_text_of_the_settings() -> None:
             "DATABASE_URL": f"postgresql://a:{SECRET}@c/d",
             "SMTP_USERNAME": f"{SECRET}1",
             "SMTP_PASSWORD": SECRET,
+            "SMTP2_HOST": "second",
+            "SMTP2_AUTH": "xoauth2",
+            "SMTP2_USERNAME": f"{SECRET}1",
+            "SMTP2_OAUTH_TOKEN_URL": "https://login.example.org/token",
+            "SMTP2_OAUTH_CLIENT_ID": "client",
+            "SMTP2_OAUTH_CLIENT_SECRET": SECRET,
+            "SMTP2_OAUTH_REFRESH_TOKEN": SECRET,
         }
     )
 
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
-    assert SECRET not in repr(settings.relay).replace(f"{SECRET}1", "")
+    assert SECRET not in repr(settings.relays).replace(f"{SECRET}1", "")
+
+
+def test_a_relay_is_described_completely() -> None:
+    relay = read_settings(
+        {
+            "SMTP_HOST": "relay",
+            "SMTP_USERNAME": "me",
+            "SMTP_PASSWORD": "secret",
+            "SMTP_CONNECTIONS": "10",
+            "SMTP_MAILS_PER_CONNECTION": "100",
+            "SMTP_PER_MINUTE": "800",
+            "SMTP_PER_DAY": "50000",
+            "SMTP_PIPELINING": "off",
+            "SMTP_CHUNKING": "off",
+            "SMTP_TIMEOUT": "60",
+        }
+    ).relay
+
+    assert relay == RelaySettings(
+        host="relay", port=587, username="me", password="secret", connections=10, mails_per_connection=100,
+        per_minute=800, per_day=50_000, pipelining=False, chunking=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["https://login.example.org", "https://login.example.org:8443", "http://[::1]:8080", "http://localhost"],
+)
+def test_signing_in_by_oauth(scheme: str, tmp_path: Path) -> None:
+    (tmp_path / "refresh").write_text("r3fresh\n")
+    relay = read_settings(
+        {
+            "SMTP_AUTH": "XOAUTH2",
+            "SMTP_USERNAME": "webinar@who.int",
+            "SMTP_OAUTH_TOKEN_URL": f"{scheme}/tenant/token",
+            "SMTP_OAUTH_CLIENT_ID": "client",
+            "SMTP_OAUTH_REFRESH_TOKEN_FILE": str(tmp_path / "refresh"),
+            "SMTP_OAUTH_SCOPE": "https://outlook.office.com/SMTP.Send offline_access",
+        }
+    ).relay
+
+    assert (relay.username, relay.password) == ("webinar@who.int", "")
+    assert relay.oauth == OAuthSettings(
+        token_url=f"{scheme}/tenant/token",
+        client_id="client",
+        refresh_token="r3fresh",
+        scope="https://outlook.office.com/SMTP.Send offline_access",
+    )
+
+
+def test_a_second_relay_has_settings_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("second secret\n")
+    settings = read_settings(
+        {
+            "SMTP_HOST": "first",
+            "SMTP_PER_MINUTE": "30",
+            "SMTP2_HOST": "second",
+            "SMTP2_TLS": "implicit",
+            "SMTP2_USERNAME": "me",
+            "SMTP2_PASSWORD_FILE": str(tmp_path / "password"),
+            "SMTP2_PER_DAY": "1000",
+        }
+    )
+
+    first, second = settings.relays
+    assert first == settings.relay
+    assert (first.name, first.per_minute, first.per_day) == ("first:587", 30, None)
+    assert (second.name, second.per_minute, second.per_day) == ("second:465", None, 1000)
+    assert (second.username, second.password) == ("me", "second secret")
+
+
+def test_two_accounts_at_one_relay_are_two_relays() -> None:
+    environ = {"SMTP_HOST": "relay", "SMTP_USERNAME": "one", "SMTP_PASSWORD": "x"}
+    environ |= {"SMTP2_HOST": "relay", "SMTP2_USERNAME": "other", "SMTP2_PASSWORD": "x"}
+    assert len({relay.account for relay in read_settings(environ).relays}) == 2
 
 
 @pytest.mark.parametrize(
@@ -95,6 +181,12 @@ def test_secrets_are_in_no_text_of_the_settings() -> None:
         ("SMTP_HOST", f"smtp://me:{SECRET}@relay"),
         ("SMTP_PASSWORD_FILE", SECRET),
         ("SMTP_PASSWORT", SECRET),
+        ("SMTP2_PASSWORD", f"{SECRET}\nx"),
+        ("SMTP2_PASSWORT", SECRET),
+        ("SMTP2_HOST", f"smtp://me:{SECRET}@relay"),
+        ("SMTP_OAUTH_CLIENT_SECRET", SECRET),
+        ("SMTP_OAUTH_REFRESH_TOKEN_FILE", SECRET),
+        ("SMTP_OAUTH_TOKEN_URL", f"https://me:{SECRET}@login.example.org"),
         ("DATABSE_URL", SECRET),
     ],
 )
@@ -130,7 +222,8 @@ def test_certificates_of_ones_own(tmp_path: Path) -> None:
     "name",
     ["PATH", "LOGLEVEL", "DATABASE_NAME", "TEST_DATABASE_URL", "SQLALCHEMY_DATABASE_URL", "PGHOST", "XDG_CONFIG_DIRS",
      "HEALTHCHECK_PORT", "CONFIG", "SMTP_SERVICE_HOST", "SMTP_SERVICE_PORT", "SMTP_PORT_25_TCP_ADDR",
-     "SMTP_SERVICE_PORT_SUBMISSION", "TZ", "http_proxy", "HOST", "PORT", "RETURN", "POLL"],
+     "SMTP_SERVICE_PORT_SUBMISSION", "SMTP2_SERVICE_HOST", "SMTP3_HOSTS", "TZ", "http_proxy", "HOST",
+     "PORT", "RETURN", "POLL"],
 )  # fmt: skip
 def test_variables_of_others_are_none_of_our_business(name: str) -> None:
     assert read_settings({name: "x"}) == read_settings({})

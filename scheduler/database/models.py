@@ -350,3 +350,19 @@ class Alert(SQLModel, table=True):
     raised_at: datetime = _instant()
     told_at: datetime | None = _instant(nullable=True)
     cleared_at: datetime | None = _instant(nullable=True)
+
+
+class RelayPace(SQLModel, table=True):
+    """When the next mail may begin at one relay, for all replicas (`delivery.rate`). Instants are seconds since 1970 by
+    the server's clock, rates are mails a second, hours a JSON object: mails by hour since 1970."""
+
+    __tablename__ = "relay_pace"
+
+    relay: str = Field(primary_key=True, sa_type=Text)  # and account
+    next_turn: float
+    slowed_to: float | None = None
+    climbs_to: float
+    recent: float
+    recent_at: float
+    changed_at: float
+    hours: str = Field(sa_type=Text)

@@ -19,6 +19,7 @@ from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import RETRY_SECONDS, Recorder
 from scheduler.delivery.relays import Relay, wanted_workers
+from scheduler.delivery.replies import asks_for_less
 from scheduler.delivery.sending import Job, Sender
 from scheduler.delivery.session import RelayFailure
 from scheduler.ledger import claims
@@ -43,7 +44,7 @@ class Dispatcher:
         clock: Clock,
         relays: Sequence[Relay],
         may_write_to: Callable[[str], bool] = lambda address: True,
-        holder: Callable[[], int] = lambda: 0,
+        holder: int = 0,
     ) -> None:
         """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
@@ -149,6 +150,8 @@ class Dispatcher:
             async with relay.pool.connection() as connection:
                 await self._sender.send_over(relay, connection)
         except RelayFailure as failure:  # no connection: no mail has to do with it
+            if asks_for_less(failure.reply):
+                relay.pace.slow_down()
             verdict = relay.standing.verdict(0, failure.reply)
             log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
             relay.standing.pause(self._clock.now(), str(failure), verdict)
@@ -186,7 +189,7 @@ class Dispatcher:
         if urgent <= 0 and others <= 0:
             return
         self._ahead = self._enough(connections)
-        self._last_token = claims.new_token(self._holder())
+        self._last_token = claims.new_token(self._holder)
         now = self._clock.now()
         try:
             found = await self._database.run(_claim, now, self._last_token, self.job, max(urgent, 0), others)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from scheduler.delivery.oauth import Tokens
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
 from scheduler.delivery.transaction import Mail, transact
@@ -66,6 +67,9 @@ class Connection:
     def usable(self) -> bool:
         return self.session.usable
 
+    def offers(self, extension: str) -> bool:
+        return self.session.offers(extension)
+
     async def send_all(self, mails: Sequence[Mail], ahead: Mail | None = None) -> list[Reply | RelayFailure]:
         """One result for each mail."""
         results: list[Reply | RelayFailure] = []
@@ -118,6 +122,7 @@ class Pool:
         except OSError as error:
             raise ValueError(f"no certificates can be read from {settings.ca_file}: {error}") from None
         self._settings = settings
+        self._tokens = Tokens(settings.oauth, settings.ca_file) if settings.oauth else None
         self.content_timeout = content_timeout
         self._idle_limit = idle_limit
         self._slots = asyncio.Semaphore(settings.connections)
@@ -154,7 +159,7 @@ class Pool:
         """A new secured connection. Raises Refused or Unreachable."""
         if self._client_name is None:
             self._client_name = await asyncio.to_thread(_own_name)
-        session = Session(self._settings, self._context)
+        session = Session(self._settings, self._context, self._tokens)
         await session.open(self._client_name)
         return session
 

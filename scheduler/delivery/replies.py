@@ -105,19 +105,22 @@ def log_safe(text: str, address: str = "") -> str:
 OPENING: tuple[Stage, ...] = ("connect", "ehlo", "starttls", "auth")
 MAIL: tuple[Stage, ...] = ("mail",)
 RCPT: tuple[Stage, ...] = ("rcpt",)
-BODY: tuple[Stage, ...] = ("data", "content")
+BODY: tuple[Stage, ...] = ("data", "content")  # BDAT and its chunk are "content", too
 ONE: tuple[Stage, ...] = (*RCPT, *BODY)  # after MAIL a reply may be about the recipient
-ANY: tuple[Stage, ...] = (*OPENING, *MAIL, *ONE)
+OPEN: tuple[Stage, ...] = (*MAIL, *ONE)
+ANY: tuple[Stage, ...] = (*OPENING, *OPEN)
 
 _LIMIT = (
-    r"too (many(?! hops)|much|fast|quickly)|throttl|rate[- ]?limit|slow(ing)? down|sending rate"
-    r"|(daily|hourly|sending|relay|message|submission|recipients?)\b.{0,40}\b(limit|quota)|quota ?exceeded"
+    r"too (many(?! hops)|much|fast|quickly|frequent)|throttl|rate[- ]?limit|slow(ing)? down|sending rate"
+    r"|quota ?exceeded|(connections?|thread)\b.{0,40}\blimit"
+    r"|(daily|hourly|sending|relay|message|messages per \w+|submission|recipients?)\b.{0,40}\b(limit|quota)"
 )
 _SIZE = r"(message|mail|content) (size|length|is too)|size (limit|exceed)|too (big|large|long)"
 _OUR_FAULT = (
     r"\bsender|send ?as ?denied|client host|client was not auth|helo command|from address"
     r"|authenticat|\blog ?in\b|not (yet )?(authori[sz]ed|verified)|must issue a? ?starttls"
-    r"|block ?list|black ?list|spamhaus|blocked using|reputation|\bdmarc\b|\bspf\b|\bdkim\b"
+    r"|block ?list|black ?list|spamhaus|blocked using|reputation|unsolicited|\bdmarc\b|\bspf\b|\bdkim\b"
+    r"|credentials|sending (is )?(denied|suspended|disabled|paused)"
 )
 _NO_RELAYING = r"relay(ing)? ?(access )?(is )?(denied|not|prohibited)|(unable to|permitted to|do not) relay"
 _NO_SUCH = r"recipient|user unknown|unknown user|no such|does ?n[o'’]t (exist|have)|mailbox|addressee"
@@ -133,6 +136,8 @@ class Rule:
     words: str
     verdict: Verdict
     source: str
+    slows: bool = False
+    """Whether the relay asks for fewer mails at a time."""
 
     def fits(self, reply: Reply, words: str) -> bool:
         """Whether this rule speaks about `reply`, whose text without addresses is `words`."""
@@ -149,41 +154,56 @@ _R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, 
 RULES: tuple[Rule, ...] = (
     # No reply at all: `text` has our own words.
     Rule(ANY, "0", "", r"certificate|does not offer|in the clear", _S, "only the operator can mend it"),
+    Rule(("auth",), "0", "", r"token endpoint refuses", _S, "RFC 6749 5.2: invalid_grant, invalid_client"),
     Rule(("content",), "0", "", "", _R, "in doubt; one mail that breaks connections must not hold up others"),
-    Rule(ANY, "0", "", "", _P, "the relay cannot be reached, or went silent"),
+    Rule(ANY, "0", "", "", _P, "the relay (or the token endpoint) cannot be reached, or went silent"),
     # Whatever the stage.
-    Rule(ANY, "421", "", "", _P, "RFC 5321 3.8, 4.2.2: not available; SES: too many concurrent connections"),
+    Rule(ANY, "421", "", _LIMIT, _P, "SES: 421 Too many concurrent SMTP connections; Gmail: 4.7.28", slows=True),
+    Rule(ANY, "421", r"4\.3\.2|4\.4\.2", "", _P, "RFC 5321 3.8: it is shut down; RFC 3463 3.5: it waited too long"),
+    Rule(OPEN, "421", "", "", _P, "RFC 5321 4.2.2: not available; Gmail: 421 4.7.0 Try again later", slows=True),
+    Rule(ANY, "421", "", "", _P, "RFC 5321 3.1: not available"),
     Rule(ANY, "530", "", "", _S, "RFC 4954 6: sign in first; RFC 3207 4: STARTTLS first"),
     Rule(ANY, "53[458]", "", "", _S, "RFC 4954 6: credentials wrong, mechanism too weak, TLS needed"),
     # Opening, securing, signing in, naming the sender: alike for every mail.
     Rule(OPENING, "4..", "", "", _P, "RFC 4954 6: 454 4.7.0 for now; RFC 3207 4: 454 TLS not available"),
-    Rule(OPENING, "5..", "", "", _S, "RFC 5321 3.1: 554 no service here; Microsoft 365: 535 5.7.139"),
-    Rule(MAIL, "4..", "", "", _P, "SES: 454 Throttling failure; Postfix: 452 4.3.1 insufficient storage"),
-    Rule(MAIL, "5..", r"5\.6\.7", "", _F, "RFC 6531 3.5: SMTPUTF8, asked for this recipient's sake"),
+    Rule(OPENING, "5..", "", "", _S, "RFC 5321 3.1: 554 no service here; Microsoft 365: 501 5.5.124, 550 5.7.30"),
+    Rule(MAIL, "4..", "", _LIMIT, _P, "SES: 454 Throttling failure: Maximum sending rate exceeded", slows=True),
+    Rule(MAIL, "45[02]", "", "", _P, "Postfix: 452 4.3.1 insufficient storage, 450 4.7.1", slows=True),
+    Rule(MAIL, "4..", "", "", _P, "RFC 5321 4.3.2: 451, 455 to MAIL"),
+    Rule(MAIL, "5..", r"5\.6\.[79]", "", _F, "RFC 6531 3.5: SMTPUTF8, asked for this recipient's sake"),
     Rule(MAIL, "552", "", "", _S, "RFC 1870 6.1: too big by its SIZE=, and our mails are alike"),
     Rule(MAIL, "5..", "", _LIMIT, _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
+    Rule(MAIL, "503", "", "", _P, "RFC 5321 4.1.4: out of step, on this connection"),
     Rule(MAIL, "5..", "", "", _S, "RFC 5321 4.3.2: 550, 553, 555 to MAIL; the sender is refused"),
     # Not now.
+    Rule(ONE, "4..", "", r"relay limit", _P, "Gmail: 450 4.2.1 Peak SMTP relay limit exceeded", slows=True),
     Rule(ONE, "4..", r"4\.2\.\d+", "", _R, "RFC 3463 3.3: 4.2.2 mailbox full; Gmail: 4.2.1 gets too much"),
     Rule(ONE, "4..", "", r"gr[ea]y[- ]?list", _R, "RFC 6647: greylisting, 450 or 451 4.7.1"),
     Rule(ONE, "4..", "", r"recipient thread|mailbox (is )?full|over ?quota", _R, "Exchange: 432 4.3.2"),
-    Rule(ONE, "4..", r"4\.5\.3", "", _P, "RFC 5321 4.5.3.1.10; Exchange: 452 4.5.3 too many recipients"),
-    Rule(ONE, "4..", r"4\.3\.[12]", "", _P, "RFC 3463 3.4: the relay's disk is full, it takes no mail now"),
-    Rule(ONE, "4..", r"4\.7\.[5-7]\d\d", "", _P, "Exchange: 451 4.7.500, 4.7.650: our server's reputation"),
-    Rule(ONE, "4..", r"4\.1\.8", "", _P, "RFC 3463 3.2; Postfix: the sender's domain is not found for now"),
-    Rule(ONE, "4..", "", _LIMIT, _P, "Postfix: 450 4.7.1 too much mail from; SES: 454 Throttling failure"),
+    Rule(ONE, "4..", r"4\.5\.3", "", _P, "RFC 5321 4.5.3.1.10; Exchange: 452 4.5.3 too many recipients", slows=True),
+    Rule(ONE, "432", "", "", _P, "Exchange: 432 4.3.2 Concurrent connections limit, sender thread limit", slows=True),
+    Rule(ONE, "452", r"4\.3\.1|", "", _P, "RFC 5321 4.2.2: insufficient system storage", slows=True),
+    Rule(ONE, "4..", r"4\.3\.[125]", "", _P, "RFC 3463 3.4: disk full, no mail now; Postfix: 451 4.3.5 misconfigured"),
+    Rule(ONE, "4..", r"4\.7\.[5-7]\d\d", "", _P, "Exchange: 451 4.7.500 busy, 4.7.650 our reputation", slows=True),
+    Rule(ONE, "4..", r"4\.1\.[78]", "", _P, "RFC 3463 3.2; Postfix: the sender is not found or verified for now"),
+    Rule(ONE, "4..", "", r"sender (verify|address rejected)", _P, "Exim: 451 Could not complete sender verify callout"),
+    Rule(ONE, "4..", "", _LIMIT, _P, "Postfix: 450 4.7.1 too much mail from; SES: 454 Throttling", slows=True),
     Rule(ONE, "4..", "", r"client host|helo command", _P, "Postfix: 450 4.7.1 Client host rejected"),
+    Rule(ONE, "4..", "", _NO_RELAYING, _P, "Postfix: 454 4.7.1 Relay access denied (defer_unauth_destination)"),
     Rule(ONE, "4..", "", "", _R, "RFC 5321 4.2.1: the same again later may succeed"),
     # Never in this form, because of us, though the enhanced code may look like the recipient's.
     Rule(ONE, "5..", r"5\.1\.90|5\.7\.23[23]", "", _P, "Microsoft 365: the day's recipients are used up"),
     Rule(ONE, "5..", r"5\.4\.5", "", _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
+    Rule(ONE, "5..", r"5\.2\.2", r"STOREDRV\.Submission", _S, "Exchange: 554 5.2.2, the sender's own mailbox is full"),
     Rule(ONE, "5..", "", r"submission.*quota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceededException"),
     Rule(ONE, "5..", "", r"send ?as ?denied", _S, "Exchange: 554 5.2.0 or 5.2.252 SendAsDenied, 550 5.7.60"),
     Rule(ONE, "5..", r"5\.1\.\d", r"^\W*(<address>\W*)?sender", _S, "Postfix: 5.1.0 Sender address rejected"),
+    Rule(ONE, "552", r"5\.2\.3", r"Google", _S, "Gmail: 552 5.2.3 exceeded Google's message size limits"),
     # Never, because of the recipient.
     Rule(ONE, "5..", r"5\.2\.12[12]", "", _R, "Microsoft 365: the recipient gets too much for now"),
+    Rule(ONE, "5..", r"5\.2\.1", r"receiving mail (at a rate|too)", _R, "Gmail: 550 5.2.1, gets too much for now"),
     Rule(ONE, "5..", r"5\.1\.([0-6]|10)|5\.2\.\d+", "", _F, "RFC 3463 3.2, 3.3: no such mailbox, or full"),
-    Rule(ONE, "5..", r"5\.6\.7", "", _F, "RFC 6531 3.5: this relay cannot write to such an address"),
+    Rule(ONE, "5..", r"5\.6\.[79]", "", _F, "RFC 6531 3.5: this relay cannot write to such an address"),
     Rule(ONE, "5..", r"5\.4\.[146]", "", _F, "RFC 3463 3.5: no route; Exchange: 5.4.1 no such recipient"),
     Rule(ONE, "5..", r"5\.7\.(12[49]|13[346])", "", _F, "Exchange: takes mail from its own people only"),
     Rule(ONE, "5..", "", r"RESOLVER\.(ADR|RST)", _F, "Exchange: the recipient's own restrictions"),
@@ -199,10 +219,12 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "5..", r"5\.7\.([5-9]\d\d|57|60|2\d)", "", _S, "Exchange: 5.7.57, 5.7.7xx; Gmail: 5.7.26"),
     # Never, and it is not said because of whom.
     Rule(ONE, "503", "", "", _R, "RFC 5321 4.1.4: out of step, on this connection"),
+    Rule(BODY, "50[0-24]", "", "", _P, "RFC 5321 4.2.4: DATA or BDAT (RFC 3030), not this mail, is not understood"),
     Rule(RCPT, "5..", "", _NO_SUCH, _F, "Postfix: 554 5.7.1 Recipient address rejected: Access denied"),
     Rule(RCPT, "5..", r"5\.7\.\d+", "", _R, "policy without a reason: neither side is blamed"),
     Rule(RCPT, "55[0-35]|501", "", "", _F, "RFC 5321 4.3.2: the refusals of RCPT"),
     Rule(RCPT, "5..", "", "", _R, "no reason at all: neither side is blamed"),
+    Rule(BODY, "552", r"5\.7\.\d+", "", _S, "Gmail: 552 5.7.0 its content presents a potential security issue"),
     Rule(BODY, "552", "", "", _R, "RFC 5321 4.2.2: storage, of the relay or of the recipient"),
     Rule(BODY, "5..", "", "", _S, "SES: 554 Message rejected; filters: 550 or 554 5.7.1 looks like spam"),
     Rule(ANY, "", "", "", _R, "nothing that SMTP knows here"),
@@ -218,6 +240,11 @@ def deciding_rule(reply: Reply) -> Rule:
 def classify(reply: Reply) -> Verdict:
     """What to do after a reply that is not a success. Never raises."""
     return deciding_rule(reply).verdict
+
+
+def asks_for_less(reply: Reply) -> bool:
+    """Whether the relay takes mails, but not so many at a time: `Pace.slow_down`. Never raises."""
+    return deciding_rule(reply).slows
 
 
 FIRST_WAIT = timedelta(seconds=60)

@@ -21,14 +21,14 @@ from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
 from scheduler.delivery.relays import Relay, wait
-from scheduler.delivery.replies import OPENING, Reply, Verdict, log_safe
+from scheduler.delivery.replies import OPENING, Reply, Verdict, asks_for_less, log_safe
 from scheduler.delivery.session import Doubtful, RelayFailure
 from scheduler.delivery.transaction import Mail
 from scheduler.ledger import claims
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.states import State, Why
-from scheduler.mail.rendering import render
+from scheduler.mail.stencil import Stencils
 from scheduler.texts import Texts
 from scheduler.webinar import Webinar
 
@@ -71,6 +71,7 @@ class Sender:
         """`taken` is told how many mails have left the backlog."""
         self.job = Job()
         self.draining = False
+        self._stencils = Stencils()
         self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be there
         self._database, self._clock, self._backlog, self._recorder = database, clock, backlog, recorder
         self._may_write_to, self._taken = may_write_to, taken
@@ -112,11 +113,11 @@ class Sender:
                 turns = await relay.pace.turns(wanted) if wanted else 0
             if not turns or self.draining or relay.standing.is_paused(self._clock.now()):
                 return []
-            group = await self._render(relay, turns)
+            group = await self._render(relay, connection, turns)
         self._taken(len(group))
         return group
 
-    async def _render(self, relay: Relay, number: int) -> list[Ready]:
+    async def _render(self, relay: Relay, connection: Connection, number: int) -> list[Ready]:
         """Up to so many mails from the backlog. What can't be rendered is held, alone. A mail that is held when it is
         in doubt makes a group of its own: a kill puts no other in doubt with it."""
         group: list[Ready] = []
@@ -131,7 +132,7 @@ class Sender:
             if alone and group:
                 self._backlog.put_back(item)
                 break
-            ready = self._ready(relay, webinar, item)
+            ready = self._ready(relay, connection.offers("8BITMIME"), webinar, item)
             if isinstance(ready, Outcome):
                 outcomes.append(ready)
                 continue
@@ -142,7 +143,7 @@ class Sender:
         await self.release(unwanted)
         return group
 
-    def _ready(self, relay: Relay, webinar: Webinar, item: Item) -> Ready | Outcome:
+    def _ready(self, relay: Relay, eight_bit: bool, webinar: Webinar, item: Item) -> Ready | Outcome:
         claimed, last = item
         now = self._clock.now()
         if not self._may_write_to(claimed.address):
@@ -151,7 +152,9 @@ class Sender:
         if live is None:
             return _held(claimed, now, Why.TEMPLATE)
         try:
-            rendered = render(claimed, webinar, live, last, now, relay.name)
+            rendered = self._stencils.render(
+                claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit
+            )
             mail = Mail.checked(webinar.sender.address, claimed.address, rendered.content)
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
@@ -202,7 +205,7 @@ class Sender:
         reply = result.reply
         verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
-        if verdict is Verdict.PAUSE_RELAY:
+        if asks_for_less(reply):
             relay.pace.slow_down()
         again_at: datetime | None = now + wait(claimed.attempts + 1)
         if isinstance(result, Doubtful):  # no pause: where the relay is down, the next connection says so

@@ -7,6 +7,7 @@ way of speaking (pipelined, say) would take `transport` over and leave the openi
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 import ssl
 from collections.abc import Awaitable
@@ -17,6 +18,7 @@ import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
+from scheduler.delivery.oauth import NoToken, OAuthSettings, Tokens
 from scheduler.delivery.replies import Reply, Stage, log_safe, read_reply
 
 _QUIT_TIMEOUT = 2.0
@@ -30,7 +32,8 @@ class RelaySettings:
     With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
     what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
     `pipelining` and `chunking`: whether they are used where offered. `mails_per_connection`: after so many
-    a connection is closed; 0: never.
+    a connection is closed; 0: never. `oauth`: sign in by XOAUTH2 instead of `password`. `per_minute`, `per_day`:
+    how many mails it takes; None: no limit.
     """
 
     host: str
@@ -45,6 +48,20 @@ class RelaySettings:
     pipelining: bool = True
     chunking: bool = True
     mails_per_connection: int = 0
+    oauth: OAuthSettings | None = None
+    per_minute: int | None = None
+    per_day: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For people and logs."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def account(self) -> str:
+        """What limits belong to: the relay and, where we sign in, who we are there, which nobody needs to read."""
+        who = hashlib.sha256(self.username.encode()).hexdigest()[:12]
+        return f"{self.name} {who}" if self.username else self.name
 
 
 class RelayFailure(Exception):
@@ -70,8 +87,11 @@ class Doubtful(RelayFailure):
 class Session:
     """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
 
-    def __init__(self, settings: RelaySettings, context: ssl.SSLContext) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: RelaySettings, context: ssl.SSLContext, tokens: Tokens | None = None
+    ) -> None:
+        """`tokens`: for XOAUTH2, shared by all sessions of an account."""
+        self._settings, self._tokens = settings, tokens
         self._smtp = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
@@ -128,17 +148,29 @@ class Session:
         self._extensions, self._auth_methods = parse_esmtp_extensions(response.message)
 
     async def _sign_in(self) -> None:
-        """AUTH PLAIN or LOGIN, as offered (RFC 4954); in the clear only to this very machine."""
-        smtp, settings = self._smtp, self._settings
+        """In the clear only to this very machine."""
         in_tls = self._info("auth", "sslcontext") is not None
         if not in_tls and not _is_loopback(self._info("auth", "peername")[0]):
             raise unreachable("auth", "a password is never sent in the clear: use STARTTLS or implicit TLS")
-        ways = [way for way in ("plain", "login") if way in self._auth_methods]
-        if not ways:
+        if self._tokens:
+            await self._sign_in_by_token(self._tokens)
+        else:
+            await self._sign_in_by_password()
+
+    def _offered(self, *ways: str) -> list[str]:
+        found = [way for way in ways if way.lower() in self._auth_methods]
+        if not found:
             offered = " ".join(self._auth_methods).upper() or "none"
-            raise unreachable("auth", f"the relay does not offer AUTH PLAIN or LOGIN (it has: {offered})")
+            wanted = " or ".join(ways)
+            raise unreachable("auth", f"the relay does not offer AUTH {wanted} (it has: {offered})")
+        return found
+
+    async def _sign_in_by_password(self) -> None:
+        """AUTH PLAIN or LOGIN, as offered (RFC 4954)."""
+        smtp, settings = self._smtp, self._settings
+        ways = self._offered("PLAIN", "LOGIN")
         for way in ways:
-            action = smtp.auth_plain if way == "plain" else smtp.auth_login
+            action = smtp.auth_plain if way == "PLAIN" else smtp.auth_login
             try:
                 await self._step("auth", action(settings.username, settings.password))
             except Refused as refusal:
@@ -147,6 +179,24 @@ class Session:
                     raise
             else:
                 return
+
+    async def _sign_in_by_token(self, tokens: Tokens) -> None:
+        """AUTH XOAUTH2. A token that was accepted before may have been revoked since: once, another one is tried."""
+        self._offered("XOAUTH2")
+        smtp, username = self._smtp, self._settings.username
+        try:
+            token = await tokens.current()
+            try:
+                await self._step("auth", smtp.auth_xoauth2(username, token))
+            except Refused as refusal:
+                another = await tokens.instead_of(token) if refusal.reply.code == 535 else None
+                if another is None:
+                    raise
+                token = another
+                await self._step("auth", smtp.auth_xoauth2(username, token))
+        except NoToken as error:
+            raise unreachable("auth", str(error)) from None
+        tokens.accepted(token)
 
     def offers(self, extension: str) -> bool:
         """Whether the relay named this extension in its last reply to EHLO."""

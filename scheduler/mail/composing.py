@@ -108,6 +108,11 @@ def compose(
     return mail.as_bytes()
 
 
+def subject_line(subject: str) -> bytes:
+    """The Subject as `compose` writes it, folded, with its CRLF."""
+    return _POLICY.fold_binary(*_POLICY.header_store_parse("Subject", subject))
+
+
 def wire_address(address: str) -> str:
     """`address` as SMTP wants it: the domain in A-labels (RFC 5890). Raises ValueError if it is none."""
     local, _, domain = address.rpartition("@")

@@ -110,13 +110,12 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
     """Every variable for one mail in `language`: the organizers' (VARIABLES, BLOCKS) and the layout's own."""
     webinar, words = facts.webinar, phrases(language)
     said = webinar.words(language)
-    right_to_left = locale(language).language in RIGHT_TO_LEFT
     times = _times(facts, language)
     organizers = listing(said.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
     return {
-        "name": isolated(clean_name(facts.name), right_to_left),
+        "name": shown_name(facts.name, language),
         "webinar": WebinarWords(
             title=said.title,
             about=said.about,
@@ -135,7 +134,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "invitation_attached": facts.invitation_attached,
         "phrases": words,
         "language": language,
-        "direction": "rtl" if right_to_left else "ltr",
+        "direction": "rtl" if _right_to_left(language) else "ltr",
         "why": words.why.format(title=said.title),
         "from_whom": words.from_whom.format(sender=webinar.sender.name or organizers),
         "held_in": words.held_in.format(language=held_in),
@@ -144,6 +143,15 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "reply_to": reply_to,
         "sender": webinar.sender.name or organizers,
     }
+
+
+def shown_name(name: str, language: str) -> str:
+    """`name`, as the registrant typed it, as a mail in `language` shows it; "" when there is none."""
+    return isolated(clean_name(name), _right_to_left(language))
+
+
+def _right_to_left(language: str) -> bool:
+    return locale(language).language in RIGHT_TO_LEFT
 
 
 def _times(facts: Facts, language: str) -> Times:

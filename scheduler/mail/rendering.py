@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -26,12 +27,51 @@ class Ready:
     start: Start
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """What one mail says, decided but not yet written."""
+
+    facts: Facts
+    live: LiveText
+    to: str
+    message_id: str
+    method: Method
+    calendar_as: CalendarAs
+    calendar: bytes | None
+    """The invitation; None where `calendar_as` is "none"."""
+
+
+def write(sheet: Sheet) -> bytes:
+    """The mail by the book: by Jinja2 and EmailMessage. What `stencil` makes is measured against it."""
+    webinar = sheet.facts.webinar
+    return compose(
+        rendered=sheet.live.text.render(sheet.facts),
+        language=sheet.live.language,
+        sender=webinar.sender,
+        reply_to=webinar.reply_to,
+        to=sheet.to,
+        message_id=sheet.message_id,
+        date=sheet.facts.now,
+        calendar=sheet.calendar,
+        calendar_as=sheet.calendar_as,
+        method=sheet.method,
+    )
+
+
 def render(
-    claimed: Claimed, webinar: Webinar, live: LiveText, last: Version | None, now: datetime, relay: str
+    claimed: Claimed,
+    webinar: Webinar,
+    live: LiveText,
+    last: Version | None,
+    now: datetime,
+    relay: str,
+    write: Callable[[Sheet], bytes] = write,
+    write_invitation: Callable[..., bytes] = invitation,
 ) -> Ready:
     """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation.
 
-    Raises whatever a text or a value makes raise: the delivery is then held, alone.
+    `write` and `write_invitation` put into bytes what is decided here. Raises whatever a text or a value makes
+    raise: the delivery is then held, alone.
     """
     join_url = claimed.join_url or webinar.join_url
     method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
@@ -45,23 +85,12 @@ def render(
         join_url=join_url,
         invitation_attached=calendar_as != "none",
     )
-    rendered = live.text.render(facts)
     version = None
     if calendar_as != "none":
-        version = _version(claimed, webinar, live.language, join_url, method, last, now)
+        version = _version(claimed, webinar, live.language, join_url, method, last, now, write_invitation)
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
-    content = compose(
-        rendered=rendered,
-        language=live.language,
-        sender=webinar.sender,
-        reply_to=webinar.reply_to,
-        to=claimed.address,
-        message_id=message_id,
-        date=now,
-        calendar=version.calendar if version else None,
-        calendar_as=calendar_as,
-        method=method,
-    )
+    calendar = version.calendar if version else None
+    content = write(Sheet(facts, live, claimed.address, message_id, method, calendar_as, calendar))
     start = Start(claimed, message_id, relay, live.language, live.revision, now, version)
     return Ready(content, start)
 
@@ -82,6 +111,7 @@ def _version(
     method: Method,
     last: Version | None,
     now: datetime,
+    write_invitation: Callable[..., bytes],
 ) -> Version:
     """The version of the invitation that says what is true now: the last one again, or the next (RFC 5546, 2.1.4).
 
@@ -93,7 +123,7 @@ def _version(
         return last
     sequence = last.sequence + 1 if last else 0
     dtstamp = max(now, last.dtstamp) if last else now
-    calendar = invitation(
+    calendar = write_invitation(
         uid=claimed.uid,
         sequence=sequence,
         dtstamp=dtstamp,

@@ -55,6 +55,8 @@ class Text:
     footer: Template
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
+    jinja: str
+    """All its Jinja2, with the layout's, for finding out how it uses a variable."""
 
     def render(self, facts: Facts) -> Rendered:
         """This text for one registrant at one moment.
@@ -109,16 +111,20 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
     if problems:
         raise TextProblems(problems)
+    parts = {
+        "subject": front.values["subject"],
+        "preheader": front.values["preheader"],
+        "html": layout.html(prose, holes),
+        "body": layout.text(prose, holes),
+        "footer": layout.footer,
+    }
     return Text(
         place=place,
         language=language,
         reviewed_by=front.values.get("reviewed_by", ""),
-        subject=PLAIN.from_string(front.values["subject"]),
-        preheader=PLAIN.from_string(front.values["preheader"]),
-        html=HTML.from_string(layout.html(prose, holes)),
-        body=PLAIN.from_string(layout.text(prose, holes)),
-        footer=PLAIN.from_string(layout.footer),
+        **{name: (HTML if name == "html" else PLAIN).from_string(part) for name, part in parts.items()},
         source="\n" * (front.body_line - 1) + front.body,
+        jinja="\n".join(parts.values()),
     )
 
 

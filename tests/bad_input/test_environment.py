@@ -12,9 +12,17 @@ from scheduler.settings import SettingsProblems, read_settings
 DATABASE = "sqlite:///FOLDER/FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 HOST = "a host name or an IP address, without a port"
 SMTP = (
-    "SMTP_HOST, SMTP_TLS, SMTP_PORT, SMTP_ALLOW_PLAINTEXT, SMTP_CA_FILE, SMTP_USERNAME, SMTP_PASSWORD, "
-    "SMTP_CONNECTIONS, SMTP_PER_MINUTE, SMTP_TIMEOUT, SMTP_USERNAME_FILE, SMTP_PASSWORD_FILE"
+    "SMTP_HOST, SMTP_TLS, SMTP_PORT, SMTP_ALLOW_PLAINTEXT, SMTP_CA_FILE, SMTP_AUTH, SMTP_USERNAME, SMTP_PASSWORD, "
+    "SMTP_OAUTH_TOKEN_URL, SMTP_OAUTH_CLIENT_ID, SMTP_OAUTH_CLIENT_SECRET, SMTP_OAUTH_REFRESH_TOKEN, "
+    "SMTP_OAUTH_SCOPE, SMTP_CONNECTIONS, SMTP_MAILS_PER_CONNECTION, SMTP_PER_MINUTE, SMTP_PER_DAY, "
+    "SMTP_PIPELINING, SMTP_CHUNKING, SMTP_TIMEOUT, SMTP_USERNAME_FILE, SMTP_PASSWORD_FILE, "
+    "SMTP_OAUTH_CLIENT_SECRET_FILE, SMTP_OAUTH_REFRESH_TOKEN_FILE"
 )
+SMTP2 = SMTP.replace("SMTP_", "SMTP2_")
+OAUTH = {
+    "SMTP_HOST": "relay", "SMTP_AUTH": "xoauth2", "SMTP_USERNAME": "me", "SMTP_OAUTH_CLIENT_ID": "id",
+    "SMTP_OAUTH_TOKEN_URL": "https://login.example.org/token", "SMTP_OAUTH_CLIENT_SECRET": "secret",
+}  # fmt: skip
 ONLY_TO = "addresses with * for any characters, separated by commas: *@who.int"
 FILE = "the path of a file that can be read"
 
@@ -97,6 +105,90 @@ CASES = [
     ({"SMTP_CONNECTIONS": "0"},
      "SMTP_CONNECTIONS", '"0"',
      "a number, 1 to 50", ""),
+    ({"SMTP_PER_DAY": "0"},
+     "SMTP_PER_DAY", '"0"',
+     "mails, 1 to 100000000", ""),
+    ({"SMTP_MAILS_PER_CONNECTION": "-1"},
+     "SMTP_MAILS_PER_CONNECTION", '"-1"',
+     "mails, 1 to 1000000, or 0 for any number", ""),
+    ({"SMTP_PIPELINING": "sometimes"},
+     "SMTP_PIPELINING", '"sometimes"',
+     "on or off", ""),
+    ({"SMTP_CHUNKING": "2"},
+     "SMTP_CHUNKING", '"2"',
+     "on or off", ""),
+    ({"SMTP_AUTH": "oauth"},
+     "SMTP_AUTH", '"oauth"',
+     "password or xoauth2", "did you mean `xoauth2`?"),
+    (OAUTH | {"SMTP_USERNAME": ""},
+     "SMTP_AUTH", "xoauth2 without SMTP_USERNAME",
+     "", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": ""},
+     "SMTP_AUTH", "xoauth2 without SMTP_OAUTH_TOKEN_URL",
+     "", ""),
+    (OAUTH | {"SMTP_OAUTH_CLIENT_ID": ""},
+     "SMTP_AUTH", "xoauth2 without SMTP_OAUTH_CLIENT_ID",
+     "", ""),
+    (OAUTH | {"SMTP_OAUTH_CLIENT_SECRET": ""},
+     "SMTP_AUTH", "xoauth2 without SMTP_OAUTH_CLIENT_SECRET or SMTP_OAUTH_REFRESH_TOKEN",
+     "", ""),
+    (OAUTH | {"SMTP_PASSWORD": "secret"},
+     "SMTP_PASSWORD", "is set, and SMTP_AUTH=xoauth2 signs in without one",
+     "only one of the two", ""),
+    (OAUTH | {"SMTP_TLS": "none"},
+     "SMTP_TLS", "none, with a user name or password that all could read on the way",
+     "starttls or implicit", ""),
+    ({"SMTP_OAUTH_SCOPE": "mail"},
+     "SMTP_OAUTH_SCOPE", "is set without SMTP_AUTH=xoauth2",
+     "", "set it to sign in by OAuth"),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "login.example.org/token"},
+     "SMTP_OAUTH_TOKEN_URL", '"login.example.org/token"',
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "http://login.example.org/token"},
+     "SMTP_OAUTH_TOKEN_URL", '"http://login.example.org/token", where all could read the secrets on the way',
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://me:secret@login.example.org/token"},
+     "SMTP_OAUTH_TOKEN_URL", "more than scheme, host, port and path (not shown)",
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://login.example.org/token?client_secret=secret"},
+     "SMTP_OAUTH_TOKEN_URL", "more than scheme, host, port and path (not shown)",
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://login.example.org:port/token"},
+     "SMTP_OAUTH_TOKEN_URL", '"https://login.example.org:port/token"',
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://login.example.org:70000/token"},
+     "SMTP_OAUTH_TOKEN_URL", '"https://login.example.org:70000/token"',
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://login.example.org/to ken"},
+     "SMTP_OAUTH_TOKEN_URL", '"https://login.example.org/to ken"',
+     "an https address", ""),
+    (OAUTH | {"SMTP_OAUTH_CLIENT_SECRET": "se\ncret"},
+     "SMTP_OAUTH_CLIENT_SECRET", "control characters or more than one line (not shown)",
+     "one line of text", ""),
+    ({"SMTP2_PORT": "2525"},
+     "SMTP2_PORT", "is set without SMTP2_HOST",
+     "", ""),
+    ({"SMTP2_HOST": "relay", "SMTP2_PORT": "465"},
+     "SMTP2_PORT", "465 with SMTP2_TLS=starttls, where a relay speaks TLS from the first byte",
+     "", "set SMTP2_TLS=implicit"),
+    ({"SMTP2_HOST": "relay:587"},
+     "SMTP2_HOST", '"relay:587"',
+     HOST, "set SMTP2_HOST=relay and SMTP2_PORT=587"),
+    ({"SMTP2_HOST": "relay", "SMTP2_USERNAME": "me"},
+     "SMTP2_USERNAME", "is set without SMTP2_PASSWORD",
+     "both or neither", ""),
+    ({"SMTP_HOST": "relay", "SMTP2_HOST": "relay"},
+     "SMTP2_HOST", "the first relay again",
+     "another relay, or another user name", ""),
+    ({"SMTP2_HOTS": "relay"},
+     "SMTP2_HOTS", "no such setting",
+     SMTP2, "did you mean `SMTP2_HOST`?"),
+    ({"SMTP2_DRAIN": "relay"},
+     "SMTP2_DRAIN", "no such setting",
+     SMTP2, ""),
+    ({"SMTP_OAUTH_TOKEN_URI": "x"},
+     "SMTP_OAUTH_TOKEN_URI", "no such setting",
+     SMTP, "did you mean `SMTP_OAUTH_TOKEN_URL`?"),
     ({"SMTP_TIMEOUT": "5m"},
      "SMTP_TIMEOUT", '"5m"',
      "seconds, 1 to 3600", ""),
@@ -205,6 +297,15 @@ def test_a_file_that_is_a_folder(tmp_path: Path) -> None:
     assert error.value.problems == (Problem(place, "its file: is a directory", FILE),)
 
 
+def test_a_secret_whose_file_cannot_be_read_is_told_once() -> None:
+    environ = dict(OAUTH) | {"SMTP_OAUTH_CLIENT_SECRET": "", "SMTP_OAUTH_CLIENT_SECRET_FILE": "/no/such/file"}
+    with pytest.raises(SettingsProblems) as error:
+        read_settings(environ)
+
+    place = "environment variable SMTP_OAUTH_CLIENT_SECRET_FILE"
+    assert error.value.problems == (Problem(place, "its file: no such file or directory", FILE),)
+
+
 def test_certificates_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = Path("ca.pem")
@@ -233,6 +334,9 @@ def test_all_mistakes_are_told_at_once() -> None:
                 "DATABASE_URL": "mysql://db",
                 "ONLY_TO": "who.int",
                 "LOG_LEVEL": "loud",
+                "SMTP2_HOST": "second",
+                "SMTP2_TLS": "tls",
+                "SMTP2_CONNECTIONS": "many",
             }
         )
 
@@ -244,6 +348,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         "DATABASE_URL",
         "ONLY_TO",
         "LOG_LEVEL",
+        "SMTP2_TLS",
+        "SMTP2_CONNECTIONS",
     }
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.delivery import dispatch, sending
+from scheduler.delivery import dispatch
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
@@ -25,6 +25,7 @@ from scheduler.ledger import settling
 from scheduler.ledger.claims import Claimed
 from scheduler.mail.layout import read_layout
 from scheduler.mail.rendering import render
+from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import parse_text
 from scheduler.texts import LiveText, Texts
 from tests.mail.samples import TEMPLATES
@@ -296,10 +297,10 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
 async def test_a_mail_that_cannot_be_rendered_is_held_alone(
     desk: Over, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rendered(claimed: Claimed, *more: Any) -> Any:
+    def rendered(stencils: Stencils, claimed: Claimed, *more: Any, **options: Any) -> Any:
         return 1 / 0 if claimed.address.startswith("b") else render(claimed, *more)
 
-    monkeypatch.setattr(sending, "render", rendered)
+    monkeypatch.setattr(Stencils, "render", rendered)
     async with MailServer() as server:
         here = desk(server)
         here.register("a", "b", "c")
@@ -338,13 +339,13 @@ async def test_what_was_planned_anew_while_it_was_rendered_is_not_sent(
         here = desk(server)
         here.register("a")
 
-        def meanwhile(*given: Any) -> Any:
+        def meanwhile(stencils: Stencils, *given: Any, **options: Any) -> Any:
             if not here.ledger.sql("SELECT 1 FROM registrants WHERE name = 'Anna'"):
                 here.ledger.sql("UPDATE registrants SET name = 'Anna'")
                 here.ledger.plan(ANNOUNCED)
             return render(*given)
 
-        monkeypatch.setattr(sending, "render", meanwhile)
+        monkeypatch.setattr(Stencils, "render", meanwhile)
         await here.send()
         await here.send()
         await here.close()

@@ -15,6 +15,7 @@ from scheduler.delivery.replies import (
     Reply,
     Stage,
     Verdict,
+    asks_for_less,
     backoff,
     classify,
     deciding_rule,
@@ -45,6 +46,11 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("rcpt", "550 #5.1.0 Address rejected", FAIL),
         ("rcpt", "550 5.4.1 Recipient address rejected: Access denied.", FAIL),
         ("rcpt", "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required", FAIL),
+        ("rcpt", "550 5.2.1 The email account that you tried to reach is disabled", FAIL),
+        ("rcpt", "552 5.2.2 The email account that you tried to reach is over quota", FAIL),
+        ("rcpt", "504 5.5.2 <ana>: Recipient address rejected: need fully-qualified address", FAIL),
+        ("rcpt", "550 Unrouteable address", FAIL),
+        ("mail", "550 5.6.9 UTF-8 header message cannot be transferred to the recipient", FAIL),
         ("content", "550 5.1.1 User unknown", FAIL),
         ("content", "554 Transaction failed: Missing final '@domain'", FAIL),
         # An address that contains a rule's words is no word.
@@ -60,6 +66,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("content", "451 4.3.0 Error: queue file write error", RETRY),
         ("content", "552 Requested mail action aborted: exceeded storage allocation", RETRY),
         ("content", "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", RETRY),
+        ("rcpt", "450 4.2.1 The user you are trying to contact is receiving mail too quickly", RETRY),
+        ("rcpt", "550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents it", RETRY),
+        ("content", "503 5.5.1 Error: need RCPT command", RETRY),
         # Policy that blames nobody must neither fail the recipient nor stop the others.
         ("rcpt", "550 5.7.1 Command rejected", RETRY),
         ("rcpt", "554 Refused", RETRY),
@@ -69,6 +78,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("connect", "454 4.3.0 Try again later", PAUSE),
         ("auth", "454 4.7.0 Temporary authentication failure", PAUSE),
         ("starttls", "454 4.7.0 TLS not available due to local problem", PAUSE),
+        ("auth", "454 4.7.0 Cannot authenticate due to temporary system problem. Try again later", PAUSE),
+        ("auth", "432 4.7.12 A password transition is needed", PAUSE),
+        ("mail", "503 5.5.1 Error: nested MAIL command", PAUSE),
         ("mail", "454 Throttling failure: Maximum sending rate exceeded.", PAUSE),
         ("mail", "452 4.3.1 Insufficient system storage", PAUSE),
         ("mail", "550 5.4.5 Daily user sending limit exceeded", PAUSE),
@@ -81,11 +93,25 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("content", "550 5.1.90 Your message can't be sent because you've reached your daily limit", PAUSE),
         ("content", "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", PAUSE),
         ("content", "421 4.3.0 Closing", PAUSE),
+        ("rcpt", "450 4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.", PAUSE),
+        ("rcpt", "550 5.7.1 Daily SMTP relay limit exceeded for customer.", PAUSE),
+        ("rcpt", "454 4.7.1 <ana@example.org>: Relay access denied", PAUSE),
+        ("rcpt", "451 4.3.5 Server configuration error", PAUSE),
+        ("rcpt", "451 Could not complete sender verify callout", PAUSE),
+        ("content", "432 4.3.2 Concurrent connections limit exceeded.", PAUSE),
+        ("content", "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", PAUSE),
+        ("content", "452 Requested action not taken: insufficient system storage", PAUSE),
+        ("content", "502 5.5.2 Error: command not recognized", PAUSE),  # to BDAT, through some proxy
         # Nobody gets mail until the operator mends it.
         ("connect", "554 5.7.1 No SMTP service here", STOP),
         ("ehlo", "550 5.7.1 Helo command rejected: Host not found", STOP),
         ("auth", "535 5.7.8 Authentication credentials invalid", STOP),
         ("auth", "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.", STOP),
+        ("auth", "535 5.7.3 Authentication unsuccessful [ZR2P278CA0019.CHEP278.PROD.OUTLOOK.COM]", STOP),
+        ("auth", "535 5.7.8 Username and Password not accepted.", STOP),
+        ("auth", "501 5.5.124 Invalid XOAUTH2 auth data", STOP),
+        ("auth", "500 5.5.6 Authentication Exchange line is too long", STOP),
+        ("auth", "550 5.7.30 Basic authentication is not supported for Client Submission.", STOP),
         ("auth", "534 5.7.9 Application-specific password required", STOP),
         ("mail", "530 5.7.0 Must issue a STARTTLS command first", STOP),
         ("mail", "530 5.7.57 Client not authenticated to send mail.", STOP),
@@ -109,6 +135,15 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("content", "554 5.2.252 SendAsDenied; not allowed to send as", STOP),
         ("content", "550 5.7.60 SMTP; Client does not have permissions to send as this sender", STOP),
         ("data", "554 5.7.0 Refused", STOP),
+        ("content", "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException", STOP),
+        ("content", "552 5.2.3 Your message exceeded Google's message size limits.", STOP),
+        ("content", "552 5.7.0 This message was blocked because its content presents a security issue", STOP),
+        ("rcpt", "550 5.7.1 Our system has detected an unusual rate of unsolicited mail from your IP address", STOP),
+        ("rcpt", "550 5.7.1 Invalid credentials for relay [192.0.2.1].", STOP),
+        ("rcpt", "550 5.7.0 Mail sending denied.", STOP),
+        ("rcpt", "504 5.5.2 <box>: Helo command rejected: need fully-qualified hostname", STOP),
+        ("rcpt", "550 relay not permitted", STOP),
+        ("content", "554 Access denied: User `arn:x` is not authorized to perform `ses:SendRawEmail'", STOP),
     ],
 )  # fmt: skip
 def test_what_relays_say_is_told_apart(stage: Stage, line: str, verdict: Verdict) -> None:
@@ -122,6 +157,11 @@ def test_what_relays_say_is_told_apart(stage: Stage, line: str, verdict: Verdict
         ("connect", "certificate verify failed: certificate has expired", STOP),
         ("starttls", "the relay does not offer STARTTLS; nothing was sent to it", STOP),
         ("auth", "a password is never sent in the clear", STOP),
+        ("auth", "the token endpoint refuses: invalid_grant (AADSTS70008)", STOP),
+        ("auth", "the token endpoint does not answer: certificate verify failed", STOP),
+        ("auth", "the token endpoint does not answer: All connection attempts failed", PAUSE),
+        ("auth", "the token endpoint fails for now: HTTP status 503", PAUSE),
+        ("auth", "the token endpoint's answer holds no token", PAUSE),
         ("mail", "Connection lost", PAUSE),
         ("data", "Connection lost", PAUSE),
         ("content", "Connection lost", RETRY),  # one mail that kills connections must not hold up all others
@@ -129,6 +169,53 @@ def test_what_relays_say_is_told_apart(stage: Stage, line: str, verdict: Verdict
 )
 def test_silence_is_told_apart_by_where_it_fell(stage: Stage, text: str, verdict: Verdict) -> None:
     assert classify(Reply(stage, 0, "", text)) is verdict
+
+
+# Fewer at a time, please.
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("connect", "421 Too many concurrent SMTP connections"),
+        ("connect", "421 4.3.2 The maximum number of concurrent connections has exceeded a limit"),
+        ("mail", "421 4.7.0 Try again later, closing connection."),
+        ("mail", "450 4.7.1 Error: too much mail from 192.0.2.1"),
+        ("mail", "452 4.4.5 Messages per second limit exceeded"),
+        ("mail", "454 Throttling failure: Maximum sending rate exceeded."),
+        ("rcpt", "421 4.7.28 Our system has detected an unusual rate of unsolicited mail"),
+        ("rcpt", "450 too frequent connects from 192.0.2.1, please try again later."),
+        ("rcpt", "450 4.2.1 Peak SMTP relay limit exceeded for customer."),
+        ("rcpt", "451 4.7.500 Server busy. Please try again later."),
+        ("rcpt", "452 4.5.3 Too many recipients"),
+        ("content", "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded"),
+        ("content", "452 4.3.1 Insufficient system storage"),
+        ("content", "454 Throttling failure: Maximum sending rate exceeded."),
+    ],
+)
+def test_a_relay_that_wants_fewer_mails_at_a_time_is_understood(stage: Stage, line: str) -> None:
+    reply = read_reply(stage, int(line[:3]), line[4:])
+    assert asks_for_less(reply)
+    assert classify(reply) is PAUSE
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("connect", "421 4.3.2 Service not available"),
+        ("content", "421 4.4.2 Timeout exceeded"),
+        ("auth", "454 4.7.0 Temporary authentication failure"),
+        ("rcpt", "450 4.2.1 The user you are trying to contact is receiving mail too quickly"),
+        ("rcpt", "451 4.7.1 Greylisted, too many new senders"),
+        ("rcpt", "550 5.4.5 Daily user sending limit exceeded"),  # no fewer at a time: none for today
+        ("rcpt", "550 5.1.1 User unknown"),
+        ("content", "554 5.7.1 Message rejected as spam"),
+    ],
+)
+def test_other_trouble_is_no_reason_to_slow_down(stage: Stage, line: str) -> None:
+    assert not asks_for_less(read_reply(stage, int(line[:3]), line[4:]))
+
+
+def test_only_a_relay_that_is_to_be_paused_is_slowed_down() -> None:
+    assert {rule.verdict for rule in RULES if rule.slows} == {PAUSE}
 
 
 ANY_CODE = st.integers(-1, 999)

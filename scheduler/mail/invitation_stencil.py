@@ -1,0 +1,97 @@
+"""The same bytes as `invitation` makes, many times faster: its content lines, cut once for many registrants.
+
+Lines that are the same for all stay as icalendar has folded them; the others are filled and folded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from icalendar import vText
+from icalendar.parser import Parameters
+
+from scheduler.mail.invitation import invitation
+from scheduler.mail.links import mailto_address
+from scheduler.mail.names import calendar_name
+
+_LINK = "\ufdd0"  # a noncharacter: neither a link nor, in a stencil that counts, an organizer's words have it
+_PLAIN_VALUES = frozenset({"UID", "SEQUENCE", "DTSTAMP", "CREATED", "LAST-MODIFIED"})
+_TEXT_VALUES = frozenset({"DESCRIPTION", "LOCATION"})
+_SAMPLE: dict[str, Any] = {
+    "uid": "uid",
+    "sequence": 0,
+    "dtstamp": datetime(1990, 1, 1, tzinfo=UTC),
+    "created": datetime(1990, 1, 1, tzinfo=UTC),
+    "name": "",
+    "address": "reader@example.org",
+}
+_LONGEST = 74  # octets, as icalendar folds: RFC 5545, 3.1 allows 75
+
+
+@dataclass(frozen=True)
+class InvitationStencil:
+    """An entry for many registrants of one webinar, in one language and by one method."""
+
+    lines: tuple[bytes | str, ...]
+    """Whole lines; with `%(…)s` and not yet folded where they are one registrant's."""
+
+    def fill(self, said: Mapping[str, Any]) -> bytes:
+        """The entry for one registrant: what `invitation(**said)` returns. UID and link must need no escaping but
+        that of TEXT."""
+        address, link = said["address"], said["join_url"]
+        stamp = _instant(said["dtstamp"])
+        values = {
+            "UID": said["uid"],
+            "SEQUENCE": said["sequence"],
+            "DTSTAMP": stamp,
+            "CREATED": _instant(said["created"]),
+            "LAST-MODIFIED": stamp,
+            "CN": Parameters({"CN": calendar_name(said["name"]) or address}).to_ical().decode(),
+            "mailto": mailto_address(address),
+            "URI": link,
+            "TEXT": vText(link).to_ical().decode(),
+        }
+        return b"".join(line if isinstance(line, bytes) else _folded(line % values) for line in self.lines)
+
+
+def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
+    """The stencil for `invitation(**said)`; None if it would not make of `said` what `invitation` does.
+
+    `own_link`: the registrant's link is not the webinar's. Raises what `invitation` does.
+    """
+    sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
+    stencil = InvitationStencil(tuple(map(_line, re.findall(rb".*?\r\n(?! )", sample, re.DOTALL))))
+    return stencil if stencil.fill(said) == invitation(**said) else None
+
+
+def _line(folded: bytes) -> bytes | str:
+    line = folded.decode().replace("\r\n ", "").removesuffix("\r\n").replace("%", "%%")
+    name = re.split("[;:]", line, maxsplit=1)[0]
+    if name in _PLAIN_VALUES:
+        return f"{name}:%({name})s"
+    if name == "ATTENDEE":
+        return re.sub(";CN=[^;]*;(.*):mailto:.*", r";%(CN)s;\1:%(mailto)s", line)
+    if _LINK in line:
+        return line.replace(_LINK, "%(TEXT)s" if name in _TEXT_VALUES else "%(URI)s")
+    return folded
+
+
+def _folded(line: str) -> bytes:
+    """`line` as icalendar folds it: neither a character nor an escape is parted."""
+    rest, parts = line.encode(), []
+    while len(rest) > _LONGEST:
+        end = _LONGEST
+        while rest[end] & 0xC0 == 0x80:
+            end -= 1
+        end -= rest[end - 1] in b"\\^"
+        parts.append(rest[:end])
+        rest = rest[end:]
+    return b"\r\n ".join([*parts, rest]) + b"\r\n"
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"

@@ -1,0 +1,185 @@
+"""A mail for many readers: bytes for the `%` operator, with `%(html name)b` and such where a reader's own values go.
+
+Its words are the plain way's with stand-ins: noncharacters (Unicode 16, 23.7), which neither a cleaned name nor a link
+has. So no value can be taken for one, and filling looks for nothing in what it fills in anyway. Nor can an organizer's
+words: there the stand-in gives way to a value, which is never the same, and the stencil fails with its first reader.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import encodebytes
+from binascii import b2a_base64, b2a_qp
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from urllib.parse import quote
+
+from markupsafe import escape
+
+from scheduler.mail.composing import compose, subject_line, wire_address
+from scheduler.mail.facts import variables
+from scheduler.mail.rendering import Sheet
+from scheduler.mail.templates import Rendered
+
+_NAME, _LINK = "\ufdd0", "\ufdd1"
+_VALUES = {_NAME: "name", _LINK: "link", quote(_LINK): "quoted link"}
+"""What a stand-in stands for. In a link to somebody's calendar the reader's own is percent-encoded."""
+_STAND_IN = re.compile("(" + "|".join(_VALUES) + ")")
+
+_LONG_AGO, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
+_MARKS = (
+    _SUBJECT := b"Subject: qJzSubject\r\n",
+    _TO := b"qJzTo@example.org",
+    _ID := b"<qJzId@example.org>",
+    _DATE := format_datetime(_LONG_AGO).encode(),
+    _TEXT := b"qJzText",
+    _HTML := b"qJzHtml",
+    _CALENDAR := b2a_base64(_INVITATION, newline=False),
+)
+"""What stands in a frame where something goes in."""
+_MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
+
+_LINE_END = re.compile("\r\n|\r|\n")
+_QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
+_MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class MailStencil:
+    """A mail for many readers."""
+
+    mail: bytes
+    subject: str
+    """With stand-ins; "" where it is the same for all."""
+    own_link: bool
+    encode: Callable[[str], bytes]
+
+    def fill(self, sheet: Sheet, name: str) -> bytes:
+        """The mail to one reader, whose name shows as `name`."""
+        own = _own_values(name, sheet.facts.join_url if self.own_link else "")
+        values = {
+            b"to": wire_address(sheet.to).encode(),
+            b"id": sheet.message_id.encode(),
+            b"date": format_datetime(sheet.facts.now.astimezone(UTC)).encode(),
+        }
+        for what, value in own.items():
+            values[b"text " + what.encode()] = self.encode(value)
+            values[b"html " + what.encode()] = self.encode(str(escape(value)))
+        if self.subject:
+            values[b"subject"] = subject_line(_filled(self.subject, own))
+        if sheet.calendar is not None:
+            values[b"calendar"] = _base64(sheet.calendar)
+        return self.mail % values
+
+
+def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
+    """The words of such mails, with stand-ins. None if they are not what the plain way says once the values of this
+    reader, whose name shows as `name`, stand there again. Raises what the plain way does."""
+    facts, text = sheet.facts, sheet.live.text
+    plain = text.render(facts)
+    without = replace(facts, join_url=_LINK) if own_link else facts
+    words = text.fill(variables(without, sheet.live.language) | {"name": name and _NAME})
+    own = _own_values(name, facts.join_url)
+    filled = replace(
+        words,
+        subject=_filled(words.subject, own),
+        preheader=plain.preheader,  # which is in the HTML
+        html=_filled(words.html, {what: str(escape(value)) for what, value in own.items()}),
+        text=_filled(words.text, own),
+    )
+    return words if filled == plain else None
+
+
+def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
+    """The headers and MIME structure of such mails, ready for `%`, with marks where the rest goes. None if an
+    organizer's words have such a mark.
+
+    Its boundaries are in all mails. No value can make a line of one: they begin with hyphens with "=" behind, which a
+    name never has, while a link begins with "https".
+    """
+    webinar = sheet.facts.webinar
+    mail = compose(
+        rendered=Rendered("qJzSubject", "", _HTML.decode(), _TEXT.decode(), words.stop_url),
+        language=sheet.live.language,
+        sender=webinar.sender,
+        reply_to=webinar.reply_to,
+        to=_TO.decode(),
+        message_id=_ID.decode(),
+        date=_LONG_AGO,
+        calendar=_INVITATION,
+        calendar_as=sheet.calendar_as,
+        method=sheet.method,
+    )
+    wanted = Counter([_SUBJECT, _TO, _ID, _DATE, _TEXT, _HTML])
+    wanted[_CALENDAR] = {"request": 2, "attachment": 1, "none": 0}[sheet.calendar_as]
+    if Counter(_MARK.findall(mail)) != wanted:
+        return None
+    if eight_bit:  # the parts, and therefore what they are in (RFC 2045, 6.4)
+        encoding = b"\nContent-Transfer-Encoding: "
+        mail = mail.replace(encoding + b"quoted-printable", encoding + b"8bit")
+        mail = _MULTIPART.sub(rb"\g<0>Content-Transfer-Encoding: 8bit\r\n", mail)
+    return _literal(mail)
+
+
+def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) -> MailStencil:
+    """The stencil for mails with these words in this frame."""
+    encode, joint = (_as_they_are, b"") if eight_bit else (_quoted_printable, b"=\r\n")
+
+    def encoded(text: str, where: str) -> bytes:
+        """With holes. In quoted-printable each is on a line of its own between soft line breaks (RFC 2045, 6.7): so its
+        value can be encoded apart from what stands around it."""
+        parts = _STAND_IN.split(text.removesuffix("\n"))
+        return joint.join(
+            f"%({where} {_VALUES[part]})b".encode() if number % 2 else _literal(encode(part))
+            for number, part in enumerate(parts)
+        )
+
+    subject = words.subject if _STAND_IN.search(words.subject) else ""
+    inside = {
+        _SUBJECT: b"%(subject)b" if subject else _literal(subject_line(words.subject)),
+        _TO: b"%(to)b",
+        _ID: b"%(id)b",
+        _DATE: b"%(date)b",
+        _TEXT: encoded(words.text, "text"),
+        _HTML: encoded(words.html, "html"),
+        _CALENDAR: b"%(calendar)b",
+    }
+    return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, own_link, encode)
+
+
+def lines_fit(mail: bytes) -> bool:
+    """Whether no line is longer than 998 octets (RFC 5322, 2.1.1)."""
+    return max(map(len, mail.split(b"\r\n"))) <= 998
+
+
+def _own_values(name: str, link: str) -> dict[str, str]:
+    return {"name": name, "link": link, "quoted link": quote(link)} if link else {"name": name}
+
+
+def _filled(words: str, own: Mapping[str, str]) -> str:
+    return _STAND_IN.sub(lambda found: own.get(_VALUES[found[0]], ""), words)
+
+
+def _literal(coded: bytes) -> bytes:
+    return coded.replace(b"%", b"%%")
+
+
+def _quoted_printable(words: str) -> bytes:
+    """In lines that leave room for the "=" of a soft line break."""
+    return b"\r\n".join(map(_quoted_line, _LINE_END.split(words)))
+
+
+def _quoted_line(line: str) -> bytes:
+    coded = b2a_qp(line.encode()).replace(b"=\n", b"")
+    return coded if len(coded) <= 75 else b"=\r\n".join(_QUOTED.findall(coded))
+
+
+def _as_they_are(words: str) -> bytes:
+    return "\r\n".join(_LINE_END.split(words)).encode()
+
+
+def _base64(content: bytes) -> bytes:
+    return encodebytes(content).rstrip(b"\n").replace(b"\n", b"\r\n")

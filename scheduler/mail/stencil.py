@@ -1,0 +1,142 @@
+"""The same mails as `rendering.render` makes, many times faster: a stencil is cut once, then filled for each reader.
+
+The plain way itself cuts it, from stand-ins for what a reader brings (`mail_stencil`, `invitation_stencil`). One serves
+all readers of the same text in the same zone. Three things keep it right:
+
+- Only a text that prints a reader's own values as they are is cut (`jinja_use`).
+- A stencil counts only if it makes of its first reader's values what the plain way makes of them.
+- What is out of the ordinary, be it an address, a link or a text, goes the plain way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Version
+from scheduler.mail.composing import wire_address
+from scheduler.mail.facts import shown_name
+from scheduler.mail.invitation import invitation
+from scheduler.mail.invitation_stencil import InvitationStencil, cut_invitation
+from scheduler.mail.jinja_use import use_of
+from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words, lines_fit
+from scheduler.mail.rendering import Ready, Sheet, render, write
+from scheduler.mail.wording import time_left
+from scheduler.texts import LiveText
+from scheduler.webinar import Webinar
+
+MOST = 1000
+"""Stencils kept: 400 zones in two languages, and some. One weighs what its mail does without the invitation, and a bit
+more: 14 to 21 kB."""
+
+_BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_MAILBOX = re.compile(_BOX, re.ASCII)
+_MESSAGE_ID = re.compile(f"<{_BOX}>", re.ASCII)
+_LINK = re.compile("https://[!-~]+")
+
+T = TypeVar("T")
+
+
+class Stencils:
+    """Renders mails, and keeps the stencils that it cuts for them."""
+
+    def __init__(self, most: int = MOST) -> None:
+        """`most`: how many to keep."""
+        self._mails: _Recent[MailStencil | None] = _Recent(most)
+        self._frames: _Recent[bytes | None] = _Recent(most)
+        self._invitations: _Recent[InvitationStencil | None] = _Recent(most)
+
+    def render(
+        self,
+        claimed: Claimed,
+        webinar: Webinar,
+        live: LiveText,
+        last: Version | None,
+        now: datetime,
+        relay: str,
+        *,
+        eight_bit: bool = False,
+    ) -> Ready:
+        """What `rendering.render` returns or raises.
+
+        `eight_bit`: words as they are, in UTF-8 (8BITMIME, RFC 6152), unless a line would be too long for it. In a mail
+        that goes the plain way they are quoted-printable all the same.
+        """
+        if not _is_ordinary(claimed):
+            return render(claimed, webinar, live, last, now, relay)
+        by = partial(self._write, eight_bit=eight_bit)
+        return render(claimed, webinar, live, last, now, relay, by, self._write_invitation)
+
+    def _write(self, sheet: Sheet, *, eight_bit: bool) -> bytes:
+        facts, live, webinar = sheet.facts, sheet.live, sheet.facts.webinar
+        use = use_of(live.text.jinja)
+        if not use.prints_only:
+            return write(sheet)
+        name = shown_name(facts.name, live.language)
+        own_link = facts.join_url != webinar.join_url
+        left = ""
+        if use.says_time_left:
+            left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
+        frame = (live.language, sheet.calendar_as, sheet.method, eight_bit)
+        key = (*frame, facts.zone, facts.zone_assumed, left, bool(name), own_link)
+
+        def cut() -> MailStencil | None:
+            words = cut_words(sheet, name, own_link=own_link)
+            if not words:
+                return None
+            around = self._frames.get((webinar,), frame, lambda: cut_frame(sheet, words, eight_bit))
+            if not around:
+                return None
+            made = cut_mail(words, around, own_link=own_link, eight_bit=eight_bit)
+            return made if not eight_bit or lines_fit(made.fill(sheet, name)) else None
+
+        stencil = self._mails.get((webinar, live), key, cut)
+        mail = stencil.fill(sheet, name) if stencil else None
+        if mail and (not eight_bit or lines_fit(mail)):
+            return mail
+        return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
+
+    def _write_invitation(self, **said: Any) -> bytes:
+        webinar = said["webinar"]
+        own_link = said["join_url"] != webinar.join_url
+        key = (said["language"], said["method"], own_link)
+        stencil = self._invitations.get((webinar,), key, lambda: cut_invitation(said, own_link=own_link))
+        return stencil.fill(said) if stencil else invitation(**said)
+
+
+class _Recent(Generic[T]):
+    """What was made last, at most so many; what has not been wanted for longest goes first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: OrderedDict[Hashable, tuple[T, object]] = OrderedDict()
+
+    def get(self, of: tuple[object, ...], key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
+        """What was made of `of`, which goes by identity and so lives as long, under this key; `make` makes it."""
+        key = (*map(id, of), *key)
+        if key not in self._made:
+            self._made[key] = make(), of
+            if len(self._made) > self._most:
+                self._made.popitem(last=False)
+        self._made.move_to_end(key)
+        return self._made[key][0]
+
+
+def _is_ordinary(claimed: Claimed) -> bool:
+    """Whether what is this registrant's own, but for the name, is as it nearly always is, and can stand where it goes
+    without quotes or encoding."""
+    try:
+        address = wire_address(claimed.address)
+    except ValueError:
+        return False
+    return bool(
+        _MAILBOX.fullmatch(address)
+        and _MAILBOX.fullmatch(claimed.uid)
+        and (not claimed.message_id or _MESSAGE_ID.fullmatch(claimed.message_id))
+        and (not claimed.join_url or _LINK.fullmatch(claimed.join_url))
+    )

@@ -1,0 +1,64 @@
+"""A database that was made by an earlier version ends as one that is made now, and keeps what it held."""
+
+from __future__ import annotations
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from scheduler.database.engine import Database, run
+
+CONFIG = Config()
+CONFIG.set_main_option("script_location", "scheduler/database/migrations")
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()]
+
+SQLITE = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+POSTGRESQL = """
+SELECT 'column', table_name || '.' || column_name,
+    concat_ws(' ', data_type, is_nullable, column_default, is_identity, character_maximum_length)
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'setting', relname, array_to_string(reloptions, ' ') FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
+ORDER BY 1, 2, 3
+"""
+
+
+def schema(database: Database) -> list[tuple[str, ...]]:
+    """Every column, index, trigger and function, as the engine tells them."""
+    with database.transaction() as conn:
+        rows = run(conn, POSTGRESQL if database.dialect.takes_replicas else SQLITE)
+        return [tuple(row) for row in rows]
+
+
+def made_by(database: Database, revision: str) -> None:
+    """Empty it, and give it the tables of an earlier version."""
+    with database.engine.begin() as conn:
+        if database.dialect.takes_replicas:
+            run(conn, "DROP SCHEMA public CASCADE")
+            run(conn, "CREATE SCHEMA public")
+        else:
+            for table in run(conn, "SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all():
+                if not table.startswith("sqlite_"):
+                    run(conn, f'DROP TABLE "{table}"')
+        CONFIG.attributes["connection"] = conn
+        command.upgrade(CONFIG, revision)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_version_becomes_this_one_and_keeps_its_rows(database: Database, revision: str) -> None:
+    now = schema(database)
+    made_by(database, revision)
+    with database.transaction() as conn:
+        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
+
+    database.migrate()
+
+    assert schema(database) == now
+    with database.transaction() as conn:
+        assert run(conn, "SELECT email FROM registrants").scalars().all() == ["a@example.org"]
+        run(conn, "UPDATE registrants SET name = 'A'")
+        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 2

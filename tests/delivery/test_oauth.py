@@ -1,0 +1,233 @@
+"""Access tokens from a real HTTPS endpoint: fetched when needed, kept while they are good, never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from scheduler.delivery import oauth
+from scheduler.delivery.oauth import NoToken, OAuthSettings, Tokens
+from scheduler.delivery.replies import Reply, Verdict, classify
+from tests.smtp_server import ca_file, in_loop, pass_time
+from tests.token_server import TokenServer, token
+
+SECRET, REFRESH = "c0rrect-h0rse", "b4ttery-st4ple"
+
+
+def tokens_of(server: TokenServer, **changes: Any) -> Tokens:
+    values: dict[str, Any] = {"client_id": "client", "client_secret": SECRET, "refresh_token": REFRESH}
+    return Tokens(OAuthSettings(server.url, **(values | changes)), ca_file())
+
+
+def verdict(error: NoToken) -> Verdict:
+    """What the service makes of it."""
+    return classify(Reply("auth", 0, "", str(error)))
+
+
+@in_loop
+async def test_a_refresh_token_is_exchanged_for_an_access_token() -> None:
+    async with TokenServer(token("one")) as server:
+        assert await tokens_of(server, scope="mail offline").current() == "one"
+        assert server.forms == [
+            {
+                "grant_type": "refresh_token",
+                "client_id": "client",
+                "client_secret": SECRET,
+                "refresh_token": REFRESH,
+                "scope": "mail offline",
+            }
+        ]
+        assert server.heads[0].startswith("POST /token HTTP/1.1")
+        assert "application/x-www-form-urlencoded" in server.heads[0]
+
+
+@in_loop
+async def test_without_a_refresh_token_the_client_itself_asks() -> None:
+    async with TokenServer(token("one")) as server:
+        await tokens_of(server, refresh_token="").current()
+        (form,) = server.forms
+        assert form == {"grant_type": "client_credentials", "client_id": "client", "client_secret": SECRET}
+
+
+@in_loop
+async def test_a_token_is_kept_until_a_minute_before_its_end() -> None:
+    async with TokenServer(token("one", expires_in=600), token("two")) as server:
+        tokens = tokens_of(server)
+        await tokens.current()
+        pass_time(530)
+        assert await tokens.current() == "one"
+        pass_time(15)
+        assert await tokens.current() == "two"
+
+
+@pytest.mark.parametrize("said", [{"expires_in": "600"}, {"expires_in": None}, {"expires_in": "soon"}])
+@in_loop
+async def test_a_life_that_is_text_or_not_said(said: dict[str, Any]) -> None:
+    async with TokenServer(token("one", **said), token("two")) as server:
+        tokens = tokens_of(server)
+        await tokens.current()
+        pass_time(500)
+        assert await tokens.current() == "one"
+
+
+@in_loop
+async def test_connections_that_need_a_token_together_fetch_one() -> None:
+    async with TokenServer(token("one"), token("two")) as server:
+        tokens = tokens_of(server)
+        assert await asyncio.gather(*(tokens.current() for _ in range(10))) == ["one"] * 10
+        assert len(server.forms) == 1
+
+
+@in_loop
+async def test_connections_that_need_a_token_together_fail_together() -> None:
+    async with TokenServer((503, b"")) as server:
+        tokens = tokens_of(server)
+        failures = await asyncio.gather(*(tokens.current() for _ in range(10)), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {NoToken}
+        assert len(server.forms) == 1
+        with pytest.raises(NoToken):
+            await tokens.current()
+        assert len(server.forms) == 2
+
+
+@in_loop
+async def test_the_endpoints_new_refresh_token_replaces_the_old() -> None:
+    async with TokenServer(token("one", expires_in=60, refresh_token="another"), token("two")) as server:
+        tokens = tokens_of(server)
+        await tokens.current()
+        await tokens.current()
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "another"]
+
+
+# A token that the relay refuses.
+@in_loop
+async def test_instead_of_a_token_that_was_accepted_before_there_is_another() -> None:
+    async with TokenServer(token("one"), token("two")) as server:
+        tokens = tokens_of(server)
+        tokens.accepted(await tokens.current())
+        assert await tokens.instead_of("one") == "two"
+        assert await tokens.instead_of("one") == "two"  # another connection has seen to it
+        assert len(server.forms) == 2
+
+
+@in_loop
+async def test_instead_of_a_token_that_was_never_accepted_there_is_none() -> None:
+    async with TokenServer(token("one"), token("two")) as server:
+        tokens = tokens_of(server)
+        assert await tokens.instead_of(await tokens.current()) is None
+        assert len(server.forms) == 1
+
+
+# Refused, or out of order.
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (400, {"error": "invalid_grant"}, "invalid_grant"),
+        (
+            401,
+            {"error": "invalid_client", "error_description": f"secret {SECRET} is wrong"},
+            "invalid_client",
+        ),
+        (
+            400,
+            {
+                "error": "invalid_grant",
+                "error_description": "AADSTS700082: The token of ana@who.int has expired",
+            },
+            "invalid_grant (AADSTS700082)",
+        ),
+        (400, {"error": f"{SECRET}"}, "HTTP status 400"),
+        (404, b"<html>", "HTTP status 404"),
+        (302, b"", "HTTP status 302"),
+    ],
+)
+@in_loop
+async def test_a_refusal_is_named_and_stops(status: int, answer: Any, words: str) -> None:
+    async with TokenServer((status, answer)) as server:
+        with pytest.raises(NoToken) as refusal:
+            await tokens_of(server).current()
+        assert str(refusal.value) == f"the token endpoint refuses: {words}"
+        assert verdict(refusal.value) is Verdict.STOP
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (500, b"", "fails for now: HTTP status 500"),
+        (503, {"error": "temporarily_unavailable"}, "fails for now: temporarily_unavailable"),
+        (400, {"error": "server_error"}, "fails for now: server_error"),
+        (429, b"", "fails for now: HTTP status 429"),
+        (200, b"<html>Sign in to the hotel's network</html>", "'s answer holds no token"),
+        (200, b"\xff\xfe", "'s answer holds no token"),
+        (200, [SECRET], "'s answer holds no token"),
+        (200, {"access_token": 1}, "'s answer holds no token"),
+        (200, {"access_token": "two\x01auth=parts"}, "'s answer holds no token"),
+    ],
+)
+@in_loop
+async def test_a_failure_pauses_the_relay_until_it_is_over(status: int, answer: Any, words: str) -> None:
+    async with TokenServer((status, answer), token("one")) as server:
+        tokens = tokens_of(server)
+        with pytest.raises(NoToken) as failure:
+            await tokens.current()
+        assert words in str(failure.value)
+        assert SECRET not in str(failure.value)
+        assert verdict(failure.value) is Verdict.PAUSE_RELAY
+        assert await tokens.current() == "one"
+
+
+@in_loop
+async def test_an_endpoint_that_is_down_pauses_the_relay() -> None:
+    async with TokenServer(token("one")) as server:
+        url = server.url
+    tokens = Tokens(OAuthSettings(url, "client"), ca_file())
+    with pytest.raises(NoToken, match="does not answer") as failure:
+        await tokens.current()
+    assert verdict(failure.value) is Verdict.PAUSE_RELAY
+
+
+@pytest.mark.parametrize(
+    "url", ["https://no-such-host.invalid/token", "https://a..b/token", "https://[::/token"]
+)
+@in_loop
+async def test_an_address_that_leads_nowhere_pauses_the_relay(url: str) -> None:
+    with pytest.raises(NoToken, match="does not answer"):
+        await Tokens(OAuthSettings(url, "client"), ca_file()).current()
+
+
+@in_loop
+async def test_an_endpoint_that_says_nothing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oauth, "LONGEST_WAIT", 0.2)
+    async with TokenServer(token("one")) as server:
+        server.silent = True
+        with pytest.raises(NoToken, match="does not answer") as failure:
+            await tokens_of(server).current()
+        assert verdict(failure.value) is Verdict.PAUSE_RELAY
+
+
+@pytest.mark.parametrize(("trusted", "expired"), [(False, False), (True, True)])
+@in_loop
+async def test_an_endpoint_that_cannot_prove_who_it_is_gets_nothing(trusted: bool, expired: bool) -> None:
+    async with TokenServer(token("one"), expired=expired) as server:
+        tokens = Tokens(OAuthSettings(server.url, "client", SECRET), ca_file() if trusted else None)
+        with pytest.raises(NoToken, match="certificate verify failed") as failure:
+            await tokens.current()
+        assert server.forms == []
+        assert verdict(failure.value) is Verdict.STOP
+
+
+@in_loop
+async def test_no_secret_is_in_a_text_or_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with TokenServer((400, {"error": "invalid_grant"}), token("t0p-secret")) as server:
+        tokens = tokens_of(server)
+        with pytest.raises(NoToken):
+            await tokens.current()
+        await tokens.current()
+    said = f"{caplog.text} {OAuthSettings('u', 'c', SECRET, REFRESH)!r}"
+    assert "HTTP" in said
+    for secret in (SECRET, REFRESH, "t0p-secret"):
+        assert secret not in said
