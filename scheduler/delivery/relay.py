@@ -17,6 +17,8 @@ from scheduler.delivery.oauth import Tokens
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
 from scheduler.delivery.transaction import Mail, transact
+from scheduler.delivery.ways import Way, Ways
+from scheduler.delivery.wire import Wire
 
 __all__ = ["Connection", "Doubtful", "Pool", "Refused", "RelayFailure", "RelaySettings", "Unreachable"]
 
@@ -26,15 +28,20 @@ IDLE_LIMIT = 10.0
 """Seconds after which an unused connection is asked whether it still lives before a mail is given to it."""
 
 # A 421 to MAIL that is about this connection, not the relay: it waited, or carried mails, long enough.
-_WORN_OUT = re.compile(r"idle|time(d )? ?out|inactiv|(per|this|one) (session|connection)", re.IGNORECASE)
+_WORN_OUT = re.compile(
+    r"^4\.4\.2|idle|time(d )? ?out|inactiv|(per|this|one) (session|connection)", re.IGNORECASE
+)
+_FULL = re.compile(r"(message|mail|transaction)s?\b.{0,40}\b(session|connection)", re.IGNORECASE)
 
 
-def _was_stale(failure: RelayFailure) -> bool:
-    reply = failure.reply
-    if isinstance(failure, Refused):
-        worn_out = reply.enhanced == "4.4.2" or _WORN_OUT.search(reply.text) is not None
-        return reply.stage == "mail" and reply.code == 421 and worn_out
-    return isinstance(failure, Unreachable)
+def _is_hang_up(result: Reply | RelayFailure, words: re.Pattern[str]) -> bool:
+    if not isinstance(result, Refused) or (result.reply.stage, result.reply.code) != ("mail", 421):
+        return False
+    return words.search(f"{result.reply.enhanced} {result.reply.text}") is not None
+
+
+def _was_stale(result: Reply | RelayFailure) -> bool:
+    return isinstance(result, Unreachable) or _is_hang_up(result, _WORN_OUT)
 
 
 class Connection:
@@ -47,63 +54,101 @@ class Connection:
     async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
         """Sends one mail to one recipient; returns the reply that accepted it.
 
-        `content` is the mail in CRLF lines; `sender` may be empty (the null path, RFC 5321, 4.5.5). A reused
-        connection that turns out to be dead before any content went out is opened anew, once. Raises Refused,
+        `content` is the mail in CRLF lines; `sender` may be empty (the null path, RFC 5321, 4.5.5). Raises Refused,
         Unreachable or Doubtful; ValueError before anything is written when the mail cannot be sent as it is.
-        Cancelled, it closes the connection at once.
         """
-        mail = Mail.checked(sender, recipient, content)
-        try:
-            return await self._attempt(mail)
-        except RelayFailure as failure:
-            raise type(failure)(failure.reply, recipient) from None
+        (result,) = await self.send_all([Mail.checked(sender, recipient, content)])
+        if isinstance(result, RelayFailure):
+            raise type(result)(result.reply, recipient)
+        return result
 
     @property
     def window(self) -> int:
         """How many whole mails may be in flight now."""
-        return 1
+        limit, window = self._pool.mails_per_connection, self._pool.ways.window
+        if self._way is not Way.CHUNKS:
+            return 1
+        return max(1, min(window, limit - self.session.mails)) if limit else window
 
     @property
     def usable(self) -> bool:
-        return self.session.usable
+        """Whether more mails may be sent here."""
+        return self._pool.keeps(self.session)
+
+    @property
+    def _way(self) -> Way:
+        way, wire = self._pool.ways.of(self.session), self.session.wire
+        if way is Way.CHUNKS and not (wire and wire.takes_chunks):
+            return Way.GROUPS
+        return max(way, Way.GROUPS) if wire else way  # what was taken over is not given back
 
     def offers(self, extension: str) -> bool:
+        """Whether the relay named this extension of SMTP."""
         return self.session.offers(extension)
 
     async def send_all(self, mails: Sequence[Mail], ahead: Mail | None = None) -> list[Reply | RelayFailure]:
-        """One result for each mail."""
-        results: list[Reply | RelayFailure] = []
-        for mail in mails:
-            try:
-                results.append(await self._attempt(mail))
-            except RelayFailure as failure:
-                results.append(failure)
+        """Send at most `window` mails: one result for each, in order. `ahead`: what will most likely come next here.
+
+        Mails of which no content went out, because a connection that had carried mails was dead, go over a new one,
+        once. Cancelled, it closes the connection at once.
+        """
+        carried = self.session.mails
+        results = await self._once(mails, ahead)
+        stale = [number for number, result in enumerate(results) if _was_stale(result)]
+        if stale and (carried or any(isinstance(one, Reply) for one in results)):
+            again = await self._anew([mails[number] for number in stale], ahead)
+            for number, result in zip(stale, again, strict=True):
+                results[number] = result
         return results
 
-    async def _attempt(self, mail: Mail) -> Reply:
-        if self.session.used:
-            try:
-                return await self._once(mail)
-            except (Refused, Unreachable) as failure:
-                if not _was_stale(failure):
-                    raise
-            self.session = await self._pool.open_session()
-        return await self._once(mail)
-
-    async def _once(self, mail: Mail) -> Reply:
-        session = self.session
-        session.used = True
+    async def _anew(self, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+        self.session.abort()
         try:
-            return await transact(session, mail, self._pool.content_timeout)
-        except Refused as refusal:
-            if refusal.reply.code == 421:
-                session.abort()
-            else:
-                await session.reset()
-            raise
+            self.session = await self._pool.open_session()
+        except RelayFailure as failure:
+            return [failure] * len(mails)
+        return await self._once(mails, ahead)
+
+    async def _once(self, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+        session, way, began = self.session, self._way, asyncio.get_running_loop().time()
+        carried = session.mails
+        session.mails += len(mails)
+        try:
+            results = await self._speak(way, mails, ahead)
         except BaseException:
             session.abort()
             raise
+        self._pool.ways.note(way, session, began, results)
+        for number, result in enumerate(results):
+            if _is_hang_up(result, _FULL):
+                self._pool.note_limit(carried + number)
+        if any(isinstance(one, RelayFailure) and one.reply.code in (0, 421) for one in results):
+            session.abort()
+        return results
+
+    async def _speak(self, way: Way, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+        patience = self._pool.content_timeout
+        if way is Way.PLAIN:
+            return [await self._plain(mail) for mail in mails]
+        wire = self.session.wire or Wire(self.session)
+        if way is Way.CHUNKS:
+            return await wire.send_chunks(mails, patience)
+        # Nothing is announced that will go over another connection, or in chunks.
+        goes_on = self.usable and self._pool.ways.of(self.session) is Way.GROUPS
+        following = [*mails[1:], ahead if goes_on else None]
+        return [
+            await wire.send_data(mail, after, patience) for mail, after in zip(mails, following, strict=True)
+        ]
+
+    async def _plain(self, mail: Mail) -> Reply | RelayFailure:
+        try:
+            return await transact(self.session, mail, self._pool.content_timeout)
+        except Refused as refusal:
+            if refusal.reply.code != 421:
+                await self.session.reset()
+            return refusal
+        except RelayFailure as failure:
+            return failure
 
 
 class Pool:
@@ -124,6 +169,8 @@ class Pool:
         self._settings = settings
         self._tokens = Tokens(settings.oauth, settings.ca_file) if settings.oauth else None
         self.content_timeout = content_timeout
+        self.mails_per_connection = settings.mails_per_connection
+        self.ways = Ways(settings)
         self._idle_limit = idle_limit
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[tuple[float, Session]] = []
@@ -146,11 +193,27 @@ class Pool:
             finally:
                 await self._take_back(connection.session)
 
+    def keeps(self, session: Session) -> bool:
+        """Whether the connection is open, may carry more mails, and speaks no faster than its relay bears."""
+        limit, wire = self.mails_per_connection, session.wire
+        if limit and session.mails >= limit:
+            return False
+        return wire.is_open and self.ways.of(session) > Way.PLAIN if wire else session.usable
+
+    def note_limit(self, mails: int) -> None:
+        """The relay hung up on a connection because it had carried so many."""
+        if mails and not 0 < self.mails_per_connection <= mails:
+            self.mails_per_connection = mails
+
     async def _ready_session(self) -> Session:
         now = asyncio.get_running_loop().time()
         while self._idle:
             since, session = self._idle.pop()  # the last used: the fewer are kept busy, the fewer go stale
-            if session.usable and (now - since < self._idle_limit or await session.is_alive()):
+            if (
+                session.usable
+                and self.keeps(session)
+                and (now - since < self._idle_limit or await session.is_alive())
+            ):
                 return session
             session.abort()
         return await self.open_session()
@@ -166,7 +229,7 @@ class Pool:
     async def _take_back(self, session: Session) -> None:
         if not session.usable:
             session.abort()
-        elif self._closed:
+        elif self._closed or not self.keeps(session):
             await session.quit()
         else:
             self._idle.append((asyncio.get_running_loop().time(), session))

@@ -1,7 +1,7 @@
 """A secured connection to a relay: opened, in TLS, signed in, by aiosmtplib.
 
-What is sent over it is not its business: `transaction` speaks mail through `command` and `content`. Another
-way of speaking (pipelined, say) would take `transport` over and leave the opening to this module.
+What is sent over it is not its business: `transaction` speaks mail through `command` and `content`, command by
+command; `wire` takes `transport` over and speaks in a pipeline.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ipaddress
 import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
@@ -20,6 +20,9 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from scheduler.delivery.oauth import NoToken, OAuthSettings, Tokens
 from scheduler.delivery.replies import Reply, Stage, log_safe, read_reply
+
+if TYPE_CHECKING:
+    from scheduler.delivery.wire import Wire
 
 _QUIT_TIMEOUT = 2.0
 _NOOP_TIMEOUT = 10.0
@@ -102,7 +105,8 @@ class Session:
             local_hostname="localhost",
         )
         self.transport: asyncio.BaseTransport | None = None
-        self.used = False
+        self.mails = 0  # begun here
+        self.wire: Wire | None = None  # what speaks here instead of aiosmtplib, where mails go in a pipeline
         self._extensions: dict[str, str] = {}
         self._auth_methods: list[str] = []
 
@@ -135,6 +139,8 @@ class Session:
         except (SMTPException, OSError, UnicodeError) as error:
             raise unreachable(stage, _why(error)) from None
         self.transport = self._smtp.transport
+        if self._unpaired:
+            raise unreachable(stage, "a reply to no command")
         return response
 
     def _info(self, stage: Stage, key: str) -> Any:
@@ -203,6 +209,11 @@ class Session:
         return extension.lower() in self._extensions
 
     @property
+    def timeout(self) -> float:
+        """Seconds for the reply to each command but the mail's content."""
+        return self._settings.timeout
+
+    @property
     def size_limit(self) -> int | None:
         """The largest mail that the relay takes, in bytes; None: it names no limit (RFC 1870, 4)."""
         limit = self._extensions.get("size", "").strip()
@@ -211,6 +222,8 @@ class Session:
     @property
     def usable(self) -> bool:
         """Whether another mail may be sent here: still open, and every reply paired with its command."""
+        if self.wire:
+            return self.wire.usable
         return self._smtp.is_connected and not self._unpaired
 
     @property
@@ -220,6 +233,8 @@ class Session:
 
     async def command(self, stage: Stage, *words: bytes, within: float | None = None) -> Reply:
         """One command and the reply to it, whatever it says. Raises Unreachable when there is none."""
+        if self.wire:
+            return await self.wire.command(stage, b" ".join(words), within or self._settings.timeout)
         try:
             async with asyncio.timeout(within or self._settings.timeout):
                 code, text = await self._smtp.execute_command(*words)

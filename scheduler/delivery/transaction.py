@@ -13,7 +13,6 @@ from scheduler.delivery.session import Refused, Session, unreachable
 # Lenient where real addresses are (double dots), strict where a command could be broken open.
 _LOCAL = r'[^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]|\\[\x20-\x7e])*"'
 _ADDRESS = re.compile(rf'({_LOCAL})@([^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|\[[0-9A-Za-z.:]+\])')
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 def _mailbox(address: str, whose: str) -> str:
@@ -41,7 +40,7 @@ class Mail:
     @classmethod
     def checked(cls, sender: str, recipient: str, content: bytes) -> Mail:
         """Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) and for what is no address."""
-        if _BARE.search(content):
+        if not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
             raise ValueError("the mail's content has a bare CR or LF")
         if not content.endswith(b"\r\n"):
             content += b"\r\n"
@@ -50,7 +49,8 @@ class Mail:
     @property
     def on_the_wire(self) -> bytes:
         """The content with its dots stuffed and its end marked (RFC 5321, 4.5.2)."""
-        return re.sub(rb"(?m)^\.", b"..", self.content) + b".\r\n"
+        stuffed = self.content.replace(b"\r\n.", b"\r\n..")
+        return b"%s%s.\r\n" % (b"." if stuffed.startswith(b".") else b"", stuffed)
 
     def mail_command(self, session: Session) -> list[bytes]:
         """MAIL with what this mail needs and the relay offers. Raises Refused where it offers too little."""

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scheduler.delivery import session as session_module
 from scheduler.delivery.relay import Doubtful, Pool, Refused, RelaySettings, Unreachable
+from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import _address_literal
 from scheduler.delivery.transaction import Mail
+from tests.delivery.scripted import Deed, Fault, Server
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, ca_file, in_loop, pass_time
 
 SENDER, ANA, BEN = "webinar@example.org", "ana@example.com", "ben@example.com"
 CONTENT = b"Subject: Hello\r\n\r\nWe meet on Thursday.\r\n"
 
 
-def settings_for(server: MailServer | ScriptedServer, **changes: Any) -> RelaySettings:
+def settings_for(server: MailServer | ScriptedServer | Server, **changes: Any) -> RelaySettings:
     values: dict[str, Any] = {
-        "tls": server.tls,
+        "tls": "none" if isinstance(server, Server) else server.tls,
         "ca_file": ca_file(),
         "timeout": 5.0,
         "client_name": "client.test",
@@ -47,18 +47,6 @@ async def test_a_mail_arrives_byte_for_byte() -> None:
         assert (mail.sender, mail.recipients) == (SENDER, (ANA,))
         assert mail.content == content + b"\r\n"
         assert server.hellos == ["client.test"]
-
-
-LINES = st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")))
-
-
-@given(LINES)
-def test_stuffing_dots_can_be_undone_and_the_end_is_marked_once(lines: list[bytes]) -> None:
-    content = b"".join(line + b"\r\n" for line in lines) or b"\r\n"
-    wire = Mail.checked(SENDER, ANA, content).on_the_wire
-    assert wire.endswith(b"\r\n.\r\n")
-    assert b"\r\n.\r\n" not in b"\r\n" + wire[:-3]
-    assert re.sub(rb"(?m)^\.", b"", wire[:-3]) == content
 
 
 @in_loop
@@ -554,6 +542,86 @@ async def test_a_connection_in_use_while_the_pool_closes_finishes_its_mail() -> 
             await connection.send(SENDER, ANA, CONTENT)
         assert server.lines[-1] == "QUIT"
         assert len(server.mails) == 1
+
+
+# How many mails a connection carries.
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")])
+@in_loop
+async def test_no_connection_carries_more_mails_than_it_may(extensions: Sequence[str]) -> None:
+    async with Server(extensions=extensions) as server:
+        pool = Pool(settings_for(server, mails_per_connection=5))
+        mails = [Mail.checked(SENDER, f"r{number}@example.com", CONTENT) for number in range(12)]
+        done = 0
+        while done < len(mails):
+            async with pool.connection() as connection:
+                while connection.usable and (left := mails[done:]):
+                    group, rest = left[: connection.window], left[connection.window :]
+                    results = await connection.send_all(group, rest[0] if rest else None)
+                    assert all(isinstance(result, Reply) for result in results)
+                    done += len(group)
+        await pool.close()
+    verbs = [command.split()[0] for command in server.commands]
+    carried = "".join(verb[0] for verb in verbs if verb in ("EHLO", "MAIL", "QUIT"))
+    assert carried == "EMMMMMQ" * 2 + "EMMQ"
+    assert len(set(server.taken)) == 12
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")])
+@in_loop
+async def test_a_relay_that_hangs_up_after_so_many_mails_is_asked_for_no_more_again(
+    extensions: Sequence[str],
+) -> None:
+    async with Server(extensions=extensions, most_mails=3) as server:
+        pool = Pool(settings_for(server))
+        for number in range(12):
+            await send(pool, recipient=f"r{number}@example.com")
+        await pool.close()
+    verbs = [command.split()[0] for command in server.commands]
+    assert "".join(verb[0] for verb in verbs if verb in ("EHLO", "MAIL", "QUIT")) == "EMMMM" + "EMMMQ" * 3
+    assert [mail.recipient for mail in server.taken] == [f"r{number}@example.com" for number in range(12)]
+
+
+@in_loop
+async def test_what_a_relay_hung_up_on_amid_a_group_is_sent_again_and_only_the_rest_is_in_doubt() -> None:
+    async with Server(most_mails=3) as server:
+        pool = Pool(settings_for(server))
+        mails = [Mail.checked(SENDER, f"r{number}@example.com", CONTENT) for number in range(5)]
+        async with pool.connection() as connection:
+            await connection.send(SENDER, ANA, CONTENT)
+            results = await connection.send_all(mails)
+            assert connection.usable
+        await pool.close()
+    assert [type(result) for result in results] == [Reply, Reply, Reply, Doubtful, Doubtful]
+
+
+# In a pipeline.
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ("PIPELINING", "CHUNKING")])
+@in_loop
+async def test_a_connection_that_idled_is_tried_first_in_a_pipeline_too(extensions: Sequence[str]) -> None:
+    async with Server(extensions=extensions) as server:
+        pool = Pool(settings_for(server), idle_limit=0)
+        for _ in range(3):
+            await send(pool)
+        await pool.close()
+    assert server.commands.count("NOOP") == 2
+    assert (len(server.taken), server.connections) == (3, 1)
+
+
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ("PIPELINING", "CHUNKING")])
+@in_loop
+async def test_a_relay_that_hung_up_meanwhile_costs_no_attempt_in_a_pipeline_either(
+    extensions: Sequence[str],
+) -> None:
+    async with Server(Fault("end", Deed.TWICE, nth=2), extensions=extensions) as server:
+        pool = Pool(settings_for(server))
+        async with pool.connection() as connection:
+            await connection.send(SENDER, ANA, CONTENT)
+            await connection.send(SENDER, ANA, CONTENT)
+            while connection.usable:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await connection.send(SENDER, BEN, CONTENT)
+        await pool.close()
+    assert [mail.recipient for mail in server.taken] == [ANA, ANA, BEN]
 
 
 # Patience.

@@ -1,0 +1,78 @@
+"""Each cell of the table in `faults`: what the sender says of each mail, and what the relay really took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from scheduler.delivery import session as session_module
+from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
+from scheduler.delivery.replies import Reply, classify
+from scheduler.delivery.transaction import Mail
+from tests.delivery.faults import CELLS, Cell
+from tests.delivery.scripted import Deed, Server, Taken
+from tests.smtp_server import ca_file, in_loop
+
+_LETTERS = {"Reply": "S", "Refused": "R", "Unreachable": "U", "Doubtful": "D"}
+_SILENCE = 0.5  # seconds
+
+
+def _mails(number: int) -> list[Mail]:
+    """Each has a sender of its own, and dots where they hurt."""
+    return [
+        Mail.checked(
+            f"sender{n}@example.org", f"reader{n}@example.com", b"Subject: %d\r\n\r\n.\r\n..\r\nEnd.\r\n" % n
+        )
+        for n in range(number)
+    ]
+
+
+async def _deliver(pool: Pool, mails: Sequence[Mail]) -> list[Reply | RelayFailure]:
+    """As many at a time as the connection bears; a new connection where the last one is of no more use."""
+    results: list[Reply | RelayFailure] = []
+    while len(results) < len(mails):
+        try:
+            async with pool.connection() as connection:
+                while connection.usable and (left := mails[len(results) :]):
+                    group, rest = left[: connection.window], left[connection.window :]
+                    results += await connection.send_all(group, rest[0] if rest else None)
+        except RelayFailure as failure:
+            results.append(failure)
+    return results
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@in_loop
+async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = _SILENCE if cell.deed is Deed.SILENCE else 10.0
+    monkeypatch.setattr(session_module, "_QUIT_TIMEOUT", patience)
+    mails = _mails(cell.before + len(cell.results))
+    async with Server(cell.fault, starttls=True) as server:
+        settings = RelaySettings(
+            host=server.host,
+            port=server.port,
+            ca_file=ca_file(),
+            username="webinar",
+            password="secret",
+            client_name="client.test",
+            timeout=patience,
+            pipelining=cell.way != "plain",
+            chunking=cell.way == "chunks",
+        )
+        pool = Pool(settings, content_timeout=patience)
+        results = await _deliver(pool, mails)
+        await pool.close()
+        assert server.done.is_set()
+
+    letters = "".join(_LETTERS[type(result).__name__] for result in results)
+    assert letters == "S" * cell.before + cell.results
+    concerned = results[cell.concerned]
+    assert (classify(concerned.reply) if isinstance(concerned, RelayFailure) else None) is cell.verdict
+
+    taken = [server.taken.count(Taken(mail.sender, mail.recipient, mail.content)) for mail in mails]
+    assert sum(taken) == len(server.taken)  # nothing but what was sent, under its own sender
+    may_be = {"S": (1,), "R": (0,), "U": (0,), "D": (0, 1)}
+    assert all(number in may_be[letter] for number, letter in zip(taken, letters, strict=True))
+    assert server.connections <= 2
+    assert any(command.startswith("BDAT") for command in server.commands) == (cell.way == "chunks")
