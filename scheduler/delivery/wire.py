@@ -23,7 +23,9 @@ from scheduler.delivery.transaction import Mail
 
 Result = Reply | RelayFailure
 
-QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux has it; it lasts until the system thinks better of it
+QUICK_ACK = getattr(
+    socket, "TCP_QUICKACK", None
+)  # Linux has it; it lasts until the system thinks better of it
 _ENVELOPE: tuple[tuple[Stage, tuple[int, ...]], ...] = (("mail", (250,)), ("rcpt", (250, 251, 252)))
 
 
