@@ -29,10 +29,10 @@ from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.importing import Report, import_rows
 from scheduler.registrants.reading import CsvRow
+from scheduler.reports.timeline import default_zones, timeline
+from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service import Service
 from scheduler.settings import Settings
-from scheduler.timeline import default_zones, timeline
-from scheduler.timeline_svg import timeline_svg
 from scheduler.web.inbox import write_inbox
 from scheduler.webinar import Webinar
 

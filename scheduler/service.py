@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from scheduler import alerts
-from scheduler.alerts import Wrong
 from scheduler.clock import Clock
 from scheduler.database.engine import Database, one_planner
 from scheduler.delivery.dispatch import Dispatcher
@@ -25,10 +23,12 @@ from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
 from scheduler.ledger import claims, settling
 from scheduler.ledger.planning import BEHIND, Governing, others_plan, plan
-from scheduler.reasons import reasons, row_reasons
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Wrong
+from scheduler.organizers.sources import Sources
+from scheduler.organizers.telling import Teller
+from scheduler.reports.reasons import reasons, row_reasons
 from scheduler.settings import Settings
-from scheduler.sources import Sources
-from scheduler.telling import Teller
 from scheduler.timezones import tz_version
 from scheduler.web.health import Readiness
 from scheduler.webinar import Webinar

@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from scheduler.environment import Given, place_of, read_variables
+from scheduler.input.environment import Given, place_of, read_variables
+from scheduler.input.smtp_settings import Host, SmtpSettings, conflicts, explained, lower
+from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
-from scheduler.smtp_settings import Host, SmtpSettings, conflicts, explained, lower
-from scheduler.validation import Mistake, mistake, mistakes, shown
 
 if TYPE_CHECKING:
     from scheduler.delivery.session import RelaySettings

@@ -14,8 +14,8 @@ from typing import Literal
 
 import pytz
 
-from scheduler.countries import country_code, country_zones
-from scheduler.zone_names import (
+from scheduler.zones.countries import country_code, country_zones
+from scheduler.zones.names import (
     UnknownZone,
     Zone,
     registrant_zone,

@@ -22,14 +22,14 @@ from pydantic import (
     field_validator,
 )
 
-from scheduler import values
-from scheduler.consistency import mistakes_together, placeholder_mistakes
+from scheduler.input import values
+from scheduler.input.consistency import mistakes_together, placeholder_mistakes
+from scheduler.input.toml_lines import key_lines, line_of
+from scheduler.input.toml_syntax import syntax_problem
+from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
+from scheduler.input.values import Mailbox
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.timezones import UnknownZone, WallTimeError, Zone, to_local, to_utc, webinar_zone, zone_place
-from scheduler.toml_lines import key_lines, line_of
-from scheduler.toml_syntax import syntax_problem
-from scheduler.validation import Mistake, keys, mistake, mistakes, shown
-from scheduler.values import Mailbox
 
 Id = Annotated[str, BeforeValidator(values.identifier)]
 Title = Annotated[str, BeforeValidator(values.title)]

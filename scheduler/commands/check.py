@@ -13,17 +13,18 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from scheduler import checking, tables
-from scheduler.catalogue import ids_twice
-from scheduler.checking import Effect, Finding, error, warning
+from scheduler.commands import tables
 from scheduler.commands.common import NoDatabase, existing_database, mistakes_told, settings_of_environment
 from scheduler.delivery.relay import Pool, RelayFailure
-from scheduler.folder import Folder
 from scheduler.mail.soundness import check_texts
+from scheduler.organizers.catalogue import ids_twice
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
+from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
+from scheduler.reports import checking
+from scheduler.reports.checking import Effect, Finding, error, warning
 from scheduler.settings import Settings
-from scheduler.sources import TEXT_FILES, WEBINAR_FILES
-from scheduler.texts import sources_of
 from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
 
 

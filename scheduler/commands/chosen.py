@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 import pytz
 
-from scheduler.catalogue import ids_twice
 from scheduler.commands.common import print_problems, webinar_file
+from scheduler.input.validation import shown
+from scheduler.organizers.catalogue import ids_twice
 from scheduler.problem import Problem, Problems
 from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
-from scheduler.validation import shown
 from scheduler.webinar import Webinar
-from scheduler.zone_names import canonical
+from scheduler.zones.names import canonical
 
 # In a registrant's row these may be something else: an offset, perhaps London's; New York's or Denver's time.
 _TZDATAS_OWN = {"GMT": "", "GMT+0": "", "GMT-0": "", "EST": "UTC-05:00", "MST": "UTC-07:00"}

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import click
 
-from scheduler import tables
 from scheduler.clock import SystemClock
+from scheduler.commands import tables
 from scheduler.commands.common import (
     NoDatabase,
     existing_database,
@@ -25,13 +25,13 @@ from scheduler.commands.common import (
     stop,
     text_of,
 )
+from scheduler.input.toml_edit import NotEditable, with_status
+from scheduler.input.toml_syntax import syntax_problem
 from scheduler.ledger.edits import planned_revisions
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.settings import Settings
 from scheduler.timezones import to_local
-from scheduler.toml_edit import NotEditable, with_status
-from scheduler.toml_syntax import syntax_problem
 from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
 
 

@@ -22,13 +22,17 @@ from scheduler.commands.common import (
     stop,
     templates_dir,
 )
-from scheduler.folder import Folder
+from scheduler.input.values import language as language_tag
 from scheduler.ledger.states import Why
 from scheduler.mail.layout import text_path
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.mail.wording import language_name
-from scheduler.previewing import (
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.sources import TEXT_FILES
+from scheduler.organizers.texts import LiveText, sources_of, text_key
+from scheduler.problem import Problem, Problems, nearest
+from scheduler.reports.previewing import (
     Format,
     NotRegistered,
     Reader,
@@ -37,11 +41,7 @@ from scheduler.previewing import (
     made_up,
     registered,
 )
-from scheduler.problem import Problem, Problems, nearest
-from scheduler.sources import TEXT_FILES
-from scheduler.texts import LiveText, sources_of, text_key
 from scheduler.timezones import Zone
-from scheduler.values import language as language_tag
 from scheduler.webinar import Webinar
 
 

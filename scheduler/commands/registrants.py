@@ -18,13 +18,13 @@ from scheduler.commands.common import (
     stop,
     webinars_of,
 )
+from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.importing import Report, import_rows, zone_notes
 from scheduler.registrants.reading import CsvRow, read_csv
 from scheduler.registrants.rows import why_no_address
 from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
-from scheduler.validation import shown
 from scheduler.webinar import Webinar
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from scheduler import tables
+from scheduler.commands import tables
 from scheduler.commands.common import mistakes_told, print_problems, read_file, templates_dir, webinar_file
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from scheduler import tables
+from scheduler.commands import tables
 from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State

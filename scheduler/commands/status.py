@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from scheduler import tables
 from scheduler.clock import SystemClock
+from scheduler.commands import tables
 from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
 from scheduler.ledger.states import State
-from scheduler.reasons import concerns_rows
-from scheduler.status import HELD_MENDS, collect, stage
+from scheduler.reports.reasons import concerns_rows
+from scheduler.reports.status import HELD_MENDS, collect, stage
 
 _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 

@@ -13,10 +13,10 @@ import click
 
 from scheduler.commands.chosen import chosen_webinars, instant_asked, zone_asked
 from scheduler.commands.common import mistakes_told
+from scheduler.commands.tables import local_words, on_terminal, print_table, printable, utc_words
 from scheduler.problem import Problem, Problems
-from scheduler.tables import local_words, on_terminal, print_table, printable, utc_words
-from scheduler.timeline import Entry, default_zones, rule_in_words, timeline
-from scheduler.timeline_svg import timeline_svg
+from scheduler.reports.timeline import Entry, default_zones, rule_in_words, timeline
+from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.timezones import Zone, to_local
 from scheduler.webinar import Webinar, explain_time
 

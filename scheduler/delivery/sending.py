@@ -29,7 +29,7 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.states import State, Why
 from scheduler.mail.stencil import Stencils
-from scheduler.texts import Texts
+from scheduler.organizers.texts import Texts
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()

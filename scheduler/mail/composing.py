@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import idna
 
+from scheduler.input.values import Mailbox
 from scheduler.mail.templates import Rendered
-from scheduler.values import Mailbox
 
 CalendarAs = Literal["request", "attachment", "none"]
 Method = Literal["REQUEST", "CANCEL"]

@@ -15,7 +15,7 @@ from scheduler.ledger.outcomes import Start, Version
 from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation
-from scheduler.texts import LiveText
+from scheduler.organizers.texts import LiveText
 from scheduler.webinar import CANCELLATION, NOTICES, Webinar
 
 

@@ -27,7 +27,7 @@ from scheduler.mail.jinja_use import use_of
 from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words, lines_fit
 from scheduler.mail.rendering import Ready, Sheet, render, write
 from scheduler.mail.wording import time_left
-from scheduler.texts import LiveText
+from scheduler.organizers.texts import LiveText
 from scheduler.webinar import Webinar
 
 MOST = 1000

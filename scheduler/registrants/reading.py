@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.timezones import LAST_YEAR
-from scheduler.validation import shown
 
 ALIASES = {
     "email": ("e-mail", "email address", "e-mail address", "mail", "courriel", "address"),

@@ -13,14 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import insert
 
-from scheduler import looking, tables
-from scheduler.catalogue import take_webinars
 from scheduler.cli import main
 from scheduler.clock import SystemClock
+from scheduler.commands import tables
 from scheduler.database.engine import Database, run
-from scheduler.folder import Folder
 from scheduler.ledger.planning import plan
 from scheduler.mail.soundness import check_texts
+from scheduler.organizers.catalogue import take_webinars
+from scheduler.organizers.folder import Folder
+from scheduler.reports import looking
 from tests.support import toml
 
 TEMPLATES = Path(__file__).parents[2] / "templates"

@@ -11,8 +11,8 @@ import pytest
 import pytz
 from click.testing import CliRunner, Result
 
-from scheduler import tables
 from scheduler.cli import main
+from scheduler.commands import tables
 from scheduler.commands import timeline as command
 from tests.support import SEQUENCE, toml
 

@@ -27,7 +27,7 @@ from scheduler.mail.layout import read_layout
 from scheduler.mail.rendering import render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import parse_text
-from scheduler.texts import LiveText, Texts
+from scheduler.organizers.texts import LiveText, Texts
 from tests.mail.samples import TEMPLATES
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
 from tests.support import Ledger, utc, webinar

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.input.values import Mailbox
 from scheduler.mail.composing import compose, wire_address
 from scheduler.mail.templates import Rendered
-from scheduler.values import Mailbox
 from tests.mail.samples import facts, shipped, shipped_sources
 
 CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()

@@ -14,7 +14,7 @@ from icalendar import Calendar, Event
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version
 from scheduler.mail.rendering import Ready, render
-from scheduler.texts import LiveText
+from scheduler.organizers.texts import LiveText
 from scheduler.webinar import Webinar
 from tests.mail.samples import shipped
 from tests.support import SEQUENCE, utc, webinar

@@ -26,7 +26,7 @@ from scheduler.mail.layout import Layout, parse_layout
 from scheduler.mail.rendering import Ready, render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import Text, parse_text
-from scheduler.texts import LiveText
+from scheduler.organizers.texts import LiveText
 from scheduler.webinar import Webinar
 from tests.mail import samples
 from tests.support import SEQUENCE, utc, webinar

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.toml_edit import NotEditable, with_status
+from scheduler.input.toml_edit import NotEditable, with_status
 
 REST = '\n[[messages]]\nid = "confirmation"\nstatus = "draft"\n'
 

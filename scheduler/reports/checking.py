@@ -13,7 +13,6 @@ from typing import Literal
 import pytz
 from sqlalchemy import Connection, case, func, select
 
-from scheduler.catalogue import take_webinars
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan
@@ -21,9 +20,10 @@ from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import text_path
 from scheduler.mail.said_times import USE_A_VARIABLE, said_times
 from scheduler.mail.templates import parse_text, read_layout
-from scheduler.previewing import composed, made_up
+from scheduler.organizers.catalogue import take_webinars
+from scheduler.organizers.texts import Key, LiveText, sources_of
 from scheduler.problem import Problem
-from scheduler.texts import Key, LiveText, sources_of
+from scheduler.reports.previewing import composed, made_up
 from scheduler.timezones import to_local
 from scheduler.timing import timings
 from scheduler.webinar import Webinar

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from babel import Locale, UnknownLocaleError
 from email_validator import EmailNotValidError, validate_email
 
-from scheduler.validation import mistake, shown
+from scheduler.input.validation import mistake, shown
 
 LAST_YEAR = 2037  # pytz knows no daylight saving rule beyond
 _DURATION = re.compile(r"(?:(\d{1,6})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,6})m)?\s*(?:(\d{1,6})s)?")

@@ -13,12 +13,12 @@ from typing import cast
 
 import pytest
 
-from scheduler import alerts
-from scheduler.alerts import Wrong
 from scheduler.database.engine import Database
 from scheduler.delivery.relay import Pool, Refused, RelayFailure, Unreachable
 from scheduler.delivery.replies import Reply
-from scheduler.telling import AGAIN_AFTER, Teller
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Wrong
+from scheduler.organizers.telling import AGAIN_AFTER, Teller
 from tests.smtp_server import in_loop
 from tests.support import utc, webinar
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
-from scheduler.environment import reason
-from scheduler.validation import Mistake, mistake, shown
+from scheduler.input.environment import reason
+from scheduler.input.validation import Mistake, mistake, shown
 
 if TYPE_CHECKING:
     from scheduler.delivery.session import RelaySettings

@@ -10,10 +10,10 @@ from email.utils import format_datetime, make_msgid
 
 import structlog
 
-from scheduler import alerts
-from scheduler.alerts import Telling
 from scheduler.database.engine import Database
 from scheduler.delivery.relay import Pool, RelayFailure
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Telling
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()

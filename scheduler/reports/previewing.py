@@ -17,8 +17,8 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version, last_versions
 from scheduler.ledger.states import State
 from scheduler.mail.rendering import render
+from scheduler.organizers.texts import LiveText
 from scheduler.registrants.rows import fold, read_rows, why_unusable
-from scheduler.texts import LiveText
 from scheduler.timezones import Zone, zone_of
 from scheduler.timing import Timing, timings
 from scheduler.webinar import CANCELLATION, NOTICES, Webinar

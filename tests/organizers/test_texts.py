@@ -9,8 +9,8 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.mail.templates import Text, parse_text
+from scheduler.organizers.texts import Key, LiveText, Texts, sources_of, take_texts
 from scheduler.problem import Problem
-from scheduler.texts import Key, LiveText, Texts, sources_of, take_texts
 from scheduler.webinar import Webinar
 from tests.mail.samples import facts, layout
 from tests.support import utc, webinar

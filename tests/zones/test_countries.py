@@ -6,7 +6,7 @@ import pytest
 import pytz
 from babel import Locale
 
-from scheduler.countries import MOST_PEOPLE, _fold, _names, country_code, country_zones
+from scheduler.zones.countries import MOST_PEOPLE, _fold, _names, country_code, country_zones
 
 
 @pytest.mark.parametrize(

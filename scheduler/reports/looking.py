@@ -8,16 +8,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from scheduler.catalogue import Catalogue, take_webinars
 from scheduler.database.engine import Database
 from scheduler.database.models import WebinarRevision
-from scheduler.folder import Folder
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
+from scheduler.organizers.catalogue import Catalogue, take_webinars
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES, file_problems
+from scheduler.organizers.texts import Texts, sources_of, take_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
-from scheduler.sources import TEXT_FILES, WEBINAR_FILES, file_problems
-from scheduler.texts import Texts, sources_of, take_texts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from scheduler.toml_lines import key_lines
+from scheduler.input.toml_lines import key_lines
 
 _LINE = re.compile(
     r"""\A(?P<key>[ \t]*(?:status|"status"|'status')[ \t]*=[ \t]*)"""

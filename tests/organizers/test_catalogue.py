@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.catalogue import Catalogue, take_webinars
 from scheduler.database.engine import Database
+from scheduler.organizers.catalogue import Catalogue, take_webinars
 from tests.support import toml, utc
 
 NOW = utc("2025-06-12 08:00")

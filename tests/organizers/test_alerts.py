@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler import alerts
-from scheduler.alerts import Telling, Wrong
 from scheduler.database.engine import Database
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Telling, Wrong
 from tests.support import utc
 
 NOW = utc("2025-06-12 08:00")

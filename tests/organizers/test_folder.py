@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.folder import Folder
+from scheduler.organizers.folder import Folder
 
 
 @pytest.fixture

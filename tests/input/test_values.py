@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from scheduler import values
-from scheduler.values import Mailbox
+from scheduler.input import values
+from scheduler.input.values import Mailbox
 
 
 def _hint(function: Any, typed: object) -> str:

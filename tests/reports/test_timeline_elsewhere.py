@@ -18,7 +18,7 @@ from tests.support import SEQUENCE, toml
 
 pytestmark = pytest.mark.full
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config" / "webinars" / "trilateral-2025.toml"
 # These mean Geneva's clock to people, so the timeline names its zone.
 SHOWN_AS = {"CET": "Europe/Zurich", "MET": "Europe/Zurich"}

@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 import pytz
 
-from scheduler.timeline import default_zones, timeline
-from scheduler.timeline_svg import COLOURS, SHAPES, timeline_svg
+from scheduler.reports.timeline import default_zones, timeline
+from scheduler.reports.timeline_svg import COLOURS, SHAPES, timeline_svg
 from scheduler.webinar import Webinar
 from tests.support import SEQUENCE, utc, webinar
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.toml_lines import key_lines, line_of
+from scheduler.input.toml_lines import key_lines, line_of
 
-SHIPPED = sorted((Path(__file__).parents[1] / "config" / "webinars").glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "config" / "webinars").glob("*.toml"))
 
 
 def test_keys_tables_and_the_nth_of_an_array() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from scheduler import alerts
 from scheduler.database.engine import Database, run
+from scheduler.organizers import alerts
+from scheduler.organizers.sources import Sources
+from scheduler.organizers.texts import Key
 from scheduler.problem import Problem
 from scheduler.settings import Settings
-from scheduler.sources import Sources
-from scheduler.texts import Key
 from scheduler.webinar import Webinar
 from tests.mail.samples import TEMPLATES
 from tests.smtp_server import in_loop
@@ -95,7 +95,7 @@ def _facts() -> Any:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("scheduler.sources.check_texts", quick_check)
+    monkeypatch.setattr("scheduler.organizers.sources.check_texts", quick_check)
     (tmp_path / "desk").mkdir()
     database = Database(f"sqlite:///{tmp_path}/webinar.db")
     database.migrate()
@@ -224,7 +224,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
         raise RuntimeError("texts could not be checked")
 
     with monkeypatch.context() as patched:
-        patched.setattr("scheduler.sources.check_texts", fails)
+        patched.setattr("scheduler.organizers.sources.check_texts", fails)
         desk.text(SECOND)
         assert await desk.settle()
         assert not await desk.settle(), "it is not tried again and again"
@@ -343,7 +343,7 @@ def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(
 
     @in_loop
     async def test() -> None:
-        monkeypatch.setattr("scheduler.sources.check_texts", checked)
+        monkeypatch.setattr("scheduler.organizers.sources.check_texts", checked)
         desk.webinar(toml(id="past", start=utc("2024-07-03 13:00").replace(tzinfo=None),
                           end=utc("2024-07-03 15:00").replace(tzinfo=None)), "past")  # fmt: skip
         await desk.sources.start(NOW)

@@ -9,17 +9,17 @@ from datetime import datetime
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from scheduler import alerts
-from scheduler.alerts import Wrong
-from scheduler.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.database.engine import Database
-from scheduler.folder import Folder
 from scheduler.ledger import settling
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Wrong
+from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.texts import Key, Texts, sources_of, take_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
-from scheduler.texts import Key, Texts, sources_of, take_texts
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()

@@ -19,8 +19,8 @@ import pytz
 from jinja2 import Environment, StrictUndefined, Template
 
 from scheduler.mail.wording import city_name, offset_text
-from scheduler.timeline import Entry, rule_in_words
-from scheduler.timeline_axis import DAY, Axis, axis_of, nights
+from scheduler.reports.timeline import Entry, rule_in_words
+from scheduler.reports.timeline_axis import DAY, Axis, axis_of, nights
 from scheduler.timezones import to_local
 from scheduler.webinar import Webinar, explain_time
 
@@ -242,7 +242,7 @@ def _description(webinar: Webinar, entries: Iterable[Entry], zones: int) -> str:
 
 @cache
 def _template() -> Template:
-    source = (files("scheduler") / "timeline.svg.jinja").read_text("utf-8")
+    source = (files("scheduler.reports") / "timeline.svg.jinja").read_text("utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

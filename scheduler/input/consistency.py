@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scheduler.input.validation import Location, Mistake, shown
 from scheduler.problem import nearest
-from scheduler.validation import Location, Mistake, shown
 
 RULES = ("on_registration", "before_start", "after_end", "days_before", "days_after")
 _ONE_RULE = f"exactly one of {', '.join(RULES)}"

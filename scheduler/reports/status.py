@@ -8,17 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from scheduler import alerts
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Delivery
 from scheduler.ledger.edits import planned_revisions
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.states import State, Why
-from scheduler.looking import Seen, look
-from scheduler.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
+from scheduler.organizers import alerts
+from scheduler.organizers.sources import uses
+from scheduler.reports.looking import Seen, look
+from scheduler.reports.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
 from scheduler.settings import Settings
-from scheduler.sources import uses
 from scheduler.timezones import to_local, tz_version
 from scheduler.web.asking import ask
 from scheduler.webinar import Webinar, explain_time

@@ -1,0 +1,1 @@
+"""What people write into files and variables: read, checked, each mistake told with place and mend."""

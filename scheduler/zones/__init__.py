@@ -1,0 +1,1 @@
+"""Names of zones and countries, as people write them."""
