@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Layout:
     """The layout, taken apart; each part is Jinja2."""
 
     page: str
-    pieces: Mapping[str, str]
+    pieces: Mapping[str, str] = field(hash=False)
 
     def html(self, prose: Prose, holes: Holes) -> str:
         """The HTML template of a whole mail, with the CSS inlined."""

@@ -6,8 +6,10 @@ Pure: source in, a `Text` or every mistake out. Files, revisions and their sound
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -48,15 +50,22 @@ class Text:
     place: str
     language: str
     reviewed_by: str
-    subject: Template
-    preheader: Template
-    html: Template
-    body: Template
-    footer: Template
+    parts: Mapping[str, str]
+    """Its Jinja2 by part of the mail, with the layout's around it."""
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
-    jinja: str
-    """All its Jinja2, with the layout's, for finding out how it uses a variable."""
+
+    @property
+    def jinja(self) -> str:
+        """All its Jinja2, with the layout's, for finding out how it uses a variable."""
+        return "\n".join(self.parts.values())
+
+    @cached_property
+    def _templates(self) -> dict[str, Template]:
+        """Compiled when the first mail needs them: most processes read all texts and fill in few."""
+        return {
+            name: (HTML if name == "html" else PLAIN).from_string(part) for name, part in self.parts.items()
+        }
 
     def render(self, facts: Facts) -> Rendered:
         """This text for one registrant at one moment.
@@ -75,21 +84,23 @@ class Text:
 
     def fill(self, filling: dict[str, Any]) -> Rendered:
         """`render` with the variables at hand. Raises whatever Jinja2 does."""
-        subject = _line(self.subject.render(filling))
-        preheader = _line(self.preheader.render(filling))
-        body = _paragraphs(self.body.render(filling))
+        parts = self._templates
+        subject = _line(parts["subject"].render(filling))
+        preheader = _line(parts["preheader"].render(filling))
+        body, footer = (_paragraphs(parts[name].render(filling)) for name in ("body", "footer"))
         for name, part in (("subject", subject), ("preheader", preheader), ("text", body)):
             if not part:
                 raise TextProblems([Problem(self.place, f"the {name} is empty once it is filled in")])
         return Rendered(
             subject=subject,
             preheader=preheader,
-            html=self.html.render({**filling, "subject": subject, "preheader": preheader}),
-            text=f"{body}\n\n___\n\n{_paragraphs(self.footer.render(filling))}\n",
+            html=parts["html"].render({**filling, "subject": subject, "preheader": preheader}),
+            text=f"{body}\n\n___\n\n{footer}\n",
             stop_url=filling["stop_url"],
         )
 
 
+@lru_cache(maxsize=256)  # files are read again and again, and seldom change
 def parse_text(source: str, place: str, layout: Layout) -> Text:
     """Read the text `source`, the content of the file `place`, which is named after its language ("…/fr.md").
 
@@ -122,9 +133,8 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         place=place,
         language=language,
         reviewed_by=front.values.get("reviewed_by", ""),
-        **{name: (HTML if name == "html" else PLAIN).from_string(part) for name, part in parts.items()},
+        parts=parts,
         source="\n" * (front.body_line - 1) + front.body,
-        jinja="\n".join(parts.values()),
     )
 
 
