@@ -6,6 +6,7 @@ takes its lease away, so `outcomes.begin` fails for a mail that is stale.
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,13 +58,13 @@ def claim(
     conn: Connection, now: datetime, token: str, live: Sequence[str], urgent: int, others: int
 ) -> list[Claimed]:
     """Lease due deliveries of these webinars: up to so many that are due on registration, which come first, and up
-    to so many others."""
+    to so many others. Which webinar comes first is drawn by lot, so a burst of one keeps no other waiting."""
     engine = dialect(conn)
     clock = engine.lease_clock(conn)
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
         end = len(ids) + limit
-        for webinar in live:
+        for webinar in random.sample(live, len(live)):
             if len(ids) < end:
                 ids += run(
                     conn,

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from scheduler.database.engine import Database
+from scheduler.database.postgresql import PRESENCE
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, Version
@@ -104,6 +106,17 @@ def test_nothing_is_claimed_for_a_webinar_that_is_not_live_nor_before_it_is_due(
 
 def test_what_is_no_longer_of_use_is_not_claimed(ledger: Ledger) -> None:
     assert {one.message for one in claim(ledger, now=LATE)} == {"confirmation"}
+
+
+def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> None:
+    ledger = Ledger(database)
+    ledger.govern(webinar(), webinar(id="other"))
+    for name in range(40):
+        ledger.register(f"{name}@example.org", "w")
+    ledger.register("one@example.org", "other")
+    ledger.plan(ANNOUNCED)
+    found = [one for turn in range(20) for one in claim(ledger, f"{turn}", limit=1, live=("w", "other"))]
+    assert "other" in [one.webinar for one in found]
 
 
 def test_what_is_leased_is_nobody_elses_until_the_lease_has_lapsed(ledger: Ledger) -> None:
@@ -242,6 +255,26 @@ def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger
     assert confirmation(ledger) == "in_doubt: its sender stopped while sending"
     assert attempts(ledger) == [("one", "in_doubt")]
     assert [one.id for one in claim(ledger, "other")] == [one.id for one in rest]
+
+
+def test_on_postgresql_what_a_killed_service_held_is_free_as_soon_as_it_is_missed(
+    postgresql_url: str,
+) -> None:
+    """Others see that its session is gone, and need not wait for its leases to lapse."""
+    database = Database(postgresql_url)
+    ledger = planned(database)
+    mine, gone = claims.new_token(7), claims.new_token(8)
+    here, begun, only_claimed = claim(ledger, mine, limit=1)[0], *claim(ledger, gone)
+    begin(ledger, here, begun)
+    with database.engine.connect() as session:  # the one that is alive
+        session.execute(text(f"SELECT pg_advisory_lock({PRESENCE}, 7)"))
+        assert do(ledger, claims.recover, ANNOUNCED) == 0, "it may come back: its session may have broken"
+        ledger.sql("UPDATE delivery SET lease_until = lease_until - :some", some=claims.GONE_SECONDS + 1)
+        assert do(ledger, claims.recover, ANNOUNCED) == 1
+    assert confirmation(ledger, begun.address) == "in_doubt: its sender stopped while sending"
+    assert confirmation(ledger, here.address) == "sending"
+    assert [one.id for one in claim(ledger, "other")] == [only_claimed.id]
+    database.close()
 
 
 def test_who_ends_gently_leaves_its_own_in_doubt_and_free_and_touches_nobody_elses(ledger: Ledger) -> None:

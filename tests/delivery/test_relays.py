@@ -1,0 +1,90 @@
+"""How a relay stands, and which of two is used."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from scheduler.delivery.pace import Pace
+from scheduler.delivery.relay import Pool, RelaySettings
+from scheduler.delivery.relays import STOP_PAUSE, Relay, Standing, wanted_workers
+from scheduler.delivery.replies import Reply, Verdict, read_reply
+from tests.support import utc
+
+NOW = utc("2025-06-12 08:00")
+BUSY: Reply = read_reply("connect", 421, "4.3.2 too busy")
+SPAM: Reply = read_reply("content", 554, "5.7.1 rejected as spam")
+
+
+def relay(name: str, connections: int = 3) -> Relay:
+    return Relay(name, Pool(RelaySettings(f"{name}.test", 25)), Pace(None), connections)
+
+
+def names(relays: list[Relay]) -> list[tuple[str, int]]:
+    return [(one.name, number) for one, number in wanted_workers(relays, NOW)]
+
+
+class TestStanding:
+    def test_each_pause_is_longer_than_the_one_before_and_a_mail_that_goes_ends_them(self) -> None:
+        standing, now, waits = Standing(), NOW, []
+        for _ in range(4):
+            until = standing.pause(now, "busy", Verdict.PAUSE_RELAY)
+            waits.append(until - now)
+            now = until
+        assert all(later > earlier for earlier, later in pairwise(waits))
+        standing.well()
+        assert (standing.trouble, standing.paused_until) == ("", None)
+        assert standing.pause(now, "busy", Verdict.PAUSE_RELAY) - now <= waits[0] * 1.5
+
+    def test_connections_that_fail_together_are_one_failure(self) -> None:
+        standing = Standing()
+        assert {standing.pause(NOW, "busy", Verdict.PAUSE_RELAY) for _ in range(10)} == {
+            standing.paused_until
+        }
+
+    def test_a_stop_counts_though_a_pause_is_under_way(self) -> None:
+        standing = Standing()
+        standing.pause(NOW, "busy", Verdict.PAUSE_RELAY)
+        assert standing.pause(NOW, "no", Verdict.STOP) == NOW + STOP_PAUSE
+        assert standing.stopped
+
+    @pytest.mark.parametrize("reply", [SPAM, read_reply("rcpt", 554, "5.7.1 relay access denied")])
+    def test_what_blames_the_sender_concerns_all_only_when_a_second_mail_meets_it(self, reply: Reply) -> None:
+        standing = Standing()
+        assert [standing.verdict(delivery, reply) for delivery in (1, 1, 2)] == [
+            Verdict.RETRY_MAIL,
+            Verdict.RETRY_MAIL,
+            Verdict.STOP,
+        ]
+
+    def test_what_is_said_before_any_mail_concerns_all_at_once(self) -> None:
+        assert Standing().verdict(0, BUSY) is Verdict.PAUSE_RELAY
+
+
+class TestWhichRelay:
+    def test_the_first_that_stands_well_and_no_other(self) -> None:
+        assert names([relay("first"), relay("second")]) == [("first", 3)]
+
+    def test_the_second_while_the_first_is_paused(self) -> None:
+        first, second = relay("first"), relay("second")
+        first.standing.pause(NOW, "busy", Verdict.PAUSE_RELAY)
+        assert names([first, second]) == [("second", 3)]
+
+    def test_when_the_pause_is_over_one_connection_asks_whether_the_first_is_back(self) -> None:
+        first, second = relay("first"), relay("second")
+        first.standing.pause(NOW - timedelta(minutes=1), "busy", Verdict.PAUSE_RELAY)
+        assert names([first, second]) == [("first", 1), ("second", 3)]
+
+    def test_none_while_both_are_paused(self) -> None:
+        both = [relay("first"), relay("second")]
+        for one in both:
+            one.standing.pause(NOW, "busy", Verdict.PAUSE_RELAY)
+        assert names(both) == []
+
+    def test_a_day_that_is_full_is_rest_not_trouble_of_the_relay(self) -> None:
+        first, second = relay("first"), relay("second")
+        first.standing.rest(NOW + timedelta(hours=9), "the day is full")
+        assert names([first, second]) == [("second", 3)]
+        assert not first.standing.stopped
