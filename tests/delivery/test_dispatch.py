@@ -55,15 +55,26 @@ class Desk:
     """A ledger with a dispatcher at a server, at the moment of the announcement."""
 
     def __init__(
-        self, database: Database, server: MailServer | ScriptedServer, connections: int = 1, **more: Any
+        self,
+        database: Database,
+        server: MailServer | ScriptedServer,
+        connections: int = 1,
+        second: MailServer | ScriptedServer | None = None,
+        **more: Any,
     ) -> None:
         self.ledger, self.server, self.clock = Ledger(database), server, VirtualClock(ANNOUNCED)
         self.ledger.govern(webinar())
-        self.pool = Pool(
-            RelaySettings(server.host, server.port, tls="none", connections=connections, timeout=5)
-        )
-        relay = Relay("relay", self.pool, Pace(None), connections)
-        self.dispatcher = Dispatcher(database, self.clock, [relay], **more)
+        self.relays = [
+            Relay(
+                name,
+                Pool(RelaySettings(one.host, one.port, tls="none", connections=connections, timeout=5)),
+                Pace(None),
+                connections,
+            )
+            for name, one in (("relay", server), ("second", second))
+            if one
+        ]
+        self.dispatcher = Dispatcher(database, self.clock, self.relays, **more)
         self.dispatcher.job = Job({"w": webinar()}, ["w"], texts(*MESSAGES))
 
     def register(self, *names: str) -> None:
@@ -78,7 +89,8 @@ class Desk:
 
     async def close(self) -> None:
         await self.dispatcher.drain(0)
-        await self.pool.close()
+        for relay in self.relays:
+            await relay.pool.close()
 
     def __getitem__(self, name: str) -> str:
         """The state of somebody's confirmation."""
@@ -247,6 +259,47 @@ async def test_when_a_second_mail_meets_the_same_filter_all_stops(desk: Over) ->
         assert sum(line.startswith("DATA") for line in server.lines) == 2
         assert sorted(here.delivery(name)["attempts"] for name in "abc") == [0, 0, 1]
         assert [here[name] for name in "abc"] == ["pending"] * 3
+
+
+# Two relays
+
+
+@in_loop
+async def test_a_second_relay_takes_over_and_gives_back(desk: Over) -> None:
+    async with ScriptedServer({"banner": BUSY}) as first, MailServer() as second:
+        here = desk(first, second=second)
+        here.register("a", "b")
+        await here.send()
+        assert [here[name] for name in "ab"] == ["sent", "sent"]
+        assert len(second.mails) == 2
+        assert here.dispatcher.trouble == "", "somebody takes mail"
+        first.script.clear()
+        here.clock.move_to(ANNOUNCED + timedelta(minutes=5))
+        here.register("c")
+        await here.send()
+        here.register("d")
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "cd"] == ["sent", "sent"]
+        assert sum(line.startswith("DATA") for line in first.lines) == 2
+        assert len(second.mails) == 2, "the first one is preferred as soon as it is back"
+
+
+@in_loop
+async def test_when_both_are_in_trouble_it_is_said_and_the_first_that_is_back_gets_all(desk: Over) -> None:
+    async with ScriptedServer({"banner": BUSY}) as first, ScriptedServer({"banner": BUSY}) as second:
+        here = desk(first, second=second)
+        here.register("a", "b")
+        await here.send()
+        assert here.dispatcher.trouble == "connect: 421 4.3.2 Too busy"
+        assert [here[name] for name in "ab"] == ["pending", "pending"]
+        second.script.clear()
+        here.clock.move_to(ANNOUNCED + timedelta(minutes=5))
+        await here.send()
+        await here.close()
+        assert [here[name] for name in "ab"] == ["sent", "sent"]
+        assert here.dispatcher.trouble == ""
+        assert {here.delivery(name)["attempts"] for name in "ab"} <= {0, 1}
 
 
 # Doubt
