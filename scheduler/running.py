@@ -13,8 +13,8 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.clock import Clock, SystemClock
-from scheduler.database.engine import Database
+from scheduler.clock import SteadyClock
+from scheduler.database.engine import Database, dialect
 from scheduler.database.presence import Presence
 from scheduler.service import Service
 from scheduler.settings import Settings
@@ -24,14 +24,15 @@ from scheduler.web.server import WebServer
 log = structlog.get_logger()
 
 SOON = 0.05  # seconds between the first row that was written and the tick that plans it
+SKEW_SECONDS = 5.0  # between this machine's clock and the database's
 STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, its loop is not
 
 
 class Runner:
     """Wakes the service each POLL_SECONDS and at the next instant at which something is due."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
+        self._settings, self._database, self._clock = settings, database, clock
         url = settings.database_url.get_secret_value()
         self._presence = Presence(url, self._notified) if database.dialect.takes_replicas else None
         self._service = Service(
@@ -62,8 +63,10 @@ class Runner:
             self._scheduler.start()
             if self._presence:
                 await self._presence.start()
+            waking = asyncio.create_task(self._keep_waking())
             await stop.wait()
             log.info("stopping")
+            waking.cancel()
             # Our own mails first: APScheduler's shutdown cancels running coroutines.
             self._scheduler.pause()
             await self._service.stop()
@@ -76,12 +79,21 @@ class Runner:
 
     def readiness(self) -> Readiness:
         """The service's own reasons, and those of its surroundings."""
-        reasons = [self._trouble] if self._trouble else []
+        reasons = [words for words in (self._trouble, self._clock.trouble) if words]
         if self._last_tick is None:
             reasons.append("starting")
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
             reasons.append("nothing was planned for two minutes")
         return Readiness((*reasons, *self._service.readiness().reasons))
+
+    async def _keep_waking(self) -> None:
+        """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
+        patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
+        while True:
+            await asyncio.sleep(patience.total_seconds())
+            poll, now = self._scheduler.get_job("poll"), datetime.now(pytz.utc)
+            if poll and poll.next_run_time > now + patience:
+                poll.modify(next_run_time=now)
 
     def _notified(self) -> None:
         """Rows were written. Soon, not at once: those of one import come in many transactions."""
@@ -103,6 +115,12 @@ class Runner:
 
     async def _tick(self) -> None:
         try:
+            if skew := await self._skew():
+                self._service.rest()
+                if skew != self._trouble:
+                    log.error("nothing planned or sent", reason=skew)
+                self._trouble = skew
+                return
             wake = await self._service.tick(self._clock.now())
             self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
         except DBAPIError as error:
@@ -119,6 +137,17 @@ class Runner:
                 self._wake, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
             )
 
+    async def _skew(self) -> str:
+        """Why this replica must not go by its clock, or "". Two that disagree would send at two different times."""
+        if not self._presence:
+            return ""
+        theirs = await self._database.run(lambda conn: dialect(conn).lease_clock(conn))
+        ahead = self._clock.now().timestamp() - theirs
+        if abs(ahead) <= SKEW_SECONDS:
+            return ""
+        how = "ahead of" if ahead > 0 else "behind"
+        return f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
+
 
 async def run_service(settings: Settings) -> None:
     """The whole of `webinar run`. Raises DatabaseInUse, OSError (a port that is taken), DBAPIError."""
@@ -129,6 +158,6 @@ async def run_service(settings: Settings) -> None:
         loop.add_signal_handler(name, stop.set)
     try:
         database.hold_for_service()
-        await Runner(settings, database, SystemClock()).run(stop)
+        await Runner(settings, database, SteadyClock()).run(stop)
     finally:
         await asyncio.to_thread(database.close)

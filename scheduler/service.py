@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -92,6 +93,10 @@ class Service:
         wake = await self._database.run(claims.next_wake, self.sources.live)
         paused = self.dispatcher.paused_until
         return max(wake, paused) if wake and paused else wake
+
+    def rest(self) -> None:
+        """Until the next tick, claim nothing; what is claimed already goes out."""
+        self.dispatcher.job = replace(self.dispatcher.job, live=())
 
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""

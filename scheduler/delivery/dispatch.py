@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 
 import structlog
@@ -71,7 +72,7 @@ class Dispatcher:
     @property
     def trouble(self) -> str:
         """Why no relay takes mail now, in words without personal data; "" when one does."""
-        troubles = [relay.standing.trouble for relay in self._relays]
+        troubles = [relay.trouble for relay in self._relays]
         return troubles[0] if all(troubles) else ""
 
     @property
@@ -147,7 +148,9 @@ class Dispatcher:
 
     async def _work(self, relay: Relay) -> None:
         try:
-            async with relay.pool.connection() as connection:
+            async with AsyncExitStack() as opened:
+                with relay.waits(opening=True):
+                    connection = await opened.enter_async_context(relay.pool.connection())
                 await self._sender.send_over(relay, connection)
         except RelayFailure as failure:  # no connection: no mail has to do with it
             if asks_for_less(failure.reply):

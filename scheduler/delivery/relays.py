@@ -1,9 +1,11 @@
-"""The relays, in order of preference, and how each of them stands. Reads no clock and opens nothing."""
+"""The relays, in order of preference, and how each of them stands. Opens nothing."""
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,6 +13,8 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool
 from scheduler.delivery.replies import Reply, Verdict, backoff, classify
 
+SILENT_SECONDS = 30.0
+"""A reply may take minutes (RFC 5321, 4.5.3.2), and is waited for; but then people should know, and others be asked."""
 STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
 
 
@@ -74,6 +78,34 @@ class Relay:
     pace: Pace
     connections: int
     standing: Standing = field(default_factory=Standing)
+    _asked: list[float] = field(default_factory=list)  # since when somebody waits for it, on the loop's clock
+    _opening: int = 0
+
+    @contextmanager
+    def waits(self, *, opening: bool = False) -> Iterator[None]:
+        """Around whatever waits for what the relay says; `opening`: a connection, before any mail."""
+        since = asyncio.get_running_loop().time()
+        self._asked.append(since)
+        self._opening += opening
+        try:
+            yield
+        finally:
+            self._asked.remove(since)
+            self._opening -= opening
+
+    @property
+    def silence(self) -> float:
+        """Seconds since which every one waits, if that is too long; else 0."""
+        if not self._opening and len(self._asked) < self.connections:
+            return 0.0
+        seconds = asyncio.get_running_loop().time() - max(self._asked)
+        return seconds if seconds > SILENT_SECONDS else 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why it takes no mail now, in words without personal data; "" if it does."""
+        silence = self.silence
+        return self.standing.trouble or (f"no answer for {silence:.0f} s" if silence else "")
 
 
 def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, int]]:
@@ -83,7 +115,7 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
     for relay in relays:
         if relay.standing.is_paused(now):
             continue
-        if not relay.standing.trouble:
+        if not relay.trouble:
             return [*wanted, (relay, relay.connections)]
         wanted.append((relay, 1))
     return wanted

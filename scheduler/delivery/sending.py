@@ -180,7 +180,8 @@ class Sender:
             if not going:
                 return []
             following = ahead[0].mail if ahead else None
-            results = await connection.send_all([ready.mail for ready in going], following)
+            with relay.waits():
+                results = await connection.send_all([ready.mail for ready in going], following)
         finally:
             self.on_the_wire.discard(task)
         found = [

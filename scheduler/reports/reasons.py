@@ -23,6 +23,10 @@ _MENDS = (
              " it is tried again by itself"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    ("the system's clock", "set it right, by NTP; if it is right now, wait"),
+    ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
+    ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
+                                    " itself"),
     ("webinar ", "give every replica the same files"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),

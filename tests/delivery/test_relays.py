@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,13 +12,16 @@ import pytest
 
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.delivery.relays import STOP_PAUSE, Relay, Standing, wanted_workers
+from scheduler.delivery.relays import SILENT_SECONDS, STOP_PAUSE, Relay, Standing, wanted_workers
 from scheduler.delivery.replies import Reply, Verdict, read_reply
 from tests.support import utc
 
 NOW = utc("2025-06-12 08:00")
 BUSY: Reply = read_reply("connect", 421, "4.3.2 too busy")
 SPAM: Reply = read_reply("content", 554, "5.7.1 rejected as spam")
+
+
+pytestmark = pytest.mark.usefixtures("loop")
 
 
 def relay(name: str, connections: int = 3) -> Relay:
@@ -61,6 +67,53 @@ class TestStanding:
 
     def test_what_is_said_before_any_mail_concerns_all_at_once(self) -> None:
         assert Standing().verdict(0, BUSY) is Verdict.PAUSE_RELAY
+
+
+class PassingTime(asyncio.SelectorEventLoop):
+    """A loop whose clock a test moves."""
+
+    passed = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.passed
+
+
+@pytest.fixture
+def loop() -> Iterator[PassingTime]:
+    """Runs while the test does: `Relay` asks it for the time."""
+    loop = PassingTime()
+    asyncio._set_running_loop(loop)
+    yield loop
+    asyncio._set_running_loop(None)
+    loop.close()
+
+
+class TestSilence:
+    def test_who_waits_for_a_connection_for_long_means_silence(self, loop: PassingTime) -> None:
+        here = relay("first")
+        with here.waits(opening=True):
+            loop.passed += SILENT_SECONDS - 1
+            assert here.trouble == ""
+            loop.passed += 2
+            assert re.fullmatch(r"no answer for 3[01] s", here.trouble)
+        assert here.trouble == ""
+
+    def test_one_slow_reply_among_several_connections_is_no_silence(self, loop: PassingTime) -> None:
+        here = relay("first", connections=2)
+        with here.waits():
+            loop.passed += 500
+            assert here.trouble == ""
+            with here.waits():
+                assert here.trouble == "", "one has asked just now"
+                loop.passed += SILENT_SECONDS + 1
+                assert here.trouble != ""
+
+    def test_the_second_relay_is_asked_while_the_first_is_silent(self, loop: PassingTime) -> None:
+        first, second = relay("first"), relay("second")
+        with first.waits(opening=True):
+            loop.passed += SILENT_SECONDS + 1
+            assert names([first, second]) == [("first", 1), ("second", 3)]
+        assert names([first, second]) == [("first", 3)]
 
 
 class TestWhichRelay:
