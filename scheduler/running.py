@@ -14,7 +14,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import SteadyClock
-from scheduler.database.engine import Database, dialect
+from scheduler.database.engine import Database, dialect, fault
 from scheduler.database.presence import Presence
 from scheduler.service import Service
 from scheduler.settings import Settings
@@ -124,7 +124,7 @@ class Runner:
             wake = await self._service.tick(self._clock.now())
             self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
         except DBAPIError as error:
-            self._trouble = f"the database does not answer: {type(error.orig).__name__}"
+            self._trouble = f"the database does not answer: {fault(error)}"
             log.error("tick failed", error=self._trouble)
             return
         except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it

@@ -67,7 +67,7 @@ def opened_database(settings: Settings) -> Iterator[Database]:
         database.migrate()
         yield database
     except DBAPIError as error:
-        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
+        stop(unusable(error))
     finally:
         database.close()
 
@@ -96,14 +96,15 @@ def existing_database(settings: Settings) -> Iterator[Database]:
             )
         yield database
     except DBAPIError as error:
-        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
+        stop(unusable(error))
     finally:
         database.close()
 
 
-def database_words(error: DBAPIError) -> str:
-    """The first line of the database's own words, which name no values."""
-    return str(error.orig).strip().split("\n")[0]
+def unusable(error: DBAPIError) -> str:
+    """With the first line of the database's own words, which names no values."""
+    words = str(error.orig).strip().split("\n")[0]
+    return f"the database can't be used: {type(error.orig).__name__}: {words}"
 
 
 @contextmanager

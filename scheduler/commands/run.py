@@ -7,7 +7,7 @@ import asyncio
 import click
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.commands.common import database_words, settings_of_environment, stop
+from scheduler.commands.common import settings_of_environment, stop, unusable
 from scheduler.database.dialect import DatabaseInUse
 from scheduler.logs import set_up_logs
 
@@ -24,4 +24,4 @@ def run() -> None:
     except (DatabaseInUse, OSError) as error:
         stop(str(error))
     except DBAPIError as error:
-        stop(f"the database can't be used: {type(error.orig).__name__}: {database_words(error)}")
+        stop(unusable(error))

@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, CursorResult, bindparam, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.models import Instant
@@ -101,6 +102,11 @@ class Database:
         self.engine.dispose()
         if self._lock:
             self._lock.close()
+
+
+def fault(error: DBAPIError) -> str:
+    """What the engine calls the failure, as in SQLITE_FULL or DiskFull: its words might name a person."""
+    return getattr(error.orig, "sqlite_errorname", "") or type(error.orig).__name__
 
 
 def one_planner(conn: Connection) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database
+from scheduler.database.engine import Database, fault
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import RETRY_SECONDS, Recorder
@@ -161,7 +161,7 @@ class Dispatcher:
         except DayIsFull as full:
             relay.standing.rest(full.until, str(full))
         except DBAPIError as error:
-            log.error("nothing sent: the database does not answer", error=type(error.orig).__name__)
+            log.error("nothing sent: the database does not answer", error=fault(error))
             await asyncio.sleep(RETRY_SECONDS)
         except Exception as error:
             log.exception("sending failed", relay=relay.name, error=type(error).__name__)
@@ -197,7 +197,7 @@ class Dispatcher:
         try:
             found = await self._database.run(_claim, now, self._last_token, self.job, max(urgent, 0), others)
         except DBAPIError as error:
-            log.error("nothing claimed: the database does not answer", error=type(error.orig).__name__)
+            log.error("nothing claimed: the database does not answer", error=fault(error))
             self._nothing_more = [True, True]  # until the next tick
             return
         self._backlog.add(found)
@@ -212,7 +212,7 @@ class Dispatcher:
                 try:
                     await self._database.run(claims.renew, tokens)
                 except DBAPIError as error:
-                    log.error("leases not renewed", error=type(error.orig).__name__)
+                    log.error("leases not renewed", error=fault(error))
 
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from scheduler.database.engine import Database
+from scheduler.database.engine import Database, fault
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 
 log = structlog.get_logger()
@@ -61,14 +61,12 @@ class Recorder:
             try:
                 begun = await self._database.run(_record, group.starts, group.outcomes)
             except OperationalError as error:
-                self.trouble = f"the ledger can't be written: {type(error.orig).__name__}"
-                log.error("ledger not written, trying again", error=type(error.orig).__name__)
+                self.trouble = f"the ledger can't be written: {fault(error)}"
+                log.error("ledger not written, trying again", error=fault(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except DBAPIError as error:
                 if len(group.starts) + len(group.outcomes) == 1:
-                    log.error(
-                        "ledger refuses an entry", error=type(error.orig).__name__, delivery=_ids(group)
-                    )
+                    log.error("ledger refuses an entry", error=fault(error), delivery=_ids(group))
                     return set()
                 return await self._one_by_one(group)
             else:

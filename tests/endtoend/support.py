@@ -19,8 +19,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -190,6 +190,11 @@ class Sql:
         )
         return Counter((address, message) for address, message in rows)
 
+    @contextmanager
+    def autocommit(self) -> Iterator[psycopg.Connection]:
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as conn:
+            yield conn
+
     def drop_connections(self) -> None:
         """Of everybody else, as a restart of PostgreSQL does."""
         others = "datname = current_database() AND pid <> pg_backend_pid()"
@@ -205,6 +210,10 @@ class Process:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process, self._port, self._log = process, port, log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def exited(self) -> int:
         async with asyncio.timeout(25):
