@@ -178,7 +178,7 @@ def prepare(reader: Claimed, *given: Any, eight_bit: bool) -> None:
     STENCILS.render(first, *given, eight_bit=eight_bit)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     text=texts,
     governing=governing_ones,
@@ -238,7 +238,7 @@ def only_the_fast_way() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=texts, governing=governing_ones, name=names, own_link=st.booleans(), eight_bit=st.booleans())
 def test_only_the_first_of_many_readers_takes_the_plain_way(
     text: tuple[str, LiveText], governing: Webinar, name: str, own_link: bool, eight_bit: bool
