@@ -20,7 +20,7 @@ from scheduler.commands.common import (
 )
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.registrants.importing import Report, import_rows, zone_notes
+from scheduler.registrants.importing import Report, import_rows, language_notes, zone_notes
 from scheduler.registrants.reading import CsvRow, read_csv
 from scheduler.registrants.rows import why_no_address
 from scheduler.registrants.suppression import suppress as suppress_address
@@ -50,7 +50,8 @@ def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None
             default_webinar=default,
             already_confirmed=already_confirmed,
         )
-    _print_report(report, [*notes, *zone_notes(rows, str(file), webinars, default)])
+    told = [*zone_notes(rows, str(file), webinars, default), *language_notes(rows, str(file))]
+    _print_report(report, [*notes, *told])
     sys.exit(1 if report.rejected else 0)
 
 

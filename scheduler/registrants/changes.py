@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from scheduler.database.engine import run
 from scheduler.database.models import Registration, RowSetAside
+from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Row, fold, read_rows, why_unusable
 from scheduler.registrants.zones import zones_of
 from scheduler.webinar import Webinar
@@ -264,7 +265,7 @@ def _values(row: Row) -> dict[str, object]:
     return {
         "address": row.email,
         "name": row.name,
-        "language": row.language,
+        "language": language_tag(row.language),
         "timezone": row.timezone,
         "country": row.country,
         "join_url": row.join_url,

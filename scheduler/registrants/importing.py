@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 from scheduler.database.engine import one_planner
 from scheduler.database.models import ConfirmedElsewhere, Registrant, Registration
 from scheduler.problem import Problem
+from scheduler.registrants.languages import language_tag
 from scheduler.registrants.reading import CsvRow, lines_named
 from scheduler.registrants.rows import COLUMNS, Row, fold, why_unusable
 from scheduler.timezones import zone_of
@@ -87,6 +88,15 @@ def zone_notes(
             lines.setdefault(found[key], []).append(row.line)
     told = "what else is known of the person counts"
     return [Problem(f"{place}, {lines_named(where)}", problem, hint=told) for problem, where in lines.items()]
+
+
+def language_notes(rows: Iterable[CsvRow], place: str) -> list[Problem]:
+    """What is no language, with the lines."""
+    lines = [row.line for row in rows if (said := row.values.get("language")) and not language_tag(said)]
+    if not lines:
+        return []
+    allowed, hint = "a name or a tag such as French or fr", "the webinar's first language counts"
+    return [Problem(f"{place}, {lines_named(lines)}", "language is not known", allowed, hint)]
 
 
 def _why_unusable(row: Row, webinars: Collection[str]) -> str:

@@ -1,6 +1,7 @@
 """Reads a CSV of registrants as spreadsheets and registration systems save it.
 
-Header names in any case and order; UTF-8 with or without BOM; comma, semicolon or tab. A row that can't be read
+Header names in any case and order; UTF-8 with or without BOM; comma, semicolon or tab. What a report has above its
+header is passed over. A row that can't be read
 is named by its line, and the rows after it count. Nothing that a registrant typed is ever quoted.
 """
 
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
@@ -19,15 +21,20 @@ from scheduler.timezones import LAST_YEAR
 
 ALIASES = {
     "email": ("e-mail", "email address", "e-mail address", "mail", "courriel", "address"),
-    "name": ("full name", "participant name", "participant", "nom"),
+    "name": ("full name", "participant name", "participant", "nom complet"),
+    "first_name": ("given name", "forename", "prénom"),
+    "last_name": ("surname", "family name", "nom", "nom de famille"),
     "language": ("lang", "preferred language", "langue"),
     "timezone": ("time zone", "tz", "zone", "fuseau horaire"),
     "country": ("country code", "country/region", "country/region name", "pays"),
-    "join_url": ("join link", "personal link", "link", "url"),
+    "join_url": ("unique join url", "join link", "personal link", "link", "url"),
     "registered_at": ("registration time", "registered", "registration date", "created at"),
     "webinar": ("webinar id", "event"),
 }
-"""Our columns, and what others call them: where two columns of a file mean the same, the name further left counts."""
+"""Our columns, and what others call them: where two columns of a file mean the same, the name further left counts.
+First and last names are read as one name, where there is none."""
+OURS = tuple(name for name in ALIASES if name not in ("first_name", "last_name"))
+HEADER_WITHIN = 25  # rows: what reports have above their header is less
 
 
 def _folded(name: str) -> str:
@@ -68,14 +75,26 @@ def read_csv(raw: bytes, place: str) -> tuple[list[CsvRow], list[Problem]]:
     if said:
         lines[0] = "\n"
     delimiter = said[1] if said else _delimiter(lines)
-    records = _records(lines, delimiter)
-    header = next(records, None)
-    if header is None:
+    records = list(_records(lines, delimiter))
+    if not records:
         raise Problems(
             [Problem(place, "the file is empty", "a header with `email`, then a row for each person")]
         )
-    table = _Table(place, delimiter, header)
-    return [table.row(record) for record in records], table.notes()
+    at = next((at for at, record in enumerate(records[:HEADER_WITHIN]) if _names_the_address(record)), 0)
+    table = _Table(place, delimiter, records[at])
+    return [table.row(record) for record in records[at + 1 :]], [
+        *_passed_over(records[:at], place),
+        *table.notes(),
+    ]
+
+
+def _names_the_address(record: _Record) -> bool:
+    return any(_RANKS.get(_folded(cell), ("", 0))[0] == "email" for cell in record.cells)
+
+
+def _passed_over(records: Sequence[_Record], place: str) -> list[Problem]:
+    lines = [record.line for record in records]
+    return [Problem(f"{place}, {lines_named(lines)}", "above the header, and not read")] if lines else []
 
 
 def _decoded(raw: bytes, place: str) -> str:
@@ -93,9 +112,13 @@ def _decoded(raw: bytes, place: str) -> str:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The one by which the header has the most columns that we know."""
-    headers = {delimiter: next(_records(lines, delimiter), _Record(1)).cells for delimiter in DELIMITERS}
-    return max(DELIMITERS, key=lambda delimiter: sum(_folded(cell) in _RANKS for cell in headers[delimiter]))
+    """The one by which a header has the most columns that we know."""
+
+    def known(delimiter: str) -> int:
+        first = islice(_records(lines, delimiter), HEADER_WITHIN)
+        return max((sum(_folded(cell) in _RANKS for cell in record.cells) for record in first), default=0)
+
+    return max(DELIMITERS, key=known)
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,9 @@ class _Table:
         if len(cells) < self._width:
             self._short.append(record.line)
         values = {name: cells[at] for name, at in self._columns.items() if at < len(cells) and cells[at]}
+        parts = [values.pop(part, "") for part in ("first_name", "last_name")]
+        if whole := " ".join(filter(None, parts)):
+            values.setdefault("name", whole)
         said = values.pop("registered_at", "")
         registered_at = _instant(said)
         if said and not registered_at:
@@ -180,7 +206,7 @@ def _columns(header: _Record, place: str) -> tuple[dict[str, int], list[Problem]
         if name:
             places.setdefault(name, []).append((rank, index))
         elif cell.strip():
-            unread[index] = nearest(_folded(cell), ALIASES)
+            unread[index] = nearest(_folded(cell), OURS)
     if "email" not in places:  # perhaps there is no header, and these are people: nothing of it is quoted
         meant = [f"column {index + 1}: {hint}" for index, hint in unread.items() if "`email`" in hint]
         raise Problems(

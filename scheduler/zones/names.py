@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 
 import pytz
 from babel.core import get_global
@@ -251,8 +251,15 @@ def _standard_offsets(zone: str) -> set[timedelta]:
     return {min(day.utcoffset() or timedelta(0) for day in days) for days in seasons}
 
 
-def _close_names(tidy: str) -> list[str]:
-    """Up to three zones whose name, or whose city's name, is like this one."""
+@lru_cache(maxsize=1024)
+def _close_names(tidy: str) -> tuple[str, ...]:
+    """Up to three zones whose name, or whose city's name, is like this one, or like what it says before "time" or a
+    comma: "Nairobi time", "Nairobi, Kenya"."""
+    plain = re.sub(r" (local |standard )?time$", "", re.split(r" ?[,(]", tidy)[0], flags=re.IGNORECASE)
+    if known := _lookup(plain):
+        return (known,)
+    if cities := _cities().get(_fold(plain)):
+        return tuple(sorted(cities))[:3]
     by_name = {_fold(zone): {canonical(zone)} for zone in pytz.all_timezones} | _cities()
-    close = get_close_matches(_fold(tidy), by_name, n=3, cutoff=0.75)
-    return list(dict.fromkeys(zone for name in close for zone in sorted(by_name[name])))[:3]
+    close = get_close_matches(_fold(plain), by_name, n=3, cutoff=0.75)
+    return tuple(dict.fromkeys(zone for name in close for zone in sorted(by_name[name])))[:3]

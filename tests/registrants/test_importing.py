@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from scheduler.database.engine import Database
-from scheduler.registrants.importing import Report, import_rows, zone_notes
+from scheduler.registrants.importing import Report, import_rows, language_notes, zone_notes
 from scheduler.registrants.reading import read_csv
 from tests.support import Ledger, utc, webinar
 
@@ -174,3 +174,21 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
         f" may be meant: Asia/Kolkata, Europe/Dublin, Asia/Jerusalem{counts}",
         f"people.csv, line 7: country: neither a code (ISO 3166) nor the name of a country{counts}",
     ]
+
+
+def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_lines(database: Database) -> None:
+    rows, _ = read_csv(
+        "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,?\n".encode(),
+        "people.csv",
+    )
+    assert [str(note) for note in language_notes(rows, "people.csv")] == [
+        "people.csv, lines 3 and 6: language is not known; allowed: a name or a tag such as French or fr;"
+        " the webinar's first language counts"
+    ]
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    with database.transaction() as conn:
+        import_rows(conn, rows, "people.csv", webinars=["w"], default_webinar="w")
+    ledger.plan(utc("2025-06-12 08:00"))
+    taken = ledger.sql("SELECT address, language FROM registration ORDER BY address")
+    assert [row.language for row in taken] == ["fr", "", "", "zh-Hant", ""]

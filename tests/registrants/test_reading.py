@@ -191,3 +191,33 @@ def test_one_bad_row_takes_nobody_else_along(line: str) -> None:
     rows, _ = read(f"email,name\n{bad}\nanna@example.org,Anna\n")
     assert rows[-1].line == 3
     assert rows[-1].values == ANNA[0]
+
+
+ZOOM = """\
+Registration Report
+Report Generated:,"06/20/2025 10:11 AM"
+Topic,Webinar ID,Scheduled Time,# Registered
+Buying health products,831 5512 1234,"07/03/2025 01:00 PM",2
+
+Attendee Details
+First Name,Last Name,Email,Country/Region Name,Registration Time,Approval Status,Unique Join URL
+Ana,Ruiz López,ana@example.org,Colombia,"06/12/2025 09:30 AM",approved,https://zoom.us/w/831?tk=a
+Wu,,wu@example.org,China,"06/12/2025 09:31 AM",approved,https://zoom.us/w/831?tk=b
+"""
+
+
+def test_what_a_report_has_above_its_header_is_passed_over_and_first_and_last_names_are_one() -> None:
+    rows, notes = read_csv(ZOOM.encode(), "zoom.csv")
+    assert [(row.line, row.values["name"], row.values["email"], row.values["join_url"]) for row in rows] == [
+        (8, "Ana Ruiz López", "ana@example.org", "https://zoom.us/w/831?tk=a"),
+        (9, "Wu", "wu@example.org", "https://zoom.us/w/831?tk=b"),
+    ]
+    assert rows[0].values["country"] == "Colombia"
+    told = [str(note) for note in notes]
+    assert told[0] == "zoom.csv, lines 1, 2, 3, 4 and 6: above the header, and not read"
+    assert "zoom.csv, lines 8 and 9: registered_at is not a time" in "\n".join(told)
+
+
+def test_a_whole_name_counts_before_its_parts() -> None:
+    rows, _ = read_csv(b"prenom,Pr\xc3\xa9nom,Nom,Name,email\nx,Ana,Ruiz,A. Ruiz,a@example.org\n", "f.csv")
+    assert rows[0].values["name"] == "A. Ruiz"
