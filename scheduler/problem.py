@@ -37,8 +37,8 @@ class Problems(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
+def nearest(name: str, allowed: Iterable[str], likeness: float = 0.6) -> str:
     """A hint with the nearest right name ("did you mean `days_before`?"), or an empty string."""
     by_folded = {candidate.casefold(): candidate for candidate in allowed}
-    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=likeness)
     return f"did you mean `{by_folded[close[0]]}`?" if close else ""

@@ -177,7 +177,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         try:
             webinar_zone(name)
         except UnknownZone as unknown:
-            hint = "" if unknown.candidates else nearest(name, ("CET", "Geneva", "Geneva time"))
+            hint = "" if unknown.candidates else nearest(name, ("CET", "Geneva", "Geneva time"), 0.8)
             raise mistake(f"{shown(name)}, {unknown}", hint=hint) from None
         return name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from scheduler.commands import tables
 from scheduler.commands.common import NoDatabase, existing_database, mistakes_told, settings_of_environment
-from scheduler.delivery.relay import Pool, RelayFailure
+from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import ids_twice
 from scheduler.organizers.folder import Folder
@@ -53,6 +53,7 @@ class _Report:
     def __init__(self) -> None:
         self.times: dict[str, str] = {}
         self.findings: list[Finding] = []
+        self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
         self.sizes: dict[str, int] = {}  # by the text's path: the size of its mail, in bytes
 
@@ -65,7 +66,7 @@ class _Report:
         people = report._registrants(settings, webinars)
         for place, webinar in webinars.items():
             report._webinar(settings, place, webinar, people.get(place, {}), expect)
-        report.findings += asyncio.run(_relay_findings(settings, report.sizes))
+        asyncio.run(report._relays(settings))
         return report
 
     def _webinars(self, settings: Settings, file: Path | None, files: dict[str, bytes]) -> dict[str, Webinar]:
@@ -120,13 +121,36 @@ class _Report:
         self, settings: Settings, place: str, webinar: Webinar, people: Mapping[str, int], expect: int
     ) -> None:
         self.findings += checking.own_words_findings(webinar, place)
+        self.findings += checking.translation_findings(webinar, place)
         if webinar.status == "draft":
             self.findings += [
                 warning(Problem(f"{place}, {one.place}", one.found, one.allowed, "before it can be live"))
                 for one in placeholders(webinar)
             ]
         self.findings += checking.rule_findings(webinar, place, people)
-        self.findings += checking.rate_findings(webinar, place, people, settings.smtp_per_minute, expect)
+        relay = settings.relay
+        self.findings += checking.rate_findings(
+            webinar, place, people, relay.per_minute, relay.per_day, expect
+        )
+
+    async def _relays(self, settings: Settings) -> None:
+        """Whether each relay can be reached, secured and signed in to, and takes mails of these sizes. Not asked
+        where none is set."""
+        if "SMTP_HOST" not in os.environ:
+            unset = Problem("environment variable SMTP_HOST", "is not set", hint="the relay is not checked")
+            self.findings.append(warning(unset))
+            return
+        for relay in settings.relays:
+            pool, place = Pool(relay), f"the relay {relay.host}:{relay.port}"
+            try:
+                async with pool.connection() as connection:
+                    limit = connection.session.size_limit
+                self.findings += checking.size_findings(place, limit, self.sizes)
+                self.well.append(f"{place}: answers{_secured(relay)}, and takes mail")
+            except RelayFailure as failure:
+                self.findings.append(error(Problem(place, str(failure), hint=_mend(relay, str(failure)))))
+            finally:
+                await pool.close()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -162,12 +186,28 @@ class _Report:
         for place, effects in self.effects.items():
             for effect in effects:
                 click.echo(f"{place}: {_effect_words(effect)}")
+        for words in self.well:
+            click.echo(words)
         for severity, colour in (("error", "red"), ("warning", "yellow")):
-            for finding in self.findings:
-                if finding.severity == severity:
-                    click.echo(f"{click.style(severity, fg=colour, bold=True)}: {finding.problem}")
+            for problem in _joined(one.problem for one in self.findings if one.severity == severity):
+                click.echo(f"{click.style(severity, fg=colour, bold=True)}: {problem}")
         errors = sum(finding.severity == "error" for finding in self.findings)
-        click.echo(f"{errors} errors, {len(self.findings) - errors} warnings")
+        warnings = len(self.findings) - errors
+        click.echo(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}")
+
+
+def _joined(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The same at many places is one line."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for one in problems:
+        places.setdefault((one.found, one.allowed, one.hint), []).append(one.place)
+    for (found, allowed, hint), where in places.items():
+        more = f" and {len(where) - 1} more places" if len(where) > 2 else ""
+        yield Problem(f"{where[0]}{more}" if more else " and ".join(where), found, allowed, hint)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _effect_words(effect: Effect) -> str:
@@ -207,19 +247,19 @@ def _effects(conn: Connection, settings: Settings, webinars: dict[str, Webinar])
     return checking.edit_effects(conn, now, governing, ids, settings.return_within)
 
 
-async def _relay_findings(settings: Settings, sizes: Mapping[str, int]) -> list[Finding]:
-    """Whether the relay can be reached, secured and signed in to, and takes mails of these sizes. Not asked where no
-    relay is set."""
-    if "SMTP_HOST" not in os.environ:
-        return [
-            warning(Problem("environment variable SMTP_HOST", "is not set", hint="the relay is not checked"))
-        ]
-    pool = Pool(settings.relay)
-    place = f"the relay {settings.smtp_host}:{settings.smtp_port}"
-    try:
-        async with pool.connection() as connection:
-            return list(checking.size_findings(place, connection.session.size_limit, sizes))
-    except RelayFailure as failure:
-        return [error(Problem(place, str(failure), hint="until it answers, no mail goes out"))]
-    finally:
-        await pool.close()
+def _secured(relay: RelaySettings) -> str:
+    tls = ", in the clear" if relay.tls == "none" else ", in TLS"
+    return f"{tls}, signed in" if relay.username else tls
+
+
+def _mend(relay: RelaySettings, words: str) -> str:
+    """What an operator would look at first."""
+    if "STARTTLS" in words:
+        return "it may want SMTP_TLS=implicit and port 465, or, on this very machine, SMTP_TLS=none"
+    if words.startswith("auth"):
+        return "is the user name, the password or the token right, and of this relay?"
+    if words.startswith("connect"):
+        return (
+            f"is it up, are SMTP_HOST and SMTP_PORT ({relay.port}) right, and does a firewall let mail out?"
+        )
+    return "until it answers, no mail goes out"

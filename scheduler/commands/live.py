@@ -32,6 +32,7 @@ from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.settings import Settings
 from scheduler.timezones import to_local
+from scheduler.web.asking import ask
 from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
 
 
@@ -75,7 +76,12 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
         _unchanged([Problem(str(file), "was changed in the meantime", hint="begin again")])
     with mistakes_told():
         _replace(file, edited.encode())
-    click.echo(f"{webinar_id} is {status}. A running service takes that up within seconds.")
+    service = ask(settings.health_host, settings.health_port)
+    if service.answers is False:
+        told = f"No service answers at {service.address}: start it with `webinar run`."
+    else:
+        told = "A running service takes that up within seconds."
+    click.echo(f"{webinar_id} is {status}. {told}")
 
 
 def _file_of(folder: Path, webinar_id: str) -> Path:

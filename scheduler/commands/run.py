@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import click
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.commands.common import settings_of_environment, stop, unusable
 from scheduler.database.dialect import DatabaseInUse
 from scheduler.logs import set_up_logs
+
+log = structlog.get_logger()
 
 
 @click.command()
@@ -19,6 +22,8 @@ def run() -> None:
 
     settings = settings_of_environment()
     set_up_logs(settings.log_level)
+    if "smtp_host" not in settings.model_fields_set:
+        log.warning("SMTP_HOST is not set: mails go to a relay on this machine", port=settings.smtp_port)
     try:
         asyncio.run(run_service(settings))
     except (DatabaseInUse, OSError) as error:

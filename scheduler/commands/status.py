@@ -63,7 +63,8 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
             [(stage(webinar), webinar["time"], _people(webinar["registrants"]) + _governed(webinar))],
         )
     _print_counts(name, webinar["counts"])
-    goes = [("now", "", "", webinar["at_once"])] if webinar["at_once"] else []
+    now = "now" if webinar["status"] == "live" else "at once"
+    goes = [(now, "", "", webinar["at_once"])] if webinar["at_once"] else []
     goes += [
         (one["message"], tables.utc_words(one["due_at"]), tables.local_words(one["due_local"]), one["mails"])
         for one in webinar["next"]

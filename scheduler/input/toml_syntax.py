@@ -16,6 +16,7 @@ _HINTS = (
     (r"=\s*\d{4}-\d\d-\d\d[T ]", "write a date that the calendar has, as 2025-07-03T13:00:00"),
     (r"=\s*\d{1,2}[./]\d{1,2}[./]\d{4}", "write a date and time as 2025-07-03T13:00:00"),
     (r"=\s*$", "write a value behind the =, or remove the line"),
+    (r"^\s*(start|end)\s*=", "write a date and time as 2025-07-03T13:00:00"),
     (r"=\s*[^\s\"'\[{\d+-].*$", _QUOTES),
     (r"^\s*[^=\[]*$", 'a line is a key, an equals sign and a value: title = "My webinar"'),
 )

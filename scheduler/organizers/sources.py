@@ -140,10 +140,17 @@ class Sources:
         """What is wrong with texts, for the organizers of the live webinars that use them."""
         return {
             Wrong(f"text {key[0]}/{key[1]}", webinar.alert_to): "\n".join(_lines(problems))
+            + f"\n\n{self._until(webinar, key)}"
             for key, problems in self.texts.problems.items()
             for name, webinar in self.catalogue.webinars.items()
             if name in self.live and uses(webinar, key)
         }
+
+    def _until(self, webinar: Webinar, key: Key) -> str:
+        """What becomes of its mails until it is mended."""
+        if webinar.on_broken == "hold" or key not in self.texts.live:
+            return f"Until then its mails of {webinar.id} wait."
+        return f"Until then the last sound version of it goes out, for {webinar.id}."
 
 
 def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem]) -> list[Problem]:

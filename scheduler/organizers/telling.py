@@ -28,7 +28,7 @@ Something needs your attention:
 Everything else goes on. You will get one more mail when this is right again.
 """
 RIGHT = """\
-This is right again:
+This is mended. It was:
 
 {words}
 """
@@ -70,11 +70,12 @@ class Teller:
 def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
     about = " ".join(telling.key.split())  # a file's name may hold a line end
-    message["Subject"] = f"{'Right again' if telling.right_again else 'Please mend'}: {about}"
+    message["Subject"] = f"{'Mended' if telling.right_again else 'Please mend'}: {about}"
     message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    words = RIGHT if telling.right_again else WRONG
-    message.set_content(words.format(words=telling.words), cte="quoted-printable")
+    what, _, _ = telling.words.partition("\n\n")  # behind it is what becomes of it until it is mended
+    body = RIGHT.format(words=what) if telling.right_again else WRONG.format(words=telling.words)
+    message.set_content(body, cte="quoted-printable")
     return message.as_bytes()

@@ -150,6 +150,18 @@ def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
                 )
 
 
+def translation_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
+    """What stands in mails of another language in the words of the first."""
+    first, *others = webinar.languages
+    for language in others:
+        there = webinar.translations.get(language)
+        missing = [key for key in ("title", "about", "how_to_join") if getattr(there, key, None) is None]
+        if missing:
+            found = f"no {' and no '.join(missing)} in {language}"
+            hint = f"readers of {language} get these words in {first}"
+            yield warning(Problem(f"{place}, translations.{language}", found, hint=hint))
+
+
 # Rules
 
 
@@ -256,14 +268,22 @@ def size_findings(relay: str, limit: int | None, sizes: Mapping[str, int]) -> It
 
 
 def rate_findings(
-    webinar: Webinar, place: str, people: Mapping[str, int], per_minute: int | None, expected: int
+    webinar: Webinar,
+    place: str,
+    people: Mapping[str, int],
+    per_minute: int | None,
+    per_day: int | None,
+    expected: int,
 ) -> Iterator[Finding]:
-    """Messages that can't all leave while they are of use, at so many mails a minute.
+    """Messages that can't all leave while they are of use, at so many mails a minute and a day (None: any number).
 
     With `expected` people beyond those who are registered counted as in the webinar's own zone.
     """
-    if not per_minute:
+    rates = [(per_minute, "a minute", 1.0), (per_day, "a day", 1440.0)]
+    slowest = min(((mails / minutes, mails, unit) for mails, unit, minutes in rates if mails), default=None)
+    if not slowest:
         return
+    rate, mails, unit = slowest
     zones = Counter(people)
     zones[str(webinar.tz)] += max(0, expected - sum(people.values()))
     due: dict[tuple[str, datetime, datetime], int] = {}
@@ -276,12 +296,12 @@ def rate_findings(
     worst: dict[str, tuple[datetime, datetime, int]] = {}
     for (message, due_at, expires_at), many in sorted(due.items(), key=lambda item: item[0][1]):
         begins = max(due_at, free_at) if free_at else due_at
-        free_at = begins + timedelta(minutes=many / per_minute)
+        free_at = begins + timedelta(minutes=many / rate)
         if free_at > expires_at and (message not in worst or free_at > worst[message][0]):
             worst[message] = (free_at, expires_at, many)
     for message, (last, expires_at, many) in worst.items():
         found = (
-            f"{many} mails at {per_minute} a minute: the last one would leave at {last:%H:%M UTC on %d %B %Y},"
+            f"{many} mails at {mails} {unit}: the last one would leave at {last:%H:%M UTC on %d %B %Y},"
             f" after it is of use ({expires_at:%H:%M UTC})"
         )
         yield error(Problem(f"{place}, {message}", found, hint="a faster relay, or an earlier message"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -235,6 +236,45 @@ def test_mails_that_cannot_leave_in_time(folder: Path) -> None:
     (line,) = [line for line in _lines(report) if "reminder-hour" in line]
     # 10,000 at 30 a minute take 5 h 33 min; the day's reminders are out long before.
     assert "10000 mails at 30 a minute: the last one would leave at 15:33 UTC on 03 July 2025" in line
+
+
+def test_mails_that_cannot_leave_in_time_by_the_day(folder: Path) -> None:
+    _, report = _check(folder, "--expect", "10000", SMTP_PER_MINUTE="3000", SMTP_PER_DAY="2000")
+    (line,) = [line for line in _lines(report) if "reminder-hour" in line]
+    assert "10000 mails at 2000 a day: the last one would leave at" in line
+
+
+def test_both_relays_are_asked_and_what_is_well_is_said(folder: Path) -> None:
+    async def against_it() -> Any:
+        async with MailServer(tls="none") as server:
+            first = {"SMTP_HOST": "localhost", "SMTP_PORT": str(server.port), "SMTP_TLS": "none"}
+            second = {"SMTP2_HOST": "127.0.0.1", "SMTP2_PORT": "9", "SMTP2_TLS": "none"}
+            env = _environment(folder) | first | second
+            return await asyncio.to_thread(CliRunner().invoke, main, ["check"], env=env)
+
+    result = asyncio.run(against_it())
+    assert result.exit_code == 1
+    assert re.search(r"^the relay localhost:\d+: answers, in the clear, and takes mail$", result.output, re.M)
+    assert re.search(r"^error: the relay 127.0.0.1:9: connect: .*; is it up, ", result.output, re.M)
+    assert result.output.splitlines()[-1].startswith("1 error, ")
+
+
+def test_what_is_wrong_alike_in_many_texts_is_one_line(folder: Path) -> None:
+    for text in (folder / "templates").glob("*/en.md"):
+        text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
+    output = CliRunner().invoke(main, ["check"], env=_environment(folder)).output
+    (line,) = [line for line in output.splitlines() if "nobody has reviewed" in line]
+    assert re.search(r"reviewed_by and \d+ more places: nobody has reviewed this text", line)
+
+
+def test_words_that_are_not_translated_are_named(folder: Path) -> None:
+    here = toml(languages=["en", "fr"]) + '\n[translations.fr]\ntitle = "Acheter"\n'
+    (folder / "config/webinars/w.toml").write_text(here)
+    _, report = _check(folder)
+    assert any(
+        "translations.fr: no about and no how_to_join in fr" in line
+        for line in (f"{one['place']}: {one['found']}" for one in report["findings"])
+    )
 
 
 def test_a_relay_that_does_not_answer_is_an_error(folder: Path) -> None:

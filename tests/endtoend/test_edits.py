@@ -37,7 +37,7 @@ async def test_a_text_is_broken_and_mended(tmp_path: Path, database_url: str) ->
 
         welcomed = {one.to: "Welcome, and" in one.mail.as_string() for one in here.relay.of("confirmation")}
         assert welcomed == {first: False, second: True, third: True}
-        assert here.relay.told == ["Please mend: text confirmation/en", "Right again: text confirmation/en"]
+        assert here.relay.told == ["Please mend: text confirmation/en", "Mended: text confirmation/en"]
         assert here.relay.counts().total() == 5
 
 
@@ -77,6 +77,6 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         assert [one.to for one in here.relay.of("confirmation")] == [first, third, second, fourth]
         assert here.relay.told[:2] == [
             f"Please mend: webinar file {file}",
-            f"Right again: webinar file {file}",
+            f"Mended: webinar file {file}",
         ]
         assert not here.relay.to("other-organizer@who.int")

@@ -79,7 +79,7 @@ async def test_an_organizer_reads_what_is_wrong_and_later_that_it_is_right(datab
     wrong, right = relay.mails
     assert wrong["Subject"] == "Please mend: text x/fr"
     assert "templates/x/fr.md, line 8: nonsense" in wrong.get_content()
-    assert right["Subject"] == "Right again: text x/fr"
+    assert right["Subject"] == "Mended: text x/fr"
     for mail in relay.mails:
         assert (mail["To"], mail["From"]) == ("organizer@who.int", "webinar@who.int")
         assert mail["Auto-Submitted"] == "auto-generated"
