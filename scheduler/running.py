@@ -33,8 +33,10 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
         self._settings, self._database, self._clock = settings, database, clock
-        url = settings.database_url.get_secret_value()
-        self._presence = Presence(url, self._notified) if database.dialect.takes_replicas else None
+        url = settings.database_direct_url or settings.database_url
+        self._presence = (
+            Presence(url.get_secret_value(), self._notified) if database.dialect.takes_replicas else None
+        )
         self._service = Service(
             settings, database, clock, holder=self._presence.holder if self._presence else 0
         )

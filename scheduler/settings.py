@@ -71,6 +71,10 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
         default=SecretStr("sqlite:///data/webinar.db"),
         description="sqlite:///FOLDER/FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
     )
+    database_direct_url: Annotated[SecretStr, BeforeValidator(_database_url)] | None = Field(
+        default=None,
+        description="the address of the same database without a pooler, postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
     config_dir: Folder = Field(default=Path("config"), description="a folder that exists")
     templates_dir: Folder = Field(default=Path("templates"), description="a folder that exists")
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
@@ -116,7 +120,12 @@ VARIABLES = tuple(name.upper() for name in Settings.model_fields if name != "sec
 FIRST, SECOND = "SMTP_", "SMTP2_"
 _OF_SECOND = tuple(name.upper().replace(FIRST, SECOND) for name in SmtpSettings.model_fields)
 _SECRETS = ("SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_OAUTH_CLIENT_SECRET", "SMTP_OAUTH_REFRESH_TOKEN")
-SECRETS = ("DATABASE_URL", *_SECRETS, *(name.replace(FIRST, SECOND) for name in _SECRETS))
+SECRETS = (
+    "DATABASE_URL",
+    "DATABASE_DIRECT_URL",
+    *_SECRETS,
+    *(name.replace(FIRST, SECOND) for name in _SECRETS),
+)
 """Each may be given as *_FILE instead."""
 
 
