@@ -107,6 +107,15 @@ def test_every_setting_is_in_the_readme() -> None:
     assert [name for name in VARIABLES if f"`{name}`" not in readme] == []
 
 
+def test_every_setting_can_be_given_to_the_container() -> None:
+    """But for those that the image fixes, and those of secrets, which are files there."""
+    compose = Path("compose.yaml").read_text("utf-8") + Path("compose.postgresql.yaml").read_text("utf-8")
+    fixed = {"CONFIG_DIR", "TEMPLATES_DIR", "HEALTH_HOST", "HEALTH_PORT", "DATABASE_DIRECT_URL"}
+    written = re.findall(r"^      ([A-Z_]+):", compose, re.MULTILINE)
+    named = {*written, *(name.removesuffix("_FILE") for name in written)}
+    assert {name for name in VARIABLES if name not in fixed} - named == set()
+
+
 def test_the_statements_for_registration_systems_run(database: Database) -> None:
     ledger = Ledger(database)
     ledger.govern(webinar(id="clinical-trials"))

@@ -56,7 +56,9 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
     for reason in rehearsed.reasons:
         click.echo(reason, err=True)
     if not as_json:
-        click.echo(f"\nInbox: {rehearsed.index.resolve().as_uri()}")
+        mails = [one for one in rehearsed.deliveries if one["state"] == "sent"]
+        click.echo(f"\n{len(mails)} mails to {len({one['email'] for one in mails})} people.")
+        click.echo(f"Inbox: {rehearsed.index.resolve().as_uri()}")
     if not as_json and sys.stdout.isatty():
         asyncio.run(_serve_inbox(out))
     sys.exit(1 if rehearsed.reasons or imported.rejected else 0)

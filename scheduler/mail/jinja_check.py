@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
@@ -88,10 +89,27 @@ def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) ->
     return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
 
 
+# Jinja's words, and plain ones: what is found, and how to mend it.
+_PLAIN = (
+    (r"Unexpected end of template.*innermost block that needs to be closed is '(\w+)'",
+     r"`{% \1 … %}` without its end", r"close it with `{% end\1 %}`"),
+    (r"unexpected end of template, expected 'end of print statement'", "`{{` without its end",
+     "close it with `}}`, as in `{{ name }}`"),
+    (r"unexpected end of template, expected 'end of statement block'", "`{%` without its end", "close it with `%}`"),
+    (r"unexpected '}'", "one brace where two belong", "write `{{ name }}`"),
+    (r"Encountered unknown tag '(end\w+|else|elif)'", r"`{% \1 %}` without a beginning",
+     "remove it, or write the `{% if … %}` that belongs to it"),
+)  # fmt: skip
+
+
 def _syntax_problem(error: TemplateSyntaxError, place: str, first_line: int) -> Problem:
     message = (error.message or "Jinja cannot read this").rstrip(".")
+    where = f"{place}, line {first_line + error.lineno - 1}"
+    for pattern, found, mend in _PLAIN:
+        if match := re.match(pattern, message, re.DOTALL):
+            return Problem(where, match.expand(found), hint=match.expand(mend))
     hint = ""
     for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
         if message.startswith(f"No {kind} named"):
             hint = nearest(message.split("'")[1], known)
-    return Problem(f"{place}, line {first_line + error.lineno - 1}", message, hint=hint)
+    return Problem(where, message, hint=hint)

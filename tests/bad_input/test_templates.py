@@ -87,16 +87,24 @@ CASES = {
     ),
     "braces that are not closed": (
         HEAD + "Hi\n{{ name",
-        ["line 6: unexpected end of template, expected 'end of print statement'"],
+        ["line 6: `{{` without its end; close it with `}}`, as in `{{ name }}`"],
     ),
-    "a brace too few": (HEAD + "{{ name }", ["line 5: unexpected '}'"]),
+    "a brace too few": (HEAD + "{{ name }", ["line 5: one brace where two belong; write `{{ name }}`"]),
     "an if without its end": (
         HEAD + "{% if name %}\nHi",
         [
-            "line 5: Unexpected end of template. Jinja was looking for the following tags: 'elif' or 'else' or "
-            "'endif'. The innermost block that needs to be closed is 'if'",
+            "line 5: `{% if … %}` without its end; close it with `{% endif %}`",
         ],
     ),
+    "an end without its if": (
+        HEAD + "Hi\n{% endif %}",
+        [
+            "line 6: `{% endif %}` without a beginning; remove it, or write the `{% if … %}` that belongs to it",
+            "line 6: `{% endif %}` begins and ends in different paragraphs, list items or emphasis; allowed: both in"
+            " one, or each alone on a line",
+        ],
+    ),
+    "a statement that is not closed": (HEAD + "{% if name", ["line 5: `{%` without its end; close it with `%}`"]),
     "an unknown filter": (
         HEAD + "{{ name|uper }}",
         ["line 5: No filter named 'uper'; did you mean `upper`?"],
