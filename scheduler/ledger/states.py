@@ -1,8 +1,9 @@
-"""The states of a delivery and the reasons for them, in the words that people read in tables and JSON."""
+"""The states of a delivery, what moves it from one to another, and the reasons, in the words that people read."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -15,6 +16,42 @@ class State(StrEnum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
     HELD = "held"
+
+
+class Transition(NamedTuple):
+    """What may happen to a delivery. `before` None: it is planned."""
+
+    before: State | None
+    event: str
+    after: State
+
+
+def _transitions() -> tuple[Transition, ...]:
+    pending, sending, sent, in_doubt, failed, expired, skipped, cancelled, held = State
+    rows: tuple[tuple[tuple[State | None, ...], str, State], ...] = (
+        ((None,), "planned, and still ahead", pending),
+        ((None,), "planned, and never to be sent", skipped),
+        ((pending,), "its mail may go on the wire", sending),
+        ((pending,), "nothing sound to send, or nobody may be written to", held),
+        ((sending,), "accepted", sent),
+        ((sending,), "refused for this recipient", failed),
+        ((sending,), "refused for now, or the relay's trouble", pending),
+        ((sending,), "the connection broke amid its content, or its sender is gone", in_doubt),
+        ((in_doubt,), "the policy is `resend`, and it is of use", pending),
+        ((in_doubt,), "the policy is `hold`, and it is of use", held),
+        ((held,), "what held it is mended, and it is of use", pending),
+        ((pending, held), "its use is over", expired),
+        ((pending, held), "its row was deleted, its message taken out, its webinar called off, its address "
+                          "suppressed, or a later edition takes its place", cancelled),
+        ((cancelled,), "what cancelled it is undone, and it is of use", pending),
+        ((skipped, expired), "an edit or another zone puts its time ahead", pending),
+        ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent", skipped),
+        ((failed,), "the registrant's address was corrected, and it is of use", pending),
+    )  # fmt: skip
+    return tuple(Transition(before, event, after) for befores, event, after in rows for before in befores)
+
+
+TRANSITIONS = _transitions()
 
 
 class Why(StrEnum):

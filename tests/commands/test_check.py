@@ -105,7 +105,7 @@ TEXTS: dict[str, tuple[str, str, Expected]] = {
     "t-unclosed": (
         "{% endif %}",
         "",
-        [("error", "line 10", "Unexpected end"), ("error", "line 6", "begins and ends")],
+        [("error", "line 10", "without its end"), ("error", "line 6", "begins and ends")],
     ),
     "t-no-subject": ("subject: You are registered for {{ webinar.title }}\n", "", [("error", "", "subject")]),
     "t-html": ("{{ times }}", "<hr>\n\n{{ times }}", [("error", "line 8", "HTML: `<hr>`")]),

@@ -1,0 +1,285 @@
+"""The table of states: as ARCHITECTURE.md has it, and as the ledger keeps to it, whatever happens and crashes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlmodel import SQLModel
+
+from scheduler.database.engine import Database, one_planner
+from scheduler.ledger import claims, outcomes, settling
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.planning import plan
+from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
+from scheduler.registrants.suppression import suppress
+from tests.support import Ledger, utc, webinar
+
+PEOPLE = ("a@x.org", "b@x.org", "c@x.org")
+EDITS: tuple[dict[str, Any], ...] = (
+    {},
+    {"cancelled": True},
+    {"on_doubt": "hold"},
+    {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)},
+    {"sequence": '[[messages]]\nid = "confirmation"\non_registration = true\n'},
+    {"sequence": '[[messages]]\nid = "reminder-day"\ndays_before = 20\nat = "09:00"\n'},
+)
+
+
+def test_architecture_has_this_very_table() -> None:
+    page = Path("ARCHITECTURE.md").read_text("utf-8")
+    written = set()
+    rows = re.findall(r"^\| (–|`[^|]*`) \| ([^|]*) \| `(\w+)` \|", page, re.MULTILINE)
+    for befores, event, after in rows:
+        for before in befores.replace("`", "").split(", "):
+            written.add(Transition(None if before == "–" else State(before), event, State(after)))
+    assert written == set(TRANSITIONS)
+
+
+_MOVED = "CREATE TABLE IF NOT EXISTS moved (was TEXT, became TEXT)"
+_NOTE = "INSERT INTO moved VALUES (OLD.state, NEW.state)"
+_NOTE_NEW = "INSERT INTO moved VALUES (NULL, NEW.state)"
+WATCH_SQLITE = (
+    _MOVED,
+    f"CREATE TRIGGER moved AFTER UPDATE ON delivery WHEN OLD.state <> NEW.state BEGIN {_NOTE}; END",
+    f"CREATE TRIGGER planned AFTER INSERT ON delivery BEGIN {_NOTE_NEW}; END",
+)
+WATCH_POSTGRESQL = (
+    _MOVED,
+    f"CREATE OR REPLACE FUNCTION note_moved() RETURNS trigger LANGUAGE plpgsql AS"
+    f" $$ BEGIN {_NOTE}; RETURN NULL; END $$",
+    f"CREATE OR REPLACE FUNCTION note_new() RETURNS trigger LANGUAGE plpgsql AS"
+    f" $$ BEGIN {_NOTE_NEW}; RETURN NULL; END $$",
+    "CREATE OR REPLACE TRIGGER moved AFTER UPDATE ON delivery FOR EACH ROW"
+    " WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION note_moved()",
+    "CREATE OR REPLACE TRIGGER planned AFTER INSERT ON delivery FOR EACH ROW EXECUTE FUNCTION note_new()",
+)  # fmt: skip
+ALLOWED = {(one.before, one.after) for one in TRANSITIONS}
+
+
+class World(RuleBasedStateMachine):
+    """One service's transactions in any order, and what others do meanwhile. A crash forgets all that is in memory."""
+
+    template: ClassVar[Path]
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        url = self.url or f"sqlite:///{self._folder.name}/webinar.db"
+        if not self.url:
+            shutil.copy(self.template, f"{self._folder.name}/webinar.db")
+        self.database = Database(url)
+        self.ledger = Ledger(self.database)
+        self.now = utc("2025-06-20 08:00")
+        self.claimed: list[Claimed] = []  # leased, by the service that is alive
+        self.on_the_wire: list[Claimed] = []
+        self.zombies: list[Claimed] = []  # of services that were killed, or lost their leases
+        self.sent: set[int] = set()
+        self.tokens = 0
+
+    @initialize()
+    def watch(self) -> None:
+        """Every change of a state is noted by the database itself."""
+        for statement in WATCH_POSTGRESQL if self.url else WATCH_SQLITE:
+            self.ledger.sql(statement)
+        self.states: dict[int, str] = {}
+        self.ledger.govern(webinar())
+
+    def teardown(self) -> None:
+        if self.url:
+            tables = ", ".join(table for table in SQLModel.metadata.tables if table != "alembic_version")
+            self.ledger.sql(f"TRUNCATE {tables}, moved CASCADE")
+        self.database.close()
+        self._folder.cleanup()
+
+    def _states(self) -> dict[int, str]:
+        return {row.id: row.state for row in self.ledger.sql("SELECT id, state FROM delivery")}
+
+    def _step(self, function: Any, *args: Any) -> Any:
+        """One transaction. What it did to states is compared with the table."""
+        with self.database.transaction() as conn:
+            result = function(conn, *args)
+        moved = {
+            (row.was and State(row.was), State(row.became))
+            for row in self.ledger.sql("DELETE FROM moved RETURNING *")
+        }
+        assert moved <= ALLOWED
+        before, self.states = self.states, self._states()
+        assert before.keys() <= self.states.keys(), "a delivery is gone"
+        return result
+
+    # What others do
+
+    @rule(who=st.sampled_from(PEOPLE), zone=st.sampled_from(["", "Asia/Tokyo", "Pacific/Kiritimati"]))
+    def register(self, who: str, zone: str) -> None:
+        self.ledger.sql(
+            "INSERT INTO registrants (webinar, email, timezone) VALUES ('w', :who, :zone) ON CONFLICT DO NOTHING",
+            who=who, zone=zone,
+        )  # fmt: skip
+
+    @rule(who=st.sampled_from(PEOPLE), zone=st.sampled_from(["America/Lima", "Pacific/Pago_Pago"]))
+    def move(self, who: str, zone: str) -> None:
+        self.ledger.sql("UPDATE registrants SET timezone = :zone WHERE email = :who", who=who, zone=zone)
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def correct(self, who: str) -> None:
+        self.ledger.sql(
+            "UPDATE registrants SET email = :new WHERE email = :who"
+            " AND NOT EXISTS (SELECT 1 FROM registrants WHERE email = :new)",
+            who=who,
+            new=f"new-{who}",
+        )
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def delete(self, who: str) -> None:
+        self.ledger.sql("DELETE FROM registrants WHERE email IN (:who, :new)", who=who, new=f"new-{who}")
+
+    @rule(who=st.sampled_from(PEOPLE[:1]))
+    def suppress(self, who: str) -> None:
+        self._step(suppress, self.now, who)
+
+    @rule(edit=st.sampled_from(EDITS))
+    def edit(self, edit: dict[str, Any]) -> None:
+        self.ledger.govern(webinar(**edit))
+
+    @rule(hours=st.sampled_from([0.1, 1, 24, 24 * 8]))
+    def time_passes(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+
+    # What the service does, a transaction each
+
+    @rule()
+    def tick(self) -> None:
+        def settle_and_plan(conn: Any) -> bool:
+            one_planner(conn)
+            claims.recover(conn, self.now)
+            settling.settle_doubt(
+                conn, self.now, {name: one.webinar for name, one in self.ledger.governing.items()}
+            )
+            settling.expire(conn, self.now)
+            return plan(conn, self.now, self.ledger.governing, timedelta(hours=24))
+
+        while self._step(settle_and_plan):
+            pass
+
+    @rule(many=st.integers(1, 4))
+    def claim(self, many: int) -> None:
+        self.tokens += 1
+        found = self._step(claims.claim, self.now, f"t{self.tokens}", ["w"], many, many)
+        assert all(self.states[one.id] == "pending" for one in found)
+        assert not {one.id for one in found} & self.sent
+        self.claimed += found
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(self.claimed), min_size=1, unique_by=lambda one: one.id))
+        starts = [Start(one, f"<{one.id}@x.org>", "relay", "en", 1, self.now) for one in chosen]
+        begun = self._step(outcomes.begin, starts)
+        assert not begun & self.sent, "what was sent is sent again"
+        rows = {row["id"]: row for row in self.ledger.deliveries()}
+        for one in begun:
+            assert rows[one]["state"] == "sending"
+            assert rows[one]["expires_at"] > self.now, "it is of no use any more"
+        self.claimed = [one for one in self.claimed if one not in chosen]
+        self.on_the_wire += [one for one in chosen if one.id in begun]
+
+    @precondition(lambda self: self.on_the_wire)
+    @rule(data=st.data(), what=st.sampled_from(["sent", "refused", "later", "trouble", "doubt"]))
+    def conclude(self, data: st.DataObject, what: str) -> None:
+        one = data.draw(st.sampled_from(self.on_the_wire))
+        self.on_the_wire.remove(one)
+        self._step(outcomes.conclude, [self._outcome(one, what)])
+        if self.states[one.id] == "sent":
+            self.sent.add(one.id)
+
+    def _outcome(self, one: Claimed, what: str) -> Outcome:
+        later = self.now + timedelta(minutes=5)
+        return {
+            "sent": Outcome(one, State.SENT, self.now, "sent"),
+            "refused": Outcome(one, State.FAILED, self.now, "refused", "no such user"),
+            "later": Outcome(one, State.PENDING, self.now, "deferred", "", later),
+            "trouble": Outcome(one, State.PENDING, self.now, "deferred", "", later, counts=False),
+            "doubt": Outcome(one, State.IN_DOUBT, self.now, "in_doubt", "lost", later),
+            "held": Outcome(one, State.HELD, self.now, "not_sent", Why.TEMPLATE, counts=False),
+        }[what]
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.claimed))
+        self.claimed.remove(one)
+        self._step(outcomes.conclude, [self._outcome(one, "held")])
+
+    @rule()
+    def mend(self) -> None:
+        self._step(settling.free_held, self.now, ["confirmation", "reminder-day", "reminder-hour", "change"])
+
+    # What goes wrong
+
+    @rule()
+    def crash(self) -> None:
+        """The process is killed, and another one starts."""
+        sending = {one.id for one in self.on_the_wire if self.states.get(one.id) == "sending"}
+        self.zombies += [*self.claimed, *self.on_the_wire]
+        self.claimed, self.on_the_wire = [], []
+        self._step(claims.end_all_leases)
+        self._step(claims.recover, self.now)
+        assert all(self.states[one] == "in_doubt" for one in sending), "what was on the wire is in doubt"
+        assert "sending" not in self.states.values(), "and nothing else is"
+
+    @precondition(lambda self: self.zombies)
+    @rule(data=st.data(), what=st.sampled_from(["sent", "refused", "later", "doubt", "held"]))
+    def a_late_word(self, data: st.DataObject, what: str) -> None:
+        """The outcome of a lost lease never changes the state, nor does what it would begin begin."""
+        one = data.draw(st.sampled_from(self.zombies))
+        state = self.states[one.id]
+        begun = self._step(outcomes.begin, [Start(one, f"<{one.id}@x.org>", "relay", "en", 1, self.now)])
+        self._step(outcomes.conclude, [self._outcome(one, what)])
+        assert not begun
+        assert self.states[one.id] == state
+
+    @invariant()
+    def what_is_sent_stays_sent(self) -> None:
+        assert all(self.states[one] == "sent" for one in self.sent)
+
+
+def _walk(world: type[World], examples: int) -> None:
+    run_state_machine_as_test(
+        world,
+        settings=settings(
+            max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True,
+            suppress_health_check=list(HealthCheck), database=None,
+        ),
+    )  # fmt: skip
+
+
+def test_whatever_happens_and_crashes_every_change_is_one_of_the_table(migrated_file: Path) -> None:
+    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 12)
+
+
+@pytest.mark.full
+def test_for_longer(migrated_file: Path) -> None:
+    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 300)
+
+
+@pytest.mark.full
+def test_on_postgresql(postgresql_url: str) -> None:
+    _walk(type("OnPostgreSQL", (World,), {"url": postgresql_url}), 40)
