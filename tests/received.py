@@ -19,12 +19,23 @@ from pathlib import Path
 WEEKDAYS = {
     "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "fr": ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
+    "es": ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
+    "ar": ("الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت", "الأحد"),
+    "zh": ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日"),
+    "ru": ("понедельник", "вторник", "среда", "четверг", "пятница", "суббота", "воскресенье"),
 }
 MONTHS = {
     "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December"),
     "fr": ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
            "novembre", "décembre"),
+    "es": ("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
+           "noviembre", "diciembre"),
+    "ar": ("يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر",
+           "نوفمبر", "ديسمبر"),
+    "zh": ("1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"),
+    "ru": ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября",
+           "ноября", "декабря"),
 }  # fmt: skip
 
 
@@ -54,10 +65,9 @@ def clocks(text: str, language: str) -> list[Clock]:
 
     AssertionError where something stands out of place, such as a time without an offset.
     """
-    days, months = WEEKDAYS[language], MONTHS[language]
+    months = MONTHS[language]
     token = re.compile(
-        rf"(?P<day>{'|'.join(days)}),? (?P<date>\d{{1,2}}) (?P<month>{'|'.join(months)}) (?P<year>\d{{4}})"
-        r"|(?<![\d:])(?P<time>\d{1,2}:\d{2})(?![\d:])"
+        _date(language) + r"|(?<![\d:])(?P<time>\d{1,2}:\d{2})(?![\d:])"
         r"|UTC(?P<offset>[+-]\d{1,2}(?::\d{2})?)?"
     )
     found: list[Clock] = []
@@ -84,7 +94,7 @@ def clocks(text: str, language: str) -> list[Clock]:
                     start=start,
                     end=end,
                     offset=_offset(match["offset"]),
-                    zone=text[last.end() : match.start()].strip(" \n(,"),
+                    zone=text[last.end() : match.start()].strip(" \n(,،，（\u2068").removeprefix("г."),
                 )
             )
             dates, times = [], []
@@ -93,8 +103,16 @@ def clocks(text: str, language: str) -> list[Clock]:
     return found
 
 
+def _date(language: str) -> str:
+    """A date with weekday and year, as it is written in that language."""
+    day, month = "|".join(WEEKDAYS[language]), "|".join(reversed(MONTHS[language]))
+    if language == "zh":
+        return rf"(?P<year>\d{{4}})年(?P<month>{month})(?P<date>\d{{1,2}})日(?P<day>{day})"
+    return rf"(?P<day>{day})[,،]? (?P<date>\d{{1,2}}) (?:de )?(?P<month>{month}) (?:de )?(?P<year>\d{{4}})"
+
+
 def _last_line(text: str) -> str:
-    return text.rstrip().rpartition("\n")[2].strip().removesuffix(":").strip()
+    return text.rstrip().rpartition("\n")[2].strip(" :：")
 
 
 def _offset(text: str) -> timedelta:

@@ -9,13 +9,13 @@ from typing import Any
 
 from scheduler.mail import links
 from scheduler.mail.names import clean_name, isolated
-from scheduler.mail.phrases import RIGHT_TO_LEFT, Phrases, phrases
+from scheduler.mail.phrases import Phrases, phrases
 from scheduler.mail.wording import (
     ClockTime,
     clock_time,
     language_name,
     listing,
-    locale,
+    right_to_left,
     same_clock,
     time_left,
 )
@@ -134,7 +134,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "invitation_attached": facts.invitation_attached,
         "phrases": words,
         "language": language,
-        "direction": "rtl" if _right_to_left(language) else "ltr",
+        "direction": "rtl" if right_to_left(language) else "ltr",
         "why": words.why.format(title=said.title),
         "from_whom": words.from_whom.format(sender=webinar.sender.name or organizers),
         "held_in": words.held_in.format(language=held_in),
@@ -147,11 +147,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
 
 def shown_name(name: str, language: str) -> str:
     """`name`, as the registrant typed it, as a mail in `language` shows it; "" when there is none."""
-    return isolated(clean_name(name), _right_to_left(language))
-
-
-def _right_to_left(language: str) -> bool:
-    return locale(language).language in RIGHT_TO_LEFT
+    return isolated(clean_name(name), right_to_left(language))
 
 
 def _times(facts: Facts, language: str) -> Times:

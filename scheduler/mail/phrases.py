@@ -1,4 +1,4 @@
-"""What the layout and the blocks say around an organizer's text, in each language that is written with care.
+"""What the layout and the blocks say around an organizer's text, in each language that has a file in `languages/`.
 
 An organizer's own words stand in `templates/`; these stand here because they come with logic (an assumed zone, a
 date that differs) and must exist for every language that any text is in.
@@ -7,27 +7,45 @@ date that differs) and must exist for every language that any text is in.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+
+_FOLDER = Path(__file__).parent / "languages"
 
 
 @dataclass(frozen=True)
 class Phrases:
-    """One language. `{…}` is filled by `str.format`."""
+    """One language, as `languages/en.toml` explains it. `{…}` is filled by `str.format`."""
 
-    dates: str  # the Babel locale for dates
-    colon: str  # with the blank that French wants before it
+    dates: str
+    geneva: str
+    colon: str
+    comma: str
+    enumeration: str
+    full_stop: str
+    blank: str
+    brackets: str
+    hours: str
+    crossing_midnight: str
     your_time: str
     same_time: str  # {city}: the reader's, {place}: the webinar's
-    place_time: str  # {place}
-    other_date: str  # {place}
+    place_time: str
+    other_date: str
     assumed: str
-    unknown_zone: str  # {place}
+    unknown_zone: str
     correct: str
     correct_link: str
     correct_subject: str
     correct_body: str
     join: str
     join_fallback: str
+    join_here: str
     no_link_yet: str
     invitation: str
     or_add: str
@@ -36,97 +54,18 @@ class Phrases:
     outlook: str
     microsoft: str
     alternatives: str  # joins the last two of "Google Calendar, Outlook.com or Microsoft 365"
-    why: str  # {title}
-    held_in: str  # {language}
+    alarm: str
+    from_whom: str
+    held_in: str
+    why: str
     questions: str
     stop: str
     stop_subject: str
-    from_whom: str  # {sender}
     today: str
     tomorrow: str
     yesterday: str
     in_one_hour: str
     now: str
-    alarm: str  # {title}
-    join_here: str
-
-
-ENGLISH = Phrases(
-    dates="en_GB",
-    colon=":",
-    your_time="Your time",
-    same_time="Your time in {city} – the same as in {place}",
-    place_time="{place} time",
-    other_date="Please note: where you are, the date is not the same as in {place}.",
-    assumed="We assumed this time zone. If your clock shows another time,",
-    unknown_zone="We do not know your time zone. If your clock differs from the one in {place},",
-    correct="tell us where you are",
-    correct_link="Correct my time zone",
-    correct_subject="My time zone",
-    correct_body="My city and country: ",
-    join="Join the webinar",
-    join_fallback="Or copy this link into your browser:",
-    no_link_yet="The link to join will follow.",
-    invitation="The attached invitation puts the webinar into your calendar: open it and choose “Yes” or “Accept”.",
-    or_add="Or add it yourself instead:",
-    add="Add it to your calendar:",
-    google="Google Calendar",
-    outlook="Outlook.com",
-    microsoft="Microsoft 365",
-    alternatives="or",
-    why="You receive this mail because this address was registered for “{title}”.",
-    held_in="The webinar is held in {language}.",
-    questions="Questions? Just reply to this mail.",
-    stop="Stop these mails",
-    stop_subject="Please stop the mails",
-    from_whom="Sent by {sender}.",
-    today="today",
-    tomorrow="tomorrow",
-    yesterday="yesterday",
-    in_one_hour="in one hour",
-    now="now",
-    alarm="Starting soon: {title}",
-    join_here="Join here:",
-)
-
-FRENCH = Phrases(
-    dates="fr",
-    colon=" :",
-    your_time="Votre heure",
-    same_time="Votre heure ({city}) – la même qu’à {place}",
-    place_time="Heure de {place}",
-    other_date="Attention : chez vous, la date n’est pas la même qu’à {place}.",
-    assumed="Nous avons supposé ce fuseau horaire. Si votre horloge indique une autre heure,",
-    unknown_zone="Nous ne connaissons pas votre fuseau horaire. Si votre horloge n’indique pas l’heure de {place},",
-    correct="dites-nous où vous êtes",
-    correct_link="Corriger mon fuseau horaire",
-    correct_subject="Mon fuseau horaire",
-    correct_body="Ma ville et mon pays : ",
-    join="Rejoindre le webinaire",
-    join_fallback="Ou copiez ce lien dans votre navigateur :",
-    no_link_yet="Le lien de connexion suivra.",
-    invitation="L’invitation jointe inscrit le webinaire à votre agenda : "
-    "ouvrez-la et choisissez « Oui » ou « Accepter ».",
-    or_add="Ou ajoutez-le plutôt vous-même :",
-    add="Ajoutez-le à votre agenda :",
-    google="Google Agenda",
-    outlook="Outlook.com",
-    microsoft="Microsoft 365",
-    alternatives="ou",
-    why="Vous recevez ce message parce que cette adresse a été inscrite au webinaire « {title} ».",
-    held_in="Langue du webinaire : {language}.",
-    questions="Une question ? Il suffit de répondre à ce message.",
-    stop="Ne plus recevoir ces messages",
-    stop_subject="Merci de ne plus m’envoyer ces messages",
-    from_whom="Envoyé par {sender}.",
-    today="aujourd’hui",
-    tomorrow="demain",
-    yesterday="hier",
-    in_one_hour="dans une heure",
-    now="maintenant",
-    alarm="Bientôt : {title}",
-    join_here="Rejoindre :",
-)
 
 
 def unbreakable(text: str, language: str) -> str:
@@ -136,17 +75,64 @@ def unbreakable(text: str, language: str) -> str:
     return re.sub(r"(?<=\S) (?=[:;?!»])|(?<=«) ", "\u00a0", text)
 
 
-PHRASES = {
-    "en": ENGLISH,
-    "fr": Phrases(**{key: unbreakable(said, "fr") for key, said in asdict(FRENCH).items()}),
-}
+def nearest_language(wanted: str, available: Iterable[str]) -> str | None:
+    """The best of the tags `available` for a reader of `wanted` (BCP 47; "fr_CH" is understood), or None.
 
-GENEVA = {"en": "Geneva", "fr": "Genève", "es": "Ginebra", "ar": "جنيف", "zh": "日内瓦", "ru": "Женева"}
-"""CLDR knows Zurich, which gives its zone the name; the secretariats are in Geneva."""
+    The rule, first that fits: (1) the very tag; (2) the tag shortened from its end, part by part ("zh-Hant-HK",
+    "zh-Hant", "zh"; RFC 4647, 3.4); (3) a tag of the same language in the same script, where CLDR's likely subtags
+    say which script is meant ("pt" for "pt-BR" and the other way, "zh-TW" for "zh-Hant"); (4) any tag of the same
+    language, for simplified Chinese helps a reader of traditional Chinese more than English does. Of several, the
+    shortest, then the first by alphabet.
+    """
+    tags = {_folded(tag): tag for tag in available}
+    parts = _folded(wanted).split("-")
+    for length in range(len(parts), 0, -1):
+        if found := tags.get("-".join(parts[:length])):
+            language_only = length == 1 and len(parts) > 1
+            if not language_only or _script(found) == _script(wanted):
+                return found
+            break
+    same = sorted((tag for tag in tags if tag.split("-")[0] == parts[0]), key=lambda tag: (len(tag), tag))
+    in_script = [tag for tag in same if _script(tag) == _script(wanted)]
+    return tags[(in_script or same)[0]] if same else None
 
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+
+def _folded(tag: str) -> str:
+    return tag.replace("_", "-").lower()
 
 
+@cache
+def _script(tag: str) -> str:
+    """The script in which `tag` is likely written (CLDR's likely subtags): "Hant" for "zh-TW"; "" for no known one."""
+    try:
+        known = Locale.parse(_folded(tag), sep="-")
+    except (UnknownLocaleError, ValueError):
+        return ""
+    likely: Mapping[str, str] = get_global("likely_subtags")
+    names = (f"{known.language}_{known.territory}", known.language)
+    return known.script or next((likely[name].split("_")[1] for name in names if name in likely), "")
+
+
+@cache
+def _said() -> dict[str, dict[str, str]]:
+    """Each language's file, by tag."""
+    return {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.toml"))}
+
+
+def phrase_languages() -> tuple[str, ...]:
+    """The tags that have phrases, complete or not."""
+    return tuple(_said())
+
+
+def missing_phrases(language: str) -> tuple[str, ...]:
+    """The keys of `languages/en.toml` that the file for `language` lacks: all of them where there is none."""
+    tag = nearest_language(language, _said())
+    return tuple(field.name for field in fields(Phrases) if field.name not in (_said()[tag] if tag else {}))
+
+
+@cache
 def phrases(language: str) -> Phrases:
-    """The phrases of `language`, or English ones: a text in a language without phrases is not refused."""
-    return PHRASES.get(language.partition("-")[0].lower(), ENGLISH)
+    """The phrases of `language`, English ones for those that it lacks: no text is refused for want of them."""
+    tag = nearest_language(language, _said()) or "en"
+    said = _said()["en"] | _said()[tag]
+    return Phrases(**{key: unbreakable(words, tag) for key, words in said.items()})

@@ -16,7 +16,7 @@ from babel.core import get_global
 from babel.dates import format_date, format_timedelta
 from babel.lists import format_list
 
-from scheduler.mail.phrases import GENEVA, phrases
+from scheduler.mail.phrases import Phrases, nearest_language, phrases
 from scheduler.timezones import Zone, to_local
 
 _REGIONS = frozenset(
@@ -25,18 +25,16 @@ _REGIONS = frozenset(
 
 
 def text_language(wanted: str | None, available: Iterable[str], first: str) -> str:
-    """The language of the text that someone who wants `wanted` gets: that one ("fr" for "fr-CH"), else `first`,
-    else English, else whatever there is. Raises ValueError when there is no text at all.
+    """The language of the text that someone who wants `wanted` gets: the nearest (`nearest_language`: "fr" for
+    "fr-CH"), else that for `first`, else English, else whatever there is. Raises ValueError when there is no text.
     """
-    texts = {tag.lower(): tag for tag in available}
+    texts = sorted(available)
     if not texts:
         raise ValueError("no text in any language")
     for tag in (wanted or "", first, "en"):
-        folded = tag.replace("_", "-").lower()
-        for candidate in (folded, folded.partition("-")[0]):
-            if candidate in texts:
-                return texts[candidate]
-    return min(texts.values())
+        if found := nearest_language(tag, texts):
+            return found
+    return texts[0]
 
 
 @lru_cache(maxsize=64)
@@ -91,6 +89,7 @@ class ClockTime:
     zone_name: str  # "East Africa Time", "" where CLDR has none
     offset: str  # "UTC+3"
     leaf: Leaf
+    words: Phrases
 
     @property
     def crosses_midnight(self) -> bool:
@@ -99,26 +98,28 @@ class ClockTime:
     @property
     def hours(self) -> str:
         """ "13:00–15:00"."""
-        return f"{self.starts}–{self.ends}"
+        return self.words.hours.format(starts=self.starts, ends=self.ends)
 
     @property
     def when(self) -> str:
         """ "Thursday, 3 July 2025, 13:00–15:00"; across midnight both dates."""
         if self.crosses_midnight:
-            return f"{self.first_day}, {self.starts} – {self.last_day}, {self.ends}"
-        return f"{self.first_day}, {self.hours}"
+            return self.words.crossing_midnight.format(
+                first_day=self.first_day, starts=self.starts, last_day=self.last_day, ends=self.ends
+            )
+        return f"{self.first_day}{self.words.comma}{self.hours}"
 
     @property
     def zone(self) -> str:
         """ "Nairobi, East Africa Time, UTC+3"."""
-        return ", ".join(part for part in (self.city, self.zone_name, self.offset) if part)
+        return self.words.comma.join(part for part in (self.city, self.zone_name, self.offset) if part)
 
     @property
     def zone_without_city(self) -> str:
-        return ", ".join(part for part in (self.zone_name, self.offset) if part)
+        return self.words.comma.join(part for part in (self.zone_name, self.offset) if part)
 
     def __str__(self) -> str:
-        return f"{self.when} ({self.zone})"
+        return self.words.brackets.format(when=self.when, zone=self.zone)
 
 
 def clock_time(
@@ -126,7 +127,8 @@ def clock_time(
 ) -> ClockTime:
     """`start` to `end` (UTC) on a clock in `zone`. `place` names the city instead of CLDR ("Geneva" for Zurich)."""
     begins, finishes = to_local(start, zone), to_local(end, zone)
-    names = phrases(language).dates
+    words = phrases(language)
+    names = words.dates
     offsets = list(dict.fromkeys(offset_text(_offset(moment)) for moment in (begins, finishes)))
     return ClockTime(
         starts=f"{begins:%H:%M}",
@@ -135,13 +137,24 @@ def clock_time(
         last_day=full_date(finishes.date(), language),
         city=place_name(place, language) if place else city_name(zone, language),
         zone_name=zone_name(begins, zone, language),
-        offset="/".join(offsets),
+        offset=_isolated("/".join(offsets), language),
         leaf=Leaf(
             month=format_date(begins.date(), "LLL", locale=names).rstrip("."),
             day=str(begins.day),
             weekday=format_date(begins.date(), "ccc", locale=names).rstrip("."),
         ),
+        words=words,
     )
+
+
+def right_to_left(language: str) -> bool:
+    """Whether `language` is written from right to left (CLDR)."""
+    return bool(locale(language).text_direction == "rtl")
+
+
+def _isolated(latin: str, language: str) -> str:
+    """Among words that run from right to left, between FSI and PDI: "UTC+3" stays one piece and in its order."""
+    return f"\u2068{latin}\u2069" if right_to_left(language) else latin
 
 
 def same_clock(start: datetime, end: datetime, one: Zone, other: Zone) -> bool:
@@ -150,8 +163,8 @@ def same_clock(start: datetime, end: datetime, one: Zone, other: Zone) -> bool:
 
 
 def place_name(place: str, language: str) -> str:
-    """ "Geneva" in `language`; any other place as it is written."""
-    return GENEVA.get(locale(language).language, place) if place == "Geneva" else place
+    """ "Geneva" in `language` (CLDR knows only Zurich, after which the zone is named); any other place as it is."""
+    return phrases(language).geneva if place == "Geneva" else place
 
 
 def city_name(zone: Zone, language: str) -> str:

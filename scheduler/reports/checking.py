@@ -18,6 +18,7 @@ from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan
 from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import text_path
+from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.said_times import USE_A_VARIABLE, said_times
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
@@ -77,6 +78,7 @@ def text_findings(
             users = [webinar for webinar in webinars if message in webinar.message_ids]
             yield from _written_times(source, place, language, users)
     yield from _missing_texts(webinars, root, sources)
+    yield from _missing_phrases(webinars, root, sources)
 
 
 def _used(webinars: Iterable[Webinar]) -> set[Key]:
@@ -110,6 +112,17 @@ def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key
                 "the first language stands in",
             )
         )
+
+
+def _missing_phrases(
+    webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]
+) -> Iterator[Finding]:
+    """What the layout would say in English in the midst of a text in another language."""
+    for language in sorted({language for _, language in _used(webinars) & sources.keys()}):
+        if missing := missing_phrases(language):
+            found = f"texts in {language}, but {len(missing)} phrases of buttons, times and footer are not translated"
+            hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
+            yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
 
 
 def _not_reviewed(source: str, place: str) -> Iterator[Finding]:

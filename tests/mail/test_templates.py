@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail.facts import BLOCKS, LAYOUT_VARIABLES, VARIABLES, variables
-from scheduler.mail.phrases import PHRASES
+from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.templates import Rendered, TextProblems
 from tests.mail.samples import JOIN, facts, layout, shipped, shipped_sources, text, webinar
 
@@ -211,7 +211,7 @@ def test_no_name_changes_the_structure_of_a_mail(name: str) -> None:
 # What a reader gets
 
 
-@pytest.mark.parametrize(("message", "language"), [key for key in SHIPPED if key[0] != "follow-up"])
+@pytest.mark.parametrize(("message", "language"), [key for key in SHIPPED if key[1] in {"en", "fr"}])
 @pytest.mark.parametrize(
     ("zone", "date", "hours", "offset"),
     [
@@ -237,10 +237,21 @@ def test_every_text_that_names_the_time_gives_the_readers_and_genevas(
 def test_the_shipped_texts_are_all_there_and_their_subjects_differ() -> None:
     """anymail #37: Gmail groups mails with one subject and hides what repeats."""
     messages = {"confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation"}
-    assert set(SHIPPED) == {(message, language) for message in messages for language in ("en", "fr")}
-    for language in ("en", "fr"):
+    languages = ("en", "fr", "es", "ar", "zh", "ru")
+    assert set(SHIPPED) == {(message, language) for message in messages for language in languages}
+    for language in languages:
         subjects = {shipped(message, language).render(facts()).subject for message in messages}
         assert len(subjects) == len(messages)
+
+
+ENGLISH_IN = {
+    "en": "English",
+    "fr": "anglais",
+    "es": "inglés",
+    "ar": "الإنجليزية",
+    "zh": "英语",
+    "ru": "английский",
+}
 
 
 @pytest.mark.parametrize(("message", "language"), SHIPPED)
@@ -251,7 +262,7 @@ def test_every_mail_says_who_why_and_how_to_stop(message: str, language: str) ->
     for part in (seen(rendered), rendered.text):
         assert "Trilateral, Cooperation (WHO)" in part
         assert webinar().words(language).title in part
-        assert ("English" if language == "en" else "anglais") in part
+        assert ENGLISH_IN[language] in part
     assert rendered.stop_url.startswith("mailto:team@example.org?subject=")
     assert rendered.stop_url.endswith("%28procurement%29")
     assert rendered.stop_url in links
@@ -390,7 +401,7 @@ def test_what_the_layout_may_use_is_what_there_is() -> None:
 
 
 def test_every_language_with_a_text_has_its_own_phrases() -> None:
-    assert {language for _, language in SHIPPED} <= set(PHRASES)
+    assert not any(missing_phrases(language) for _, language in SHIPPED)
 
 
 def test_the_layout_is_read_once_and_has_every_piece() -> None:
