@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from scheduler.commands.check import check
+from scheduler.commands.gallery import gallery
 from scheduler.commands.live import draft, live
 from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
@@ -36,5 +37,6 @@ for command in (
     draft,
     timeline_command,
     preview,
+    gallery,
 ):
     main.add_command(command)

@@ -29,7 +29,7 @@ class _WirePolicy(EmailPolicy):
 
     def fold(self, name: str, value: Any) -> str:
         match name.lower():
-            case "list-unsubscribe" | "message-id":
+            case "list-unsubscribe" | "message-id" | "references":
                 return f"{name}: {value}{self.linesep}"
             case "from" | "reply-to" | "to":
                 (address,) = value.addresses
@@ -40,7 +40,7 @@ class _WirePolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
-_POLICY = _WirePolicy(linesep="\r\n", max_line_length=78)
+_POLICY = _WirePolicy(linesep="\r\n", max_line_length=76)  # quoted-printable allows no more (RFC 2045, 6.7)
 
 
 def _address_on_the_wire(address: Address) -> str:
@@ -65,6 +65,8 @@ def compose(
     to: str,
     message_id: str,
     date: datetime,
+    thread: str = "",
+    feedback_id: str = "",
     calendar: bytes | None = None,
     calendar_as: CalendarAs = "none",
     method: Method = "REQUEST",
@@ -72,7 +74,8 @@ def compose(
     """One mail to one address, with CRLF line ends throughout.
 
     `calendar` are the bytes of the invitation: with "request" they are the last alternative and, the same bytes, the
-    attachment `invite.ics`; with "attachment" only that. `message_id` is with its angle brackets, `date` aware.
+    attachment `invite.ics`; with "attachment" only that. `message_id` and `thread`, the id that all mails of one
+    registration refer to, are with their angle brackets; Gmail counts complaints by `feedback_id`; `date` is aware.
     All bytes are ASCII unless the local part of an address is not: then the headers are UTF-8 (RFC 6532), and the
     relay must offer SMTPUTF8. Raises ValueError for an address that cannot be one.
     """
@@ -89,6 +92,10 @@ def compose(
     mail["Reply-To"] = _mailbox(reply_to)
     mail["Date"] = format_datetime(date.astimezone(UTC))
     mail["Message-ID"] = message_id
+    if thread:
+        mail["References"] = thread
+    if feedback_id:
+        mail["Feedback-ID"] = feedback_id
     mail["List-Unsubscribe"] = f"<{rendered.stop_url}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"

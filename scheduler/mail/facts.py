@@ -185,10 +185,9 @@ def _assumed(facts: Facts, words: Phrases, place: str) -> str:
 
 
 def _calendar_links(facts: Facts, language: str) -> CalendarLinks:
-    webinar, words = facts.webinar, phrases(language)
-    title = webinar.words(language).title
-    details = f"{words.join_here} {facts.join_url}" if facts.join_url else ""
-    entry = (title, webinar.start, webinar.end, details, facts.join_url)
+    webinar = facts.webinar
+    # No more words than the title: percent-encoded, Russian is six times as long, and a line has 998 octets.
+    entry = (webinar.words(language).title, webinar.start, webinar.end, facts.join_url, facts.join_url)
     return CalendarLinks(
         google=links.google_calendar(*entry),
         outlook=links.outlook_calendar(*entry, host="outlook.live.com"),

@@ -34,6 +34,7 @@ _MARKS = (
     _SUBJECT := b"Subject: qJzSubject\r\n",
     _TO := b"qJzTo@example.org",
     _ID := b"<qJzId@example.org>",
+    _THREAD := b"<qJzThread@example.org>",
     _DATE := format_datetime(_LONG_AGO).encode(),
     _TEXT := b"qJzText",
     _HTML := b"qJzHtml",
@@ -63,6 +64,7 @@ class MailStencil:
         values = {
             b"to": wire_address(sheet.to).encode(),
             b"id": sheet.message_id.encode(),
+            b"thread": sheet.thread.encode(),
             b"date": format_datetime(sheet.facts.now.astimezone(UTC)).encode(),
         }
         for what, value in own.items():
@@ -108,12 +110,14 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
         reply_to=webinar.reply_to,
         to=_TO.decode(),
         message_id=_ID.decode(),
+        thread=_THREAD.decode(),
+        feedback_id=sheet.feedback_id,
         date=_LONG_AGO,
         calendar=_INVITATION,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
     )
-    wanted = Counter([_SUBJECT, _TO, _ID, _DATE, _TEXT, _HTML])
+    wanted = Counter([_SUBJECT, _TO, _ID, _THREAD, _DATE, _TEXT, _HTML])
     wanted[_CALENDAR] = {"request": 2, "attachment": 1, "none": 0}[sheet.calendar_as]
     if Counter(_MARK.findall(mail)) != wanted:
         return None
@@ -142,6 +146,7 @@ def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) 
         _SUBJECT: b"%(subject)b" if subject else _literal(subject_line(words.subject)),
         _TO: b"%(to)b",
         _ID: b"%(id)b",
+        _THREAD: b"%(thread)b",
         _DATE: b"%(date)b",
         _TEXT: encoded(words.text, "text"),
         _HTML: encoded(words.html, "html"),

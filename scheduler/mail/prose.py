@@ -91,7 +91,9 @@ class _Document:
             for match in HOLE.finditer(token.content):
                 if self.holes.found[int(match[2])].expression in ADDRESSES:
                     yield _text(token.content[done : match.start()])
-                    yield Token("link_open", "a", 1, attrs={"href": match[0]}, info="auto", markup="autolink")
+                    # Also among Arabic words a link reads from left to right.
+                    attrs: dict[str, str | int | float] = {"href": match[0], "dir": "ltr"}
+                    yield Token("link_open", "a", 1, attrs=attrs, info="auto", markup="autolink")
                     yield _text(match[0])
                     yield Token("link_close", "a", -1, info="auto", markup="autolink")
                     done = match.end()

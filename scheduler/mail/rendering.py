@@ -35,10 +35,18 @@ class Sheet:
     live: LiveText
     to: str
     message_id: str
+    thread: str
+    """The id, in angle brackets, that all mails of this registration refer to, so that they stand together."""
+    message: str
     method: Method
     calendar_as: CalendarAs
     calendar: bytes | None
     """The invitation; None where `calendar_as` is "none"."""
+
+    @property
+    def feedback_id(self) -> str:
+        """By what Gmail's Postmaster Tools count complaints: message, webinar, language, sender; nobody's own."""
+        return f"{self.message}:{self.facts.webinar.id}:{self.live.language}:webinars"
 
 
 def write(sheet: Sheet) -> bytes:
@@ -52,6 +60,8 @@ def write(sheet: Sheet) -> bytes:
         to=sheet.to,
         message_id=sheet.message_id,
         date=sheet.facts.now,
+        thread=sheet.thread,
+        feedback_id=sheet.feedback_id,
         calendar=sheet.calendar,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
@@ -90,7 +100,20 @@ def render(
         version = _version(claimed, webinar, live.language, join_url, method, last, now, write_invitation)
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     calendar = version.calendar if version else None
-    content = write(Sheet(facts, live, claimed.address, message_id, method, calendar_as, calendar))
+    thread = f"<registration.{claimed.uid}>"
+    content = write(
+        Sheet(
+            facts=facts,
+            live=live,
+            to=claimed.address,
+            message_id=message_id,
+            thread=thread,
+            message=claimed.message,
+            method=method,
+            calendar_as=calendar_as,
+            calendar=calendar,
+        )
+    )
     start = Start(claimed, message_id, relay, live.language, live.revision, now, version)
     return Ready(content, start)
 

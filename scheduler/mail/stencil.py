@@ -82,7 +82,7 @@ class Stencils:
         left = ""
         if use.says_time_left:
             left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
-        frame = (live.language, sheet.calendar_as, sheet.method, eight_bit)
+        frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
         key = (*frame, facts.zone, facts.zone_assumed, left, bool(name), own_link)
 
         def cut() -> MailStencil | None:

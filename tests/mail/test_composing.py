@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scheduler.input.values import Mailbox
 from scheduler.mail.composing import compose, wire_address
 from scheduler.mail.templates import Rendered
-from tests.mail.samples import facts, shipped, shipped_sources
+from scheduler.webinar import read_webinar
+from tests.mail.samples import TEMPLATES, facts, shipped, shipped_sources
 
 CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()
 STOP = "mailto:team@example.org?subject=" + "Please%20stop%20" * 12
@@ -140,6 +141,25 @@ def on_the_wire(raw: bytes) -> None:
 
 def test_the_link_to_stop_is_not_folded() -> None:
     assert f"List-Unsubscribe: <{STOP}>\r\n".encode() in made()
+
+
+def test_quoted_printable_has_at_most_76_characters_a_line() -> None:
+    """RFC 2045, 6.7: the "=" of a soft line break included."""
+    raw = made(rendered=Rendered("Hello", "x", f"<p>{'é' * 500}</p>\n", "a" * 500 + "\n", STOP))
+
+    assert max(map(len, raw.partition(b"\r\n\r\n")[2].split(b"\r\n"))) == 76
+
+
+@pytest.mark.parametrize(("message", "language"), sorted(shipped_sources()))
+def test_no_line_of_a_shipped_mail_is_too_long_for_8bitmime(message: str, language: str) -> None:
+    """RFC 5322, 2.1.1, with a long title and a long link of one's own."""
+    trilateral = read_webinar(
+        (TEMPLATES.parent / "config/webinars/trilateral-2025.toml").read_text("utf-8"), "t.toml"
+    )
+    link = "https://zoom.example.org/w/83214567890?tk=" + "aB3" * 20
+    rendered = shipped(message, language).render(facts(webinar=trilateral, join_url=link))
+
+    assert max(len(line.encode()) for line in f"{rendered.html}\n{rendered.text}".split("\n")) <= 998
 
 
 NAMES = [

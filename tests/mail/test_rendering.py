@@ -99,6 +99,21 @@ def test_a_message_id_is_new_at_first_and_kept_for_life() -> None:
     assert first.start.message_id.endswith("@who.int>")
 
 
+def test_all_mails_of_one_registration_refer_to_one_id_and_to_nobody_elses() -> None:
+    threads = {
+        _mail(_render(message=message))["References"]
+        for message in ("confirmation", "reminder-day", "follow-up")
+    }
+    assert threads == {f"<registration.{CLAIMED.uid}>"}
+    assert _mail(_render(uid="fedcba9876543210@who.int"))["References"] not in threads
+
+
+def test_complaints_are_counted_by_message_webinar_and_language() -> None:
+    assert (
+        _mail(_render(message="reminder-day", language="fr"))["Feedback-ID"] == "reminder-day:w:fr:webinars"
+    )
+
+
 # Versions of the invitation
 
 
