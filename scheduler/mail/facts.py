@@ -22,6 +22,10 @@ from scheduler.mail.wording import (
 from scheduler.timezones import Zone
 from scheduler.webinar import Webinar
 
+STOP = "Unsubscribe"
+"""The subject by which somebody stops the mails, in every language: it is for whoever, or whatever, reads the mailbox,
+and in a header percent-encoded letters look like an unfilled template (SpamAssassin: UNRESOLVED_TEMPLATE)."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -139,7 +143,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "from_whom": words.from_whom.format(sender=webinar.sender.name or organizers),
         "held_in": words.held_in.format(language=held_in),
         "correct_url": links.mailto(reply_to, _about(words.correct_subject, facts), words.correct_body),
-        "stop_url": links.mailto(reply_to, _about(words.stop_subject, facts)),
+        "stop_url": links.mailto(reply_to, _about(STOP, facts)),
         "reply_to": reply_to,
         "sender": webinar.sender.name or organizers,
     }

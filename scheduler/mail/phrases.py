@@ -60,7 +60,6 @@ class Phrases:
     why: str
     questions: str
     stop: str
-    stop_subject: str
     today: str
     tomorrow: str
     yesterday: str

@@ -109,7 +109,8 @@ def _take(browser: str, page: Path, picture: Path, screen: Screen, mails: int, *
     size = f"{in_row * (screen.width + 10) - 10},{rows * (screen.height + 10) - 10}"
     with tempfile.TemporaryDirectory() as profile:
         command = [
-            browser, "--headless", "--virtual-time-budget=4000", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={size}",
+            browser, "--headless", "--virtual-time-budget=4000",
+            "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={size}",
             "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
             f"--blink-settings=preferredColorScheme={0 if dark else 1}",
             f"--screenshot={picture.resolve()}", page.resolve().as_uri(),
