@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from scheduler.input import values
+from scheduler.input.colours import ENOUGH, contrast, is_colour
 from scheduler.input.consistency import mistakes_together, placeholder_mistakes
 from scheduler.input.toml_lines import key_lines, line_of
 from scheduler.input.toml_syntax import syntax_problem
@@ -57,6 +58,9 @@ _DURATIONS = (
 _DAYS = "a whole number of days on the calendar, {}, together with at"
 _TEXT = "text on one line"
 _ORGANIZERS = 'names in brackets, ["WHO", "WIPO"]'
+
+
+BEHIND_LINKS = "#f3f7fb"  # the layout's lightest tint; white, of letters on the colour itself, is lighter
 
 
 class Message(BaseModel, frozen=True, extra="forbid"):
@@ -158,6 +162,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         description='"Name <mailbox@domain>" or "mailbox@domain"',
     )
     alert_to: Address = Field(description='one address of somebody who can mend things, "mailbox@domain"')
+    colour: Line = Field(
+        default="#0b5a9d", description='a dark colour for buttons and links, such as "#0b5a9d"'
+    )
     status: Literal["draft", "live"] = Field(default="draft", description='"draft" or "live"')
     cancelled: StrictBool = Field(default=False, description="true or false")
     on_broken: Literal["last-sound", "hold"] = Field(
@@ -180,6 +187,18 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             hint = "" if unknown.candidates else nearest(name, ("CET", "Geneva", "Geneva time"), 0.8)
             raise mistake(f"{shown(name)}, {unknown}", hint=hint) from None
         return name
+
+    @field_validator("colour")
+    @classmethod
+    def _readable(cls, colour: str) -> str:
+        if not is_colour(colour):
+            raise mistake(shown(colour))
+        if (found := contrast(colour, BEHIND_LINKS)) < ENOUGH:
+            raise mistake(
+                f"{shown(colour)}, on which white letters have a contrast of {found:.1f}",
+                allowed=f"a darker colour, with a contrast of {ENOUGH:g} or more",
+            )
+        return colour.lower()
 
     @field_validator("start_wall", "end_wall")
     @classmethod

@@ -70,7 +70,7 @@ BLOCKS: Mapping[str, str] = {
 
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "calendar", "invitation_attached", "phrases", "language"}
-    | {"direction", "sender", "from_whom", "why", "held_in", "correct_url", "stop_url", "reply_to"}
+    | {"direction", "sender", "from_whom", "why", "held_in", "correct_url", "stop_url", "reply_to", "colour"}
 )
 """What the layout may use besides: how a mail is signed, explained and stopped."""
 
@@ -145,6 +145,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "correct_url": links.mailto(reply_to, _about(words.correct_subject, facts), words.correct_body),
         "stop_url": links.mailto(reply_to, _about(STOP, facts)),
         "reply_to": reply_to,
+        "colour": webinar.colour,
         "sender": webinar.sender.name or organizers,
     }
 
