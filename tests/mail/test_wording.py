@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail import wording
+from scheduler.mail.phrases import missing_phrases, phrases
 
 START = datetime(2025, 7, 3, 11, tzinfo=UTC)
 END = datetime(2025, 7, 3, 13, tzinfo=UTC)
@@ -256,3 +257,9 @@ def test_lists_languages_and_dates() -> None:
 def test_a_language_without_phrases_works_in_english(language: str) -> None:
     assert wording.time_left(START - timedelta(hours=1), START, END, pytz.utc, language) == "in one hour"
     assert wording.full_date(date(2025, 7, 3), language) == "Thursday, 3 July 2025"
+
+
+def test_what_a_language_lacks_is_known() -> None:
+    assert missing_phrases("fr-CH") == ()
+    assert {"join", "your_time", "dates"} < set(missing_phrases("pt"))
+    assert phrases("pt") == phrases("en"), "English stands in"
