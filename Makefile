@@ -8,8 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
 
+# One worker more than processors: some tests wait for most of their time.
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full"
 
 test-full: .venv/dev.stamp node_modules/.stamp
 	$(BIN)/python -m pytest -n auto --dist worksteal -q -m full

@@ -35,6 +35,7 @@ def test_in_every_zone_a_mail_says_the_webinars_instants(language: str) -> None:
         assert instants(rendered.subject, language) == instants(page.preheader, language) == [WEBINAR], name
 
 
+@pytest.mark.full  # each text in each zone of the sample takes some time
 @pytest.mark.parametrize(("message", "language"), sorted(shipped_sources()))
 @pytest.mark.parametrize(
     "zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "America/St_Johns"]
