@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -32,6 +34,17 @@ id = "follow-up"
 days_after = 1
 at = "10:00"
 """
+
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def copy_texts(to: Path, *languages: str) -> None:
+    """The shipped layout, and the texts in these languages: each costs a process that tries them its time."""
+    for text in TEMPLATES.glob("*/*"):
+        if text.stem in ("layout", *languages):
+            (to / text.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(text, to / text.parent.name)
 
 
 def utc(text: str) -> datetime:

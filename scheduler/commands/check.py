@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class _Report:
         self.findings: list[Finding] = []
         self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
-        self.sizes: dict[str, int] = {}  # by the text's path: the size of its mail, in bytes
+        self.sizes: Callable[[], Mapping[str, int]] = dict  # of the mails, in bytes, by the text's path
 
     @classmethod
     def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
@@ -99,7 +100,7 @@ class _Report:
             self.findings += map(error, layout.problems)
             return
         self.findings += checking.text_findings(webinars, root, files, unsound)
-        self.sizes = checking.mail_sizes(webinars, root, sources_of(files), unsound)
+        self.sizes = cache(partial(checking.mail_sizes, webinars, root, sources_of(files), unsound))
 
     def _registrants(self, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, dict[str, int]]:
         """What the database has for each path: how many people by zone. Finds rows that are wrong, and what the
@@ -145,7 +146,8 @@ class _Report:
             try:
                 async with pool.connection() as connection:
                     limit = connection.session.size_limit
-                self.findings += checking.size_findings(place, limit, self.sizes)
+                if limit is not None:
+                    self.findings += checking.size_findings(place, limit, self.sizes())
                 self.well.append(f"{place}: answers{_secured(relay)}, and takes mail")
             except RelayFailure as failure:
                 self.findings.append(error(Problem(place, str(failure), hint=_mend(relay, str(failure)))))

@@ -266,10 +266,10 @@ def mail_sizes(
     return sizes
 
 
-def size_findings(relay: str, limit: int | None, sizes: Mapping[str, int]) -> Iterator[Finding]:
-    """Mails that are larger than the relay takes, or near it. `limit` in bytes (RFC 1870); None: it names none."""
+def size_findings(relay: str, limit: int, sizes: Mapping[str, int]) -> Iterator[Finding]:
+    """Mails that are larger than the relay takes, or near it. `limit` in bytes (RFC 1870)."""
     for place, size in sizes.items():
-        if limit is None or size < limit * SIZE_NEAR:
+        if size < limit * SIZE_NEAR:
             continue
         found = f"its mail has {size} bytes, and {relay} takes {limit}"
         if size > limit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,9 +21,8 @@ from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.reports import looking
-from tests.support import toml
+from tests.support import copy_texts, toml
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
 BROKEN_TEXT = "---\nsubject: Soon\npreheader: Soon\n---\nDear {{ nmae }},\n"
 
 
@@ -35,7 +33,7 @@ class Scene:
         self.root, self.url, self._monkeypatch = root, url, monkeypatch
         self.webinars, self.templates = root / "config" / "webinars", root / "templates"
         self.webinars.mkdir(parents=True)
-        shutil.copytree(TEMPLATES, self.templates)
+        copy_texts(self.templates, "en", "fr")
         self.database = Database(url)
         self.database.migrate()
         self.texts_count_as_sound()

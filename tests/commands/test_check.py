@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from scheduler.cli import main
 from scheduler.database.engine import Database
 from tests.smtp_server import MailServer
-from tests.support import Ledger, toml, utc, webinar
+from tests.support import Ledger, copy_texts, toml, utc, webinar
 
 MESSAGE = '\n[[messages]]\nid = "{id}"\non_registration = true\n'
 TEXT = """\
@@ -214,7 +214,7 @@ def test_the_shipped_webinar_has_no_errors(tmp_path: Path) -> None:
 def folder(tmp_path: Path) -> Path:
     """One sound live webinar and its texts."""
     (tmp_path / "config/webinars").mkdir(parents=True)
-    shutil.copytree("templates", tmp_path / "templates")
+    copy_texts(tmp_path / "templates", "en")
     (tmp_path / "config/webinars/w.toml").write_text(toml(languages=["en"]))
     return tmp_path
 

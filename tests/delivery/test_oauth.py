@@ -222,6 +222,7 @@ async def test_an_endpoint_that_cannot_prove_who_it_is_gets_nothing(trusted: boo
 @in_loop
 async def test_no_secret_is_in_a_text_or_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "httpx")  # which the service itself keeps quiet
     async with TokenServer((400, {"error": "invalid_grant"}), token("t0p-secret")) as server:
         tokens = tokens_of(server)
         with pytest.raises(NoToken):

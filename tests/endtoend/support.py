@@ -10,7 +10,6 @@ import asyncio
 import functools
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -33,9 +32,8 @@ import psycopg
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.smtp_server import HOST, MailServer, ca_file
-from tests.support import toml
+from tests.support import copy_texts, toml
 
-ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "webinar@relay.test", "Wo7-relay-secret"
 ORGANIZER = "organizer@who.int"
 PEOPLE = "people.test"  # the domain of every registrant
@@ -284,10 +282,7 @@ class Scene:
         self.processes: list[Process] = []
         self.config, self.templates = folder / "config", folder / "templates"
         (self.config / "webinars").mkdir(parents=True)
-        for text in ROOT.glob("templates/*/*"):
-            if text.stem in ("en", "layout"):
-                (self.templates / text.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy(text, self.templates / text.parent.name)
+        copy_texts(self.templates, "en")
 
     def webinar(self, name: str = "w", sequence: str = CONFIRMATION_ONLY, **changed: Any) -> Path:
         """A webinar's file, edited as an editor does it: a new file takes the old one's place.
