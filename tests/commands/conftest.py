@@ -19,8 +19,8 @@ def scene(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def sqlite_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def sqlite_scene(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Where the database does not matter."""
-    scene = Scene(tmp_path / "scene", f"sqlite:///{tmp_path / 'webinar.db'}", monkeypatch)
+    scene = Scene(tmp_path / "scene", sqlite_url, monkeypatch)
     yield scene
     scene.database.close()

@@ -35,7 +35,6 @@ class Scene:
         self.webinars.mkdir(parents=True)
         copy_texts(self.templates, "en", "fr")
         self.database = Database(url)
-        self.database.migrate()
         self.texts_count_as_sound()
         self.env = {
             "DATABASE_URL": url,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from email.message import Message
 from pathlib import Path
 
+import pytest
+
 from tests.endtoend.support import on_the_real_clock, people, scene, until
 
 
@@ -51,6 +53,7 @@ async def test_a_text_is_broken_and_mended(tmp_path: Path, database_url: str) ->
         assert here.relay.counts().total() == 5
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.endtoend.support import Process, Scene, on_the_real_clock, people, scene, until
 
 TWO_AT_ONCE = """
@@ -55,6 +57,7 @@ async def _killed_and_restarted(here: Scene, service: Process) -> Process:
     return await here.run()
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_gentle_end_waits_for_the_mails_on_the_wire_and_begins_no_new_one(
     tmp_path: Path, database_url: str

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
+import pytest
+
 from scheduler.database.engine import Database
 from tests.endtoend.support import PEOPLE, USER, Scene, on_the_real_clock, people, scene, until
 
@@ -146,6 +148,7 @@ async def test_a_bad_environment_is_told_whole_and_nothing_is_touched(tmp_path: 
         assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_with_only_to_nobody_else_is_written_to_until_it_is_lifted(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:
@@ -162,6 +165,7 @@ async def test_with_only_to_nobody_else_is_written_to_until_it_is_lifted(tmp_pat
         assert len(here.relay.arrivals) == 3
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_relay_that_is_down_at_the_start_gets_the_mails_when_it_is_up(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db", relay_is_up=False) as here:
@@ -180,6 +184,7 @@ async def test_a_relay_that_is_down_at_the_start_gets_the_mails_when_it_is_up(tm
         )
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_relay_that_refuses_the_password_fails_no_delivery(tmp_path: Path) -> None:
     """It is tried again after five minutes, or as soon as the operator restarts the service."""

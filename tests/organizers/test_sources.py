@@ -94,11 +94,10 @@ def _facts() -> Any:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr("scheduler.organizers.sources.check_texts", quick_check)
     (tmp_path / "desk").mkdir()
-    database = Database(f"sqlite:///{tmp_path}/webinar.db")
-    database.migrate()
+    database = Database(sqlite_url)
     yield Desk(tmp_path / "desk", database)
     database.close()
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -51,9 +50,8 @@ class Relay:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:  # that both engines keep alerts is in test_alerts
-    database = Database(f"sqlite:///{tmp_path}/webinar.db")
-    database.migrate()
+def database(sqlite_url: str) -> Iterator[Database]:  # that both engines keep alerts is in test_alerts
+    database = Database(sqlite_url)
     yield database
     database.close()
 
