@@ -35,9 +35,10 @@ def set_up_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These tell of every job, command and statement; the latter two would quote addresses.
+    # It tells of every job, and warns of each that is left out as the last one still runs: the next does its work.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    # These tell of every command and statement; some would quote addresses.
     for name in (
-        "apscheduler",
         "alembic",
         "uvicorn",
         "aiosmtplib",

@@ -89,7 +89,7 @@ def test_a_task_that_failed_unseen_is_told_without_the_text_of_its_exception(
     assert ADDRESS not in printed
 
 
-@pytest.mark.parametrize("name", ["aiosmtplib", "sqlalchemy.engine", "mail.log", "apscheduler.scheduler"])
+@pytest.mark.parametrize("name", ["aiosmtplib", "sqlalchemy.engine", "mail.log"])
 def test_libraries_that_would_quote_people_or_tell_of_every_step_are_quiet(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -98,6 +98,14 @@ def test_libraries_that_would_quote_people_or_tell_of_every_step_are_quiet(
     assert _lines(capsys) == []
     logging.getLogger(name).warning("trouble")
     assert [line["event"] for line in _lines(capsys)] == ["trouble"]
+
+
+def test_a_tick_left_out_as_the_last_one_still_runs_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs("INFO")
+    logging.getLogger("apscheduler.scheduler").warning("skipped: maximum number of running instances reached")
+    assert _lines(capsys) == []
+    logging.getLogger("apscheduler.executors.default").error("a job failed")
+    assert [line["event"] for line in _lines(capsys)] == ["a job failed"]
 
 
 def test_the_level_holds_for_everybody(capsys: pytest.CaptureFixture[str]) -> None:

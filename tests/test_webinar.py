@@ -260,7 +260,7 @@ def test_a_placeholder_in_a_text_is_named_by_language() -> None:
 
     assert placeholders(webinar) == [
         Problem(
-            "translations.pt.how_to_join", "the placeholder example.org", "the real thing, as status is live"
+            "translations.pt.how_to_join", "the placeholder example.org", "the real thing before it is live"
         )
     ]
 

@@ -125,7 +125,7 @@ class _Report:
         self.findings += checking.translation_findings(webinar, place)
         if webinar.status == "draft":
             self.findings += [
-                warning(Problem(f"{place}, {one.place}", one.found, one.allowed, "before it can be live"))
+                warning(Problem(f"{place}, {one.place}", one.found, one.allowed))
                 for one in placeholders(webinar)
             ]
         self.findings += checking.rule_findings(webinar, place, people)

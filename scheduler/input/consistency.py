@@ -50,7 +50,7 @@ def placeholder_mistakes(texts: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake(("join_url",), "is empty", "a link, as status is live")
     for loc, text in _strings(texts):
         if found := _PLACEHOLDER.search(text):
-            yield Mistake(loc, f"the placeholder {found[0]}", "the real thing, as status is live")
+            yield Mistake(loc, f"the placeholder {found[0]}", "the real thing before it is live")
 
 
 def _rule_mistakes(message: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -232,7 +232,7 @@ CASES = [
     ("live with a placeholder", 'alert_to = "operators@who.int"',
      'status = "live"\nalert_to = "operators@example.org"',
      "line 15, alert_to", "the placeholder example.org",
-     "the real thing, as status is live", ""),
+     "the real thing before it is live", ""),
     ("live without a link", 'join_url = "https://webinar.who.int/1"', 'status = "live"',
      "join_url", "is empty",
      "a link, as status is live", ""),
