@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
@@ -14,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, CursorResult, bindparam, make_url, text
+from sqlalchemy import Connection, CursorResult, TextClause, bindparam, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
@@ -35,14 +36,19 @@ def dialect(conn: Connection) -> Dialect:
 
 def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
     """Execute SQL that both engines understand. Datetimes are instants; lists expand in `IN :name`."""
-    statement = text(sql)
-    for name, value in values.items():
-        if isinstance(value, datetime):
-            statement = statement.bindparams(bindparam(name, type_=Instant()))
-        elif isinstance(value, list | tuple | set | frozenset):
-            statement = statement.bindparams(bindparam(name, expanding=True))
-    return conn.execute(
-        statement, {k: list(v) if isinstance(v, set | frozenset) else v for k, v in values.items()}
+    instants = frozenset(name for name, value in values.items() if isinstance(value, datetime))
+    lists = frozenset(
+        name for name, value in values.items() if isinstance(value, list | tuple | set | frozenset)
+    )
+    plain = {name: list(value) if name in lists else value for name, value in values.items()}
+    return conn.execute(_statement(sql, instants, lists), plain)
+
+
+@lru_cache(maxsize=512)  # built once: this stands between every mail and the next
+def _statement(sql: str, instants: frozenset[str], lists: frozenset[str]) -> TextClause:
+    return text(sql).bindparams(
+        *(bindparam(name, type_=Instant()) for name in instants),
+        *(bindparam(name, expanding=True) for name in lists),
     )
 
 

@@ -169,12 +169,13 @@ class Dispatcher:
 
     def _note_taken(self, number: int) -> None:
         self._taken += number
-        if (self._is_low and not self._nothing_more[1]) or self._backlog.free > len(self._workers):
+        low = self._is_low(self._backlog.urgent), self._is_low(self._backlog.others)
+        more = any(one and not nothing for one, nothing in zip(low, self._nothing_more, strict=True))
+        if more or self._backlog.free > len(self._workers):
             self._woken.set()
 
-    @property
-    def _is_low(self) -> bool:
-        return self._backlog.others * 2 < self._ahead
+    def _is_low(self, claimed: int) -> bool:
+        return claimed * 2 < self._ahead
 
     def _enough(self, connections: int) -> int:
         """How many to have claimed: what goes out in half a second, and a few for each connection."""
@@ -185,24 +186,30 @@ class Dispatcher:
         return max(min(int(rate * AHEAD_SECONDS), MOST_AHEAD), connections * (1 if limited else AHEAD_EACH))
 
     async def _claim(self, connections: int) -> None:
-        """Lease what is due: of what is due on registration as much as there is room for, of the rest when half of it
-        is gone."""
-        urgent = 0 if self._nothing_more[0] else self._ahead - self._backlog.urgent
-        others = self._ahead - self._backlog.others if self._is_low and not self._nothing_more[1] else 0
-        if urgent <= 0 and others <= 0:
+        """Lease what is due, of what is due on registration and of the rest: of each when half of it is gone."""
+        urgent, others = (
+            self._ahead - there if self._is_low(there) and not nothing else 0
+            for there, nothing in zip(
+                (self._backlog.urgent, self._backlog.others), self._nothing_more, strict=True
+            )
+        )
+        if not (urgent or others):
             return
         self._ahead = self._enough(connections)
         self._last_token = claims.new_token(self._holder)
         now = self._clock.now()
         try:
-            found = await self._database.run(_claim, now, self._last_token, self.job, max(urgent, 0), others)
+            found = await self._database.run(_claim, now, self._last_token, self.job, urgent, others)
         except DBAPIError as error:
             log.error("nothing claimed: the database does not answer", error=fault(error))
             self._nothing_more = [True, True]  # until the next tick
             return
         self._backlog.add(found)
         quick = sum(claimed.urgency == 0 for claimed, _ in found)
-        self._nothing_more = [quick < urgent, self._nothing_more[1] or 0 < others > len(found) - quick]
+        self._nothing_more = [
+            self._nothing_more[0] or quick < urgent,
+            self._nothing_more[1] or 0 < others > len(found) - quick,
+        ]
 
     async def _renew_leases(self) -> None:
         """A lease outlasts the longest wait for a reply, as long as this process lives."""

@@ -188,9 +188,8 @@ class Sender:
             self._outcome(relay, ready.start.claimed, result)
             for ready, result in zip(going, results, strict=True)
         ]
-        if sent := [outcome.claimed.id for outcome in found if outcome.state is State.SENT]:
-            relay.pace.well(len(sent))
-            log.info("sent", relay=relay.name, deliveries=sent)
+        if sent := sum(outcome.state is State.SENT for outcome in found):
+            relay.pace.well(sent)
         return found
 
     async def _conclude(self, outcomes: Sequence[Outcome]) -> None:

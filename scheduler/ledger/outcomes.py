@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select, text
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
+from scheduler.database.models import Instant
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import LEASE_SECONDS, Claimed, release
 from scheduler.ledger.states import State
@@ -138,11 +139,10 @@ def _outdated(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     new = [(start, start.invitation) for start in starts if start.invitation and not start.invitation.stored]
     if not new:
         return []
-    table = InvitationRow.__table__  # type: ignore[attr-defined]
-    stored = conn.execute(
-        select(table.c.uid, table.c.sequence, table.c.calendar).where(
-            table.c.uid.in_({version.uid for _, version in new})
-        )
+    stored = run(
+        conn,
+        "SELECT uid, sequence, calendar FROM invitation WHERE uid IN :uids",
+        uids={version.uid for _, version in new},
     )
     known: dict[tuple[str, int], bytes] = {}
     newest: dict[str, int] = {}
@@ -161,22 +161,9 @@ def _outdated(conn: Connection, starts: Sequence[Start]) -> list[Start]:
 
 
 def _store_versions(conn: Connection, starts: Sequence[Start]) -> None:
-    new = {
-        (version.uid, version.sequence): (start.claimed.registration_id, version)
-        for start in starts
-        if (version := start.invitation) and not version.stored
-    }
-    if not new:
-        return
-    table = InvitationRow.__table__  # type: ignore[attr-defined]
-    there = conn.execute(
-        select(table.c.uid, table.c.sequence).where(table.c.uid.in_({uid for uid, _ in new}))
-    )
-    for row in there:
-        new.pop((row.uid, row.sequence), None)
     values = [
         {
-            "registration_id": registration_id,
+            "registration_id": start.claimed.registration_id,
             "uid": version.uid,
             "sequence": version.sequence,
             "method": version.method,
@@ -184,11 +171,18 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> None:
             "says": version.says,
             "calendar": version.calendar,
         }
-        for registration_id, version in new.values()
+        for start in starts
+        if (version := start.invitation) and not version.stored
     ]
     if values:
-        conn.execute(insert(table), values)
+        conn.execute(_STORE_VERSION, values)
 
+
+# Where it is there already, another mail to the same person stored the very same (`_outdated` has seen to it).
+_STORE_VERSION = text(
+    "INSERT INTO invitation (registration_id, uid, sequence, method, dtstamp, says, calendar)"
+    " VALUES (:registration_id, :uid, :sequence, :method, :dtstamp, :says, :calendar) ON CONFLICT DO NOTHING"
+).bindparams(bindparam("dtstamp", type_=Instant()))
 
 _OUTCOME = {
     "id": "bigint", "token": "text", "state": "text", "reason": "text", "counts": "integer",
