@@ -72,7 +72,7 @@ def _certificate(directory: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-def _wait_for_banner(port: int, log: Path) -> None:
+def wait_for_banner(port: int, log: Path = Path("log")) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=5) as found:
@@ -132,6 +132,7 @@ virtual_mailbox_maps = static:box/
 virtual_uid_maps = static:{nobody}
 virtual_gid_maps = static:{nobody}
 virtual_mailbox_limit = 0
+virtual_transport = {transport}
 message_size_limit = {largest}
 smtputf8_enable = yes
 smtpd_recipient_restrictions =
@@ -149,8 +150,8 @@ smtpd_sasl_path = smtpd
 
 
 @contextlib.contextmanager
-def postfix() -> Iterator[Relay]:
-    """Postfix as Debian packages it (postfix, libsasl2-modules)."""
+def postfix(transport: str = "virtual") -> Iterator[Relay]:
+    """Postfix as Debian packages it (postfix, libsasl2-modules). `transport`: "discard" throws away what it took."""
     if not shutil.which("postfix") or os.geteuid():
         not_run("needs root and Postfix (apt-get install --no-install-recommends postfix libsasl2-modules)")
     with (
@@ -163,7 +164,7 @@ def postfix() -> Iterator[Relay]:
             (directory / name).mkdir()
         shutil.chown(directory / "data", "postfix")
         values = {"host": HOST, "port": port, "directory": directory, "certificate": certificate, "key": key}
-        values |= {"nobody": _NOBODY, "largest": LARGEST, "refused": REFUSED}
+        values |= {"nobody": _NOBODY, "largest": LARGEST, "refused": REFUSED, "transport": transport}
         (config / "main.cf").write_text(_MAIN.format(**values))
         (config / "master.cf").write_text(_MASTER.format(**values))
         started = subprocess.run(
@@ -172,7 +173,7 @@ def postfix() -> Iterator[Relay]:
         try:
             if started.returncode:
                 not_run(f"Postfix does not start: {started.stderr[-2000:]}")
-            _wait_for_banner(port, directory / "log")
+            wait_for_banner(port, directory / "log")
             yield Relay(port, directory / "box")
         finally:
             subprocess.run(["postfix", "-c", config, "stop"], capture_output=True, check=False)
@@ -293,7 +294,7 @@ def exim() -> Iterator[Relay]:
         config.write_text(_EXIM.format(**values))
         with subprocess.Popen([program, "-C", config, "-bdf", "-q1m"], stderr=subprocess.DEVNULL) as process:
             try:
-                _wait_for_banner(port, directory / "log" / "mainlog")
+                wait_for_banner(port, directory / "log" / "mainlog")
                 yield Relay(port, directory / "box")
             finally:
                 process.send_signal(signal.SIGTERM)

