@@ -50,22 +50,28 @@ class Ledger:
         with self.connection() as conn:
             return conn.execute(statement).fetchone()[0]
 
-    def register(self, first: int, count: int) -> None:
+    def register(self, first: int, count: int, webinar: str = "w") -> None:
         """So many people with numbers from `first` on, in one transaction, as a registration system does it."""
         mark = "%s" if self.is_postgresql else "?"
-        rows = (("w", f"person-{n}@example.com", f"Person {n}") for n in range(first, first + count))
+        rows = ((webinar, f"person-{n}@example.com", f"Person {n}") for n in range(first, first + count))
         with self.connection() as conn:
             conn.cursor().executemany(
                 f"INSERT INTO registrants (webinar, email, name) VALUES ({mark}, {mark}, {mark})", rows
             )
 
 
-def write_webinar(folder: Path, sequence: str = CONFIRMATION, **changed: Any) -> None:
+def write_webinar(folder: Path, sequence: str = CONFIRMATION, name: str = "w", **changed: Any) -> None:
     """A live webinar in three days, with the shipped English texts."""
     start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=3)
-    keys = {"zone": "Africa/Abidjan", "start": start, "end": start + timedelta(hours=1), "languages": ["en"]}
+    keys = {
+        "zone": "Africa/Abidjan",
+        "start": start,
+        "end": start + timedelta(hours=1),
+        "languages": ["en"],
+        "id": name,
+    }
     (folder / "config" / "webinars").mkdir(parents=True, exist_ok=True)
-    (folder / "config" / "webinars" / "w.toml").write_text(toml(sequence, **(keys | changed)))
+    (folder / "config" / "webinars" / f"{name}.toml").write_text(toml(sequence, **(keys | changed)))
     copy_texts(folder / "templates", "en")
 
 

@@ -89,10 +89,11 @@ class Service:
         return await self.next_wake()
 
     async def next_wake(self) -> datetime | None:
-        """The next instant (UTC) at which something is due by itself, or None."""
-        wake = await self._database.run(claims.next_wake, self.sources.live)
+        """The next instant (UTC) at which something is due by itself, or a relay is tried again; or None."""
+        now = self._clock.now()
+        wake = await self._database.run(claims.next_wake, now, self.sources.live)
         paused = self.dispatcher.paused_until
-        return max(wake, paused) if wake and paused else wake
+        return min((one for one in (wake, paused) if one and one > now), default=None)
 
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""

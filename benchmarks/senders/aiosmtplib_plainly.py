@@ -20,7 +20,7 @@ import icalendar
 
 def build(words: dict[str, str], number: int) -> EmailMessage:
     """The mail of one person."""
-    name, address = f"Person {number}", f"person-{number}@people.test"
+    name, address = f"Person {number}", f"person-{number}@example.com"
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = words["sender"], f"{name} <{address}>", words["subject"]
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="who.int")

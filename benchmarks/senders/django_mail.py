@@ -20,7 +20,7 @@ settings.configure(EMAIL_HOST="127.0.0.1", EMAIL_PORT=int(sys.argv[1]))
 
 def build(words: dict[str, str], number: int, connection: Any) -> EmailMultiAlternatives:
     """The mail of one person."""
-    name, address = f"Person {number}", f"person-{number}@people.test"
+    name, address = f"Person {number}", f"person-{number}@example.com"
     text = words["text"].replace("@NAME@", name)
     mail = EmailMultiAlternatives(
         words["subject"], text, words["sender"], [f"{name} <{address}>"], connection=connection

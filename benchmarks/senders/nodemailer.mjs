@@ -14,7 +14,7 @@ const pool = nodemailer.createTransport({
 
 function build(number) {
   const name = `Person ${number}`;
-  const address = `person-${number}@people.test`;
+  const address = `person-${number}@example.com`;
   return {
     from: words.sender,
     to: { name, address },

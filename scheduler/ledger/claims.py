@@ -182,20 +182,22 @@ def end_all_leases(conn: Connection) -> None:
     run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IS NOT NULL")
 
 
-def next_wake(conn: Connection, live: Iterable[str]) -> datetime | None:
-    """The next instant at which a delivery is due or expires: None when the ledger waits for nothing."""
+def next_wake(conn: Connection, now: datetime, live: Iterable[str]) -> datetime | None:
+    """The next instant after `now` at which a delivery is due or expires: None when the ledger waits for nothing."""
     table = Delivery.__table__  # type: ignore[attr-defined]
     # The states as the partial indexes name them: SQLite does not look into a parameter.
     queries = [
         select(table.c.next_attempt_at)
         .where(text("state = 'pending'"), table.c.webinar == webinar, table.c.urgency == urgency)
-        .where(table.c.lease_token.is_(None))
+        .where(table.c.lease_token.is_(None), table.c.next_attempt_at > now)
         .order_by(table.c.next_attempt_at)
         .limit(1)
         for webinar in live
         for urgency in (0, 1)
     ]
-    expiring = text("state IN ('pending', 'held')")
-    queries.append(select(table.c.expires_at).where(expiring).order_by(table.c.expires_at).limit(1))
+    expiring = select(table.c.expires_at).where(
+        text("state IN ('pending', 'held')"), table.c.expires_at > now
+    )
+    queries.append(expiring.order_by(table.c.expires_at).limit(1))
     found = [instant for query in queries if (instant := conn.execute(query).scalar()) is not None]
     return min(found, default=None)

@@ -17,6 +17,7 @@ from scheduler.ledger.outcomes import Outcome, Start, Version
 from scheduler.ledger.states import State, Why
 from tests.support import Ledger, utc, webinar
 
+BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
 REMINDED = utc("2025-07-02 07:00")  # in Geneva 09:00 on the day before
 LATE = utc("2025-07-03 11:00")  # the start: no reminder is of use any more
@@ -327,16 +328,21 @@ def test_what_nobody_sent_while_it_was_of_use_expires_on_record(ledger: Ledger) 
 
 
 def test_the_next_wake_is_when_something_is_due_or_expires(ledger: Ledger) -> None:
-    assert do(ledger, claims.next_wake, ["w"]) == ANNOUNCED
+    assert do(ledger, claims.next_wake, BEFORE, ["w"]) == ANNOUNCED
     for one in claim(ledger):
-        assert do(ledger, claims.next_wake, ["w"]) == REMINDED, "what is leased needs no waking"
+        assert do(ledger, claims.next_wake, BEFORE, ["w"]) == REMINDED, "what is leased needs no waking"
         conclude(ledger, one, State.SENT, "sent")
-    assert do(ledger, claims.next_wake, ["w"]) == REMINDED
-    assert do(ledger, claims.next_wake, []) == utc("2025-07-03 10:00"), (
+    assert do(ledger, claims.next_wake, BEFORE, ["w"]) == REMINDED
+    assert do(ledger, claims.next_wake, BEFORE, []) == utc("2025-07-03 10:00"), (
         "a draft's reminder expires all the same"
     )
     ledger.sql("UPDATE delivery SET state = 'sent'")
-    assert do(ledger, claims.next_wake, ["w"]) is None
+    assert do(ledger, claims.next_wake, BEFORE, ["w"]) is None
+
+
+def test_what_is_due_already_does_not_hide_what_is_due_next(ledger: Ledger) -> None:
+    assert ledger.states()["confirmation"] == "pending"
+    assert do(ledger, claims.next_wake, ANNOUNCED, ["w"]) == REMINDED
 
 
 # Held

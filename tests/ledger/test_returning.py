@@ -22,6 +22,7 @@ from scheduler.registrants.suppression import suppress
 from scheduler.service import _settle_and_plan  # what a tick does, in one transaction
 from tests.support import Ledger, utc, webinar
 
+BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 08:05")
 MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -188,8 +189,10 @@ def test_a_draft_whose_mails_are_overdue_wakes_nobody_before_they_expire(ledger:
     ledger.govern(webinar(status="draft"))
     _tick(ledger)
     with ledger.database.transaction() as conn:
-        assert claims.next_wake(conn, ["w"]) == ANNOUNCED
-        assert claims.next_wake(conn, []) == utc("2025-07-03 10:00"), "when a reminder gives way to the next"
+        assert claims.next_wake(conn, BEFORE, ["w"]) == ANNOUNCED
+        assert claims.next_wake(conn, BEFORE, []) == utc("2025-07-03 10:00"), (
+            "when a reminder gives way to the next"
+        )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_a_draft_whose_mails_are_overdue_wakes_nobody_before_they_expire(ledger:
 def test_what_needs_nothing_wakes_nobody(ledger: Ledger, state: str) -> None:
     ledger.sql("UPDATE delivery SET state = :state", state=state)
     with ledger.database.transaction() as conn:
-        assert claims.next_wake(conn, ["w"]) is None
+        assert claims.next_wake(conn, BEFORE, ["w"]) is None
 
 
 def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database: Database) -> None:
@@ -214,7 +217,7 @@ def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database
     )
     _tick(ledger)
     with database.transaction() as conn:
-        claims.next_wake(conn, ["w", "v"])
+        claims.next_wake(conn, BEFORE, ["w", "v"])
         claims.claim(conn, ANNOUNCED - timedelta(days=1), "token", ["w", "v"], 5, 5)
     looked = [
         (row[3], sql)

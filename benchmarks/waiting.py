@@ -1,0 +1,148 @@
+"""How long a mail waits: from its time to the first byte of its content, with the service idle; and a confirmation's
+wait while a burst of reminders goes out.
+
+    python -m benchmarks.waiting [--quick]
+
+The receiver is ours, for it must note when a mail's first byte comes; for the burst it is smtp-sink, and the ledger
+says when a confirmation was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socketserver
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks import receivers
+from benchmarks.service import HOST, Ledger, databases, running, seconds_until_sent, write_webinar
+
+APART = 0.25  # seconds
+REMINDER = '\n[[messages]]\nid = "reminder-hour"\nbefore_start = "24h"\n'
+
+
+class _Session(socketserver.StreamRequestHandler):
+    """Notes when the first byte after DATA came, by recipient. Offers nothing."""
+
+    def handle(self) -> None:
+        recipient = ""
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"RCPT":
+                recipient = line.decode().partition("<")[2].partition(">")[0]
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                self.rfile.peek(1)
+                self.server.began[recipient] = time.time()  # type: ignore[attr-defined]
+                while self.rfile.readline() != b".\r\n":
+                    pass
+            self.wfile.write(b"250 fine\r\n")
+
+
+@contextmanager
+def noting() -> Iterator[tuple[int, dict[str, float]]]:
+    """Its port, and when each recipient's mail began (Unix, seconds)."""
+    with socketserver.ThreadingTCPServer((HOST, 0), _Session) as server:
+        server.daemon_threads = True
+        server.began = {}  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], server.began  # type: ignore[attr-defined]
+        server.shutdown()
+
+
+def due_to_first_byte(new: Callable[[], Ledger], mails: int) -> list[float]:
+    """Seconds, of reminders whose times lie a quarter of a second apart."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, noting() as (port, began):
+        write_webinar(Path(folder), REMINDER)
+        ledger = new()
+        with running(Path(folder), ledger.url, port):
+            ledger.register(0, mails)
+            while ledger.one("SELECT count(*) FROM delivery") < mails:
+                time.sleep(0.1)
+            first = time.time() + 5
+            with ledger.connection() as conn:
+                rows = conn.execute(
+                    "SELECT d.id, r.address FROM delivery d JOIN registration r ON r.id = d.registration_id"
+                ).fetchall()
+                due = {address: first + APART * number for number, (_, address) in enumerate(rows)}
+                for number, address in rows:
+                    at = datetime.fromtimestamp(due[address], UTC)
+                    written = (
+                        at.isoformat(" ") if ledger.is_postgresql else at.replace(tzinfo=None).isoformat(" ")
+                    )
+                    mark = "%s" if ledger.is_postgresql else "?"
+                    statement = (
+                        f"UPDATE delivery SET due_at = {mark}, next_attempt_at = {mark} WHERE id = {mark}"
+                    )
+                    conn.execute(statement, (written, written, number))
+            seconds_until_sent(ledger, mails)
+            return [began[address] - due[address] for address in due]
+
+
+def confirmations_in_a_burst(new: Callable[[], Ledger], reminders: int, confirmations: int) -> list[float]:
+    """Seconds from the INSERT of a registrant to the relay's yes, while so many reminders go out."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, receivers.sink() as port:
+        lead = timedelta(hours=24, seconds=20 + reminders / 4000)  # to plan them
+        start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + lead
+        write_webinar(Path(folder), REMINDER, start=start, end=start + timedelta(hours=1))
+        write_webinar(Path(folder), name="new")
+        ledger = new()
+        with running(Path(folder), ledger.url, port):
+            ledger.register(0, reminders)
+            seconds_until_sent(ledger, 100)
+            registered: dict[str, datetime] = {}
+            for number in range(confirmations):
+                registered[f"person-{number}@example.com"] = datetime.now(UTC)
+                ledger.register(number, 1, "new")
+                time.sleep(1)
+            left = ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'w' AND state <> 'sent'")
+            assert left, "the burst was over too soon"
+            seconds_until_sent(ledger, reminders - left)
+            with ledger.connection() as conn:
+                rows = conn.execute(
+                    "SELECT r.address, d.sent_at FROM delivery d JOIN registration r ON r.id = d.registration_id"
+                    " WHERE d.webinar = 'new' AND d.state = 'sent'"
+                ).fetchall()
+            assert len(rows) == confirmations, "a confirmation is still waiting"
+            sent = {
+                address: at if ledger.is_postgresql else datetime.fromisoformat(at).replace(tzinfo=UTC)
+                for address, at in rows
+            }
+            return [(sent[address] - registered[address]).total_seconds() for address in registered]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few mails: does it run?")
+    quick = parser.parse_args().quick
+    print("| from due to the first byte of the content | mails | median | 99th percentile | longest |")
+    print("|---|---|---|---|---|")
+    for engine in ("sqlite", "postgresql"):
+        with databases(engine) as new:
+            _say(engine, due_to_first_byte(new, 20 if quick else 200))
+    print("\n| a registrant's INSERT to their confirmation, sent, in a burst of reminders | | | | |")
+    print("|---|---|---|---|---|")
+    reminders, confirmations = (4000, 2) if quick else (100_000, 30)
+    for engine in ("sqlite", "postgresql"):
+        with databases(engine) as new:
+            _say(engine, confirmations_in_a_burst(new, reminders, confirmations))
+
+
+def _say(engine: str, waits: list[float]) -> None:
+    highest = statistics.quantiles(waits, n=100)[98]
+    print(
+        f"| {engine} | {len(waits)} | {statistics.median(waits) * 1000:.0f} ms | {highest * 1000:.0f} ms"
+        f" | {max(waits) * 1000:.0f} ms |",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
