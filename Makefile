@@ -41,8 +41,17 @@ node_modules/.stamp: package.json package-lock.json
 	npm ci --silent --no-audit --no-fund
 	@touch $@
 
-bench: .venv/dev.stamp
+# Needs smtp-source, smtp-sink and postfix (Debian's postfix) and Node, and an hour.
+bench: .venv/bench.stamp node_modules/.stamp
+	$(BIN)/python -m benchmarks.sending
+	$(BIN)/python -m benchmarks.distance
+	$(BIN)/python -m benchmarks.waiting
+	$(BIN)/python -m benchmarks.planning --svg benchmarks/growth.svg
 	$(BIN)/python benchmarks/rehearsal_2000.py
+
+.venv/bench.stamp: .venv/dev.stamp requirements-bench.lock
+	@$(PIP) --require-hashes -r requirements-bench.lock
+	@touch $@
 
 pictures: run .venv/dev.stamp
 	$(BIN)/python docs/pictures/take.py
@@ -53,6 +62,8 @@ lock:
 	    --group build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    -c requirements.lock -c requirements-dev.lock --group pyproject.toml:bench -o requirements-bench.lock
 
 clean:
 	rm -rf .venv node_modules rehearsal

@@ -122,7 +122,8 @@ class Service:
                     return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(self.log.read_text()) from None
+                    self._process.kill()
+                    raise RuntimeError(f"the service is not ready: {self.log.read_text()[-2000:]}") from None
                 time.sleep(0.05)
 
     def peak_memory(self) -> float:
