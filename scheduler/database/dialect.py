@@ -21,6 +21,11 @@ class Dialect(ABC):
     """Whether several services may work on one database. If not, all leases end when a service starts."""
     skip_locked: ClassVar[str]
     """What a SELECT ends with so that two replicas never claim the same rows."""
+    only_by: ClassVar[str]
+    """What follows a table in FROM so that it is looked up by one index, whose name is filled in. SQLite's planner knows
+    nothing of how few rows a partial index has; PostgreSQL's does."""
+    join_next: ClassVar[str]
+    """JOIN, such that the table before it is gone through first."""
     reading: ClassVar[Mapping[str, Any]]
     """Execution options of a transaction that sees one moment and changes nothing."""
 
@@ -35,6 +40,10 @@ class Dialect(ABC):
     @abstractmethod
     def one_migration(self, conn: Connection) -> None:
         """Let one replica bring the schema up to date at a time, until the end of the transaction."""
+
+    @abstractmethod
+    def many_rows_came(self, conn: Connection, *tables: str) -> None:
+        """Let the engine's planner of queries know: it would go by what these tables were before."""
 
     @abstractmethod
     def lease_clock(self, conn: Connection) -> float:

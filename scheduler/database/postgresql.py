@@ -15,6 +15,8 @@ PRESENCE = "hashtext('webinar-scheduler presence')"  # the first of the two numb
 
 class PostgreSQL(Dialect):
     takes_replicas = True
+    only_by = ""
+    join_next = "JOIN"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
 
@@ -28,6 +30,9 @@ class PostgreSQL(Dialect):
 
     def one_migration(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
+
+    def many_rows_came(self, conn: Connection, *tables: str) -> None:
+        conn.execute(text(f"ANALYZE {', '.join(tables)}"))
 
     def lease_clock(self, conn: Connection) -> float:
         return float(conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())

@@ -18,6 +18,10 @@ BUSY_SECONDS = 30
 
 class SQLite(Dialect):
     takes_replicas = False
+    only_by = " INDEXED BY {}"
+    join_next = (
+        "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
+    )
     skip_locked = ""  # there is one writer anyway
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
 
@@ -35,6 +39,9 @@ class SQLite(Dialect):
 
     def one_migration(self, conn: Connection) -> None:
         pass
+
+    def many_rows_came(self, conn: Connection, *tables: str) -> None:
+        pass  # its queries say their order themselves
 
     def lease_clock(self, conn: Connection) -> float:
         return time.monotonic()  # leases end with the process

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import pytz
 from sqlalchemy import Connection, insert
 
-from scheduler.database.engine import one_planner, run
+from scheduler.database.engine import dialect, one_planner, run
 from scheduler.database.models import DueTime
 from scheduler.ledger.edits import Edit, due_row, is_behind, planned_revisions, take_edit
 from scheduler.ledger.states import Why
@@ -24,6 +24,8 @@ from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 BEHIND = "another replica read a newer revision of its file; this one neither plans nor sends until it does"
 
+MANY = 500  # rows in one transaction
+
 
 @dataclass(frozen=True)
 class Governing:
@@ -32,6 +34,15 @@ class Governing:
     webinar: Webinar
     revision: str
     frozen: bool = False
+
+
+@dataclass(frozen=True)
+class _Flagged:
+    """What a statement is about, as parts of its SQL: registrations whose rows changed, or due times that did."""
+
+    condition: str
+    by: str
+    join: str
 
 
 def plan(
@@ -52,13 +63,19 @@ def plan(
     replan = _flagged(conn, "registration", "replan", ours)
     if replan:
         _fill_due_times(conn, [webinars[name] for name in replan])
+    if taken.rows >= MANY:
+        dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")
     changed = _flagged(conn, "due_time", "changed", open_)
     _failures_elsewhere_forgotten(conn, now, taken.moved_address)
-    for names, condition in ((replan, "r.replan"), (changed, "d.changed")):
-        if here := [name for name in names if name in open_]:
-            _add_missing(conn, now, here, condition)
+    engine = dialect(conn)
+    by_registration = _Flagged("r.replan", engine.only_by.format("registration_replan"), engine.join_next)
+    for names, flagged in ((replan, by_registration), (changed, _Flagged("d.changed", "", "JOIN"))):
         if names:
-            _bring_up_to_date(conn, now, names, condition)
+            _bring_up_to_date(conn, now, names, flagged)
+        if here := [name for name in names if name in open_]:
+            _add_missing(conn, now, here, flagged)
+    if taken.rows >= MANY:
+        dialect(conn).many_rows_came(conn, "delivery")
     _due_again(conn, now, edits)
     _recipients_moved(conn, now, taken.moved_address)
     _notices(conn, now, edits, taken.moved_link)
@@ -98,11 +115,13 @@ def _flagged(conn: Connection, table: str, flag: str, names: list[str]) -> list[
 
 
 def _fill_due_times(conn: Connection, webinars: Iterable[Webinar]) -> None:
+    by = dialect(conn).only_by.format("registration_replan")
     for webinar in webinars:
         zones = run(
             conn,
-            "SELECT DISTINCT zone FROM registration r WHERE replan AND webinar = :webinar AND zone <> ''"
-            " AND NOT EXISTS (SELECT 1 FROM due_time d WHERE d.webinar = r.webinar AND d.zone = r.zone)",
+            "SELECT zone FROM (SELECT DISTINCT webinar, zone"
+            f" FROM registration r{by} WHERE replan AND webinar = :webinar AND zone <> '') z"
+            " WHERE NOT EXISTS (SELECT 1 FROM due_time d WHERE d.webinar = z.webinar AND d.zone = z.zone)",
             webinar=webinar.id,
         ).scalars()
         # Not flagged: whoever is new there is flagged already.
@@ -133,9 +152,9 @@ FROM (
                 WHEN d.expires_at <= :now THEN :useless
                 WHEN d.due_at < :now THEN :due_before
                 ELSE '' END AS reason
-    FROM registration r
-    JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone
-    JOIN planned_message m ON m.webinar = d.webinar AND m.message = d.message AND m.in_sequence
+    FROM registration r{{by}}
+    {{join}} planned_message m ON m.webinar = r.webinar AND m.in_sequence
+    JOIN due_time d ON d.webinar = r.webinar AND d.message = m.message AND d.zone = r.zone
     JOIN planned_webinar w ON w.webinar = r.webinar
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
     LEFT JOIN confirmed_elsewhere c ON c.webinar = r.webinar AND c.address_folded = r.address_folded
@@ -146,10 +165,10 @@ FROM (
 """
 
 
-def _add_missing(conn: Connection, now: datetime, names: list[str], condition: str) -> None:
+def _add_missing(conn: Connection, now: datetime, names: list[str], flagged: _Flagged) -> None:
     run(
         conn,
-        _ADD_MISSING.format(condition=condition),
+        _ADD_MISSING.format(**vars(flagged)),
         now=now,
         names=names,
         called_off=Why.CALLED_OFF,
@@ -216,7 +235,7 @@ FROM (
                    w.cancelled AS called_off,
                    EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                            AND y.message = x.message AND y.edition > x.edition) AS superseded
-            FROM registration r
+            FROM registration r{by}
             JOIN delivery x ON x.registration_id = r.id
             JOIN planned_webinar w ON w.webinar = r.webinar
             LEFT JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
@@ -236,11 +255,11 @@ WHERE delivery.id = f.id AND delivery.state = f.was
 """
 
 
-def _bring_up_to_date(conn: Connection, now: datetime, names: list[str], condition: str) -> None:
+def _bring_up_to_date(conn: Connection, now: datetime, names: list[str], flagged: _Flagged) -> None:
     """What is not out yet follows the facts; a lease on it ends, so that nothing stale is on its way."""
     run(
         conn,
-        _BRING_UP_TO_DATE.format(condition=condition),
+        _BRING_UP_TO_DATE.format(**vars(flagged)),
         now=now,
         names=names,
         data=Why.DATA,

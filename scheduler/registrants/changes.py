@@ -29,6 +29,7 @@ class Taken:
     """What one batch brought."""
 
     more: bool = False
+    rows: int = 0
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
     moved_link: list[int] = field(default_factory=list)  # registrations whose own join link changed
 
@@ -59,7 +60,7 @@ def take_changes(
     if not changes:
         return Taken()
     run(conn, "DELETE FROM registrant_change WHERE id IN :ids", ids=[change.id for change in changes])
-    taken = Taken(more=len(changes) == BATCH)
+    taken = Taken(more=len(changes) == BATCH, rows=len(changes))
     ids = {int(change.registrant_id) for change in changes if change.registrant_id is not None}
     if any(change.registrant_id is None for change in changes):
         ids |= _registrations_without_row(conn)
