@@ -15,9 +15,11 @@ from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
 from scheduler.commands.run import run
+from scheduler.commands.send_test import send_test
 from scheduler.commands.show import show
 from scheduler.commands.status import status
 from scheduler.commands.timeline import timeline_command
+from scheduler.commands.user import user
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,5 +40,7 @@ for command in (
     timeline_command,
     preview,
     gallery,
+    send_test,
+    user,
 ):
     main.add_command(command)

@@ -16,6 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect, fault
 from scheduler.database.presence import Presence
+from scheduler.editor.desk import Desk
+from scheduler.editor.serving import Serving
 from scheduler.service import Service
 from scheduler.settings import Settings
 from scheduler.web.health import Readiness, health_app
@@ -40,6 +42,12 @@ class Runner:
         self._service = Service(
             settings, database, clock, holder=self._presence.holder if self._presence else 0
         )
+        sources = self._service.sources
+        desk = Desk(
+            settings.templates_dir, database, clock, lambda: sources.catalogue.webinars,
+            lambda: sources.texts.problems, self._service.send_test,
+        )  # fmt: skip
+        self._editor = Serving(desk, settings)
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
         self._scheduler = AsyncIOScheduler(
             timezone=pytz.utc,
@@ -57,6 +65,7 @@ class Runner:
         await health.start()
         try:
             await self._service.start()
+            await self._editor.start()
             seconds = self._settings.poll_seconds
             self._scheduler.add_job(
                 self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
@@ -76,6 +85,7 @@ class Runner:
             if self._presence:
                 await self._presence.close()
         finally:
+            await self._editor.stop()
             await health.stop()
         log.info("stopped")
 

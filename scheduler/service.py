@@ -18,7 +18,7 @@ from scheduler.clock import Clock
 from scheduler.database.engine import Database, one_planner
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool
+from scheduler.delivery.relay import Pool, send_one
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
@@ -98,6 +98,12 @@ class Service:
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""
         self.dispatcher.job = replace(self.dispatcher.job, live=())
+
+    async def send_test(self, webinar: Webinar, address: str, mail: bytes) -> str:
+        """An editor's mail to themselves; returns why it did not go out, or ""."""
+        if not self._settings.only_to_allows(address):
+            return "ONLY_TO does not allow this address"
+        return await send_one(self._relays[0].pool, webinar.sender.address, address, mail)
 
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""

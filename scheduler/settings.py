@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
@@ -61,6 +63,23 @@ def _patterns(value: object) -> object:
     return tuple(filter(None, patterns))
 
 
+def _public_url(value: object) -> object:
+    address = urlsplit(str(value))
+    if address.scheme != "https" or not address.hostname or address.path not in ("", "/") or address.username:
+        raise mistake(shown(value))
+    return f"https://{address.netloc.lower()}"
+
+
+def _networks(value: object) -> object:
+    parts = [part.strip() for part in str(value).split(",") if part.strip()]
+    for part in parts:
+        try:
+            ip_network(part, strict=False)
+        except ValueError:
+            raise mistake(shown(part)) from None
+    return tuple(parts)
+
+
 Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
@@ -90,6 +109,16 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     )
     return_hours: float = Field(default=24, ge=0, le=720, description="hours, 0 to 720")
     poll_seconds: float = Field(default=1, ge=0.05, le=60, description="seconds, 0.05 to 60")
+    editor_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
+    editor_port: int = Field(
+        default=8090, ge=0, le=65535, description="a number, 1 to 65535, or 0 for any free port"
+    )
+    public_url: Annotated[str, BeforeValidator(_public_url)] = Field(
+        default="", description="https:// and the name by which browsers reach the editor, without a path"
+    )
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
+        default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
+    )
     second: SmtpSettings | None = None
     """The second relay: SMTP2_… in the environment, under the first one's names here."""
 

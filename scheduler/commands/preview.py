@@ -71,14 +71,14 @@ def preview(
     Exit code 1 when its text is not sound, or when that person would not get it.
     """
     with mistakes_told():
-        webinar = _webinar(file)
-        tag, place = _asked(webinar, message, language, zone)
+        webinar = the_webinar(file)
+        tag, place = asked(webinar, message, language, zone)
         reader = _registered(webinar, registrant) if registrant is not None else made_up(webinar)
         reader = reader.in_zone(place) if place else reader
         reader = replace(reader, language=tag) if tag else reader
         place = place or pytz.timezone(reader.zone)
-    with _unsound_told():
-        live = _text(webinar, message, reader.language)
+    with unsound_told():
+        live = text_for(webinar, message, reader.language)
         content = in_format(composed(webinar, message, reader, place, live), wanted)
     with mistakes_told():
         _put(content, out)
@@ -90,7 +90,7 @@ def preview(
         sys.exit(1)
 
 
-def _webinar(file: Path | None) -> Webinar:
+def the_webinar(file: Path | None) -> Webinar:
     found, _ = chosen_webinars(file)
     if len(found) > 1:
         raise Problems(
@@ -99,7 +99,7 @@ def _webinar(file: Path | None) -> Webinar:
     return next(iter(found.values()))
 
 
-def _asked(
+def asked(
     webinar: Webinar, message: str, language: str | None, zone: str | None
 ) -> tuple[str | None, Zone | None]:
     """What the options mean. Raises Problems with all mistakes."""
@@ -134,7 +134,7 @@ def _registered(webinar: Webinar, address: str) -> Reader:
         stop(f"--registrant: {reason}")
 
 
-def _text(webinar: Webinar, message: str, language: str) -> LiveText:
+def text_for(webinar: Webinar, message: str, language: str) -> LiveText:
     """The text that this reader gets, tried like every text that goes out. Raises Problems where it is not sound."""
     root = templates_dir()
     sources = sources_of(Folder(root, TEXT_FILES).read())
@@ -149,7 +149,7 @@ def _text(webinar: Webinar, message: str, language: str) -> LiveText:
 
 
 @contextmanager
-def _unsound_told() -> Iterator[None]:
+def unsound_told() -> Iterator[None]:
     try:
         yield
     except Problems as error:

@@ -22,8 +22,8 @@ class Dialect(ABC):
     skip_locked: ClassVar[str]
     """What a SELECT ends with so that two replicas never claim the same rows."""
     only_by: ClassVar[str]
-    """What follows a table in FROM so that it is looked up by one index, whose name is filled in. SQLite's planner knows
-    nothing of how few rows a partial index has; PostgreSQL's does."""
+    """What follows a table in FROM so that it is looked up by the index whose name is filled in: SQLite's planner of
+    queries knows nothing of how few rows a partial index has; PostgreSQL's does."""
     join_next: ClassVar[str]
     """JOIN, such that the table before it is gone through first."""
     reading: ClassVar[Mapping[str, Any]]

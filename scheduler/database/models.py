@@ -321,6 +321,44 @@ class TextRevision(SQLModel, table=True):
     sound_since: datetime = _instant()
 
 
+class TextEdit(SQLModel, table=True):
+    """What an editor saved, sound or not: who, when and why. The files stay the truth."""
+
+    __tablename__ = "text_edit"
+    __table_args__ = (Index("text_edit_newest", "message", "language", "id"), _AUTOINCREMENT)
+
+    id: int | None = _id()
+    message: str = _text()
+    language: str = _text()
+    sha256: str = _text()
+    source: str = _text()
+    saved_by: str = _text()
+    saved_at: datetime = _instant()
+    note: str = _text()
+
+
+class Account(SQLModel, table=True):
+    """Somebody who may sign in to the editor; `role` is edit or view."""
+
+    __tablename__ = "account"
+
+    address: str = Field(primary_key=True, sa_type=Text)
+    password_hash: str = _text()
+    role: str = _text()
+    since: datetime = _instant()
+
+
+class WebSession(SQLModel, table=True):
+    """A browser that is signed in. Its token is in its cookie alone; here is the token's hash."""
+
+    __tablename__ = "web_session"
+    __table_args__ = (Index("web_session_address", "address"),)
+
+    token_sha256: str = Field(primary_key=True, sa_type=Text)
+    address: str = _text()
+    until: datetime = _instant()
+
+
 class Suppression(SQLModel, table=True):
     """An address that nobody writes to any more."""
 

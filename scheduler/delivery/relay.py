@@ -241,6 +241,16 @@ class Pool:
         await asyncio.gather(*(session.quit() for _, session in idle))
 
 
+async def send_one(pool: Pool, sender: str, recipient: str, content: bytes) -> str:
+    """Send one mail that is no delivery, such as a test; returns why the relay did not take it, or ""."""
+    try:
+        async with pool.connection() as connection:
+            await connection.send(sender, recipient, content)
+    except RelayFailure as failure:
+        return str(failure)
+    return ""
+
+
 def _own_name() -> str:
     name = socket.getfqdn()
     return name if "." in name and not name.startswith("localhost") and name.isascii() else ""

@@ -120,11 +120,15 @@ def _limit(texts: int) -> None:
     """The timer ends a text, to the millisecond; RLIMIT_CPU, in whole seconds, ends what would outlive it."""
     cpu = int(time.process_time() + CPU_SECONDS * texts) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+    limit_memory()
+
+
+def limit_memory() -> None:
+    """Let this process take MEMORY more than it has now."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     statm = Path("/proc/self/statm")
-    if (
-        statm.exists()
-    ):  # elsewhere than on Linux nothing tells how much is taken, and RLIMIT_AS counts differently
+    # Elsewhere than on Linux nothing tells how much is taken, and RLIMIT_AS counts differently.
+    if statm.exists():
         taken = int(statm.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
 

@@ -123,9 +123,8 @@ def _not_planned_yet(conn: Connection, webinar: Webinar, address: str) -> Reader
 def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: LiveText) -> bytes:
     """The mail as it would go on the wire, at the moment when it is due in that zone; a message of no fixed time when
     the person registered. Raises whatever a text or a value make raise."""
-    timing = _timing(webinar, message, zone)
+    timing, due_at = _timing(webinar, message, zone), moment(webinar, message, reader, zone)
     delivery = (reader.deliveries or {}).get(message, {})
-    due_at = timing.due_at or delivery.get("due_at") or reader.first_seen_at
     last = reader.last
     if message in NOTICES:  # they tell of a change, so people were told something else before
         last = (
@@ -155,6 +154,12 @@ def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: L
         first_seen_at=reader.first_seen_at,
     )
     return render(claimed, webinar, live, last, due_at, "").content
+
+
+def moment(webinar: Webinar, message: str, reader: Reader, zone: Zone) -> datetime:
+    """When this person gets the message, in UTC: one of no fixed time when they registered."""
+    delivery = (reader.deliveries or {}).get(message, {})
+    return _timing(webinar, message, zone).due_at or delivery.get("due_at") or reader.first_seen_at
 
 
 def _timing(webinar: Webinar, message: str, zone: Zone) -> Timing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +26,9 @@ _GRACE_SECONDS = 3  # for answers under way when the server stops; no page takes
 class WebServer:
     """Serves one application on one port. Signals, logging and the loop stay with whoever runs the service."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """`port` 0 picks a free one, known after `start`."""
+    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+        """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken."""
+        self._proxies = list(proxies)
         self._app = app
         self._host = host
         self._port = port
@@ -59,6 +60,8 @@ class WebServer:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=bool(self._proxies),
+            forwarded_allow_ips=self._proxies,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._server = _Server(config)

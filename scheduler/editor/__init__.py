@@ -1,0 +1,1 @@
+"""The editor of texts in the browser, at /templates."""

@@ -1,0 +1,123 @@
+"""Who may sign in, and which browsers are signed in. Passwords and tokens are kept as hashes only."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal, get_args
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.registrants.rows import fold
+
+Role = Literal["edit", "view"]
+ROLES: tuple[Role, ...] = get_args(Role)
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 1000
+SESSION = timedelta(hours=12)
+
+_HASHER = PasswordHasher()  # argon2id, RFC 9106's second choice, by the library's defaults
+_NOBODYS = _HASHER.hash(secrets.token_hex())
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Somebody who is signed in."""
+
+    address: str
+    role: Role
+    token: str = ""
+    """Of their browser's session; never shown, never logged."""
+
+    @property
+    def may_edit(self) -> bool:
+        return self.role == "edit"
+
+    @property
+    def csrf(self) -> str:
+        """What a page of this session sends along with whatever it changes."""
+        return sha256(b"csrf " + self.token.encode()).hexdigest()
+
+
+def put(conn: Connection, now: datetime, address: str, password: str, role: Role) -> bool:
+    """Add an account, or give it this password and role; its browsers are signed out. True: it is new."""
+    address = fold(address)
+    there = remove(conn, address)
+    run(
+        conn,
+        "INSERT INTO account (address, password_hash, role, since) VALUES (:address, :hash, :role, :now)",
+        address=address,
+        hash=_HASHER.hash(password),
+        role=role,
+        now=now,
+    )
+    return not there
+
+
+def remove(conn: Connection, address: str) -> bool:
+    """Take an account away, and sign its browsers out. Whether there was one."""
+    run(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))
+    return run(conn, "DELETE FROM account WHERE address = :address", address=fold(address)).rowcount > 0
+
+
+def all_accounts(conn: Connection) -> list[Editor]:
+    """Everybody who may sign in, by address."""
+    rows = run(conn, "SELECT address, role FROM account ORDER BY address")
+    return [Editor(row.address, row.role) for row in rows]
+
+
+def hash_of(conn: Connection, address: str) -> str:
+    """The hash that a password is compared with: for an address without an account one that nothing fits, so that the
+    answer takes as long."""
+    row = run(
+        conn, "SELECT password_hash FROM account WHERE address = :address", address=fold(address)
+    ).first()
+    return row.password_hash if row else _NOBODYS
+
+
+def fits(password: str, password_hash: str) -> bool:
+    """Whether this is the password. Takes some 50 ms of computing, on purpose."""
+    try:
+        return _HASHER.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def begin(conn: Connection, now: datetime, address: str) -> str:
+    """Sign a browser in; returns its token."""
+    token = secrets.token_urlsafe(32)
+    run(conn, "DELETE FROM web_session WHERE until < :now", now=now)
+    run(
+        conn,
+        "INSERT INTO web_session (token_sha256, address, until) VALUES (:token, :address, :until)",
+        token=_hash(token),
+        address=fold(address),
+        until=now + SESSION,
+    )
+    return token
+
+
+def signed_in(conn: Connection, now: datetime, token: str) -> Editor | None:
+    """Whose browser has this token."""
+    row = run(
+        conn,
+        "SELECT a.address, a.role FROM web_session s JOIN account a ON a.address = s.address"
+        " WHERE s.token_sha256 = :token AND s.until > :now",
+        token=_hash(token),
+        now=now,
+    ).first()
+    return Editor(row.address, row.role, token) if row else None
+
+
+def end(conn: Connection, token: str) -> None:
+    """Sign a browser out."""
+    run(conn, "DELETE FROM web_session WHERE token_sha256 = :token", token=_hash(token))
+
+
+def _hash(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

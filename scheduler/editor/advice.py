@@ -1,0 +1,48 @@
+"""What an editor should know of a text beside whether it is sound: of its words, and of the mail that they make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from scheduler.mail.said_times import USE_A_VARIABLE, said_times
+from scheduler.problem import Problem
+from scheduler.timezones import to_local
+from scheduler.webinar import Webinar
+
+LONGEST_SUBJECT = 70  # characters; telephones show some 40 of them, desktops 70
+LARGEST_MAIL = 90_000  # bytes of HTML: at 102 kB Gmail cuts a mail off
+
+_PLAIN_HTTP = re.compile(r"\]\(\s*<?http://[^)\s]*", re.IGNORECASE)
+_NO_ALT = re.compile(r"!\[\s*\]\(")
+
+
+def advice(
+    source: str, place: str, language: str, webinar: Webinar, subject: str, html: str
+) -> Iterator[tuple[bool, Problem]]:
+    """Each with whether it is wrong, or only likely to be."""
+    for said in said_times(source, language, to_local(webinar.start, webinar.tz)):
+        found = f"`{said.words}`: {said.fault}"
+        yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)
+    for number, line in enumerate(source.splitlines(), 1):
+        where = f"{place}, line {number}"
+        if link := _PLAIN_HTTP.search(line):
+            yield False, Problem(where, f"the link {link[0][2:]} is not https", "https://…")
+        if _NO_ALT.search(line):
+            yield (
+                False,
+                Problem(where, "a picture without words for those who can't see it", "![what it shows](…)"),
+            )
+    if len(subject) > LONGEST_SUBJECT:
+        many = f"the subject has {len(subject)} characters for this reader; telephones show some 40"
+        yield (
+            False,
+            Problem(f"{place}, line 2", many, f"at most {LONGEST_SUBJECT}", "begin with what matters"),
+        )
+    if (size := len(html.encode())) > LARGEST_MAIL:
+        yield (
+            False,
+            Problem(
+                place, f"the mail has {size // 1000} kB", f"{LARGEST_MAIL // 1000} kB", "Gmail cuts it off"
+            ),
+        )

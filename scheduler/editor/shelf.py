@@ -1,0 +1,192 @@
+"""The texts as an editor sees them: the files, what each is worth, who saved what, and saving."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import unified_diff
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.mail.layout import text_path
+from scheduler.organizers.texts import Key
+from scheduler.problem import Problem
+from scheduler.webinar import Webinar
+
+LARGEST = 200_000  # characters of a text
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A revision that somebody saved here."""
+
+    id: int
+    source: str
+    saved_by: str
+    saved_at: datetime
+    note: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One text on the shelf. `state`: sound, draft, missing."""
+
+    message: str
+    language: str
+    state: str
+    problems: tuple[Problem, ...]
+    older: bool
+    """It has not been saved since its English original was."""
+    edited_at: datetime | None
+    edited_by: str
+    waiting: int
+    """How many deliveries are held for want of it."""
+
+
+class Conflict(Exception):
+    """The file is not any more what the editor began with."""
+
+    def __init__(self, theirs: str) -> None:
+        super().__init__("somebody else has changed this text meanwhile")
+        self.theirs = theirs
+
+
+def digest(source: str) -> str:
+    """By which a page knows what it began with."""
+    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def shelf(
+    conn: Connection,
+    webinars: Sequence[Webinar],
+    sources: Mapping[Key, str],
+    problems: Mapping[Key, tuple[Problem, ...]],
+) -> list[Entry]:
+    """Every text that a webinar uses, or would if it were there, by message and language."""
+    newest = {
+        (row.message, row.language): row
+        for row in run(
+            conn, "SELECT message, language, sha256, saved_by, saved_at FROM text_edit ORDER BY id"
+        )
+    }
+    since = {
+        (row.message, row.language): row.at
+        for row in run(
+            conn, "SELECT message, language, max(sound_since) AS at FROM text_revision GROUP BY 1, 2"
+        )
+    }
+    held = {
+        row.message: row.n
+        for row in run(conn, "SELECT message, count(*) AS n FROM delivery WHERE state = 'held'"
+                             " AND reason = 'template' GROUP BY message")
+    }  # fmt: skip
+    used = {(m, language) for one in webinars for m in one.message_ids for language in one.languages}
+    found = []
+    for message, language in sorted(used | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1])):
+        key = (message, language)
+        state = "missing" if key not in sources else "draft" if problems.get(key) else "sound"
+        last = newest.get(key)
+        ours = last is not None and key in sources and last.sha256 == digest(sources[key])
+        when, original = _instant(since.get(key)), _instant(since.get((message, "en")))
+        older = bool(state != "missing" and when and original and language != "en" and when < original)
+        found.append(
+            Entry(
+                message,
+                language,
+                state,
+                problems.get(key, ()),
+                older,
+                _instant(last.saved_at) if ours and last else when,
+                last.saved_by if ours and last else "",
+                held.get(message, 0) if state != "sound" else 0,
+            )
+        )
+    return found
+
+
+def history(conn: Connection, message: str, language: str, limit: int = 50) -> list[Saved]:
+    """What was saved here, the newest first."""
+    rows = run(
+        conn,
+        "SELECT id, source, saved_by, saved_at, note FROM text_edit"
+        " WHERE message = :message AND language = :language ORDER BY id DESC LIMIT :limit",
+        message=message,
+        language=language,
+        limit=limit,
+    )
+    return [
+        Saved(row.id, row.source, row.saved_by, _instant(row.saved_at) or row.saved_at, row.note)
+        for row in rows
+    ]
+
+
+def note_saved(conn: Connection, now: datetime, key: Key, source: str, saved_by: str, note: str) -> None:
+    """Put a revision on record."""
+    run(
+        conn,
+        "INSERT INTO text_edit (message, language, sha256, source, saved_by, saved_at, note)"
+        " VALUES (:message, :language, :sha256, :source, :saved_by, :now, :note)",
+        message=key[0],
+        language=key[1],
+        sha256=digest(source),
+        source=source,
+        saved_by=saved_by,
+        now=now,
+        note=note,
+    )
+
+
+def read(root: Path, message: str, language: str) -> str:
+    """The file as it is now; "" where there is none."""
+    try:
+        return text_path(root, message, language).read_bytes().decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def write(root: Path, message: str, language: str, source: str, began_with: str) -> str:
+    """Put `source` into the file, whole or not at all; returns what was there before.
+
+    Raises Conflict where the file's digest is no longer `began_with`; OSError where it can't be written.
+    """
+    path = text_path(root, message, language)
+    before = read(root, message, language)
+    if digest(before) != began_with:
+        raise Conflict(before)
+    path.parent.mkdir(exist_ok=True)
+    handle, fresh = tempfile.mkstemp(prefix=f".{language}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(source)
+            file.flush()
+            os.fsync(file.fileno())
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        Path(fresh).chmod(mode)
+        Path(fresh).replace(path)
+    except BaseException:
+        Path(fresh).unlink(missing_ok=True)
+        raise
+    return before
+
+
+def writable(root: Path) -> bool:
+    """Whether texts can be saved: else the editor only shows them."""
+    return os.access(root, os.W_OK) and all(os.access(one, os.W_OK) for one in root.iterdir() if one.is_dir())
+
+
+def difference(before: str, after: str) -> list[tuple[str, str]]:
+    """The lines that differ, with some around them: (" ", "-", "+" or "@", line)."""
+    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    return [(line[0], line[1:] if line[0] != "@" else "…") for line in list(lines)[2:]]
+
+
+def _instant(value: datetime | str | None) -> datetime | None:
+    if isinstance(value, str):  # SQLite's text
+        value = datetime.fromisoformat(value)
+    return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
