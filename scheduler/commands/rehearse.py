@@ -60,7 +60,7 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
         click.echo(f"\n{len(mails)} mails to {len({one['email'] for one in mails})} people.")
         click.echo(f"Inbox: {rehearsed.index.resolve().as_uri()}")
     if not as_json and sys.stdout.isatty():
-        asyncio.run(_serve_inbox(out))
+        asyncio.run(_serve_inbox(out, webinar, rows, place, templates))
     sys.exit(1 if rehearsed.reasons or imported.rejected else 0)
 
 
@@ -82,19 +82,23 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], lis
     return rows, notes
 
 
-async def _serve_inbox(out: Path) -> None:
-    from scheduler.web.server import WebServer, inbox_app
+async def _serve_inbox(out: Path, webinar: Webinar, rows: list[CsvRow], place: str, templates: Path) -> None:
+    from scheduler.editor.rehearsed import rehearsal_app
+    from scheduler.web.server import WebServer
 
-    server = WebServer(inbox_app(out), "127.0.0.1", INBOX_PORT)
+    app, editor = await asyncio.to_thread(rehearsal_app, out, webinar, rows, place, templates)
+    server = WebServer(app, "127.0.0.1", INBOX_PORT)
     try:
         await server.start()
     except OSError:  # a port that is taken is no problem
-        server = WebServer(inbox_app(out), "127.0.0.1", 0)
+        server = WebServer(app, "127.0.0.1", 0)
         await server.start()
-    click.echo(f"Open {server.url} in a browser. Ctrl-C ends this.")
+    editor.answer_to(server.port)
+    click.echo(f"Open {server.url} in a browser, {server.url}/templates for the texts. Ctrl-C ends this.")
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
         pass
     finally:
         await server.stop()
+        await editor.stop()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from importlib.resources import files
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytz
 import structlog
@@ -30,7 +31,7 @@ from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import read_layout, text_path
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.wording import language_name, right_to_left
-from scheduler.organizers.texts import Key
+from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.rows import fold
 from scheduler.reports.previewing import NotRegistered
@@ -47,6 +48,8 @@ _SCHEMES = {
     "light": (re.compile(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{"), "@media not all {"),
 }
 
+LARGEST_FORM = 10_000  # bytes
+
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
 
@@ -54,7 +57,8 @@ class EditorApp:
     """`app` serves; `stop` ends the child that tries texts."""
 
     def __init__(self, desk: Desk, hosts: Collection[str]) -> None:
-        """`hosts`: the names by which browsers may ask for it."""
+        """`hosts`: the names by which browsers may ask for it, with their ports (`answer_to`)."""
+        self._hosts = set(hosts)
         self._desk, self._trier, self._tries = desk, Trier(), Tries()
         self._saving = asyncio.Lock()
         self._pages = Environment(
@@ -76,8 +80,12 @@ class EditorApp:
                 Route(f"{text}/save", self._changed_by(self._save), methods=post),
                 Route(f"{text}/send", self._changed_by(self._send), methods=post),
             ],
-            middleware=[Middleware(Guard, hosts=hosts)],
+            middleware=[Middleware(Guard, hosts=self._hosts)],
         )
+
+    def answer_to(self, port: int) -> None:
+        """Answer to the names of this machine, at that port."""
+        self._hosts |= {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
 
     async def stop(self) -> None:
         await self._trier.stop()
@@ -107,7 +115,7 @@ class EditorApp:
             editor = await self._who(request)
             if editor is None:
                 return JSONResponse({"error": "You are not signed in any more."}, 401)
-            token = request.headers.get("x-csrf") or str((await request.form()).get("csrf", ""))
+            token = request.headers.get("x-csrf") or (await _form(request)).get("csrf", "")
             if not is_ours(request, editor, token):
                 return JSONResponse({"error": "This did not come from a page of the editor."}, 403)
             return await page(request, editor)
@@ -119,9 +127,8 @@ class EditorApp:
             return RedirectResponse("/templates", 303)
         if request.method == "GET":
             return self._page("sign_in.html", wrong="")
-        form = await request.form()
-        address = fold(str(form.get("address", ""))[:320])
-        password = str(form.get("password", ""))[:LONGEST_PASSWORD]
+        form = await _form(request)
+        address, password = fold(form.get("address", "")[:320]), form.get("password", "")[:LONGEST_PASSWORD]
         computer = request.client.host if request.client else ""
         if self._tries.too_many(address, computer):
             return self._page("sign_in.html", 429, wrong="Too many wrong passwords. Try again in 15 minutes.")
@@ -161,7 +168,8 @@ class EditorApp:
     async def _list(self, request: Request, editor: Editor) -> Response:
         sources = await asyncio.to_thread(self._desk.sources)
         webinars = list(self._desk.webinars().values())
-        entries = await self._desk.database.run(shelf.shelf, webinars, sources, self._desk.problems())
+        problems = await asyncio.to_thread(self._desk.problems)
+        entries = await self._desk.database.run(shelf.shelf, webinars, sources, problems)
         by_message: dict[str, list[shelf.Entry]] = {}
         for entry in entries:
             by_message.setdefault(entry.message, []).append(entry)
@@ -190,7 +198,7 @@ class EditorApp:
         message, language = self._key(request)
         now = shelf.read(self._desk.root, message, language)
         source = now or shelf.read(self._desk.root, message, "en")
-        began_with, restored = shelf.digest(now), ""
+        began_with, restored = digest(now), ""
         if wanted := request.query_params.get("revision"):
             saved = await self._desk.database.run(shelf.history, message, language)
             for one in saved:
@@ -208,7 +216,7 @@ class EditorApp:
         message, language = self._key(request)
         saved = await self._desk.database.run(shelf.history, message, language)
         now = shelf.read(self._desk.root, message, language)
-        before = [one.source for one in saved[1:]] + [""]
+        before = [*(one.source for one in saved), ""][1:]
         rows = [
             (one, shelf.difference(old, one.source) if old else [], one.source == now)
             for one, old in zip(saved, before, strict=True)
@@ -300,7 +308,7 @@ class EditorApp:
                 return JSONResponse(
                     {
                         "error": "Somebody else has changed this text since you opened it. Nothing was saved.",
-                        "theirs": conflict.theirs, "theirs_began_with": shelf.digest(conflict.theirs),
+                        "theirs": conflict.theirs, "theirs_began_with": digest(conflict.theirs),
                         "difference": shelf.difference(conflict.theirs, source),
                     },
                     409,
@@ -315,7 +323,7 @@ class EditorApp:
         log.info("text saved", message=key[0], language=key[1], sound=not unsound)
         return JSONResponse(
             {
-                "began_with": shelf.digest(source), "sound": not unsound,
+                "began_with": digest(source), "sound": not unsound,
                 "problems": [_told(True, one) for one in unsound],
                 "difference": shelf.difference(before, source),
             }
@@ -335,6 +343,16 @@ class EditorApp:
         if failed:
             return JSONResponse({"error": f"The relay did not take it: {failed}"}, 502)
         return JSONResponse({"sent_to": editor.address})
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a small form."""
+    body = b""
+    async for some in request.stream():
+        body += some
+        if len(body) > LARGEST_FORM:
+            raise HTTPException(413)
+    return dict(parse_qsl(body.decode("utf-8", "replace")))
 
 
 def _told(wrong: bool, problem: Problem) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class Guard:
     headers that keep what a mail or a registrant says from doing anything."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        """`hosts`: as in `Host`, with the port but for the usual one."""
-        self.app, self._hosts = app, frozenset(hosts)
+        """`hosts`: as in `Host`, with the port but for the usual one; more may be added."""
+        self.app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

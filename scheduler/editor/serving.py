@@ -30,7 +30,7 @@ class Serving:
         public = self._settings.public_url
         self._desk.https = bool(public)
         port = self._settings.editor_port
-        hosts = {public.removeprefix("https://")} if public else names(port)
+        hosts = {public.removeprefix("https://")} if public else set()
         self._editor = EditorApp(self._desk, hosts)
         server = WebServer(self._editor.app, self._settings.editor_host, port, self._settings.trusted_proxies)
         try:
@@ -40,7 +40,7 @@ class Serving:
             return
         self._server = server
         if not public:
-            hosts |= names(server.port)
+            self._editor.answer_to(server.port)
         log.info("the editor is on", url=f"{public or server.url}/templates")
 
     async def stop(self) -> None:
@@ -57,8 +57,3 @@ def why_off(settings: Settings) -> str:
     if settings.editor_host not in LOOPBACK:
         return "EDITOR_HOST is not this machine alone; set PUBLIC_URL (https) and TRUSTED_PROXIES"
     return "PUBLIC_URL is set without TRUSTED_PROXIES" if settings.public_url else ""
-
-
-def names(port: int) -> set[str]:
-    """What a browser on this machine may call it."""
-    return {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}

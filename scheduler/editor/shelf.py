@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import unified_diff
-from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import run
 from scheduler.mail.layout import text_path
-from scheduler.organizers.texts import Key
+from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
@@ -55,11 +54,6 @@ class Conflict(Exception):
     def __init__(self, theirs: str) -> None:
         super().__init__("somebody else has changed this text meanwhile")
         self.theirs = theirs
-
-
-def digest(source: str) -> str:
-    """By which a page knows what it began with."""
-    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shelf(

@@ -17,7 +17,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
-from scheduler.organizers.texts import Key, Texts, sources_of, take_texts
+from scheduler.organizers.texts import Key, Texts, authors_of, sources_of, take_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
@@ -117,7 +117,8 @@ class Sources:
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
         await self._database.run(settling.free_held, now, self._sendable())
-        await self._database.run(alerts.note, now, self._wrong_texts(), "text ")
+        authors = await self._database.run(authors_of, sources, self.texts.problems)
+        await self._database.run(alerts.note, now, self._wrong_texts(authors), "text ")
 
     def _sendable(self) -> set[str]:
         """The messages for which some reader of some webinar can be written to now."""
@@ -136,14 +137,15 @@ class Sources:
         }
         await self._database.run(alerts.note, now, wrong, "layout")
 
-    def _wrong_texts(self) -> dict[Wrong, str]:
-        """What is wrong with texts, for the organizers of the live webinars that use them."""
+    def _wrong_texts(self, authors: Mapping[Key, str]) -> dict[Wrong, str]:
+        """What is wrong with texts, for the organizers of the live webinars that use them, and for who saved them."""
         return {
-            Wrong(f"text {key[0]}/{key[1]}", webinar.alert_to): "\n".join(_lines(problems))
+            Wrong(f"text {key[0]}/{key[1]}", told): "\n".join(_lines(problems))
             + f"\n\n{self._until(webinar, key)}"
             for key, problems in self.texts.problems.items()
             for name, webinar in self.catalogue.webinars.items()
             if name in self.live and uses(webinar, key)
+            for told in {webinar.alert_to, authors.get(key, webinar.alert_to)}
         }
 
     def _until(self, webinar: Webinar, key: Key) -> str:

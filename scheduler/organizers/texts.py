@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from scheduler.database.models import TextRevision
+from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
 from scheduler.mail.templates import Layout, Text, parse_text
 from scheduler.mail.wording import text_language
@@ -79,9 +79,8 @@ def take_texts(
     for key, source in sources.items():
         if key in problems:
             continue
-        digest = sha256(source.encode()).hexdigest()
-        if key not in stored or stored[key].sha256 != digest:
-            stored[key] = _store(conn, now, key, source, digest)
+        if key not in stored or stored[key].sha256 != digest(source):
+            stored[key] = _store(conn, now, key, source)
     used = [(one.languages, one.message_ids) for one in webinars]
     for key in stored.keys() - sources.keys():
         if any(key[0] in messages and key[1] in languages for languages, messages in used):
@@ -96,6 +95,24 @@ def take_texts(
             continue
         live[key] = LiveText(text, key[1], revision.id or 0)
     return Texts(live, problems)
+
+
+def digest(source: str) -> str:
+    """By which two versions of a text are told apart."""
+    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def authors_of(conn: Connection, sources: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, str]:
+    """Who saved these texts in the editor, as far as the files still hold what they saved."""
+    found = {}
+    table = TextEdit.__table__  # type: ignore[attr-defined]
+    for key in keys:
+        of_key = (table.c.message == key[0], table.c.language == key[1])
+        query = select(table.c.sha256, table.c.saved_by).where(*of_key).order_by(table.c.id.desc()).limit(1)
+        last = conn.execute(query).first()
+        if last and key in sources and last.sha256 == digest(sources[key]):
+            found[key] = last.saved_by
+    return found
 
 
 def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Container[Key]) -> set[Key]:
@@ -114,8 +131,10 @@ def _last_sound(conn: Connection) -> dict[Key, TextRevision]:
     return {(row["message"], row["language"]): TextRevision(**row) for row in conn.execute(newest).mappings()}
 
 
-def _store(conn: Connection, now: datetime, key: Key, source: str, digest: str) -> TextRevision:
-    revision = TextRevision(message=key[0], language=key[1], sha256=digest, source=source, sound_since=now)
+def _store(conn: Connection, now: datetime, key: Key, source: str) -> TextRevision:
+    revision = TextRevision(
+        message=key[0], language=key[1], sha256=digest(source), source=source, sound_since=now
+    )
     table = TextRevision.__table__  # type: ignore[attr-defined]
     values = revision.model_dump(exclude={"id"})
     revision.id = conn.execute(insert(table).returning(table.c.id), values).scalar_one()

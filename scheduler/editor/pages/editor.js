@@ -37,6 +37,8 @@ async function look(whole) {
   }
   showProblems(said.problems, whole);
   for (const one of document.querySelectorAll("[data-value]")) one.textContent = (said.values || {})[one.dataset.value] || "";
+  $("mail").classList.toggle("stale", !said.mail);
+  $("stale").hidden = Boolean(said.mail);
   if (said.mail) showMail(said.mail);
 }
 

@@ -1,0 +1,371 @@
+"""The editor as a browser meets it: who may do what, and what becomes of the files."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from collections.abc import Awaitable, Callable
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import httpx
+import pytest
+
+from scheduler.organizers.texts import digest
+from scheduler.problem import Problem
+from scheduler.web.received import read_invitation, read_mail
+from tests.editor.conftest import PASSWORD, Room
+from tests.support import webinar
+
+TEXT = "/templates/confirmation/en"
+
+
+def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(room: Room, **given: Any) -> None:
+        async def whole() -> None:
+            try:
+                await test(room, **given)
+            finally:
+                await room.editor.stop()
+
+        asyncio.run(whole())
+
+    return run
+
+
+async def ask(
+    room: Room, client: httpx.AsyncClient, what: str, text: str = TEXT, **said: str
+) -> httpx.Response:
+    return await client.post(f"{text}/{what}", json=said, headers={"X-CSRF": room.csrf(client)})
+
+
+# Signing in
+
+
+@in_loop
+async def test_nobody_sees_a_text_without_signing_in(room: Room) -> None:
+    async with room.browser() as client:
+        for path in ("/templates", TEXT, f"{TEXT}/history", "/templates/shown/x"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/templates/sign-in"), path
+        for what in ("try", "save", "send"):
+            assert (await client.post(f"{TEXT}/{what}", json={})).status_code == 401, what
+
+
+@in_loop
+async def test_who_signs_in_sees_the_list_and_who_signs_out_does_not(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        page = await client.get("/templates")
+        assert page.status_code == 200
+        assert "French" in page.text
+        cookie = next(iter(client.cookies.jar))
+        assert cookie.has_nonstandard_attr("HttpOnly")
+        assert cookie.get_nonstandard_attr("SameSite").lower() == "strict"
+        token = client.cookies["session"]
+        out = await client.post("/templates/sign-out", data={"csrf": room.csrf(client)})
+        assert out.status_code == 303
+        client.cookies.set("session", token, domain="127.0.0.1")
+        assert (await client.get("/templates")).status_code == 303, "the token is of no use any more"
+
+
+@in_loop
+async def test_a_session_ends_by_itself_and_with_its_account(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        room.later(hours=11, minutes=59)
+        assert (await client.get("/templates")).status_code == 200
+        room.later(minutes=2)
+        assert (await client.get("/templates")).status_code == 303
+    async with room.browser("ada@who.int") as client:
+        room.account()  # a new password
+        assert (await client.get("/templates")).status_code == 303
+
+
+@in_loop
+async def test_a_wrong_password_and_a_wrong_address_are_told_alike_and_not_for_ever(room: Room) -> None:
+    room.account()
+    async with room.browser() as client:
+
+        async def sign_in(address: str, password: str) -> httpx.Response:
+            return await client.post("/templates/sign-in", data={"address": address, "password": password})
+
+        wrong, nobody = await sign_in("ada@who.int", "wrong"), await sign_in("eve@who.int", PASSWORD)
+        assert wrong.status_code == nobody.status_code == 403
+        assert wrong.text == nobody.text
+        for _ in range(4):
+            await sign_in("ada@who.int", "wrong")
+        last = await sign_in("ada@who.int", PASSWORD)
+        assert last.status_code == 429
+        assert "15 minutes" in last.text
+
+
+@in_loop
+async def test_a_page_elsewhere_changes_nothing(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        before = room.file().read_text()
+        said = {"source": "x", "began_with": digest(before)}
+        for headers in (
+            {},
+            {"X-CSRF": "guessed"},
+            {"X-CSRF": room.csrf(client), "Origin": "https://evil.example"},
+        ):
+            answer = await client.post(f"{TEXT}/save", json=said, headers=headers)
+            assert answer.status_code == 403, headers
+        assert room.file().read_text() == before
+
+
+@in_loop
+async def test_it_answers_to_its_own_names_only(room: Room) -> None:
+    async with room.browser() as client:
+        for host in ("evil.example", "evil.example:8090", "127.0.0.1", ""):
+            answer = await client.get("/templates/sign-in", headers={"Host": host})
+            assert answer.status_code == 421, host
+        answer = await client.get("/templates/sign-in")
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+@in_loop
+async def test_nothing_but_texts_can_be_opened(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        for path in ("/templates/layout/html", "/templates/..%2f..%2fetc/passwd", "/templates/confirmation/xx",
+                     "/templates/files/app.py", "/templates/_layout/en"):  # fmt: skip
+            assert (await client.get(path)).status_code == 404, path
+
+
+# As they type
+
+
+@in_loop
+async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
+    source = room.file("reminder-day", "fr").read_text()
+    async with room.browser(room.account()) as client:
+        text = "/templates/reminder-day/fr"
+        answer = await ask(room, client, "try", text, source=source, zone="Asia/Kathmandu", whole="yes")
+        said = answer.json()
+        assert said["problems"] == []
+        assert "16:45" in said["mail"]["text"]
+        assert said["mail"]["invitation"] is None
+        frame = await client.get(said["mail"]["frame"])
+        assert "Katmandou" in frame.text
+        assert "sandbox" in frame.headers["content-security-policy"]
+        assert said["values"]["webinar.title"] == "Buying health products"
+        invited = (await ask(room, client, "try", source=room.file().read_text())).json()["mail"][
+            "invitation"
+        ]
+        assert invited["start"].startswith("2025-07-03T11:00:00")
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "found", "mend", "wrong"),
+    [
+        ("{{ nmae }}", 1, "unknown variable `nmae`", "did you mean `name`?", True),
+        ("{% if name %}", 1, "", "", True),
+        ("at 15:00", 1, "`15:00`: a fixed hour", "{{ times }}", False),
+        ("13:00 CET", 1, "`CET`: on that date the webinar's clock shows CEST", "{{ times }}", True),
+        ("Friday, 3 July", 1, "Friday", "{{ times }}", True),
+        ("[here](http://who.int)", 1, "the link http://who.int is not https", "https://…", False),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_a_mend(
+    room: Room, written: str, line: int, found: str, mend: str, wrong: bool
+) -> None:
+    @in_loop
+    async def run(room: Room) -> None:
+        source = room.file().read_text().rstrip("\n")
+        where = source.count("\n") + 2 + line
+        async with room.browser(room.account()) as client:
+            said = (await ask(room, client, "try", source=f"{source}\n\n{written}\n")).json()
+        close = [one for one in said["problems"] if found in one["found"] and one["wrong"] == wrong]
+        assert close, said["problems"]
+        assert mend in close[0]["mend"]
+        assert close[0]["line"] in (where, 0) if not found else close[0]["line"] == where
+
+    run(room)
+
+
+@in_loop
+async def test_a_reminder_without_the_link_is_named_for_every_reader(room: Room) -> None:
+    source = room.file("reminder-day").read_text().replace("{{ join_button }}", "")
+    async with room.browser(room.account()) as client:
+        said = (
+            await ask(room, client, "try", "/templates/reminder-day/en", source=source, whole="yes")
+        ).json()
+    assert any("the link to join" in one["found"] for one in said["problems"])
+
+
+@in_loop
+async def test_a_text_that_never_ends_is_stopped_and_the_next_one_is_shown(room: Room) -> None:
+    good = room.file().read_text()
+    heavy = good + "\n" + "{{ name | replace('', 'x' * 9999) | replace('x', 'y' * 9999) }}\n"
+    async with room.browser(room.account()) as client:
+        said = (await ask(room, client, "try", source=heavy)).json()
+        assert said["mail"] is None
+        assert said["problems"]
+        assert (await ask(room, client, "try", source=good)).json()["mail"]
+
+
+@in_loop
+async def test_somebody_of_the_list_a_very_long_name_and_a_zone_that_is_a_guess(room: Room) -> None:
+    source = room.file().read_text()
+    with room.database.transaction() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO registrants (webinar, email, name, timezone)"
+            " VALUES ('w', 'maya@who.int', 'Maya', 'Asia/Tokyo')"
+        )
+    async with room.browser(room.account()) as client:
+        maya = (await ask(room, client, "try", source=source, registrant="maya@who.int")).json()["mail"]
+        assert "Maya" in maya["text"]
+        assert "20:00" in maya["text"]
+        nobody = (await ask(room, client, "try", source=source, registrant="eve@who.int")).json()
+        assert "nobody with that address" in nobody["problems"][0]["found"]
+        long = (await ask(room, client, "try", source=source, name="long")).json()["mail"]
+        assert "Wolfeschlegel" in long["text"]
+        guess = (await ask(room, client, "try", source=source, assumed="yes", zone="Asia/Tokyo")).json()[
+            "mail"
+        ]
+        sure = (await ask(room, client, "try", source=source, zone="Asia/Tokyo")).json()["mail"]
+        assert guess["text"] != sure["text"]
+        lost = (await ask(room, client, "try", source=source, zone="Atlantis")).json()
+        assert lost["problems"][0]["found"]
+
+
+# Saving
+
+
+@in_loop
+async def test_what_is_saved_is_in_the_file_and_on_record(room: Room) -> None:
+    before = room.file().read_text()
+    after = before + "\nSee you there.\n"
+    async with room.browser(room.account()) as client:
+        said = (
+            await ask(room, client, "save", source=after, began_with=digest(before), note="a last line")
+        ).json()
+        assert said["sound"]
+        assert ["+", "See you there."] in said["difference"]
+        assert room.file().read_text() == after
+        assert [one.name for one in room.file().parent.iterdir() if one.name.startswith(".")] == []
+        page = (await client.get(f"{TEXT}/history")).text
+        assert "ada@who.int" in page
+        assert "a last line" in page
+        again = after + "Really.\n"
+        await ask(room, client, "save", source=again, began_with=said["began_with"])
+        (old,) = set(re.findall(r"revision=(\d+)", (await client.get(f"{TEXT}/history")).text))
+        page = (await client.get(f"{TEXT}?revision={old}")).text
+        assert "It is not saved yet" in page
+        assert "Really." not in page
+
+
+@in_loop
+async def test_two_editors_at_once_lose_nothing(room: Room) -> None:
+    before = room.file().read_text()
+    async with room.browser(room.account()) as ada, room.browser(room.account("bob@who.int")) as bob:
+        said = {"began_with": digest(before)}
+        assert (await ask(room, ada, "save", source=before + "Ada's.\n", **said)).status_code == 200
+        answer = await ask(room, bob, "save", source=before + "Bob's.\n", **said)
+        assert answer.status_code == 409
+        conflict = answer.json()
+        assert conflict["theirs"].endswith("Ada's.\n")
+        assert ["-", "Ada's."] in conflict["difference"]
+        assert ["+", "Bob's."] in conflict["difference"]
+        assert room.file().read_text().endswith("Ada's.\n")
+        both = before + "Ada's.\nBob's.\n"
+        assert (
+            await ask(room, bob, "save", source=both, began_with=conflict["theirs_began_with"])
+        ).status_code == 200
+        assert room.file().read_text() == both
+
+
+@in_loop
+async def test_a_file_that_git_changed_underneath_is_a_conflict_too(room: Room) -> None:
+    before = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        room.file().write_text(before + "By hand.\n")
+        answer = await ask(room, client, "save", source=before + "Mine.\n", began_with=digest(before))
+        assert answer.status_code == 409
+        assert room.file().read_text() == before + "By hand.\n"
+
+
+@in_loop
+async def test_an_unsound_text_is_kept_as_a_draft(room: Room) -> None:
+    before = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        said = (
+            await ask(room, client, "save", source=before + "{{ nmae }}\n", began_with=digest(before))
+        ).json()
+        assert not said["sound"]
+        assert "nmae" in said["problems"][0]["found"]
+    room.problems = {("confirmation", "en"): (Problem("x", "unknown variable `nmae`"),)}
+    async with room.browser("ada@who.int") as client:
+        page = (await client.get("/templates")).text
+        assert "draft" in page
+        assert "unknown variable `nmae`" in page
+
+
+@in_loop
+async def test_who_may_only_look_and_a_folder_that_can_only_be_read(room: Room) -> None:
+    before = room.file().read_text()
+    async with room.browser(room.account("eve@who.int", "view")) as client:
+        assert "may look at the texts" in (await client.get(TEXT)).text
+        answer = await ask(room, client, "save", source="x", began_with=digest(before))
+        assert answer.status_code == 403
+        assert (await ask(room, client, "try", source=before)).json()["mail"], "they see it all the same"
+    assert room.file().read_text() == before
+
+
+@in_loop
+async def test_a_text_that_is_missing_begins_with_the_english_one(room: Room) -> None:
+    room.webinars = {"w": webinar(languages=["en", "de"])}
+    async with room.browser(room.account()) as client:
+        assert "missing" in (await client.get("/templates")).text
+        text = "/templates/confirmation/de"
+        assert "the English one, to be translated" in (await client.get(text)).text
+        source = room.file().read_text()
+        assert (
+            await ask(room, client, "save", text, source=source, began_with=digest(""))
+        ).status_code == 200
+        assert room.file(language="de").read_text() == source
+
+
+@in_loop
+async def test_what_a_registrant_or_a_text_says_is_never_markup_of_the_page(room: Room) -> None:
+    hostile = '</textarea><script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    before = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        await ask(room, client, "save", source=before + hostile, began_with=digest(before), note=hostile)
+        for page in (TEXT, f"{TEXT}/history"):
+            text = (await client.get(page)).text
+            assert "<script>alert" not in text
+            assert "<img" not in text
+        huge = await ask(room, client, "try", source="x" * 300_000)
+        assert huge.status_code == 413
+
+
+# Sending oneself a mail
+
+
+@in_loop
+async def test_send_me_this_is_marked_and_has_a_uid_of_its_own(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        said = (await ask(room, client, "send", source=room.file().read_text(), zone="Asia/Tokyo")).json()
+        assert said == {"sent_to": "ada@who.int"}
+        await ask(room, client, "send", source=room.file().read_text())
+        room.refusal = "rcpt: 550 5.1.1 no such user"
+        refused = await ask(room, client, "send", source=room.file().read_text())
+        assert refused.status_code == 502
+        assert "no such user" in refused.json()["error"]
+    uids = set()
+    for address, content in room.sent[:2]:
+        mail = message_from_bytes(content, policy=default)
+        assert address == mail["To"] == "ada@who.int"
+        assert mail["Subject"].startswith("[TEST] ")
+        calendar = read_mail(content).calendar
+        event = read_invitation(calendar)
+        assert event
+        assert event.summary.startswith("[TEST] ")
+        uids.add(re.search(r"UID:(\S+)", calendar)[1])  # type: ignore[index]
+    assert len(uids) == 2
