@@ -469,7 +469,7 @@ def test_the_clock_of_a_process_can_be_moved_to_november() -> None:
     "environment",
     [
         pytest.param(SUMMER, id="Kiritimati in July", marks=pytest.mark.full),
-        pytest.param(NOVEMBER, id="Los Angeles in November"),
+        pytest.param(NOVEMBER, id="Los Angeles in November", marks=pytest.mark.full),
     ],
 )
 def test_the_process_s_zone_and_clock_change_nothing(
@@ -497,6 +497,7 @@ def without_chance(mail: Mail) -> str:
     return kept
 
 
+@pytest.mark.full
 def test_json_is_what_deliveries_json_says_and_a_second_rehearsal_takes_the_first_one_s_place(
     tmp_path: Path,
 ) -> None:

@@ -96,6 +96,7 @@ def instants(mail: EmailMessage) -> list[tuple[str, ...]]:
     return [tuple(re.findall(r"(?m)^DT(?:START|END):(\S+)", bytes(one).decode())) for one in calendars]
 
 
+@pytest.mark.full
 @on_the_real_clock
 async def test_two_replicas_share_the_work_and_nobody_is_written_to_twice(
     tmp_path: Path, postgresql_url: str

@@ -178,7 +178,7 @@ def prepare(reader: Claimed, *given: Any, eight_bit: bool) -> None:
     STENCILS.render(first, *given, eight_bit=eight_bit)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     text=texts,
     governing=governing_ones,

@@ -23,7 +23,10 @@ def instants(words: str, language: str) -> list[tuple[datetime, datetime]]:
     return [clock.instants for clock in found]
 
 
-@pytest.mark.parametrize("language", MONTHS)
+@pytest.mark.parametrize(
+    "language",
+    [pytest.param(one, marks=() if one in ("ar", "en") else pytest.mark.full) for one in MONTHS],
+)
 def test_in_every_zone_a_mail_says_the_webinars_instants(language: str) -> None:
     one = text("{{ times }}", subject="{{ your_time }}", preheader="{{ webinar_time }}", language=language)
     for name in pytz.common_timezones:
