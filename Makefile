@@ -41,13 +41,13 @@ node_modules/.stamp: package.json package-lock.json
 	npm ci --silent --no-audit --no-fund
 	@touch $@
 
-# Needs smtp-source, smtp-sink and postfix (Debian's postfix) and Node, and an hour.
+# Needs smtp-source, smtp-sink and postfix (Debian's postfix) and Node, and half an hour. QUICK=--quick: does it run?
 bench: .venv/bench.stamp node_modules/.stamp
-	$(BIN)/python -m benchmarks.sending
-	$(BIN)/python -m benchmarks.distance
-	$(BIN)/python -m benchmarks.waiting
-	$(BIN)/python -m benchmarks.planning --svg benchmarks/growth.svg
-	$(BIN)/python benchmarks/rehearsal_2000.py
+	$(BIN)/python -m benchmarks.sending $(QUICK)
+	$(BIN)/python -m benchmarks.distance $(QUICK)
+	$(BIN)/python -m benchmarks.waiting $(QUICK)
+	$(BIN)/python -m benchmarks.planning $(QUICK) $(if $(QUICK),,--svg benchmarks/growth.svg)
+	$(BIN)/python benchmarks/rehearsal_2000.py $(if $(QUICK),200)
 
 .venv/bench.stamp: .venv/dev.stamp requirements-bench.lock
 	@$(PIP) --require-hashes -r requirements-bench.lock
