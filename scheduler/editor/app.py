@@ -29,7 +29,6 @@ from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Trial, Tried, Trier
 from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import read_layout, text_path
-from scheduler.mail.soundness import check_texts
 from scheduler.mail.wording import language_name, right_to_left
 from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem, Problems
@@ -56,10 +55,10 @@ Page = Callable[[Request, Editor], Awaitable[Response]]
 class EditorApp:
     """`app` serves; `stop` ends the child that tries texts."""
 
-    def __init__(self, desk: Desk, hosts: Collection[str]) -> None:
+    def __init__(self, desk: Desk, hosts: Collection[str], trier: Trier | None = None) -> None:
         """`hosts`: the names by which browsers may ask for it, with their ports (`answer_to`)."""
         self._hosts = set(hosts)
-        self._desk, self._trier, self._tries = desk, Trier(), Tries()
+        self._desk, self._trier, self._tries = desk, trier or Trier(), Tries()
         self._saving = asyncio.Lock()
         self._pages = Environment(
             loader=PackageLoader("scheduler.editor", "pages"), autoescape=True, undefined=StrictUndefined
@@ -203,7 +202,10 @@ class EditorApp:
             saved = await self._desk.database.run(shelf.history, message, language)
             for one in saved:
                 if str(one.id) == wanted:
-                    source, restored = one.source, f"{one.saved_at:%Y-%m-%d %H:%M} UTC, by {one.saved_by}"
+                    source, restored = (
+                        one.source,
+                        f"{one.saved_at:%Y-%m-%d %H:%M} UTC, {one.saved_by or 'in the folder'}",
+                    )
         return self._page(
             "edit.html", editor=editor, message=message, language=language, source=source, began_with=began_with,
             called=language_name(language, "en"), direction="rtl" if right_to_left(language) else "ltr",
@@ -317,9 +319,8 @@ class EditorApp:
                 return JSONResponse({"error": f"The file can't be written: {error.strerror}."}, 500)
             note = said.get("note", "").strip()[:500]
             now = self._desk.clock.now()
-            await self._desk.database.run(shelf.note_saved, now, key, source, editor.address, note)
-        users = self._desk.users_of(key[0])
-        unsound = (await asyncio.to_thread(check_texts, {key: source}, users, self._desk.root))[key]
+            await self._desk.database.run(shelf.note_saved, now, key, before, source, editor.address, note)
+        unsound = await self._unsound(key, source)
         log.info("text saved", message=key[0], language=key[1], sound=not unsound)
         return JSONResponse(
             {
@@ -328,6 +329,17 @@ class EditorApp:
                 "difference": shelf.difference(before, source),
             }
         )  # fmt: skip
+
+    async def _unsound(self, key: Key, source: str) -> list[Problem]:
+        """What keeps a text from going out, for any reader of any webinar that uses it."""
+        place = str(text_path(self._desk.root, *key))
+        layout = await asyncio.to_thread(read_layout, self._desk.root)
+        found: dict[Problem, None] = {}
+        for webinar in self._desk.users_of(key[0]):
+            reader = await self._desk.reader(webinar, key[1], {})
+            trial = Trial(source, place, key[0], layout, webinar, reader, whole=True)
+            found |= dict.fromkeys((await self._trier.try_(trial)).problems)
+        return list(found)
 
     async def _send(self, request: Request, editor: Editor) -> Response:
         key, said, source, webinar = await self._asked(request)

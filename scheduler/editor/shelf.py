@@ -23,7 +23,7 @@ LARGEST = 200_000  # characters of a text
 
 @dataclass(frozen=True)
 class Saved:
-    """A revision that somebody saved here."""
+    """A revision that somebody saved here; of one that was written by hand or by git, `saved_by` is ""."""
 
     id: int
     source: str
@@ -120,8 +120,17 @@ def history(conn: Connection, message: str, language: str, limit: int = 50) -> l
     ]
 
 
-def note_saved(conn: Connection, now: datetime, key: Key, source: str, saved_by: str, note: str) -> None:
-    """Put a revision on record."""
+def note_saved(
+    conn: Connection, now: datetime, key: Key, before: str, source: str, saved_by: str, note: str
+) -> None:
+    """Put a revision on record; and first what it took the place of, where that was written by hand or by git."""
+    last = next(iter(history(conn, *key, limit=1)), None)
+    if before and (last is None or last.source != before):
+        _store(conn, now, key, before, "", "")
+    _store(conn, now, key, source, saved_by, note)
+
+
+def _store(conn: Connection, now: datetime, key: Key, source: str, saved_by: str, note: str) -> None:
     run(
         conn,
         "INSERT INTO text_edit (message, language, sha256, source, saved_by, saved_at, note)"

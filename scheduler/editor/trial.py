@@ -32,7 +32,7 @@ from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment
 from scheduler.webinar import Webinar
 
-PATIENCE = 3.0  # seconds of real time, as the machine may be busy
+PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from scheduler.database.engine import Database
 from scheduler.editor import accounts
 from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
+from scheduler.editor.trial import Trier
 from scheduler.organizers.texts import Key
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
@@ -41,6 +43,7 @@ class Room:
 
     root: Path
     database: Database
+    trier: Trier
     clock: Moment = field(default_factory=Moment)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     refusal: str = ""
@@ -53,6 +56,7 @@ class Room:
                 self.root, self.database, self.clock, lambda: self.webinars, lambda: self.problems, self._send
             ),
             {HOST},
+            self.trier,
         )
 
     async def _send(self, of: Webinar, address: str, mail: bytes) -> str:
@@ -86,10 +90,24 @@ class Room:
         self.clock.at += timedelta(**spent)
 
 
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.Runner]:
+    """One loop for all: the child that tries texts takes most of a second to start, and belongs to its loop."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def trier(loop: asyncio.Runner) -> Iterator[Trier]:
+    trier = Trier()
+    yield trier
+    loop.run(trier.stop())
+
+
 @pytest.fixture
-def room(tmp_path: Path, sqlite_url: str) -> Iterator[Room]:
+def room(tmp_path: Path, sqlite_url: str, trier: Trier) -> Iterator[Room]:
     database = Database(sqlite_url)
     root = tmp_path / "templates"
     copy_texts(root, "en", "fr")
-    yield Room(root, database)
+    yield Room(root, database, trier)
     database.close()

@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes
 from email.policy import default
-from typing import Any
 
 import httpx
 import pytest
@@ -22,17 +21,12 @@ from tests.support import webinar
 TEXT = "/templates/confirmation/en"
 
 
-def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+def in_loop(test: Callable[[Room], Awaitable[None]]) -> Callable[[Room, asyncio.Runner], None]:
     @functools.wraps(test)
-    def run(room: Room, **given: Any) -> None:
-        async def whole() -> None:
-            try:
-                await test(room, **given)
-            finally:
-                await room.editor.stop()
+    def run(room: Room, loop: asyncio.Runner) -> None:
+        loop.run(test(room))  # type: ignore[arg-type]
 
-        asyncio.run(whole())
-
+    del run.__wrapped__  # pytest looks there for what a test wants
     return run
 
 
@@ -172,7 +166,7 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_a_mend(
-    room: Room, written: str, line: int, found: str, mend: str, wrong: bool
+    room: Room, loop: asyncio.Runner, written: str, line: int, found: str, mend: str, wrong: bool
 ) -> None:
     @in_loop
     async def run(room: Room) -> None:
@@ -185,7 +179,7 @@ def test_a_mistake_is_named_with_its_line_and_a_mend(
         assert mend in close[0]["mend"]
         assert close[0]["line"] in (where, 0) if not found else close[0]["line"] == where
 
-    run(room)
+    run(room, loop)
 
 
 @in_loop
@@ -254,10 +248,12 @@ async def test_what_is_saved_is_in_the_file_and_on_record(room: Room) -> None:
         assert "a last line" in page
         again = after + "Really.\n"
         await ask(room, client, "save", source=again, began_with=said["began_with"])
-        (old,) = set(re.findall(r"revision=(\d+)", (await client.get(f"{TEXT}/history")).text))
-        page = (await client.get(f"{TEXT}?revision={old}")).text
+        newer, oldest = re.findall(r"revision=(\d+)", (await client.get(f"{TEXT}/history")).text)
+        page = (await client.get(f"{TEXT}?revision={newer}")).text
         assert "It is not saved yet" in page
+        assert "See you there." in page
         assert "Really." not in page
+        assert "See you there." not in (await client.get(f"{TEXT}?revision={oldest}")).text
 
 
 @in_loop

@@ -158,7 +158,7 @@ def test_the_day_of_an_organizer(sign_in: Callable[..., Page], service: Service)
     expect(page.locator(".added").first).to_contain_text("مرحبا بكم")
     page.get_by_role("link", name=re.compile("Go back to this version")).last.click()
     expect(page.locator("#restored")).to_be_visible()
-    expect(page.locator("#source")).to_have_value(re.compile("nmae"))
+    expect(page.locator("#source")).to_have_value(before)
     page.on("dialog", lambda dialog: dialog.accept())
 
 
