@@ -52,7 +52,7 @@ class Service:
         """`holder`: the number of this service among the replicas (`database.presence`)."""
         self._settings, self._database, self._clock = settings, database, clock
         self._relays = [_relay(one, database) for one in settings.relays]
-        self.sources = Sources(settings, database, drafts_too=drafts_too)
+        self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder)
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._teller = Teller(database, self._relays[0].pool, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None

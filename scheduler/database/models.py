@@ -337,6 +337,18 @@ class TextEdit(SQLModel, table=True):
     note: str = _text()
 
 
+class TextSeen(SQLModel, table=True):
+    """Which version of a text's file a service has read, and since when (`organizers.replicas`)."""
+
+    __tablename__ = "text_seen"
+
+    holder: int = Field(primary_key=True, sa_type=BigInteger)
+    message: str = Field(primary_key=True, sa_type=Text)
+    language: str = Field(primary_key=True, sa_type=Text)
+    sha256: str = _text()
+    since: datetime = _instant()
+
+
 class Account(SQLModel, table=True):
     """Somebody who may sign in to the editor; `role` is edit or view."""
 

@@ -27,6 +27,7 @@ _MENDS = (
     ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
     ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
                                     " itself"),
+    ("text ", "let all replicas share one folder of texts (TEMPLATES_DIR)"),
     ("webinar ", "give every replica the same files"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
