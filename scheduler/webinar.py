@@ -37,6 +37,7 @@ Title = Annotated[str, BeforeValidator(values.title)]
 Line = Annotated[str, BeforeValidator(values.line)]
 Paragraph = Annotated[str, BeforeValidator(values.paragraph)]
 Link = Annotated[str, BeforeValidator(values.link)]
+Logo = Annotated[str, BeforeValidator(values.logo)]
 Language = Annotated[str, BeforeValidator(values.language)]
 Duration = Annotated[timedelta, BeforeValidator(values.duration)]
 ClockTime = Annotated[time, BeforeValidator(values.clock_time)]
@@ -164,6 +165,10 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     alert_to: Address = Field(description='one address of somebody who can mend things, "mailbox@domain"')
     colour: Line = Field(
         default="#0b5a9d", description='a dark colour for buttons and links, such as "#0b5a9d"'
+    )
+    logo: Logo = Field(
+        default="",
+        description='"logo.png", a picture in templates/_layout, or a link that begins with https://',
     )
     status: Literal["draft", "live"] = Field(default="draft", description='"draft" or "live"')
     cancelled: StrictBool = Field(default=False, description="true or false")

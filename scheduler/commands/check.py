@@ -123,6 +123,7 @@ class _Report:
     ) -> None:
         self.findings += checking.own_words_findings(webinar, place)
         self.findings += checking.translation_findings(webinar, place)
+        self.findings += checking.logo_findings(webinar, place, settings.templates_dir)
         if webinar.status == "draft":
             self.findings += [
                 warning(Problem(f"{place}, {one.place}", one.found, one.allowed))

@@ -141,6 +141,16 @@ def clock_time(value: object) -> time:
     return time(hour, minute, second)
 
 
+def logo(value: object) -> str:
+    """The name of a picture's file, or a link to one."""
+    name = line(value)
+    if name.startswith("https://"):
+        return link(value)
+    if not re.fullmatch(r"[\w-][\w.-]*\.(png|jpg|jpeg|gif)", name, re.IGNORECASE | re.ASCII):
+        raise mistake(shown(name))
+    return name
+
+
 def link(value: object) -> str:
     """An https address of ASCII characters with a host; an empty text for none."""
     if value == "":

@@ -9,11 +9,13 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
-from typing import Any, Literal
+from pathlib import PurePath
+from typing import Any, Literal, cast
 
 import idna
 
 from scheduler.input.values import Mailbox
+from scheduler.mail.layout import PICTURES
 from scheduler.mail.templates import Rendered
 
 CalendarAs = Literal["request", "attachment", "none"]
@@ -67,12 +69,14 @@ def compose(
     date: datetime,
     thread: str = "",
     feedback_id: str = "",
+    logo: tuple[str, bytes] | None = None,
     calendar: bytes | None = None,
     calendar_as: CalendarAs = "none",
     method: Method = "REQUEST",
 ) -> bytes:
     """One mail to one address, with CRLF line ends throughout.
 
+    `logo`, the name of a picture and its bytes, goes along with the HTML, which names it `cid:NAME` (RFC 2392).
     `calendar` are the bytes of the invitation: with "request" they are the last alternative and, the same bytes, the
     attachment `invite.ics`; with "attachment" only that. `message_id` and `thread`, the id that all mails of one
     registration refer to, are with their angle brackets; Gmail counts complaints by `feedback_id`; `date` is aware.
@@ -101,6 +105,11 @@ def compose(
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(rendered.text, charset="utf-8", cte="quoted-printable")
     mail.add_alternative(rendered.html, subtype="html", charset="utf-8", cte="quoted-printable")
+    if logo:
+        name, picture = logo
+        html = cast(EmailMessage, mail.get_payload()[-1])  # type: ignore[index]
+        kind = PICTURES[PurePath(name).suffix.lower()]
+        html.add_related(picture, "image", kind, cid=f"<{name}>", disposition="inline", filename=name)
     if calendar is not None and calendar_as == "request":
         # Last, and without a disposition: as inline Thunderbird hides it. As bytes: a str would lose its CRLFs.
         part = EmailMessage(policy)

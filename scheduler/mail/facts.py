@@ -70,7 +70,18 @@ BLOCKS: Mapping[str, str] = {
 
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "calendar", "invitation_attached", "phrases", "language"}
-    | {"direction", "sender", "from_whom", "why", "held_in", "correct_url", "stop_url", "reply_to", "colour"}
+    | {
+        "direction",
+        "sender",
+        "from_whom",
+        "why",
+        "held_in",
+        "correct_url",
+        "stop_url",
+        "reply_to",
+        "colour",
+        "logo",
+    }
 )
 """What the layout may use besides: how a mail is signed, explained and stopped."""
 
@@ -146,6 +157,9 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "stop_url": links.mailto(reply_to, _about(STOP, facts)),
         "reply_to": reply_to,
         "colour": webinar.colour,
+        "logo": webinar.logo
+        if webinar.logo.startswith("https://")
+        else webinar.logo and f"cid:{webinar.logo}",
         "sender": webinar.sender.name or organizers,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from scheduler.mail.prose import Prose
 from scheduler.problem import Problem, Problems
 
 FILE = "_layout/layout.html"
+PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
+LARGEST_PICTURE = 50_000  # bytes
 BODY = '<main id="body"></main>'
 _PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
 _NEEDED = (*BLOCKS, *(f"{name}.txt" for name in BLOCKS), "footer.txt")
@@ -36,6 +38,8 @@ class Layout:
 
     page: str
     pieces: Mapping[str, str] = field(hash=False)
+    images: Mapping[str, bytes] = field(hash=False, default_factory=dict)
+    """The pictures beside it, by file name: one of them may be a webinar's logo."""
 
     def html(self, prose: Prose, holes: Holes) -> str:
         """The HTML template of a whole mail, with the CSS inlined."""
@@ -64,10 +68,27 @@ def read_layout(root: Path) -> Layout:
     """The layout in the folder of the texts. Raises TextProblems with all its mistakes, or if there is none."""
     path = root / FILE
     try:
-        return parse_layout(path.read_bytes().decode("utf-8"), str(path))
+        layout = parse_layout(path.read_bytes().decode("utf-8"), str(path))
+        return replace(layout, images=_images(path.parent))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
         raise TextProblems([Problem(str(path), f"cannot be read: {reason}", "a file in UTF-8")]) from None
+
+
+def _images(folder: Path) -> dict[str, bytes]:
+    """Raises TextProblems for one that would make every mail too large."""
+    found, problems = {}, []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in PICTURES:
+            continue
+        found[path.name] = path.read_bytes()
+        if (size := len(found[path.name])) > LARGEST_PICTURE:
+            problems.append(
+                Problem(str(path), f"{size // 1000} kB", f"{LARGEST_PICTURE // 1000} kB, in every mail")
+            )
+    if problems:
+        raise TextProblems(problems)
+    return found
 
 
 def parse_layout(source: str, place: str) -> Layout:

@@ -109,6 +109,7 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
         sender=webinar.sender,
         reply_to=webinar.reply_to,
         to=_TO.decode(),
+        logo=sheet.logo,
         message_id=_ID.decode(),
         thread=_THREAD.decode(),
         feedback_id=sheet.feedback_id,

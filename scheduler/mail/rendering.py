@@ -44,6 +44,13 @@ class Sheet:
     """The invitation; None where `calendar_as` is "none"."""
 
     @property
+    def logo(self) -> tuple[str, bytes] | None:
+        """The picture to embed: the name of its file, and what is in it."""
+        name = self.facts.webinar.logo
+        found = self.live.text.images.get(name)
+        return (name, found) if found else None
+
+    @property
     def feedback_id(self) -> str:
         """By what Gmail's Postmaster Tools count complaints: message, webinar, language, sender; nobody's own."""
         return f"{self.message}:{self.facts.webinar.id}:{self.live.language}:webinars"
@@ -58,6 +65,7 @@ def write(sheet: Sheet) -> bytes:
         sender=webinar.sender,
         reply_to=webinar.reply_to,
         to=sheet.to,
+        logo=sheet.logo,
         message_id=sheet.message_id,
         date=sheet.facts.now,
         thread=sheet.thread,
@@ -122,7 +130,7 @@ def _calendar_as(webinar: Webinar, message: str) -> CalendarAs:
     """Notices carry the update whatever the sequence says, unless no message of the webinar has an entry."""
     by_id = {one.id: one.invitation for one in webinar.messages}
     if message not in NOTICES:
-        return by_id[message]
+        return by_id.get(message, "none")  # the editor shows texts that no webinar sends yet
     return next((way for way in by_id.values() if way != "none"), "none")
 
 

@@ -52,6 +52,8 @@ class Text:
     reviewed_by: str
     parts: Mapping[str, str]
     """Its Jinja2 by part of the mail, with the layout's around it."""
+    images: Mapping[str, bytes]
+    """The layout's pictures, by file name."""
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
 
@@ -85,6 +87,9 @@ class Text:
     def fill(self, filling: dict[str, Any]) -> Rendered:
         """`render` with the variables at hand. Raises whatever Jinja2 does."""
         parts = self._templates
+        embedded = str(filling.get("logo", ""))
+        if embedded.startswith("cid:") and embedded.removeprefix("cid:") not in self.images:
+            filling = filling | {"logo": ""}  # a mail without it is better than none
         subject = _line(parts["subject"].render(filling))
         preheader = _line(parts["preheader"].render(filling))
         body, footer = (_paragraphs(parts[name].render(filling)) for name in ("body", "footer"))
@@ -134,6 +139,7 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         language=language,
         reviewed_by=front.values.get("reviewed_by", ""),
         parts=parts,
+        images=layout.images,
         source="\n" * (front.body_line - 1) + front.body,
     )
 

@@ -17,6 +17,7 @@ from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan
 from scheduler.mail.front_matter import read_front_matter
+from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
 from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.said_times import USE_A_VARIABLE, said_times
@@ -144,6 +145,15 @@ def _written_times(source: str, place: str, language: str, webinars: Iterable[We
             if found not in seen:
                 seen.add(found)
                 yield found
+
+
+def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]:
+    """A logo that is to go along with the mails, and is not in the folder of the texts."""
+    if webinar.logo and not webinar.logo.startswith("https://"):
+        file = (root / LAYOUT).with_name(webinar.logo)
+        if not file.is_file():
+            found, mend = f"there is no {file}", "until there is, mails go without it"
+            yield error(Problem(f"{place}, logo", found, "a picture that is there", mend))
 
 
 def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:

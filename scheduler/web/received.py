@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -65,11 +66,23 @@ def read_mail(raw: bytes) -> Received:
         to=headers.get("to", ""),
         date=headers.get("date", ""),
         message_id=headers.get("message-id", ""),
-        html=parts.get("html", "").replace("\r\n", "\n"),
+        html=_with_pictures(parts.get("html", "").replace("\r\n", "\n"), message),
         text=_printable(parts.get("plain", "")),
         calendar=_printable(parts.get("calendar", "")),
         source=_printable(_as_text(raw, "utf-8", "latin-1")),
     )
+
+
+def _with_pictures(html: str, message: Message) -> str:
+    """`html` with what the mail embeds (RFC 2392) in it: a page shows no parts of a mail."""
+    for part in message.walk():
+        name = str(part.get("Content-ID", "")).strip("<> ")
+        content = part.get_payload(decode=True)
+        if name and part.get_content_maintype() == "image" and isinstance(content, bytes):
+            kind = part.get_content_subtype()
+            picture = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+            html = html.replace(f'src="cid:{name}"', f'src="{picture}"')
+    return html
 
 
 def read_invitation(calendar: str) -> Invitation | None:

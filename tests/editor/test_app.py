@@ -183,6 +183,19 @@ def test_a_mistake_is_named_with_its_line_and_a_mend(
 
 
 @in_loop
+async def test_a_text_that_no_webinar_sends_yet_is_shown_too(room: Room) -> None:
+    room.file("thank-you").parent.mkdir()
+    room.file("thank-you").write_text(room.file("follow-up").read_text())
+    async with room.browser(room.account()) as client:
+        said = (
+            await ask(
+                room, client, "try", "/templates/thank-you/en", source=room.file("thank-you").read_text()
+            )
+        ).json()
+    assert said["mail"]["subject"], said["problems"]
+
+
+@in_loop
 async def test_a_reminder_without_the_link_is_named_for_every_reader(room: Room) -> None:
     source = room.file("reminder-day").read_text().replace("{{ join_button }}", "")
     async with room.browser(room.account()) as client:

@@ -214,20 +214,6 @@ def test_a_file_that_changes_underneath_appears_and_is_never_overwritten(
     assert file.read_text("utf-8").endswith("Ici.\n")
 
 
-def test_it_is_seen_within_300_ms_of_typing(sign_in: Callable[..., Page], service: Service) -> None:
-    page = opened(sign_in(), service, "confirmation", "en")
-    took = []
-    for number in range(5):
-        with page.expect_response(re.compile("/shown/")) as shown:
-            begin = time.monotonic()
-            page.locator("#source").press("Control+End")
-            page.locator("#source").press_sequentially(str(number))
-        assert shown.value.ok
-        took.append(time.monotonic() - begin)
-        page.wait_for_timeout(1500)
-    assert min(took) < 0.3, took  # the machine may be busy; that it can is what the page is made for
-
-
 def test_by_keyboard_alone(sign_in: Callable[..., Page], service: Service) -> None:
     page = opened(sign_in(), service, "reminder-hour", "es")
     page.keyboard.press("Tab")
