@@ -10,6 +10,7 @@ from typing import Any
 from scheduler.mail import links
 from scheduler.mail.names import clean_name, isolated
 from scheduler.mail.phrases import Phrases, phrases
+from scheduler.mail.reservation import bare, reservation
 from scheduler.mail.wording import (
     ClockTime,
     clock_time,
@@ -81,6 +82,7 @@ LAYOUT_VARIABLES = frozenset(
         "reply_to",
         "colour",
         "logo",
+        "reservation",
     }
 )
 """What the layout may use besides: how a mail is signed, explained and stopped."""
@@ -157,6 +159,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "stop_url": links.mailto(reply_to, _about(STOP, facts)),
         "reply_to": reply_to,
         "colour": webinar.colour,
+        "reservation": _reservation(facts, language),
         "logo": webinar.logo
         if webinar.logo.startswith("https://")
         else webinar.logo and f"cid:{webinar.logo}",
@@ -201,6 +204,13 @@ def _assumed(facts: Facts, words: Phrases, place: str) -> str:
         return ""
     is_the_webinars = str(facts.zone) == str(facts.webinar.tz)
     return words.unknown_zone.format(place=place) if is_the_webinars else words.assumed
+
+
+def _reservation(facts: Facts, language: str) -> str:
+    if not facts.invitation_attached:
+        return ""
+    name = bare(shown_name(facts.name, language))
+    return reservation(facts.webinar, language, name, facts.join_url)
 
 
 def _calendar_links(facts: Facts, language: str) -> CalendarLinks:

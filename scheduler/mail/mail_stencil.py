@@ -22,11 +22,19 @@ from markupsafe import escape
 from scheduler.mail.composing import compose, subject_line, wire_address
 from scheduler.mail.facts import variables
 from scheduler.mail.rendering import Sheet
+from scheduler.mail.reservation import bare, in_json, reservation
 from scheduler.mail.templates import Rendered
 
-_NAME, _LINK = "\ufdd0", "\ufdd1"
-_VALUES = {_NAME: "name", _LINK: "link", quote(_LINK): "quoted link"}
-"""What a stand-in stands for. In a link to somebody's calendar the reader's own is percent-encoded."""
+_NAME, _LINK, _JSON_NAME, _JSON_LINK = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+_VALUES = {
+    _NAME: "name",
+    _LINK: "link",
+    quote(_LINK): "quoted link",
+    _JSON_NAME: "json name",
+    _JSON_LINK: "json link",
+}
+"""What a stand-in stands for. In a link to somebody's calendar the reader's own is percent-encoded, and in what is for
+programs it is a string of JSON (`reservation`)."""
 _STAND_IN = re.compile("(" + "|".join(_VALUES) + ")")
 
 _LONG_AGO, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
@@ -69,7 +77,8 @@ class MailStencil:
         }
         for what, value in own.items():
             values[b"text " + what.encode()] = self.encode(value)
-            values[b"html " + what.encode()] = self.encode(str(escape(value)))
+        for what, value in _in_html(own).items():
+            values[b"html " + what.encode()] = self.encode(value)
         if self.subject:
             values[b"subject"] = subject_line(_filled(self.subject, own))
         if sheet.calendar is not None:
@@ -83,13 +92,17 @@ def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
     facts, text = sheet.facts, sheet.live.text
     plain = text.render(facts)
     without = replace(facts, join_url=_LINK) if own_link else facts
-    words = text.fill(variables(without, sheet.live.language) | {"name": name and _NAME})
+    said = variables(without, sheet.live.language) | {"name": name and _NAME}
+    if said["reservation"]:
+        link = _JSON_LINK if own_link else facts.join_url
+        said["reservation"] = reservation(facts.webinar, sheet.live.language, name and _JSON_NAME, link)
+    words = text.fill(said)
     own = _own_values(name, facts.join_url)
     filled = replace(
         words,
         subject=_filled(words.subject, own),
         preheader=plain.preheader,  # which is in the HTML
-        html=_filled(words.html, {what: str(escape(value)) for what, value in own.items()}),
+        html=_filled(words.html, _in_html(own)),
         text=_filled(words.text, own),
     )
     return words if filled == plain else None
@@ -162,7 +175,13 @@ def lines_fit(mail: bytes) -> bool:
 
 
 def _own_values(name: str, link: str) -> dict[str, str]:
-    return {"name": name, "link": link, "quoted link": quote(link)} if link else {"name": name}
+    own = {"name": name, "json name": in_json(bare(name))}
+    return own | {"link": link, "quoted link": quote(link), "json link": in_json(link)} if link else own
+
+
+def _in_html(own: Mapping[str, str]) -> dict[str, str]:
+    """JSON stands in a script element, where nothing is a character reference."""
+    return {what: value if what.startswith("json ") else str(escape(value)) for what, value in own.items()}
 
 
 def _filled(words: str, own: Mapping[str, str]) -> str:
