@@ -54,7 +54,8 @@ class Service:
         self._relays = [_relay(one, database) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder)
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
-        self._teller = Teller(database, self._relays[0].pool, settings.only_to_allows)
+        self._pools = [relay.pool for relay in self._relays]
+        self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._aside: tuple[str, ...] = ()
         self._told_of_relay: frozenset[str] | None = None
@@ -103,7 +104,7 @@ class Service:
         """An editor's mail to themselves; returns why it did not go out, or ""."""
         if not self._settings.only_to_allows(address):
             return "ONLY_TO does not allow this address"
-        return await send_one(self._relays[0].pool, webinar.sender.address, address, mail)
+        return await send_one(self._pools, webinar.sender.address, address, mail)
 
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""

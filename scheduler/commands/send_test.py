@@ -61,8 +61,8 @@ def send_test(
 
 
 async def _send(settings: Settings, sender: str, address: str, mail: bytes) -> str:
-    pool = Pool(settings.relay)
+    pools = [Pool(relay) for relay in settings.relays]
     try:
-        return await send_one(pool, sender, address, mail)
+        return await send_one(pools, sender, address, mail)
     finally:
-        await pool.close()
+        await asyncio.gather(*(pool.close() for pool in pools))

@@ -10,7 +10,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from scheduler.delivery.oauth import Tokens
@@ -241,14 +241,21 @@ class Pool:
         await asyncio.gather(*(session.quit() for _, session in idle))
 
 
-async def send_one(pool: Pool, sender: str, recipient: str, content: bytes) -> str:
-    """Send one mail that is no delivery, such as a test; returns why the relay did not take it, or ""."""
-    try:
-        async with pool.connection() as connection:
-            await connection.send(sender, recipient, content)
-    except RelayFailure as failure:
-        return str(failure)
-    return ""
+async def send_one(pools: Iterable[Pool], sender: str, recipient: str, content: bytes) -> str:
+    """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that takes it.
+    Returns why none did, in the first one's words, or "". What may have been taken is not tried again."""
+    why = ""
+    for pool in pools:
+        try:
+            async with pool.connection() as connection:
+                await connection.send(sender, recipient, content)
+        except RelayFailure as failure:
+            why = why or str(failure)
+            if isinstance(failure, Doubtful):
+                break
+        else:
+            return ""
+    return why
 
 
 def _own_name() -> str:

@@ -24,7 +24,7 @@ from scheduler.editor import accounts, shelf
 from scheduler.editor.accounts import LONGEST_PASSWORD, SESSION, Editor
 from scheduler.editor.advice import advice
 from scheduler.editor.desk import Desk
-from scheduler.editor.guard import Guard, Tries, is_ours
+from scheduler.editor.guard import Guard, Tries, is_from_here, is_ours
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Trial, Tried, Trier
 from scheduler.mail.facts import BLOCKS, VARIABLES
@@ -48,6 +48,7 @@ _SCHEMES = {
 }
 
 LARGEST_FORM = 10_000  # bytes
+LARGEST_QUESTION = 4 * shelf.LARGEST + 10_000
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
@@ -126,6 +127,8 @@ class EditorApp:
             return RedirectResponse("/templates", 303)
         if request.method == "GET":
             return self._page("sign_in.html", wrong="")
+        if not is_from_here(request):  # or somebody is signed in as somebody else, and does not see it
+            return self._page("sign_in.html", 403, wrong="This did not come from a page of the editor.")
         form = await _form(request)
         address, password = fold(form.get("address", "")[:320]), form.get("password", "")[:LONGEST_PASSWORD]
         computer = request.client.host if request.client else ""
@@ -240,7 +243,9 @@ class EditorApp:
         HTTPException."""
         key = self._key(request)
         try:
-            said = {name: str(value) for name, value in json.loads(await request.body()).items()}
+            said = {
+                name: str(value) for name, value in json.loads(await _body(request, LARGEST_QUESTION)).items()
+            }
         except (ValueError, AttributeError):
             raise HTTPException(400, "This is no question that the editor's page asks.") from None
         source = said.get("source", "").replace("\r\n", "\n").replace("\r", "\n")
@@ -359,12 +364,17 @@ class EditorApp:
 
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a small form."""
+    return dict(parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace")))
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """What was sent. Raises HTTPException before more than `most` bytes are kept."""
     body = b""
     async for some in request.stream():
         body += some
-        if len(body) > LARGEST_FORM:
-            raise HTTPException(413)
-    return dict(parse_qsl(body.decode("utf-8", "replace")))
+        if len(body) > most:
+            raise HTTPException(413, f"At most {most:,} bytes are taken.")
+    return body
 
 
 def _told(wrong: bool, problem: Problem) -> dict[str, Any]:

@@ -63,11 +63,15 @@ class Guard:
         await self.app(scope, receive, guarded)
 
 
+def is_from_here(request: Request) -> bool:
+    """Whether no page of another site asks (RFC 6454, 7)."""
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
+
+
 def is_ours(request: Request, editor: Editor, token: str) -> bool:
     """Whether a request that changes something comes from a page that this editor was given."""
-    origin = request.headers.get("origin")
-    same = origin is None or origin.partition("://")[2] == request.headers.get("host", "")
-    return same and compare_digest(token.encode(), editor.csrf.encode())
+    return is_from_here(request) and compare_digest(token.encode(), editor.csrf.encode())
 
 
 class Tries:

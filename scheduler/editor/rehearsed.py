@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,6 @@ from scheduler.registrants.reading import CsvRow
 from scheduler.web.server import inbox_app
 from scheduler.webinar import Webinar
 
-YOU = Editor("you", "edit", "a rehearsal's")
-
 
 def rehearsal_app(
     out: Path, webinar: Webinar, rows: Sequence[CsvRow], place: str, templates: Path
@@ -37,7 +36,8 @@ def rehearsal_app(
     def problems() -> dict[Key, tuple[Problem, ...]]:
         return check_texts(sources_of(Folder(templates, TEXT_FILES).read()), [webinar], templates)
 
-    desk = Desk(templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, everybody=YOU)
+    you = Editor("you", "edit", secrets.token_urlsafe())
+    desk = Desk(templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, everybody=you)
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

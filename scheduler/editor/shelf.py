@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import unified_diff
@@ -159,11 +161,29 @@ def write(root: Path, message: str, language: str, source: str, began_with: str)
     Raises Conflict where the file's digest is no longer `began_with`; OSError where it can't be written.
     """
     path = text_path(root, message, language)
-    before = read(root, message, language)
-    if digest(before) != began_with:
-        raise Conflict(before)
     path.parent.mkdir(exist_ok=True)
-    handle, fresh = tempfile.mkstemp(prefix=f".{language}-", dir=path.parent)
+    with _alone_in(path.parent):
+        before = read(root, message, language)
+        if digest(before) != began_with:
+            raise Conflict(before)
+        _replace(path, source)
+    return before
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While no other editor, of this service or another replica, writes there."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace(path: Path, source: str) -> None:
+    """Whole or not at all, on the disk when this returns, with the file's own mode."""
+    handle, fresh = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(source)
@@ -175,7 +195,6 @@ def write(root: Path, message: str, language: str, source: str, began_with: str)
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise
-    return before
 
 
 def writable(root: Path) -> bool:

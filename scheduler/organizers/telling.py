@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -11,7 +11,7 @@ from email.utils import format_datetime, make_msgid
 import structlog
 
 from scheduler.database.engine import Database
-from scheduler.delivery.relay import Pool, RelayFailure
+from scheduler.delivery.relay import Pool, send_one
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Telling
 from scheduler.webinar import Webinar
@@ -37,8 +37,11 @@ This is mended. It was:
 class Teller:
     """Sends what organizers have still to be told. A mail that the relay refuses is tried again."""
 
-    def __init__(self, database: Database, pool: Pool, may_write_to: Callable[[str], bool]) -> None:
-        self._database, self._pool, self._may_write_to = database, pool, may_write_to
+    def __init__(
+        self, database: Database, pools: Sequence[Pool], may_write_to: Callable[[str], bool]
+    ) -> None:
+        """`pools`: of the relays, in order of preference."""
+        self._database, self._pools, self._may_write_to = database, pools, may_write_to
         self._not_before: datetime | None = None
 
     async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
@@ -55,13 +58,13 @@ class Teller:
         """One address that is refused keeps nothing from the others."""
         sent = False
         try:
-            async with self._pool.connection() as connection:
-                await connection.send(sender, telling.alert_to, _mail(telling, sender, now))
-            sent = True
-            log.info("organizer told", about=telling.key, right_again=telling.right_again)
-        except RelayFailure as failure:
-            log.warning("organizer not told yet", about=telling.key, reply=str(failure))
-            self._not_before = now + AGAIN_AFTER
+            failed = await send_one(self._pools, sender, telling.alert_to, _mail(telling, sender, now))
+            sent = not failed
+            if sent:
+                log.info("organizer told", about=telling.key, right_again=telling.right_again)
+            else:
+                log.warning("organizer not told yet", about=telling.key, reply=failed)
+                self._not_before = now + AGAIN_AFTER
         finally:
             if not sent:
                 await self._database.run(alerts.give_back, now, telling)

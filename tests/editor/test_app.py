@@ -111,6 +111,17 @@ async def test_a_page_elsewhere_changes_nothing(room: Room) -> None:
 
 
 @in_loop
+async def test_a_page_elsewhere_signs_nobody_in(room: Room) -> None:
+    data = {"address": room.account(), "password": PASSWORD}
+    async with room.browser() as client:
+        answer = await client.post(
+            "/templates/sign-in", data=data, headers={"Origin": "https://evil.example"}
+        )
+        assert answer.status_code == 403
+        assert not client.cookies
+
+
+@in_loop
 async def test_it_answers_to_its_own_names_only(room: Room) -> None:
     async with room.browser() as client:
         for host in ("evil.example", "evil.example:8090", "127.0.0.1", ""):
@@ -350,8 +361,9 @@ async def test_what_a_registrant_or_a_text_says_is_never_markup_of_the_page(room
             text = (await client.get(page)).text
             assert "<script>alert" not in text
             assert "<img" not in text
-        huge = await ask(room, client, "try", source="x" * 300_000)
-        assert huge.status_code == 413
+        for size in (300_000, 3_000_000):
+            huge = await ask(room, client, "try", source="x" * size)
+            assert huge.status_code == 413
 
 
 # Sending oneself a mail

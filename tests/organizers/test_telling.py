@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.delivery.relay import Pool, Refused, RelayFailure, Unreachable
+from scheduler.delivery.relay import Doubtful, Pool, Refused, RelayFailure, Unreachable
 from scheduler.delivery.replies import Reply
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
@@ -61,8 +61,8 @@ def _note(database: Database, *wrong: Wrong, words: str = "templates/x/fr.md, li
         alerts.note(conn, NOW, dict.fromkeys(wrong, words), "")
 
 
-def _teller(database: Database, relay: Relay, allowed: Callable[[str], bool] = lambda _: True) -> Teller:
-    return Teller(database, cast(Pool, relay), allowed)
+def _teller(database: Database, *relays: Relay, allowed: Callable[[str], bool] = lambda _: True) -> Teller:
+    return Teller(database, [cast(Pool, relay) for relay in relays], allowed)
 
 
 @in_loop
@@ -151,7 +151,7 @@ async def test_one_organizer_whose_address_is_refused_keeps_nothing_from_the_oth
 async def test_only_those_whom_the_operator_allows_are_written_to(database: Database) -> None:
     relay = Relay()
     _note(database, Wrong("text x/fr", "organizer@who.int"))
-    await _teller(database, relay, lambda address: False).tell(NOW, [webinar()])
+    await _teller(database, relay, allowed=lambda address: False).tell(NOW, [webinar()])
     assert relay.tried == []
     await _teller(database, relay).tell(NOW, [webinar()])
     assert relay.tried == ["organizer@who.int"], "it is still to be told"
@@ -176,3 +176,19 @@ async def test_a_mail_that_is_cut_off_by_the_end_of_the_process_is_still_to_be_t
     relay.failures.clear()
     await _teller(database, relay).tell(NOW, [webinar()])
     assert len(relay.mails) == 1
+
+
+@in_loop
+async def test_where_the_first_relay_is_down_the_second_one_takes_it(database: Database) -> None:
+    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    first, second = Relay(organizer=DOWN), Relay()
+    await _teller(database, first, second).tell(NOW, [webinar()])
+    assert (len(first.mails), len(second.mails)) == (0, 1)
+
+
+@in_loop
+async def test_what_the_first_one_may_have_taken_is_not_given_to_the_second(database: Database) -> None:
+    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    first, second = Relay(organizer=Doubtful(Reply("content", 0, "", "Connection lost"))), Relay()
+    await _teller(database, first, second).tell(NOW, [webinar()])
+    assert second.tried == []
