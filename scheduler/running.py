@@ -45,7 +45,8 @@ class Runner:
         sources = self._service.sources
         desk = Desk(
             settings.templates_dir, database, clock, lambda: sources.catalogue.webinars,
-            lambda: sources.texts.problems, self._service.send_test,
+            lambda: sources.texts.problems,
+            lambda: sources.texts.live, self._service.send_test,
         )  # fmt: skip
         self._editor = Serving(desk, settings)
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.

@@ -171,7 +171,7 @@ class EditorApp:
         sources = await asyncio.to_thread(self._desk.sources)
         webinars = list(self._desk.webinars().values())
         problems = await asyncio.to_thread(self._desk.problems)
-        entries = await self._desk.database.run(shelf.shelf, webinars, sources, problems)
+        entries = await self._desk.database.run(shelf.shelf, webinars, sources, problems, self._desk.live())
         by_message: dict[str, list[shelf.Entry]] = {}
         for entry in entries:
             by_message.setdefault(entry.message, []).append(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Desk:
     clock: Clock
     webinars: Callable[[], Mapping[str, Webinar]]
     problems: Callable[[], Mapping[Key, tuple[Problem, ...]]]
+    live: Callable[[], Container[Key]]
     send: Callable[[Webinar, str, bytes], Awaitable[str]] | None = None
     everybody: Editor | None = None
     https: bool = False

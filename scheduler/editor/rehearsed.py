@@ -37,7 +37,9 @@ def rehearsal_app(
         return check_texts(sources_of(Folder(templates, TEXT_FILES).read()), [webinar], templates)
 
     you = Editor("you", "edit", secrets.token_urlsafe())
-    desk = Desk(templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, everybody=you)
+    desk = Desk(
+        templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, lambda: (), everybody=you
+    )
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

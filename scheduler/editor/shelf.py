@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Entry:
-    """One text on the shelf. `state`: sound, draft, missing."""
+    """One text. `state`: sound, draft (its last sound version goes out), held (its mails wait), missing."""
 
     message: str
     language: str
@@ -63,8 +63,10 @@ def shelf(
     webinars: Sequence[Webinar],
     sources: Mapping[Key, str],
     problems: Mapping[Key, tuple[Problem, ...]],
+    live: Container[Key],
 ) -> list[Entry]:
-    """Every text that a webinar uses, or would if it were there, by message and language."""
+    """Every text that a webinar uses, or would if it were there, by message and language. `live`: of which a sound
+    version can go out."""
     newest = {
         (row.message, row.language): row
         for row in run(
@@ -86,7 +88,10 @@ def shelf(
     found = []
     for message, language in sorted(used | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1])):
         key = (message, language)
-        state = "missing" if key not in sources else "draft" if problems.get(key) else "sound"
+        state = "missing" if key not in sources else "sound"
+        if state == "sound" and problems.get(key):
+            waits = any(one.on_broken == "hold" and message in one.message_ids for one in webinars)
+            state = "held" if waits or key not in live else "draft"
         last = newest.get(key)
         ours = last is not None and key in sources and last.sha256 == digest(sources[key])
         when, original = _instant(since.get(key)), _instant(since.get((message, "en")))

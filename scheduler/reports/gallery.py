@@ -33,7 +33,7 @@ class Screen:
     in_row: int
 
 
-SCREENS = (Screen("phone", 390, 1500, 6), Screen("desktop", 700, 1300, 3))
+SCREENS = (Screen("phone", 390, 1500, 6), Screen("desktop", 700, 1420, 3))
 SCHEMES = ("light", "dark")
 
 

@@ -48,12 +48,19 @@ class Room:
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     refusal: str = ""
     problems: dict[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    live: set[Key] = field(default_factory=lambda: {("confirmation", "en")})
     webinars: dict[str, Webinar] = field(default_factory=lambda: {"w": webinar()})
 
     def __post_init__(self) -> None:
         self.editor = EditorApp(
             Desk(
-                self.root, self.database, self.clock, lambda: self.webinars, lambda: self.problems, self._send
+                self.root,
+                self.database,
+                self.clock,
+                lambda: self.webinars,
+                lambda: self.problems,
+                lambda: self.live,
+                self._send,
             ),
             {HOST},
             self.trier,

@@ -75,7 +75,7 @@ def test_the_shelf_names_states_who_edited_and_what_is_older_than_the_english(da
                 at=at,
             )
         shelf.note_saved(conn, NOW, ("confirmation", "en"), "old", "new", "ada@who.int", "fresh")
-        found = {(one.message, one.language): one for one in shelf.shelf(conn, [webinar()], sources, {})}
+        found = {(one.message, one.language): one for one in shelf.shelf(conn, [webinar()], sources, {}, ())}
         assert [one.source for one in shelf.history(conn, "confirmation", "en")] == ["new", "old"]
     english, french = found["confirmation", "en"], found["confirmation", "fr"]
     assert (english.state, english.edited_by, english.older) == ("sound", "ada@who.int", False)
