@@ -10,7 +10,7 @@ from scheduler.problem import Problem
 from scheduler.timezones import to_local
 from scheduler.webinar import Webinar
 
-LONGEST_SUBJECT = 70  # characters; telephones show some 40 of them, desktops 70
+LONGEST_SUBJECT = 40  # characters beside the title, which comes last: telephones show no more
 LARGEST_MAIL = 90_000  # bytes of HTML: at 102 kB Gmail cuts a mail off
 
 _PLAIN_HTTP = re.compile(r"\]\(\s*<?http://[^)\s]*", re.IGNORECASE)
@@ -33,8 +33,11 @@ def advice(
                 False,
                 Problem(where, "a picture without words for those who can't see it", "![what it shows](…)"),
             )
-    if len(subject) > LONGEST_SUBJECT:
-        many = f"the subject has {len(subject)} characters for this reader; telephones show some 40"
+    own = subject.replace(webinar.words(language).title, "").strip()
+    if len(own) > LONGEST_SUBJECT:
+        many = (
+            f"the subject has {len(own)} characters beside the title for this reader; telephones show some 40"
+        )
         yield (
             False,
             Problem(f"{place}, line 2", many, f"at most {LONGEST_SUBJECT}", "begin with what matters"),

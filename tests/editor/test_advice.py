@@ -1,0 +1,32 @@
+"""What an editor is told of a text that is sound all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.editor.advice import LARGEST_MAIL, advice
+from tests.support import webinar
+
+TITLE = "Buying health products"
+
+
+def _told(subject: str = "Soon", html: str = "") -> list[str]:
+    return [str(problem) for _, problem in advice("Hello\n", "x/en.md", "en", webinar(), subject, html)]
+
+
+@pytest.mark.parametrize(
+    ("subject", "long"),
+    [
+        (f"Starts tomorrow: {TITLE}", False),
+        (f"{TITLE}: your link to join, and what to do if it does not work", True),
+        ("x" * 40, False),
+        ("x" * 41, True),
+    ],
+)
+def test_a_subject_whose_own_words_a_telephone_cuts_off_is_named(subject: str, long: bool) -> None:
+    assert bool(_told(subject)) == long
+
+
+def test_a_mail_that_gmail_would_cut_off_is_named() -> None:
+    assert _told(html="x" * LARGEST_MAIL) == []
+    assert "Gmail" in _told(html="ü" * LARGEST_MAIL)[0]
