@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from scheduler.web.inbox import write_inbox
 from scheduler.web.server import WebServer, inbox_app
+from tests.rehearsed import ROOT
 from tests.web.samples import HOSTILE, JOIN, START, TITLE, Rehearsal, mail, rehearsal
 
 pytestmark = pytest.mark.full
@@ -211,3 +213,25 @@ def test_a_link_in_a_mail_opens_outside_without_an_opener(
         watched.page.frame_locator(".html iframe").locator("a").click()
     expect(popup.value.locator("p")).to_have_text("Joined")
     assert popup.value.evaluate("window.opener") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_on_any_page_of_the_inbox(
+    browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    made = rehearsal(tmp_path)
+    write_inbox(tmp_path, TITLE, made.deliveries, made.mails)
+    axe = (ROOT / "node_modules/axe-core/axe.min.js").read_text("utf-8")
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    with served(tmp_path) as url:
+        for path in ("index.html", "people/0001.html", "views/0001.html"):
+            page.goto(f"{url}/{path}")
+            page.evaluate(axe)
+            # A mail in its frame is judged by itself, in tests/mail/test_judges.py.
+            found = page.evaluate("axe.run(document, {iframes: false})")["violations"]
+            assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == [], path
+    context.close()
