@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from scheduler.database.engine import Database, run
+from scheduler.editor import shelf
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.texts import Key
@@ -81,6 +82,12 @@ class Desk:
     def problems(self) -> str:
         return "\n".join(map(str, self.sources.problems()))
 
+    def told(self) -> list[tuple[str, str]]:
+        """What is wrong, and who gets a mail of it."""
+        with self.database.transaction() as conn:
+            telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+        return sorted((one.key, one.alert_to) for one in telling)
+
     def mails(self) -> list[tuple[str, str]]:
         with self.database.transaction() as conn:
             telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
@@ -137,6 +144,30 @@ async def test_broken_and_mended_the_organizer_has_two_mails(desk: Desk) -> None
     assert desk.subject() == SECOND
     assert desk.problems() == ""
     assert desk.mails() == [("right", "text confirmation/en")]
+
+
+@in_loop
+async def test_who_saved_a_broken_text_in_the_editor_is_told_too_and_whoever_did_not_is_not(
+    desk: Desk,
+) -> None:
+    await desk.sources.start(NOW)
+    desk.text("BROKEN")
+    source = (desk.root / "templates/confirmation/en.md").read_text("utf-8")
+    with desk.database.transaction() as conn:
+        shelf.note_saved(conn, NOW, ("confirmation", "en"), "", source, "ada@who.int", "")
+        shelf.note_saved(
+            conn, NOW, ("follow-up", "en"), "", "something else than the file", "bob@who.int", ""
+        )
+    desk.text("BROKEN", "follow-up")
+    await desk.settle()
+    assert desk.told() == [
+        ("text confirmation/en", "ada@who.int"),
+        ("text confirmation/en", "organizer@who.int"),
+        ("text follow-up/en", "organizer@who.int"),
+    ]
+    desk.text(SECOND)
+    await desk.settle()
+    assert ("right", "text confirmation/en") in desk.mails()
 
 
 @in_loop
