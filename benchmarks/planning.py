@@ -29,31 +29,14 @@ from scheduler.database.engine import Database
 from scheduler.ledger import claims, settling
 from scheduler.ledger.planning import Governing, plan
 from scheduler.webinar import Webinar, read_webinar
+from tests.support import SEQUENCE
 
 ZONES = pytz.common_timezones[:400]
-FIVE = """
-[[messages]]
-id = "confirmation"
-on_registration = true
-
+FIVE = f"""{SEQUENCE}
 [[messages]]
 id = "reminder-week"
 days_before = 7
 at = "09:00"
-
-[[messages]]
-id = "reminder-day"
-days_before = 1
-at = "09:00"
-
-[[messages]]
-id = "reminder-hour"
-before_start = "1h"
-
-[[messages]]
-id = "follow-up"
-days_after = 1
-at = "10:00"
 """
 TABLES = ("registration", "delivery")
 

@@ -1,4 +1,4 @@
-"""What `webinar timeline` and `webinar preview` are asked for: which webinar, which zone, which instant."""
+"""What `webinar timeline`, `preview` and `send-test` are asked for: which webinar, message, language, zone, instant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import click
 import pytz
+from pydantic_core import PydanticCustomError
 
 from scheduler.commands.common import print_problems, webinar_file
 from scheduler.input.validation import shown
+from scheduler.input.values import language as language_tag
 from scheduler.organizers.catalogue import ids_twice
-from scheduler.problem import Problem, Problems
+from scheduler.problem import Problem, Problems, nearest
 from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
 from scheduler.webinar import Webinar
 from scheduler.zones.names import canonical
@@ -49,6 +51,42 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
         raise Problems(problems)
     print_problems(problems)
     return found, not problems
+
+
+def the_webinar(file: Path | None) -> Webinar:
+    """The webinar of `file`, or the only one of CONFIG_DIR. Raises Problems where there are several."""
+    found, _ = chosen_webinars(file)
+    if len(found) > 1:
+        raise Problems(
+            [Problem("--webinar", f"is not given, and there are {len(found)} webinars", ", ".join(found))]
+        )
+    return next(iter(found.values()))
+
+
+def asked(
+    webinar: Webinar, message: str, language: str | None, zone: str | None
+) -> tuple[str | None, Zone | None]:
+    """What MESSAGE, `--language` and `--zone` mean. Raises Problems with all mistakes."""
+    problems: list[Problem] = []
+    tag, place = None, None
+    if message not in (allowed := webinar.message_ids):
+        found = Problem(
+            "MESSAGE", f"`{message}` is none of {webinar.id}", ", ".join(allowed), nearest(message, allowed)
+        )
+        problems.append(found)
+    try:
+        tag = str(language_tag(language)) if language is not None else None
+    except PydanticCustomError as error:
+        said = error.context or {}
+        tags = "a language tag (BCP 47) such as en, fr or pt-BR"
+        problems.append(Problem("--language", str(said["found"]), tags, str(said["hint"])))
+    try:
+        place = zone_asked(zone) if zone is not None else None
+    except Problems as error:
+        problems += error.problems
+    if problems:
+        raise Problems(problems)
+    return tag, place
 
 
 def zone_asked(name: str) -> Zone:

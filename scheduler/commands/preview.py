@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 import pytz
-from pydantic_core import PydanticCustomError
 
-from scheduler.commands.chosen import chosen_webinars, zone_asked
+from scheduler.commands.chosen import asked, the_webinar
 from scheduler.commands.common import (
     NoDatabase,
     existing_database,
@@ -22,7 +21,6 @@ from scheduler.commands.common import (
     stop,
     templates_dir,
 )
-from scheduler.input.values import language as language_tag
 from scheduler.ledger.states import Why
 from scheduler.mail.layout import text_path
 from scheduler.mail.soundness import check_texts
@@ -31,7 +29,7 @@ from scheduler.mail.wording import language_name
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
 from scheduler.organizers.texts import LiveText, sources_of, text_key
-from scheduler.problem import Problem, Problems, nearest
+from scheduler.problem import Problem, Problems
 from scheduler.reports.previewing import (
     Format,
     NotRegistered,
@@ -41,7 +39,6 @@ from scheduler.reports.previewing import (
     made_up,
     registered,
 )
-from scheduler.timezones import Zone
 from scheduler.webinar import Webinar
 
 
@@ -88,41 +85,6 @@ def preview(
     if why := reader.why_not(webinar, message, place):
         click.echo(f"This person does not get it: {why}.", err=True)
         sys.exit(1)
-
-
-def the_webinar(file: Path | None) -> Webinar:
-    found, _ = chosen_webinars(file)
-    if len(found) > 1:
-        raise Problems(
-            [Problem("--webinar", f"is not given, and there are {len(found)} webinars", ", ".join(found))]
-        )
-    return next(iter(found.values()))
-
-
-def asked(
-    webinar: Webinar, message: str, language: str | None, zone: str | None
-) -> tuple[str | None, Zone | None]:
-    """What the options mean. Raises Problems with all mistakes."""
-    problems: list[Problem] = []
-    tag, place = None, None
-    if message not in (allowed := webinar.message_ids):
-        found = Problem(
-            "MESSAGE", f"`{message}` is none of {webinar.id}", ", ".join(allowed), nearest(message, allowed)
-        )
-        problems.append(found)
-    try:
-        tag = str(language_tag(language)) if language is not None else None
-    except PydanticCustomError as error:
-        said = error.context or {}
-        tags = "a language tag (BCP 47) such as en, fr or pt-BR"
-        problems.append(Problem("--language", str(said["found"]), tags, str(said["hint"])))
-    try:
-        place = zone_asked(zone) if zone is not None else None
-    except Problems as error:
-        problems += error.problems
-    if problems:
-        raise Problems(problems)
-    return tag, place
 
 
 def _registered(webinar: Webinar, address: str) -> Reader:

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytz
 
+from scheduler.commands.chosen import asked, the_webinar
 from scheduler.commands.common import mistakes_told, settings_of_environment, stop
-from scheduler.commands.preview import asked, text_for, the_webinar, unsound_told
+from scheduler.commands.preview import text_for, unsound_told
 from scheduler.delivery.relay import Pool, send_one
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.input.validation import shown

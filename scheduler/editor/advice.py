@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scheduler.mail.said_times import USE_A_VARIABLE, said_times
+from scheduler.mail.said_times import time_problems
 from scheduler.problem import Problem
 from scheduler.timezones import to_local
 from scheduler.webinar import Webinar
@@ -21,9 +21,7 @@ def advice(
     source: str, place: str, language: str, webinar: Webinar, subject: str, html: str
 ) -> Iterator[tuple[bool, Problem]]:
     """Each with whether it is wrong, or only likely to be."""
-    for said in said_times(source, language, to_local(webinar.start, webinar.tz)):
-        found = f"`{said.words}`: {said.fault}"
-        yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)
+    yield from time_problems(source, place, language, to_local(webinar.start, webinar.tz))
     for number, line in enumerate(source.splitlines(), 1):
         where = f"{place}, line {number}"
         if link := _PLAIN_HTTP.search(line):

@@ -35,17 +35,14 @@ from scheduler.problem import Problem, Problems
 from scheduler.registrants.rows import fold
 from scheduler.reports.previewing import NotRegistered
 from scheduler.timezones import UnknownZone
-from scheduler.web.received import read_invitation, read_mail
+from scheduler.web.received import Received, read_invitation, read_mail
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
 
 _FILES = {"editor.css": "text/css", "editor.js": "text/javascript"}
 _LINE = re.compile(r", line (\d+)")
-_SCHEMES = {
-    "dark": (re.compile(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{"), "@media all {"),
-    "light": (re.compile(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{"), "@media not all {"),
-}
+_WHERE_DARK = re.compile(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{")
 
 LARGEST_FORM = 10_000  # bytes
 LARGEST_QUESTION = 4 * shelf.LARGEST + 10_000
@@ -176,12 +173,9 @@ class EditorApp:
         for entry in entries:
             by_message.setdefault(entry.message, []).append(entry)
         return self._page(
-            "list.html", editor=editor, messages=by_message, writable=self._writable(editor), why=self._why_not(editor),
+            "list.html", editor=editor, messages=by_message, why=self._why_not(editor),
             called=lambda tag: language_name(tag, "en"), signs_in=not self._desk.everybody,
         )  # fmt: skip
-
-    def _writable(self, editor: Editor) -> bool:
-        return not self._why_not(editor)
 
     def _why_not(self, editor: Editor) -> str:
         if not editor.may_edit:
@@ -258,8 +252,9 @@ class EditorApp:
 
     async def _tried(
         self, key: Key, said: dict[str, str], source: str, webinar: Webinar, send_to: str = ""
-    ) -> tuple[Tried, list[tuple[bool, Problem]]]:
-        """The mail, and what there is to say of it. Raises Problems."""
+    ) -> tuple[Tried, Received, list[tuple[bool, Problem]], str]:
+        """What came of it, the mail as it is read, what there is to say of both, and the reader's zone. Raises
+        Problems."""
         place = str(text_path(self._desk.root, *key))
         try:
             reader = await self._desk.reader(webinar, key[1], said)
@@ -270,14 +265,15 @@ class EditorApp:
         layout = await asyncio.to_thread(read_layout, self._desk.root)
         trial = Trial(source, place, key[0], layout, webinar, reader, whole=bool(said.get("whole")))
         tried = await self._trier.try_(trial)
-        html = read_mail(tried.mail).html if tried.mail else ""
+        mail = read_mail(tried.mail)
         found = [(True, problem) for problem in tried.problems]
-        return tried, found + list(advice(source, place, key[1], webinar, tried.subject, html))
+        found += advice(source, place, key[1], webinar, tried.subject, mail.html)
+        return tried, mail, found, reader.zone
 
     async def _try(self, request: Request, editor: Editor) -> Response:
         key, said, source, webinar = await self._asked(request)
         try:
-            tried, found = await self._tried(key, said, source, webinar)
+            tried, mail, found, zone = await self._tried(key, said, source, webinar)
         except Problems as error:
             return JSONResponse({"problems": [_told(True, one) for one in error.problems], "mail": None})
         answer: dict[str, Any] = {
@@ -286,18 +282,17 @@ class EditorApp:
             "mail": None,
         }
         if tried.mail:
-            mail = read_mail(tried.mail)
-            pattern, instead = _SCHEMES["dark" if said.get("dark") else "light"]
+            html = _WHERE_DARK.sub("@media all {" if said.get("dark") else "@media not all {", mail.html)
             invitation = read_invitation(mail.calendar) if mail.calendar else None
             answer["mail"] = {
                 "subject": tried.subject, "preheader": tried.preheader, "from": mail.sender, "date": mail.date,
                 "text": mail.text, "bytes": len(tried.mail),
-                "frame": f"/templates/shown/{self._desk.show(pattern.sub(instead, mail.html))}",
+                "frame": f"/templates/shown/{self._desk.show(html)}",
                 "invitation": invitation and {
                     "title": invitation.summary, "where": invitation.location,
                     "start": invitation.start and invitation.start.isoformat(),
                     "end": invitation.end and invitation.end.isoformat(),
-                    "zone": (await self._desk.reader(webinar, key[1], said)).zone,
+                    "zone": zone,
                 },
             }  # fmt: skip
         return JSONResponse(answer)
@@ -351,7 +346,7 @@ class EditorApp:
         if self._desk.send is None:
             return JSONResponse({"error": "No mail leaves from here."}, 409)
         try:
-            tried, found = await self._tried(key, said, source, webinar, editor.address)
+            tried, _, found, _ = await self._tried(key, said, source, webinar, editor.address)
         except Problems as error:
             return JSONResponse({"error": str(error)}, 422)
         if not tried.mail:

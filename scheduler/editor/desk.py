@@ -14,7 +14,7 @@ from scheduler.editor.accounts import Editor
 from scheduler.mail.names import LONGEST
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import Key, sources_of
+from scheduler.organizers.texts import Key, keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, made_up, registered
 from scheduler.timezones import registrant_zone
@@ -47,13 +47,7 @@ class Desk:
 
     def openable(self) -> set[Key]:
         """Every text that may be opened: those that are there, and those that a webinar lacks."""
-        used = {
-            (message, language)
-            for webinar in self.webinars().values()
-            for message in webinar.message_ids
-            for language in webinar.languages
-        }
-        return used | set(self.sources())
+        return keys_of(self.webinars().values()) | set(self.sources())
 
     def users_of(self, message: str) -> list[Webinar]:
         """The webinars that send this message, or else all: a text may be written before it is used."""

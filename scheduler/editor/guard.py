@@ -10,9 +10,10 @@ from hmac import compare_digest
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler.editor.accounts import Editor
+from scheduler.web.server import adding
 
 TRIES, WITHIN = 5, 900.0
 """So many wrong passwords for one address, and five times as many from one computer, in so many seconds."""
@@ -55,12 +56,7 @@ class Guard:
             (b"cross-origin-opener-policy", b"same-origin"),
         ]
 
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *added]
-            await send(message)
-
-        await self.app(scope, receive, guarded)
+        await self.app(scope, receive, adding(added, send))
 
 
 def is_from_here(request: Request) -> bool:

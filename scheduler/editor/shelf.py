@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from scheduler.database.engine import run
+from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
-from scheduler.organizers.texts import Key, digest
+from scheduler.organizers.texts import Key, digest, keys_of, last_edits
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
@@ -67,34 +68,25 @@ def shelf(
 ) -> list[Entry]:
     """Every text that a webinar uses, or would if it were there, by message and language. `live`: of which a sound
     version can go out."""
-    newest = {
-        (row.message, row.language): row
-        for row in run(
-            conn, "SELECT message, language, sha256, saved_by, saved_at FROM text_edit ORDER BY id"
-        )
-    }
-    since = {
-        (row.message, row.language): row.at
-        for row in run(
-            conn, "SELECT message, language, max(sound_since) AS at FROM text_revision GROUP BY 1, 2"
-        )
-    }
+    last = last_edits(conn, sources)
+    revisions = TextRevision.__table__  # type: ignore[attr-defined]
+    text = (revisions.c.message, revisions.c.language)
+    newest = conn.execute(select(*text, func.max(revisions.c.sound_since).label("at")).group_by(*text))
+    since = {(row.message, row.language): row.at for row in newest}
     held = {
         row.message: row.n
         for row in run(conn, "SELECT message, count(*) AS n FROM delivery WHERE state = 'held'"
                              " AND reason = 'template' GROUP BY message")
     }  # fmt: skip
-    used = {(m, language) for one in webinars for m in one.message_ids for language in one.languages}
     found = []
-    for message, language in sorted(used | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1])):
+    keys = sorted(keys_of(webinars) | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1]))
+    for message, language in keys:
         key = (message, language)
         state = "missing" if key not in sources else "sound"
         if state == "sound" and problems.get(key):
             waits = any(one.on_broken == "hold" and message in one.message_ids for one in webinars)
             state = "held" if waits or key not in live else "draft"
-        last = newest.get(key)
-        ours = last is not None and key in sources and last.sha256 == digest(sources[key])
-        when, original = _instant(since.get(key)), _instant(since.get((message, "en")))
+        when, original, edit = since.get(key), since.get((message, "en")), last.get(key)
         older = bool(state != "missing" and when and original and language != "en" and when < original)
         found.append(
             Entry(
@@ -103,8 +95,8 @@ def shelf(
                 state,
                 problems.get(key, ()),
                 older,
-                _instant(last.saved_at) if ours and last else when,
-                last.saved_by if ours and last else "",
+                edit.saved_at if edit else when,
+                edit.saved_by if edit else "",
                 held.get(message, 0) if state != "sound" else 0,
             )
         )
@@ -113,18 +105,11 @@ def shelf(
 
 def history(conn: Connection, message: str, language: str, limit: int = 50) -> list[Saved]:
     """What was saved here, the newest first."""
-    rows = run(
-        conn,
-        "SELECT id, source, saved_by, saved_at, note FROM text_edit"
-        " WHERE message = :message AND language = :language ORDER BY id DESC LIMIT :limit",
-        message=message,
-        language=language,
-        limit=limit,
-    )
-    return [
-        Saved(row.id, row.source, row.saved_by, _instant(row.saved_at) or row.saved_at, row.note)
-        for row in rows
-    ]
+    table = TextEdit.__table__  # type: ignore[attr-defined]
+    columns = (table.c.id, table.c.source, table.c.saved_by, table.c.saved_at, table.c.note)
+    of_text = select(*columns).where(table.c.message == message, table.c.language == language)
+    rows = conn.execute(of_text.order_by(table.c.id.desc()).limit(limit))
+    return [Saved(**row) for row in rows.mappings()]
 
 
 def note_saved(
@@ -211,9 +196,3 @@ def difference(before: str, after: str) -> list[tuple[str, str]]:
     """The lines that differ, with some around them: (" ", "-", "+" or "@", line)."""
     lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
     return [(line[0], line[1:] if line[0] != "@" else "…") for line in list(lines)[2:]]
-
-
-def _instant(value: datetime | str | None) -> datetime | None:
-    if isinstance(value, str):  # SQLite's text
-        value = datetime.fromisoformat(value)
-    return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value

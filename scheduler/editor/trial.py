@@ -68,11 +68,6 @@ class Trier:
         self._child: asyncio.subprocess.Process | None = None
         self._one_by_one = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Have a child ready, so that the first one who types need not wait for it."""
-        async with self._one_by_one:
-            self._child = await _new_child()
-
     async def try_(self, trial: Trial) -> Tried:
         """Never raises for what is in the text."""
         async with self._one_by_one:

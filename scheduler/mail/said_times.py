@@ -14,6 +14,7 @@ from datetime import date, datetime
 from babel.dates import get_day_names, get_month_names
 
 from scheduler.mail.wording import locale
+from scheduler.problem import Problem
 
 USE_A_VARIABLE = "`{{ times }}`, `{{ your_time }}` or `{{ webinar_time }}` show each reader the right one"
 
@@ -50,6 +51,15 @@ def said_times(source: str, language: str, start_local: datetime) -> Iterator[Sa
         for match in _HOUR.finditer(line):
             yield SaidTime(number, match[0], "a fixed hour", wrong=False)
         yield from _weekdays(number, line, language, start_local.date())
+
+
+def time_problems(
+    source: str, place: str, language: str, start_local: datetime
+) -> Iterator[tuple[bool, Problem]]:
+    """What `said_times` finds in the file `place`, with a mend; and whether it is wrong, or may be meant so."""
+    for said in said_times(source, language, start_local):
+        found = f"`{said.words}`: {said.fault}"
+        yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
@@ -97,6 +98,13 @@ def take_texts(
     return Texts(live, problems)
 
 
+def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
+    """The texts that these webinars use, or would if they were there."""
+    return {
+        (message, language) for one in webinars for message in one.message_ids for language in one.languages
+    }
+
+
 def digest(source: str) -> str:
     """By which two versions of a text are told apart."""
     return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
@@ -104,14 +112,29 @@ def digest(source: str) -> str:
 
 def authors_of(conn: Connection, sources: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, str]:
     """Who saved these texts in the editor, as far as the files still hold what they saved."""
-    found = {}
+    last = last_edits(conn, sources)
+    return {key: last[key].saved_by for key in keys if key in last}
+
+
+class Edit(NamedTuple):
+    """A save in the editor."""
+
+    saved_by: str
+    saved_at: datetime
+
+
+def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Edit]:
+    """The last save in the editor of each text whose file still holds what was saved."""
     table = TextEdit.__table__  # type: ignore[attr-defined]
-    for key in keys:
-        of_key = (table.c.message == key[0], table.c.language == key[1])
-        query = select(table.c.sha256, table.c.saved_by).where(*of_key).order_by(table.c.id.desc()).limit(1)
-        last = conn.execute(query).first()
-        if last and key in sources and last.sha256 == digest(sources[key]):
-            found[key] = last.saved_by
+    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    columns = (table.c.message, table.c.language, table.c.sha256, table.c.saved_by, table.c.saved_at)
+    found = {}
+    for message, language, sha256_of_it, *edit in conn.execute(
+        select(*columns).where(table.c.id.in_(newest))
+    ):
+        source = sources.get((message, language))
+        if source is not None and sha256_of_it == digest(source):
+            found[message, language] = Edit(*edit)
     return found
 
 

@@ -20,10 +20,10 @@ from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
 from scheduler.mail.phrases import missing_phrases
-from scheduler.mail.said_times import USE_A_VARIABLE, said_times
+from scheduler.mail.said_times import said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
-from scheduler.organizers.texts import Key, LiveText, sources_of
+from scheduler.organizers.texts import Key, LiveText, keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import composed, made_up
 from scheduler.timezones import to_local
@@ -70,7 +70,7 @@ def text_findings(
 ) -> Iterator[Finding]:
     """What is wrong with the texts that these webinars use. `unsound`: what the check of soundness found."""
     sources = sources_of(files)
-    for message, language in sorted(_used(webinars)):
+    for message, language in sorted(keys_of(webinars)):
         place = str(text_path(root, message, language))
         if (message, language) in sources:
             source = sources[message, language]
@@ -80,12 +80,6 @@ def text_findings(
             yield from _written_times(source, place, language, users)
     yield from _missing_texts(webinars, root, sources)
     yield from _missing_phrases(webinars, root, sources)
-
-
-def _used(webinars: Iterable[Webinar]) -> set[Key]:
-    return {
-        (message, language) for one in webinars for message in one.message_ids for language in one.languages
-    }
 
 
 def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
@@ -119,7 +113,7 @@ def _missing_phrases(
     webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]
 ) -> Iterator[Finding]:
     """What the layout would say in English in the midst of a text in another language."""
-    for language in sorted({language for _, language in _used(webinars) & sources.keys()}):
+    for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
         if missing := missing_phrases(language):
             found = f"texts in {language}, but {len(missing)} phrases of buttons, times and footer are not translated"
             hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
@@ -137,11 +131,8 @@ def _not_reviewed(source: str, place: str) -> Iterator[Finding]:
 def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:
     seen = set()
     for webinar in webinars:
-        for said in said_times(source, language, to_local(webinar.start, webinar.tz)):
-            found = Finding(
-                "error" if said.wrong else "warning",
-                Problem(f"{place}, line {said.line}", f"`{said.words}`: {said.fault}", hint=USE_A_VARIABLE),
-            )
+        for wrong, problem in time_problems(source, place, language, to_local(webinar.start, webinar.tz)):
+            found = error(problem) if wrong else warning(problem)
             if found not in seen:
                 seen.add(found)
                 yield found
@@ -265,7 +256,7 @@ def mail_sizes(
     layout = read_layout(root)
     sizes: dict[str, int] = {}
     for webinar in webinars:
-        for key in sorted(_used([webinar])):
+        for key in sorted(keys_of([webinar])):
             if key not in sources or unsound.get(key):
                 continue
             place = str(text_path(root, *key))

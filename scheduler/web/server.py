@@ -149,9 +149,15 @@ class _Guard:
             (b"referrer-policy", b"no-referrer"),
         ]
 
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *added]
-            await send(message)
+        await self.app(scope, receive, adding(added, send))
 
-        await self.app(scope, receive, guarded)
+
+def adding(headers: Sequence[tuple[bytes, bytes]], send: Send) -> Send:
+    """`send`, with these headers in each answer."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *headers]
+        await send(message)
+
+    return sending

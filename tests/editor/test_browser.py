@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browsing import axe, chromium
 from tests.endtoend.support import free_port
 from tests.rehearsed import ROOT, WEBINAR
 
 pytestmark = pytest.mark.full
 
 PASSWORD = "four words make one"
-ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update")
 
 
 @dataclass
@@ -77,11 +77,8 @@ def _wait_for(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -247,14 +244,13 @@ def test_by_keyboard_alone(sign_in: Callable[..., Page], service: Service) -> No
 def test_axe_finds_nothing_on_any_page(
     sign_in: Callable[..., Page], service: Service, width: int, scheme: str
 ) -> None:
-    axe = (ROOT / "node_modules/axe-core/axe.min.js").read_text("utf-8")
     page = sign_in(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)
     for path in ("", "/confirmation/en", "/reminder-day/ar", "/reminder-day/ar/history", "/sign-in"):
         if path == "/sign-in":
             page.context.clear_cookies()
         page.goto(service.url + path)
         page.wait_for_timeout(1000 if path.count("/") == 2 else 100)
-        page.evaluate(axe)
+        page.evaluate(axe())
         found = page.evaluate("axe.run(document, {iframes: false})")
         told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
         assert told == [], path

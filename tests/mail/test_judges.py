@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import pytz
-from playwright.sync_api import sync_playwright
 
 from scheduler.organizers.texts import LiveText
 from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.webinar import read_webinar
+from tests.browsing import axe, chromium
 from tests.mail.samples import shipped, shipped_sources
 from tests.rehearsed import ROOT
 
@@ -135,20 +135,16 @@ def test_what_a_client_lacks_is_known_and_leaves_the_mail_readable(
 def test_axe_finds_nothing_in_any_mail_light_on_a_phone_and_dark_on_a_desktop(
     mails: dict[tuple[str, str], Path],
 ) -> None:
-    axe = (ROOT / "node_modules/axe-core/axe.min.js").read_text("utf-8")
-    arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
     found: dict[tuple[str, ...], object] = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+    with chromium() as browser:
         for scheme, width in (("light", 390), ("dark", 1000)):
             page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
             for key, path in mails.items():
                 page.set_content(in_format(path.read_bytes(), "html").decode("utf-8"))
-                page.evaluate(axe)
+                page.evaluate(axe())
                 said = page.evaluate("(rules) => axe.run(document, {rules})", OF_WHOLE_PAGES)
                 if said["violations"]:
                     told = [(one["id"], one["nodes"][0]["html"][:200]) for one in said["violations"]]
                     found[*key, scheme, str(width)] = told
             page.close()
-        browser.close()
     assert found == {}

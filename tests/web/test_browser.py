@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,26 +10,20 @@ from typing import Literal
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
 from scheduler.web.inbox import write_inbox
 from scheduler.web.server import WebServer, inbox_app
-from tests.rehearsed import ROOT
+from tests.browsing import axe, chromium
 from tests.web.samples import HOSTILE, JOIN, START, TITLE, Rehearsal, mail, rehearsal
 
 pytestmark = pytest.mark.full
 
-ARGUMENTS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Without a Chromium on the PATH, the one that `playwright install` brought.
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Watched:
@@ -222,7 +215,6 @@ def test_axe_finds_nothing_on_any_page_of_the_inbox(
 ) -> None:
     made = rehearsal(tmp_path)
     write_inbox(tmp_path, TITLE, made.deliveries, made.mails)
-    axe = (ROOT / "node_modules/axe-core/axe.min.js").read_text("utf-8")
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
     )
@@ -230,7 +222,7 @@ def test_axe_finds_nothing_on_any_page_of_the_inbox(
     with served(tmp_path) as url:
         for path in ("index.html", "people/0001.html", "views/0001.html"):
             page.goto(f"{url}/{path}")
-            page.evaluate(axe)
+            page.evaluate(axe())
             # A mail in its frame is judged by itself, in tests/mail/test_judges.py.
             found = page.evaluate("axe.run(document, {iframes: false})")["violations"]
             assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == [], path
