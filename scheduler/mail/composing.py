@@ -42,6 +42,7 @@ class _WirePolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _POLICY = _WirePolicy(linesep="\r\n", max_line_length=76)  # quoted-printable allows no more (RFC 2045, 6.7)
 
 
@@ -132,7 +133,7 @@ def subject_line(subject: str) -> bytes:
 def wire_address(address: str) -> str:
     """`address` as SMTP wants it: the domain in A-labels (RFC 5890). Raises ValueError if it is none."""
     local, _, domain = address.rpartition("@")
-    if not local or not domain or any(ord(character) < 33 or ord(character) == 127 for character in address):
+    if not local or not domain or _CONTROL.search(address):
         raise ValueError("not an address")
     if domain.isascii():
         return f"{local}@{domain}"

@@ -21,6 +21,7 @@ from scheduler.mail.names import calendar_name
 _LINK = "\ufdd0"  # a noncharacter: neither a link nor, in a stencil that counts, an organizer's words have it
 _PLAIN_VALUES = frozenset({"UID", "SEQUENCE", "DTSTAMP", "CREATED", "LAST-MODIFIED"})
 _TEXT_VALUES = frozenset({"DESCRIPTION", "LOCATION"})
+_PLAIN_NAME = re.compile("[A-Za-z0-9 .-]+")
 _SAMPLE: dict[str, Any] = {
     "uid": "uid",
     "sequence": 0,
@@ -37,7 +38,7 @@ class InvitationStencil:
     """An entry for many registrants of one webinar, in one language and by one method."""
 
     lines: tuple[bytes | str, ...]
-    """Whole lines; with `%(…)s` and not yet folded where they are one registrant's."""
+    """Lines as they go out; where they are one registrant's, each by itself, with `%(…)s` and not yet folded."""
 
     def fill(self, said: Mapping[str, Any]) -> bytes:
         """The entry for one registrant: what `invitation(**said)` returns. UID and link must need no escaping but
@@ -50,7 +51,7 @@ class InvitationStencil:
             "DTSTAMP": stamp,
             "CREATED": _instant(said["created"]),
             "LAST-MODIFIED": stamp,
-            "CN": Parameters({"CN": calendar_name(said["name"]) or address}).to_ical().decode(),
+            "CN": _common_name(calendar_name(said["name"]) or address),
             "mailto": mailto_address(address),
             "URI": link,
             "TEXT": vText(link).to_ical().decode(),
@@ -64,7 +65,13 @@ def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationSten
     `own_link`: the registrant's link is not the webinar's. Raises what `invitation` does.
     """
     sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
-    stencil = InvitationStencil(tuple(map(_line, re.findall(rb".*?\r\n(?! )", sample, re.DOTALL))))
+    lines: list[bytes | str] = [b""]
+    for line in map(_line, re.findall(rb".*?\r\n(?! )", sample, re.DOTALL)):
+        if isinstance(line, bytes) and isinstance(lines[-1], bytes):
+            lines[-1] += line
+        else:
+            lines.append(line)
+    stencil = InvitationStencil(tuple(lines))
     return stencil if stencil.fill(said) == invitation(**said) else None
 
 
@@ -78,6 +85,13 @@ def _line(folded: bytes) -> bytes | str:
     if _LINK in line:
         return line.replace(_LINK, "%(TEXT)s" if name in _TEXT_VALUES else "%(URI)s")
     return folded
+
+
+def _common_name(name: str) -> str:
+    """As icalendar writes it, which quotes a blank."""
+    if not _PLAIN_NAME.fullmatch(name):
+        return Parameters({"CN": name}).to_ical().decode()
+    return f'CN="{name}"' if " " in name else f"CN={name}"
 
 
 def _folded(line: str) -> bytes:

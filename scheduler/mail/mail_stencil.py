@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cached_property
 from urllib.parse import quote
 
 from markupsafe import escape
@@ -51,6 +52,8 @@ _MARKS = (
 """What stands in a frame where something goes in."""
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
 
+LONGEST_LINE = 998
+"""Octets (RFC 5322, 2.1.1)."""
 _LINE_END = re.compile("\r\n|\r|\n")
 _QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
 _MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
@@ -64,10 +67,10 @@ class MailStencil:
     subject: str
     """With stand-ins; "" where it is the same for all."""
     own_link: bool
-    encode: Callable[[str], bytes]
+    eight_bit: bool
 
-    def fill(self, sheet: Sheet, name: str) -> bytes:
-        """The mail to one reader, whose name shows as `name`."""
+    def fill(self, sheet: Sheet, name: str) -> bytes | None:
+        """The mail to one reader, whose name shows as `name`. None if in 8-bit a line would be too long."""
         own = _own_values(name, sheet.facts.join_url if self.own_link else "")
         values = {
             b"to": wire_address(sheet.to).encode(),
@@ -75,15 +78,25 @@ class MailStencil:
             b"thread": sheet.thread.encode(),
             b"date": format_datetime(sheet.facts.now.astimezone(UTC)).encode(),
         }
+        encode = _encoding(self.eight_bit)
         for what, value in own.items():
-            values[b"text " + what.encode()] = self.encode(value)
+            values[b"text " + what.encode()] = encode(value)
         for what, value in _in_html(own).items():
-            values[b"html " + what.encode()] = self.encode(value)
+            values[b"html " + what.encode()] = encode(value)
+        longest, holes = self._longest_line
+        surely_fits = longest + holes * max(map(len, values.values())) <= LONGEST_LINE
         if self.subject:
             values[b"subject"] = subject_line(_filled(self.subject, own))
         if sheet.calendar is not None:
             values[b"calendar"] = _base64(sheet.calendar)
-        return self.mail % values
+        mail = self.mail % values
+        return mail if surely_fits or not self.eight_bit or lines_fit(mail) else None
+
+    @cached_property
+    def _longest_line(self) -> tuple[int, int]:
+        """Its octets as it stands here, and the most holes of a line, which may be another one."""
+        lines = self.mail.split(b"\r\n")
+        return max(map(len, lines)), max(line.count(b"%(") for line in lines)
 
 
 def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
@@ -144,7 +157,7 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
 
 def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) -> MailStencil:
     """The stencil for mails with these words in this frame."""
-    encode, joint = (_as_they_are, b"") if eight_bit else (_quoted_printable, b"=\r\n")
+    encode, joint = _encoding(eight_bit), b"" if eight_bit else b"=\r\n"
 
     def encoded(text: str, where: str) -> bytes:
         """With holes. In quoted-printable each is on a line of its own between soft line breaks (RFC 2045, 6.7): so its
@@ -166,12 +179,12 @@ def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) 
         _HTML: encoded(words.html, "html"),
         _CALENDAR: b"%(calendar)b",
     }
-    return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, own_link, encode)
+    return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, own_link, eight_bit)
 
 
 def lines_fit(mail: bytes) -> bool:
-    """Whether no line is longer than 998 octets (RFC 5322, 2.1.1)."""
-    return max(map(len, mail.split(b"\r\n"))) <= 998
+    """Whether no line is too long."""
+    return max(map(len, mail.split(b"\r\n"))) <= LONGEST_LINE
 
 
 def _own_values(name: str, link: str) -> dict[str, str]:
@@ -190,6 +203,10 @@ def _filled(words: str, own: Mapping[str, str]) -> str:
 
 def _literal(coded: bytes) -> bytes:
     return coded.replace(b"%", b"%%")
+
+
+def _encoding(eight_bit: bool) -> Callable[[str], bytes]:
+    return _as_they_are if eight_bit else _quoted_printable
 
 
 def _quoted_printable(words: str) -> bytes:

@@ -24,7 +24,7 @@ from scheduler.mail.facts import shown_name
 from scheduler.mail.invitation import invitation
 from scheduler.mail.invitation_stencil import InvitationStencil, cut_invitation
 from scheduler.mail.jinja_use import use_of
-from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words, lines_fit
+from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words
 from scheduler.mail.rendering import Ready, Sheet, render, write
 from scheduler.mail.wording import time_left
 from scheduler.organizers.texts import LiveText
@@ -93,11 +93,10 @@ class Stencils:
             if not around:
                 return None
             made = cut_mail(words, around, own_link=own_link, eight_bit=eight_bit)
-            return made if not eight_bit or lines_fit(made.fill(sheet, name)) else None
+            return made if made.fill(sheet, name) else None
 
         stencil = self._mails.get((webinar, live), key, cut)
-        mail = stencil.fill(sheet, name) if stencil else None
-        if mail and (not eight_bit or lines_fit(mail)):
+        if stencil and (mail := stencil.fill(sheet, name)):
             return mail
         return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
 

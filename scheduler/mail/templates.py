@@ -57,7 +57,7 @@ class Text:
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
 
-    @property
+    @cached_property
     def jinja(self) -> str:
         """All its Jinja2, with the layout's, for finding out how it uses a variable."""
         return "\n".join(self.parts.values())

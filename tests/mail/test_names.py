@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scheduler.mail import names
 from scheduler.mail.names import LONGEST, calendar_name, clean_name, isolated
 
 ORDINARY = [
@@ -96,3 +98,10 @@ def test_a_name_is_isolated_only_against_the_direction_of_the_text() -> None:
 
 def test_a_name_in_a_calendar_needs_no_escapes() -> None:
     assert calendar_name('Smith, "Ann"; x^y:z') == "Smith Ann x y z"
+
+
+@given(st.text("aZé žÀ'’-. 09" + "1\u0301_", max_size=90))
+def test_a_name_that_is_ordinary_at_a_glance_is_what_a_closer_look_leaves(name: str) -> None:
+    with patch.object(names, "_ORDINARY", re.compile("(?!)")):
+        looked_at = clean_name(name)
+    assert clean_name(name) == looked_at

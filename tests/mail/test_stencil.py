@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version
-from scheduler.mail import stencil
+from scheduler.mail import mail_stencil, stencil
 from scheduler.mail.jinja_use import use_of
 from scheduler.mail.layout import Layout, parse_layout
 from scheduler.mail.rendering import Ready, render
@@ -293,7 +293,7 @@ def test_where_the_text_itself_has_such_a_line_that_is_known_from_then_on() -> N
     stencils = Stencils()
     given = (CLAIMED, WEBINARS[0], live("{{ name }}\n\n" + "word " * 250), None, NOW, "")
     assert_same(render(*given), stencils.render(*given, eight_bit=True), eight_bit=True)
-    with only_the_fast_way(), patch.object(stencil, "lines_fit", side_effect=AssertionError):
+    with only_the_fast_way(), patch.object(mail_stencil, "lines_fit", side_effect=AssertionError):
         stencils.render(*given, eight_bit=True)
 
 
