@@ -164,4 +164,4 @@ def seconds_until_sent(ledger: Ledger, count: int, within: float = 900.0) -> flo
                 return time.monotonic() - begin
             if time.monotonic() - begin > within:
                 raise TimeoutError(f"{sent} of {count} sent")
-                time.sleep(0.02 + sent / 2_000_000)  # counting is work, too
+            time.sleep(0.02 + sent / 1_000_000)  # counting is work, too

@@ -90,7 +90,7 @@ def _line(folded: bytes) -> bytes | str:
 def _common_name(name: str) -> str:
     """As icalendar writes it, which quotes a blank."""
     if not _PLAIN_NAME.fullmatch(name):
-        return Parameters({"CN": name}).to_ical().decode()
+        return str(Parameters({"CN": name}).to_ical(), "utf-8")
     return f'CN="{name}"' if " " in name else f"CN={name}"
 
 
