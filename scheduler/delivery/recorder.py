@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,7 +18,8 @@ from scheduler.ledger.states import State
 log = structlog.get_logger()
 
 RETRY_SECONDS = 1.0
-GATHER_SECONDS = 0.001  # so long a transaction waits for company in a burst: it costs hardly more with it
+GATHER_SECONDS = 0.003  # at most so long a transaction waits for company: it costs hardly more with it
+MOST = 0.8  # of those who write again and again: so many are company enough
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Recorder:
         self.trouble = ""  # why the ledger can't be written now
         self._database = database
         self._next = _Group()
-        self._in_a_burst = False  # several wrote at once, the last time
+        self._writers = 1  # who wrote, or came meanwhile, the last time
+        self._enough = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     async def write(self, outcomes: Iterable[Outcome], starts: Iterable[Start] = ()) -> set[int]:
@@ -50,6 +53,8 @@ class Recorder:
         group.writers += 1
         if group.written is None:
             group.written = asyncio.get_running_loop().create_future()
+        if group.writers >= MOST * self._writers:
+            self._enough.set()
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         # Shielded: one waiter that is cancelled takes nothing from the others of its group.
@@ -57,13 +62,20 @@ class Recorder:
 
     async def _write(self) -> None:
         while self._next.written is not None:
-            if self._in_a_burst:
-                await asyncio.sleep(GATHER_SECONDS)
+            await self._gather()
             group, self._next = self._next, _Group()
-            self._in_a_burst = group.writers > 1
             begun = await self._commit(group)
+            self._writers = group.writers + self._next.writers
             if group.written and not group.written.done():
                 group.written.set_result(begun)
+
+    async def _gather(self) -> None:
+        """Wait for others of a burst: connections that take turns in twos and threes pay for many transactions."""
+        if self._next.writers < MOST * self._writers:
+            self._enough.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._enough.wait()
 
     async def _commit(self, group: _Group) -> set[int]:
         while True:
