@@ -155,7 +155,7 @@ class Sender:
             rendered = self._stencils.render(
                 claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit
             )
-            mail = Mail.checked(webinar.sender.address, claimed.address, rendered.content)
+            mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written)
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)

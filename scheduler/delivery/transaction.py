@@ -36,19 +36,24 @@ class Mail:
     sender: str
     recipient: str
     content: bytes
+    plain_lines: bool = False
+    """Each line is known to end in CRLF and not to begin with a dot."""
 
     @classmethod
-    def checked(cls, sender: str, recipient: str, content: bytes) -> Mail:
+    def checked(cls, sender: str, recipient: str, content: bytes, plain_lines: bool = False) -> Mail:
         """Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) and for what is no address."""
-        if not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
+        if not plain_lines and not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
             raise ValueError("the mail's content has a bare CR or LF")
         if not content.endswith(b"\r\n"):
             content += b"\r\n"
-        return cls(_mailbox(sender, "sender") if sender else "", _mailbox(recipient, "recipient"), content)
+        path = _mailbox(sender, "sender") if sender else ""
+        return cls(path, _mailbox(recipient, "recipient"), content, plain_lines)
 
     @property
     def on_the_wire(self) -> bytes:
         """The content with its dots stuffed and its end marked (RFC 5321, 4.5.2)."""
+        if self.plain_lines:
+            return self.content + b".\r\n"
         stuffed = self.content.replace(b"\r\n.", b"\r\n..")
         return b"%s%s.\r\n" % (b"." if stuffed.startswith(b".") else b"", stuffed)
 

@@ -22,7 +22,7 @@ from markupsafe import escape
 
 from scheduler.mail.composing import compose, subject_line, wire_address
 from scheduler.mail.facts import variables
-from scheduler.mail.rendering import Sheet
+from scheduler.mail.rendering import Sheet, Written
 from scheduler.mail.reservation import bare, in_json, reservation
 from scheduler.mail.templates import Rendered
 
@@ -56,6 +56,8 @@ LONGEST_LINE = 998
 """Octets (RFC 5322, 2.1.1)."""
 _LINE_END = re.compile("\r\n|\r|\n")
 _QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
+_DOT_LINE = re.compile(rb"(?:^|\r\n)(?:%\([a-z ]+\)b)*\.")
+_LINE_OR_DOT = re.compile(rb"[\r\n]|(?:^|\0)\.")  # in values, with NUL between them
 _MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
 
 
@@ -69,7 +71,7 @@ class MailStencil:
     own_link: bool
     eight_bit: bool
 
-    def fill(self, sheet: Sheet, name: str) -> bytes | None:
+    def fill(self, sheet: Sheet, name: str) -> Written | None:
         """The mail to one reader, whose name shows as `name`. None if in 8-bit a line would be too long."""
         own = _own_values(name, sheet.facts.join_url if self.own_link else "")
         values = {
@@ -83,6 +85,7 @@ class MailStencil:
             values[b"text " + what.encode()] = encode(value)
         for what, value in _in_html(own).items():
             values[b"html " + what.encode()] = encode(value)
+        plain = self._has_plain_lines and not _LINE_OR_DOT.search(b"\0".join(values.values()))
         longest, holes = self._longest_line
         surely_fits = longest + holes * max(map(len, values.values())) <= LONGEST_LINE
         if self.subject:
@@ -90,7 +93,14 @@ class MailStencil:
         if sheet.calendar is not None:
             values[b"calendar"] = _base64(sheet.calendar)
         mail = self.mail % values
-        return mail if surely_fits or not self.eight_bit or lines_fit(mail) else None
+        return Written(mail, plain) if surely_fits or not self.eight_bit or lines_fit(mail) else None
+
+    @cached_property
+    def _has_plain_lines(self) -> bool:
+        """As in `Written`, if no value has a line end or begins with a dot, even where values stand for nothing."""
+        ends = self.mail.count(b"\r\n")
+        ended = ends == self.mail.count(b"\r") == self.mail.count(b"\n") and self.mail.endswith(b"\r\n")
+        return ended and not _DOT_LINE.search(self.mail)
 
     @cached_property
     def _longest_line(self) -> tuple[int, int]:

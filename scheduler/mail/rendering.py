@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 
 import pytz
 
@@ -19,12 +20,24 @@ from scheduler.organizers.texts import LiveText
 from scheduler.webinar import CANCELLATION, NOTICES, Webinar
 
 
+class Written(NamedTuple):
+    """A mail in bytes."""
+
+    content: bytes
+    plain_lines: bool = False
+    """Each is known to end in CRLF and not to begin with a dot: nobody needs to look."""
+
+
 @dataclass(frozen=True)
 class Ready:
     """A mail as it goes on the wire, and what the ledger must hold before it does."""
 
-    content: bytes
+    written: Written
     start: Start
+
+    @property
+    def content(self) -> bytes:
+        return self.written.content
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,10 @@ class Sheet:
         return f"{self.message}:{self.facts.webinar.id}:{self.live.language}:webinars"
 
 
-def write(sheet: Sheet) -> bytes:
+def write(sheet: Sheet) -> Written:
     """The mail by the book: by Jinja2 and EmailMessage. What `stencil` makes is measured against it."""
     webinar = sheet.facts.webinar
-    return compose(
+    mail = compose(
         rendered=sheet.live.text.render(sheet.facts),
         language=sheet.live.language,
         sender=webinar.sender,
@@ -74,6 +87,7 @@ def write(sheet: Sheet) -> bytes:
         calendar_as=sheet.calendar_as,
         method=sheet.method,
     )
+    return Written(mail)
 
 
 def render(
@@ -83,7 +97,7 @@ def render(
     last: Version | None,
     now: datetime,
     relay: str,
-    write: Callable[[Sheet], bytes] = write,
+    write: Callable[[Sheet], Written] = write,
     write_invitation: Callable[..., bytes] = invitation,
 ) -> Ready:
     """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation.
@@ -109,7 +123,7 @@ def render(
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     calendar = version.calendar if version else None
     thread = f"<registration.{claimed.uid}>"
-    content = write(
+    written = write(
         Sheet(
             facts=facts,
             live=live,
@@ -123,7 +137,7 @@ def render(
         )
     )
     start = Start(claimed, message_id, relay, live.language, live.revision, now, version)
-    return Ready(content, start)
+    return Ready(written, start)
 
 
 def _calendar_as(webinar: Webinar, message: str) -> CalendarAs:

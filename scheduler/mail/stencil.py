@@ -25,7 +25,7 @@ from scheduler.mail.invitation import invitation
 from scheduler.mail.invitation_stencil import InvitationStencil, cut_invitation
 from scheduler.mail.jinja_use import use_of
 from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words
-from scheduler.mail.rendering import Ready, Sheet, render, write
+from scheduler.mail.rendering import Ready, Sheet, Written, render, write
 from scheduler.mail.wording import time_left
 from scheduler.organizers.texts import LiveText
 from scheduler.webinar import Webinar
@@ -72,7 +72,7 @@ class Stencils:
         by = partial(self._write, eight_bit=eight_bit)
         return render(claimed, webinar, live, last, now, relay, by, self._write_invitation)
 
-    def _write(self, sheet: Sheet, *, eight_bit: bool) -> bytes:
+    def _write(self, sheet: Sheet, *, eight_bit: bool) -> Written:
         facts, live, webinar = sheet.facts, sheet.live, sheet.facts.webinar
         use = use_of(live.text.jinja)
         if not use.prints_only:

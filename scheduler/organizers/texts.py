@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +43,24 @@ class Texts:
 
         Where the webinar says `on_broken = "hold"`, a text whose file is unsound does not go out.
         """
-        key = text_key(webinar, message, wanted, (*self.live, *self.problems))
+        key = self._key(webinar, message, wanted)
         if key is None or (webinar.on_broken == "hold" and key in self.problems):
             return None
         return self.live.get(key)
+
+    def _key(self, webinar: Webinar, message: str, wanted: str) -> Key | None:
+        asked = webinar.languages, message, wanted
+        if asked in self._keys:
+            return self._keys[asked]
+        key = text_key(webinar, message, wanted, (*self.live, *self.problems))
+        if wanted in webinar.languages:  # not whatever strangers may have typed
+            self._keys[asked] = key
+        return key
+
+    @cached_property
+    def _keys(self) -> dict[tuple[Sequence[str], str, str], Key | None]:
+        """What was asked for before: it is asked for each mail."""
+        return {}
 
 
 def text_key(webinar: Webinar, message: str, wanted: str, there: Iterable[Key]) -> Key | None:

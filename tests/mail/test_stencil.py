@@ -23,6 +23,7 @@ from scheduler.ledger.outcomes import Version
 from scheduler.mail import mail_stencil, stencil
 from scheduler.mail.jinja_use import use_of
 from scheduler.mail.layout import Layout, parse_layout
+from scheduler.mail.names import clean_name
 from scheduler.mail.rendering import Ready, render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import Text, parse_text
@@ -136,6 +137,7 @@ def assert_same(plain: Ready | Exception, fast: Ready | Exception, eight_bit: bo
     assert parts(fast.content) == parts(plain.content)
     raw = fast.content
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", raw)
+    assert not (fast.written.plain_lines and re.search(rb"(\A|\n)\.|[^\n]\Z", raw))
     assert max(map(len, raw.split(b"\r\n"))) <= 998
     assert eight_bit or raw.isascii() or not fast.start.claimed.address.rpartition("@")[0].isascii()
 
@@ -250,7 +252,11 @@ def test_only_the_first_of_many_readers_takes_the_plain_way(
     for first in (reader, nameless):
         prepare(first, *given, eight_bit=eight_bit)
     with only_the_fast_way():
-        mail = read(STENCILS.render(reader, *given, eight_bit=eight_bit).content)
+        ready = STENCILS.render(reader, *given, eight_bit=eight_bit)
+    mail = read(ready.content)
+    assert ready.written.plain_lines or not eight_bit or clean_name(name).startswith("."), (
+        "nobody looks again"
+    )
 
     for part in mail.walk():
         if part["Content-Transfer-Encoding"] == "quoted-printable":
