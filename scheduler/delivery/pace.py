@@ -57,12 +57,17 @@ class Pace:
         """Whether mails wait for their turns."""
         return self._rate.per_second is not None
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether mails may begin without waiting or counting: `turns` returns at once."""
+        return self._rate.per_day is None and not self.limited
+
     async def turns(self, wanted: int) -> int:
         """Wait until a mail may begin; returns how many of the `wanted` (1 or more) may.
 
         Raises DayIsFull, and DBAPIError when the database does not answer.
         """
-        if self._rate.per_day is None and not self.limited:
+        if self.unlimited:
             return wanted
         self._wanted += wanted
         try:

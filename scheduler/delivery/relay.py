@@ -18,7 +18,7 @@ from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
 from scheduler.delivery.transaction import Mail, transact
 from scheduler.delivery.ways import Way, Ways
-from scheduler.delivery.wire import Wire
+from scheduler.delivery.wire import More, Wire
 
 __all__ = ["Connection", "Doubtful", "Pool", "Refused", "RelayFailure", "RelaySettings", "Unreachable"]
 
@@ -70,6 +70,13 @@ class Connection:
             return 1
         return max(1, min(window, limit - self.session.mails)) if limit else window
 
+    def room(self, in_flight: int) -> int:
+        """How many whole mails may join so many that are in flight now."""
+        if self._way is not Way.CHUNKS or not self.usable:
+            return 0
+        limit, window = self._pool.mails_per_connection, self._pool.ways.window
+        return min(window - in_flight, limit - self.session.mails if limit else window)
+
     @property
     def usable(self) -> bool:
         """Whether more mails may be sent here."""
@@ -86,22 +93,28 @@ class Connection:
         """Whether the relay named this extension of SMTP."""
         return self.session.offers(extension)
 
-    async def send_all(self, mails: Sequence[Mail], ahead: Mail | None = None) -> list[Reply | RelayFailure]:
+    async def send_all(
+        self, mails: Sequence[Mail], ahead: Mail | None = None, more: More | None = None
+    ) -> list[Reply | RelayFailure]:
         """Send at most `window` mails: one result for each, in order. `ahead`: what will most likely come next here.
+
+        `more`: where whole mails are in flight, it is told results while others are still to come, and gives mails that
+        join them (at most `room`). The results that it was not told are returned.
 
         Mails of which no content went out, because a connection that had carried mails was dead, go over a new one,
         once. Cancelled, it closes the connection at once.
         """
-        carried = self.session.mails
-        results = await self._once(mails, ahead)
+        left = list(mails)
+        results = await self._once(left, ahead, more)
         stale = [number for number, result in enumerate(results) if _was_stale(result)]
+        carried = self.session.mails > len(left)
         if stale and (carried or any(isinstance(one, Reply) for one in results)):
-            again = await self._anew([mails[number] for number in stale], ahead)
+            again = await self._anew([left[number] for number in stale], ahead)
             for number, result in zip(stale, again, strict=True):
                 results[number] = result
         return results
 
-    async def _anew(self, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+    async def _anew(self, mails: list[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
         self.session.abort()
         try:
             self.session = await self._pool.open_session()
@@ -109,30 +122,43 @@ class Connection:
             return [failure] * len(mails)
         return await self._once(mails, ahead)
 
-    async def _once(self, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+    async def _once(
+        self, mails: list[Mail], ahead: Mail | None, more: More | None = None
+    ) -> list[Reply | RelayFailure]:
+        """In the end `mails` holds those whose results are returned."""
         session, way, began = self.session, self._way, asyncio.get_running_loop().time()
-        carried = session.mails
         session.mails += len(mails)
+
+        async def tell(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
+            self._pool.ways.note(way, session, began, results)
+            del mails[: len(results)]
+            joining = await more(results) if more else []
+            mails.extend(joining)
+            session.mails += len(joining)
+            return joining
+
         try:
-            results = await self._speak(way, mails, ahead)
+            results = await self._speak(way, mails, ahead, tell if more else None)
         except BaseException:
             session.abort()
             raise
         self._pool.ways.note(way, session, began, results)
-        for number, result in enumerate(results):
+        for number, result in enumerate(results, session.mails - len(mails)):
             if _is_hang_up(result, _FULL):
-                self._pool.note_limit(carried + number)
+                self._pool.note_limit(number)
         if any(isinstance(one, RelayFailure) and one.reply.code in (0, 421) for one in results):
             session.abort()
         return results
 
-    async def _speak(self, way: Way, mails: Sequence[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+    async def _speak(
+        self, way: Way, mails: Sequence[Mail], ahead: Mail | None, more: More | None
+    ) -> list[Reply | RelayFailure]:
         patience = self._pool.content_timeout
         if way is Way.PLAIN:
             return [await self._plain(mail) for mail in mails]
         wire = self.session.wire or Wire(self.session)
         if way is Way.CHUNKS:
-            return await wire.send_chunks(mails, patience)
+            return await wire.send_chunks(mails, patience, more)
         # Nothing is announced that will go over another connection, or in chunks.
         goes_on = self.usable and self._pool.ways.of(self.session) is Way.GROUPS
         following = [*mails[1:], ahead if goes_on else None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -78,19 +78,26 @@ class Relay:
     pace: Pace
     connections: int
     standing: Standing = field(default_factory=Standing)
-    _asked: list[float] = field(default_factory=list)  # since when somebody waits for it, on the loop's clock
+    _asked: dict[object, float] = field(
+        default_factory=dict
+    )  # since when who waits for it, on the loop's clock
     _opening: int = 0
 
     @contextmanager
-    def waits(self, *, opening: bool = False) -> Iterator[None]:
-        """Around whatever waits for what the relay says; `opening`: a connection, before any mail."""
-        since = asyncio.get_running_loop().time()
-        self._asked.append(since)
+    def waits(self, *, opening: bool = False) -> Iterator[Callable[[], None]]:
+        """Around whatever waits for what the relay says, and gives what to call when it has said something and there is
+        more to come. `opening`: a connection, before any mail."""
+        who, loop = object(), asyncio.get_running_loop()
+
+        def heard() -> None:
+            self._asked[who] = loop.time()
+
+        heard()
         self._opening += opening
         try:
-            yield
+            yield heard
         finally:
-            self._asked.remove(since)
+            del self._asked[who]
             self._opening -= opening
 
     @property
@@ -98,7 +105,7 @@ class Relay:
         """Seconds since which every one waits, if that is too long; else 0."""
         if not self._opening and len(self._asked) < self.connections:
             return 0.0
-        seconds = asyncio.get_running_loop().time() - max(self._asked)
+        seconds = asyncio.get_running_loop().time() - max(self._asked.values())
         return seconds if seconds > SILENT_SECONDS else 0.0
 
     @property

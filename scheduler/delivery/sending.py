@@ -1,7 +1,7 @@
 """Over one connection, a group of mails at a time: rendered, `sending` made durable, sent, concluded.
 
-A group is as many mails as may be in flight on the connection. `sending` is set for it in one transaction with the
-outcomes of the group before, so after a kill no more than that can be in doubt for each connection.
+No more mails are begun than may be in flight on the connection. `sending` is set for them in one transaction with the
+outcomes of those before, so after a kill no more than that can be in doubt for each connection.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Ready:
     item: Item
     start: Start
     mail: Mail
+    alone: bool
+    """No other may be in flight on its connection."""
 
 
 class Sender:
@@ -81,15 +83,11 @@ class Sender:
         waiting: list[Ready] = []
         outcomes: list[Outcome] = []
         try:
-            while waiting := waiting or await self._next_group(relay, connection):
-                group, waiting = waiting, []
-                # Where envelopes can go along with the content before them, and no mail waits for its turn.
-                if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
-                    waiting = await self._next_group(relay, connection)
+            while waiting := waiting or await self._next_group(relay, connection, connection.window):
                 if self.draining:
-                    waiting = [*group, *waiting]
                     break
-                outcomes = await self._send(relay, connection, group, waiting, outcomes)
+                group, waiting = waiting, []
+                await self._send(relay, connection, group, waiting, outcomes)
                 if relay.standing.trouble or not connection.usable:
                     break
         finally:
@@ -105,19 +103,24 @@ class Sender:
                 await self._database.run(claims.release, claimed)
             self._backlog.settle(claimed)
 
-    async def _next_group(self, relay: Relay, connection: Connection) -> list[Ready]:
-        """Mails that may begin now; none: there is nothing to send, or it must not be sent now."""
+    async def _next_group(
+        self, relay: Relay, connection: Connection, most: int, *, joins: bool = False
+    ) -> list[Ready]:
+        """At most so many mails that may begin now; `joins`: beside others in flight. None: there is nothing to send,
+        or it must not be sent now."""
         group: list[Ready] = []
         while not group:
-            with self._backlog.spoken_for(1 if relay.standing.trouble else connection.window) as wanted:
+            with self._backlog.spoken_for(1 if relay.standing.trouble else most) as wanted:
                 turns = await relay.pace.turns(wanted) if wanted else 0
             if not turns or self.draining or relay.standing.is_paused(self._clock.now()):
                 return []
-            group = await self._render(relay, connection, turns)
+            group = await self._render(relay, connection, turns, joins)
+            if joins:
+                break
         self._taken(len(group))
         return group
 
-    async def _render(self, relay: Relay, connection: Connection, number: int) -> list[Ready]:
+    async def _render(self, relay: Relay, connection: Connection, number: int, joins: bool) -> list[Ready]:
         """Up to so many mails from the backlog. What can't be rendered is held, alone. A mail that is held when it is
         in doubt makes a group of its own: a kill puts no other in doubt with it."""
         group: list[Ready] = []
@@ -129,7 +132,7 @@ class Sender:
                 unwanted.append(item)
                 continue
             alone = webinar.on_doubt == "hold"
-            if alone and group:
+            if alone and (group or joins):
                 self._backlog.put_back(item)
                 break
             ready = self._ready(relay, connection.offers("8BITMIME"), webinar, item)
@@ -159,38 +162,63 @@ class Sender:
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)
-        return Ready(item, rendered.start, mail)
+        return Ready(item, rendered.start, mail, webinar.on_doubt == "hold")
 
     async def _send(
         self,
         relay: Relay,
         connection: Connection,
         group: Sequence[Ready],
-        ahead: Sequence[Ready],
-        outcomes: Sequence[Outcome],
-    ) -> list[Outcome]:
-        """Record these outcomes, and what is about to go; send it. Returns what became of it."""
+        waiting: list[Ready],
+        outcomes: list[Outcome],
+    ) -> None:
+        """Record these outcomes, and what is about to go; send it, and what may join it. In the end `outcomes` holds
+        what became of those that are not on record, and `waiting` whose envelope is out and nothing else."""
         task = asyncio.current_task()
         self.on_the_wire.add(task)  # as soon as it may be `sending`
-        try:
-            begun = await self._recorder.write(outcomes, [ready.start for ready in group])
-            self._backlog.settle(outcome.claimed for outcome in outcomes)
-            going = [ready for ready in group if ready.start.claimed.id in begun]
-            self._backlog.settle(ready.start.claimed for ready in group if ready not in going)
-            if not going:
+        flying: list[Ready] = []
+
+        def heard(results: Sequence[Reply | RelayFailure]) -> None:
+            landed, flying[:] = flying[: len(results)], flying[len(results) :]
+            found = [
+                self._outcome(relay, ready.start.claimed, result)
+                for ready, result in zip(landed, results, strict=True)
+            ]
+            if sent := sum(outcome.state is State.SENT for outcome in found):
+                relay.pace.well(sent)
+            outcomes.extend(found)
+
+        async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
+            still_waits()
+            heard(results)
+            if relay.standing.trouble or not relay.pace.unlimited:
                 return []
-            following = ahead[0].mail if ahead else None
-            with relay.waits():
-                results = await connection.send_all([ready.mail for ready in going], following)
+            joining = await self._next_group(relay, connection, connection.room(len(flying)), joins=True)
+            flying.extend(begun := await self._begin(joining, outcomes))
+            return [ready.mail for ready in begun]
+
+        try:
+            begin = asyncio.create_task(self._begin(group, outcomes))
+            # Where envelopes can go along with the content before them, and no mail waits for its turn.
+            if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
+                for _ in range(2):
+                    await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
+                waiting.extend(await self._next_group(relay, connection, 1))
+            if begun := await begin:
+                flying.extend(begun)
+                mails, ahead = [ready.mail for ready in flying], waiting[0].mail if waiting else None
+                with relay.waits() as still_waits:
+                    heard(await connection.send_all(mails, ahead, None if flying[0].alone else more))
         finally:
             self.on_the_wire.discard(task)
-        found = [
-            self._outcome(relay, ready.start.claimed, result)
-            for ready, result in zip(going, results, strict=True)
-        ]
-        if sent := sum(outcome.state is State.SENT for outcome in found):
-            relay.pace.well(sent)
-        return found
+
+    async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
+        """Make durable that these mails go, and those outcomes, of which none is left. Returns those that are ours."""
+        begun = await self._recorder.write(outcomes, [ready.start for ready in group])
+        self._backlog.settle(outcome.claimed for outcome in outcomes)
+        outcomes.clear()
+        self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
+        return [ready for ready in group if ready.start.claimed.id in begun]
 
     async def _conclude(self, outcomes: Sequence[Outcome]) -> None:
         await self._recorder.write(outcomes)

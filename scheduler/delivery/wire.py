@@ -4,7 +4,8 @@ Two ways. Over BDAT several whole mails go out in one write, so that speed hardl
 Over DATA the end of one mail's content and the envelope of the next go out together: one round trip a mail. Each
 reply belongs to the oldest command that has none. RSET stands before each MAIL, for a refused transaction stays open.
 
-No more is ever written than the mails of one call, so a relay that does not read fills no memory: it ends by a timeout.
+No more is ever on its way than the mails of one window, so a relay that does not read fills no memory: it ends by a
+timeout.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -22,6 +23,8 @@ from scheduler.delivery.session import Doubtful, Refused, RelayFailure, Session,
 from scheduler.delivery.transaction import Mail
 
 Result = Reply | RelayFailure
+More = Callable[[list[Result]], Awaitable[Sequence[Mail]]]
+"""Told results, in order, it gives mails that are to follow."""
 
 QUICK_ACK = getattr(
     socket, "TCP_QUICKACK", None
@@ -201,27 +204,45 @@ class Wire(asyncio.Protocol):
 
     # BDAT
 
-    async def send_chunks(self, mails: Sequence[Mail], patience: float) -> list[Result]:
-        """Whole mails in one write, each with BDAT … LAST (RFC 3030, 2): one result for each.
+    async def send_chunks(
+        self, mails: Sequence[Mail], patience: float, more: More | None = None
+    ) -> list[Result]:
+        """Whole mails in one write, each with BDAT … LAST (RFC 3030, 2): one result for each, in order.
 
         `patience`: seconds for each reply; all of them come when content has gone out, so that less makes doubles.
+        `more` is told the results as half of the mails have theirs, and gives mails that go behind those in flight,
+        until it gives none. What it was told is not returned again.
         """
-        if not self.is_open:
-            return [unreachable("mail", self._ended or "Connection lost")] * len(mails)
-        going: list[_Envelope | Refused] = []
+        flying = deque(self._launch(mails))
+        results: list[Result] = []
+        while flying:
+            results.append(await self._land(*flying.popleft(), patience))
+            if more and 2 * len(results) >= len(mails) and self.is_open and not self._leaving:
+                joining = await more(results)
+                results = []
+                flying.extend(self._launch(joining))
+                more = more if joining else None
+        return results
+
+    def _launch(self, mails: Sequence[Mail]) -> list[tuple[Mail, _Envelope | RelayFailure]]:
+        """Write these mails; with each what its replies belong to, or why it was not written."""
+        launched: list[tuple[Mail, _Envelope | RelayFailure]] = []
         for mail in mails:
             try:
+                if self._leaving or not self.is_open:
+                    raise unreachable("mail", self._ended or "Connection lost")
                 envelope = self._envelope(mail)
-            except Refused as refusal:
-                going.append(refusal)
+            except RelayFailure as failure:
+                launched.append((mail, failure))
                 continue
             self._open(envelope, b"BDAT %d LAST\r\n" % len(mail.content))
             self._say(mail.content, 0)
-            going.append(envelope)
-        return [
-            one if isinstance(one, Refused) else await self._chunk(one, mail, patience)
-            for one, mail in zip(going, mails, strict=True)
-        ]
+            launched.append((mail, envelope))
+        self._flush()
+        return launched
+
+    async def _land(self, mail: Mail, envelope: _Envelope | RelayFailure, patience: float) -> Result:
+        return envelope if isinstance(envelope, RelayFailure) else await self._chunk(envelope, mail, patience)
 
     async def _chunk(self, envelope: _Envelope, mail: Mail, patience: float) -> Result:
         """What became of a mail that has gone out whole."""
