@@ -56,7 +56,8 @@ class Dialect(ABC):
     @abstractmethod
     def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
         """SQL for a table out of one bound parameter, a JSON array of arrays in the order of `columns` (name: type
-        in PostgreSQL's words). Hundreds of rows of a ledger change in one statement by joining it."""
+        in PostgreSQL's words; text in UTF-8 where it is bytea). Hundreds of rows of a ledger change in one statement by
+        joining it."""
 
     @abstractmethod
     def written(self, instant: datetime) -> str:

@@ -51,12 +51,17 @@ class SQLite(Dialect):
 
     def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
         cells = ", ".join(
-            f"json_extract(value, '$[{number}]') AS {name}" for number, name in enumerate(columns)
+            f"{_cell(number, kind)} AS {name}" for number, (name, kind) in enumerate(columns.items())
         )
         return f"(SELECT {cells} FROM json_each(:{parameter}))"
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _cell(number: int, kind: str) -> str:
+    found = f"json_extract(value, '$[{number}]')"
+    return f"CAST({found} AS BLOB)" if kind == "bytea" else found
 
 
 def lock_file(path: str) -> IO[str]:

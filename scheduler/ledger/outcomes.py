@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, select
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
-from scheduler.database.models import Instant
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import LEASE_SECONDS, Claimed, release
 from scheduler.ledger.states import State
@@ -93,30 +92,32 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
         return set()
     engine = dialect(conn)
     rows = engine.rows("starts", _START)
-    values = json.dumps([_start_cells(start, engine) for start in starts])
     begun = run(
         conn,
         "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
         f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
         " AND delivery.state IN ('pending', 'sending') AND delivery.expires_at > :now RETURNING delivery.id",
-        starts=values,
+        starts=_in_rows(starts, engine),
         until=engine.lease_clock(conn) + LEASE_SECONDS,
         now=max(start.at for start in starts),
     )
     ids = set(begun.scalars())
-    if ids:
+    starts = [start for start in starts if start.claimed.id in ids]
+    if starts:
         run(
             conn,
             "INSERT INTO attempt"
             " (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)"
             f" SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0 FROM {rows} AS s"
-            " WHERE s.id IN :ids AND NOT EXISTS"
-            " (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
-            starts=values,
-            ids=ids,
+            " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
+            starts=_in_rows(starts, engine),
         )
-        _store_versions(conn, [start for start in starts if start.claimed.id in ids])
+        _store_versions(conn, starts)
     return ids
+
+
+def _in_rows(starts: Sequence[Start], engine: Dialect) -> str:
+    return json.dumps([_start_cells(start, engine) for start in starts])
 
 
 def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
@@ -160,29 +161,32 @@ def _outdated(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     return outdated
 
 
+_VERSION = {
+    "registration_id": "bigint", "uid": "text", "sequence": "integer", "method": "text", "dtstamp": "timestamptz",
+    "says": "text", "calendar": "bytea",
+}  # fmt: skip
+
+
 def _store_versions(conn: Connection, starts: Sequence[Start]) -> None:
+    engine = dialect(conn)
     values = [
-        {
-            "registration_id": start.claimed.registration_id,
-            "uid": version.uid,
-            "sequence": version.sequence,
-            "method": version.method,
-            "dtstamp": version.dtstamp,
-            "says": version.says,
-            "calendar": version.calendar,
-        }
+        (
+            start.claimed.registration_id, version.uid, version.sequence, version.method,
+            engine.written(version.dtstamp), version.says, version.calendar.decode(),
+        )
         for start in starts
         if (version := start.invitation) and not version.stored
-    ]
+    ]  # fmt: skip
     if values:
-        conn.execute(_STORE_VERSION, values)
+        # Where it is there already, another mail to the same person stored the very same (`_outdated` has seen to it).
+        names = ", ".join(_VERSION)
+        run(
+            conn,
+            f"INSERT INTO invitation ({names}) SELECT {names} FROM {engine.rows('versions', _VERSION)} AS v WHERE TRUE"
+            " ON CONFLICT DO NOTHING",
+            versions=json.dumps(values),
+        )
 
-
-# Where it is there already, another mail to the same person stored the very same (`_outdated` has seen to it).
-_STORE_VERSION = text(
-    "INSERT INTO invitation (registration_id, uid, sequence, method, dtstamp, says, calendar)"
-    " VALUES (:registration_id, :uid, :sequence, :method, :dtstamp, :says, :calendar) ON CONFLICT DO NOTHING"
-).bindparams(bindparam("dtstamp", type_=Instant()))
 
 _OUTCOME = {
     "id": "bigint", "token": "text", "state": "text", "reason": "text", "counts": "integer",
