@@ -120,7 +120,8 @@ def _bare(database: Database) -> float:
     begin = time.perf_counter()
     with database.transaction() as conn:
         for table in TABLES:
-            conn.execute(text(f"INSERT INTO bare_{table} SELECT * FROM {table}"))
+            # With a condition: without one SQLite copies pages of the table and its indexes as they are.
+            conn.execute(text(f"INSERT INTO bare_{table} SELECT * FROM {table} WHERE id > 0"))
     seconds = time.perf_counter() - begin
     with database.transaction() as conn:
         for table in TABLES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -50,6 +51,17 @@ def _statement(sql: str, instants: frozenset[str], lists: frozenset[str]) -> Tex
         *(bindparam(name, type_=Instant()) for name in instants),
         *(bindparam(name, expanding=True) for name in lists),
     )
+
+
+def listed(conn: Connection, parameter: str) -> str:
+    """SQL for the numbers in one bound parameter that `as_list` made, as in `id IN …`: thousands of them make no longer
+    a statement than one."""
+    return f"(SELECT number FROM {dialect(conn).rows(parameter, {'number': 'bigint'})} AS listed)"
+
+
+def as_list(numbers: Iterable[int]) -> str:
+    """The value of a parameter for `listed`."""
+    return json.dumps([[number] for number in numbers])
 
 
 class Database:

@@ -6,14 +6,15 @@ however transactions commit. Work is proportional to what changed, not to how ma
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
-from scheduler.database.engine import run
+from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Registration, RowSetAside
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Row, fold, read_rows, why_unusable
@@ -54,15 +55,14 @@ def take_changes(
 
     A row that comes back for the same webinar and address within `return_within` is the same registration.
     """
-    changes = run(
-        conn, "SELECT id, registrant_id FROM registrant_change ORDER BY id LIMIT :limit", limit=BATCH
-    ).all()
+    found = run(conn, "SELECT id, registrant_id FROM registrant_change ORDER BY id LIMIT :limit", limit=BATCH)
+    changes: dict[int, int | None] = dict(map(tuple, found))
     if not changes:
         return Taken()
-    run(conn, "DELETE FROM registrant_change WHERE id IN :ids", ids=[change.id for change in changes])
+    run(conn, f"DELETE FROM registrant_change WHERE id IN {listed(conn, 'done')}", done=as_list(changes))
     taken = Taken(more=len(changes) == BATCH, rows=len(changes))
-    ids = {int(change.registrant_id) for change in changes if change.registrant_id is not None}
-    if any(change.registrant_id is None for change in changes):
+    ids = {registrant_id for registrant_id in changes.values() if registrant_id is not None}
+    if None in changes.values():
         ids |= _registrations_without_row(conn)
     batch = _Batch(conn, now, return_within, sorted(ids), taken)
     for row in batch.rows:
@@ -102,10 +102,17 @@ class _Batch:
 
     def _load(self) -> None:
         table = Registration.__table__  # type: ignore[attr-defined]
-        folded = {fold(row.email) for row in self.rows}
-        found = self.conn.execute(
-            select(table).where(table.c.registrant_id.in_(self.ids) | table.c.address_folded.in_(folded))
+        engine = dialect(self.conn)
+        people = engine.rows("people", {"webinar": "text", "folded": "text"})
+        known = text(
+            f"SELECT id FROM registration WHERE registrant_id IN {listed(self.conn, 'ids')} UNION"
+            f" SELECT r.id FROM {people} AS p {engine.join_next} registration r"
+            " ON r.webinar = p.webinar AND r.address_folded = p.folded"
+        ).bindparams(
+            ids=as_list(self.ids),
+            people=json.dumps(sorted({(row.webinar, fold(row.email)) for row in self.rows})),
         )
+        found = self.conn.execute(select(table).where(table.c.id.in_(known.columns(table.c.id))))
         for row in found.mappings():
             values = {name: row[name] for name in _COPIED}
             self._add(
@@ -217,34 +224,52 @@ class _Batch:
     def write(self, webinars: Mapping[str, Webinar]) -> None:
         changed = [known for known in self.all if known.changed]
         zones = zones_of(self.conn, webinars, changed)
-        table = Registration.__table__  # type: ignore[attr-defined]
         records = [
             {
                 **known.values,
-                **zones.get((known.webinar, str(known.values["timezone"]), str(known.values["country"])), {}),
+                **zones.get(
+                    (known.webinar, str(known.values["timezone"]), str(known.values["country"])), _NOWHERE
+                ),
                 "webinar": known.webinar,
                 "registrant_id": known.registrant_id,
                 "address_folded": known.address_folded,
                 "gone_at": known.gone_at,
-                "replan": True,
             }
             for known in changed
         ]
-        new = [r | {"first_seen_at": self.now} for r, k in zip(records, changed, strict=True) if k.id is None]
-        if new:
-            self.conn.execute(insert(table), new)
+        self._insert([record for record, known in zip(records, changed, strict=True) if known.id is None])
+        table = Registration.__table__  # type: ignore[attr-defined]
         for record, known in zip(records, changed, strict=True):
             if known.id is not None:
-                self.conn.execute(update(table).where(table.c.id == known.id).values(record))
+                flagged = update(table).where(table.c.id == known.id).values({**record, "replan": True})
+                self.conn.execute(flagged)
         # TRUNCATE and INSERT OR REPLACE take rows away without naming them.
         run(
             self.conn,
-            "DELETE FROM row_set_aside WHERE registrant_id IN :ids"
+            f"DELETE FROM row_set_aside WHERE registrant_id IN {listed(self.conn, 'ids')}"
             " OR NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = registrant_id)",
-            ids=self.ids,
+            ids=as_list(self.ids),
         )
         if self.aside:
             self.conn.execute(insert(RowSetAside.__table__), self.aside)  # type: ignore[attr-defined]
+
+    def _insert(self, records: Sequence[Mapping[str, object]]) -> None:
+        """In one statement, whose rows the table's default flags."""
+        if not records:
+            return
+        engine = dialect(self.conn)
+        cells = [
+            [engine.written(cell) if isinstance(cell := record[name], datetime) else cell for name in _NEW]
+            for record in records
+        ]
+        names = ", ".join(_NEW)
+        run(
+            self.conn,
+            f"INSERT INTO registration ({names}, first_seen_at)"
+            f" SELECT {names}, :now FROM {engine.rows('people', _NEW)} AS people",
+            people=json.dumps(cells),
+            now=self.now,
+        )
 
     def look_again_at_rows_that_shared_an_address(self) -> None:
         """An address that is given up may be what another row waits for."""
@@ -259,6 +284,12 @@ class _Batch:
             self.taken.more |= again.rowcount > 0
 
 
+_NEW = {
+    "webinar": "text", "registrant_id": "bigint", "address": "text", "address_folded": "text", "uid": "text",
+    "name": "text", "language": "text", "timezone": "text", "country": "text", "zone": "text", "zone_known_by": "text",
+    "join_url": "text", "gone_at": "timestamptz",
+}  # fmt: skip
+_NOWHERE = {"zone": "", "zone_known_by": ""}
 _COPIED = ("address", "uid", "name", "language", "timezone", "country", "join_url")
 
 

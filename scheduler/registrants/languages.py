@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale
 
@@ -12,6 +12,7 @@ _NAMED_IN = "ar de en es fr hi id it ja ko nl pl pt ru sw tr uk vi zh zh-Hant"
 _ADDED = re.compile(r" *[(,/;–-].*| +[A-Z]{2}$")  # "French (Canada)", "English - UK", "English UK"
 
 
+@lru_cache(maxsize=1024)
 def language_tag(said: str) -> str:
     """The BCP 47 tag that somebody means by "fr-CH", "French", "Français" or "français (Suisse)"; "" for what is
     no language as far as CLDR knows."""
