@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from datetime import datetime, timedelta
 
@@ -67,6 +68,8 @@ class Runner:
         try:
             await self._service.start()
             await self._editor.start()
+            gc.collect()
+            gc.freeze()  # modules, texts and rules are no garbage: to look through them again and again delays mails
             seconds = self._settings.poll_seconds
             self._scheduler.add_job(
                 self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
