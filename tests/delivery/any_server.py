@@ -11,6 +11,7 @@ from scheduler.delivery.relay import Pool, Refused, RelayFailure, RelaySettings
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.transaction import Mail
 from tests.delivery.mail_servers import HOST, LARGEST, PASSWORD, REFUSED, USER, Relay
+from tests.delivery.rolling import send_over
 from tests.smtp_server import ca_file, in_loop
 
 WAYS = ["plain", "groups", "chunks"]
@@ -33,17 +34,12 @@ def a_mail(marker: str, recipient: str = "ana@example.com", size: int = 0) -> Ma
 
 async def send(pool: Pool, mails: Sequence[Mail]) -> tuple[list[Reply | RelayFailure], int]:
     """All over one connection: the results, and the most mails that were in flight at once."""
-    results: list[Reply | RelayFailure] = []
-    most = 1
     async with pool.connection() as connection:
-        while left := mails[len(results) :]:
-            group, rest = left[: connection.window], left[connection.window :]
-            results += await connection.send_all(group, rest[0] if rest else None)
-            most = max(most, len(group))
+        results, in_flight = await send_over(connection, mails)
         assert connection.usable
         assert connection.session.mails == len(mails)
     await pool.close()
-    return results, most
+    return results, max(in_flight)
 
 
 class AnyServer:

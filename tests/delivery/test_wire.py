@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.delivery.relay import Connection, Doubtful, Pool, Refused, RelayFailure, RelaySettings
+from scheduler.delivery.relay import (
+    Connection,
+    Doubtful,
+    Pool,
+    Refused,
+    RelayFailure,
+    RelaySettings,
+    Unreachable,
+)
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.transaction import Mail
+from tests.delivery.rolling import send_over
 from tests.delivery.scripted import Deed, Fault, Server, Stage, Taken
 from tests.smtp_server import in_loop
 
@@ -97,6 +106,60 @@ async def test_eight_mails_go_out_without_a_word_of_the_relay_between_them() -> 
     assert server.taken[1:] == as_taken(mails)
     assert verbs(server)[4:-1] == ["RSET", "MAIL", "RCPT", "BDAT"] * 8
     assert server.commands[7] == f"BDAT {len(mails[0].content)} LAST"
+
+
+@in_loop
+async def test_the_next_mails_follow_as_soon_as_half_of_them_have_their_replies() -> None:
+    mails = [a_mail(number) for number in range(30)]
+    async with Withholds() as server:
+        pool = pool_for(server)
+        async with pool.connection() as connection:
+            await warmed(connection)
+            server.after, server.until = 6, 13  # the fifth's reply waits for the twelfth mail
+            results, in_flight = await send_over(connection, mails)
+        await pool.close()
+    assert all(isinstance(result, Reply) for result in results)
+    assert server.taken[1:] == as_taken(mails)
+    assert max(in_flight) == 8
+    assert server.connections == 1
+
+
+@in_loop
+async def test_a_window_rolls_no_further_than_a_connection_may_carry() -> None:
+    mails = [a_mail(number) for number in range(30)]
+    async with Server() as server:
+        pool = pool_for(server, mails_per_connection=12)
+        async with pool.connection() as connection:
+            results, _ = await send_over(connection, mails)
+            assert not connection.usable
+        await pool.close()
+    assert [type(result) for result in results] == [Reply] * 12
+
+
+@pytest.mark.parametrize("nth", [2, 7, 12])
+@pytest.mark.parametrize("deed", Deed)
+@pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "content", "end"])
+@in_loop
+async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_twice(
+    stage: Stage, deed: Deed, nth: int
+) -> None:
+    mails = [a_mail(number) for number in range(24)]
+    patience = 0.5 if deed is Deed.SILENCE else 10.0
+    results: list[Reply | RelayFailure] = []
+    async with Server(Fault(stage, deed, nth)) as server:
+        pool = pool_for(server, timeout=patience, content_timeout=patience)
+        while len(results) < len(mails):
+            async with pool.connection() as connection:
+                some, in_flight = await send_over(connection, mails[len(results) :])
+            results += some
+            assert max(in_flight) <= 8
+        await pool.close()
+        assert server.done.is_set()
+    taken = [server.taken.count(one) for one in as_taken(mails)]
+    assert sum(taken) == len(server.taken), "nothing but what was sent"
+    may_be = {Reply: (1,), Refused: (0,), Unreachable: (0,), Doubtful: (0, 1)}
+    assert all(number in may_be[type(result)] for number, result in zip(taken, results, strict=True))
+    assert sum(isinstance(result, Doubtful) for result in results) <= 8
 
 
 @in_loop
