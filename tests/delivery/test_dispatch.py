@@ -28,6 +28,7 @@ from scheduler.mail.rendering import render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import parse_text
 from scheduler.organizers.texts import LiveText, Texts
+from tests.delivery.scripted import Server
 from tests.mail.samples import TEMPLATES
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
 from tests.support import Ledger, utc, webinar
@@ -57,7 +58,7 @@ class Desk:
     def __init__(
         self,
         database: Database,
-        server: MailServer | ScriptedServer,
+        server: MailServer | ScriptedServer | Server,
         connections: int = 1,
         second: MailServer | ScriptedServer | None = None,
         **more: Any,
@@ -432,3 +433,36 @@ async def test_an_end_in_the_middle_of_a_claim_leaves_no_lease_behind(
         assert server.mails == []
         leased = here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL")
         assert leased[0][0] == 0, "another replica would wait for two minutes"
+
+
+# What may be in doubt
+
+
+@pytest.mark.parametrize(("on_doubt", "most"), [("resend", 8), ("hold", 1)])
+@in_loop
+async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
+    desk: Over, on_doubt: str, most: int
+) -> None:
+    """Eight a connection where whole mails are in flight, and the window rolls; one that is held goes alone."""
+    begun: list[int] = []
+
+    class Looks(Server):
+        async def _midway(self, talk: Any) -> bool:
+            (count,) = here.ledger.sql("SELECT count(*) FROM delivery WHERE state = 'sending'")[0]
+            begun.append(count)
+            return await super()._midway(talk)
+
+    async with Looks() as server:
+        here = desk(server)
+        governing = webinar(on_doubt=on_doubt)
+        here.dispatcher.job = Job({"w": governing}, ["w"], texts(*MESSAGES))
+        names = [f"p{number}" for number in range(40)]
+        for name in names:
+            here.ledger.register(f"{name}@people.test")
+        here.ledger.plan(ANNOUNCED)
+        await here.send()
+        await here.close()
+        assert {here[name] for name in names} == {"sent"}
+    assert len(server.taken) == 40
+    assert server.connections == 1
+    assert max(begun) == most
