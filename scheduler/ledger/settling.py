@@ -27,18 +27,24 @@ def expire(conn: Connection, now: datetime) -> int:
 
 
 def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
-    """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person."""
-    for policy, state, reason in (("resend", State.PENDING, ""), ("hold", State.HELD, Why.DOUBT)):
+    """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person, who has
+    it sent by changing the policy."""
+    in_doubt, or_held = "state = 'in_doubt'", " OR state = 'held' AND reason = :doubt"
+    for policy, state, reason, which in (
+        ("resend", State.PENDING, "", in_doubt + or_held),
+        ("hold", State.HELD, Why.DOUBT, in_doubt),
+    ):
         if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
             settled = run(
                 conn,
                 "UPDATE delivery SET state = :state, reason = :reason"
-                f" WHERE {UNSETTLED} AND state = 'in_doubt' AND expires_at > :now AND webinar IN :names"
+                f" WHERE {UNSETTLED} AND ({which}) AND expires_at > :now AND webinar IN :names"
                 " RETURNING registration_id",
                 state=state,
                 reason=reason,
                 now=now,
                 names=names,
+                **({"doubt": Why.DOUBT} if policy == "resend" else {}),
             )
             plan_anew(conn, settled.scalars())
 

@@ -299,6 +299,19 @@ def test_the_organizer_decides_what_becomes_of_doubt(ledger: Ledger, policy: str
     assert confirmation(ledger, first.address) == state
 
 
+def test_an_organizer_who_has_looked_has_what_was_held_for_doubt_sent(ledger: Ledger) -> None:
+    doubtful, broken = claim(ledger, limit=2)
+    begin(ledger, doubtful)
+    conclude(ledger, doubtful, State.IN_DOUBT, "in_doubt")
+    conclude(ledger, broken, State.HELD, "not_sent", reason=Why.TEMPLATE)
+    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="hold")})
+    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="hold")})
+    assert confirmation(ledger, doubtful.address) == "held: doubt"
+    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
+    assert confirmation(ledger, doubtful.address) == "pending"
+    assert confirmation(ledger, broken.address) == "held: template"
+
+
 def test_doubt_about_what_is_no_longer_of_use_stays(ledger: Ledger) -> None:
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
