@@ -147,12 +147,18 @@ class Dispatcher:
                 worker.add_done_callback(self._workers.pop)
 
     async def _work(self, relay: Relay) -> None:
+        with relay.works():
+            await self._send_over(relay)
+
+    async def _send_over(self, relay: Relay) -> None:
         try:
             async with AsyncExitStack() as opened:
                 with relay.waits(opening=True):
                     connection = await opened.enter_async_context(relay.pool.connection())
                 await self._sender.send_over(relay, connection)
         except RelayFailure as failure:  # no connection: no mail has to do with it
+            if relay.has_enough(failure.reply):
+                return
             if asks_for_less(failure.reply):
                 relay.pace.slow_down()
             verdict = relay.standing.verdict(0, failure.reply)

@@ -9,12 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool
-from scheduler.delivery.replies import Reply, Verdict, backoff, classify
+from scheduler.delivery.replies import OPENING, Reply, Verdict, backoff, classify
+
+log = structlog.get_logger()
 
 SILENT_SECONDS = 30.0
 """A reply may take minutes (RFC 5321, 4.5.3.2), and is waited for; but then people should know, and others be asked."""
+ANOTHER_SECONDS = 300.0
+"""After so long one connection more is tried than a relay bore, and again."""
 STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
 
 
@@ -78,10 +84,44 @@ class Relay:
     pace: Pace
     connections: int
     standing: Standing = field(default_factory=Standing)
+    _workers: int = 0  # who have a connection, or open one
+    _most: int | None = None  # connections that it bore when it refused one more; None: it refused none
+    _refused_at: float = 0.0  # on the loop's clock
     _asked: dict[object, float] = field(
         default_factory=dict
     )  # since when who waits for it, on the loop's clock
     _opening: int = 0
+
+    @contextmanager
+    def works(self) -> Iterator[None]:
+        """Around whatever opens a connection and uses it."""
+        self._workers += 1
+        try:
+            yield
+        finally:
+            self._workers -= 1
+
+    @property
+    def allowed(self) -> int:
+        """How many connections there may be now."""
+        if self._most is None:
+            return self.connections
+        more = int((asyncio.get_running_loop().time() - self._refused_at) / ANOTHER_SECONDS)
+        return min(self.connections, self._most + more)
+
+    def has_enough(self, reply: Reply) -> bool:
+        """Whether this reply to an opening says no more than that there are enough connections: others work, or are
+        about to. Then there will be no more than those, for a while. To be asked inside `works`."""
+        if reply.stage not in OPENING or reply.code // 100 != 4:
+            return False
+        others = self._workers - 1
+        if not others:  # it takes nobody's, and when it is back it will bear as many as ever
+            self._most = None
+            return False
+        self._most = min(self.allowed, others)
+        self._refused_at = asyncio.get_running_loop().time()
+        log.info("enough connections", relay=self.name, connections=self._most)
+        return True
 
     @contextmanager
     def waits(self, *, opening: bool = False) -> Iterator[Callable[[], None]]:
@@ -103,7 +143,7 @@ class Relay:
     @property
     def silence(self) -> float:
         """Seconds since which every one waits, if that is too long; else 0."""
-        if not self._opening and len(self._asked) < self.connections:
+        if not self._opening and len(self._asked) < self.allowed:
             return 0.0
         seconds = asyncio.get_running_loop().time() - max(self._asked.values())
         return seconds if seconds > SILENT_SECONDS else 0.0
@@ -123,7 +163,7 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
         if relay.standing.is_paused(now):
             continue
         if not relay.trouble:
-            return [*wanted, (relay, relay.connections)]
+            return [*wanted, (relay, relay.allowed)]
         wanted.append((relay, 1))
     return wanted
 

@@ -233,6 +233,8 @@ class Sender:
         reply = result.reply
         verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
+        if relay.has_enough(reply):  # a connection that broke, and was to be opened anew
+            return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", counts=False), reply)
         if asks_for_less(reply):
             relay.pace.slow_down()
         again_at: datetime | None = now + wait(claimed.attempts + 1)

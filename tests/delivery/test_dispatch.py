@@ -303,6 +303,42 @@ async def test_when_both_are_in_trouble_it_is_said_and_the_first_that_is_back_ge
         assert {here.delivery(name)["attempts"] for name in "ab"} <= {0, 1}
 
 
+@in_loop
+async def test_a_relay_that_bears_fewer_connections_than_we_may_open_gets_its_mails_over_those(
+    desk: Over,
+) -> None:
+    """Exchange Online takes three at a time, and says 432 or 421 to the fourth."""
+
+    class TakesThree(Server):
+        here = refused = 0
+
+        async def _converse(self, talk: Any) -> None:
+            if self.here == 3:
+                self.refused += 1
+                await self._say(talk, "421 4.7.0 Too many concurrent SMTP connections")
+                return
+            self.here += 1
+            try:
+                await super()._converse(talk)
+            finally:
+                self.here -= 1
+
+    async with TakesThree() as server:
+        here = desk(server, connections=8)
+        names = [f"p{number}" for number in range(60)]
+        for name in names:
+            here.ledger.register(f"{name}@people.test")
+        here.ledger.plan(ANNOUNCED)
+        await here.send()
+        await here.close()
+        assert {here[name] for name in names} == {"sent"}
+        assert here.dispatcher.trouble == ""
+        assert {here.delivery(name)["attempts"] for name in names} == {1}
+    assert len(server.taken) == 60
+    assert 1 <= server.refused < 20
+    assert here.relays[0].allowed == 3
+
+
 # Doubt
 
 

@@ -12,7 +12,14 @@ import pytest
 
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.delivery.relays import SILENT_SECONDS, STOP_PAUSE, Relay, Standing, wanted_workers
+from scheduler.delivery.relays import (
+    ANOTHER_SECONDS,
+    SILENT_SECONDS,
+    STOP_PAUSE,
+    Relay,
+    Standing,
+    wanted_workers,
+)
 from scheduler.delivery.replies import Reply, Verdict, read_reply
 from tests.support import utc
 
@@ -114,6 +121,41 @@ class TestSilence:
             loop.passed += SILENT_SECONDS + 1
             assert names([first, second]) == [("first", 1), ("second", 3)]
         assert names([first, second]) == [("first", 3)]
+
+
+class TestEnoughConnections:
+    def test_one_more_than_a_relay_bears_is_no_trouble_of_those_that_work(self, loop: PassingTime) -> None:
+        here = relay("first", connections=3)
+        with here.works(), here.works():
+            assert here.has_enough(BUSY)
+        assert names([here]) == [("first", 1)]
+
+    def test_then_one_more_is_tried_every_five_minutes(self, loop: PassingTime) -> None:
+        here = relay("first", connections=3)
+        with here.works(), here.works():
+            here.has_enough(BUSY)
+        allowed = []
+        for _ in range(4):
+            allowed.append(here.allowed)
+            loop.passed += ANOTHER_SECONDS
+        assert allowed == [1, 2, 3, 3]
+
+    def test_a_relay_that_refuses_everybody_is_in_trouble_and_then_bears_as_many_as_ever(self) -> None:
+        here = relay("first", connections=3)
+        with here.works():
+            with here.works():
+                assert here.has_enough(BUSY)
+            assert not here.has_enough(BUSY)
+        assert here.allowed == 3
+
+    @pytest.mark.parametrize(
+        "reply", [SPAM, read_reply("connect", 554, "no"), read_reply("connect", 0, "gone")]
+    )
+    def test_no_other_reply_says_so(self, reply: Reply) -> None:
+        here = relay("first", connections=3)
+        with here.works(), here.works():
+            assert not here.has_enough(reply)
+        assert here.allowed == 3
 
 
 class TestWhichRelay:
