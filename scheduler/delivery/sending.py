@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
 from scheduler.delivery.relays import Relay, wait
@@ -178,22 +179,13 @@ class Sender:
         self.on_the_wire.add(task)  # as soon as it may be `sending`
         flying: list[Ready] = []
 
-        def heard(results: Sequence[Reply | RelayFailure]) -> None:
-            landed, flying[:] = flying[: len(results)], flying[len(results) :]
-            found = [
-                self._outcome(relay, ready.start.claimed, result)
-                for ready, result in zip(landed, results, strict=True)
-            ]
-            if sent := sum(outcome.state is State.SENT for outcome in found):
-                relay.pace.well(sent)
-            outcomes.extend(found)
-
         async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
             still_waits()
-            heard(results)
-            if relay.standing.trouble or not relay.pace.unlimited:
+            outcomes.extend(self._landed(relay, flying, results))
+            room = connection.room(len(flying))
+            if room < 1 or relay.standing.trouble or not relay.pace.unlimited:
                 return []
-            joining = await self._next_group(relay, connection, connection.room(len(flying)), joins=True)
+            joining = await self._next_group(relay, connection, room, joins=True)
             flying.extend(begun := await self._begin(joining, outcomes))
             return [ready.mail for ready in begun]
 
@@ -203,14 +195,29 @@ class Sender:
             if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
                 for _ in range(2):
                     await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
-                waiting.extend(await self._next_group(relay, connection, 1))
+                with suppress(DayIsFull, DBAPIError):  # those that are `sending` by now must go
+                    waiting.extend(await self._next_group(relay, connection, 1))
             if begun := await begin:
                 flying.extend(begun)
                 mails, ahead = [ready.mail for ready in flying], waiting[0].mail if waiting else None
                 with relay.waits() as still_waits:
-                    heard(await connection.send_all(mails, ahead, None if flying[0].alone else more))
+                    results = await connection.send_all(mails, ahead, None if flying[0].alone else more)
+                outcomes.extend(self._landed(relay, flying, results))
         finally:
             self.on_the_wire.discard(task)
+
+    def _landed(
+        self, relay: Relay, flying: list[Ready], results: Sequence[Reply | RelayFailure]
+    ) -> list[Outcome]:
+        """What became of the first of those in flight, which are no longer."""
+        landed, flying[:] = flying[: len(results)], flying[len(results) :]
+        found = [
+            self._outcome(relay, ready.start.claimed, result)
+            for ready, result in zip(landed, results, strict=True)
+        ]
+        if sent := sum(outcome.state is State.SENT for outcome in found):
+            relay.pace.well(sent)
+        return found
 
     async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
         """Make durable that these mails go, and those outcomes, of which none is left. Returns those that are ours."""

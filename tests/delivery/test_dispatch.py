@@ -303,6 +303,22 @@ async def test_when_both_are_in_trouble_it_is_said_and_the_first_that_is_back_ge
         assert {here.delivery(name)["attempts"] for name in "ab"} <= {0, 1}
 
 
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")])
+@in_loop
+async def test_when_the_day_is_full_the_others_wait_and_none_is_left_between(
+    desk: Over, extensions: tuple[str, ...]
+) -> None:
+    async with Server(extensions=extensions) as server:
+        here = desk(server)
+        here.relays[0].pace = Pace(None, per_day=3)
+        here.register(*"abcde")
+        await here.send()
+        assert sorted(here[name] for name in "abcde") == ["pending"] * 2 + ["sent"] * 3
+        assert here.dispatcher.trouble == "the day's mails are used up"
+        await here.close()
+    assert len(server.taken) == 3
+
+
 @in_loop
 async def test_a_relay_that_bears_fewer_connections_than_we_may_open_gets_its_mails_over_those(
     desk: Over,
