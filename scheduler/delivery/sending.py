@@ -173,11 +173,33 @@ class Sender:
         waiting: list[Ready],
         outcomes: list[Outcome],
     ) -> None:
-        """Record these outcomes, and what is about to go; send it, and what may join it. In the end `outcomes` holds
-        what became of those that are not on record, and `waiting` whose envelope is out and nothing else."""
+        """Record these outcomes, and what is about to go; send it. In the end `outcomes` holds what became of those
+        that are not on record, and `waiting` whose envelope is out and nothing else."""
         task = asyncio.current_task()
         self.on_the_wire.add(task)  # as soon as it may be `sending`
-        flying: list[Ready] = []
+        try:
+            begin = asyncio.create_task(self._begin(group, outcomes))
+            # Where envelopes can go along with the content before them, and no mail waits for its turn.
+            if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
+                for _ in range(2):
+                    await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
+                with suppress(DayIsFull, DBAPIError):  # those that are `sending` by now must go
+                    waiting.extend(await self._next_group(relay, connection, 1))
+            if begun := await begin:
+                await self._fly(relay, connection, begun, waiting[0].mail if waiting else None, outcomes)
+        finally:
+            self.on_the_wire.discard(task)
+
+    async def _fly(
+        self,
+        relay: Relay,
+        connection: Connection,
+        flying: list[Ready],
+        ahead: Mail | None,
+        outcomes: list[Outcome],
+    ) -> None:
+        """Send these, and where whole mails are in flight what may join them. Adds to `outcomes` what is not on record
+        yet."""
 
         async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
             still_waits()
@@ -189,22 +211,26 @@ class Sender:
             flying.extend(begun := await self._begin(joining, outcomes))
             return [ready.mail for ready in begun]
 
+        alone = flying[0].alone
         try:
-            begin = asyncio.create_task(self._begin(group, outcomes))
-            # Where envelopes can go along with the content before them, and no mail waits for its turn.
-            if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
-                for _ in range(2):
-                    await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
-                with suppress(DayIsFull, DBAPIError):  # those that are `sending` by now must go
-                    waiting.extend(await self._next_group(relay, connection, 1))
-            if begun := await begin:
-                flying.extend(begun)
-                mails, ahead = [ready.mail for ready in flying], waiting[0].mail if waiting else None
-                with relay.waits() as still_waits:
-                    results = await connection.send_all(mails, ahead, None if flying[0].alone else more)
-                outcomes.extend(self._landed(relay, flying, results))
-        finally:
-            self.on_the_wire.discard(task)
+            with relay.waits() as still_waits:
+                mails = [ready.mail for ready in flying]
+                results = await connection.send_all(mails, ahead, None if alone else more)
+            outcomes.extend(self._landed(relay, flying, results))
+        except Exception:  # a fault of ours: who knows what went out
+            now = self._clock.now()
+            for one in (ready.start.claimed for ready in flying):
+                again_at = now + wait(one.attempts + 1)
+                outcomes.append(Outcome(one, State.IN_DOUBT, now, "in_doubt", "sending failed", again_at))
+            raise
+
+    async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
+        """Make durable that these mails go, and those outcomes, of which none is left. Returns those that are ours."""
+        begun = await self._recorder.write(outcomes, [ready.start for ready in group])
+        self._backlog.settle(outcome.claimed for outcome in outcomes)
+        outcomes.clear()
+        self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
+        return [ready for ready in group if ready.start.claimed.id in begun]
 
     def _landed(
         self, relay: Relay, flying: list[Ready], results: Sequence[Reply | RelayFailure]

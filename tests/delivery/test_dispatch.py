@@ -18,7 +18,7 @@ from scheduler.database.engine import Database
 from scheduler.delivery import dispatch
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, RelaySettings
+from scheduler.delivery.relay import Connection, Pool, RelaySettings
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.ledger import settling
@@ -378,6 +378,29 @@ async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int)
         if mails:
             assert [(message_from_bytes(server.mails[0])["Message-ID"],)] == [tuple(row) for row in stored]
             assert here.ledger.sql("SELECT count(*) FROM invitation")[0][0] == 1
+
+
+@in_loop
+async def test_a_fault_of_ours_amid_sending_leaves_nothing_sending(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*given: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(dispatch, "RETRY_SECONDS", 0.01)
+    async with Server() as server:
+        here = desk(server)
+        here.register("a", "b")
+        with monkeypatch.context() as broken:
+            broken.setattr(Connection, "send_all", fails)
+            await here.send()
+        assert {here[name] for name in "ab"} == {"in_doubt: sending failed"}
+        with here.ledger.database.transaction() as conn:
+            settling.settle_doubt(conn, ANNOUNCED, {"w": webinar()})
+        here.clock.move_to(ANNOUNCED + timedelta(minutes=2))
+        await here.send()
+        await here.close()
+        assert {here[name] for name in "ab"} == {"sent"}
 
 
 # What must not go out
