@@ -245,14 +245,6 @@ class Sender:
             relay.pace.well(sent)
         return found
 
-    async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
-        """Make durable that these mails go, and those outcomes, of which none is left. Returns those that are ours."""
-        begun = await self._recorder.write(outcomes, [ready.start for ready in group])
-        self._backlog.settle(outcome.claimed for outcome in outcomes)
-        outcomes.clear()
-        self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
-        return [ready for ready in group if ready.start.claimed.id in begun]
-
     async def _conclude(self, outcomes: Sequence[Outcome]) -> None:
         await self._recorder.write(outcomes)
         self._backlog.settle(outcome.claimed for outcome in outcomes)
