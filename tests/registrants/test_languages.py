@@ -12,6 +12,7 @@ from scheduler.registrants.languages import language_tag
     [
         ("fr", "fr"),
         ("fr-CH", "fr-CH"),
+        ("ga", "ga"),  # Irish, though there is a language that is called Ga
         ("zh_Hant", "zh_Hant"),
         ("French", "fr"),
         ("FRANÇAIS", "fr"),
