@@ -29,22 +29,22 @@ def expire(conn: Connection, now: datetime) -> int:
 def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
     """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person, who has
     it sent by changing the policy."""
-    in_doubt, or_held = "state = 'in_doubt'", " OR state = 'held' AND reason = :doubt"
-    for policy, state, reason, which in (
-        ("resend", State.PENDING, "", in_doubt + or_held),
-        ("hold", State.HELD, Why.DOUBT, in_doubt),
+    # A statement each: the index of what is unsettled is used for one state at a time.
+    for policy, which, state, reason in (
+        ("resend", "state = 'in_doubt'", State.PENDING, ""),
+        ("resend", f"state = 'held' AND reason = '{Why.DOUBT}'", State.PENDING, ""),
+        ("hold", "state = 'in_doubt'", State.HELD, Why.DOUBT),
     ):
         if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
             settled = run(
                 conn,
                 "UPDATE delivery SET state = :state, reason = :reason"
-                f" WHERE {UNSETTLED} AND ({which}) AND expires_at > :now AND webinar IN :names"
+                f" WHERE {UNSETTLED} AND {which} AND expires_at > :now AND webinar IN :names"
                 " RETURNING registration_id",
                 state=state,
                 reason=reason,
                 now=now,
                 names=names,
-                **({"doubt": Why.DOUBT} if policy == "resend" else {}),
             )
             plan_anew(conn, settled.scalars())
 

@@ -229,6 +229,7 @@ def test_an_idle_tick_looks_through_no_table_that_grows_with_the_people(database
         through = [sql for step, sql in looked if step == f"SCAN {table}"]
         assert through == []
     assert any("delivery" in step for step, _ in looked)
+    assert [sql for step, sql in looked if "delivery_message" in step] == [], "all deliveries of a webinar"
 
 
 def _explained(database: Database, sql: str, values: Any) -> list[Any]:
