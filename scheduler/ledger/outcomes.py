@@ -85,9 +85,9 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
 
     Said twice, because nobody knew whether the first transaction had ended well, it changes nothing more.
     """
-    outdated = _outdated(conn, starts)
-    release(conn, [start.claimed for start in outdated])  # to be rendered anew
-    starts = [start for start in starts if start not in outdated]
+    if outdated := _store_versions(conn, starts):
+        release(conn, [start.claimed for start in outdated])  # to be rendered anew
+        starts = [start for start in starts if start not in outdated]
     if not starts:
         return set()
     engine = dialect(conn)
@@ -112,7 +112,6 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
             " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
             starts=_in_rows(starts, engine),
         )
-        _store_versions(conn, starts)
     return ids
 
 
@@ -167,25 +166,29 @@ _VERSION = {
 }  # fmt: skip
 
 
-def _store_versions(conn: Connection, starts: Sequence[Start]) -> None:
+def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
+    """Those that are not stored yet. Returns the starts which must not go, as another mail to the same person has
+    stored, or is about to store, another version: then its number is taken, for no number is left out."""
     engine = dialect(conn)
+    new = [start for start in starts if start.invitation and not start.invitation.stored]
+    if not new:
+        return []
     values = [
         (
             start.claimed.registration_id, version.uid, version.sequence, version.method,
             engine.written(version.dtstamp), version.says, version.calendar.decode(),
         )
-        for start in starts
-        if (version := start.invitation) and not version.stored
+        for start in new
+        if (version := start.invitation)
     ]  # fmt: skip
-    if values:
-        # Where it is there already, another mail to the same person stored the very same (`_outdated` has seen to it).
-        names = ", ".join(_VERSION)
-        run(
-            conn,
-            f"INSERT INTO invitation ({names}) SELECT {names} FROM {engine.rows('versions', _VERSION)} AS v WHERE TRUE"
-            " ON CONFLICT DO NOTHING",
-            versions=json.dumps(values),
-        )
+    names = ", ".join(_VERSION)
+    stored = run(
+        conn,
+        f"INSERT INTO invitation ({names}) SELECT {names} FROM {engine.rows('versions', _VERSION)} AS v WHERE TRUE"
+        " ON CONFLICT DO NOTHING",
+        versions=json.dumps(values),
+    )
+    return _outdated(conn, new) if stored.rowcount < len(new) else []
 
 
 _OUTCOME = {
