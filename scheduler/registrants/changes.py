@@ -93,6 +93,7 @@ class _Batch:
     ) -> None:
         self.conn, self.now, self.return_within, self.ids, self.taken = conn, now, return_within, ids, taken
         self.rows = read_rows(conn, ids)
+        self.rows_now = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
         self.by_row: dict[int, _Known] = {}
         self.by_address: dict[tuple[str, str], list[_Known]] = {}
         self.all: list[_Known] = []
@@ -110,7 +111,7 @@ class _Batch:
             " ON r.webinar = p.webinar AND r.address_folded = p.folded"
         ).bindparams(
             ids=as_list(self.ids),
-            people=json.dumps(sorted({(row.webinar, fold(row.email)) for row in self.rows})),
+            people=json.dumps(sorted(set(self.rows_now.values()))),
         )
         found = self.conn.execute(select(table).where(table.c.id.in_(known.columns(table.c.id))))
         for row in found.mappings():
@@ -126,7 +127,6 @@ class _Batch:
                 )
             )
         others = {known.registrant_id for known in self.all if known.registrant_id} - set(self.ids)
-        self.rows_now = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
         self.rows_now |= {
             row.id: (row.webinar, fold(row.email)) for row in read_rows(self.conn, sorted(others))
         }
@@ -139,7 +139,7 @@ class _Batch:
 
     def take(self, row: Row, webinar: Webinar) -> str:
         """Match one sound row to a registration, old or new. Returns why the row must be set aside, or ''."""
-        folded = fold(row.email)
+        folded = self.rows_now[row.id][1]
         at_row = self.by_row.get(row.id)
         if at_row and at_row.webinar != row.webinar:
             self._gone(at_row)

@@ -36,10 +36,14 @@ class Row(NamedTuple):
 
 
 def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
-    """The rows with these ids that exist, every column as text, blanks around values removed."""
+    """The rows with these ids that exist, every column as text, blanks around values removed, NUL as U+FFFD."""
     as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
     sql = f"SELECT id, {as_text} FROM registrants WHERE id IN {listed(conn, 'ids')}"
-    return [Row(row[0], *map(str.strip, row[1:])) for row in run(conn, sql, ids=as_list(ids))]
+    return [Row(row[0], *map(_tidy, row[1:])) for row in run(conn, sql, ids=as_list(ids))]
+
+
+def _tidy(value: str) -> str:
+    return value.strip().replace("\0", "\ufffd")  # behind a NUL, JSON's text ends for SQLite
 
 
 def fold(address: str) -> str:
@@ -65,6 +69,8 @@ def why_no_address(address: str) -> str:
         return "email is empty"
     if _CONTROL.search(address):
         return "email has a control character"
+    if "\ufffd" in address:  # in place of NUL, or of what is no UTF-8
+        return "email has a character that cannot be read"
     if len(address.encode("utf-8", "replace")) > 254:
         return "email is longer than 254 octets"
     local, _, domain = address.rpartition("@")

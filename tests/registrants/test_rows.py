@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.database.engine import Database
 from scheduler.registrants.rows import Row, fold, read_rows, why_no_address, why_no_link, why_unusable
-from tests.support import Ledger
+from tests.support import Ledger, utc, webinar
 
 
 def why(**columns: Any) -> str:
@@ -162,4 +162,17 @@ def test_foreign_values_are_read_as_text_whatever_their_type(tmp_path: Any) -> N
             " ('w', 'a@example.org', 42, 1.5, CAST(X'5AEB' AS TEXT), '12/06/2025 10:00')"
         )
         assert read_rows(conn, [1]) == [Row(1, "w", "a@example.org", "42", "1.5", "", "Z\ufffd")]
+    database.close()
+
+
+def test_what_stands_behind_a_nul_is_not_lost(tmp_path: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'webinar.db'}")
+    database.migrate()
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    ledger.register("a@example.org", name="Ann\0Lee")
+    ledger.register("b\0@example.org")
+    ledger.plan(utc("2025-06-12 08:00"))
+    assert [row.name for row in ledger.sql("SELECT name FROM registration")] == ["Ann\ufffdLee"]
+    assert len(ledger.sql("SELECT reason FROM row_set_aside")) == 1
     database.close()
