@@ -10,6 +10,7 @@ with the same columns and indexes, in the same database; no planner could write 
 from __future__ import annotations
 
 import argparse
+import gc
 import shutil
 import statistics
 import tempfile
@@ -164,6 +165,8 @@ def main() -> None:
     sizes = (200,) if chosen.quick else (200, 2_000, 20_000, 200_000)
     print("| engine | deliveries | planned | of bare SQL | a tick with nothing new | one zone edited | one rule edited"
           " | peak memory |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    gc.collect()
+    gc.freeze()  # as `webinar run` does
     found = [one for engine in ("sqlite", "postgresql") for one in _of(engine, sizes)]
     if chosen.svg:
         draw(found, chosen.svg)
