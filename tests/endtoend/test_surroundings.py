@@ -85,7 +85,7 @@ async def test_a_full_disk_and_too_many_open_files(tmp_path: Path) -> None:
             await until(lambda: "no connection" in service.stderr, "a connection that can't be opened")
         await service.ready()
         await here.relay.took(3)
-        assert here.sql.states() == {"sent": 3}
+        await until(lambda: here.sql.states() == {"sent": 3}, "all on record")
 
 
 @on_the_real_clock
