@@ -129,7 +129,7 @@ def main() -> None:
             _say(engine, due_to_first_byte(new, 20 if quick else 200))
     print("\n| a registrant's INSERT to their confirmation, sent, in a burst of reminders | | | | |")
     print("|---|---|---|---|---|")
-    reminders, confirmations = (4000, 2) if quick else (100_000, 30)
+    reminders, confirmations = (15_000, 2) if quick else (100_000, 30)
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
             _say(engine, confirmations_in_a_burst(new, reminders, confirmations))
