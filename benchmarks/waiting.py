@@ -89,7 +89,7 @@ def due_to_first_byte(new: Callable[[], Ledger], mails: int) -> list[float]:
 def confirmations_in_a_burst(new: Callable[[], Ledger], reminders: int, confirmations: int) -> list[float]:
     """Seconds from the INSERT of a registrant to the relay's yes, while so many reminders go out."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, receivers.sink() as port:
-        lead = timedelta(hours=24, seconds=20 + reminders / 4000)  # to plan them
+        lead = timedelta(hours=24, seconds=20 + reminders // 4000)  # to plan them
         start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + lead
         write_webinar(Path(folder), REMINDER, start=start, end=start + timedelta(hours=1))
         write_webinar(Path(folder), name="new")
