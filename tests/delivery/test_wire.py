@@ -144,7 +144,7 @@ async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_t
     stage: Stage, deed: Deed, nth: int
 ) -> None:
     mails = [a_mail(number) for number in range(24)]
-    patience = 0.5 if deed is Deed.SILENCE else 10.0
+    patience = 0.2 if deed is Deed.SILENCE else 10.0
     results: list[Reply | RelayFailure] = []
     async with Server(Fault(stage, deed, nth)) as server:
         pool = pool_for(server, timeout=patience, content_timeout=patience)
