@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,3 +177,18 @@ def test_what_stands_behind_a_nul_is_not_lost(tmp_path: Any) -> None:
     assert [row.name for row in ledger.sql("SELECT name FROM registration")] == ["Ann\ufffdLee"]
     assert len(ledger.sql("SELECT reason FROM row_set_aside")) == 1
     database.close()
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9.+'_-]{1,66}@[a-z0-9.-]{1,20}(\.org|\.test|\.local|\.c)?", fullmatch=True)
+    | st.builds(
+        "{}@{}".format, st.text("aé.'\"+ ", max_size=8), st.sampled_from(["example.org", "-a.org", "a"])
+    )
+)
+def test_a_domain_that_is_judged_once_is_judged_as_with_each_address(address: str) -> None:
+    try:
+        validate_email(address, check_deliverability=False, test_environment=True, allow_quoted_local=True)
+    except EmailNotValidError:
+        assert why_no_address(address) == "email is not an address"
+    else:
+        assert why_no_address(address) == ""
