@@ -65,10 +65,7 @@ class Connection:
     @property
     def window(self) -> int:
         """How many whole mails may be in flight now."""
-        limit, window = self._pool.mails_per_connection, self._pool.ways.window
-        if self._way is not Way.CHUNKS:
-            return 1
-        return max(1, min(window, limit - self.session.mails)) if limit else window
+        return max(1, self.room(0))
 
     def room(self, in_flight: int) -> int:
         """How many whole mails may join so many that are in flight now."""

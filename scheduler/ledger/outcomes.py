@@ -91,26 +91,27 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     if not starts:
         return set()
     engine = dialect(conn)
-    rows = engine.rows("starts", _START)
+    rows, values = engine.rows("starts", _START), _in_rows(starts, engine)
     begun = run(
         conn,
         "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
         f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
         " AND delivery.state IN ('pending', 'sending') AND delivery.expires_at > :now RETURNING delivery.id",
-        starts=_in_rows(starts, engine),
+        starts=values,
         until=engine.lease_clock(conn) + LEASE_SECONDS,
         now=max(start.at for start in starts),
     )
     ids = set(begun.scalars())
-    starts = [start for start in starts if start.claimed.id in ids]
-    if starts:
+    if len(ids) < len(starts):
+        values = _in_rows([start for start in starts if start.claimed.id in ids], engine)
+    if ids:
         run(
             conn,
             "INSERT INTO attempt"
             " (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)"
             f" SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0 FROM {rows} AS s"
             " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
-            starts=_in_rows(starts, engine),
+            starts=values,
         )
     return ids
 
@@ -134,11 +135,8 @@ def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
     )
 
 
-def _outdated(conn: Connection, starts: Sequence[Start]) -> list[Start]:
+def _outdated(conn: Connection, new: Sequence[tuple[Start, Version]]) -> list[Start]:
     """Those for which another mail to the same person has stored, or is about to store, another version."""
-    new = [(start, start.invitation) for start in starts if start.invitation and not start.invitation.stored]
-    if not new:
-        return []
     stored = run(
         conn,
         "SELECT uid, sequence, calendar FROM invitation WHERE uid IN :uids",
@@ -170,7 +168,7 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     """Those that are not stored yet. Returns the starts which must not go, as another mail to the same person has
     stored, or is about to store, another version: then its number is taken, for no number is left out."""
     engine = dialect(conn)
-    new = [start for start in starts if start.invitation and not start.invitation.stored]
+    new = [(start, start.invitation) for start in starts if start.invitation and not start.invitation.stored]
     if not new:
         return []
     values = [
@@ -178,8 +176,7 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
             start.claimed.registration_id, version.uid, version.sequence, version.method,
             engine.written(version.dtstamp), version.says, version.calendar.decode(),
         )
-        for start in new
-        if (version := start.invitation)
+        for start, version in new
     ]  # fmt: skip
     names = ", ".join(_VERSION)
     stored = run(

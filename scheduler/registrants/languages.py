@@ -8,7 +8,6 @@ from functools import cache, lru_cache
 from babel import Locale
 
 _TAG = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{2,8})*", re.IGNORECASE)  # RFC 5646, 2.1, as far as it is used
-_CODE = re.compile(r"([a-z]{2})(?:[-_][a-z0-9]{2,8})*$", re.IGNORECASE)  # of two letters, which is no name
 _NAMED_IN = "ar de en es fr hi id it ja ko nl pl pt ru sw tr uk vi zh zh-Hant"
 _ADDED = re.compile(r" *[(,/;–-].*| +[A-Z]{2}$")  # "French (Canada)", "English - UK", "English UK"
 
@@ -18,14 +17,16 @@ def language_tag(said: str) -> str:
     """The BCP 47 tag that somebody means by "fr-CH", "French", "Français" or "français (Suisse)"; "" for what is
     no language as far as CLDR knows."""
     tidy = " ".join(said.split())
-    code = _CODE.match(tidy)
-    if not tidy or (code and code[1].lower() in Locale("en").languages):
-        return tidy  # nearly always: it costs none of the many names
+    code = re.split("[-_]", tidy)[0].lower()
+    is_tag = _TAG.fullmatch(tidy) is not None and code in Locale("en").languages
+    if not tidy or (
+        is_tag and len(code) == 2
+    ):  # nearly always: whoever writes two letters means a code, not "Ga"
+        return tidy
     for name in (tidy, _ADDED.sub("", tidy)):
         if tag := _names().get(name.casefold()):
             return tag
-    known = re.split("[-_]", tidy)[0].lower() in Locale("en").languages
-    return tidy if known and _TAG.fullmatch(tidy) else ""
+    return tidy if is_tag else ""
 
 
 @cache

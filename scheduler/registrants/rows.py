@@ -74,9 +74,9 @@ def why_no_address(address: str) -> str:
     if len(address.encode("utf-8", "replace")) > 254:
         return "email is longer than 254 octets"
     local, _, domain = address.rpartition("@")
-    if _ORDINARY_LOCAL.fullmatch(local) and len(local) <= 64:
-        return "" if _is_domain(domain) else "email is not an address"
-    return "" if _is_address(address) else "email is not an address"
+    ordinary = _ORDINARY_LOCAL.fullmatch(local) and len(local) <= 64
+    sound = _is_domain(domain) if ordinary else _is_address(address)
+    return "" if sound else "email is not an address"
 
 
 @lru_cache(maxsize=4096)  # few domains have most registrants

@@ -83,6 +83,14 @@ class Desk:
             self.ledger.register(f"{name}@people.test")
             self.ledger.plan(self.clock.now())
 
+    def crowd(self, number: int) -> list[str]:
+        """So many people register together."""
+        names = [f"p{one}" for one in range(number)]
+        for name in names:
+            self.ledger.register(f"{name}@people.test")
+        self.ledger.plan(self.clock.now())
+        return names
+
     async def send(self) -> None:
         """Send what is due now."""
         self.dispatcher.wake()
@@ -341,10 +349,7 @@ async def test_a_relay_that_bears_fewer_connections_than_we_may_open_gets_its_ma
 
     async with TakesThree() as server:
         here = desk(server, connections=8)
-        names = [f"p{number}" for number in range(60)]
-        for name in names:
-            here.ledger.register(f"{name}@people.test")
-        here.ledger.plan(ANNOUNCED)
+        names = here.crowd(60)
         await here.send()
         await here.close()
         assert {here[name] for name in names} == {"sent"}
@@ -531,10 +536,7 @@ async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
         here = desk(server)
         governing = webinar(on_doubt=on_doubt)
         here.dispatcher.job = Job({"w": governing}, ["w"], texts(*MESSAGES))
-        names = [f"p{number}" for number in range(40)]
-        for name in names:
-            here.ledger.register(f"{name}@people.test")
-        here.ledger.plan(ANNOUNCED)
+        names = here.crowd(40)
         await here.send()
         await here.close()
         assert {here[name] for name in names} == {"sent"}
