@@ -55,8 +55,12 @@ class Ready:
     item: Item
     start: Start
     mail: Mail
-    alone: bool
-    """No other may be in flight on its connection."""
+    webinar: Webinar
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other may be in flight on its connection: a kill puts no other in doubt with it."""
+        return _goes_alone(self.webinar)
 
 
 class Sender:
@@ -132,7 +136,7 @@ class Sender:
             if webinar is None or webinar.id not in self.job.live:
                 unwanted.append(item)
                 continue
-            alone = webinar.on_doubt == "hold"
+            alone = _goes_alone(webinar)
             if alone and (group or joins):
                 self._backlog.put_back(item)
                 break
@@ -163,7 +167,7 @@ class Sender:
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)
-        return Ready(item, rendered.start, mail, webinar.on_doubt == "hold")
+        return Ready(item, rendered.start, mail, webinar)
 
     async def _send(
         self,
@@ -275,6 +279,10 @@ class Sender:
             # No mail has to do with a connection that did not come about: once it does, nobody waits any more.
             again_at = None if reply.stage in OPENING else until
         return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", "", again_at, counts), reply)
+
+
+def _goes_alone(webinar: Webinar) -> bool:
+    return webinar.on_doubt == "hold"
 
 
 def _held(claimed: Claimed, now: datetime, why: Why) -> Outcome:

@@ -13,6 +13,7 @@ from scheduler.delivery.relay import Doubtful, Pool, Refused, RelaySettings, Unr
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import _address_literal
 from scheduler.delivery.transaction import Mail
+from tests.delivery.rolling import send_over
 from tests.delivery.scripted import Deed, Fault, Server
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, ca_file, in_loop, pass_time
 
@@ -554,11 +555,9 @@ async def test_no_connection_carries_more_mails_than_it_may(extensions: Sequence
         done = 0
         while done < len(mails):
             async with pool.connection() as connection:
-                while connection.usable and (left := mails[done:]):
-                    group, rest = left[: connection.window], left[connection.window :]
-                    results = await connection.send_all(group, rest[0] if rest else None)
-                    assert all(isinstance(result, Reply) for result in results)
-                    done += len(group)
+                results, _ = await send_over(connection, mails[done:])
+                assert all(isinstance(result, Reply) for result in results)
+                done += len(results)
         await pool.close()
     verbs = [command.split()[0] for command in server.commands]
     carried = "".join(verb[0] for verb in verbs if verb in ("EHLO", "MAIL", "QUIT"))

@@ -360,11 +360,8 @@ async def test_what_the_relay_can_not_carry_is_refused_alone(extensions: Sequenc
     ]
     async with Server(extensions=extensions) as server:
         pool = pool_for(server)
-        results: list[Reply | RelayFailure] = []
         async with pool.connection() as connection:
-            while left := mails[len(results) :]:
-                group, rest = left[: connection.window], left[connection.window :]
-                results += await connection.send_all(group, rest[0] if rest else None)
+            results, _ = await send_over(connection, mails)
         await pool.close()
     codes = [result.reply.enhanced if isinstance(result, RelayFailure) else "" for result in results]
     assert codes == ["", "5.6.7", "", "5.6.3", ""]
