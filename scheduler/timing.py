@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +22,25 @@ class Timing:
     due_at: datetime | None
     expires_at: datetime
     never: str = ""
+
+
+SOON = timedelta(minutes=10)
+"""An edit that notifies people takes effect at once when the webinar starts sooner than this."""
+
+
+def takes_effect_at(
+    now: datetime, first_edit: datetime, notice_after: timedelta, starts: Iterable[datetime]
+) -> datetime:
+    """When an edit made `now` that notifies people takes effect; instants are UTC.
+
+    `first_edit` is the first of the edits that wait together; `starts` are the old and the new start. The edit waits
+    `notice_after`, at most a tenth of the time to the earlier start ahead, and at most three times that from the first.
+    """
+    ahead = [start for start in starts if start > now]
+    if not ahead or min(ahead) - now < SOON:
+        return now
+    wait = min(notice_after, (min(ahead) - now) / 10)
+    return min(now + wait, first_edit + 3 * wait)
 
 
 def timings(webinar: Webinar, zone: Zone) -> list[Timing]:

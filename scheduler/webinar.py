@@ -40,6 +40,7 @@ Link = Annotated[str, BeforeValidator(values.link)]
 Logo = Annotated[str, BeforeValidator(values.logo)]
 Language = Annotated[str, BeforeValidator(values.language)]
 Duration = Annotated[timedelta, BeforeValidator(values.duration)]
+Wait = Annotated[timedelta, BeforeValidator(values.wait)]
 ClockTime = Annotated[time, BeforeValidator(values.clock_time)]
 WallTime = Annotated[datetime, BeforeValidator(values.wall_time)]
 AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
@@ -176,7 +177,14 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         default="last-sound", description='"last-sound" or "hold"'
     )
     on_doubt: Literal["resend", "hold"] = Field(default="resend", description='"resend" or "hold"')
-    messages: tuple[Message, ...] = Field(min_length=1, description="at least one [[messages]]")
+    notice_after: Wait = Field(
+        default=timedelta(minutes=10),
+        description='how long an edit that notifies people waits, a duration such as "10m"; "0s" for no wait',
+    )
+    again: StrictBool = Field(default=False, description="true or false")
+    messages: tuple[Message, ...] = Field(
+        description="[[messages]], one for each mail, or messages = [] when nothing more is to be sent"
+    )
 
     @field_validator("zone")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -20,7 +20,9 @@ class Dialect(ABC):
     takes_replicas: ClassVar[bool]
     """Whether several services may work on one database. If not, all leases end when a service starts."""
     skip_locked: ClassVar[str]
-    """What a SELECT ends with so that two replicas never claim the same rows."""
+    """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
+    for_update: ClassVar[str]
+    """What a SELECT ends with so that its rows wait for us, and we for whoever writes to them."""
     only_by: ClassVar[str]
     """What follows a table in FROM so that it is looked up by the index whose name is filled in: SQLite's planner of
     queries knows nothing of how few rows a partial index has; PostgreSQL's does."""
@@ -58,6 +60,14 @@ class Dialect(ABC):
         """SQL for a table out of one bound parameter, a JSON array of arrays in the order of `columns` (name: type
         in PostgreSQL's words; text in UTF-8 where it is bytea). Hundreds of rows of a ledger change in one statement by
         joining it."""
+
+    @abstractmethod
+    def numbers(self, parameter: str) -> str:
+        """SQL for a table of one column, `number`, out of one bound parameter that `as_numbers` made."""
+
+    @abstractmethod
+    def as_numbers(self, numbers: Iterable[int]) -> str:
+        """These numbers as one parameter."""
 
     @abstractmethod
     def written(self, instant: datetime) -> str:

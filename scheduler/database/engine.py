@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,14 +53,14 @@ def _statement(sql: str, instants: frozenset[str], lists: frozenset[str]) -> Tex
 
 
 def listed(conn: Connection, parameter: str) -> str:
-    """SQL for the numbers in one bound parameter that `as_list` made, as in `id IN …`: thousands of them make no longer
-    a statement than one."""
-    return f"(SELECT number FROM {dialect(conn).rows(parameter, {'number': 'bigint'})} AS listed)"
+    """SQL for the numbers in one bound parameter that `as_list` made, as a table with a column `number`, as in
+    `id IN …`. The statement is the same length for one number and for thousands."""
+    return dialect(conn).numbers(parameter)
 
 
-def as_list(numbers: Iterable[int]) -> str:
+def as_list(conn: Connection, numbers: Iterable[int]) -> str:
     """The value of a parameter for `listed`."""
-    return json.dumps([[number] for number in numbers])
+    return dialect(conn).as_numbers(numbers)
 
 
 class Database:

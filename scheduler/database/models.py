@@ -84,9 +84,10 @@ class Registrant(SQLModel, table=True):
 
 
 class RegistrantChange(SQLModel, table=True):
-    """Written by triggers on `registrants`; deleted by the planner in the transaction in which it plans.
+    """Written by triggers on `registrants`; deleted by the planner in the transaction that takes the row in.
 
-    A NULL registrant_id (TRUNCATE on PostgreSQL) means: look at all of them.
+    operation: I(nsert), U(pdate), D(elete), R (perhaps replaced by an INSERT or UPDATE), '' (not recorded). T: a
+    TRUNCATE on PostgreSQL, whose registrant_id is NULL: look at all of them.
     """
 
     __tablename__ = "registrant_change"
@@ -94,6 +95,7 @@ class RegistrantChange(SQLModel, table=True):
 
     id: int | None = _id()
     registrant_id: int | None = _number(nullable=True)
+    operation: str = Field(default="", sa_type=String(1), sa_column_kwargs={"server_default": ""})
 
 
 class RowSetAside(SQLModel, table=True):
@@ -108,13 +110,24 @@ class RowSetAside(SQLModel, table=True):
 
 
 class Registration(SQLModel, table=True):
-    """What the planner made of a registrant's row: the same registration through nightly reloads."""
+    """What the planner made of a registrant's row: the same registration through nightly reloads.
+
+    plan: the plan of the webinar by which this person was last planned; 0 where something about the person changed
+    since. Only who is planned by the webinar's present plan is written to.
+    """
 
     __tablename__ = "registration"
     __table_args__ = (
         Index("registration_row", "registrant_id"),
         Index("registration_address", "webinar", "address_folded"),
-        Index("registration_replan", "webinar", sqlite_where=text("replan"), postgresql_where=text("replan")),
+        Index("registration_plan", "webinar", "plan"),
+        Index(
+            "registration_link",
+            "webinar",
+            "link_until",
+            sqlite_where=text("link_until IS NOT NULL"),
+            postgresql_where=text("link_until IS NOT NULL"),
+        ),
         Index("registration_zone", "webinar", "zone"),
         _AUTOINCREMENT,
     )
@@ -134,7 +147,9 @@ class Registration(SQLModel, table=True):
     join_url: str = _text()
     first_seen_at: datetime = _instant()
     gone_at: datetime | None = _instant(nullable=True)
-    replan: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+    plan: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    link_since: datetime | None = _instant(nullable=True)  # when the row's own link began to change, and until
+    link_until: datetime | None = _instant(nullable=True)  # when the notice about that waits
 
 
 class ZoneEvidence(SQLModel, table=True):
@@ -154,9 +169,6 @@ class DueTime(SQLModel, table=True):
     """When one message of one webinar is due in one zone. due_at NULL: at once, on registration."""
 
     __tablename__ = "due_time"
-    __table_args__ = (
-        Index("due_time_changed", "webinar", sqlite_where=text("changed"), postgresql_where=text("changed")),
-    )
 
     webinar: str = Field(primary_key=True, sa_type=Text)
     message: str = Field(primary_key=True, sa_type=Text)
@@ -164,22 +176,41 @@ class DueTime(SQLModel, table=True):
     due_at: datetime | None = _instant(nullable=True)
     expires_at: datetime = _instant()
     never: str = _text()
-    changed: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
 
 
-class PlannedWebinar(SQLModel, table=True):
-    """What the planner last planned a webinar from, so that it can tell what an edit changes."""
+class GoverningWebinar(SQLModel, table=True):
+    """Which revision of a webinar governs, and the facts in it that people are told.
 
-    __tablename__ = "planned_webinar"
+    plan: counts the changes that planning must follow; fingerprint: what planning reads, as a hash. waiting_id: the
+    revision that takes effect at takes_effect_at unless the edit is undone; waiting_since: its first edit.
+    """
+
+    __tablename__ = "webinar"
 
     webinar: str = Field(primary_key=True, sa_type=Text)
-    revision: str = _text()
-    tz_version: str = _text()
-    zone: str = _text()
+    revision_id: int = _number()
+    plan: int = _number()
+    fingerprint: str = _text()
     starts_at: datetime = _instant()
     ends_at: datetime = _instant()
     join_url: str = _text()
     cancelled: bool = False
+    waiting_id: int | None = _number(nullable=True)
+    waiting_since: datetime | None = _instant(nullable=True)
+    takes_effect_at: datetime | None = _instant(nullable=True)
+
+
+class PlannedWebinar(SQLModel, table=True):
+    """The plan for which due times and zones of a webinar are up to date, and what they were computed from."""
+
+    __tablename__ = "planned_webinar"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    plan: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    tz_version: str = _text()
+    zone: str = _text()
+    starts_at: datetime = _instant()
+    ends_at: datetime = _instant()
 
 
 class PlannedMessage(SQLModel, table=True):
@@ -250,6 +281,9 @@ class Delivery(SQLModel, table=True):
     message_id: str = _text()  # for life, so that a receiver can drop a second copy
     sent_at: datetime | None = _instant(nullable=True)
     planned_at: datetime = _instant()
+    for_start: datetime | None = _instant(nullable=True)  # of the webinar, as it was planned for or went out for
+    for_end: datetime | None = _instant(nullable=True)  # of a change notice: what it says, with its link
+    for_link: str = _text()
 
 
 class Attempt(SQLModel, table=True):
@@ -293,8 +327,27 @@ class Invitation(SQLModel, table=True):
     calendar: bytes = Field(sa_type=LargeBinary)
 
 
+class Told(SQLModel, table=True):
+    """What the holder of a UID was told: by the last mail that a relay accepted (if any carried an invitation: the
+    last that did), and by later ones that are under way or in doubt. starts_at NULL: cancelled, or not known."""
+
+    __tablename__ = "told"
+    __table_args__ = (Index("told_uid", "uid"), _AUTOINCREMENT)
+
+    id: int | None = _id()
+    uid: str = _text()
+    delivery_id: int = _number()
+    lease_token: str = _text()
+    starts_at: datetime | None = _instant(nullable=True)
+    ends_at: datetime | None = _instant(nullable=True)
+    join_url: str = _text()
+    cancelled: bool = False
+    invited: bool = False  # the mail carried an invitation
+    accepted: bool = False  # by a relay; until then it is under way or in doubt
+
+
 class WebinarRevision(SQLModel, table=True):
-    """A sound revision of a webinar's file. The newest of a webinar is the one that governs."""
+    """A sound revision of a webinar's file; table `webinar` says which one governs."""
 
     __tablename__ = "webinar_revision"
     __table_args__ = (Index("webinar_revision_newest", "webinar", "id"), _AUTOINCREMENT)

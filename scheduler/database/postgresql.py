@@ -3,7 +3,7 @@ transaction mode may stand between."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -17,7 +17,8 @@ class PostgreSQL(Dialect):
     takes_replicas = True
     only_by = ""
     join_next = "JOIN"
-    skip_locked = "FOR UPDATE SKIP LOCKED"
+    skip_locked = "FOR UPDATE OF {} SKIP LOCKED"
+    for_update = "FOR UPDATE"
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
 
     def engine(self, url: str) -> Engine:
@@ -61,6 +62,13 @@ class PostgreSQL(Dialect):
         array = f"CAST(:{parameter} AS jsonb)"
         # The limit is for the planner of queries, which would expect 100 rows: a few are looked up by an index.
         return f"(SELECT {cells} FROM jsonb_array_elements({array}) LIMIT jsonb_array_length({array}))"
+
+    def numbers(self, parameter: str) -> str:
+        # An array: of a JSON document PostgreSQL cannot tell how many rows it has.
+        return f"(SELECT unnest(CAST(:{parameter} AS bigint[])) AS number)"
+
+    def as_numbers(self, numbers: Iterable[int]) -> str:
+        return "{" + ",".join(map(str, numbers)) + "}"
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ class SQLite(Dialect):
     join_next = (
         "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
     )
-    skip_locked = ""  # there is one writer anyway
+    skip_locked = for_update = ""  # there is one writer anyway
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
 
     def engine(self, url: str) -> Engine:
@@ -55,6 +56,12 @@ class SQLite(Dialect):
             f"{_cell(number, kind)} AS {name}" for number, (name, kind) in enumerate(columns.items())
         )
         return f"(SELECT {cells} FROM json_each(:{parameter}))"
+
+    def numbers(self, parameter: str) -> str:
+        return f"(SELECT value AS number FROM json_each(:{parameter}))"
+
+    def as_numbers(self, numbers: Iterable[int]) -> str:
+        return json.dumps(list(numbers))
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

@@ -113,6 +113,13 @@ def wall_time(value: object) -> datetime:
 
 def duration(value: object) -> timedelta:
     """A length of time such as "1h 30m", more than nothing; a day is exactly 24 hours."""
+    if not (length := wait(value)):
+        raise mistake(f"{shown(value)}, no time at all")
+    return length
+
+
+def wait(value: object) -> timedelta:
+    """A length of time such as "10m", or "0s"; a day is exactly 24 hours."""
     if not isinstance(value, str):
         raise mistake(shown(value), hint='write a text with units, such as "1h"')
     text = value.strip()
@@ -120,10 +127,7 @@ def duration(value: object) -> timedelta:
     if not text or not exact:
         raise mistake(shown(value), hint=_likely_duration(text))
     days, hours, minutes, seconds = (int(part or 0) for part in exact.groups())
-    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if not length:
-        raise mistake(f"{shown(value)}, no time at all")
-    return length
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def clock_time(value: object) -> time:

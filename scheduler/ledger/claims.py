@@ -9,13 +9,15 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, select, text
 
 from scheduler.database.engine import dialect, run
-from scheduler.database.models import Delivery, Registration
+from scheduler.database.models import Delivery, GoverningWebinar, Registration
+from scheduler.ledger.told import Told, last_told
+from scheduler.webinar import NOTICES
 
 UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
 LEASE_SECONDS = 120.0  # renewed while a mail is on the wire; replicas' clocks may be off by a few seconds
@@ -51,7 +53,17 @@ class Claimed:
     join_url: str
     uid: str
     first_seen_at: datetime
+    revision_id: int  # of the webinar, which governed when this was claimed
     urgency: int = 1  # 0: due on registration
+    told: Told | None = None  # of a notice: what this person was told before
+
+
+MAY_GO = (
+    "r.plan = w.plan AND (w.waiting_id IS NULL OR d.urgency = 0 AND d.message NOT IN :notices)"
+    " AND (d.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)"
+)
+"""SQL: whether a delivery d may go out: its registration r is planned by the present plan of its webinar w, and it need
+not wait for an edit, or a link of the person's own, that takes effect soon. Until then only confirmations leave."""
 
 
 def claim(
@@ -68,11 +80,14 @@ def claim(
             if len(ids) < end:
                 ids += run(
                     conn,
-                    "SELECT id FROM delivery WHERE state = 'pending' AND webinar = :webinar"
-                    " AND urgency = :urgency AND next_attempt_at <= :now AND expires_at > :now"
-                    " AND (lease_token IS NULL OR lease_until < :clock)"
-                    f" ORDER BY next_attempt_at LIMIT :limit {engine.skip_locked}",
+                    f"SELECT d.id FROM delivery d {engine.join_next} registration r ON r.id = d.registration_id"
+                    f" {engine.join_next} webinar w ON w.webinar = d.webinar"
+                    " WHERE d.state = 'pending' AND d.webinar = :webinar AND d.urgency = :urgency"
+                    " AND d.next_attempt_at <= :now AND d.expires_at > :now"
+                    f" AND (d.lease_token IS NULL OR d.lease_until < :clock) AND {MAY_GO}"
+                    f" ORDER BY d.next_attempt_at LIMIT :limit {engine.skip_locked.format('d')}",
                     webinar=webinar,
+                    notices=NOTICES,
                     urgency=urgency,
                     now=now,
                     clock=clock,
@@ -92,17 +107,23 @@ def claim(
 
 def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
     d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
+    w = GoverningWebinar.__table__  # type: ignore[attr-defined]
     rows = conn.execute(
         select(
             d.c.id, d.c.registration_id, d.c.webinar, d.c.message, d.c.attempts, d.c.message_id,
             d.c.due_at, d.c.expires_at, d.c.urgency, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by,
-            r.c.join_url, r.c.uid, r.c.first_seen_at,
+            r.c.join_url, r.c.uid, r.c.first_seen_at, w.c.revision_id,
         )
         .join_from(d, r, d.c.registration_id == r.c.id)
+        .join(w, w.c.webinar == d.c.webinar)
         .where(d.c.id.in_(ids))
         .order_by(d.c.urgency, d.c.next_attempt_at)
     )  # fmt: skip
-    return [Claimed(token=token, **row) for row in rows.mappings()]
+    claimed = [Claimed(token=token, **row) for row in rows.mappings()]
+    if not (uids := [one.uid for one in claimed if one.message in NOTICES]):
+        return claimed
+    told = last_told(conn, uids)
+    return [replace(one, told=told.get(one.uid)) if one.message in NOTICES else one for one in claimed]
 
 
 def renew(conn: Connection, tokens: Iterable[str]) -> None:

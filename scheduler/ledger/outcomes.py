@@ -17,8 +17,10 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import LEASE_SECONDS, Claimed, release
+from scheduler.ledger.claims import LEASE_SECONDS, MAY_GO, Claimed, release
 from scheduler.ledger.states import State
+from scheduler.ledger.told import Mail, Told, Telling, accepted, plan_who_was_told_otherwise, refused, tell
+from scheduler.webinar import NOTICES
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Version:
     says: str
     calendar: bytes
     stored: bool = False
+    registration_id: int | None = None  # for which it was stored
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Start:
     language: str
     text_revision: int
     at: datetime
+    told: Told
+    """What it tells its reader."""
     invitation: Version | None = None
 
 
@@ -69,21 +74,24 @@ def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
     table = InvitationRow.__table__  # type: ignore[attr-defined]
     rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.sequence))
     return {
-        row.uid: Version(row.uid, row.sequence, row.method, row.dtstamp, row.says, row.calendar, stored=True)
+        row.uid: Version(
+            row.uid, row.sequence, row.method, row.dtstamp, row.says, row.calendar, True, row.registration_id
+        )
         for row in rows
     }
 
 
 _START = {
     "id": "bigint", "token": "text", "message_id": "text", "relay": "text", "address": "text", "language": "text",
-    "text_revision": "bigint", "at": "timestamptz",
+    "text_revision": "bigint", "at": "timestamptz", "revision_id": "bigint",
 }  # fmt: skip
 
 
 def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     """Set `sending` before the content of these mails may go out. Returns the ids that are ours to send.
 
-    Said twice, because nobody knew whether the first transaction had ended well, it changes nothing more.
+    A mail whose lease is lost, or that was rendered by another revision or planned by another plan than govern now,
+    is not ours. Idempotent: the recorder repeats a transaction whose commit it could not confirm.
     """
     if outdated := _store_versions(conn, starts):
         release(conn, [start.claimed for start in outdated])  # to be rendered anew
@@ -96,14 +104,20 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
         conn,
         "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
         f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
-        " AND delivery.state IN ('pending', 'sending') AND delivery.expires_at > :now RETURNING delivery.id",
+        " AND (delivery.state = 'sending' OR delivery.state = 'pending' AND delivery.expires_at > :now AND EXISTS"
+        " (SELECT 1 FROM delivery d JOIN registration r ON r.id = d.registration_id"
+        "  JOIN webinar w ON w.webinar = d.webinar"
+        f"  WHERE d.id = s.id AND w.revision_id = s.revision_id AND {MAY_GO})) RETURNING delivery.id",
         starts=values,
+        notices=NOTICES,
         until=engine.lease_clock(conn) + LEASE_SECONDS,
         now=max(start.at for start in starts),
     )
     ids = set(begun.scalars())
     if len(ids) < len(starts):
-        values = _in_rows([start for start in starts if start.claimed.id in ids], engine)
+        release(conn, [start.claimed for start in starts if start.claimed.id not in ids])
+        starts = [start for start in starts if start.claimed.id in ids]
+        values = _in_rows(starts, engine)
     if ids:
         run(
             conn,
@@ -113,7 +127,16 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
             " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
             starts=values,
         )
+        tell(conn, [_telling(start) for start in starts])
     return ids
+
+
+def _telling(start: Start) -> Telling:
+    return Telling(_mail(start.claimed), start.told, start.invitation is not None)
+
+
+def _mail(claimed: Claimed) -> Mail:
+    return Mail(claimed.uid, claimed.id, claimed.token)
 
 
 def _in_rows(starts: Sequence[Start], engine: Dialect) -> str:
@@ -132,6 +155,7 @@ def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
         start.language,
         start.text_revision,
         at,
+        one.revision_id,
     )
 
 
@@ -200,20 +224,18 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     engine = dialect(conn)
-    if any(outcome.state is State.PENDING for outcome in outcomes):
-        engine.one_planner(conn)  # or planning that is under way would take our flag with its own
+    _note_told(conn, outcomes)
     rows = engine.rows("outcomes", _OUTCOME)
     values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
-    moved = run(
+    run(
         conn,
         "UPDATE delivery SET state = o.state, reason = o.reason, attempts = attempts + o.counts,"
         " next_attempt_at = coalesce(o.again_at, next_attempt_at), lease_token = NULL,"
         " sent_at = coalesce(o.sent_at, delivery.sent_at)"
         f" FROM {rows} AS o WHERE delivery.id = o.id AND delivery.lease_token = o.token"
-        " AND delivery.state IN ('pending', 'sending') RETURNING delivery.state, delivery.registration_id",
+        " AND delivery.state IN ('pending', 'sending')",
         outcomes=values,
     )
-    plan_anew(conn, [row.registration_id for row in moved if row.state == State.PENDING])
     run(
         conn,
         "UPDATE attempt SET outcome = o.attempt, ended_at = o.at, stage = o.stage, code = o.code,"
@@ -221,6 +243,17 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
         " WHERE attempt.delivery_id = o.id AND attempt.lease_token = o.token AND attempt.outcome IN ('', 'in_doubt')",
         outcomes=values,
     )
+
+
+def _note_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Registrations come before deliveries, as in planning: whoever locks both does so in one order."""
+    took = [_mail(one.claimed) for one in outcomes if one.state is State.SENT]
+    if took:
+        accepted(conn, took)
+    if left := [_mail(one.claimed) for one in outcomes if one.state not in (State.SENT, State.IN_DOUBT)]:
+        refused(conn, left)
+    plan_again(conn, [one.claimed.registration_id for one in outcomes if one.state is State.PENDING])
+    plan_who_was_told_otherwise(conn, [one.claimed.registration_id for one in outcomes])
 
 
 def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
@@ -232,8 +265,8 @@ def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def plan_anew(conn: Connection, registration_ids: Iterable[int]) -> None:
-    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its
-    address suppressed, its webinar called off."""
+def plan_again(conn: Connection, registration_ids: Iterable[int]) -> None:
+    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its address
+    suppressed, its webinar cancelled."""
     if ids := sorted(set(registration_ids)):
-        run(conn, "UPDATE registration SET replan = TRUE WHERE id IN :ids", ids=ids)
+        run(conn, "UPDATE registration SET plan = 0 WHERE id IN :ids", ids=ids)

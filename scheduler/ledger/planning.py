@@ -1,362 +1,324 @@
 """Who gets what, when: registrations joined to due times become deliveries, in set-based SQL.
 
-One transaction takes in edits of webinars, then changes of registrants, then brings the ledger to what both
-mean. What is sent, failed or in doubt is never touched; a second edition is added where something is due
-again. Every statement works on what changed: registrations flagged `replan`, due times flagged `changed`.
+Every step compares what is stored with what is true and closes the gap. Rows of `registrants` become registrations;
+due times follow the revision that governs; then whoever was planned by an earlier plan, or changed since, is planned
+in chunks. Nothing is claimed for people who still wait for that. What is sent, failed or in doubt is never touched; a
+next edition is added where something is due again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import pytz
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from scheduler.database.engine import dialect, one_planner, run
-from scheduler.database.models import DueTime
-from scheduler.ledger.edits import Edit, due_row, is_behind, planned_revisions, take_edit
+from scheduler.database.engine import as_list, dialect, listed, one_planner, run
+from scheduler.ledger.due_times import fill_in, plan_webinar
 from scheduler.ledger.states import Why
+from scheduler.ledger.told import DIFFERS, LINK, MOVED
 from scheduler.registrants.changes import take_changes
-from scheduler.timing import timings
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
-BEHIND = "another replica read a newer revision of its file; this one neither plans nor sends until it does"
-
 MANY = 500  # rows in one transaction
+CHUNK = 2000  # registrations planned in one transaction
 
 
 @dataclass(frozen=True)
 class Governing:
-    """The revision of a webinar that governs now. Frozen: its file is unsound, nothing new is planned."""
+    """The revision of a webinar that governs now."""
 
     webinar: Webinar
-    revision: str
-    frozen: bool = False
-
-
-@dataclass(frozen=True)
-class _Flagged:
-    """What a statement is about, as parts of its SQL: registrations whose rows changed, or due times that did."""
-
-    condition: str
-    by: str
-    join: str
+    revision_id: int
+    plan: int
 
 
 def plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
-    """Bring the ledger up to date in this transaction. True when there is more to plan at once."""
+    """Bring the ledger up to date in this transaction, as far as one chunk goes. True when there is more to plan.
+
+    `governing` was read in this very transaction.
+    """
     one_planner(conn)
     webinars = {name: one.webinar for name, one in governing.items()}
-    others = others_plan(conn, governing)
-    ours = [name for name in governing if name not in others]
-    open_ = [name for name in ours if not governing[name].frozen]
-    edits = [
-        edit
-        for name in open_
-        if (edit := take_edit(conn, now, governing[name].webinar, governing[name].revision))
-    ]
+    planned = {row.webinar: row.plan for row in run(conn, "SELECT webinar, plan FROM planned_webinar")}
+    for name, one in governing.items():
+        if planned.get(name) != one.plan:
+            plan_webinar(conn, now, one.webinar, one.plan)
     taken = take_changes(conn, now, webinars, return_within)
-    replan = _flagged(conn, "registration", "replan", ours)
-    if replan:
-        _fill_due_times(conn, [webinars[name] for name in replan])
+    _new_recipients(conn, now, taken.moved_address)
     if taken.rows >= MANY:
         dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")
-    changed = _flagged(conn, "due_time", "changed", open_)
-    _failures_elsewhere_forgotten(conn, now, taken.moved_address)
-    engine = dialect(conn)
-    by_registration = _Flagged("r.replan", engine.only_by.format("registration_replan"), engine.join_next)
-    for names, flagged in ((replan, by_registration), (changed, _Flagged("d.changed", "", "JOIN"))):
-        if names:
-            _bring_up_to_date(conn, now, names, flagged)
-        if here := [name for name in names if name in open_]:
-            _add_missing(conn, now, here, flagged)
-    if taken.rows >= MANY:
+    more = taken.more
+    for one in governing.values():
+        more |= _plan_chunk(conn, now, one)
+    return more
+
+
+def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
+    """Plan up to CHUNK people of one webinar. True when there may be more."""
+    webinar = governing.webinar.id
+    chunk = run(
+        conn,
+        "SELECT id, zone FROM registration WHERE webinar = :webinar AND plan < :plan"
+        f" ORDER BY id LIMIT :limit {dialect(conn).for_update}",
+        webinar=webinar,
+        plan=governing.plan,
+        limit=CHUNK,
+    ).all()
+    if not chunk:
+        return False
+    fill_in(conn, governing.webinar, {row.zone for row in chunk} - {""})
+    ids = as_list(conn, (row.id for row in chunk))
+    for statement in (_BRING_UP_TO_DATE, _ADD_MISSING, _SEND_AGAIN, _TOLD_ELSEWHERE, _NOTICES, _LINKS_SETTLED):
+        _execute(conn, statement, now=now, ids=ids)
+    if len(chunk) >= MANY:
         dialect(conn).many_rows_came(conn, "delivery")
-    _due_again(conn, now, edits)
-    _recipients_moved(conn, now, taken.moved_address)
-    _notices(conn, now, edits, taken.moved_link)
-    _clear_flags(conn, replan, changed, open_)
-    return taken.more
+    run(
+        conn,
+        f"UPDATE registration SET plan = :plan WHERE id IN {listed(conn, 'ids')}",
+        plan=governing.plan,
+        ids=ids,
+    )
+    return len(chunk) == CHUNK
 
 
-def others_plan(conn: Connection, governing: Mapping[str, Governing]) -> list[str]:
-    """The webinars of which another replica has read a newer revision of the file than ours: planning by ours
-    would move everything back, and tell everybody."""
-    planned = planned_revisions(conn)
-    return [
-        name
-        for name, one in governing.items()
-        if planned.get(name) not in (None, one.revision) and is_behind(conn, name, one.revision)
-    ]
+def _execute(conn: Connection, statement: str, **values: object) -> None:
+    """One of the statements below, with the reasons and constants that it names."""
+    engine = dialect(conn)
+    sql = statement.format(people=f"{listed(conn, 'ids')} AS c", join=engine.join_next)
+    bound = {name: value for name, value in _CONSTANTS.items() if f":{name}" in sql}
+    run(conn, sql, **bound, **values)
 
 
-def _clear_flags(conn: Connection, replan: list[str], changed: list[str], open_: list[str]) -> None:
-    """Who is new while a webinar is frozen stays flagged until it is no more."""
-    clear = "UPDATE registration SET replan = FALSE WHERE replan AND webinar IN :names"
-    planned = " AND EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = registration.id)"
-    for names, condition in (
-        ([name for name in replan if name in open_], ""),
-        ([name for name in replan if name not in open_], planned),
-    ):
-        if names:
-            run(conn, clear + condition, names=names)
-    if changed:
-        run(conn, "UPDATE due_time SET changed = FALSE WHERE changed AND webinar IN :names", names=changed)
-
-
-def _flagged(conn: Connection, table: str, flag: str, names: list[str]) -> list[str]:
-    """Those webinars which have flagged rows: one look at a partial index each."""
-    query = f"SELECT 1 FROM {table} WHERE {flag} AND webinar = :name LIMIT 1"
-    return [name for name in names if run(conn, query, name=name).first()]
-
-
-def _fill_due_times(conn: Connection, webinars: Iterable[Webinar]) -> None:
-    by = dialect(conn).only_by.format("registration_replan")
-    for webinar in webinars:
-        zones = run(
-            conn,
-            "SELECT zone FROM (SELECT DISTINCT webinar, zone"
-            f" FROM registration r{by} WHERE replan AND webinar = :webinar AND zone <> '') z"
-            " WHERE NOT EXISTS (SELECT 1 FROM due_time d WHERE d.webinar = z.webinar AND d.zone = z.zone)",
-            webinar=webinar.id,
-        ).scalars()
-        # Not flagged: whoever is new there is flagged already.
-        rows = [
-            due_row(webinar, zone, timing, changed=False)
-            for zone in zones
-            for timing in timings(webinar, pytz.timezone(zone))
-        ]
-        if rows:
-            conn.execute(insert(DueTime.__table__), rows)  # type: ignore[attr-defined]
-
+_CONSTANTS: dict[str, object] = {
+    "why_" + why.name.lower(): why.value for why in Why
+} | {"notices": NOTICES, "change": CHANGE, "cancellation": CANCELLATION}  # fmt: skip
 
 _INSERT = """
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
-                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at)"""
+                      due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)"""
 
+# {people} is a table of the ids of a chunk of registrations; {join} keeps SQLite to the order of the tables.
 _ADD_MISSING = f"""{_INSERT}
 SELECT registration_id, webinar, message, 0, CASE WHEN reason = '' THEN 'pending' ELSE 'skipped' END, reason,
-       urgency, due_at, expires_at, due_at, 0, '', :now
+       urgency, due_at, expires_at, due_at, 0, '', :now, starts_at
 FROM (
-    SELECT r.id AS registration_id, r.webinar, d.message,
+    SELECT r.id AS registration_id, r.webinar, d.message, w.starts_at,
            CASE WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
            coalesce(d.due_at, :now) AS due_at, d.expires_at,
-           CASE WHEN w.cancelled THEN :called_off
-                WHEN s.address_folded IS NOT NULL THEN :suppressed
-                WHEN d.due_at IS NULL AND c.address_folded IS NOT NULL THEN :confirmed_elsewhere
+           CASE WHEN w.cancelled THEN :why_called_off
+                WHEN s.address_folded IS NOT NULL THEN :why_suppressed
+                WHEN d.due_at IS NULL AND e.address_folded IS NOT NULL THEN :why_confirmed_elsewhere
                 WHEN d.never <> '' THEN d.never
-                WHEN d.expires_at <= :now THEN :useless
-                WHEN d.due_at < :now THEN :due_before
+                WHEN d.expires_at <= :now THEN :why_useless_when_planned
+                WHEN d.due_at < :now THEN :why_due_before_planned
                 ELSE '' END AS reason
-    FROM registration r{{by}}
+    FROM {{people}} {{join}} registration r ON r.id = c.number
     {{join}} planned_message m ON m.webinar = r.webinar AND m.in_sequence
     JOIN due_time d ON d.webinar = r.webinar AND d.message = m.message AND d.zone = r.zone
-    JOIN planned_webinar w ON w.webinar = r.webinar
+    JOIN webinar w ON w.webinar = r.webinar
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
-    LEFT JOIN confirmed_elsewhere c ON c.webinar = r.webinar AND c.address_folded = r.address_folded
-    WHERE {{condition}} AND r.webinar IN :names AND r.gone_at IS NULL
+    LEFT JOIN confirmed_elsewhere e ON e.webinar = r.webinar AND e.address_folded = r.address_folded
+    WHERE r.gone_at IS NULL
       AND (d.due_at IS NOT NULL OR m.only_seen_from IS NULL OR r.first_seen_at >= m.only_seen_from)
       AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = d.message)
 ) AS missing
 """
 
-
-def _add_missing(conn: Connection, now: datetime, names: list[str], flagged: _Flagged) -> None:
-    run(
-        conn,
-        _ADD_MISSING.format(**vars(flagged)),
-        now=now,
-        names=names,
-        called_off=Why.CALLED_OFF,
-        suppressed=Why.SUPPRESSED,
-        confirmed_elsewhere=Why.CONFIRMED_ELSEWHERE,
-        useless=Why.USELESS_WHEN_PLANNED,
-        due_before=Why.DUE_BEFORE_PLANNED,
-    )
-
+_MAY_BE_OUT = "({x}.state IN ('sending', 'sent', 'in_doubt') OR {x}.state = 'held' AND {x}.reason = :why_doubt)"
+_STILL_TO_GO = "({x}.state IN ('pending', 'sending') OR {x}.state = 'held' AND {x}.reason <> :why_doubt)"
+_CONFIRMATION_TO_GO = (
+    "EXISTS (SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0"
+    f" AND k.message NOT IN :notices AND {_STILL_TO_GO.format(x='k')})"
+)
+_TOLD_OTHERWISE = f"EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {DIFFERS})"
+# A changed link of one's own waits as an edit does; another time or status does not wait for it.
+_LINK_WAITS = (
+    f"(r.link_until > :now AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {MOVED}))"
+)
 
 # Innermost: the newest editions, with what is true for them now. Middle: why not, if not. Outermost: the state
 # that follows. A delivery that another replica takes on at this moment is left alone (`was`).
-_BRING_UP_TO_DATE = """
+_BRING_UP_TO_DATE = f"""
 UPDATE delivery SET state = f.state, reason = f.reason, urgency = f.urgency,
        due_at = f.due_at, expires_at = f.expires_at,
        next_attempt_at = CASE WHEN delivery.due_at = f.due_at AND delivery.state <> 'cancelled'
                               THEN delivery.next_attempt_at ELSE f.due_at END,
-       lease_token = NULL
+       lease_token = NULL, for_start = f.starts_at, for_end = f.for_end, for_link = f.for_link
 FROM (
-    SELECT id, was, urgency, due_at, expires_at,
-           CASE WHEN may_be_out AND cancel <> :superseded THEN was
+    SELECT id, was, urgency, due_at, expires_at, starts_at, for_end, for_link,
+           CASE WHEN may_be_out AND cancel <> :why_superseded THEN was
                 WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN was ELSE 'cancelled' END
                 WHEN was IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN was
                 WHEN skip <> '' THEN 'skipped'
-                WHEN was = 'held' AND because <> :data THEN 'held'
+                WHEN was = 'held' AND because <> :why_data THEN 'held'
                 ELSE 'pending' END AS state,
-           CASE WHEN may_be_out AND cancel <> :superseded THEN because
+           CASE WHEN may_be_out AND cancel <> :why_superseded THEN because
                 WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN because ELSE cancel END
                 WHEN was = 'skipped' AND moved AND skip <> '' THEN skip
                 WHEN was IN ('skipped', 'expired') AND (NOT moved OR skip <> '') THEN because
                 WHEN skip <> '' THEN skip
-                WHEN was = 'held' AND because <> :data THEN because
+                WHEN was = 'held' AND because <> :why_data THEN because
                 ELSE '' END AS reason
     FROM (
-        SELECT t.*,
-               t.due_at <> t.was_due OR t.expires_at <> t.expired
-                   OR because IN (:called_off, :suppressed, :confirmed_elsewhere) AS moved,
-               was = 'held' AND because = :doubt AS may_be_out,
-               CASE WHEN superseded THEN :superseded
-                    WHEN gone_at IS NOT NULL THEN :row_deleted
-                    WHEN s.address_folded IS NOT NULL THEN :suppressed
-                    WHEN t.called_off AND t.message <> :cancellation THEN :called_off
-                    WHEN NOT t.called_off AND t.message = :cancellation THEN :takes_place
-                    WHEN planned IS NULL AND t.message NOT IN :notices THEN :message_removed
-                    WHEN at_once AND t.first_seen_at < m.only_seen_from THEN :registered_before
+        SELECT n.*,
+               n.due_at <> n.was_due OR n.expires_at <> n.expired
+                   OR because IN (:why_called_off, :why_suppressed, :why_confirmed_elsewhere) AS moved,
+               was = 'held' AND because = :why_doubt AS may_be_out,
+               CASE WHEN superseded THEN :why_superseded
+                    WHEN gone_at IS NOT NULL THEN :why_row_deleted
+                    WHEN s.address_folded IS NOT NULL THEN :why_suppressed
+                    WHEN n.called_off AND n.message <> :cancellation THEN :why_called_off
+                    WHEN NOT n.called_off AND n.message = :cancellation THEN :why_takes_place
+                    WHEN n.message IN :notices THEN n.needless
+                    WHEN planned IS NULL THEN :why_message_removed
+                    WHEN at_once AND n.first_seen_at < m.only_seen_from THEN :why_registered_before
+                    WHEN went_out THEN :why_went_out
                     ELSE '' END AS cancel,
-               CASE WHEN t.never <> '' THEN t.never
-                    WHEN t.expires_at <= :now THEN :useless
-                    WHEN c.address_folded IS NOT NULL AND at_once THEN :confirmed_elsewhere
-                    WHEN NOT at_once AND t.due_at < :now AND (t.due_at <> t.was_due OR was IN ('skipped', 'expired'))
-                        THEN :due_before
+               CASE WHEN n.never <> '' THEN n.never
+                    WHEN n.expires_at <= :now THEN :why_useless_when_planned
+                    WHEN e.address_folded IS NOT NULL AND at_once THEN :why_confirmed_elsewhere
+                    WHEN planned IS NOT NULL AND NOT at_once AND n.due_at < :now
+                         AND (n.due_at <> n.was_due OR was IN ('skipped', 'expired'))
+                        THEN :why_due_before_planned
                     ELSE '' END AS skip
         FROM (
             SELECT x.id, x.webinar, x.message, x.state AS was, x.reason AS because, x.due_at AS was_due,
-                   x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at,
+                   x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at, w.starts_at,
+                   CASE WHEN x.message = :change THEN w.ends_at END AS for_end,
+                   CASE WHEN x.message = :change THEN {LINK} ELSE '' END AS for_link,
                    d.message AS planned, coalesce(d.never, '') AS never,
                    d.message IS NOT NULL AND d.due_at IS NULL AS at_once,
                    CASE WHEN d.message IS NULL THEN x.urgency WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
-                   CASE WHEN d.message IS NULL THEN x.due_at
+                   CASE WHEN x.message = :change AND x.due_at > :now AND NOT {_LINK_WAITS} THEN :now
+                        WHEN x.message = :change AND {_LINK_WAITS} THEN r.link_until
+                        WHEN d.message IS NULL THEN x.due_at
                         WHEN d.due_at IS NULL AND x.urgency > 0 THEN :now  -- it had a time of its own before
                         ELSE coalesce(d.due_at, x.due_at) END AS due_at,
                    CASE WHEN x.message IN :notices THEN w.ends_at
                         ELSE coalesce(d.expires_at, x.expires_at) END AS expires_at,
                    w.cancelled AS called_off,
+                   CASE WHEN x.message NOT IN :notices THEN ''
+                        WHEN NOT {_TOLD_OTHERWISE} THEN :why_up_to_date
+                        WHEN {_CONFIRMATION_TO_GO} THEN :why_confirmation_says_it
+                        ELSE '' END AS needless,
+                   d.due_at IS NOT NULL AND x.edition > 0 AND EXISTS (SELECT 1 FROM delivery y
+                       WHERE y.registration_id = x.registration_id AND y.message = x.message
+                       AND y.edition < x.edition AND y.for_start = w.starts_at AND {_MAY_BE_OUT.format(x="y")}) AS went_out,
                    EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                            AND y.message = x.message AND y.edition > x.edition) AS superseded
-            FROM registration r{by}
-            JOIN delivery x ON x.registration_id = r.id
-            JOIN planned_webinar w ON w.webinar = r.webinar
+            FROM {{people}} {{join}} registration r ON r.id = c.number
+            {{join}} delivery x ON x.registration_id = r.id
+            JOIN webinar w ON w.webinar = r.webinar
             LEFT JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
-            WHERE {condition} AND r.webinar IN :names
-              AND x.state IN ('pending', 'held', 'skipped', 'expired', 'cancelled')
-        ) AS t
-        LEFT JOIN planned_message m ON m.webinar = t.webinar AND m.message = t.message
-        LEFT JOIN suppression s ON s.address_folded = t.address_folded
-        LEFT JOIN confirmed_elsewhere c ON c.webinar = t.webinar AND c.address_folded = t.address_folded
+            WHERE x.state IN ('pending', 'held')
+               OR x.state IN ('skipped', 'expired', 'cancelled') AND x.message NOT IN :notices
+        ) AS n
+        LEFT JOIN planned_message m ON m.webinar = n.webinar AND m.message = n.message
+        LEFT JOIN suppression s ON s.address_folded = n.address_folded
+        LEFT JOIN confirmed_elsewhere e ON e.webinar = n.webinar AND e.address_folded = n.address_folded
         WHERE was IN ('pending', 'held') OR NOT superseded
     ) AS facts
 ) AS f
 WHERE delivery.id = f.id AND delivery.state = f.was
   AND (delivery.state <> f.state OR delivery.reason <> f.reason OR delivery.due_at <> f.due_at
-       OR delivery.expires_at <> f.expires_at OR delivery.urgency <> f.urgency
-       OR delivery.lease_token IS NOT NULL)
+       OR delivery.expires_at <> f.expires_at OR delivery.urgency <> f.urgency OR delivery.lease_token IS NOT NULL
+       OR delivery.for_start <> f.starts_at OR delivery.for_end <> f.for_end OR delivery.for_link <> f.for_link)
 """
 
-
-def _bring_up_to_date(conn: Connection, now: datetime, names: list[str], flagged: _Flagged) -> None:
-    """What is not out yet follows the facts; a lease on it ends, so that nothing stale is on its way."""
-    run(
-        conn,
-        _BRING_UP_TO_DATE.format(**vars(flagged)),
-        now=now,
-        names=names,
-        data=Why.DATA,
-        doubt=Why.DOUBT,
-        superseded=Why.SUPERSEDED,
-        registered_before=Why.REGISTERED_BEFORE,
-        row_deleted=Why.ROW_DELETED,
-        suppressed=Why.SUPPRESSED,
-        called_off=Why.CALLED_OFF,
-        takes_place=Why.TAKES_PLACE,
-        message_removed=Why.MESSAGE_REMOVED,
-        confirmed_elsewhere=Why.CONFIRMED_ELSEWHERE,
-        useless=Why.USELESS_WHEN_PLANNED,
-        due_before=Why.DUE_BEFORE_PLANNED,
-        cancellation=CANCELLATION,
-        notices=NOTICES,
-    )
-
-
-_MAY_BE_OUT = "(x.state IN ('sending', 'sent', 'in_doubt') OR x.state = 'held' AND x.reason = :doubt)"
-
-# The next edition of what went out already. {due_at} and {expires_at} are SQL; {condition} picks among
-# x (the newest edition of each message), r and d.
-_NEXT_EDITION = f"""{_INSERT}
+# A message that last went out for another start, and whose new time is still ahead.
+_SEND_AGAIN = f"""{_INSERT}
 SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', x.urgency,
-       {{due_at}}, d.expires_at, {{due_at}}, 0, '', :now
-FROM delivery x
-JOIN registration r ON r.id = x.registration_id
+       d.due_at, d.expires_at, d.due_at, 0, '', :now, w.starts_at
+FROM {{people}} {{join}} registration r ON r.id = c.number
+{{join}} delivery x ON x.registration_id = r.id
+JOIN webinar w ON w.webinar = r.webinar
 JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message
-JOIN planned_webinar w ON w.webinar = r.webinar
 LEFT JOIN suppression s ON s.address_folded = r.address_folded
-WHERE {{condition}} AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.cancelled
+WHERE x.for_start <> w.starts_at AND d.due_at >= :now AND {_MAY_BE_OUT.format(x="x")}
+  AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.cancelled
   AND d.never = '' AND d.expires_at > :now
   AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                   AND y.message = x.message AND y.edition > x.edition)
 """
 
+# Another system told them what is true now.
+_TOLD_ELSEWHERE = f"""
+INSERT INTO told (uid, delivery_id, starts_at, ends_at, join_url, cancelled, invited, accepted)
+SELECT r.uid, 0, w.starts_at, w.ends_at, {LINK}, w.cancelled, FALSE, TRUE
+FROM {{people}} {{join}} registration r ON r.id = c.number
+JOIN webinar w ON w.webinar = r.webinar
+JOIN confirmed_elsewhere e ON e.webinar = r.webinar AND e.address_folded = r.address_folded
+WHERE r.gone_at IS NULL AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid)
+"""
 
-def _due_again(conn: Connection, now: datetime, edits: Iterable[Edit]) -> None:
-    """A webinar that moved makes messages due again that went out for the old time."""
-    condition = f"x.webinar = :webinar AND d.due_at >= :now AND {_MAY_BE_OUT}"
-    sql = _NEXT_EDITION.format(due_at="d.due_at", condition=condition)
-    for edit in edits:
-        if edit.moved:
-            run(conn, sql, now=now, webinar=edit.webinar.id, doubt=Why.DOUBT)
-
-
-def _failures_elsewhere_forgotten(conn: Connection, now: datetime, ids: list[int]) -> None:
-    """A changed address is a new recipient: what failed at the old one counts no more. Before anything else is
-    decided, for the new address may be suppressed. What is due on registration gets a next edition instead."""
-    if ids:
-        run(
-            conn,
-            "UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''"
-            " WHERE registration_id IN :ids AND expires_at > :now"
-            " AND (state = 'failed' AND urgency > 0 OR state = 'pending' AND attempts > 0)"
-            " AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = delivery.registration_id"
-            " AND y.message = delivery.message AND y.edition > delivery.edition)",
-            now=now,
-            ids=ids,
-        )
-
-
-def _recipients_moved(conn: Connection, now: datetime, ids: list[int]) -> None:
-    """A changed address is a new recipient: the confirmation again."""
-    if ids:
-        went_out = f"({_MAY_BE_OUT} OR x.state = 'failed')"
-        condition = f"x.registration_id IN :ids AND d.due_at IS NULL AND {went_out}"
-        sql = _NEXT_EDITION.format(due_at=":now", condition=condition)
-        run(conn, sql, now=now, ids=ids, doubt=Why.DOUBT)
-
-
-_NOTICE = f"""{_INSERT}
-SELECT r.id, r.webinar, :notice,
+_SAYS_WHAT_IS_TRUE = (
+    f"(w.cancelled AND l.message = :cancellation OR NOT w.cancelled AND l.message = :change"
+    f" AND l.for_start = w.starts_at AND l.for_end = w.ends_at AND l.for_link = {LINK})"
+)
+# To whoever was told anything that is not true. None repeats what the person's last notice said, however that ended.
+_NOTICES = f"""
+INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency, due_at, expires_at,
+                      next_attempt_at, attempts, message_id, planned_at, for_start, for_end, for_link)
+SELECT id, webinar, message,
        1 + coalesce((SELECT max(y.edition) FROM delivery y
-                     WHERE y.registration_id = r.id AND y.message = :notice), 0),
-       'pending', '', 0, :now, w.ends_at, :now, 0, '', :now
-FROM registration r
-JOIN planned_webinar w ON w.webinar = r.webinar
-LEFT JOIN suppression s ON s.address_folded = r.address_folded
-WHERE {{condition}} AND r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
-  AND EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND {_MAY_BE_OUT})
-  AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = :notice
-                  AND x.state IN ('pending', 'held'))
+                     WHERE y.registration_id = due.id AND y.message = due.message), 0),
+       'pending', '', 0, due_at, ends_at, due_at, 0, '', :now, starts_at,
+       CASE WHEN message = :change THEN ends_at END, CASE WHEN message = :change THEN link ELSE '' END
+FROM (
+    SELECT r.id, r.webinar, w.starts_at, w.ends_at, {LINK} AS link,
+           CASE WHEN w.cancelled THEN :cancellation ELSE :change END AS message,
+           CASE WHEN NOT w.cancelled AND {_LINK_WAITS} THEN r.link_until ELSE :now END AS due_at
+    FROM {{people}} {{join}} registration r ON r.id = c.number
+    JOIN webinar w ON w.webinar = r.webinar
+    LEFT JOIN suppression s ON s.address_folded = r.address_folded
+    WHERE r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
+      AND {_TOLD_OTHERWISE} AND NOT {_CONFIRMATION_TO_GO}
+      AND NOT EXISTS (SELECT 1 FROM delivery l WHERE l.registration_id = r.id AND l.message IN :notices
+                      AND l.state <> 'cancelled'
+                      AND (l.state = 'pending' OR l.state = 'held' AND l.reason <> :why_doubt OR {_SAYS_WHAT_IS_TRUE})
+                      AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id
+                          AND z.message IN :notices AND z.state <> 'cancelled' AND z.id > l.id))
+) AS due
+"""
+
+# A link that was corrected before anybody was notified has never changed.
+_LINKS_SETTLED = """
+UPDATE registration SET link_since = NULL, link_until = NULL
+WHERE id IN (SELECT r.id FROM {people} {join} registration r ON r.id = c.number WHERE r.link_until IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM delivery x WHERE x.registration_id = r.id AND x.message = :change
+                             AND x.state = 'pending' AND x.due_at > :now))
 """
 
 
-def _notices(conn: Connection, now: datetime, edits: Iterable[Edit], moved_link: list[int]) -> None:
-    """One notice to everybody who was told something that is no longer true."""
-    for edit in edits:
-        if notice := edit.notice:
-            condition = "r.webinar = :webinar"
-            if edit.only_shared_link:
-                condition += " AND r.join_url = ''"
-            sql = _NOTICE.format(condition=condition)
-            run(conn, sql, now=now, notice=notice, webinar=edit.webinar.id, doubt=Why.DOUBT)
-    if moved_link:
-        condition = "r.id IN :ids AND NOT w.cancelled"
-        sql = _NOTICE.format(condition=condition)
-        run(conn, sql, now=now, notice=CHANGE, ids=moved_link, doubt=Why.DOUBT)
+def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
+    """A changed address is a new recipient: what failed at the old one counts no more, and what is due on
+    registration, if it went out, goes out again."""
+    if not ids:
+        return
+    newest = (
+        " AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id"
+        " AND y.message = x.message AND y.edition > x.edition)"
+    )
+    run(
+        conn,
+        "UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''"
+        f" WHERE id IN (SELECT x.id FROM delivery x WHERE x.registration_id IN :ids AND x.expires_at > :now"
+        f" AND (x.state = 'failed' AND x.urgency > 0 OR x.state = 'pending' AND x.attempts > 0){newest})",
+        now=now,
+        ids=ids,
+    )
+    run(
+        conn,
+        f"{_INSERT} SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0, :now, w.ends_at,"
+        " :now, 0, '', :now, w.starts_at FROM delivery x JOIN webinar w ON w.webinar = x.webinar"
+        " WHERE x.registration_id IN :ids AND x.urgency = 0 AND x.message NOT IN :notices AND w.ends_at > :now"
+        f" AND ({_MAY_BE_OUT.format(x='x')} OR x.state = 'failed'){newest}",
+        now=now,
+        ids=ids,
+        notices=NOTICES,
+        why_doubt=Why.DOUBT,
+    )

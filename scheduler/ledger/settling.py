@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import run
 from scheduler.ledger.claims import UNSETTLED
-from scheduler.ledger.outcomes import plan_anew
+from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.states import State, Why
 from scheduler.webinar import Webinar
 
@@ -46,7 +46,7 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
                 now=now,
                 names=names,
             )
-            plan_anew(conn, settled.scalars())
+            plan_again(conn, settled.scalars())
 
 
 def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:

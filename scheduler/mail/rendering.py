@@ -13,6 +13,7 @@ import pytz
 
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Start, Version
+from scheduler.ledger.told import facts_of
 from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation
@@ -136,7 +137,8 @@ def render(
             calendar=calendar,
         )
     )
-    start = Start(claimed, message_id, relay, live.language, live.revision, now, version)
+    told = facts_of(webinar, join_url)
+    start = Start(claimed, message_id, relay, live.language, live.revision, now, told, version)
     return Ready(written, start)
 
 
@@ -164,8 +166,8 @@ def _version(
     a reminder or a corrected typo sends the same bytes."""
     facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, claimed.address)
     says = sha256(repr(facts).encode()).hexdigest()
-    if last and last.says == says:
-        return last
+    if last and last.says == says and last.registration_id in (None, claimed.registration_id):
+        return last  # another registration: the person came back, and gets the entry again
     sequence = last.sequence + 1 if last else 0
     dtstamp = max(now, last.dtstamp) if last else now
     calendar = write_invitation(

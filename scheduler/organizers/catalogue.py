@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from scheduler.database.models import WebinarRevision
+from scheduler.database.engine import run
+from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
+from scheduler.organizers.governing import Revisions, drop_waiting, propose
+from scheduler.organizers.proposals import Decision, decide, holding, live, publish
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.rows import why_no_address
 from scheduler.webinar import Webinar, read_webinar
@@ -22,40 +26,146 @@ FORGET_AFTER = timedelta(days=31)  # after its end nobody misses a webinar's fil
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What the folder of webinars says: what governs, and what is wrong with which webinar or file."""
+    """What the folder of webinars says: what is wrong with which webinar or file, and what the sound ones hold."""
 
-    governing: Mapping[str, Governing] = field(default_factory=dict)
     problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
     concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
-
-    @property
-    def webinars(self) -> dict[str, Webinar]:
-        return {name: one.webinar for name, one in self.governing.items()}
-
-    def live(self, *, drafts_too: bool = False) -> list[str]:
-        """The webinars whose mails go out. A rehearsal sends those of drafts, too."""
-        return [name for name, webinar in self.webinars.items() if drafts_too or webinar.status == "live"]
+    held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
 
 
-def take_webinars(conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes]) -> Catalogue:
-    """Read the files; store the sound ones; let the last sound revision govern where there is none."""
+def take_webinars(
+    conn: Connection,
+    now: datetime,
+    root: Path,
+    files: Mapping[str, bytes],
+    revisions: Revisions,
+    holder: int,
+    return_within: timedelta,
+) -> Catalogue:
+    """Read the files, say what this service's folder holds, and propose what is new."""
     sound, problems = _read(root, files)
-    stored = _last_sound(conn)
-    governing: dict[str, Governing] = {}
+    stored = _governing_files(conn)
+    for name, (path, _, webinar) in list(sound.items()):
+        governs = revisions.get(conn, stored[name].id or 0) if name in stored else None
+        if governs and (problem := _other_time(conn, now, path, governs, webinar)):
+            problems[path] = (problem,)
+            del sound[name]
+    held = {name: digest(source) for name, (_, source, _) in sound.items()}
+    changed = publish(conn, now, holder, "webinar", held)
     for name, (path, source, webinar) in sound.items():
-        revision = sha256(source.encode()).hexdigest()
-        if name not in stored or (stored[name].sha256, stored[name].file) != (revision, path):
-            _store(conn, now, name, path, source)
-        governing[name] = Governing(webinar, revision)
+        revision_id, new = _stored(conn, now, webinar, path, source)
+        _decide(conn, now, webinar, revision_id, held[name], holder, return_within, new=new, changed=name in changed)
     now_says = {path: name for name, (path, _, _) in sound.items()}
     for name in stored.keys() - sound.keys():
-        path, one = stored[name].file, _frozen(stored[name])
-        if one is not None:
-            governing[name] = one
-        if path not in problems and (one is None or now < one.webinar.end + FORGET_AFTER):
+        path, governs = stored[name].file, revisions.get(conn, stored[name].id or 0)
+        if path not in problems and (governs is None or now < governs.end + FORGET_AFTER):
             problems[path] = (_gone(path, name, now_says.get(path, "")),)
+    governing = revisions.governing(conn)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
-    return Catalogue(dict(sorted(governing.items())), problems, concerned)
+    problems = {path: _and_what_goes_out(conn, now, path, found, stored, governing) for path, found in problems.items()}
+    return Catalogue(problems, concerned, held)
+
+
+def look_again(
+    conn: Connection, now: datetime, revisions: Revisions, catalogue: Catalogue, holder: int, return_within: timedelta
+) -> None:
+    """Decide again about what our folder holds where another content governs or waits: time passes, services come and
+    go."""
+    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    for row in conn.execute(select(table.c.webinar, table.c.revision_id, table.c.waiting_id)).all():
+        ours = catalogue.held.get(row.webinar)
+        if row.waiting_id is None and ours in (None, _sha_of(conn, row.revision_id)):
+            continue
+        revision_id = _revision_of(conn, row.webinar, ours) if ours else None
+        webinar = revisions.get(conn, revision_id) if revision_id else None
+        if ours and revision_id and webinar:
+            _decide(conn, now, webinar, revision_id, ours, holder, return_within, new=False, changed=False)
+
+
+def _decide(
+    conn: Connection,
+    now: datetime,
+    webinar: Webinar,
+    revision_id: int,
+    ours: str,
+    holder: int,
+    return_within: timedelta,
+    *,
+    new: bool,
+    changed: bool,
+) -> None:
+    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    row = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
+    found = decide(
+        now,
+        holder,
+        live(conn, holder),
+        holding(conn, "webinar").get(webinar.id, {}),
+        new=new,
+        changed=changed,
+        governing=_sha_of(conn, row.revision_id) if row else None,
+        waiting=_sha_of(conn, row.waiting_id) if row and row.waiting_id else None,
+    )
+    if found is Decision.OURS:
+        propose(conn, now, webinar, revision_id, return_within)
+    elif found is Decision.DROP:
+        drop_waiting(conn, webinar.id)
+
+
+def _other_time(
+    conn: Connection, now: datetime, path: str, governs: Webinar, webinar: Webinar
+) -> Problem | None:
+    """Why people registered under this id must not be written to about this time."""
+    if governs.start == webinar.start or not _has_people(conn, webinar.id):
+        return None
+    if governs.end <= now < webinar.start and not webinar.again:
+        return Problem(
+            f"{path}, start",
+            f"{said(webinar.start)}, but the webinar `{webinar.id}` ended at {said(governs.end)}, and its registrants"
+            " would get this one's mails",
+            "a new id for a new webinar",
+            "choose another `id`; or, if the same people are meant, add again = true",
+        )
+    if webinar.start <= now < governs.start:
+        return Problem(
+            f"{path}, start",
+            f"{said(webinar.start)}, in the past; before it was {said(governs.start)}, which is still ahead",
+            "a start that is still ahead",
+            "correct the date; a webinar that does not take place has cancelled = true",
+        )
+    return None
+
+
+def said(instant: datetime) -> str:
+    """An instant in words for organizers, with its zone."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _has_people(conn: Connection, webinar: str) -> bool:
+    query = "SELECT 1 FROM registration WHERE webinar = :webinar LIMIT 1"
+    return run(conn, query, webinar=webinar).first() is not None
+
+
+def _and_what_goes_out(
+    conn: Connection,
+    now: datetime,
+    path: str,
+    found: tuple[Problem, ...],
+    stored: Mapping[str, WebinarRevision],
+    governing: Mapping[str, Governing],
+) -> tuple[Problem, ...]:
+    """A refused edit may have been meant to stop mails: say what still goes out, and when."""
+    for name, one in stored.items():
+        if one.file == path and name in governing and governing[name].webinar.status == "live":
+            ahead = outlook(conn, now, name, limit=1)
+            first, *others = found
+            leaves = [f"{ahead.at_once} mails now"] if ahead.at_once else []
+            leaves += [f"{then.message} at {said(then.at)}" for then in ahead.next]
+            if leaves:
+                words = f"until the file is sound, its last sound revision governs: next leave {', '.join(leaves)}"
+                hint = "; ".join(part for part in (first.hint, words) if part)
+                return (replace(first, hint=hint), *others)
+    return found
 
 
 def _concerned(
@@ -105,28 +215,44 @@ def _read(
     return sound, problems
 
 
-def _last_sound(conn: Connection) -> dict[str, WebinarRevision]:
-    table = WebinarRevision.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).order_by(table.c.id)).mappings()
+_REVISION = WebinarRevision.__table__  # type: ignore[attr-defined]
+
+
+def digest(source: str) -> str:
+    """By which two versions of a file are told apart."""
+    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _governing_files(conn: Connection) -> dict[str, WebinarRevision]:
+    """The revision that governs each webinar."""
+    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    rows = conn.execute(select(_REVISION).join(table, table.c.revision_id == _REVISION.c.id)).mappings()
     return {row["webinar"]: WebinarRevision(**row) for row in rows}
 
 
-def _store(conn: Connection, now: datetime, webinar: str, path: str, source: str) -> None:
-    revision = {
-        "webinar": webinar,
-        "file": path,
-        "sha256": sha256(source.encode()).hexdigest(),
-        "source": source,
-        "sound_since": now,
-    }
-    conn.execute(insert(WebinarRevision.__table__), revision)  # type: ignore[attr-defined]
+def _sha_of(conn: Connection, revision_id: int) -> str | None:
+    return conn.execute(select(_REVISION.c.sha256).where(_REVISION.c.id == revision_id)).scalar()
 
 
-def _frozen(stored: WebinarRevision) -> Governing | None:
-    try:
-        return Governing(read_webinar(stored.source, stored.file), stored.sha256, frozen=True)
-    except Problems:  # sound for an earlier version of this program only
-        return None
+def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:
+    """The newest stored revision of a webinar with this content."""
+    same = (_REVISION.c.webinar == webinar) & (_REVISION.c.sha256 == sha)
+    newest = select(_REVISION.c.id).where(same).order_by(_REVISION.c.id.desc()).limit(1)
+    return conn.execute(newest).scalar()
+
+
+def _stored(
+    conn: Connection, now: datetime, webinar: Webinar, path: str, source: str
+) -> tuple[int, bool]:
+    """The stored revision with this content, and whether it is new. A file that was renamed is found by its name."""
+    sha = digest(source)
+    if (known := _revision_of(conn, webinar.id, sha)) is not None:
+        conn.execute(
+            _REVISION.update().where(_REVISION.c.id == known, _REVISION.c.file != path).values(file=path)
+        )
+        return known, False
+    revision = {"webinar": webinar.id, "file": path, "sha256": sha, "source": source, "sound_since": now}
+    return conn.execute(insert(_REVISION).returning(_REVISION.c.id), revision).scalar_one(), True
 
 
 def _gone(path: str, webinar: str, now_says: str) -> Problem:
@@ -134,7 +260,8 @@ def _gone(path: str, webinar: str, now_says: str) -> Problem:
         f"{path}, id" if now_says else path,
         f"was `{webinar}` and is now `{now_says}`" if now_says else "the file is gone, or can't be read",
         f"a file for webinar `{webinar}`",
-        "until it is back, what is planned goes out by its last sound revision, and nothing new is planned",
+        "until it is back, its last sound revision governs; to end its mails, put the file back with"
+        ' status = "draft" or messages = []',
     )
 
 

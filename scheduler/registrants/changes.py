@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from scheduler.database.models import Registration, RowSetAside
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Row, fold, read_rows, why_unusable
 from scheduler.registrants.zones import zones_of
+from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar
 
 BATCH = 5000  # change rows a transaction
@@ -32,7 +33,6 @@ class Taken:
     more: bool = False
     rows: int = 0
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
-    moved_link: list[int] = field(default_factory=list)  # registrations whose own join link changed
 
 
 @dataclass
@@ -51,20 +51,24 @@ class _Known:
 def take_changes(
     conn: Connection, now: datetime, webinars: Mapping[str, Webinar], return_within: timedelta
 ) -> Taken:
-    """Turn one batch of changed rows into registrations; flags those to be planned anew.
+    """Turn one batch of changed rows into registrations, which are then planned.
 
-    A row that comes back for the same webinar and address within `return_within` is the same registration.
+    A row that comes back for the same webinar and address within `return_within` is the same registration; later it is
+    a new one with the UID of the old.
     """
-    found = run(conn, "SELECT id, registrant_id FROM registrant_change ORDER BY id LIMIT :limit", limit=BATCH)
-    changes: dict[int, int | None] = dict(map(tuple, found))
+    changes = run(
+        conn, "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit", limit=BATCH
+    ).all()
     if not changes:
         return Taken()
-    run(conn, f"DELETE FROM registrant_change WHERE id IN {listed(conn, 'done')}", done=as_list(changes))
+    done = as_list(conn, (change.id for change in changes))
+    run(conn, f"DELETE FROM registrant_change WHERE id IN {listed(conn, 'done')}", done=done)
     taken = Taken(more=len(changes) == BATCH, rows=len(changes))
-    ids = {registrant_id for registrant_id in changes.values() if registrant_id is not None}
-    if None in changes.values():
+    ids = {change.registrant_id for change in changes} - {None}
+    if any(change.registrant_id is None for change in changes):
         ids |= _registrations_without_row(conn)
-    batch = _Batch(conn, now, return_within, sorted(ids), taken)
+    written_again = {change.registrant_id for change in changes if change.operation in _NEW_ROW}
+    batch = _Batch(conn, now, return_within, sorted(ids), written_again, taken)
     for row in batch.rows:
         if reason := why_unusable(row, webinars.keys()) or batch.take(row, webinars[row.webinar]):
             batch.set_aside(row, reason)
@@ -89,9 +93,17 @@ class _Batch:
     """The registrations that one batch of rows is about."""
 
     def __init__(
-        self, conn: Connection, now: datetime, return_within: timedelta, ids: Sequence[int], taken: Taken
+        self,
+        conn: Connection,
+        now: datetime,
+        return_within: timedelta,
+        ids: Sequence[int],
+        written_again: Collection[int],
+        taken: Taken,
     ) -> None:
+        """`written_again`: the ids among `ids` under which a row was deleted or inserted."""
         self.conn, self.now, self.return_within, self.ids, self.taken = conn, now, return_within, ids, taken
+        self.written_again = written_again
         self.rows = read_rows(conn, ids)
         self.rows_now = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
         self.by_row: dict[int, _Known] = {}
@@ -110,10 +122,11 @@ class _Batch:
             f" SELECT r.id FROM {people} AS p {engine.join_next} registration r"
             " ON r.webinar = p.webinar AND r.address_folded = p.folded"
         ).bindparams(
-            ids=as_list(self.ids),
+            ids=as_list(self.conn, self.ids),
             people=json.dumps(sorted(set(self.rows_now.values()))),
         )
-        found = self.conn.execute(select(table).where(table.c.id.in_(known.columns(table.c.id))))
+        chosen = table.c.id.in_(known.columns(table.c.id))
+        found = self.conn.execute(select(table).where(chosen).order_by(table.c.id))
         for row in found.mappings():
             values = {name: row[name] for name in _COPIED}
             self._add(
@@ -141,7 +154,7 @@ class _Batch:
         """Match one sound row to a registration, old or new. Returns why the row must be set aside, or ''."""
         folded = self.rows_now[row.id][1]
         at_row = self.by_row.get(row.id)
-        if at_row and at_row.webinar != row.webinar:
+        if at_row and not self._still_theirs(at_row, row, folded):
             self._gone(at_row)
             at_row = None
         same = self._same_person(row, folded, at_row)
@@ -155,6 +168,40 @@ class _Batch:
         else:
             self._update(known, row, folded, webinar)
         return ""
+
+    def _still_theirs(self, known: _Known, row: Row, folded: str) -> bool:
+        """Whether the row still stands for the same person. Another address counts as corrected only by an UPDATE, and
+        only if the old one is in no other row: reloads use ids for other people."""
+        if known.webinar != row.webinar:
+            return False
+        if known.address_folded == folded:
+            return True
+        return (
+            row.id not in self.written_again
+            and not self._written_again_later(row.id)
+            and not self._is_elsewhere(known, row.id)
+        )
+
+    def _written_again_later(self, registrant_id: int) -> bool:
+        """The rest of what changed may be in the next batch."""
+        query = (
+            "SELECT 1 FROM registrant_change WHERE registrant_id = :row AND operation IN :new_row LIMIT 1"
+        )
+        return (
+            self.taken.more
+            and run(self.conn, query, row=registrant_id, new_row=_NEW_ROW).first() is not None
+        )
+
+    def _is_elsewhere(self, known: _Known, registrant_id: int) -> bool:
+        rows = run(
+            self.conn,
+            "SELECT id, CAST(email AS TEXT) AS email FROM registrants"
+            " WHERE webinar = :webinar AND lower(email) = lower(:address) AND id <> :row",
+            webinar=known.webinar,
+            address=known.values["address"],
+            row=registrant_id,
+        )
+        return any(fold(row.email) == known.address_folded for row in rows)
 
     def _has_row_of_its_own(self, known: _Known) -> bool:
         """False where INSERT OR REPLACE took its row away, which fires no delete trigger."""
@@ -173,7 +220,10 @@ class _Batch:
         return None
 
     def _new(self, row: Row, folded: str, webinar: Webinar) -> None:
-        values = _values(row) | {"uid": new_uid(webinar)}
+        """Who comes back late has the entry of their first registration in their calendar: the UID stays."""
+        earlier = self.by_address.get((row.webinar, folded), [])
+        uid = earlier[-1].values["uid"] if earlier else new_uid(webinar)
+        values = _values(row) | {"uid": uid}
         known = _Known(None, row.webinar, row.id, folded, None, values, changed=True)
         self._add(known)
 
@@ -182,9 +232,10 @@ class _Batch:
         if known.address_folded != folded:
             self.freed.add(known.webinar)
             values["uid"] = new_uid(webinar)
-            self._note(self.taken.moved_address, known)
-        elif known.values["join_url"] != row.join_url:
-            self._note(self.taken.moved_link, known)
+            if known.id is not None:
+                self.taken.moved_address.append(known.id)
+        elif known.id is not None and known.values["join_url"] != row.join_url:
+            values |= self._link_waits(known, webinar)
         before = dict(known.values)
         known.values |= values
         if (known.values, known.gone_at, known.registrant_id) != (before, None, row.id):
@@ -194,10 +245,13 @@ class _Batch:
         known.registrant_id, known.gone_at, known.address_folded = row.id, None, folded
         self.by_row[row.id] = known
 
-    @staticmethod
-    def _note(ids: list[int], known: _Known) -> None:
-        if known.id is not None:
-            ids.append(known.id)
+    def _link_waits(self, known: _Known, webinar: Webinar) -> dict[str, object]:
+        """Until when the notice of a changed link waits: like an edit, counted from the last change."""
+        until = known.values["link_until"]
+        since = known.values["link_since"] if isinstance(until, datetime) and until > self.now else None
+        first = since if isinstance(since, datetime) else self.now
+        ends = takes_effect_at(self.now, first, webinar.notice_after, (webinar.start,))
+        return {"link_since": first, "link_until": ends} if ends > self.now else {}
 
     def _gone(self, known: _Known) -> None:
         if known.registrant_id is not None:
@@ -241,20 +295,20 @@ class _Batch:
         table = Registration.__table__  # type: ignore[attr-defined]
         for record, known in zip(records, changed, strict=True):
             if known.id is not None:
-                flagged = update(table).where(table.c.id == known.id).values({**record, "replan": True})
+                flagged = update(table).where(table.c.id == known.id).values({**record, "plan": 0})
                 self.conn.execute(flagged)
         # TRUNCATE and INSERT OR REPLACE take rows away without naming them.
         run(
             self.conn,
             f"DELETE FROM row_set_aside WHERE registrant_id IN {listed(self.conn, 'ids')}"
             " OR NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = registrant_id)",
-            ids=as_list(self.ids),
+            ids=as_list(self.conn, self.ids),
         )
         if self.aside:
             self.conn.execute(insert(RowSetAside.__table__), self.aside)  # type: ignore[attr-defined]
 
     def _insert(self, records: Sequence[Mapping[str, object]]) -> None:
-        """In one statement, whose rows the table's default flags."""
+        """In one statement. Their plan is 0: they wait to be planned."""
         if not records:
             return
         engine = dialect(self.conn)
@@ -290,7 +344,10 @@ _NEW = {
     "join_url": "text", "gone_at": "timestamptz",
 }  # fmt: skip
 _NOWHERE = {"zone": "", "zone_known_by": ""}
-_COPIED = ("address", "uid", "name", "language", "timezone", "country", "join_url")
+_COPIED = (
+    "address", "uid", "name", "language", "timezone", "country", "join_url", "link_since", "link_until",
+)  # fmt: skip
+_NEW_ROW = ("I", "D")  # operations after which an id may stand for somebody else
 
 
 def _values(row: Row) -> dict[str, object]:

@@ -158,4 +158,4 @@ def _confirm(conn: Connection, keys: list[tuple[str, str]]) -> None:
     planned = Registration.__table__  # type: ignore[attr-defined]
     for row in rows:
         here = (planned.c.webinar == row["webinar"]) & (planned.c.address_folded == row["address_folded"])
-        conn.execute(update(planned).where(here).values(replan=True))
+        conn.execute(update(planned).where(here).values(plan=0))

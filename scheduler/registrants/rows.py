@@ -39,7 +39,7 @@ def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
     """The rows with these ids that exist, every column as text, blanks around values removed, NUL as U+FFFD."""
     as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
     sql = f"SELECT id, {as_text} FROM registrants WHERE id IN {listed(conn, 'ids')}"
-    return [Row(row[0], *map(_tidy, row[1:])) for row in run(conn, sql, ids=as_list(ids))]
+    return [Row(row[0], *map(_tidy, row[1:])) for row in run(conn, sql, ids=as_list(conn, ids))]
 
 
 def _tidy(value: str) -> str:

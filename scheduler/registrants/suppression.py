@@ -31,5 +31,5 @@ def suppress(conn: Connection, now: datetime, address: str) -> int:
         folded=folded,
     )
     return run(
-        conn, "UPDATE registration SET replan = TRUE WHERE address_folded = :folded", folded=folded
+        conn, "UPDATE registration SET plan = 0 WHERE address_folded = :folded", folded=folded
     ).rowcount

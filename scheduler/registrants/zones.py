@@ -77,7 +77,7 @@ def resolve_anew(conn: Connection, webinar: Webinar) -> None:
     )
     run(
         conn,
-        "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by, replan = TRUE FROM zone_evidence e"
+        "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by, plan = 0 FROM zone_evidence e"
         " WHERE e.webinar = registration.webinar AND e.timezone = registration.timezone"
         " AND e.country = registration.country AND registration.webinar = :webinar"
         " AND (registration.zone <> e.zone OR registration.zone_known_by <> e.known_by)",

@@ -1,0 +1,133 @@
+"""When each message of a webinar is due in each zone where its people live, by the revision that governs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import pytz
+from sqlalchemy import Connection, delete, insert, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
+from scheduler.registrants.zones import resolve_anew
+from scheduler.timezones import tz_version
+from scheduler.timing import Timing, timings
+from scheduler.webinar import Webinar
+
+
+def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -> None:
+    """Bring due times, messages and zones of this webinar to the revision that governs, and note its plan.
+
+    Its registrations are then behind, and planned again in chunks (`planning`).
+    """
+    table = PlannedWebinar.__table__  # type: ignore[attr-defined]
+    before = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
+    facts = {
+        "tz_version": tz_version(),
+        "zone": str(webinar.tz),
+        "starts_at": webinar.start,
+        "ends_at": webinar.end,
+    }
+    if before is None:
+        _rows_of_unknown_webinar_come_back(conn, webinar)
+    elif any(getattr(before, name) != value for name, value in facts.items()):
+        resolve_anew(conn, webinar)
+    _note_messages(conn, now, webinar, first=before is None)
+    _note_due_times(conn, webinar)
+    conn.execute(delete(table).where(table.c.webinar == webinar.id))
+    conn.execute(insert(table), {"webinar": webinar.id, "plan": plan, **facts})
+
+
+def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
+    """Add the due times of zones in which nobody of this webinar lived before."""
+    known = run(conn, "SELECT DISTINCT zone FROM due_time WHERE webinar = :webinar", webinar=webinar.id)
+    _insert(
+        conn,
+        [
+            _row(webinar, zone, timing)
+            for zone in set(zones) - set(known.scalars())
+            for timing in timings(webinar, pytz.timezone(zone))
+        ],
+    )
+
+
+def _rows_of_unknown_webinar_come_back(conn: Connection, webinar: Webinar) -> None:
+    run(
+        conn,
+        "INSERT INTO registrant_change (registrant_id)"
+        " SELECT registrant_id FROM row_set_aside WHERE webinar = :webinar",
+        webinar=webinar.id,
+    )
+
+
+def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: bool) -> None:
+    """A message that became due on registration later concerns only people first seen afterwards."""
+    table = PlannedMessage.__table__  # type: ignore[attr-defined]
+    known = {row.message: row for row in conn.execute(select(table).where(table.c.webinar == webinar.id))}
+    for message in webinar.messages:
+        from_now = now if message.on_registration and not first and not message.also_for_registered else None
+        if message.id not in known:
+            row = {"webinar": webinar.id, "message": message.id, "only_seen_from": from_now}
+            conn.execute(
+                insert(table), row | {"on_registration": message.on_registration, "in_sequence": True}
+            )
+            continue
+        before = known[message.id]
+        since = before.only_seen_from
+        if message.also_for_registered:
+            since = None
+        elif message.on_registration and not before.on_registration:
+            since = now
+        ever = before.on_registration or message.on_registration
+        conn.execute(
+            table.update()
+            .where(table.c.webinar == webinar.id, table.c.message == message.id)
+            .values(only_seen_from=since, on_registration=ever, in_sequence=True)
+        )
+    gone = known.keys() - {message.id for message in webinar.messages}
+    conn.execute(
+        table.update()
+        .where(table.c.webinar == webinar.id, table.c.message.in_(gone))
+        .values(in_sequence=False)
+    )
+
+
+def _note_due_times(conn: Connection, webinar: Webinar) -> None:
+    """Bring due_time to this revision, zone by zone; only rows that say something new are written."""
+    table = DueTime.__table__  # type: ignore[attr-defined]
+    stored = {
+        (row["zone"], row["message"]): dict(row)
+        for row in conn.execute(select(table).where(table.c.webinar == webinar.id)).mappings()
+    }
+    zones = {zone for zone, _ in stored} | _zones_in_use(conn, webinar)
+    wanted = {
+        (zone, timing.message): _row(webinar, zone, timing)
+        for zone in zones
+        for timing in timings(webinar, pytz.timezone(zone))
+    }
+    for zone, message in [key for key, row in stored.items() if wanted.get(key) != row]:
+        here = (table.c.webinar == webinar.id) & (table.c.zone == zone) & (table.c.message == message)
+        conn.execute(delete(table).where(here))
+    _insert(conn, [row for key, row in wanted.items() if stored.get(key) != row])
+
+
+def _insert(conn: Connection, rows: list[dict[str, object]]) -> None:
+    if rows:
+        conn.execute(insert(DueTime.__table__), rows)  # type: ignore[attr-defined]
+
+
+def _row(webinar: Webinar, zone: str, timing: Timing) -> dict[str, object]:
+    return {
+        "webinar": webinar.id,
+        "message": timing.message,
+        "zone": zone,
+        "due_at": timing.due_at,
+        "expires_at": timing.expires_at,
+        "never": timing.never,
+    }
+
+
+def _zones_in_use(conn: Connection, webinar: Webinar) -> set[str]:
+    query = "SELECT DISTINCT zone FROM registration WHERE webinar = :webinar AND zone <> ''"
+    return set(run(conn, query, webinar=webinar.id).scalars())

@@ -1,0 +1,178 @@
+"""Which revision of a webinar governs: a row of table `webinar`, the same for every service.
+
+An edit that would notify people waits first, so that a slip of the key can be undone: until it takes effect the old
+facts govern, confirmations leave by them, and all else of the webinar waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import Connection, delete, insert, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.ledger.planning import Governing
+from scheduler.ledger.told import people_told_otherwise
+from scheduler.problem import Problems
+from scheduler.timezones import tz_version
+from scheduler.timing import takes_effect_at
+from scheduler.webinar import Webinar, read_webinar
+
+_W = GoverningWebinar.__table__  # type: ignore[attr-defined]
+
+
+class Revisions:
+    """Stored revisions of webinars' files as this program reads them, each parsed once."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, Webinar | None] = {}
+        self._fingerprints: dict[int, str] = {}
+
+    def get(self, conn: Connection, revision_id: int) -> Webinar | None:
+        """The webinar that a stored revision describes; None where only another version of this program reads it."""
+        if revision_id not in self._read:
+            table = WebinarRevision.__table__  # type: ignore[attr-defined]
+            row = conn.execute(select(table).where(table.c.id == revision_id)).first()
+            try:
+                self._read[revision_id] = read_webinar(row.source, row.file) if row else None
+            except Problems:
+                self._read[revision_id] = None
+        return self._read[revision_id]
+
+    def fingerprint(self, revision_id: int, webinar: Webinar) -> str:
+        """`fingerprint` of a revision, computed once: it is asked for in each tick."""
+        if revision_id not in self._fingerprints:
+            self._fingerprints[revision_id] = fingerprint(webinar)
+        return self._fingerprints[revision_id]
+
+    def governing(self, conn: Connection) -> dict[str, Governing]:
+        """Every webinar by the revision that governs it, by id."""
+        rows = conn.execute(select(_W.c.webinar, _W.c.revision_id, _W.c.plan).order_by(_W.c.webinar))
+        return {
+            row.webinar: Governing(webinar, row.revision_id, row.plan)
+            for row in rows.all()
+            if (webinar := self.get(conn, row.revision_id)) is not None
+        }
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An edit that waits: the revision that governs now, and the one that takes effect at `at` (UTC)."""
+
+    before: Webinar
+    after: Webinar
+    revision_id: int
+    at: datetime
+
+
+def waiting(conn: Connection, revisions: Revisions) -> list[Waiting]:
+    """The edits that wait, by webinar."""
+    rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None)).order_by(_W.c.webinar)).all()
+    return [
+        Waiting(before, after, row.waiting_id, row.takes_effect_at)
+        for row in rows
+        if (before := revisions.get(conn, row.revision_id)) and (after := revisions.get(conn, row.waiting_id))
+    ]
+
+
+def propose(
+    conn: Connection, now: datetime, webinar: Webinar, revision_id: int, return_within: timedelta
+) -> None:
+    """Let this revision govern: at once, or after a wait if it would notify people. What waited before does not take
+    effect any more."""
+    row = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first()
+    if row is None or row.revision_id == revision_id:
+        _take_effect(conn, webinar, revision_id)
+        return
+    at = now
+    if webinar.status == "live" and people_told_otherwise(conn, now, webinar, return_within):
+        first = row.waiting_since or now
+        at = takes_effect_at(now, first, webinar.notice_after, (row.starts_at, webinar.start))
+    if at <= now:
+        _take_effect(conn, webinar, revision_id)
+        return
+    conn.execute(
+        _W.update()
+        .where(_W.c.webinar == webinar.id)
+        .values(waiting_id=revision_id, waiting_since=row.waiting_since or now, takes_effect_at=at)
+    )
+
+
+def drop_waiting(conn: Connection, webinar: str) -> None:
+    """The edit that waits was undone: it never happened."""
+    conn.execute(_W.update().where(_W.c.webinar == webinar).values(_NOTHING_WAITS))
+
+
+_NOTHING_WAITS: Mapping[str, None] = {"waiting_id": None, "waiting_since": None, "takes_effect_at": None}
+
+
+def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
+    """Let the waiting edits of these webinars take effect now."""
+    rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None), _W.c.webinar.in_(list(webinars))))
+    for row in rows.all():
+        if webinar := revisions.get(conn, row.waiting_id):
+            _take_effect(conn, webinar, row.waiting_id)
+    run(
+        conn,
+        "UPDATE registration SET link_since = NULL, link_until = NULL, plan = 0"
+        " WHERE webinar IN :webinars AND link_until > :now",
+        webinars=list(webinars),
+        now=now,
+    )
+
+
+def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> dict[str, Governing]:
+    """Let take effect what waited long enough; have planned again what this program, or its tz database, reads
+    otherwise than the plan. Returns what governs now."""
+    due = select(_W.c.webinar).where(_W.c.waiting_id.is_not(None), _W.c.takes_effect_at <= now)
+    for row in conn.execute(select(_W).where(_W.c.webinar.in_(due))).all():
+        if webinar := revisions.get(conn, row.waiting_id):
+            _take_effect(conn, webinar, row.waiting_id)
+    rows = conn.execute(select(_W.c.webinar, _W.c.revision_id, _W.c.fingerprint)).all()
+    for row in rows:
+        webinar = revisions.get(conn, row.revision_id)
+        if webinar and revisions.fingerprint(row.revision_id, webinar) != row.fingerprint:
+            _take_effect(conn, webinar, row.revision_id)
+    return revisions.governing(conn)
+
+
+def _take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
+    """The next plan, unless nothing that planning reads differs."""
+    row = conn.execute(select(_W.c.plan, _W.c.fingerprint).where(_W.c.webinar == webinar.id)).first()
+    now_says = fingerprint(webinar)
+    plan = 1 if row is None else row.plan if row.fingerprint == now_says else row.plan + 1
+    conn.execute(delete(_W).where(_W.c.webinar == webinar.id))
+    conn.execute(
+        insert(_W),
+        {
+            "webinar": webinar.id,
+            "revision_id": revision_id,
+            "plan": plan,
+            "fingerprint": now_says,
+            "starts_at": webinar.start,
+            "ends_at": webinar.end,
+            "join_url": webinar.join_url,
+            "cancelled": webinar.cancelled,
+            **_NOTHING_WAITS,
+        },
+    )
+
+
+_RULE = {
+    "id", "on_registration", "before_start", "after_end", "days_before", "days_after", "at", "clock",
+    "also_for_registered",
+}  # fmt: skip
+
+
+def fingerprint(webinar: Webinar) -> str:
+    """A hash of all that planning reads: times, link, status, rules, and the tz database."""
+    rules = [message.model_dump(include=_RULE) for message in webinar.messages]
+    said = (
+        webinar.start, webinar.end, str(webinar.tz), webinar.join_url, webinar.cancelled, webinar.status, rules,
+        tz_version(),
+    )  # fmt: skip
+    return sha256(repr(said).encode()).hexdigest()
