@@ -40,6 +40,10 @@ class Dialect(ABC):
         """Let one replica plan at a time, until the end of the transaction."""
 
     @abstractmethod
+    def one_proposer(self, conn: Connection) -> None:
+        """Let one replica decide what governs at a time, until the end of the transaction."""
+
+    @abstractmethod
     def one_migration(self, conn: Connection) -> None:
         """Let one replica bring the schema up to date at a time, until the end of the transaction."""
 

@@ -131,6 +131,11 @@ def one_planner(conn: Connection) -> None:
     dialect(conn).one_planner(conn)
 
 
+def one_proposer(conn: Connection) -> None:
+    """Let one replica decide what governs at a time, until the end of the transaction."""
+    dialect(conn).one_proposer(conn)
+
+
 def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -361,7 +361,7 @@ class WebinarRevision(SQLModel, table=True):
 
 
 class TextRevision(SQLModel, table=True):
-    """A sound revision of a text. The newest of a message and language is the one that goes out."""
+    """A revision of a text that governs, or governed: the newest of a message and language goes out."""
 
     __tablename__ = "text_revision"
     __table_args__ = (Index("text_revision_newest", "message", "language", "id"), _AUTOINCREMENT)
@@ -388,18 +388,6 @@ class TextEdit(SQLModel, table=True):
     saved_by: str = _text()
     saved_at: datetime = _instant()
     note: str = _text()
-
-
-class TextSeen(SQLModel, table=True):
-    """Which version of a text's file a service has read, and since when (`organizers.replicas`)."""
-
-    __tablename__ = "text_seen"
-
-    holder: int = Field(primary_key=True, sa_type=BigInteger)
-    message: str = Field(primary_key=True, sa_type=Text)
-    language: str = Field(primary_key=True, sa_type=Text)
-    sha256: str = _text()
-    since: datetime = _instant()
 
 
 class Account(SQLModel, table=True):
@@ -469,3 +457,28 @@ class RelayPace(SQLModel, table=True):
     recent_at: float
     changed_at: float
     hours: str = Field(sa_type=Text)
+
+
+class FileSeen(SQLModel, table=True):
+    """The sound content that a service's folder holds since then; or held, until then (`organizers.proposals`)."""
+
+    __tablename__ = "file_seen"
+
+    holder: int = Field(primary_key=True, sa_type=BigInteger)
+    kind: str = Field(primary_key=True, sa_type=Text)  # webinar, text or layout
+    name: str = Field(primary_key=True, sa_type=Text)
+    sha256: str = _text()
+    since: datetime = _instant()
+    until: datetime | None = _instant(nullable=True)
+
+
+class LayoutRevision(SQLModel, table=True):
+    """A sound revision of the layout with its pictures. The newest one governs."""
+
+    __tablename__ = "layout_revision"
+    __table_args__ = (_AUTOINCREMENT,)
+
+    id: int | None = _id()
+    sha256: str = _text()
+    source: str = _text()  # JSON: each file's content in base64, by its name
+    sound_since: datetime = _instant()

@@ -29,6 +29,9 @@ class PostgreSQL(Dialect):
     def one_planner(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
 
+    def one_proposer(self, conn: Connection) -> None:
+        conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler proposals'))"))
+
     def one_migration(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
 

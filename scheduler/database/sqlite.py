@@ -39,6 +39,9 @@ class SQLite(Dialect):
     def one_planner(self, conn: Connection) -> None:
         pass  # BEGIN IMMEDIATE has seen to it
 
+    def one_proposer(self, conn: Connection) -> None:
+        pass
+
     def one_migration(self, conn: Connection) -> None:
         pass
 

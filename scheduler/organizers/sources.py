@@ -17,7 +17,6 @@ from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
-from scheduler.organizers.replicas import publish
 from scheduler.organizers.texts import Key, Texts, authors_of, sources_of, take_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
@@ -104,8 +103,6 @@ class Sources:
 
     async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
         root, sources = self._settings.templates_dir, sources_of(files)
-        if self._holder:
-            await self._database.run(publish, now, self._holder, sources)
         # What is long over sends nothing more, and each webinar costs each text some time.
         webinars = [one for one in self.catalogue.webinars.values() if now < one.end + FORGET_AFTER]
         try:

@@ -15,7 +15,6 @@ from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
-from scheduler.organizers.replicas import differing
 from scheduler.organizers.sources import uses
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
@@ -44,7 +43,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         standing = [vars(one) for one in alerts.standing(conn)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems, row_reasons(conn)), *differing(conn, now)]
+        found = [*reasons("", seen.problems, row_reasons(conn))]
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):

@@ -1,0 +1,168 @@
+"""What the folders of the services propose, and when a proposal governs.
+
+A file is a proposal; what governs is a row in the database, the same for every service. Each service records the sound
+contents of its folder (`publish`) and sees those of the others (`holding`); `decide` says what follows for one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from sqlalchemy import Connection, select
+
+from scheduler.database.engine import dialect, one_proposer, run
+from scheduler.database.models import FileSeen
+
+Kind = Literal["webinar", "text", "layout"]
+
+AFTER = timedelta(minutes=1)
+"""A folder has held a content for good after this time: restarts and rollouts are shorter."""
+_FORGOTTEN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The sound content that one service's folder holds under a name, or held last."""
+
+    sha256: str
+    since: datetime
+    until: datetime | None = None
+    """When the folder ceased to hold it, or the service was found gone; None: it holds it."""
+
+
+class Decision(Enum):
+    """What is to become of the content that governs, or waits."""
+
+    NOTHING = "as it was"
+    OURS = "the content of our folder governs"
+    DROP = "the waiting content is dropped"
+
+
+def decide(
+    now: datetime,
+    ours: int,
+    live: Collection[int],
+    held: Mapping[int, Held],
+    *,
+    new: bool,
+    changed: bool,
+    governing: str | None,
+    waiting: str | None = None,
+) -> Decision:
+    """What follows for one name from what the services' folders hold of it (`held`, by service).
+
+    `ours`: the number of this service; `live`: those of all that run; `new`: our content was never stored before;
+    `changed`: our folder held another one before, while this service ran (`publish` says so).
+    """
+    known, own = (governing, waiting), held.get(ours)
+    if own and not own.until and own.sha256 != waiting:
+        if (new or changed or known == (None, None)) and own.sha256 != governing:
+            return Decision.OURS
+        if changed and waiting:
+            return Decision.DROP  # the edit that waits was undone
+        wanted = any(_counts(one, now) and one.sha256 in known for one in held.values())
+        if own.since <= now - AFTER and not wanted:
+            return Decision.OURS
+    if waiting and _abandoned(waiting, live, held, now):
+        return Decision.DROP
+    return Decision.NOTHING
+
+
+def _counts(one: Held, now: datetime) -> bool:
+    """A service that restarts, or whose folder is mounted again, still stands for what it held."""
+    return one.until is None or one.until > now - AFTER
+
+
+def _abandoned(waiting: str, live: Collection[int], held: Mapping[int, Held], now: datetime) -> bool:
+    """Whether every live service's folder has held another sound content for a while."""
+    if any(_counts(one, now) and one.sha256 == waiting for one in held.values()):
+        return False
+    return all(
+        (one := held.get(service)) is not None and one.until is None and one.since <= now - AFTER
+        for service in live
+    )
+
+
+def begin(conn: Connection, holder: int) -> None:
+    """A service starts: what an earlier one with its number held (on SQLite all have the same) is not its own."""
+    run(conn, "DELETE FROM file_seen WHERE holder = :holder", holder=holder)
+
+
+def publish(
+    conn: Connection, now: datetime, holder: int, kind: Kind, contents: Mapping[str, str]
+) -> set[str]:
+    """Record the sound contents of this service's folder: SHA-256 by name. Returns the names whose content took the
+    place of another one while the service ran.
+
+    Until the end of the transaction no other service records or decides anything.
+    """
+    one_proposer(conn)
+    known = holding(conn, kind)
+    own = {name: services[holder] for name, services in known.items() if holder in services}
+    changed = {name for name in own.keys() & contents.keys() if own[name].sha256 != contents[name]}
+    for name, sha256 in contents.items():
+        if name in changed or name not in own or own[name].until:
+            _hold(conn, now, holder, kind, name, sha256)
+    gone = [name for name, one in own.items() if not one.until and name not in contents]
+    if gone:
+        run(
+            conn,
+            "UPDATE file_seen SET until = :now WHERE holder = :holder AND kind = :kind AND name IN :gone",
+            now=now,
+            holder=holder,
+            kind=kind,
+            gone=gone,
+        )
+    if (present := dialect(conn).holders(conn)) is not None:
+        run(
+            conn,
+            "UPDATE file_seen SET until = :now WHERE until IS NULL AND holder NOT IN :live",
+            now=now,
+            live=[*present, holder],
+        )
+    run(conn, "DELETE FROM file_seen WHERE until < :long_ago", long_ago=now - _FORGOTTEN)
+    return changed
+
+
+def _hold(conn: Connection, now: datetime, holder: int, kind: Kind, name: str, sha256: str) -> None:
+    run(
+        conn,
+        "INSERT INTO file_seen (holder, kind, name, sha256, since) VALUES (:holder, :kind, :name, :sha256, :now)"
+        " ON CONFLICT (holder, kind, name) DO UPDATE SET sha256 = :sha256, since = :now, until = NULL",
+        holder=holder,
+        kind=kind,
+        name=name,
+        sha256=sha256,
+        now=now,
+    )
+
+
+def holding(conn: Connection, kind: Kind) -> dict[str, dict[int, Held]]:
+    """What the services' folders hold, or held last, by name and service."""
+    table = FileSeen.__table__  # type: ignore[attr-defined]
+    found: dict[str, dict[int, Held]] = {}
+    for row in conn.execute(select(table).where(table.c.kind == kind)):
+        found.setdefault(row.name, {})[row.holder] = Held(row.sha256, row.since, row.until)
+    return found
+
+
+def live(conn: Connection, holder: int) -> set[int]:
+    """The services that run, with oneself."""
+    return {*(dialect(conn).holders(conn) or ()), holder}
+
+
+def differing(conn: Connection, now: datetime, kind: Kind) -> dict[str, list[str]]:
+    """The names under which the folders of the services that run have held different sound contents for a minute,
+    with what each holds."""
+    present = dialect(conn).holders(conn) or []
+    found = {}
+    for name, services in sorted(holding(conn, kind).items()):
+        there = [one for holder, one in services.items() if holder in present and one.until is None]
+        contents = [one.sha256 for one in there if one.since <= now - AFTER]
+        if len(set(contents)) > 1:
+            found[name] = contents
+    return found
