@@ -23,9 +23,12 @@ from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
 from scheduler.ledger import claims, settling
-from scheduler.ledger.planning import BEHIND, Governing, others_plan, plan
+from scheduler.ledger.planning import Governing, plan
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
+from scheduler.organizers.catalogue import look_again
+from scheduler.organizers.governing import bring_up_to_date
+from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
 from scheduler.reports.reasons import reasons, row_reasons
@@ -53,11 +56,13 @@ class Service:
         self._settings, self._database, self._clock = settings, database, clock
         self._relays = [_relay(one, database) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder)
+        self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._aside: tuple[str, ...] = ()
+        self._notices: tuple[Notice, ...] = ()
         self._told_of_relay: frozenset[str] | None = None
 
     async def start(self) -> None:
@@ -76,18 +81,28 @@ class Service:
         Raises DBAPIError when the database does not answer: then nothing has changed.
         """
         await self.sources.poll(now)
-        governing = self.sources.catalogue.governing
-        webinars, live = self.sources.catalogue.webinars, self.sources.live
-        # Before it is planned: nothing is rendered any more with what was true before the edit, and planning
-        # ends the leases of what was.
-        self.dispatcher.job = Job(webinars, live, self.sources.texts, _revisions(governing))
-        while await self._database.run(_settle_and_plan, now, governing, self._settings.return_within):
-            pass
-        self._aside = await self._database.run(_elsewhere_or_aside, governing)
+        more = True
+        while more:
+            more, governing = await self._database.run(self._govern_and_plan, now)
+            await self.sources.adopt(now, governing)
+            catalogue = self.sources.catalogue
+            self.dispatcher.job = Job(
+                catalogue.webinars, self.sources.live, self.sources.texts, catalogue.revisions
+            )
+            self.dispatcher.wake()
+        self._aside = await self._database.run(row_reasons)
+        await self._note_notices(now)
         await self._note_relay(now)
-        self.dispatcher.wake()
-        self._tell(now, list(webinars.values()))
+        self._tell(now, list(catalogue.webinars.values()))
         return await self.next_wake()
+
+    def _govern_and_plan(self, conn: Connection, now: datetime) -> tuple[bool, dict[str, Governing]]:
+        """In one transaction, so that planning goes by what governs then. Returns whether there is more to plan."""
+        one_planner(conn)
+        revisions, return_within = self.sources.revisions, self._settings.return_within
+        look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
+        governing = bring_up_to_date(conn, now, revisions)
+        return _settle_and_plan(conn, now, governing, return_within), governing
 
     async def next_wake(self) -> datetime | None:
         """The next instant (UTC) at which something is due by itself, or a relay is tried again; or None."""
@@ -131,6 +146,15 @@ class Service:
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._teller.tell(now, webinars))
 
+    async def _note_notices(self, now: datetime) -> None:
+        """Say which edits wait, once each."""
+        found = await self._database.run(
+            notices, now, self.sources.revisions, self._settings.return_within, self._notices
+        )
+        if found != self._notices:
+            await self._database.run(note_notices, now, found)
+            self._notices = found
+
     async def _note_relay(self, now: datetime) -> None:
         stopped, trouble = self.dispatcher.stopped, self.dispatcher.trouble
         webinars = self.sources.catalogue.webinars
@@ -148,22 +172,12 @@ def _relay(one: RelaySettings, database: Database) -> Relay:
     return Relay(one.name, Pool(one), pace, one.connections)
 
 
-def _revisions(governing: Mapping[str, Governing]) -> dict[str, str]:
-    """A frozen webinar goes on by its last sound revision, even if that was never planned from."""
-    return {name: one.revision for name, one in governing.items() if not one.frozen}
-
-
 def _settle_and_plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
-    """In one transaction: what comes back from the relay is planned anew before anybody can claim it."""
+    """In one transaction: what comes back from the relay is planned again before anybody can claim it."""
     one_planner(conn)
     claims.recover(conn, now)
     settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
     settling.expire(conn, now)
     return plan(conn, now, governing, return_within)
-
-
-def _elsewhere_or_aside(conn: Connection, governing: Mapping[str, Governing]) -> tuple[str, ...]:
-    behind = [f"webinar {name}: {BEHIND}" for name in others_plan(conn, governing)]
-    return (*behind, *row_reasons(conn))

@@ -5,15 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Delivery, Registration
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Start, Version
 from scheduler.ledger.planning import Governing, plan
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.ledger.told import Mail, Telling, facts_of, tell
+from scheduler.ledger.told import accepted as note_accepted
+from scheduler.organizers import governing
+from scheduler.organizers.governing import bring_up_to_date, propose, take_effect
+from scheduler.webinar import NOTICES, Webinar, read_webinar
 
 SEQUENCE = """
 [[messages]]
@@ -90,15 +97,26 @@ def webinar(sequence: str = SEQUENCE, **changed: Any) -> Webinar:
 
 
 class Ledger:
-    """Plans on a database and reads back what it planned."""
+    """Plans on a database and reads back what it planned. Edits take effect at once."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.governing: dict[str, Governing] = {}
+        self.revisions = Revisions()
 
-    def govern(self, *webinars: Webinar, frozen: bool = False) -> None:
+    def govern(self, *webinars: Webinar, waits: bool = False, now: datetime | None = None) -> None:
+        """Let this be what governs; `waits`: as an edit of a file does, made `now`."""
         for one in webinars:
-            self.governing[one.id] = Governing(one, repr(one), frozen)
+            with self.database.transaction() as conn:
+                revision_id = self.revisions.add(conn, one)
+                if waits:
+                    propose(conn, now or utc("2025-06-12 08:00"), one, revision_id, timedelta(hours=24))
+                else:
+                    take_effect(conn, one, revision_id)
+
+    @property
+    def governing(self) -> dict[str, Governing]:
+        with self.database.transaction() as conn:
+            return self.revisions.governing(conn)
 
     def register(self, email: str, webinar: str = "w", **columns: Any) -> int:
         values = {"webinar": webinar, "email": email} | columns
@@ -117,7 +135,8 @@ class Ledger:
         more = True
         while more:
             with self.database.transaction() as conn:
-                more = plan(conn, now, self.governing, timedelta(hours=hours))
+                what_governs = bring_up_to_date(conn, now, self.revisions)
+                more = plan(conn, now, what_governs, timedelta(hours=hours))
 
     def deliveries(self, email: str | None = None) -> list[Mapping[str, Any]]:
         d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
@@ -142,13 +161,64 @@ class Ledger:
         return {_named(row): row["due_at"] for row in self.deliveries(email)}
 
     def set(self, message: str, state: str, edition: int = 0) -> None:
-        """As if it had been sent, or had failed."""
+        """As if it had been sent, or had failed: whoever it went to was told what governs now."""
+        if state in ("sending", "sent", "in_doubt"):
+            self.tell(message, edition, accepted=state == "sent")
         self.sql(
             "UPDATE delivery SET state = :state WHERE message = :message AND edition = :edition",
             state=state,
             message=message,
             edition=edition,
         )
+
+
+    def tell(self, message: str, edition: int = 0, *, accepted: bool = True) -> None:
+        """What a mail of this message told people."""
+        people = self.sql(
+            "SELECT d.id, r.uid, r.join_url, r.webinar FROM delivery d JOIN registration r"
+            " ON r.id = d.registration_id WHERE d.message = :message AND d.edition = :edition",
+            message=message,
+            edition=edition,
+        )
+        with self.database.transaction() as conn:
+            webinars = {name: one.webinar for name, one in self.revisions.governing(conn).items()}
+            for row in people:
+                webinar = webinars[row.webinar]
+                mail = Mail(row.uid, row.id, "token")
+                invited = message in NOTICES or any(
+                    one.id == message and one.invitation != "none" for one in webinar.messages
+                )
+                tell(conn, [Telling(mail, facts_of(webinar, row.join_url or webinar.join_url), invited)])
+                if accepted:
+                    note_accepted(conn, [mail])
+
+
+def start(claimed: Claimed, at: datetime, one: Webinar | None = None, invitation: Version | None = None) -> Start:
+    """A mail about to go, as it is rendered by this webinar."""
+    told = facts_of(one or webinar(), claimed.join_url or "https://meet.who.int/w")
+    return Start(claimed, f"<{claimed.id}@who.int>", "relay", "en", 1, at, told, invitation)
+
+
+class Revisions(governing.Revisions):
+    """Revisions that need no source, beside stored ones."""
+
+    def forget_fingerprints(self) -> None:
+        """As another program does."""
+        self._fingerprints.clear()
+
+    def add(self, conn: Connection, webinar: Webinar) -> int:
+        sha = sha256(repr(webinar).encode()).hexdigest()
+        found = run(conn, "SELECT id FROM webinar_revision WHERE webinar = :webinar AND sha256 = :sha",
+                    webinar=webinar.id, sha=sha).scalar()  # fmt: skip
+        if found is None:
+            found = run(
+                conn,
+                "INSERT INTO webinar_revision (webinar, file, sha256, source, sound_since)"
+                " VALUES (:webinar, 'w.toml', :sha, '', :now) RETURNING id",
+                webinar=webinar.id, sha=sha, now=utc("2025-06-01 00:00"),
+            ).scalar_one()  # fmt: skip
+        self._read[found] = webinar
+        return int(found)
 
 
 def _named(row: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database, fault
+from scheduler.database.engine import Database, fault, run
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import RETRY_SECONDS, Recorder
@@ -24,7 +24,6 @@ from scheduler.delivery.replies import asks_for_less
 from scheduler.delivery.sending import Job, Sender
 from scheduler.delivery.session import RelayFailure
 from scheduler.ledger import claims
-from scheduler.ledger.edits import planned_revisions
 from scheduler.ledger.outcomes import last_versions
 
 log = structlog.get_logger()
@@ -229,8 +228,8 @@ class Dispatcher:
 
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:
-    planned = planned_revisions(conn)
-    live = [name for name in job.live if job.revisions.get(name) in (None, planned.get(name))]
+    rows = run(conn, "SELECT webinar, revision_id FROM webinar")
+    live = [row.webinar for row in rows if row.webinar in job.live and job.revisions.get(row.webinar) == row.revision_id]
     claimed = claims.claim(conn, now, token, live, urgent, others)
     versions = last_versions(conn, [one.uid for one in claimed])
     return [(one, versions.get(one.uid)) for one in claimed]

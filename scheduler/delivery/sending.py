@@ -43,9 +43,7 @@ class Job:
     webinars: Mapping[str, Webinar] = field(default_factory=dict)
     live: Sequence[str] = ()
     texts: Texts = field(default_factory=Texts)
-    revisions: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by webinar: nothing planned by another one is ours
+    revisions: Mapping[str, int] = field(default_factory=dict)  # by webinar: what is rendered
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,11 @@ class Sender:
         unwanted: list[Item] = []
         while len(group) < number and (item := self._backlog.take()):
             webinar = self.job.webinars.get(item[0].webinar)
-            if webinar is None or webinar.id not in self.job.live:
+            if (
+                webinar is None
+                or webinar.id not in self.job.live
+                or self.job.revisions.get(webinar.id) != item[0].revision_id
+            ):
                 unwanted.append(item)
                 continue
             alone = _goes_alone(webinar)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Delivery, GoverningWebinar, Registration
@@ -220,5 +220,8 @@ def next_wake(conn: Connection, now: datetime, live: Iterable[str]) -> datetime 
         text("state IN ('pending', 'held')"), table.c.expires_at > now
     )
     queries.append(expiring.order_by(table.c.expires_at).limit(1))
+    edits, people = GoverningWebinar.__table__.c, Registration.__table__.c  # type: ignore[attr-defined]
+    queries.append(select(func.min(edits.takes_effect_at)).where(edits.takes_effect_at > now))
+    queries.append(select(func.min(people.link_until)).where(people.link_until > now))
     found = [instant for query in queries if (instant := conn.execute(query).scalar()) is not None]
     return min(found, default=None)

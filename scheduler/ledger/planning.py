@@ -89,13 +89,14 @@ def _execute(conn: Connection, statement: str, **values: object) -> None:
     """One of the statements below, with the reasons and constants that it names."""
     engine = dialect(conn)
     sql = statement.format(people=f"{listed(conn, 'ids')} AS c", join=engine.join_next)
-    bound = {name: value for name, value in _CONSTANTS.items() if f":{name}" in sql}
-    run(conn, sql, **bound, **values)
+    run(conn, sql, **{name: value for name, value in (_CONSTANTS | values).items() if f":{name}" in sql})
 
 
-_CONSTANTS: dict[str, object] = {
-    "why_" + why.name.lower(): why.value for why in Why
-} | {"notices": NOTICES, "change": CHANGE, "cancellation": CANCELLATION}  # fmt: skip
+_CONSTANTS: dict[str, object] = {"why_" + why.name.lower(): why.value for why in Why} | {
+    "notices": NOTICES,
+    "change": CHANGE,
+    "cancellation": CANCELLATION,
+}
 
 _INSERT = """
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
@@ -128,8 +129,9 @@ FROM (
 ) AS missing
 """
 
-_MAY_BE_OUT = "({x}.state IN ('sending', 'sent', 'in_doubt') OR {x}.state = 'held' AND {x}.reason = :why_doubt)"
-_STILL_TO_GO = "({x}.state IN ('pending', 'sending') OR {x}.state = 'held' AND {x}.reason <> :why_doubt)"
+_DOUBTFUL = "({x}.state = 'held' AND {x}.reason = :why_doubt)"
+_MAY_BE_OUT = f"({{x}}.state IN ('sending', 'sent', 'in_doubt') OR {_DOUBTFUL})"
+_STILL_TO_GO = f"({{x}}.state IN ('pending', 'sending', 'held') AND NOT {_DOUBTFUL})"
 _CONFIRMATION_TO_GO = (
     "EXISTS (SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0"
     f" AND k.message NOT IN :notices AND {_STILL_TO_GO.format(x='k')})"
@@ -187,9 +189,12 @@ FROM (
                     ELSE '' END AS skip
         FROM (
             SELECT x.id, x.webinar, x.message, x.state AS was, x.reason AS because, x.due_at AS was_due,
-                   x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at, w.starts_at,
-                   CASE WHEN x.message = :change THEN w.ends_at END AS for_end,
-                   CASE WHEN x.message = :change THEN {LINK} ELSE '' END AS for_link,
+                   x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at,
+                   CASE WHEN {_DOUBTFUL.format(x="x")} THEN x.for_start ELSE w.starts_at END AS starts_at,
+                   CASE WHEN {_DOUBTFUL.format(x="x")} THEN x.for_end
+                        WHEN x.message = :change THEN w.ends_at END AS for_end,
+                   CASE WHEN {_DOUBTFUL.format(x="x")} THEN x.for_link
+                        WHEN x.message = :change THEN {LINK} ELSE '' END AS for_link,
                    d.message AS planned, coalesce(d.never, '') AS never,
                    d.message IS NOT NULL AND d.due_at IS NULL AS at_once,
                    CASE WHEN d.message IS NULL THEN x.urgency WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
@@ -279,7 +284,7 @@ FROM (
       AND {_TOLD_OTHERWISE} AND NOT {_CONFIRMATION_TO_GO}
       AND NOT EXISTS (SELECT 1 FROM delivery l WHERE l.registration_id = r.id AND l.message IN :notices
                       AND l.state <> 'cancelled'
-                      AND (l.state = 'pending' OR l.state = 'held' AND l.reason <> :why_doubt OR {_SAYS_WHAT_IS_TRUE})
+                      AND (l.state IN ('pending', 'held') AND NOT {_DOUBTFUL.format(x="l")} OR {_SAYS_WHAT_IS_TRUE})
                       AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id
                           AND z.message IN :notices AND z.state <> 'cancelled' AND z.id > l.id))
 ) AS due
@@ -315,7 +320,8 @@ def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
         conn,
         f"{_INSERT} SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0, :now, w.ends_at,"
         " :now, 0, '', :now, w.starts_at FROM delivery x JOIN webinar w ON w.webinar = x.webinar"
-        " WHERE x.registration_id IN :ids AND x.urgency = 0 AND x.message NOT IN :notices AND w.ends_at > :now"
+        " JOIN registration r ON r.id = x.registration_id"
+        " WHERE NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded) AND x.registration_id IN :ids AND x.urgency = 0 AND x.message NOT IN :notices AND w.ends_at > :now"
         f" AND ({_MAY_BE_OUT.format(x='x')} OR x.state = 'failed'){newest}",
         now=now,
         ids=ids,

@@ -14,6 +14,10 @@ from scheduler.database.engine import run
 from scheduler.database.models import Alert
 
 
+NOTICE = "notice "
+"""Begins the keys of what is not wrong, but will be sent to people unless somebody stops it."""
+
+
 class Wrong(NamedTuple):
     """One thing that is wrong, and who must know."""
 
@@ -41,8 +45,11 @@ class Standing:
     told_at: datetime | None
 
 
-def note(conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: str) -> None:
-    """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each."""
+def note(
+    conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: str, *, once: bool = False
+) -> None:
+    """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each. `once`: nobody
+    needs to know when it is over."""
     table = Alert.__table__  # type: ignore[attr-defined]
     known = {
         Wrong(row.key, row.alert_to): row
@@ -57,7 +64,7 @@ def note(conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: st
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
-        if known[one].told_at is None:  # over before anybody was told
+        if once or known[one].told_at is None:  # over before anybody was told
             conn.execute(delete(table).where(here))
         elif known[one].cleared_at is None:
             conn.execute(update(table).where(here).values(cleared_at=now))

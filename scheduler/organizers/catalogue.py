@@ -26,11 +26,25 @@ FORGET_AFTER = timedelta(days=31)  # after its end nobody misses a webinar's fil
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What the folder of webinars says: what is wrong with which webinar or file, and what the sound ones hold."""
+    """What governs, and what the folder of webinars says: what is wrong with which file, what the sound ones hold."""
 
+    governing: Mapping[str, Governing] = field(default_factory=dict)
     problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
     concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
     held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
+
+    @property
+    def webinars(self) -> dict[str, Webinar]:
+        return {name: one.webinar for name, one in self.governing.items()}
+
+    @property
+    def revisions(self) -> dict[str, int]:
+        """The id of the revision that governs, by webinar."""
+        return {name: one.revision_id for name, one in self.governing.items()}
+
+    def live(self, *, drafts_too: bool = False) -> list[str]:
+        """The webinars whose mails go out. A rehearsal sends those of drafts, too."""
+        return [name for name, webinar in self.webinars.items() if drafts_too or webinar.status == "live"]
 
 
 def take_webinars(
@@ -63,7 +77,7 @@ def take_webinars(
     governing = revisions.governing(conn)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
     problems = {path: _and_what_goes_out(conn, now, path, found, stored, governing) for path, found in problems.items()}
-    return Catalogue(problems, concerned, held)
+    return Catalogue(governing, problems, concerned, held)
 
 
 def look_again(
@@ -72,9 +86,14 @@ def look_again(
     """Decide again about what our folder holds where another content governs or waits: time passes, services come and
     go."""
     table = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    for row in conn.execute(select(table.c.webinar, table.c.revision_id, table.c.waiting_id)).all():
+    rows = conn.execute(
+        select(table.c.webinar, table.c.waiting_id, _REVISION.c.sha256).join(
+            _REVISION, _REVISION.c.id == table.c.revision_id
+        )
+    )
+    for row in rows.all():
         ours = catalogue.held.get(row.webinar)
-        if row.waiting_id is None and ours in (None, _sha_of(conn, row.revision_id)):
+        if row.waiting_id is None and ours in (None, row.sha256):
             continue
         revision_id = _revision_of(conn, row.webinar, ours) if ours else None
         webinar = revisions.get(conn, revision_id) if revision_id else None

@@ -86,14 +86,14 @@ def propose(
     effect any more."""
     row = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first()
     if row is None or row.revision_id == revision_id:
-        _take_effect(conn, webinar, revision_id)
+        take_effect(conn, webinar, revision_id)
         return
     at = now
     if webinar.status == "live" and people_told_otherwise(conn, now, webinar, return_within):
         first = row.waiting_since or now
         at = takes_effect_at(now, first, webinar.notice_after, (row.starts_at, webinar.start))
     if at <= now:
-        _take_effect(conn, webinar, revision_id)
+        take_effect(conn, webinar, revision_id)
         return
     conn.execute(
         _W.update()
@@ -110,12 +110,12 @@ def drop_waiting(conn: Connection, webinar: str) -> None:
 _NOTHING_WAITS: Mapping[str, None] = {"waiting_id": None, "waiting_since": None, "takes_effect_at": None}
 
 
-def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
+def lettake_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
     """Let the waiting edits of these webinars take effect now."""
     rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None), _W.c.webinar.in_(list(webinars))))
     for row in rows.all():
         if webinar := revisions.get(conn, row.waiting_id):
-            _take_effect(conn, webinar, row.waiting_id)
+            take_effect(conn, webinar, row.waiting_id)
     run(
         conn,
         "UPDATE registration SET link_since = NULL, link_until = NULL, plan = 0"
@@ -131,17 +131,17 @@ def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> d
     due = select(_W.c.webinar).where(_W.c.waiting_id.is_not(None), _W.c.takes_effect_at <= now)
     for row in conn.execute(select(_W).where(_W.c.webinar.in_(due))).all():
         if webinar := revisions.get(conn, row.waiting_id):
-            _take_effect(conn, webinar, row.waiting_id)
+            take_effect(conn, webinar, row.waiting_id)
     rows = conn.execute(select(_W.c.webinar, _W.c.revision_id, _W.c.fingerprint)).all()
     for row in rows:
         webinar = revisions.get(conn, row.revision_id)
         if webinar and revisions.fingerprint(row.revision_id, webinar) != row.fingerprint:
-            _take_effect(conn, webinar, row.revision_id)
+            take_effect(conn, webinar, row.revision_id)
     return revisions.governing(conn)
 
 
-def _take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
-    """The next plan, unless nothing that planning reads differs."""
+def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
+    """Let this revision govern from now on, by the next plan unless nothing that planning reads differs."""
     row = conn.execute(select(_W.c.plan, _W.c.fingerprint).where(_W.c.webinar == webinar.id)).first()
     now_says = fingerprint(webinar)
     plan = 1 if row is None else row.plan if row.fingerprint == now_says else row.plan + 1

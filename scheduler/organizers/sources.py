@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -11,12 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
 from scheduler.ledger import settling
+from scheduler.ledger.planning import Governing
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
-from scheduler.organizers import alerts
+from scheduler.organizers import alerts, proposals
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
+from scheduler.organizers.governing import Revisions
 from scheduler.organizers.texts import Key, Texts, authors_of, sources_of, take_texts
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
@@ -36,6 +39,7 @@ class Sources:
         self.catalogue = Catalogue()
         self.texts = Texts()
         self.layout_problems: tuple[Problem, ...] = ()
+        self.revisions = Revisions()
         self._failure: tuple[Problem, ...] = ()
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
         self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
@@ -52,7 +56,14 @@ class Sources:
 
     async def start(self, now: datetime) -> None:
         """Read everything, without waiting for a second read."""
+        await self._database.run(proposals.begin, self._holder)
         await self._take(now, self._webinars.settle(), self._texts.settle())
+
+    async def adopt(self, now: datetime, governing: Mapping[str, Governing]) -> None:
+        """Go by what governs now, whoever proposed it."""
+        before, self.catalogue = self.catalogue, replace(self.catalogue, governing=governing)
+        if before.revisions != self.catalogue.revisions:
+            await self._take(now, None, self._texts.read())
 
     async def poll(self, now: datetime) -> bool:
         """Take in what was edited. True when something was. A failure loses no edit: the next poll has it again."""
@@ -90,7 +101,10 @@ class Sources:
             self._failure = ()
 
     async def _take_webinars(self, now: datetime, files: Mapping[str, bytes]) -> None:
-        catalogue = await self._database.run(take_webinars, now, self._settings.config_dir, files)
+        catalogue = await self._database.run(
+            take_webinars, now, self._settings.config_dir, files, self.revisions, self._holder,
+            self._settings.return_within,
+        )  # fmt: skip
         for path, problems in catalogue.problems.items():
             log.error("webinar file is not sound", file=path, problems=_lines(problems))
         wrong = {

@@ -27,6 +27,13 @@ Something needs your attention:
 
 Everything else goes on. You will get one more mail when this is right again.
 """
+NOTICE = """\
+An edit waits, because it notifies people:
+
+{words}
+
+Until then, confirmations still go out as before the edit, and reminders wait.
+"""
 RIGHT = """\
 This is mended. It was:
 
@@ -73,12 +80,15 @@ class Teller:
 def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
     about = " ".join(telling.key.split())  # a file's name may hold a line end
-    message["Subject"] = f"{'Mended' if telling.right_again else 'Please mend'}: {about}"
+    is_notice = telling.key.startswith(alerts.NOTICE)
+    begins = "Will be sent" if is_notice else "Mended" if telling.right_again else "Please mend"
+    message["Subject"] = f"{begins}: {about}"
     message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     what, _, _ = telling.words.partition("\n\n")  # behind it is what becomes of it until it is mended
-    body = RIGHT.format(words=what) if telling.right_again else WRONG.format(words=telling.words)
+    template = NOTICE if is_notice else RIGHT if telling.right_again else WRONG
+    body = template.format(words=what if telling.right_again else telling.words)
     message.set_content(body, cte="quoted-printable")
     return message.as_bytes()

@@ -13,9 +13,9 @@ from scheduler.database.engine import Database
 from scheduler.database.postgresql import PRESENCE
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start, Version
+from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.states import State, Why
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, start, utc, webinar
 
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
@@ -54,7 +54,7 @@ def claim(
 def begin(
     ledger: Ledger, *claimed: Claimed, now: datetime = ANNOUNCED, invitation: Version | None = None
 ) -> set[int]:
-    starts = [Start(one, f"<{one.id}@who.int>", "relay", "en", 1, now, invitation) for one in claimed]
+    starts = [start(one, now, invitation=invitation) for one in claimed]
     begun: set[int] = do(ledger, outcomes.begin, starts)
     return begun
 

@@ -20,7 +20,7 @@ from scheduler.ledger.states import State
 from scheduler.registrants.importing import CsvRow, import_rows
 from scheduler.registrants.suppression import suppress
 from scheduler.service import _settle_and_plan  # what a tick does, in one transaction
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, start, utc, webinar
 
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
@@ -44,7 +44,7 @@ def _claim(ledger: Ledger, now: datetime = ANNOUNCED) -> Claimed:
 
 
 def _start(claimed: Claimed) -> Start:
-    return Start(claimed, "<1@who.int>", "relay", "en", 1, LATER)
+    return start(claimed, LATER)
 
 
 def _begin(ledger: Ledger, claimed: Claimed) -> bool:
@@ -64,7 +64,8 @@ def _comes_back(ledger: Ledger, claimed: Claimed, how: str) -> None:
 
 def _tick(ledger: Ledger, now: datetime = LATER) -> None:
     with ledger.database.transaction() as conn:
-        while _settle_and_plan(conn, now, ledger.governing, timedelta(hours=24)):
+        governing = ledger.revisions.governing(conn)
+        while _settle_and_plan(conn, now, governing, timedelta(hours=24)):
             pass
 
 
@@ -284,7 +285,8 @@ def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared:
     shared.sql("UPDATE registrants SET timezone = 'Asia/Tokyo'")
     with shared.database.engine.begin() as conn:
         assert outcomes.begin(conn, [_start(claimed)])
-        beside = _beside(shared, lambda other: plan(other, LATER, shared.governing, timedelta(hours=24)))
+        governing = shared.revisions.governing(conn)
+        beside = _beside(shared, lambda other: plan(other, LATER, governing, timedelta(hours=24)))
         with beside:
             conn.commit()
     assert shared.states()["confirmation"] == "sending"
@@ -292,17 +294,19 @@ def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared:
 
 
 def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Connection], object]) -> None:
-    """Somebody else writes just before planning takes its flags away."""
-    clear = planning._clear_flags
+    """Somebody else writes after planning has read, and before it ends."""
+    settled = planning._execute
     with ledger.database.engine.begin() as conn, ExitStack() as beside:
+        governing = ledger.revisions.governing(conn)
 
-        def late(*flags: Any) -> None:
-            beside.enter_context(_beside(ledger, work))
-            clear(*flags)
-            conn.commit()
+        def late(conn: Connection, statement: str, **values: Any) -> None:
+            settled(conn, statement, **values)
+            if statement is planning._LINKS_SETTLED:
+                beside.enter_context(_beside(ledger, work))
 
-        patched.setattr(planning, "_clear_flags", late)
-        plan(conn, LATER, ledger.governing, timedelta(hours=24))
+        patched.setattr(planning, "_execute", late)
+        plan(conn, LATER, governing, timedelta(hours=24))
+        conn.commit()
     patched.undo()
     _tick(ledger)
 

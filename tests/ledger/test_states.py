@@ -25,11 +25,11 @@ from sqlmodel import SQLModel
 from scheduler.database.engine import Database, one_planner
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.planning import plan
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
 from scheduler.registrants.suppression import suppress
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, start, utc, webinar
 
 PEOPLE = ("a@x.org", "b@x.org", "c@x.org")
 LATER: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -188,12 +188,11 @@ class World(RuleBasedStateMachine):
     def tick(self) -> None:
         def settle_and_plan(conn: Any) -> bool:
             one_planner(conn)
+            governing = self.ledger.revisions.governing(conn)
             claims.recover(conn, self.now)
-            settling.settle_doubt(
-                conn, self.now, {name: one.webinar for name, one in self.ledger.governing.items()}
-            )
+            settling.settle_doubt(conn, self.now, {name: one.webinar for name, one in governing.items()})
             settling.expire(conn, self.now)
-            return plan(conn, self.now, self.ledger.governing, timedelta(hours=24))
+            return plan(conn, self.now, governing, timedelta(hours=24))
 
         while self._step(settle_and_plan):
             pass
@@ -210,7 +209,7 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         chosen = data.draw(st.lists(st.sampled_from(self.claimed), min_size=1, unique_by=lambda one: one.id))
-        starts = [Start(one, f"<{one.id}@x.org>", "relay", "en", 1, self.now) for one in chosen]
+        starts = [start(one, self.now) for one in chosen]
         begun = self._step(outcomes.begin, starts)
         assert not begun & self.sent, "what was sent is sent again"
         rows = {row["id"]: row for row in self.ledger.deliveries()}
@@ -252,7 +251,7 @@ class World(RuleBasedStateMachine):
         self.claim(4)
         for one in self.claimed:
             if what != "held":
-                self._step(outcomes.begin, [Start(one, f"<{one.id}@x.org>", "relay", "en", 1, self.now)])
+                self._step(outcomes.begin, [start(one, self.now)])
             self._step(outcomes.conclude, [self._outcome(one, what)])
             if self.states[one.id] == "sent":
                 self.sent.add(one.id)
@@ -330,7 +329,7 @@ class World(RuleBasedStateMachine):
         """From a service that was thought dead: the outcome of a lost lease never changes the state."""
         one = data.draw(st.sampled_from(self.zombies))
         state, lost = self.states[one.id], self._token(one.id) != one.token
-        begun = self._step(outcomes.begin, [Start(one, f"<{one.id}@x.org>", "relay", "en", 1, self.now)])
+        begun = self._step(outcomes.begin, [start(one, self.now)])
         if lost:
             self._step(outcomes.conclude, [self._outcome(one, what)])
             assert not begun

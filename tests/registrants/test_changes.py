@@ -23,7 +23,7 @@ ANNOUNCED = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 09:00")
 TABLES = (
     "registrants", "registrant_change", "row_set_aside", "registration", "zone_evidence", "due_time",
-    "planned_webinar", "planned_message", "delivery",
+    "planned_webinar", "planned_message", "delivery", "told",
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ class World:
     def check(self) -> None:
         sql = self.ledger.sql
         assert sql("SELECT * FROM registrant_change") == []
-        assert sql("SELECT * FROM registration WHERE replan") == []
+        assert sql("SELECT * FROM registration WHERE plan = 0") == []
         rows = {
             row.id: (row.webinar, fold(row.email))
             for row in sql("SELECT id, webinar, email FROM registrants")

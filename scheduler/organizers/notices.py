@@ -1,0 +1,140 @@
+"""The notices that wait for an edit to take effect: who will be notified of what, when, and how to stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from scheduler.database.models import Registration
+from scheduler.ledger.told import people_told_otherwise
+from scheduler.organizers import alerts
+from scheduler.organizers.alerts import Wrong
+from scheduler.organizers.governing import Revisions, waiting
+from scheduler.webinar import CANCELLATION, CHANGE, Webinar
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people will be notified of, as `webinar status --json` has it. Instants are UTC."""
+
+    webinar: str
+    kind: str
+    """`change` or `cancellation`."""
+    people: int
+    before: Facts
+    """What differs among start, end, join_url and cancelled, as it is now; personal links are None."""
+    after: Facts
+    leaves_at: datetime
+    alert_to: str
+    revision_id: int = 0
+    """Of the edit; 0: links of people's own changed in their rows."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from others of its webinar, before and after."""
+        return f"{self.kind} of {self.webinar}" + (f", edit {self.revision_id}" if self.revision_id else ", links")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "webinar": self.webinar,
+            "kind": self.kind,
+            "people": self.people,
+            "from": self.before,
+            "to": self.after,
+            "leaves_at": self.leaves_at,
+        }
+
+    @property
+    def words(self) -> str:
+        """In one line, without personal data."""
+        people = "1 person" if self.people == 1 else f"{self.people} people"
+        undo = (
+            "undo the edit"
+            if self.revision_id
+            else "restore the links in these people's rows of `registrants`"
+        )
+        return (
+            f"webinar {self.webinar}: {people} will be notified at {said(self.leaves_at)} of"
+            f" {_what(self.before, self.after)}; to stop it, {undo} before then, or set status = \"draft\";"
+            f" to send it now, `webinar notify {self.webinar}`"
+        )
+
+
+def said(instant: datetime) -> str:
+    """An instant in words for organizers, with its zone."""
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _what(before: Facts, after: Facts) -> str:
+    if after.get("cancelled"):
+        return "the cancellation"
+    parts = ["that it takes place after all"] if before.get("cancelled") else []
+    for name in ("start", "end", "join_url"):
+        if name in after:
+            parts.append(f"{_NAMES[name]} {_value(after[name])} (was {_value(before[name])})")
+    return ", ".join(parts)
+
+
+_NAMES = {"start": "a new start", "end": "a new end", "join_url": "a new link"}
+
+
+def _value(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return str(value) if value else "of each person's own" if value is None else "none"
+
+
+def notices(
+    conn: Connection,
+    now: datetime,
+    revisions: Revisions,
+    return_within: timedelta,
+    known: Iterable[Notice] = (),
+) -> tuple[Notice, ...]:
+    """All that waits now, by webinar. Whom an edit notifies is not counted again where `known` has it."""
+    counted = {one.revision_id: one.people for one in known if one.revision_id}
+    edits = []
+    for one in waiting(conn, revisions):
+        before, after = differing(one.before, one.after)
+        people = counted.get(one.revision_id)
+        if people is None:
+            people = people_told_otherwise(conn, now, one.after, return_within)
+        kind = CANCELLATION if one.after.cancelled else CHANGE
+        edits.append(
+            Notice(one.after.id, kind, people, before, after, one.at, one.after.alert_to, one.revision_id)
+        )
+    return (*edits, *_changed_links(conn, now, revisions))
+
+
+def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:
+    columns = Registration.__table__.c  # type: ignore[attr-defined]
+    rows = conn.execute(
+        select(columns.webinar, func.count(), func.max(columns.link_until))
+        .where(columns.link_until.is_not(None), columns.link_until > now, columns.gone_at.is_(None))
+        .group_by(columns.webinar)
+        .order_by(columns.webinar)
+    ).all()
+    governing = revisions.governing(conn) if rows else {}
+    for webinar, people, leaves_at in rows:
+        if webinar in governing:
+            alert_to, link = governing[webinar].webinar.alert_to, {"join_url": None}
+            yield Notice(webinar, CHANGE, people, link, link, leaves_at, alert_to)
+
+
+def differing(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
+    """What people are told that an edit changes, before and after."""
+    names = ("start", "end", "join_url", "cancelled")
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return {name: getattr(before, name) for name in changed}, {name: getattr(after, name) for name in changed}
+
+
+def note_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
+    """One mail for each edit that waits, and none when it takes effect or is undone."""
+    words = {Wrong(f"{alerts.NOTICE}{one.key}", one.alert_to): one.words for one in found}
+    alerts.note(conn, now, words, alerts.NOTICE, once=True)
