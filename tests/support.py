@@ -171,7 +171,6 @@ class Ledger:
             edition=edition,
         )
 
-
     def tell(self, message: str, edition: int = 0, *, accepted: bool = True) -> None:
         """What a mail of this message told people."""
         people = self.sql(
@@ -193,7 +192,9 @@ class Ledger:
                     note_accepted(conn, [mail])
 
 
-def start(claimed: Claimed, at: datetime, one: Webinar | None = None, invitation: Version | None = None) -> Start:
+def start(
+    claimed: Claimed, at: datetime, one: Webinar | None = None, invitation: Version | None = None
+) -> Start:
     """A mail about to go, as it is rendered by this webinar."""
     told = facts_of(one or webinar(), claimed.join_url or "https://meet.who.int/w")
     return Start(claimed, f"<{claimed.id}@who.int>", "relay", "en", 1, at, told, invitation)

@@ -20,6 +20,7 @@ from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import ids_twice
 from scheduler.organizers.folder import Folder
+from scheduler.organizers.notices import Notice
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
@@ -56,6 +57,7 @@ class _Report:
         self.findings: list[Finding] = []
         self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
+        self.notices: list[Notice] = []
         self.sizes: Callable[[], Mapping[str, int]] = dict  # of the mails, in bytes, by the text's path
 
     @classmethod
@@ -112,7 +114,7 @@ class _Report:
                 for place, webinar in webinars.items():
                     people[place] = checking.people_by_zone(conn, webinar.id)
                     self.findings += checking.row_findings(conn, webinar.id)
-                effects = _effects(conn, settings, webinars)
+                effects, self.notices = _effects(conn, settings, webinars)
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
         except NoDatabase:  # nobody has registered, then
             pass
@@ -168,6 +170,7 @@ class _Report:
                 }
                 for finding in self.findings
             ],
+            "notices": [one.as_json() for one in self.notices],
             "edits": {
                 place: [
                     {
@@ -189,6 +192,8 @@ class _Report:
         for place, effects in self.effects.items():
             for effect in effects:
                 click.echo(f"{place}: {_effect_words(effect)}")
+        for notice in self.notices:
+            click.echo(notice.if_saved)
         for words in self.well:
             click.echo(words)
         for severity, colour in (("error", "red"), ("warning", "yellow")):
@@ -238,16 +243,19 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _effects(conn: Connection, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, list[Effect]]:
-    """What the service would do on reading these files now, for each webinar's id."""
+def _effects(
+    conn: Connection, settings: Settings, webinars: dict[str, Webinar]
+) -> tuple[dict[str, list[Effect]], list[Notice]]:
+    """What the service would do on reading these files now, for each webinar's id, and whom it would notify."""
     now, root = datetime.now(UTC), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
     for place in webinars:  # a file outside the folder, as if it were there
         files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
         files |= {os.path.relpath(place, root): Path(place).read_bytes()}
-    governing = checking.governing_of(conn, now, root, files)
     ids = [webinar.id for webinar in webinars.values()]
-    return checking.edit_effects(conn, now, governing, ids, settings.return_within)
+    governing, waiting = checking.propose_files(conn, now, root, files, settings.return_within)
+    effects = checking.edit_effects(conn, now, governing, ids, settings.return_within)
+    return effects, [notice for name, notice in waiting.items() if name in ids]
 
 
 def _secured(relay: RelaySettings) -> str:

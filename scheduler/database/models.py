@@ -148,7 +148,9 @@ class Registration(SQLModel, table=True):
     first_seen_at: datetime = _instant()
     gone_at: datetime | None = _instant(nullable=True)
     plan: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
-    link_since: datetime | None = _instant(nullable=True)  # when the row's own link began to change, and until
+    link_since: datetime | None = _instant(
+        nullable=True
+    )  # when the row's own link began to change, and until
     link_until: datetime | None = _instant(nullable=True)  # when the notice about that waits
 
 
@@ -281,7 +283,9 @@ class Delivery(SQLModel, table=True):
     message_id: str = _text()  # for life, so that a receiver can drop a second copy
     sent_at: datetime | None = _instant(nullable=True)
     planned_at: datetime = _instant()
-    for_start: datetime | None = _instant(nullable=True)  # of the webinar, as it was planned for or went out for
+    for_start: datetime | None = _instant(
+        nullable=True
+    )  # of the webinar, as it was planned for or went out for
     for_end: datetime | None = _instant(nullable=True)  # of a change notice: what it says, with its link
     for_link: str = _text()
 

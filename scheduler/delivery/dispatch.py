@@ -229,7 +229,11 @@ class Dispatcher:
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:
     rows = run(conn, "SELECT webinar, revision_id FROM webinar")
-    live = [row.webinar for row in rows if row.webinar in job.live and job.revisions.get(row.webinar) == row.revision_id]
+    live = [
+        row.webinar
+        for row in rows
+        if row.webinar in job.live and job.revisions.get(row.webinar) == row.revision_id
+    ]
     claimed = claims.claim(conn, now, token, live, urgent, others)
     versions = last_versions(conn, [one.uid for one in claimed])
     return [(one, versions.get(one.uid)) for one in claimed]

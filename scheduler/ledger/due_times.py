@@ -39,6 +39,11 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
     conn.execute(insert(table), {"webinar": webinar.id, "plan": plan, **facts})
 
 
+def planned_webinars(conn: Connection) -> dict[str, int]:
+    """The plan for which each webinar's due times are up to date."""
+    return {row.webinar: row.plan for row in run(conn, "SELECT webinar, plan FROM planned_webinar")}
+
+
 def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
     """Add the due times of zones in which nobody of this webinar lived before."""
     known = run(conn, "SELECT DISTINCT zone FROM due_time WHERE webinar = :webinar", webinar=webinar.id)

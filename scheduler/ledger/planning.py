@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, dialect, listed, one_planner, run
-from scheduler.ledger.due_times import fill_in, plan_webinar
+from scheduler.ledger.due_times import fill_in, plan_webinar, planned_webinars
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import DIFFERS, LINK, MOVED
 from scheduler.registrants.changes import take_changes
@@ -43,7 +43,7 @@ def plan(
     """
     one_planner(conn)
     webinars = {name: one.webinar for name, one in governing.items()}
-    planned = {row.webinar: row.plan for row in run(conn, "SELECT webinar, plan FROM planned_webinar")}
+    planned = planned_webinars(conn)
     for name, one in governing.items():
         if planned.get(name) != one.plan:
             plan_webinar(conn, now, one.webinar, one.plan)
@@ -72,7 +72,14 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
         return False
     fill_in(conn, governing.webinar, {row.zone for row in chunk} - {""})
     ids = as_list(conn, (row.id for row in chunk))
-    for statement in (_BRING_UP_TO_DATE, _ADD_MISSING, _SEND_AGAIN, _TOLD_ELSEWHERE, _NOTICES, _LINKS_SETTLED):
+    for statement in (
+        _BRING_UP_TO_DATE,
+        _ADD_MISSING,
+        _SEND_AGAIN,
+        _TOLD_ELSEWHERE,
+        _NOTICES,
+        _LINKS_SETTLED,
+    ):
         _execute(conn, statement, now=now, ids=ids)
     if len(chunk) >= MANY:
         dialect(conn).many_rows_came(conn, "delivery")
@@ -138,9 +145,7 @@ _CONFIRMATION_TO_GO = (
 )
 _TOLD_OTHERWISE = f"EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {DIFFERS})"
 # A changed link of one's own waits as an edit does; another time or status does not wait for it.
-_LINK_WAITS = (
-    f"(r.link_until > :now AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {MOVED}))"
-)
+_LINK_WAITS = f"(r.link_until > :now AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {MOVED}))"
 
 # Innermost: the newest editions, with what is true for them now. Middle: why not, if not. Outermost: the state
 # that follows. A delivery that another replica takes on at this moment is left alone (`was`).
@@ -211,8 +216,9 @@ FROM (
                         WHEN {_CONFIRMATION_TO_GO} THEN :why_confirmation_says_it
                         ELSE '' END AS needless,
                    d.due_at IS NOT NULL AND x.edition > 0 AND EXISTS (SELECT 1 FROM delivery y
-                       WHERE y.registration_id = x.registration_id AND y.message = x.message
-                       AND y.edition < x.edition AND y.for_start = w.starts_at AND {_MAY_BE_OUT.format(x="y")}) AS went_out,
+                           WHERE y.registration_id = x.registration_id AND y.message = x.message
+                           AND y.edition < x.edition AND y.for_start = w.starts_at
+                           AND {_MAY_BE_OUT.format(x="y")}) AS went_out,
                    EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                            AND y.message = x.message AND y.edition > x.edition) AS superseded
             FROM {{people}} {{join}} registration r ON r.id = c.number
@@ -305,24 +311,28 @@ def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
     if not ids:
         return
     newest = (
-        " AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id"
+        "NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id"
         " AND y.message = x.message AND y.edition > x.edition)"
     )
     run(
         conn,
         "UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''"
-        f" WHERE id IN (SELECT x.id FROM delivery x WHERE x.registration_id IN :ids AND x.expires_at > :now"
-        f" AND (x.state = 'failed' AND x.urgency > 0 OR x.state = 'pending' AND x.attempts > 0){newest})",
+        " WHERE id IN (SELECT x.id FROM delivery x WHERE x.registration_id IN :ids AND x.expires_at > :now"
+        f" AND (x.state = 'failed' AND x.urgency > 0 OR x.state = 'pending' AND x.attempts > 0) AND {newest})",
         now=now,
         ids=ids,
     )
     run(
         conn,
-        f"{_INSERT} SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0, :now, w.ends_at,"
-        " :now, 0, '', :now, w.starts_at FROM delivery x JOIN webinar w ON w.webinar = x.webinar"
-        " JOIN registration r ON r.id = x.registration_id"
-        " WHERE NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded) AND x.registration_id IN :ids AND x.urgency = 0 AND x.message NOT IN :notices AND w.ends_at > :now"
-        f" AND ({_MAY_BE_OUT.format(x='x')} OR x.state = 'failed'){newest}",
+        f"""{_INSERT}
+        SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0, :now, w.ends_at, :now, 0, '',
+               :now, w.starts_at
+        FROM delivery x
+        JOIN registration r ON r.id = x.registration_id
+        JOIN webinar w ON w.webinar = x.webinar
+        WHERE x.registration_id IN :ids AND x.urgency = 0 AND x.message NOT IN :notices AND w.ends_at > :now
+          AND ({_MAY_BE_OUT.format(x="x")} OR x.state = 'failed') AND {newest}
+          AND NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded)""",
         now=now,
         ids=ids,
         notices=NOTICES,

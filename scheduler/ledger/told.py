@@ -157,9 +157,7 @@ def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
     }
 
 
-def people_told_otherwise(
-    conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta
-) -> int:
+def people_told_otherwise(conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta) -> int:
     """How many people would be notified if this governed: who was told something else. People whose rows are gone for
     less than `return_within` count, as in the middle of a reload."""
     if webinar.end <= now:

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Row, delete, select, update
 from scheduler.database.engine import run
 from scheduler.database.models import Alert
 
-
 NOTICE = "notice "
 """Begins the keys of what is not wrong, but will be sent to people unless somebody stops it."""
 

@@ -32,6 +32,9 @@ class Catalogue:
     problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
     concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
     held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
+    governing_files: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by webinar: of the revision that governs
 
     @property
     def webinars(self) -> dict[str, Webinar]:
@@ -41,6 +44,10 @@ class Catalogue:
     def revisions(self) -> dict[str, int]:
         """The id of the revision that governs, by webinar."""
         return {name: one.revision_id for name, one in self.governing.items()}
+
+    def is_of_file(self, webinar: str) -> bool:
+        """Whether the folder holds what governs this webinar."""
+        return webinar in self.held and self.held[webinar] == self.governing_files.get(webinar)
 
     def live(self, *, drafts_too: bool = False) -> list[str]:
         """The webinars whose mails go out. A rehearsal sends those of drafts, too."""
@@ -55,8 +62,11 @@ def take_webinars(
     revisions: Revisions,
     holder: int,
     return_within: timedelta,
+    *,
+    edited: bool = False,
 ) -> Catalogue:
-    """Read the files, say what this service's folder holds, and propose what is new."""
+    """Read the files, say what this service's folder holds, and propose what is new. `edited`: all of it, as if the
+    files had been edited now."""
     sound, problems = _read(root, files)
     stored = _governing_files(conn)
     for name, (path, _, webinar) in list(sound.items()):
@@ -68,7 +78,17 @@ def take_webinars(
     changed = publish(conn, now, holder, "webinar", held)
     for name, (path, source, webinar) in sound.items():
         revision_id, new = _stored(conn, now, webinar, path, source)
-        _decide(conn, now, webinar, revision_id, held[name], holder, return_within, new=new, changed=name in changed)
+        _decide(
+            conn,
+            now,
+            webinar,
+            revision_id,
+            held[name],
+            holder,
+            return_within,
+            new=new,
+            changed=edited or name in changed,
+        )
     now_says = {path: name for name, (path, _, _) in sound.items()}
     for name in stored.keys() - sound.keys():
         path, governs = stored[name].file, revisions.get(conn, stored[name].id or 0)
@@ -76,12 +96,21 @@ def take_webinars(
             problems[path] = (_gone(path, name, now_says.get(path, "")),)
     governing = revisions.governing(conn)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
-    problems = {path: _and_what_goes_out(conn, now, path, found, stored, governing) for path, found in problems.items()}
-    return Catalogue(governing, problems, concerned, held)
+    problems = {
+        path: _and_what_goes_out(conn, now, path, found, stored, governing)
+        for path, found in problems.items()
+    }
+    of_revisions = {name: one.sha256 for name, one in _governing_files(conn).items()}
+    return Catalogue(governing, problems, concerned, held, of_revisions)
 
 
 def look_again(
-    conn: Connection, now: datetime, revisions: Revisions, catalogue: Catalogue, holder: int, return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    revisions: Revisions,
+    catalogue: Catalogue,
+    holder: int,
+    return_within: timedelta,
 ) -> None:
     """Decide again about what our folder holds where another content governs or waits: time passes, services come and
     go."""
@@ -260,9 +289,7 @@ def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:
     return conn.execute(newest).scalar()
 
 
-def _stored(
-    conn: Connection, now: datetime, webinar: Webinar, path: str, source: str
-) -> tuple[int, bool]:
+def _stored(conn: Connection, now: datetime, webinar: Webinar, path: str, source: str) -> tuple[int, bool]:
     """The stored revision with this content, and whether it is new. A file that was renamed is found by its name."""
     sha = digest(source)
     if (known := _revision_of(conn, webinar.id, sha)) is not None:

@@ -22,6 +22,9 @@ from scheduler.timezones import tz_version
 from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar, read_webinar
 
+LOOKING = -1
+"""In place of a service's number: a command that only looks, and whose transactions are rolled back."""
+
 _W = GoverningWebinar.__table__  # type: ignore[attr-defined]
 
 
@@ -90,8 +93,7 @@ def propose(
         return
     at = now
     if webinar.status == "live" and people_told_otherwise(conn, now, webinar, return_within):
-        first = row.waiting_since or now
-        at = takes_effect_at(now, first, webinar.notice_after, (row.starts_at, webinar.start))
+        at = when_it_takes_effect(now, row.waiting_since or now, row.starts_at, webinar)
     if at <= now:
         take_effect(conn, webinar, revision_id)
         return
@@ -102,6 +104,13 @@ def propose(
     )
 
 
+def when_it_takes_effect(
+    now: datetime, first_edit: datetime, start_before: datetime, webinar: Webinar
+) -> datetime:
+    """When an edit made `now` that notifies people takes effect."""
+    return takes_effect_at(now, first_edit, webinar.notice_after, (start_before, webinar.start))
+
+
 def drop_waiting(conn: Connection, webinar: str) -> None:
     """The edit that waits was undone: it never happened."""
     conn.execute(_W.update().where(_W.c.webinar == webinar).values(_NOTHING_WAITS))
@@ -110,7 +119,7 @@ def drop_waiting(conn: Connection, webinar: str) -> None:
 _NOTHING_WAITS: Mapping[str, None] = {"waiting_id": None, "waiting_since": None, "takes_effect_at": None}
 
 
-def lettake_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
+def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
     """Let the waiting edits of these webinars take effect now."""
     rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None), _W.c.webinar.in_(list(webinars))))
     for row in rows.all():

@@ -13,7 +13,7 @@ from scheduler.database.models import Registration
 from scheduler.ledger.told import people_told_otherwise
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
-from scheduler.organizers.governing import Revisions, waiting
+from scheduler.organizers.governing import Revisions, waiting, when_it_takes_effect
 from scheduler.webinar import CANCELLATION, CHANGE, Webinar
 
 Facts = dict[str, Any]
@@ -38,7 +38,9 @@ class Notice:
     @property
     def key(self) -> str:
         """Tells it from others of its webinar, before and after."""
-        return f"{self.kind} of {self.webinar}" + (f", edit {self.revision_id}" if self.revision_id else ", links")
+        return f"{self.kind} of {self.webinar}" + (
+            f", edit {self.revision_id}" if self.revision_id else ", links"
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -51,17 +53,28 @@ class Notice:
         }
 
     @property
+    def if_saved(self) -> str:
+        """What saving the edit means."""
+        what = _what(self.before, self.after)
+        return (
+            f"webinar {self.webinar}: saved now, {self._who} are notified at {said(self.leaves_at)} of {what}"
+        )
+
+    @property
+    def _who(self) -> str:
+        return "1 person" if self.people == 1 else f"{self.people} people"
+
+    @property
     def words(self) -> str:
         """In one line, without personal data."""
-        people = "1 person" if self.people == 1 else f"{self.people} people"
         undo = (
             "undo the edit"
             if self.revision_id
             else "restore the links in these people's rows of `registrants`"
         )
         return (
-            f"webinar {self.webinar}: {people} will be notified at {said(self.leaves_at)} of"
-            f" {_what(self.before, self.after)}; to stop it, {undo} before then, or set status = \"draft\";"
+            f"webinar {self.webinar}: {self._who} will be notified at {said(self.leaves_at)} of"
+            f' {_what(self.before, self.after)}; to stop it, {undo} before then, or set status = "draft";'
             f" to send it now, `webinar notify {self.webinar}`"
         )
 
@@ -101,15 +114,25 @@ def notices(
     counted = {one.revision_id: one.people for one in known if one.revision_id}
     edits = []
     for one in waiting(conn, revisions):
-        before, after = differing(one.before, one.after)
         people = counted.get(one.revision_id)
         if people is None:
             people = people_told_otherwise(conn, now, one.after, return_within)
-        kind = CANCELLATION if one.after.cancelled else CHANGE
-        edits.append(
-            Notice(one.after.id, kind, people, before, after, one.at, one.after.alert_to, one.revision_id)
-        )
+        edits.append(_of_edit(one.before, one.after, people, one.at, one.revision_id))
     return (*edits, *_changed_links(conn, now, revisions))
+
+
+def notices_if_saved(
+    conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
+) -> Iterator[Notice]:
+    """The notice that this edit would send, were it saved now."""
+    people = people_told_otherwise(conn, now, after, return_within) if after.status == "live" else 0
+    if people:
+        yield _of_edit(before, after, people, when_it_takes_effect(now, now, before.start, after))
+
+
+def _of_edit(before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0) -> Notice:
+    kind = CANCELLATION if after.cancelled else CHANGE
+    return Notice(after.id, kind, people, *differing(before, after), at, after.alert_to, revision_id)
 
 
 def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:

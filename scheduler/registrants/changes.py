@@ -57,7 +57,9 @@ def take_changes(
     a new one with the UID of the old.
     """
     changes = run(
-        conn, "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit", limit=BATCH
+        conn,
+        "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit",
+        limit=BATCH,
     ).all()
     if not changes:
         return Taken()
@@ -184,12 +186,9 @@ class _Batch:
 
     def _written_again_later(self, registrant_id: int) -> bool:
         """The rest of what changed may be in the next batch."""
-        query = (
-            "SELECT 1 FROM registrant_change WHERE registrant_id = :row AND operation IN :new_row LIMIT 1"
-        )
+        query = "SELECT 1 FROM registrant_change WHERE registrant_id = :row AND operation IN :new_row LIMIT 1"
         return (
-            self.taken.more
-            and run(self.conn, query, row=registrant_id, new_row=_NEW_ROW).first() is not None
+            self.taken.more and run(self.conn, query, row=registrant_id, new_row=_NEW_ROW).first() is not None
         )
 
     def _is_elsewhere(self, known: _Known, registrant_id: int) -> bool:

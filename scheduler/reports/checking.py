@@ -23,6 +23,8 @@ from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.said_times import said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
+from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
+from scheduler.organizers.notices import Notice, notices_if_saved
 from scheduler.organizers.texts import Key, LiveText, keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import composed, made_up
@@ -376,8 +378,20 @@ def _pending(conn: Connection, now: datetime, webinar: str) -> _Pending:
     return {row[0]: (row[1], int(row[2] or 0), row[3]) for row in rows}
 
 
-def governing_of(
-    conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes]
-) -> Mapping[str, Governing]:
-    """What would govern with these files, in this transaction. The caller rolls back."""
-    return take_webinars(conn, now, root, files).governing
+def propose_files(
+    conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
+) -> tuple[Mapping[str, Governing], dict[str, Notice]]:
+    """Let these files govern in this transaction, as if they were edited now. Returns what governs then, and the notice
+    that each edit sends, by webinar. The caller rolls back."""
+    revisions = Revisions()
+    before = revisions.governing(conn)
+    take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True)
+    let_take_effect(conn, now, revisions, before)
+    after = revisions.governing(conn)
+    found = {
+        name: notice
+        for name, one in after.items()
+        if name in before and before[name].revision_id != one.revision_id
+        for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within)
+    }
+    return after, found

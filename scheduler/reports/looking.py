@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database
-from scheduler.database.models import WebinarRevision
+from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.templates import read_layout
 from scheduler.organizers.catalogue import Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
+from scheduler.organizers.governing import LOOKING, Revisions
+from scheduler.organizers.notices import Notice, notices
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES, file_problems
 from scheduler.organizers.texts import Texts, sources_of, take_texts
 from scheduler.problem import Problem, Problems
@@ -26,6 +28,7 @@ class Seen:
 
     catalogue: Catalogue
     sound_since: Mapping[str, datetime]  # of the revision of each webinar that governs
+    notices: tuple[Notice, ...]
     texts: Texts
     layout_problems: tuple[Problem, ...] = ()
 
@@ -40,23 +43,27 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
     Takes a second or two, for the texts are tried.
     """
     webinar_files = Folder(settings.config_dir, WEBINAR_FILES).read()
+    revisions = Revisions()
     with database.engine.connect() as conn:  # no commit
-        catalogue = take_webinars(conn, now, settings.config_dir, webinar_files)
+        catalogue = take_webinars(
+            conn, now, settings.config_dir, webinar_files, revisions, LOOKING, settings.return_within
+        )
         since = _sound_since(conn)
+        waiting = notices(conn, now, revisions, settings.return_within)
     root, webinars = settings.templates_dir, list(catalogue.webinars.values())
     sources = sources_of(Folder(root, TEXT_FILES).read())
     try:
         layout = read_layout(root)
         checked = check_texts(sources, webinars, root)
     except Problems as error:
-        return Seen(catalogue, since, Texts(), error.problems)
+        return Seen(catalogue, since, waiting, Texts(), error.problems)
     with database.engine.connect() as conn:  # no commit
         texts = take_texts(conn, now, root, layout, sources, checked, webinars)
-    return Seen(catalogue, since, texts)
+    return Seen(catalogue, since, waiting, texts)
 
 
 def _sound_since(conn: Connection) -> dict[str, datetime]:
     table = WebinarRevision.__table__  # type: ignore[attr-defined]
-    newest = select(func.max(table.c.id)).group_by(table.c.webinar)
-    rows = conn.execute(select(table.c.webinar, table.c.sound_since).where(table.c.id.in_(newest)))
+    governs = select(GoverningWebinar.__table__.c.revision_id)  # type: ignore[attr-defined]
+    rows = conn.execute(select(table.c.webinar, table.c.sound_since).where(table.c.id.in_(governs)))
     return {row.webinar: row.sound_since for row in rows}

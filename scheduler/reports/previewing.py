@@ -152,6 +152,7 @@ def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: L
         join_url=reader.join_url,
         uid=reader.uid,
         first_seen_at=reader.first_seen_at,
+        revision_id=0,
     )
     return render(claimed, webinar, live, last, due_at, "").content
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Delivery
-from scheduler.ledger.edits import planned_revisions
+from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.states import State, Why
@@ -38,7 +38,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     seen = look(settings, database, now)
     with database.reading() as conn:
         webinars = [
-            _webinar(conn, now, one, seen, planned_revisions(conn))
+            _webinar(conn, now, one, seen, planned_webinars(conn))
             for one in seen.catalogue.governing.values()
         ]
         standing = [vars(one) for one in alerts.standing(conn)]
@@ -59,13 +59,14 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "alerts": standing,
+        "notices": [one.as_json() for one in seen.notices],
         "rows_set_aside": rows,
         "changes_not_planned": waiting,
     }
 
 
 def _webinar(
-    conn: Connection, now: datetime, governing: Governing, seen: Seen, planned: Mapping[str, str]
+    conn: Connection, now: datetime, governing: Governing, seen: Seen, planned: Mapping[str, int]
 ) -> Json:
     webinar = governing.webinar
     counted = _counted(conn, webinar)
@@ -79,7 +80,7 @@ def _webinar(
         "starts_at": webinar.start.astimezone(UTC),
         "ends_at": webinar.end.astimezone(UTC),
         "time": explain_time(webinar),
-        "governed_by": "last sound revision" if governing.frozen else "file",
+        "governed_by": "file" if seen.catalogue.is_of_file(webinar.id) else "last sound revision",
         "sound_since": seen.sound_since.get(webinar.id),
         "planned": _planned(planned.get(webinar.id), governing),
         "registrants": _registrants(conn, webinar.id),
@@ -115,10 +116,10 @@ def stage(webinar: Mapping[str, Any]) -> str:
     return ", ".join([webinar["status"], *also])
 
 
-def _planned(revision: str | None, governing: Governing) -> str:
-    if revision is None:
+def _planned(plan: int | None, governing: Governing) -> str:
+    if plan is None:
         return "not yet"
-    return "yes" if governing.frozen or revision == governing.revision else "by an earlier revision"
+    return "yes" if plan == governing.plan else "by an earlier revision"
 
 
 def _registrants(conn: Connection, webinar: str) -> int:

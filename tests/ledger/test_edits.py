@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.database.engine import Database, run
-from scheduler.ledger.planning import Governing, plan
+from scheduler.ledger.planning import plan
 from scheduler.webinar import Webinar
 from tests.registrants.test_changes import TABLES
-from tests.support import SEQUENCE, Ledger, toml, utc, webinar
+from tests.support import SEQUENCE, Ledger, utc, webinar
 
 ANNOUNCED = utc("2025-06-12 08:00")
 MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}

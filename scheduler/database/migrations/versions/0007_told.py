@@ -243,12 +243,19 @@ def _rows(person: Any, webinar: Any, versions: list[Any], attempts: list[Any]) -
     """The rows of `told` for one person. Where nothing says what a mail said, it said what is planned, unless a notice
     is pending: then something else, which is not known."""
     versions = [one for one in versions if one.uid == person.uid]
-    carried = [one for one in attempts if versions and not one.urgency and one.started_at >= versions[0].dtstamp]
+    carried = [
+        one for one in attempts if versions and not one.urgency and one.started_at >= versions[0].dtstamp
+    ]
     accepted = [one for one in carried if one.outcome == "sent"]
     since = accepted[-1].started_at if accepted else None
     rows = [
-        {"uid": person.uid, "delivery_id": one.delivery_id, "lease_token": one.lease_token, "invited": True,
-         "accepted": False}
+        {
+            "uid": person.uid,
+            "delivery_id": one.delivery_id,
+            "lease_token": one.lease_token,
+            "invited": True,
+            "accepted": False,
+        }
         | _said(_version_at(versions, one.started_at))
         for one in carried
         if one.outcome != "sent" and (since is None or one.started_at > since)
