@@ -19,6 +19,7 @@ from scheduler.database.engine import Database, dialect, fault
 from scheduler.database.presence import Presence
 from scheduler.editor.desk import Desk
 from scheduler.editor.serving import Serving
+from scheduler.mail.layout import Layout, read_layout
 from scheduler.service import Service
 from scheduler.settings import Settings
 from scheduler.web.health import Readiness, health_app
@@ -47,7 +48,7 @@ class Runner:
         desk = Desk(
             settings.templates_dir, database, clock, lambda: sources.catalogue.webinars,
             lambda: sources.texts.problems,
-            lambda: sources.texts.live, self._service.send_test,
+            lambda: sources.texts.live, self._layout, self._service.send_test,
         )  # fmt: skip
         self._editor = Serving(desk, settings)
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
@@ -60,6 +61,10 @@ class Runner:
         self._noted: asyncio.Task[None] | None = None
         self._trouble = ""
         self._last_tick: float | None = None
+
+    def _layout(self) -> Layout:
+        """What the editor shows texts in. Raises Problems where there never was a sound one."""
+        return self._service.sources.templates.layout or read_layout(self._settings.templates_dir)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then drain."""

@@ -464,7 +464,10 @@ class RelayPace(SQLModel, table=True):
 
 
 class FileSeen(SQLModel, table=True):
-    """The sound content that a service's folder holds since then; or held, until then (`organizers.proposals`)."""
+    """The sound content that a service's folder holds since then; or held, until then (`organizers.proposals`).
+
+    `gone`: since when others have not found the service itself.
+    """
 
     __tablename__ = "file_seen"
 
@@ -474,6 +477,7 @@ class FileSeen(SQLModel, table=True):
     sha256: str = _text()
     since: datetime = _instant()
     until: datetime | None = _instant(nullable=True)
+    gone: datetime | None = _instant(nullable=True)
 
 
 class LayoutRevision(SQLModel, table=True):

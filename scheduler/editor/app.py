@@ -28,7 +28,7 @@ from scheduler.editor.guard import Guard, Tries, is_from_here, is_ours
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Trial, Tried, Trier
 from scheduler.mail.facts import BLOCKS, VARIABLES
-from scheduler.mail.layout import read_layout, text_path
+from scheduler.mail.layout import text_path
 from scheduler.mail.wording import language_name, right_to_left
 from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem, Problems
@@ -262,7 +262,7 @@ class EditorApp:
             raise Problems([Problem("who reads it", str(reason))]) from None
         if send_to:
             reader, webinar = to_oneself(reader, webinar, send_to), as_test(webinar)
-        layout = await asyncio.to_thread(read_layout, self._desk.root)
+        layout = await asyncio.to_thread(self._desk.layout)
         trial = Trial(source, place, key[0], layout, webinar, reader, whole=bool(said.get("whole")))
         tried = await self._trier.try_(trial)
         mail = read_mail(tried.mail)
@@ -333,7 +333,10 @@ class EditorApp:
     async def _unsound(self, key: Key, source: str) -> list[Problem]:
         """What keeps a text from going out, for any reader of any webinar that uses it."""
         place = str(text_path(self._desk.root, *key))
-        layout = await asyncio.to_thread(read_layout, self._desk.root)
+        try:
+            layout = await asyncio.to_thread(self._desk.layout)
+        except Problems as error:
+            return list(error.problems)
         found: dict[Problem, None] = {}
         for webinar in self._desk.users_of(key[0]):
             reader = await self._desk.reader(webinar, key[1], {})

@@ -11,6 +11,7 @@ from pathlib import Path
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
+from scheduler.mail.layout import Layout
 from scheduler.mail.names import LONGEST
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
@@ -28,7 +29,8 @@ LONG_NAME = "Maria-Alejandra Wolfeschlegelsteinhausenbergerdorff de la Santísim
 
 @dataclass
 class Desk:
-    """`send`: a mail of this webinar to this address, or why not. `everybody`: who works here where nobody signs in."""
+    """`layout`: the one that goes around the texts; raises Problems where there is none. `send`: a mail of this webinar
+    to this address, or why not. `everybody`: who works here where nobody signs in."""
 
     root: Path
     database: Database
@@ -36,6 +38,7 @@ class Desk:
     webinars: Callable[[], Mapping[str, Webinar]]
     problems: Callable[[], Mapping[Key, tuple[Problem, ...]]]
     live: Callable[[], Container[Key]]
+    layout: Callable[[], Layout]
     send: Callable[[Webinar, str, bytes], Awaitable[str]] | None = None
     everybody: Editor | None = None
     https: bool = False

@@ -13,6 +13,7 @@ from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
 from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
+from scheduler.mail.layout import read_layout
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
@@ -38,8 +39,9 @@ def rehearsal_app(
 
     you = Editor("you", "edit", secrets.token_urlsafe())
     desk = Desk(
-        templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, lambda: (), everybody=you
-    )
+        templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, lambda: (),
+        lambda: read_layout(templates), everybody=you,
+    )  # fmt: skip
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

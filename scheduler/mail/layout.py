@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from css_inline import CSSInliner
 
@@ -20,7 +20,8 @@ from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.prose import Prose
 from scheduler.problem import Problem, Problems
 
-FILE = "_layout/layout.html"
+FOLDER, PAGE = "_layout", "layout.html"
+FILE = f"{FOLDER}/{PAGE}"
 PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 LARGEST_PICTURE = 50_000  # bytes
 BODY = '<main id="body"></main>'
@@ -66,29 +67,49 @@ def text_path(root: Path, message: str, language: str) -> Path:
 
 def read_layout(root: Path) -> Layout:
     """The layout in the folder of the texts. Raises TextProblems with all its mistakes, or if there is none."""
-    path = root / FILE
+    page = root / FOLDER / PAGE
     try:
-        layout = parse_layout(path.read_bytes().decode("utf-8"), str(path))
-        return replace(layout, images=_images(path.parent))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
-        raise TextProblems([Problem(str(path), f"cannot be read: {reason}", "a file in UTF-8")]) from None
+        files = {path.name: path.read_bytes() for path in (page, *_pictures(page.parent))}
+    except OSError as error:
+        raise TextProblems([_unreadable(page, str(error.strerror))]) from None
+    return layout_of(files, root)
 
 
-def _images(folder: Path) -> dict[str, bytes]:
-    """Raises TextProblems for one that would make every mail too large."""
-    found, problems = {}, []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in PICTURES:
-            continue
-        found[path.name] = path.read_bytes()
-        if (size := len(found[path.name])) > LARGEST_PICTURE:
-            problems.append(
-                Problem(str(path), f"{size // 1000} kB", f"{LARGEST_PICTURE // 1000} kB, in every mail")
-            )
-    if problems:
-        raise TextProblems(problems)
-    return found
+def layout_of(files: Mapping[str, bytes], root: Path) -> Layout:
+    """The layout in these files (content by name), which are those in the folder of the texts or were there once.
+
+    Raises TextProblems with all its mistakes.
+    """
+    folder = root / FOLDER
+    if PAGE not in files:
+        raise TextProblems([_unreadable(folder / PAGE, "it is gone, or may not be read")])
+    try:
+        layout = parse_layout(files[PAGE].decode("utf-8"), str(folder / PAGE))
+    except UnicodeDecodeError as error:
+        raise TextProblems([_unreadable(folder / PAGE, f"byte {error.start} is not UTF-8")]) from None
+    images = {name: content for name, content in files.items() if is_picture(name)}
+    if too_large := [
+        Problem(
+            str(folder / name), f"{len(content) // 1000} kB", f"{LARGEST_PICTURE // 1000} kB, in every mail"
+        )
+        for name, content in images.items()
+        if len(content) > LARGEST_PICTURE
+    ]:
+        raise TextProblems(too_large)
+    return replace(layout, images=images)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file beside the layout is one of its pictures."""
+    return PurePath(name).suffix.lower() in PICTURES
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_picture(path.name))
+
+
+def _unreadable(page: Path, reason: str) -> Problem:
+    return Problem(str(page), f"cannot be read: {reason}", "a file in UTF-8")
 
 
 def parse_layout(source: str, place: str) -> Layout:

@@ -43,13 +43,14 @@ class _Job:
 
 
 def check_texts(
-    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
+    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout | None = None
 ) -> dict[Key, tuple[Problem, ...]]:
     """What is wrong with each text of the folder `root`, by (message, language); nothing for a sound one.
 
-    Blocks for a second or two. Raises TextProblems when the layout is unsound, for then nothing can be said.
+    `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
+    for nothing can be said. Blocks for a second or two.
     """
-    layout = read_layout(root)
+    layout = layout or read_layout(root)
     left = {key: str(text_path(root, *key)) for key in sorted(sources)}
     result: dict[Key, tuple[Problem, ...]] = {}
     while left:

@@ -33,6 +33,11 @@ class Folder:
         self._seen = self._settled = self.read()
         return self._settled
 
+    @property
+    def settled(self) -> dict[str, bytes]:
+        """What was given out last."""
+        return self.read() if self._settled is None else self._settled
+
     def again(self) -> None:
         """What was given out last could not be taken in: give it out again."""
         self._settled = None

@@ -6,11 +6,11 @@ contents of its folder (`publish`) and sees those of the others (`holding`); `de
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -32,6 +32,23 @@ class Held:
     since: datetime
     until: datetime | None = None
     """When the folder ceased to hold it, or the service was found gone; None: it holds it."""
+
+
+class Revision(NamedTuple):
+    """A content that governs, as it is stored."""
+
+    id: int
+    sha256: str
+    sound_since: datetime
+
+
+class Ours(NamedTuple):
+    """What follows for the contents of our folder."""
+
+    govern: list[str]
+    """The names of those that are to govern, and do not yet."""
+    lag: bool
+    """Whether there are others that do not: their time may come."""
 
 
 class Decision(Enum):
@@ -92,6 +109,11 @@ def begin(conn: Connection, holder: int) -> None:
     run(conn, "DELETE FROM file_seen WHERE holder = :holder", holder=holder)
 
 
+def stay(conn: Connection, holder: int) -> None:
+    """This service runs, even if another one has just missed it. Called at least a few times a minute."""
+    run(conn, "UPDATE file_seen SET gone = NULL WHERE holder = :holder AND gone IS NOT NULL", holder=holder)
+
+
 def publish(
     conn: Connection, now: datetime, holder: int, kind: Kind, contents: Mapping[str, str]
 ) -> set[str]:
@@ -101,6 +123,7 @@ def publish(
     Until the end of the transaction no other service records or decides anything.
     """
     one_proposer(conn)
+    stay(conn, holder)
     known = holding(conn, kind)
     own = {name: services[holder] for name, services in known.items() if holder in services}
     changed = {name for name in own.keys() & contents.keys() if own[name].sha256 != contents[name]}
@@ -120,11 +143,12 @@ def publish(
     if (present := dialect(conn).holders(conn)) is not None:
         run(
             conn,
-            "UPDATE file_seen SET until = :now WHERE until IS NULL AND holder NOT IN :live",
+            "UPDATE file_seen SET gone = :now WHERE gone IS NULL AND holder NOT IN :live",
             now=now,
             live=[*present, holder],
         )
-    run(conn, "DELETE FROM file_seen WHERE until < :long_ago", long_ago=now - _FORGOTTEN)
+    long_ago = now - _FORGOTTEN
+    run(conn, "DELETE FROM file_seen WHERE until < :long_ago OR gone < :long_ago", long_ago=long_ago)
     return changed
 
 
@@ -132,7 +156,8 @@ def _hold(conn: Connection, now: datetime, holder: int, kind: Kind, name: str, s
     run(
         conn,
         "INSERT INTO file_seen (holder, kind, name, sha256, since) VALUES (:holder, :kind, :name, :sha256, :now)"
-        " ON CONFLICT (holder, kind, name) DO UPDATE SET sha256 = :sha256, since = :now, until = NULL",
+        " ON CONFLICT (holder, kind, name)"
+        " DO UPDATE SET sha256 = :sha256, since = :now, until = NULL, gone = NULL",
         holder=holder,
         kind=kind,
         name=name,
@@ -146,8 +171,43 @@ def holding(conn: Connection, kind: Kind) -> dict[str, dict[int, Held]]:
     table = FileSeen.__table__  # type: ignore[attr-defined]
     found: dict[str, dict[int, Held]] = {}
     for row in conn.execute(select(table).where(table.c.kind == kind)):
-        found.setdefault(row.name, {})[row.holder] = Held(row.sha256, row.since, row.until)
+        until = min((one for one in (row.until, row.gone) if one), default=None)
+        found.setdefault(row.name, {})[row.holder] = Held(row.sha256, row.since, until)
     return found
+
+
+def propose(
+    conn: Connection,
+    now: datetime,
+    holder: int,
+    kind: Kind,
+    contents: Mapping[str, str],
+    governing: Callable[[Connection], Mapping[str, Revision]],
+    was_stored: Callable[[Connection, str, str], bool],
+) -> Ours:
+    """Publish what our folder holds of a kind of which nothing waits, and say what is to govern of it.
+
+    `governing`: what does now, by name; `was_stored`: whether this content of this name ever did.
+    """
+    changed = publish(conn, now, holder, kind, contents)
+    there = {name: revision.sha256 for name, revision in governing(conn).items()}
+    other = [name for name, sha256 in contents.items() if there.get(name) != sha256]
+    folders, services = holding(conn, kind), live(conn, holder)
+    govern = [
+        name
+        for name in other
+        if Decision.OURS
+        is decide(
+            now,
+            holder,
+            services,
+            folders[name],
+            new=not was_stored(conn, name, contents[name]),
+            changed=name in changed,
+            governing=there.get(name),
+        )
+    ]
+    return Ours(govern, lag=len(other) > len(govern))
 
 
 def live(conn: Connection, holder: int) -> set[int]:

@@ -13,15 +13,14 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.engine import Database
 from scheduler.ledger import settling
 from scheduler.ledger.planning import Governing
-from scheduler.mail.soundness import check_texts
-from scheduler.mail.templates import read_layout
 from scheduler.organizers import alerts, proposals
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import Revisions
-from scheduler.organizers.texts import Key, Texts, authors_of, sources_of, take_texts
-from scheduler.problem import Problem, Problems
+from scheduler.organizers.templates import Templates
+from scheduler.organizers.texts import Key, Texts, authors_of
+from scheduler.problem import Problem
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
 
@@ -37,13 +36,18 @@ class Sources:
         """`holder`: the number of this service among replicas; 0: there are none."""
         self._holder = holder
         self.catalogue = Catalogue()
-        self.texts = Texts()
-        self.layout_problems: tuple[Problem, ...] = ()
         self.revisions = Revisions()
+        self.templates = Templates(settings.templates_dir, database, holder)
         self._failure: tuple[Problem, ...] = ()
+        self._noted: dict[str, dict[Wrong, str]] = {}
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
         self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
         self._texts = Folder(settings.templates_dir, TEXT_FILES)
+
+    @property
+    def texts(self) -> Texts:
+        """The texts that go out."""
+        return self.templates.texts
 
     @property
     def live(self) -> list[str]:
@@ -52,7 +56,8 @@ class Sources:
 
     def problems(self) -> list[Problem]:
         """All that is wrong with the files now."""
-        return [*file_problems(self.catalogue, self.texts, self.layout_problems), *self._failure]
+        layout = self.templates.layout_problems
+        return [*file_problems(self.catalogue, self.texts, layout), *self._failure]
 
     async def start(self, now: datetime) -> None:
         """Read everything, without waiting for a second read."""
@@ -63,16 +68,17 @@ class Sources:
         """Go by what governs now, whoever proposed it."""
         before, self.catalogue = self.catalogue, replace(self.catalogue, governing=governing)
         if before.revisions != self.catalogue.revisions:
-            await self._take(now, None, self._texts.read())
+            await self._take(now, None, self._texts.settled)
 
     async def poll(self, now: datetime) -> bool:
-        """Take in what was edited. True when something was. A failure loses no edit: the next poll has it again."""
+        """Take in what was edited, here or at another service. True when something was. A failure loses no edit: the
+        next poll has it again."""
         webinars = await asyncio.to_thread(self._webinars.poll)
         texts = await asyncio.to_thread(self._texts.poll)
-        if webinars is None and texts is None:
+        if webinars is None and texts is None and not await self.templates.moved(now):
             return False
         try:
-            await self._take(now, webinars, texts if texts is not None else self._texts.read())
+            await self._take(now, webinars, self._texts.settled)
         except BaseException:
             self._webinars.again()
             self._texts.again()
@@ -116,25 +122,21 @@ class Sources:
         self.catalogue = catalogue
 
     async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
-        root, sources = self._settings.templates_dir, sources_of(files)
         # What is long over sends nothing more, and each webinar costs each text some time.
         webinars = [one for one in self.catalogue.webinars.values() if now < one.end + FORGET_AFTER]
-        try:
-            layout = read_layout(root)
-            checked = await asyncio.to_thread(check_texts, sources, webinars, root)
-        except Problems as error:
-            self.layout_problems = error.problems
-            log.error("layout is not sound", problems=_lines(error.problems))
-            await self._note_layout(now)
-            return
-        self.layout_problems = ()
+        await self.templates.take(now, files, webinars)
+        if problems := self.templates.layout_problems:
+            log.error("layout is not sound", problems=_lines(problems))
         await self._note_layout(now)
-        self.texts = await self._database.run(take_texts, now, root, layout, sources, checked, webinars)
+        if self.templates.layout is None:
+            return
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
         await self._database.run(settling.free_held, now, self._sendable())
+        sources = self.templates.sources
         authors = await self._database.run(authors_of, sources, self.texts.problems)
-        await self._database.run(alerts.note, now, self._wrong_texts(authors), "text ")
+        if files:
+            await self._note(now, self._wrong_texts(authors), "text ")
 
     def _sendable(self) -> set[str]:
         """The messages for which some reader of some webinar can be written to now."""
@@ -146,12 +148,23 @@ class Sources:
         }
 
     async def _note_layout(self, now: datetime) -> None:
+        problems = self.templates.layout_problems
+        until = "Until then no mail goes out."
+        if self.templates.layout is not None:
+            until = "Until then mails go out as before, within the last sound layout."
         wrong = {
-            Wrong("layout", self.catalogue.webinars[name].alert_to): "\n".join(_lines(self.layout_problems))
+            Wrong("layout", self.catalogue.webinars[name].alert_to): "\n".join(_lines(problems))
+            + f"\n\n{until}"
             for name in self.live
-            if self.layout_problems
+            if problems
         }
-        await self._database.run(alerts.note, now, wrong, "layout")
+        await self._note(now, wrong, "layout")
+
+    async def _note(self, now: datetime, wrong: dict[Wrong, str], prefix: str) -> None:
+        """What has changed here alone: of its own folder another service may have told something else."""
+        if self._noted.get(prefix) != wrong:
+            await self._database.run(alerts.note, now, wrong, prefix)
+            self._noted[prefix] = wrong
 
     def _wrong_texts(self, authors: Mapping[Key, str]) -> dict[Wrong, str]:
         """What is wrong with texts, for the organizers of the live webinars that use them, and for who saved them."""

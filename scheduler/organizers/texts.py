@@ -1,4 +1,4 @@
-"""The texts that go out: the last sound revision of each, kept in the database by message and language."""
+"""The texts that go out: of each message and language its newest revision in the database."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
 
+from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
 from scheduler.mail.templates import Layout, Text, parse_text
 from scheduler.mail.wording import text_language
+from scheduler.organizers.proposals import Revision, propose
 from scheduler.problem import Problem, Problems
 from scheduler.webinar import Webinar
 
@@ -24,7 +26,7 @@ Key = tuple[str, str]  # message, language
 
 @dataclass(frozen=True)
 class LiveText:
-    """A sound revision of a text, ready to render."""
+    """The revision of a text that governs, ready to render."""
 
     text: Text
     language: str
@@ -33,7 +35,7 @@ class LiveText:
 
 @dataclass(frozen=True)
 class Texts:
-    """Every text that may go out, and what is wrong with the files that are behind."""
+    """Every text that may go out, and what is wrong with the files of our folder."""
 
     live: Mapping[Key, LiveText] = field(default_factory=dict)
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
@@ -80,37 +82,58 @@ def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
     }
 
 
-def take_texts(
+def propose_texts(conn: Connection, now: datetime, holder: int, sound: Mapping[Key, str]) -> bool:
+    """Record the sound texts of our folder; store those that are to govern. Returns whether there are others, in whose
+    place another revision governs still."""
+    keys = {_name(key): key for key in sound}
+    contents = {name: digest(sound[key]) for name, key in keys.items()}
+    ours = propose(conn, now, holder, "text", contents, governing_texts, _was_stored)
+    for name in ours.govern:
+        _store(conn, now, keys[name], sound[keys[name]])
+    return ours.lag
+
+
+def read_governing_texts(
     conn: Connection,
-    now: datetime,
     root: Path,
     layout: Layout,
     sources: Mapping[Key, str],
     checked: Mapping[Key, tuple[Problem, ...]],
     webinars: Iterable[Webinar],
 ) -> Texts:
-    """Store the sound texts; let the last sound revision of a text go out while its file is not sound."""
-    stored = _last_sound(conn)
+    """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`."""
+    newest = _newest(conn)
     problems = {key: found for key, found in checked.items() if found}
-    for key, source in sources.items():
-        if key in problems:
-            continue
-        if key not in stored or stored[key].sha256 != digest(source):
-            stored[key] = _store(conn, now, key, source)
     used = [(one.languages, one.message_ids) for one in webinars]
-    for key in stored.keys() - sources.keys():
+    for key in newest.keys() - sources.keys():
         if any(key[0] in messages and key[1] in languages for languages, messages in used):
             problems[key] = (_gone(root, *key),)
-    for key in _missing(used, {*sources, *stored}):
+    for key in _missing(used, {*sources, *newest}):
         problems[key] = (_no_text(root, *key),)
-    live = {}
-    for key, revision in stored.items():
+    read = {key: _read(conn, root, layout, revision) for key, revision in newest.items()}
+    return Texts({key: live for key, live in read.items() if live}, problems)
+
+
+def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> LiveText | None:
+    """The revision, or the newest one before it that this program can read."""
+    key = revision.message, revision.language
+    found: TextRevision | None = revision
+    while found:
         try:
-            text = parse_text(revision.source, str(text_path(root, *key)), layout)
-        except Problems:  # sound for an earlier version of this program, or with an earlier layout
-            continue
-        live[key] = LiveText(text, key[1], revision.id or 0)
-    return Texts(live, problems)
+            text = parse_text(found.source, str(text_path(root, *key)), layout)
+            return LiveText(text, key[1], found.id or 0)
+        except Problems:  # sound for another version of this program, or with another layout
+            found = _newest(conn, before=found).get(key)
+    return None
+
+
+def governing_texts(conn: Connection) -> dict[str, Revision]:
+    """The texts that govern, by name, as `propose` has them."""
+    table = TextRevision.__table__  # type: ignore[attr-defined]
+    columns = (table.c.message, table.c.language, table.c.id, table.c.sha256, table.c.sound_since)
+    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    rows = conn.execute(select(*columns).where(table.c.id.in_(newest)))
+    return {_name((message, language)): Revision(*revision) for message, language, *revision in rows}
 
 
 def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
@@ -163,20 +186,37 @@ def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Contain
     }
 
 
-def _last_sound(conn: Connection) -> dict[Key, TextRevision]:
+def _newest(conn: Connection, before: TextRevision | None = None) -> dict[Key, TextRevision]:
+    """The newest revision of each text; or the one before this of its text."""
     table = TextRevision.__table__  # type: ignore[attr-defined]
-    newest = select(table).order_by(table.c.id)
-    return {(row["message"], row["language"]): TextRevision(**row) for row in conn.execute(newest).mappings()}
+    ids = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    if before:
+        same = (table.c.message == before.message) & (table.c.language == before.language)
+        ids = ids.where(same & (table.c.id < before.id))
+    rows = conn.execute(select(table).where(table.c.id.in_(ids))).mappings()
+    return {(row["message"], row["language"]): TextRevision(**row) for row in rows}
 
 
-def _store(conn: Connection, now: datetime, key: Key, source: str) -> TextRevision:
+def _store(conn: Connection, now: datetime, key: Key, source: str) -> None:
     revision = TextRevision(
         message=key[0], language=key[1], sha256=digest(source), source=source, sound_since=now
     )
-    table = TextRevision.__table__  # type: ignore[attr-defined]
     values = revision.model_dump(exclude={"id"})
-    revision.id = conn.execute(insert(table).returning(table.c.id), values).scalar_one()
-    return revision
+    conn.execute(insert(TextRevision.__table__), values)  # type: ignore[attr-defined]
+
+
+def _was_stored(conn: Connection, name: str, digest: str) -> bool:
+    message, language = name.split("/")
+    query = (
+        "SELECT 1 FROM text_revision WHERE message = :message AND language = :language AND sha256 = :digest"
+        " LIMIT 1"
+    )
+    return run(conn, query, message=message, language=language, digest=digest).first() is not None
+
+
+def _name(key: Key) -> str:
+    """What a text is called among the files of services."""
+    return "/".join(key)
 
 
 def _no_text(root: Path, message: str, language: str) -> Problem:

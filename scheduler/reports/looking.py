@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database
 from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.mail.layout import layout_of
 from scheduler.mail.soundness import check_texts
-from scheduler.mail.templates import read_layout
 from scheduler.organizers.catalogue import Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import LOOKING, Revisions
+from scheduler.organizers.layouts import read_governing_layout, sound_layout
 from scheduler.organizers.notices import Notice, notices
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES, file_problems
-from scheduler.organizers.texts import Texts, sources_of, take_texts
-from scheduler.problem import Problem, Problems
+from scheduler.organizers.texts import Texts, read_governing_texts, sources_of
+from scheduler.problem import Problem
 from scheduler.settings import Settings
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What governs, and what is wrong with the files. Texts are not known where the layout is not sound."""
+    """What governs, and what is wrong with the files. Texts are not known where there never was a sound layout."""
 
     catalogue: Catalogue
     sound_since: Mapping[str, datetime]  # of the revision of each webinar that governs
@@ -38,7 +39,8 @@ class Seen:
 
 
 def look(settings: Settings, database: Database, now: datetime) -> Seen:
-    """Read the folders as the service does. Stores nothing: its transactions are rolled back.
+    """What the database says governs, beside the folders as they are now. Proposes and stores nothing: its transactions
+    are rolled back.
 
     Takes a second or two, for the texts are tried.
     """
@@ -51,15 +53,18 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
         since = _sound_since(conn)
         waiting = notices(conn, now, revisions, settings.return_within)
     root, webinars = settings.templates_dir, list(catalogue.webinars.values())
-    sources = sources_of(Folder(root, TEXT_FILES).read())
-    try:
-        layout = read_layout(root)
-        checked = check_texts(sources, webinars, root)
-    except Problems as error:
-        return Seen(catalogue, since, waiting, Texts(), error.problems)
-    with database.engine.connect() as conn:  # no commit
-        texts = take_texts(conn, now, root, layout, sources, checked, webinars)
-    return Seen(catalogue, since, waiting, texts)
+    files = Folder(root, TEXT_FILES).read()
+    sources, (ours, layout_problems) = sources_of(files), sound_layout(files, root)
+    with database.reading() as conn:
+        layout = read_governing_layout(conn, root) or (layout_of(ours, root) if ours else None)
+    if layout is None:
+        return Seen(catalogue, since, waiting, Texts(), layout_problems)
+    checked = check_texts(sources, webinars, root, layout)
+    with database.reading() as conn:
+        texts = read_governing_texts(conn, root, layout, sources, checked, webinars)
+    if not files:  # one problem says it: the folder is empty
+        texts = replace(texts, problems={})
+    return Seen(catalogue, since, waiting, texts, layout_problems)
 
 
 def _sound_since(conn: Connection) -> dict[str, datetime]:

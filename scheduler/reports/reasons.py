@@ -6,11 +6,15 @@ A reason is words without personal data. Rows of `registrants` are named by thei
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import run
+from scheduler.organizers.layouts import NAME, governing_layout
+from scheduler.organizers.proposals import Revision, differing
+from scheduler.organizers.texts import governing_texts
 from scheduler.problem import Problem
 
 ROWS_NAMED = 20  # in reasons; `webinar status` lists every row
@@ -18,6 +22,7 @@ ROWS_NAMED = 20  # in reasons; `webinar status` lists every row
 _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
 _SERVICE = "no service answers"
+_SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give each the same files"
 _MENDS = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
@@ -27,7 +32,8 @@ _MENDS = (
     ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
     ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
                                     " itself"),
-    ("text ", "let all replicas share one folder of texts (TEMPLATES_DIR)"),
+    ("text ", _SHARE),
+    ("the layout: ", _SHARE),
     ("webinar ", "give every replica the same files"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
@@ -59,6 +65,24 @@ def row_reasons(conn: Connection) -> tuple[str, ...]:
     if len(rows) > ROWS_NAMED:
         named.append(f"{_ROWS}more rows: set aside, too; `webinar status` lists them all")
     return tuple(named)
+
+
+def replica_reasons(conn: Connection, now: datetime) -> tuple[str, ...]:
+    """The texts, and the layout, of which the services have had different sound files for a minute."""
+    found: list[str] = []
+    for name, held in differing(conn, now, "text").items():
+        found.append(_differ(f"text {name}", held, governing_texts(conn)[name]))
+    for held in differing(conn, now, "layout").values():
+        found.append(_differ("the layout", held, governing_layout(conn)[NAME]))
+    return tuple(found)
+
+
+def _differ(what: str, held: list[str], governing: Revision) -> str:
+    since = f"{governing.sound_since:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"{what}: {len(held)} services have different files of it; revision {governing.id}, of {since}, governs for all"
+        f" of them, and {held.count(governing.sha256)} have it"
+    )
 
 
 def rows_set_aside(conn: Connection, limit: int | None = None) -> list[RowAside]:

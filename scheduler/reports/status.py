@@ -17,7 +17,14 @@ from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import uses
 from scheduler.reports.looking import Seen, look
-from scheduler.reports.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
+from scheduler.reports.reasons import (
+    mend_of,
+    no_service,
+    reasons,
+    replica_reasons,
+    row_reasons,
+    rows_set_aside,
+)
 from scheduler.settings import Settings
 from scheduler.timezones import to_local, tz_version
 from scheduler.web.asking import ask
@@ -43,7 +50,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         standing = [vars(one) for one in alerts.standing(conn)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems, row_reasons(conn))]
+        found = [*reasons("", seen.problems, row_reasons(conn)), *replica_reasons(conn, now)]
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):

@@ -49,7 +49,7 @@ class Scene:
     def texts_count_as_sound(self) -> None:
         """The child that tries them takes a second; `try_texts` for tests that are about it."""
         self._monkeypatch.setattr(
-            looking, "check_texts", lambda sources, webinars, root: dict.fromkeys(sources, ())
+            looking, "check_texts", lambda sources, webinars, root, layout: dict.fromkeys(sources, ())
         )
 
     def try_texts(self) -> None:

@@ -17,6 +17,7 @@ from scheduler.editor import accounts
 from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
 from scheduler.editor.trial import Trier
+from scheduler.mail.layout import read_layout
 from scheduler.organizers.texts import Key
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
@@ -60,6 +61,7 @@ class Room:
                 lambda: self.webinars,
                 lambda: self.problems,
                 lambda: self.live,
+                lambda: read_layout(self.root),
                 self._send,
             ),
             {HOST},

@@ -134,6 +134,16 @@ def test_a_service_that_is_gone_holds_nothing_more(conn: Connection) -> None:
     assert holding(conn, "text") == {}
 
 
+def test_a_service_that_others_miss_for_a_moment_still_holds_what_it_holds(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(conn, NOW, 3, "text", {"a": "x"})
+    publish(conn, NOW, 1, "text", {})
+    assert holding(conn, "text")["a"][3].until == NOW
+    proposals.stay(conn, 3)
+    assert holding(conn, "text")["a"][3] == Held("x", NOW)
+
+
 def test_what_an_earlier_service_of_the_same_number_held_is_no_change(conn: Connection) -> None:
     publish(conn, NOW, 1, "text", {"a": "x"})
     proposals.begin(conn, 1)
@@ -167,6 +177,8 @@ STEPS = st.one_of(
     st.tuples(st.just("edit"), st.sampled_from((1, 2, 3)), st.sampled_from((*CONTENTS, None))),
     st.tuples(st.just("restart"), st.sampled_from((1, 2, 3)), st.sampled_from((*CONTENTS, None))),
     st.tuples(st.just("stop"), st.sampled_from((1, 2, 3)), st.none()),
+    st.tuples(st.just("unseen"), st.sampled_from((1, 2, 3)), st.none()),
+    st.tuples(st.just("seen"), st.sampled_from((1, 2, 3)), st.none()),
     st.tuples(st.just("poll"), st.sampled_from((1, 2, 3)), st.none()),
     st.tuples(st.just("time"), st.sampled_from((1, 10, 60, 70)), st.none()),
 )
@@ -178,11 +190,16 @@ class Services:
     def __init__(self, database: Database, waits: bool) -> None:
         self.database, self.waits, self.now = database, waits, NOW
         self.folder: dict[int, str | None] = {}
+        self.unseen: set[int] = set()  # they run, but their session is broken
         self.read: dict[int, str] = {}  # what each found sound at its last poll, in this process
         self.stored: set[str] = set()
         self.governing: str | None = None
         self.waiting: str | None = None
         self.last_held = dict.fromkeys(CONTENTS, NOW - LONG)  # when a live service's folder last held it
+
+    @property
+    def seen(self) -> set[int]:
+        return self.folder.keys() - self.unseen
 
     def step(self, what: str, which: int, content: str | None) -> None:
         if what == "time":
@@ -200,6 +217,10 @@ class Services:
         elif what == "stop":
             self.folder.pop(which, None)
             self.read.pop(which, None)
+        elif what == "unseen":
+            self.unseen.add(which)
+        elif what == "seen":
+            self.unseen.discard(which)
         elif what == "poll" and which in self.folder:
             self.poll(which)
 
@@ -248,7 +269,7 @@ def test_after_any_history_what_all_folders_hold_governs(
     @given(st.lists(STEPS, max_size=25), st.sampled_from(CONTENTS))
     def holds(steps: list[tuple[str, int, str | None]], last: str) -> None:
         services = Services(database, waits)
-        monkeypatch.setattr(SQLite, "holders", lambda self, conn: sorted(services.folder))
+        monkeypatch.setattr(SQLite, "holders", lambda self, conn: sorted(services.seen))
         with database.transaction() as conn:
             conn.exec_driver_sql("DELETE FROM file_seen")
         for step in steps:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from scheduler.database.engine import Database, run
 from scheduler.editor import shelf
+from scheduler.mail.layout import Layout
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.texts import Key
@@ -28,7 +29,7 @@ FIRST, SECOND = "First subject", "Second subject"
 
 
 def quick_check(
-    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
+    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout
 ) -> dict[Key, tuple[Problem, ...]]:
     """In place of the child process, of which tests/mail/test_soundness.py is."""
     return {
@@ -102,7 +103,7 @@ def _facts() -> Any:
 
 @pytest.fixture
 def desk(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("scheduler.organizers.sources.check_texts", quick_check)
+    monkeypatch.setattr("scheduler.organizers.templates.check_texts", quick_check)
     (tmp_path / "desk").mkdir()
     database = Database(sqlite_url)
     yield Desk(tmp_path / "desk", database)
@@ -254,7 +255,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
         raise RuntimeError("texts could not be checked")
 
     with monkeypatch.context() as patched:
-        patched.setattr("scheduler.organizers.sources.check_texts", fails)
+        patched.setattr("scheduler.organizers.templates.check_texts", fails)
         desk.text(SECOND)
         assert await desk.settle()
         assert not await desk.settle(), "it is not tried again and again"
@@ -366,14 +367,14 @@ def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(
     seen: list[list[str]] = []
 
     def checked(
-        sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path
+        sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout
     ) -> dict[Key, tuple[Problem, ...]]:
         seen.append([one.id for one in webinars])
-        return quick_check(sources, webinars, root)
+        return quick_check(sources, webinars, root, layout)
 
     @in_loop
     async def test() -> None:
-        monkeypatch.setattr("scheduler.organizers.sources.check_texts", checked)
+        monkeypatch.setattr("scheduler.organizers.templates.check_texts", checked)
         desk.webinar(toml(id="past", start=utc("2024-07-03 13:00").replace(tzinfo=None),
                           end=utc("2024-07-03 15:00").replace(tzinfo=None)), "past")  # fmt: skip
         await desk.sources.start(NOW)

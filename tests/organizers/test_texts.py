@@ -9,7 +9,7 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.mail.templates import Text, parse_text
-from scheduler.organizers.texts import Key, LiveText, Texts, sources_of, take_texts
+from scheduler.organizers.texts import Key, LiveText, Texts, propose_texts, read_governing_texts, sources_of
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 from tests.mail.samples import facts, layout
@@ -36,12 +36,15 @@ class Shelf:
         self.database = database
         self.webinars: list[Webinar] = [webinar()]
         self.texts = Texts()
+        self.now = NOW
 
     def take(self, subjects: Mapping[Key, str], **broken: tuple[Problem, ...]) -> None:
         sources = {key: _source(subject) for key, subject in subjects.items()}
         checked = {key: broken.get(key[1], ()) for key in sources}
         with self.database.transaction() as conn:
-            self.texts = take_texts(conn, NOW, ROOT, layout(), sources, checked, self.webinars)
+            sound = {key: source for key, source in sources.items() if not checked[key]}
+            propose_texts(conn, self.now, 0, sound)
+            self.texts = read_governing_texts(conn, ROOT, layout(), sources, checked, self.webinars)
 
     def subject(self, wanted: str = "en", message: str = "confirmation") -> str | None:
         found = self.texts.find(self.webinars[0], message, wanted)

@@ -29,6 +29,7 @@ CREATE TABLE file_seen (
     sha256 TEXT DEFAULT '' NOT NULL,
     since {instant} NOT NULL,
     until {instant},
+    gone {instant},
     PRIMARY KEY (holder, kind, name)
 )
 """,
