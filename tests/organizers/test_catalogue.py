@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from scheduler.database.engine import Database
 from scheduler.organizers.catalogue import Catalogue, take_webinars
+from scheduler.organizers.governing import Revisions
+from scheduler.organizers.proposals import begin
 from tests.support import toml, utc
 
 NOW = utc("2025-06-12 08:00")
@@ -19,9 +21,11 @@ BROKEN = toml(start="3 July, 1 pm")
 class Desk:
     """Takes files as the service does."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.catalogue = Catalogue()
+    def __init__(self, database: Database, holder: int = 1) -> None:
+        self.database, self.holder = database, holder
+        self.catalogue, self.read = Catalogue(), Revisions()
+        with database.transaction() as conn:
+            begin(conn, holder)
 
     def take(self, now: datetime = NOW, **files: str | bytes) -> None:
         raw = {
@@ -29,13 +33,15 @@ class Desk:
             for name, content in files.items()
         }
         with self.database.transaction() as conn:
-            self.catalogue = take_webinars(conn, now, ROOT, raw)
+            self.catalogue = take_webinars(conn, now, ROOT, raw, self.read, self.holder, timedelta(hours=24))
 
     def title(self, webinar: str = "w") -> str:
         return self.catalogue.webinars[webinar].title
 
-    def frozen(self, webinar: str = "w") -> bool:
-        return self.catalogue.governing[webinar].frozen
+    def by_file(self, webinar: str = "w") -> bool:
+        """Whether what governs is what the folder holds."""
+        assert webinar in self.catalogue.governing
+        return self.catalogue.is_of_file(webinar)
 
     def wrong(self) -> dict[str, str]:
         return {
@@ -59,27 +65,27 @@ def desk(database: Database) -> Desk:
 def test_sound_files_govern(desk: Desk) -> None:
     desk.take(a=toml(title="One"), b=toml(id="v", title="Two"))
     assert (desk.title("w"), desk.title("v")) == ("One", "Two")
-    assert not desk.frozen("w")
+    assert desk.by_file("w")
     assert desk.wrong() == {}
 
 
 def test_a_broken_file_leaves_its_last_sound_revision_in_force_and_the_others_alone(desk: Desk) -> None:
     desk.take(a=toml(title="One"), b=toml(id="v", title="Two"))
     desk.take(a=BROKEN, b=toml(id="v", title="Two, edited"))
-    assert (desk.title("w"), desk.frozen("w")) == ("One", True)
-    assert (desk.title("v"), desk.frozen("v")) == ("Two, edited", False)
+    assert (desk.title("w"), desk.by_file("w")) == ("One", False)
+    assert (desk.title("v"), desk.by_file("v")) == ("Two, edited", True)
     assert desk.wrong().keys() == {"a.toml"}
     assert "start" in desk.wrong()["a.toml"]
     desk.take(a=toml(title="Mended"), b=toml(id="v", title="Two, edited"))
-    assert (desk.title("w"), desk.frozen("w")) == ("Mended", False)
+    assert (desk.title("w"), desk.by_file("w")) == ("Mended", True)
     assert desk.wrong() == {}
 
 
 def test_the_last_sound_revision_survives_a_restart(desk: Desk) -> None:
     desk.take(a=toml(title="One"))
-    restarted = Desk(desk.database)
+    restarted = Desk(desk.database, holder=2)
     restarted.take(a=BROKEN)
-    assert (restarted.title(), restarted.frozen()) == ("One", True)
+    assert (restarted.title(), restarted.by_file()) == ("One", False)
 
 
 def test_a_file_that_never_was_sound_governs_nothing(desk: Desk) -> None:
@@ -91,11 +97,11 @@ def test_a_file_that_never_was_sound_governs_nothing(desk: Desk) -> None:
 def test_two_files_with_one_id_are_an_error_of_both_and_the_last_sound_revision_governs(desk: Desk) -> None:
     desk.take(a=toml(title="One"))
     desk.take(a=toml(title="One, edited"), copy=toml(title="A copy"))
-    assert (desk.title(), desk.frozen()) == ("One", True)
+    assert (desk.title(), desk.by_file()) == ("One", False)
     assert "`w` is also the id of config/webinars/copy.toml" in desk.wrong()["a.toml"]
     assert "`w` is also the id of config/webinars/a.toml" in desk.wrong()["copy.toml"]
     desk.take(a=toml(title="One, edited"))
-    assert (desk.title(), desk.frozen()) == ("One, edited", False)
+    assert (desk.title(), desk.by_file()) == ("One, edited", True)
     assert desk.wrong() == {}
 
 
@@ -112,10 +118,10 @@ def test_a_renamed_file_is_the_same_webinar(desk: Desk) -> None:
 def test_a_file_that_is_gone_is_told_and_back_it_governs_again(desk: Desk) -> None:
     desk.take(a=toml(title="One"))
     desk.take()
-    assert (desk.title(), desk.frozen()) == ("One", True)
+    assert (desk.title(), desk.by_file()) == ("One", False)
     assert "the file is gone" in desk.wrong()["a.toml"]
     desk.take(a=toml(title="One"))
-    assert not desk.frozen()
+    assert desk.by_file()
     assert desk.wrong() == {}
 
 
@@ -125,38 +131,40 @@ def test_a_month_after_the_end_nobody_misses_the_file(desk: Desk) -> None:
     assert desk.wrong().keys() == {"a.toml"}
     desk.take(utc("2025-08-03 13:00"))
     assert desk.wrong() == {}
-    assert desk.frozen()
+    assert not desk.by_file()
 
 
 def test_an_id_that_is_changed_in_its_file_is_told_as_that(desk: Desk) -> None:
     desk.take(a=toml())
     desk.take(a=toml(id="v"))
     assert "was `w` and is now `v`" in desk.wrong()["a.toml"]
-    assert (desk.frozen("w"), desk.frozen("v")) == (True, False)
+    assert (desk.by_file("w"), desk.by_file("v")) == (False, True)
 
 
 def test_a_revision_that_a_newer_program_finds_unsound_is_told(desk: Desk) -> None:
     desk.take(a=toml())
     with desk.database.transaction() as conn:
         conn.exec_driver_sql("UPDATE webinar_revision SET source = 'id = 1'")
+    desk.read = Revisions()
     desk.take(utc("2026-01-01 00:00"))
     assert desk.catalogue.governing == {}
     assert desk.wrong().keys() == {"a.toml"}
 
 
-def test_back_to_an_older_wording_is_a_revision_of_its_own(desk: Desk) -> None:
+def test_an_edit_back_to_an_older_wording_governs_at_once(desk: Desk) -> None:
     for title in ("One", "Two", "One", "One"):
         desk.take(a=toml(title=title))
-    assert desk.revisions() == 3
+        assert desk.title() == title
+    assert desk.revisions() == 2, "a wording is stored once"
     desk.take(a=BROKEN)
     assert desk.title() == "One"
 
 
 def test_a_byte_order_mark_changes_nothing(desk: Desk) -> None:
     desk.take(a=toml())
-    before = desk.catalogue.governing["w"].revision
+    before = desk.catalogue.governing["w"].revision_id
     desk.take(a=b"\xef\xbb\xbf" + toml().encode())
-    assert desk.catalogue.governing["w"].revision == before
+    assert desk.catalogue.governing["w"].revision_id == before
 
 
 @pytest.mark.parametrize(

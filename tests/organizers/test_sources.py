@@ -177,11 +177,11 @@ async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
     desk.webinar(toml(start="nonsense"))
     await desk.settle()
     assert desk.sources.live == ["w"]
-    assert desk.sources.catalogue.governing["w"].frozen
+    assert not desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["wrong"]
     desk.webinar(toml(title="Mended"))
     await desk.settle()
-    assert not desk.sources.catalogue.governing["w"].frozen
+    assert desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["right"]
     assert desk.problems() == ""
 
