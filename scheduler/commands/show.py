@@ -11,9 +11,9 @@ import click
 
 from scheduler.commands import tables
 from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
+from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
-from scheduler.registrants.rows import fold
 
 _KNOWN_BY = {
     "confirmed": "confirmed by them",

@@ -12,9 +12,9 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from scheduler.database.models import WebinarRevision
+from scheduler.input.addresses import why_no_address
 from scheduler.ledger.planning import Governing
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.rows import why_no_address
 from scheduler.webinar import Webinar, read_webinar
 
 FORGET_AFTER = timedelta(days=31)  # after its end nobody misses a webinar's file
