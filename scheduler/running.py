@@ -100,7 +100,8 @@ class Runner:
             reasons.append("starting")
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
             reasons.append("nothing was planned for two minutes")
-        return Readiness((*reasons, *self._service.readiness().reasons))
+        service = self._service.readiness()
+        return Readiness((*reasons, *service.reasons), service.notes)
 
     async def _keep_waking(self) -> None:
         """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""

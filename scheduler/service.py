@@ -28,7 +28,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
-from scheduler.reports.reasons import reasons, row_reasons
+from scheduler.reports.reasons import reasons, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
 from scheduler.web.health import Readiness
@@ -57,7 +57,8 @@ class Service:
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
-        self._aside: tuple[str, ...] = ()
+        self._elsewhere: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._told_of_relay: frozenset[str] | None = None
 
     async def start(self) -> None:
@@ -83,7 +84,7 @@ class Service:
         self.dispatcher.job = Job(webinars, live, self.sources.texts, _revisions(governing))
         while await self._database.run(_settle_and_plan, now, governing, self._settings.return_within):
             pass
-        self._aside = await self._database.run(_elsewhere_or_aside, governing)
+        self._elsewhere, self._notes = await self._database.run(_elsewhere_and_notes, governing)
         await self._note_relay(now)
         self.dispatcher.wake()
         self._tell(now, list(webinars.values()))
@@ -121,10 +122,12 @@ class Service:
         await asyncio.gather(*(relay.pool.close() for relay in self._relays))
 
     def readiness(self) -> Readiness:
-        """Would the next mail go out? Every reason why not, without personal data."""
+        """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
         relay = self.dispatcher.trouble
         ledger = [words] if (words := self.dispatcher.ledger_trouble) else []
-        return Readiness((*ledger, *reasons(relay, self.sources.problems(), self._aside)))
+        return Readiness(
+            (*ledger, *reasons(relay, self.sources.problems()), *self._elsewhere), notes=self._notes
+        )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
@@ -164,6 +167,7 @@ def _settle_and_plan(
     return plan(conn, now, governing, return_within)
 
 
-def _elsewhere_or_aside(conn: Connection, governing: Mapping[str, Governing]) -> tuple[str, ...]:
-    behind = [f"webinar {name}: {BEHIND}" for name in others_plan(conn, governing)]
-    return (*behind, *row_reasons(conn))
+def _elsewhere_and_notes(
+    conn: Connection, governing: Mapping[str, Governing]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(f"webinar {name}: {BEHIND}" for name in others_plan(conn, governing)), row_notes(conn)

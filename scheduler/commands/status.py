@@ -43,6 +43,7 @@ def _print(found: Mapping[str, Any]) -> None:
     for webinar in found["webinars"]:
         _print_webinar(webinar)
     _print_wrong(found)
+    _print_notes(found)
     if found["changes_not_planned"]:
         click.echo(f"Rows of registrants changed and not planned from yet: {found['changes_not_planned']}")
     if found["right"]:
@@ -92,17 +93,21 @@ def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _print_wrong(found: Mapping[str, Any]) -> None:
-    """Rows are listed by themselves."""
-    wrong = [one for one in found["wrong"] if not concerns_rows(one["reason"])]
     if tables.on_terminal() and not found["right"]:
         click.secho("\nWhat is wrong", bold=True)
-    rows = [(one["reason"], one["mend"]) for one in wrong]
+    rows = [(one["reason"], one["mend"]) for one in found["wrong"]]
     tables.print_table(("wrong",), ("what is wrong", "how to mend it"), rows)
-    _print_rows(found["rows_set_aside"])
     alerts = [
         (one["key"], tables.utc_words(one["raised_at"]), _told(one["told_at"])) for one in found["alerts"]
     ]
     tables.print_table(("alert",), ("alert", "since (UTC)", "organizers told (UTC)"), alerts)
+
+
+def _print_notes(found: Mapping[str, Any]) -> None:
+    """Rows are listed by themselves."""
+    notes = [(one["reason"], one["mend"]) for one in found["notes"] if not concerns_rows(one["reason"])]
+    tables.print_table(("note",), ("good to know", "what to do"), notes)
+    _print_rows(found["rows_set_aside"])
 
 
 def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:

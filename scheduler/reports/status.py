@@ -18,7 +18,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.replicas import differing
 from scheduler.organizers.sources import uses
 from scheduler.reports.looking import Seen, look
-from scheduler.reports.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
+from scheduler.reports.reasons import mend_of, no_service, reasons, row_notes, rows_set_aside
 from scheduler.settings import Settings
 from scheduler.timezones import to_local, tz_version
 from scheduler.web.asking import ask
@@ -44,19 +44,22 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         standing = [vars(one) for one in alerts.standing(conn)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems, row_reasons(conn)), *differing(conn, now)]
+        found = [*reasons("", seen.problems), *differing(conn, now)]
+        notes = row_notes(conn)
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
+    notes = tuple(dict.fromkeys([*service.notes, *notes]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
     if not service.answers:  # what only a running service knows, as it last told
         found += [one["words"] for one in standing if one["key"] == "relay"]
-    wrong = [{"reason": one, "mend": mend_of(one)} for one in found]
+    wrong, noted = ([{"reason": one, "mend": mend_of(one)} for one in words] for words in (found, notes))
     return {
         "at": now,
         "tz_database": tz_version(),
         "right": not wrong and not standing and not any(_held_by_mistake(settings, w) for w in webinars),
         "wrong": wrong,
+        "notes": noted,
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "alerts": standing,
