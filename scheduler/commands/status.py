@@ -11,7 +11,7 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
-from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
+from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import concerns_rows
 from scheduler.reports.status import HELD_MENDS, collect, stage
@@ -27,11 +27,8 @@ def status(as_json: bool) -> None:
     Exit code 1 when something is wrong, 2 when there is no database to look at.
     """
     settings = settings_of_environment()
-    try:
-        with existing_database(settings) as database:
-            found = collect(settings, database, SystemClock().now())
-    except NoDatabase as reason:
-        stop(str(reason))
+    with opened_database(settings) as database:
+        found = collect(settings, database, SystemClock().now())
     if as_json:
         click.echo(tables.as_json(found))
     else:

@@ -35,9 +35,11 @@ def add(address: str, role: Role, password_file: Path | None) -> None:
     with mistakes_told():
         if why := why_no_address(address):
             raise Problems([Problem("ADDRESS", f"{shown(address)}: {why}", "an e-mail address")])
-        password = _password(password_file)
-    with opened_database(settings) as database, database.transaction() as conn:
-        new = accounts.put(conn, datetime.now(UTC), address, password, role)
+    with opened_database(settings) as database:
+        with mistakes_told():
+            password = _password(password_file)
+        with database.transaction() as conn:
+            new = accounts.put(conn, datetime.now(UTC), address, password, role)
     click.echo(
         f"{address} may {role} the texts."
         if new

@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 
 from scheduler.cli import main
 from scheduler.clock import VirtualClock
-from scheduler.database.engine import Database
 from scheduler.database.models import Alert, TextRevision, WebinarRevision
 from scheduler.service import Service
 from scheduler.settings import read_settings
@@ -323,28 +322,6 @@ def test_no_database_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "There is no database yet" in result.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_database_without_tables_is_not_migrated(database_url: str, tmp_path: Path) -> None:
-    database = Database(database_url)
-    with database.transaction() as conn:  # as PostgreSQL's `CREATE DATABASE` leaves it
-        for table in ("alembic_version", "registrants"):
-            conn.exec_driver_sql(
-                f"DROP TABLE IF EXISTS {table} {'CASCADE' if database.dialect.takes_replicas else ''}"
-            )
-        conn.exec_driver_sql("CREATE TABLE anything (id INTEGER)")
-    result = _status_of(database_url, tmp_path)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "no tables yet" in result.stderr
-    assert database.revisions()[0] is None
-    database.close()
-
-
-def test_a_database_of_another_version_is_left_alone(scene: Scene) -> None:
-    scene.sql("UPDATE alembic_version SET version_num = '9999'")
-    result = scene.run("status")
-    assert result.exit_code == 2
-    assert "another version of this program (9999" in result.stderr
 
 
 def test_a_database_server_that_does_not_answer(tmp_path: Path, unused_port: int) -> None:
