@@ -11,6 +11,7 @@ import click
 from scheduler.commands.check import check
 from scheduler.commands.gallery import gallery
 from scheduler.commands.live import draft, live
+from scheduler.commands.notify import notify
 from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
@@ -37,6 +38,7 @@ for command in (
     show,
     live,
     draft,
+    notify,
     timeline_command,
     preview,
     gallery,

@@ -50,6 +50,7 @@ class Rehearsed:
     index: Path
     imported: Report
     reasons: tuple[str, ...]  # what readiness says at the end
+    notes: tuple[str, ...]
 
 
 class Stuck(RuntimeError):
@@ -108,7 +109,7 @@ async def rehearse(
                 service = Service(settings, database, clock, drafts_too=True)
                 imported = await _live_through(service, database, clock, webinar, rows, place, progress)
                 deliveries = await database.run(_deliveries, webinar, _by_message_id(inbox.received, out))
-                reasons = service.readiness().reasons
+                end = service.readiness()
             finally:
                 await asyncio.to_thread(database.close)
     (out / "deliveries.json").write_text(
@@ -119,7 +120,7 @@ async def rehearse(
     index = await asyncio.to_thread(
         write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
     )
-    return Rehearsed(deliveries, out, index, imported, reasons)
+    return Rehearsed(deliveries, out, index, imported, end.reasons, end.notes)
 
 
 def _picture(webinar: Webinar, names: Collection[str]) -> str:

@@ -105,7 +105,8 @@ class Runner:
             reasons.append("starting")
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
             reasons.append("nothing was planned for two minutes")
-        return Readiness((*reasons, *self._service.readiness().reasons))
+        service = self._service.readiness()
+        return Readiness((*reasons, *service.reasons), service.notes)
 
     async def _keep_waking(self) -> None:
         """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
@@ -171,7 +172,7 @@ class Runner:
 
 
 async def run_service(settings: Settings) -> None:
-    """The whole of `webinar run`. Raises DatabaseInUse, OSError (a port that is taken), DBAPIError."""
+    """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, OSError (a port that is taken), DBAPIError."""
     database = Database(settings.database_url.get_secret_value())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -31,7 +31,7 @@ from scheduler.organizers.governing import bring_up_to_date
 from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
-from scheduler.reports.reasons import reasons, row_reasons
+from scheduler.reports.reasons import reasons, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
 from scheduler.web.health import Readiness
@@ -61,7 +61,7 @@ class Service:
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
-        self._aside: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
         self._notices: tuple[Notice, ...] = ()
         self._told_of_relay: frozenset[str] | None = None
 
@@ -90,7 +90,7 @@ class Service:
                 catalogue.webinars, self.sources.live, self.sources.texts, catalogue.revisions
             )
             self.dispatcher.wake()
-        self._aside = await self._database.run(row_reasons)
+        self._notes = await self._database.run(row_notes)
         await self._note_notices(now)
         await self._note_relay(now)
         self._tell(now, list(catalogue.webinars.values()))
@@ -136,10 +136,13 @@ class Service:
         await asyncio.gather(*(relay.pool.close() for relay in self._relays))
 
     def readiness(self) -> Readiness:
-        """Would the next mail go out? Every reason why not, without personal data."""
+        """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
         relay = self.dispatcher.trouble
         ledger = [words] if (words := self.dispatcher.ledger_trouble) else []
-        return Readiness((*ledger, *reasons(relay, self.sources.problems(), self._aside)))
+        return Readiness(
+            (*ledger, *reasons(relay, self.sources.problems())),
+            notes=(*(notice.words for notice in self._notices), *self._notes),
+        )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import ip_network
@@ -20,6 +19,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from scheduler.input.addresses import fold, fold_domain
 from scheduler.input.environment import Given, place_of, read_variables
 from scheduler.input.smtp_settings import Host, SmtpSettings, conflicts, explained, lower
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
@@ -60,6 +60,8 @@ def _patterns(value: object) -> object:
         if not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", pattern):
             likely = f"did you mean `*@{pattern.lstrip('@*')}`?" if "." in pattern else ""
             raise mistake(shown(pattern), hint=likely)
+        if any("*" in label and not label.isascii() for label in pattern.rpartition("@")[2].split(".")):
+            raise mistake(shown(pattern), hint="in a domain, `*` and letters beyond ASCII need a dot between")
     return tuple(filter(None, patterns))
 
 
@@ -134,7 +136,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
 
     def only_to_allows(self, address: str) -> bool:
         """Whether this service may write to an address; without ONLY_TO, to every one."""
-        return not self.only_to or any(one.fullmatch(_folded(address)) for one in self._only_to)
+        return not self.only_to or any(one.fullmatch(fold(address)) for one in self._only_to)
 
     @cached_property
     def _only_to(self) -> tuple[re.Pattern[str], ...]:
@@ -198,9 +200,7 @@ def _validated(model: type[M], given: Given, prefix: str) -> M | None:
     return valid
 
 
-def _folded(address: str) -> str:
-    """An address for comparison: without case, its domain as A-labels where it can be."""
-    local, _, domain = address.strip().casefold().rpartition("@")
-    with suppress(UnicodeError):
-        domain = domain.encode("idna").decode("ascii")
-    return f"{local}@{domain}"
+def _folded(pattern: str) -> str:
+    """A pattern as addresses are compared: by labels, as no domain has a `*`."""
+    local, at, domain = pattern.rpartition("@")
+    return fold(local + at) + ".".join(map(fold_domain, domain.split(".")))

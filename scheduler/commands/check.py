@@ -15,7 +15,13 @@ import click
 from sqlalchemy import Connection
 
 from scheduler.commands import tables
-from scheduler.commands.common import NoDatabase, existing_database, mistakes_told, settings_of_environment
+from scheduler.commands.common import (
+    EarlierDatabase,
+    NoDatabase,
+    existing_database,
+    mistakes_told,
+    settings_of_environment,
+)
 from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import ids_twice
@@ -116,6 +122,11 @@ class _Report:
                     self.findings += checking.row_findings(conn, webinar.id)
                 effects, self.notices = _effects(conn, settings, webinars)
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
+        except EarlierDatabase:
+            not_checked = "registrants, and what these files would change, are not checked"
+            hint = f"until `webinar run` has brought it up to date, {not_checked}"
+            earlier = Problem("the database", "is of an earlier version of this program", hint=hint)
+            self.findings.append(warning(earlier))
         except NoDatabase:  # nobody has registered, then
             pass
         return people

@@ -13,7 +13,7 @@ import click
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database
+from scheduler.database.engine import Database, NewerSchema, Schema
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
 from scheduler.webinar import Webinar, read_webinar
@@ -60,45 +60,53 @@ def text_of(file: Path) -> str:
         raise Problems([Problem(str(file), "is not UTF-8", "UTF-8 text")]) from None
 
 
+class NoDatabase(Exception):
+    """There is nothing to look at yet, in words for the operator. Only `webinar run` makes and migrates a database."""
+
+
+class EarlierDatabase(NoDatabase):
+    """There is one, but it is of an earlier version of this program."""
+
+
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[Database]:
-    database = Database(settings.database_url.get_secret_value())
+    """The database, for a command that can't do without one: it ends where there is none that it can use."""
     try:
-        database.migrate()
-        yield database
-    except DBAPIError as error:
-        stop(unusable(error))
-    finally:
-        database.close()
-
-
-class NoDatabase(Exception):
-    """There is nothing to read yet, in words for the operator."""
+        with existing_database(settings) as database:
+            yield database
+    except NoDatabase as reason:
+        stop(str(reason))
 
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Database]:
-    """The database as it is, neither made nor migrated. Raises NoDatabase where the service made none yet."""
+    """The database as it is, neither made nor migrated. Raises NoDatabase. The command ends where it is a newer
+    version's."""
     url = settings.database_url.get_secret_value()
     if (parsed := make_url(url)).get_backend_name() == "sqlite":
         file = Path(parsed.database or "")
         if not file.is_file() or not file.stat().st_size:
-            raise NoDatabase(f"There is no database yet: {file} does not exist. `webinar run` makes it.")
+            raise NoDatabase(f"There is no database yet: `webinar run` makes {file}.")
     database = Database(url)
     try:
-        there, here = database.revisions()
-        if there is None:
-            raise NoDatabase("The database has no tables yet. `webinar run` makes them.")
-        if there != here:
-            raise NoDatabase(
-                f"The database is of another version of this program ({there}, here {here})."
-                " `webinar run` of the newer version brings it up to date."
-            )
+        _must_be_current(database.schema())
         yield database
+    except NewerSchema as error:
+        stop(str(error))
     except DBAPIError as error:
         stop(unusable(error))
     finally:
         database.close()
+
+
+def _must_be_current(schema: Schema) -> None:
+    match schema:
+        case Schema.NONE:
+            raise NoDatabase("The database has no tables yet: `webinar run` makes them.")
+        case Schema.EARLIER:
+            raise EarlierDatabase(
+                "The database is of an earlier version of this program: `webinar run` brings it up to date."
+            )
 
 
 def unusable(error: DBAPIError) -> str:
@@ -115,6 +123,19 @@ def mistakes_told() -> Iterator[None]:
     except Problems as error:
         print_problems(error.problems)
         sys.exit(2)
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal. The command ends with 2 where there is none, and with 1 where the answer is no."""
+    if not can_ask():
+        stop("There is no terminal to ask on. Nothing was changed; --yes does not ask.")
+    if not click.confirm(question):
+        click.echo("Nothing was changed.", err=True)
+        sys.exit(1)
+
+
+def can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 def stop(words: str) -> NoReturn:

@@ -17,12 +17,12 @@ from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.commands.common import (
     NoDatabase,
+    confirm,
     existing_database,
     mistakes_told,
     print_problems,
     read_file,
     settings_of_environment,
-    stop,
     text_of,
 )
 from scheduler.input.toml_edit import NotEditable, with_status
@@ -71,7 +71,7 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
     click.echo(f"{webinar_id}: {tables.printable(webinar.title)}\n{explain_time(webinar)}")
     _print_outlook(settings, webinar, status)
     if not yes:
-        _ask(f"Set {webinar_id} to {status}?")
+        confirm(f"Set {webinar_id} to {status}?")
     if read_file(file) != raw:
         _unchanged([Problem(str(file), "was changed in the meantime", hint="begin again")])
     with mistakes_told():
@@ -163,17 +163,6 @@ _OUTLOOK: dict[str, Callable[[Outlook], str]] = {
 
 def _mails(many: int) -> str:
     return "1 mail leaves" if many == 1 else f"{many} mails leave"
-
-
-def _ask(question: str) -> None:
-    if not _can_ask():
-        stop("There is no terminal to ask on. Nothing was changed; --yes does not ask.")
-    if not click.confirm(question):
-        _unchanged([])
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
 
 
 def _unchanged(problems: Iterable[Problem]) -> NoReturn:

@@ -18,11 +18,11 @@ from scheduler.commands.common import (
     stop,
     webinars_of,
 )
+from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.importing import Report, import_rows, language_notes, zone_notes
 from scheduler.registrants.reading import CsvRow, read_csv
-from scheduler.registrants.rows import why_no_address
 from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar

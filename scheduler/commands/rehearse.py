@@ -53,8 +53,8 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported
     print_problems([*notes, *imported.notes, *imported.rejected])
-    for reason in rehearsed.reasons:
-        click.echo(reason, err=True)
+    for words in (*rehearsed.reasons, *rehearsed.notes):
+        click.echo(words, err=True)
     if not as_json:
         mails = [one for one in rehearsed.deliveries if one["state"] == "sent"]
         click.echo(f"\n{len(mails)} mails to {len({one['email'] for one in mails})} people.")

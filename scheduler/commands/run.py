@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.commands.common import settings_of_environment, stop, unusable
 from scheduler.database.dialect import DatabaseInUse
+from scheduler.database.engine import NewerSchema
 from scheduler.logs import set_up_logs
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ def run() -> None:
         log.warning("SMTP_HOST is not set: mails go to a relay on this machine", port=settings.smtp_port)
     try:
         asyncio.run(run_service(settings))
-    except (DatabaseInUse, OSError) as error:
+    except (DatabaseInUse, NewerSchema, OSError) as error:
         stop(str(error))
     except DBAPIError as error:
         stop(unusable(error))

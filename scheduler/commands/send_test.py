@@ -16,9 +16,9 @@ from scheduler.commands.common import mistakes_told, settings_of_environment, st
 from scheduler.commands.preview import text_for, unsound_told
 from scheduler.delivery.relay import Pool, send_one
 from scheduler.editor.test_mail import as_test, marked, to_oneself
+from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.rows import why_no_address
 from scheduler.reports.previewing import composed, made_up
 from scheduler.settings import Settings
 

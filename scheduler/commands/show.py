@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from scheduler.commands import tables
-from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
+from scheduler.commands.common import opened_database, settings_of_environment
+from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
-from scheduler.registrants.rows import fold
 
 _KNOWN_BY = {
     "confirmed": "confirmed by them",
@@ -32,12 +32,8 @@ def show(address: str, as_json: bool) -> None:
 
     Exit code 1 when nobody has that address, 2 when there is no database to look at.
     """
-    settings = settings_of_environment()
-    try:
-        with existing_database(settings) as database, database.reading() as conn:
-            found = history(conn, address)
-    except NoDatabase as reason:
-        stop(str(reason))
+    with opened_database(settings_of_environment()) as database, database.reading() as conn:
+        found = history(conn, address)
     if found is None:
         click.echo("Nobody is registered with that address.", err=True)
         sys.exit(1)

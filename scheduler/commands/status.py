@@ -11,7 +11,7 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
-from scheduler.commands.common import NoDatabase, existing_database, settings_of_environment, stop
+from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import concerns_rows
 from scheduler.reports.status import HELD_MENDS, collect, stage
@@ -27,11 +27,8 @@ def status(as_json: bool) -> None:
     Exit code 1 when something is wrong, 2 when there is no database to look at.
     """
     settings = settings_of_environment()
-    try:
-        with existing_database(settings) as database:
-            found = collect(settings, database, SystemClock().now())
-    except NoDatabase as reason:
-        stop(str(reason))
+    with opened_database(settings) as database:
+        found = collect(settings, database, SystemClock().now())
     if as_json:
         click.echo(tables.as_json(found))
     else:
@@ -43,6 +40,7 @@ def _print(found: Mapping[str, Any]) -> None:
     for webinar in found["webinars"]:
         _print_webinar(webinar)
     _print_wrong(found)
+    _print_notes(found)
     if found["changes_not_planned"]:
         click.echo(f"Rows of registrants changed and not planned from yet: {found['changes_not_planned']}")
     if found["right"]:
@@ -92,17 +90,21 @@ def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _print_wrong(found: Mapping[str, Any]) -> None:
-    """Rows are listed by themselves."""
-    wrong = [one for one in found["wrong"] if not concerns_rows(one["reason"])]
     if tables.on_terminal() and not found["right"]:
         click.secho("\nWhat is wrong", bold=True)
-    rows = [(one["reason"], one["mend"]) for one in wrong]
+    rows = [(one["reason"], one["mend"]) for one in found["wrong"]]
     tables.print_table(("wrong",), ("what is wrong", "how to mend it"), rows)
-    _print_rows(found["rows_set_aside"])
     alerts = [
         (one["key"], tables.utc_words(one["raised_at"]), _told(one["told_at"])) for one in found["alerts"]
     ]
     tables.print_table(("alert",), ("alert", "since (UTC)", "organizers told (UTC)"), alerts)
+
+
+def _print_notes(found: Mapping[str, Any]) -> None:
+    """Rows are listed by themselves."""
+    notes = [(one["reason"], one["mend"]) for one in found["notes"] if not concerns_rows(one["reason"])]
+    tables.print_table(("note",), ("good to know", "what to do"), notes)
+    _print_rows(found["rows_set_aside"])
 
 
 def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:

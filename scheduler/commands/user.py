@@ -11,9 +11,9 @@ import click
 from scheduler.commands.common import mistakes_told, opened_database, settings_of_environment, stop, text_of
 from scheduler.editor import accounts
 from scheduler.editor.accounts import LONGEST_PASSWORD, ROLES, SHORTEST_PASSWORD, Role
+from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.rows import why_no_address
 
 
 @click.group()
@@ -35,9 +35,11 @@ def add(address: str, role: Role, password_file: Path | None) -> None:
     with mistakes_told():
         if why := why_no_address(address):
             raise Problems([Problem("ADDRESS", f"{shown(address)}: {why}", "an e-mail address")])
-        password = _password(password_file)
-    with opened_database(settings) as database, database.transaction() as conn:
-        new = accounts.put(conn, datetime.now(UTC), address, password, role)
+    with opened_database(settings) as database:
+        with mistakes_told():
+            password = _password(password_file)
+        with database.transaction() as conn:
+            new = accounts.put(conn, datetime.now(UTC), address, password, role)
     click.echo(
         f"{address} may {role} the texts."
         if new

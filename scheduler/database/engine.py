@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
@@ -63,6 +64,19 @@ def as_list(conn: Connection, numbers: Iterable[int]) -> str:
     return dialect(conn).as_numbers(numbers)
 
 
+class Schema(Enum):
+    """How a database stands to this program."""
+
+    NONE = auto()
+    """It has no tables yet."""
+    EARLIER = auto()
+    CURRENT = auto()
+
+
+class NewerSchema(RuntimeError):
+    """The database belongs to a newer version of this program, which must leave it alone."""
+
+
 class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
@@ -73,10 +87,11 @@ class Database:
         self._lock: IO[str] | None = None
 
     def migrate(self) -> None:
-        """Bring the schema up to date. Safe when several replicas start at once."""
+        """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
         config = _migrations()
         with self.engine.begin() as conn:
             self.dialect.one_migration(conn)
+            _schema(conn)
             config.attributes["connection"] = conn
             command.upgrade(config, "head")
 
@@ -86,11 +101,10 @@ class Database:
         if not self.dialect.takes_replicas and path and path != ":memory:":
             self._lock = lock_file(path)
 
-    def revisions(self) -> tuple[str | None, str | None]:
-        """The schema's revision in this database (None: there are no tables yet), and the one of this program."""
+    def schema(self) -> Schema:
+        """Whether `migrate` has something to do. Changes nothing. Raises NewerSchema."""
         with self.reading() as conn:
-            there = MigrationContext.configure(conn).get_current_revision()
-        return there, ScriptDirectory.from_config(_migrations()).get_current_head()
+            return _schema(conn)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -134,6 +148,19 @@ def one_planner(conn: Connection) -> None:
 def one_proposer(conn: Connection) -> None:
     """Let one replica decide what governs at a time, until the end of the transaction."""
     dialect(conn).one_proposer(conn)
+
+
+def _schema(conn: Connection) -> Schema:
+    there = MigrationContext.configure(conn).get_current_revision()
+    scripts = ScriptDirectory.from_config(_migrations())
+    here = scripts.get_current_head()
+    if there is None:
+        return Schema.NONE
+    if there not in {script.revision for script in scripts.walk_revisions()}:
+        raise NewerSchema(
+            f"The database is of a newer version of this program ({there}, here {here}): use that version."
+        )
+    return Schema.CURRENT if there == here else Schema.EARLIER
 
 
 def _migrations() -> Config:

@@ -14,7 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
 
 from scheduler.database.engine import run
-from scheduler.registrants.rows import fold
+from scheduler.input.addresses import fold
 
 Role = Literal["edit", "view"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -27,12 +27,12 @@ from scheduler.editor.desk import Desk
 from scheduler.editor.guard import Guard, Tries, is_from_here, is_ours
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Trial, Tried, Trier
+from scheduler.input.addresses import fold
 from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import text_path
 from scheduler.mail.wording import language_name, right_to_left
 from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.rows import fold
 from scheduler.reports.previewing import NotRegistered
 from scheduler.timezones import UnknownZone
 from scheduler.web.received import Received, read_invitation, read_mail

@@ -21,8 +21,8 @@ from scheduler.database.models import (
     WebinarRevision,
     ZoneEvidence,
 )
+from scheduler.input.addresses import fold
 from scheduler.problem import Problems
-from scheduler.registrants.rows import fold
 from scheduler.timezones import to_local
 from scheduler.webinar import read_webinar
 

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, insert, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.input.addresses import why_no_address
 from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
 from scheduler.organizers.governing import Revisions, drop_waiting, propose
 from scheduler.organizers.proposals import Decision, decide, holding, live, publish
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.rows import why_no_address
 from scheduler.webinar import Webinar, read_webinar
 
 FORGET_AFTER = timedelta(days=31)  # after its end nobody misses a webinar's file

@@ -16,8 +16,9 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Registration, RowSetAside
+from scheduler.input.addresses import fold
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.rows import Row, fold, read_rows, why_unusable
+from scheduler.registrants.rows import Row, read_rows, why_unusable
 from scheduler.registrants.zones import zones_of
 from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar

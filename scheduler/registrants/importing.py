@@ -14,10 +14,11 @@ from sqlalchemy import Connection, insert, select, update
 
 from scheduler.database.engine import one_planner
 from scheduler.database.models import ConfirmedElsewhere, Registrant, Registration
+from scheduler.input.addresses import fold
 from scheduler.problem import Problem
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.reading import CsvRow, lines_named
-from scheduler.registrants.rows import COLUMNS, Row, fold, why_unusable
+from scheduler.registrants.rows import COLUMNS, Row, why_unusable
 from scheduler.timezones import zone_of
 from scheduler.webinar import Webinar
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from email_validator import validate_email
 from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, listed, run
+from scheduler.input.addresses import why_no_address
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
 MAX_LENGTH = 2000  # characters of any one value
 MAX_SHORT = 200  # of these, which are part of a key: an index of PostgreSQL takes 2,700 octets a row
 _SHORT = ("language", "timezone", "country")
-_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_ORDINARY_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # a dot-atom (RFC 5322, 3.2.3)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -46,11 +43,6 @@ def _tidy(value: str) -> str:
     return value.strip().replace("\0", "\ufffd")  # behind a NUL, JSON's text ends for SQLite
 
 
-def fold(address: str) -> str:
-    """The form in which addresses are compared: without regard to case, also beyond ASCII."""
-    return address.strip().casefold()
-
-
 def why_unusable(row: Row, webinars: Collection[str]) -> str:
     """Why this row can't be used, never quoting what a registrant typed, or '' when it can."""
     if row.webinar not in webinars:
@@ -61,35 +53,6 @@ def why_unusable(row: Row, webinars: Collection[str]) -> str:
         if len(getattr(row, name)) > MAX_SHORT:
             return f"{name} is longer than {MAX_SHORT} characters"
     return why_no_address(row.email) or why_no_link(row.join_url)
-
-
-def why_no_address(address: str) -> str:
-    """Why this can't be an e-mail address (RFC 5321, 5322, 6531), or ''."""
-    if not address:
-        return "email is empty"
-    if _CONTROL.search(address):
-        return "email has a control character"
-    if "\ufffd" in address:  # in place of NUL, or of what is no UTF-8
-        return "email has a character that cannot be read"
-    if len(address.encode("utf-8", "replace")) > 254:
-        return "email is longer than 254 octets"
-    local, _, domain = address.rpartition("@")
-    ordinary = _ORDINARY_LOCAL.fullmatch(local) and len(local) <= 64
-    sound = _is_domain(domain) if ordinary else _is_address(address)
-    return "" if sound else "email is not an address"
-
-
-@lru_cache(maxsize=4096)  # few domains have most registrants
-def _is_domain(domain: str) -> bool:
-    return _is_address(f"a@{domain}")
-
-
-def _is_address(address: str) -> bool:
-    try:
-        validate_email(address, check_deliverability=False, test_environment=True, allow_quoted_local=True)
-    except ValueError:  # EmailNotValidError is one
-        return False
-    return True
 
 
 def why_no_link(join_url: str) -> str:

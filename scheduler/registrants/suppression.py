@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from scheduler.database.engine import one_planner, run
-from scheduler.registrants.rows import fold
+from scheduler.input.addresses import fold
 
 
 def suppress(conn: Connection, now: datetime, address: str) -> int:

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, Table, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery, Registration
+from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version, last_versions
 from scheduler.ledger.states import State
 from scheduler.mail.rendering import render
 from scheduler.organizers.texts import LiveText
-from scheduler.registrants.rows import fold, read_rows, why_unusable
+from scheduler.registrants.rows import read_rows, why_unusable
 from scheduler.timezones import Zone, zone_of
 from scheduler.timing import Timing, timings
 from scheduler.webinar import CANCELLATION, NOTICES, Webinar

@@ -1,6 +1,7 @@
-"""Why the next mail would not go out, in one place for `/readyz` and `webinar status`, and how to mend it.
+"""Why the next mail would not go out, and what else somebody should know, in one place for `/readyz` and `webinar
+status`, with how to fix it.
 
-A reason is words without personal data. Rows of `registrants` are named by their id.
+A reason or a note is words without personal data. Rows of `registrants` are named by their id.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scheduler.organizers.proposals import Revision, differing
 from scheduler.organizers.texts import governing_texts
 from scheduler.problem import Problem
 
-ROWS_NAMED = 20  # in reasons; `webinar status` lists every row
+ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
 _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
@@ -34,7 +35,7 @@ _MENDS = (
                                     " itself"),
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
-    ("webinar ", "give every replica the same files"),
+    ("webinar ", "nothing, if it is meant: it goes by itself at that time"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
@@ -52,14 +53,14 @@ class RowAside(NamedTuple):
     reason: str
 
 
-def reasons(relay: str, files: Iterable[Problem], rows: Iterable[str]) -> tuple[str, ...]:
-    """All reasons: the relay's trouble, if any, what is wrong with files, and `row_reasons`."""
+def reasons(relay: str, files: Iterable[Problem]) -> tuple[str, ...]:
+    """The relay's trouble, if any, and what is wrong with files."""
     trouble = [f"{_RELAY}: {relay}"] if relay else []
-    return (*trouble, *map(str, files), *rows)
+    return (*trouble, *map(str, files))
 
 
-def row_reasons(conn: Connection) -> tuple[str, ...]:
-    """The rows set aside, one by one as far as somebody would read them."""
+def row_notes(conn: Connection) -> tuple[str, ...]:
+    """The rows set aside, one by one as far as somebody would read them. They keep nobody else's mails back."""
     rows = rows_set_aside(conn, ROWS_NAMED + 1)
     named = [f"{_ROWS}row {one.row}: {one.reason}; the row is set aside" for one in rows[:ROWS_NAMED]]
     if len(rows) > ROWS_NAMED:
@@ -97,10 +98,10 @@ def no_service(address: str) -> str:
     return f"{_SERVICE} at {address}: while it does not run, nothing is planned or sent"
 
 
-def concerns_rows(reason: str) -> bool:
-    return reason.startswith(_ROWS)
+def concerns_rows(note: str) -> bool:
+    return note.startswith(_ROWS)
 
 
 def mend_of(reason: str) -> str:
-    """What to do about a reason."""
+    """What to do about a reason or a note."""
     return next((mend for start, mend in _MENDS if reason.startswith(start)), _MEND_A_FILE)

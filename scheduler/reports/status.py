@@ -22,7 +22,7 @@ from scheduler.reports.reasons import (
     no_service,
     reasons,
     replica_reasons,
-    row_reasons,
+    row_notes,
     rows_set_aside,
 )
 from scheduler.settings import Settings
@@ -48,21 +48,24 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
             _webinar(conn, now, one, seen, planned_webinars(conn))
             for one in seen.catalogue.governing.values()
         ]
-        standing = [vars(one) for one in alerts.standing(conn)]
+        standing = [vars(one) for one in alerts.standing(conn) if not one.key.startswith(alerts.NOTICE)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems, row_reasons(conn)), *replica_reasons(conn, now)]
+        found = [*reasons("", seen.problems), *replica_reasons(conn, now)]
+        notes = (*(one.words for one in seen.notices), *row_notes(conn))
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
+    notes = tuple(dict.fromkeys([*service.notes, *notes]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
     if not service.answers:  # what only a running service knows, as it last told
         found += [one["words"] for one in standing if one["key"] == "relay"]
-    wrong = [{"reason": one, "mend": mend_of(one)} for one in found]
+    wrong, noted = ([{"reason": one, "mend": mend_of(one)} for one in words] for words in (found, notes))
     return {
         "at": now,
         "tz_database": tz_version(),
         "right": not wrong and not standing and not any(_held_by_mistake(settings, w) for w in webinars),
         "wrong": wrong,
+        "notes": noted,
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "alerts": standing,

@@ -19,6 +19,7 @@ class Answer:
     answers: bool | None
     ready: bool | None = None
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def ask(host: str, port: int) -> Answer:
@@ -31,7 +32,9 @@ def ask(host: str, port: int) -> Answer:
     try:
         connection.request("GET", "/readyz")
         said = json.loads(connection.getresponse().read(LONGEST_ANSWER))
-        return Answer(address, True, bool(said["ready"]), tuple(map(str, said["reasons"])))
+        ready, reasons = bool(said["ready"]), tuple(map(str, said["reasons"]))
+        notes = tuple(map(str, said.get("notes", ())))  # a service of an earlier version has none
+        return Answer(address, True, ready, reasons, notes)
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
         return Answer(address, False)
     finally:

@@ -18,6 +18,8 @@ class Readiness:
     """Why the next mail would not go out, in words without personal data; no reason means that it would."""
 
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What somebody should know, though mails go out; in such words, too."""
 
     @property
     def ready(self) -> bool:
@@ -28,7 +30,7 @@ def health_app(readiness: Callable[[], Readiness]) -> Starlette:
     """GET and HEAD of two paths, JSON:
 
     - `/healthz`: 200 `{"status": "ok"}` as long as the process answers at all;
-    - `/readyz`: `{"ready": true, "reasons": []}` with 200, or the reasons with 503.
+    - `/readyz`: `{"ready": true, "reasons": [], "notes": []}` with 200, or the reasons with 503. Notes change neither.
 
     `readiness` is called in the event loop for each request, so it only looks at what is known already. If it
     raises, the answer is 503 with the kind of the error, never its text: that might name a person.
@@ -42,7 +44,7 @@ def health_app(readiness: Callable[[], Readiness]) -> Starlette:
             now = readiness()
         except Exception as error:
             now = Readiness((f"the check of readiness failed ({type(error).__name__})",))
-        body = {"ready": now.ready, "reasons": list(now.reasons)}
+        body = {"ready": now.ready, "reasons": now.reasons, "notes": now.notes}
         return JSONResponse(body, status_code=200 if now.ready else 503, headers=_NO_STORE)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz)])

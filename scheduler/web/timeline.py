@@ -11,6 +11,7 @@ from typing import Any
 
 import pytz
 
+from scheduler.input.addresses import fold
 from scheduler.mail.wording import language_name, offset_text
 from scheduler.timezones import Zone, to_local
 
@@ -117,7 +118,7 @@ def people(deliveries: Iterable[Delivery]) -> list[Person]:
     found: dict[tuple[str, str], Person] = {}
     for delivery in deliveries:
         email = word(delivery, "email")
-        person = found.setdefault((word(delivery, "webinar"), email.casefold()), Person("", email))
+        person = found.setdefault((word(delivery, "webinar"), fold(email)), Person("", email))
         person.name = word(delivery, "name") or person.name
         person.deliveries.append(delivery)
     for person in found.values():

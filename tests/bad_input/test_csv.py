@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.input.addresses import NOT_CARRIED
 from scheduler.problem import Problems
 from scheduler.registrants.importing import import_rows
 from scheduler.registrants.reading import read_csv
@@ -65,6 +66,7 @@ ROWS = {
     "a name in it": ("Secret <secret@example.org>,,en,CH,", NO_ADDRESS),
     "two addresses": ("secret@example.org secret@example.com,Secret,en,CH,", NO_ADDRESS),
     "two quoted ones": ('"secret@example.org,secret@example.com",,en,CH,', NO_ADDRESS),
+    "a blank in quotation marks": ('"""sec ret""@example.org",Secret,en,CH,', NOT_CARRIED),
     "a line end in it": ('"secret@exam\nple.org",Secret,en,CH,', "email has a control character"),
     "300 letters": (f"secret@{'x' * 300}.org,Secret,en,CH,", "email is longer than 254 octets"),
     "a formula for it": ("=A1&B1,Secret,en,CH,", NO_ADDRESS),

@@ -40,7 +40,7 @@ def draft(sqlite_scene: Scene) -> Scene:
 
 
 def _can_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_can_ask", lambda: True)
+    monkeypatch.setattr(common, "can_ask", lambda: True)
 
 
 def test_how_many_mails_leave_at_once_and_when_the_next_do(planned: Scene) -> None:

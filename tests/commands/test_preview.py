@@ -269,7 +269,7 @@ def test_without_a_database_there_are_no_registrants(quick: Scene, tmp_path: Pat
     env = {"DATABASE_URL": f"sqlite:///{file}"}
     result = quick.run("preview", "reminder-day", "--registrant", "a@example.org", env=env)
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"--registrant: There is no database yet: {file} does not exist.")
+    assert result.stderr.startswith(f"--registrant: There is no database yet: `webinar run` makes {file}.")
     assert not file.exists()
     assert quick.run("preview", "reminder-day", env=env).exit_code == 0
 

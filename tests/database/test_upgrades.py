@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from scheduler.database.engine import Database, run
-
-CONFIG = Config()
-CONFIG.set_main_option("script_location", "scheduler/database/migrations")
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(CONFIG).walk_revisions()]
+from tests.database.earlier import REVISIONS, made_by
 
 SQLITE = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 POSTGRESQL = """
@@ -32,20 +26,6 @@ def schema(database: Database) -> list[tuple[str, ...]]:
     with database.transaction() as conn:
         rows = run(conn, POSTGRESQL if database.dialect.takes_replicas else SQLITE)
         return [tuple(row) for row in rows]
-
-
-def made_by(database: Database, revision: str) -> None:
-    """Empty it, and give it the tables of an earlier version."""
-    with database.engine.begin() as conn:
-        if database.dialect.takes_replicas:
-            run(conn, "DROP SCHEMA public CASCADE")
-            run(conn, "CREATE SCHEMA public")
-        else:
-            for table in run(conn, "SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all():
-                if not table.startswith("sqlite_"):
-                    run(conn, f'DROP TABLE "{table}"')
-        CONFIG.attributes["connection"] = conn
-        command.upgrade(CONFIG, revision)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

@@ -47,9 +47,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "SMTP_PORT": str(relay_port), "SMTP_TLS": "none", "HEALTH_HOST": "127.0.0.1", "HEALTH_PORT": str(health),
         "EDITOR_PORT": str(port),
     }  # fmt: skip
-    for address, role in (("ada@who.int", "edit"), ("bob@who.int", "edit"), ("eve@who.int", "view")):
-        command = [WEBINAR, "user", "add", address, "--role", role, "--password-file", folder / "password"]
-        subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
     relay = [sys.executable, "-m", "aiosmtpd", "--nosetuid", "--listen", f"127.0.0.1:{relay_port}"]
     with (
         (folder / "log").open("w") as log,
@@ -58,6 +55,18 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ):
         try:
             _wait_for(f"http://127.0.0.1:{port}/templates/sign-in")
+            for address, role in (("ada@who.int", "edit"), ("bob@who.int", "edit"), ("eve@who.int", "view")):
+                command = [
+                    WEBINAR,
+                    "user",
+                    "add",
+                    address,
+                    "--role",
+                    role,
+                    "--password-file",
+                    folder / "password",
+                ]
+                subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
             yield Service(f"http://127.0.0.1:{port}/templates", folder / "templates")
         finally:
             run.terminate()

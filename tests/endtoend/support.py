@@ -272,6 +272,16 @@ class Process:
 
         return str(await until(reason, f"unready: {words}"))
 
+    async def noted(self, words: str) -> str:
+        """Wait for a note with these words in it; returns that note."""
+
+        async def note() -> str:
+            _, body = await self.get("/readyz")
+            found = [one for one in body["notes"] if words in one] if body else []
+            return found[0] if found else ""
+
+        return str(await until(note, f"noted: {words}"))
+
 
 class Scene:
     """Folders, a database and a relay around services."""

@@ -62,7 +62,8 @@ async def _live_through(here: Scene) -> None:
     early, late = people(8)[:6], people(8)[6:]
     registered = dict.fromkeys(early, datetime.now(UTC))
     here.sql.register([*early, GONE, "not an address"])
-    assert "not an address" in await service.unready("the row is set aside")
+    assert "not an address" in await service.noted("the row is set aside")
+    await service.ready()
     await until(lambda: len(here.relay.of("confirmation")) == len(early), "confirmations of the first")
     registered |= dict.fromkeys(late, datetime.now(UTC))
     here.sql.register(late)

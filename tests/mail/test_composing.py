@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email import message_from_bytes, policy
+from email import message_from_bytes, message_from_string, policy
+from email.errors import NonASCIILocalPartDefect
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import vobject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.delivery.transaction import Mail
+from scheduler.input.addresses import fold, why_no_address
 from scheduler.input.values import Mailbox
 from scheduler.mail.composing import compose, wire_address
+from scheduler.mail.invitation import invitation
 from scheduler.mail.templates import Rendered
 from scheduler.webinar import read_webinar
 from tests.mail.samples import TEMPLATES, facts, shipped, shipped_sources
+from tests.mail.samples import webinar as sample_webinar
 
 CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()
 STOP = "mailto:team@example.org?subject=" + "Please%20stop%20" * 12
@@ -236,6 +243,57 @@ def test_a_local_part_that_is_not_ascii_makes_the_headers_utf8() -> None:
 def test_what_is_no_address_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         made(to=bad)
+
+
+_ODD = st.text(st.sampled_from("ab.é'\"\\@ ,:;<>()[]=?_-+漢ßİ\u0301\u200b!#%{}~/"), min_size=1, max_size=12)
+_LOCALS = st.one_of(
+    st.sampled_from(
+        ["zoe", "o'brien", "a=?b", "=?utf-8?q?a?=", '"a b"', '"a..b"', '"a\\"b"', "用户", "é=?é?="]
+    ),
+    _ODD,
+    _ODD.map(lambda local: f'"{local}"'),
+    st.emails().map(lambda address: address.rpartition("@")[0]),
+    st.text(st.characters(categories=["L", "M", "N", "P", "S"]), min_size=1, max_size=10),
+)
+_DOMAINS = st.one_of(
+    st.sampled_from(
+        ["example.org", "straße.de", "ｗｈｏ.int", "WHO。int", "例子.广告", "xn--fiqs8s.example"]
+    ),
+    st.text("abéß漢Ａ-.。", min_size=1, max_size=12).map(lambda labels: f"{labels}.org"),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_LOCALS, _DOMAINS)
+def test_every_address_that_a_row_may_have_is_carried(local: str, domain: str) -> None:
+    """To the relay, to the reader's mail program and into their calendar."""
+    address = f"{local}@{domain}"
+    if why_no_address(address):
+        return
+    raw = made(to=address)
+    recipient = Mail.checked("webinar@example.org", address, raw).recipient
+    assert fold(recipient) == fold(address)
+    mail = message_from_string(raw.decode(), policy=policy.SMTPUTF8)
+    (reader,) = mail["To"].addresses
+    assert not [one for one in mail["To"].defects if not isinstance(one, NonASCIILocalPartDefect)]
+    assert (reader.display_name, reader.domain) == ("", recipient.rpartition("@")[2])
+    assert reader.username == _unquoted(recipient.rpartition("@")[0])
+    assert [unquote(one.value) for one in _attendees(recipient)] == [f"mailto:{recipient}"]
+
+
+def _unquoted(local: str) -> str:
+    """`"a@b"` is the mailbox a@b, whether a program shows the quotation marks or not (RFC 5321, 4.1.2)."""
+    return re.sub(r"\\(.)", r"\1", local[1:-1]) if local.startswith('"') else local
+
+
+def _attendees(address: str) -> list[Any]:
+    entry = invitation(
+        uid="1@example.org", sequence=0, dtstamp=datetime(2025, 6, 12, tzinfo=UTC),
+        created=datetime(2025, 6, 12, tzinfo=UTC), webinar=sample_webinar(), language="en",
+        join_url="https://webinar.example.org", name="", address=address,
+    )  # fmt: skip
+    (event,) = vobject.readOne(entry.decode()).vevent_list
+    return list(event.attendee_list)
 
 
 def test_a_mail_goes_to_one_person() -> None:

@@ -14,11 +14,12 @@ from typing import cast
 import pytest
 from icalendar import Calendar
 
+from scheduler.input.addresses import why_no_address
 from scheduler.mail.rendering import render
 from scheduler.mail.soundness import check_texts
 from scheduler.mail.stencil import Stencils
 from scheduler.organizers.texts import LiveText
-from scheduler.registrants.rows import why_no_address, why_no_link
+from scheduler.registrants.rows import why_no_link
 from tests.mail.samples import TEMPLATES, shipped
 from tests.mail.test_rendering import CLAIMED, NOW
 from tests.support import webinar

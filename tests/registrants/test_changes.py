@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.database.engine import Database, run
+from scheduler.input.addresses import fold
 from scheduler.ledger import planning
 from scheduler.registrants import changes
 from scheduler.registrants.changes import SHARED_ADDRESS
-from scheduler.registrants.rows import fold
 from scheduler.registrants.suppression import suppress as suppress_address
 from tests.support import Ledger, utc, webinar
 

@@ -42,13 +42,21 @@ def test_a_process_that_answers_is_alive_even_when_not_ready() -> None:
 
 def test_ready_when_the_next_mail_would_go_out() -> None:
     status, body = _ask("GET", "/readyz")
-    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": []})
+    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": []})
 
 
 def test_not_ready_says_why() -> None:
     reasons = ("the relay refused our password", "config/webinars/a.toml has mistakes")
     status, body = _ask("GET", "/readyz", lambda: Readiness(reasons))
-    assert (status, json.loads(body)) == (503, {"ready": False, "reasons": list(reasons)})
+    assert (status, json.loads(body)) == (503, {"ready": False, "reasons": list(reasons), "notes": []})
+
+
+def test_notes_are_told_and_it_is_ready_all_the_same() -> None:
+    notes = ("registrants, row 7: email is empty; the row is set aside", "another note")
+    status, body = _ask("GET", "/readyz", lambda: Readiness(notes=notes))
+    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": list(notes)})
+    status, body = _ask("GET", "/readyz", lambda: Readiness(("the relay is down",), notes))
+    assert (status, json.loads(body)["notes"]) == (503, list(notes))
 
 
 def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
@@ -57,7 +65,8 @@ def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
 
     status, body = _ask("GET", "/readyz", broken)
     assert status == 503
-    assert json.loads(body) == {"ready": False, "reasons": ["the check of readiness failed (ValueError)"]}
+    reasons = ["the check of readiness failed (ValueError)"]
+    assert json.loads(body) == {"ready": False, "reasons": reasons, "notes": []}
 
 
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503)])

@@ -31,8 +31,9 @@ def test_an_address_in_capitals_is_the_same_person_in_another_webinar_it_is_not(
     made = Rehearsal(tmp_path)
     made.deliver()
     made.deliver(email="ANNA@example.org")
+    made.deliver(email="anna@ｅｘａｍｐｌｅ.org")
     made.deliver(webinar="another")
-    assert [len(person.deliveries) for person in people(made.deliveries)] == [2, 1]
+    assert [len(person.deliveries) for person in people(made.deliveries)] == [3, 1]
 
 
 @pytest.mark.parametrize(
