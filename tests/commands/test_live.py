@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from scheduler.commands import live
+from scheduler.commands import common
 from tests.commands.scene import Scene, lines
 from tests.support import toml, utc
 
