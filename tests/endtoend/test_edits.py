@@ -103,7 +103,7 @@ async def test_the_folder_of_texts_is_not_mounted_when_the_service_starts_again(
         assert ["<title>New: " in html_of(one.mail) for one in mails] == [False, False, False, True]
         assert len({text_of(one.mail).replace(one.to[:3], "") for one in mails}) == 1, "the same words"
         assert [one.partition(": ")[2] for one in here.relay.told] == ["layout", "layout"]
-        assert here.sql.states() == {"sent": 4}
+        await until(lambda: here.sql.states() == {"sent": 4}, "all on record")
 
 
 @pytest.mark.full
