@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 
 from css_inline import CSSInliner
@@ -112,6 +112,7 @@ def _unreadable(page: Path, reason: str) -> Problem:
     return Problem(str(page), f"cannot be read: {reason}", "a file in UTF-8")
 
 
+@lru_cache(maxsize=16)  # it is read again with each change of a text
 def parse_layout(source: str, place: str) -> Layout:
     """The layout that `source`, the content of the file `place`, describes. Raises TextProblems."""
     source = source.removeprefix("\ufeff").replace("\r\n", "\n")

@@ -151,7 +151,7 @@ class Sources:
         problems = self.templates.layout_problems
         until = "Until then no mail goes out."
         if self.templates.layout is not None:
-            until = "Until then mails go out as before, within the last sound layout."
+            until = "Until then mails go out as before, in the last sound layout."
         wrong = {
             Wrong("layout", self.catalogue.webinars[name].alert_to): "\n".join(_lines(problems))
             + f"\n\n{until}"

@@ -82,7 +82,7 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
     since = f"{governing.sound_since:%Y-%m-%d %H:%M} UTC"
     return (
         f"{what}: {len(held)} services have different files of it; revision {governing.id}, of {since}, governs for all"
-        f" of them, and {held.count(governing.sha256)} have it"
+        f" and is the file of {held.count(governing.sha256)} of them"
     )
 
 
