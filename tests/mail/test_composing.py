@@ -212,7 +212,18 @@ def test_any_words_survive_the_wire(subject: str, body: str) -> None:
     assert plain.get_content().replace("\r\n", "\n") == f"{clean}\n"
 
 
-WORDS_OF_SUBJECTS = ["о", "сведения", "Обновлённые", "вебинаре:", "à", "l’accès", "Q&A", "public", "网络研讨会", "للندوة"]
+WORDS_OF_SUBJECTS = [
+    "о",
+    "сведения",
+    "Обновлённые",
+    "вебинаре:",
+    "à",
+    "l’accès",
+    "Q&A",
+    "public",
+    "网络研讨会",
+    "للندوة",
+]
 
 
 @settings(max_examples=100, deadline=None)
