@@ -37,6 +37,15 @@ MONTHS = {
     "ru": ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября",
            "ноября", "декабря"),
 }  # fmt: skip
+WAS = {
+    "en": "was",
+    "fr": "auparavant",
+    "es": "antes",
+    "ar": "وكان الموعد السابق",
+    "zh": "原定",
+    "ru": "ранее",
+}
+"""What stands before a time that is no longer so."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Clock:
     end: datetime
     offset: timedelta
     zone: str  # what stands before the offset: "Nairobi, East Africa Time"
+    former: bool = False  # it is said to be no longer so
 
     @property
     def instants(self) -> tuple[datetime, datetime]:
@@ -61,46 +71,56 @@ class Clock:
 
 
 def clocks(text: str, language: str) -> list[Clock]:
-    """Every stretch of time in a text. Each has one or two dates, two times and ends with its offset from UTC.
+    """Every stretch of time in a text. Each has one or two dates and two times; its offset from UTC follows it, or the
+    stretch beside it, as a former time's does. A former time may leave out a date that is the same.
 
     AssertionError where something stands out of place, such as a time without an offset.
     """
-    months = MONTHS[language]
     token = re.compile(
         _date(language) + r"|(?<![\d:])(?P<time>\d{1,2}:\d{2})(?![\d:])"
         r"|UTC(?P<offset>[+-]\d{1,2}(?::\d{2})?)?"
     )
     found: list[Clock] = []
-    dates: list[re.Match[str]] = []
-    times: list[re.Match[str]] = []
+    shown: list[re.Match[str]] = []  # since the last offset
     for match in token.finditer(text):
-        if match["day"]:
-            dates.append(match)
-        elif match["time"]:
-            times.append(match)
+        if match["day"] or match["time"]:
+            shown.append(match)
         else:
-            first = min(dates + times, key=lambda one: one.start())
             assert match["offset"], "UTC without an offset"
-            assert len(dates) in (1, 2), f"{len(dates)} dates before an offset"
-            assert len(times) == 2, f"{len(times)} times before an offset"
-            shown = [date(int(d["year"]), months.index(d["month"]) + 1, int(d["date"])) for d in dates]
-            start, end = (datetime.combine(day, wall_time.fromisoformat(time["time"].zfill(5)))
-                          for day, time in zip((shown[0], shown[-1]), times, strict=True))  # fmt: skip
-            last = max(dates + times, key=lambda one: one.end())
-            found.append(
-                Clock(
-                    heading=_last_line(text[: first.start()]),
-                    weekdays=tuple(str(d["day"]) for d in dates),
-                    start=start,
-                    end=end,
-                    offset=_offset(match["offset"]),
-                    zone=text[last.end() : match.start()].strip(" \n(,،，（\u2068").removeprefix("г."),
+            zone = text[shown[-1].end() : match.start()].strip(" \n(,،，（\u2068").removeprefix("г.")
+            dates: list[re.Match[str]] = []
+            for stretch in _stretches(shown):
+                dates = [one for one in stretch if one["day"]] or dates
+                times = [wall_time.fromisoformat(one["time"].zfill(5)) for one in stretch if one["time"]]
+                days = [_day(one, language) for one in (dates[0], dates[-1])]
+                start, end = map(datetime.combine, days, times)
+                before = text[: stretch[0].start()]
+                found.append(
+                    Clock(
+                        heading=_last_line(before),
+                        weekdays=tuple(str(one["day"]) for one in dates),
+                        start=start,
+                        end=end,
+                        offset=_offset(match["offset"]),
+                        zone=zone,
+                        former=bool(re.search(rf"{WAS[language]}[ :]*(من )?$", before)),
+                    )
                 )
-            )
-            dates, times = [], []
-    assert not dates, "a date without an offset"
-    assert not times, "a time without an offset"
+            shown = []
+    assert not shown, "a date or time without an offset"
     return found
+
+
+def _stretches(shown: list[re.Match[str]]) -> Iterator[list[re.Match[str]]]:
+    """Dates (D) and times (T) by the stretch that they are of."""
+    kinds = "".join("D" if one["day"] else "T" for one in shown)
+    assert re.fullmatch(r"TTDD?|(DTDT|DTT(TT)?)+", kinds), f"dates and times before an offset: {kinds}"
+    for match in re.finditer("DTDT|DTT|TTDD?|TT", kinds):
+        yield shown[match.start() : match.end()]
+
+
+def _day(shown: re.Match[str], language: str) -> date:
+    return date(int(shown["year"]), MONTHS[language].index(shown["month"]) + 1, int(shown["date"]))
 
 
 def _date(language: str) -> str:

@@ -29,7 +29,7 @@ from scheduler.mail.soundness import CPU_SECONDS, limit_memory
 from scheduler.mail.templates import parse_text
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
-from scheduler.reports.previewing import Reader, composed, moment
+from scheduler.reports.previewing import Reader, composed, moment, told_before
 from scheduler.webinar import Webinar
 
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
@@ -181,6 +181,7 @@ def _facts(trial: Trial) -> Facts:
         zone_assumed=reader.zone_known_by in ("assumed", "webinar"),
         now=moment(webinar, trial.message, reader, pytz.timezone(reader.zone)),
         join_url=reader.join_url or webinar.join_url,
+        told=told_before(webinar, trial.message),
     )
 
 

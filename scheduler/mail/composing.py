@@ -26,7 +26,8 @@ class _WirePolicy(EmailPolicy):
     """Folds by ourselves what Python folds into something else.
 
     A long link becomes encoded words, in which nobody finds it; a long name in quotes loses its quotes, so that a
-    comma splits it and parentheses hide it (cpython gh-100900).
+    comma splits it and parentheses hide it (cpython gh-100900). A subject loses a blank where one encoded word ends
+    and the next begins: blanks between two of them are not shown (RFC 2047, 6.2).
     """
 
     def fold(self, name: str, value: Any) -> str:
@@ -36,6 +37,9 @@ class _WirePolicy(EmailPolicy):
             case "from" | "reply-to" | "to":
                 (address,) = value.addresses
                 return f"{name}: {_address_on_the_wire(address)}{self.linesep}"
+            case "subject" if not (self.utf8 or value.isascii()):
+                encoded = Header(value, "utf-8", maxlinelen=75, header_name=name).encode(linesep=self.linesep)
+                return f"{name}: {encoded}{self.linesep}"
         return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:

@@ -13,14 +13,17 @@ from scheduler.mail.phrases import Phrases, phrases
 from scheduler.mail.reservation import bare, reservation
 from scheduler.mail.wording import (
     ClockTime,
+    TimeChange,
     clock_time,
     language_name,
     listing,
     right_to_left,
     same_clock,
+    time_change,
     time_left,
 )
 from scheduler.timezones import Zone
+from scheduler.told import Difference, Told, difference
 from scheduler.webinar import Webinar
 
 STOP = "Unsubscribe"
@@ -44,6 +47,15 @@ class Facts:
     """The registrant's own link, or the webinar's; "" when it is not known yet."""
     invitation_attached: bool = True
     """Whether this mail carries the calendar entry (what `{{ calendar_links }}` says depends on it)."""
+    told: Told | None = None
+    """What this person was last told; None where that is not known."""
+
+    @property
+    def difference(self) -> Difference:
+        """How that differs from what is true."""
+        if self.told is None or self.webinar.cancelled:
+            return Difference()
+        return difference(self.told, self.webinar.start, self.webinar.end, self.join_url)
 
 
 VARIABLES: Mapping[str, str] = {
@@ -59,10 +71,12 @@ VARIABLES: Mapping[str, str] = {
     "your_time": "The reader's date, time, city, zone and UTC offset in one line",
     "webinar_time": "The same on the webinar's clock (Geneva)",
     "time_left": "How far off it is for the reader: “tomorrow”, “in one hour”; keep the time itself beside it",
+    "what_changed": "For the subject of a notice: “New time”, “New link”, “New time and link”, “Updated details”",
 }
 """Variables that stand anywhere in a text, with what they say."""
 
 BLOCKS: Mapping[str, str] = {
+    "changes": "What has changed since the reader's last mail, old beside new; nothing where that is not known",
     "times": "Calendar leaf, the reader's time, the webinar's time beside it",
     "join_button": "The button to join, and the link itself",
     "calendar_links": "The invitation in the mail, and links to add the entry by hand instead",
@@ -70,8 +84,9 @@ BLOCKS: Mapping[str, str] = {
 """Variables that stand alone on a line and become a designed piece."""
 
 LAYOUT_VARIABLES = frozenset(
-    {*VARIABLES, "subject", "preheader", "times", "calendar", "invitation_attached", "phrases", "language"}
+    {*VARIABLES, "subject", "preheader", "times", "changes", "calendar", "invitation_attached", "phrases"}
     | {
+        "language",
         "direction",
         "sender",
         "from_whom",
@@ -117,6 +132,21 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """The block of changes: what the reader was told that is no longer so. It holds nothing of the reader's own."""
+
+    what: str
+    """In a few words, as for a subject: "New time"."""
+    time: TimeChange | None
+    link: bool
+    """The reader's link is new (`join_url`; "" while it is not known yet)."""
+    replaces_link: bool
+    """It takes the place of one that they were given."""
+    restored: bool
+    """They were told that the webinar is cancelled, and it takes place."""
+
+
+@dataclass(frozen=True)
 class CalendarLinks:
     google: str
     outlook: str
@@ -128,6 +158,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
     webinar, words = facts.webinar, phrases(language)
     said = webinar.words(language)
     times = _times(facts, language)
+    changes = _changes(facts, times.yours, language)
     organizers = listing(said.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
@@ -146,7 +177,9 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "your_time": str(times.yours),
         "webinar_time": str(times.theirs),
         "time_left": time_left(facts.now, webinar.start, webinar.end, facts.zone, language),
+        "what_changed": changes.what if changes else words.updated,
         "times": times,
+        "changes": changes,
         "calendar": _calendar_links(facts, language),
         "invitation_attached": facts.invitation_attached,
         "phrases": words,
@@ -175,11 +208,9 @@ def shown_name(name: str, language: str) -> str:
 def _times(facts: Facts, language: str) -> Times:
     webinar, words = facts.webinar, phrases(language)
     theirs = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
-    yours = clock_time(webinar.start, webinar.end, facts.zone, language)
+    yours = _your_clock(facts, webinar.start, webinar.end, language)
     same = same_clock(webinar.start, webinar.end, facts.zone, webinar.tz)
     place = theirs.city or theirs.zone_name or theirs.offset
-    if str(facts.zone) == str(webinar.tz):
-        yours = theirs
     return Times(
         yours=yours,
         theirs=theirs,
@@ -189,6 +220,28 @@ def _times(facts: Facts, language: str) -> Times:
         other_date="" if yours.first_day == theirs.first_day else words.other_date.format(place=place),
         assumed=_assumed(facts, words, place),
     )
+
+
+def _your_clock(facts: Facts, start: datetime, end: datetime, language: str) -> ClockTime:
+    """`start` to `end` on the reader's clock, which names the webinar's place where it is the webinar's."""
+    at_home = str(facts.zone) == str(facts.webinar.tz)
+    return clock_time(start, end, facts.zone, language, facts.webinar.place if at_home else None)
+
+
+def _changes(facts: Facts, yours: ClockTime, language: str) -> Changes | None:
+    """None where nothing differs that a mail shows: no clock here has seconds."""
+    found, words = facts.difference, phrases(language)
+    former = found.former_time and _your_clock(facts, *found.former_time, language)
+    time = time_change(yours, former) if former and str(former) != str(yours) else None
+    if not (time or found.link or found.restored):
+        return None
+    if found.restored:
+        what = words.restored
+    elif time and found.link:
+        what = words.new_time_and_link
+    else:
+        what = words.new_time if time else words.new_link
+    return Changes(what, time, found.link, found.had_link and bool(facts.join_url), found.restored)
 
 
 def _heading(words: Phrases, yours: ClockTime, place: str, same: bool) -> str:

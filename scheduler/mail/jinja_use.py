@@ -19,6 +19,7 @@ class Use:
     prints_only: bool
     """A reader's own values are only printed (`{{ name }}`), or asked for being there (`{% if name %}`)."""
     says_time_left: bool
+    says_changes: bool
 
 
 @lru_cache(maxsize=256)
@@ -26,8 +27,9 @@ def use_of(jinja: str) -> Use:
     """What `jinja`, all the Jinja2 of a text with its layout (`Text.jinja`), does with its variables."""
     tree = HTML.parse(jinja)
     chance = any(one.name == "random" for one in tree.find_all(nodes.Filter))
-    time_left = any(one.name == "time_left" for one in tree.find_all(nodes.Name))
-    return Use(_prints_only(tree) and not chance, time_left)
+    names = {one.name for one in tree.find_all(nodes.Name)}
+    changes = not names.isdisjoint({"changes", "what_changed"})
+    return Use(_prints_only(tree) and not chance, "time_left" in names, changes)
 
 
 def _prints_only(node: nodes.Node) -> bool:

@@ -26,7 +26,12 @@ PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 LARGEST_PICTURE = 50_000  # bytes
 BODY = '<main id="body"></main>'
 _PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
-_NEEDED = (*BLOCKS, *(f"{name}.txt" for name in BLOCKS), "footer.txt")
+_MAY_LACK = {"changes"}
+"""Blocks that are younger than many an organizer's own layout: only a text that uses one needs it there."""
+_NEEDED = (
+    *(f"{name}{suffix}" for name in BLOCKS if name not in _MAY_LACK for suffix in ("", ".txt")),
+    "footer.txt",
+)
 
 
 class TextProblems(Problems):
@@ -51,6 +56,11 @@ class Layout:
     def text(self, prose: Prose, holes: Holes) -> str:
         """The plain-text template of a mail's body; the footer is `footer`."""
         return holes.put_back(holes.fill(prose.text, lambda hole: self._piece(hole, holes, ".txt")))
+
+    def lacks(self, hole: Hole) -> bool:
+        """Whether this is a block that this layout has no piece for."""
+        pieces = {hole.expression, f"{hole.expression}.txt"}
+        return hole.expression in BLOCKS and not pieces <= self.pieces.keys()
 
     @property
     def footer(self) -> str:

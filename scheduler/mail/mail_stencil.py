@@ -21,7 +21,7 @@ from urllib.parse import quote
 from markupsafe import escape
 
 from scheduler.mail.composing import compose, subject_line, wire_address
-from scheduler.mail.facts import variables
+from scheduler.mail.facts import Facts, variables
 from scheduler.mail.rendering import Sheet, Written
 from scheduler.mail.reservation import bare, in_json, reservation
 from scheduler.mail.templates import Rendered
@@ -114,7 +114,7 @@ def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
     reader, whose name shows as `name`, stand there again. Raises what the plain way does."""
     facts, text = sheet.facts, sheet.live.text
     plain = text.render(facts)
-    without = replace(facts, join_url=_LINK) if own_link else facts
+    without = _without_own_link(facts) if own_link else facts
     said = variables(without, sheet.live.language) | {"name": name and _NAME}
     if said["reservation"]:
         link = _JSON_LINK if own_link else facts.join_url
@@ -129,6 +129,14 @@ def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
         text=_filled(words.text, own),
     )
     return words if filled == plain else None
+
+
+def _without_own_link(facts: Facts) -> Facts:
+    """With a stand-in for this reader's link; whether they had it before stays as it is."""
+    told = facts.told
+    if told and told.join_url == facts.join_url:
+        told = replace(told, join_url=_LINK)
+    return replace(facts, join_url=_LINK, told=told)
 
 
 def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:

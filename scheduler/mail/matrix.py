@@ -14,9 +14,11 @@ import pytz
 from scheduler.mail.facts import Facts, Times, variables
 from scheduler.mail.names import LONGEST
 from scheduler.timezones import Zone, to_local
+from scheduler.told import Told
 from scheduler.webinar import Webinar
 
 _NAMES = ("", "Amina Wanjiru", "م" * LONGEST, "W" * LONGEST)
+_DAY = timedelta(days=1)
 _STAND_IN = "https://webinar.example.org/join/0123456789abcdef?a=1&b=2"
 
 
@@ -40,6 +42,7 @@ class Case:
 def cases(webinar: Webinar, language: str) -> Iterator[Case]:
     """Each kind of zone before, during and after the webinar, with names and links taking turns."""
     names, assumed, attached = cycle(_NAMES), cycle((False, True, True)), cycle((True, False))
+    told = cycle(_told(webinar).items())
     messages = {message.id: message.kind for message in webinar.messages}
     moments = {
         "days before the start": webinar.start - timedelta(days=3),
@@ -49,6 +52,7 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
     }
     for zone in _zones(webinar):
         for moment, now in moments.items():
+            knew, before = next(told)
             facts = Facts(
                 webinar=webinar,
                 name=next(names),
@@ -57,9 +61,23 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
                 now=now,
                 join_url=webinar.join_url or _STAND_IN,
                 invitation_attached=next(attached),
+                told=before,
             )
-            kind = f"for a reader in {zone}, {moment}"
+            kind = f"for a reader in {zone}, {moment}{knew}"
             yield Case(webinar.id, kind, variables(facts, language), messages)
+
+
+def _told(webinar: Webinar) -> dict[str, Told | None]:
+    """What readers may have been told before, by how a problem says so; a number that shares no factor with those of
+    the moments, names and so on, so that each meets each."""
+    start, end, link, earlier = webinar.start, webinar.end, webinar.join_url or _STAND_IN, timedelta(hours=1)
+    return {
+        "": None,
+        ", after a new time": Told(start - earlier, end - earlier, link),
+        ", after a new date and link": Told(start - 180 * _DAY, end - 180 * _DAY, f"{link}0"),
+        ", after a new link": Told(start, end, ""),
+        ", after a cancellation that was undone": Told(None, None, "", cancelled=True),
+    }
 
 
 def _zones(webinar: Webinar) -> list[Zone]:

@@ -65,6 +65,14 @@ class Phrases:
     yesterday: str
     in_one_hour: str
     now: str
+    was: str  # between a new time and the former one
+    new_time: str
+    new_link: str
+    new_time_and_link: str
+    replaces_link: str
+    restored: str
+    takes_place: str
+    updated: str
 
 
 def unbreakable(text: str, language: str) -> str:

@@ -18,6 +18,7 @@ from scheduler.mail.composing import CalendarAs, Method, compose
 from scheduler.mail.facts import Facts
 from scheduler.mail.invitation import invitation
 from scheduler.organizers.texts import LiveText
+from scheduler.told import Told
 from scheduler.webinar import CANCELLATION, NOTICES, Webinar
 
 
@@ -100,8 +101,11 @@ def render(
     relay: str,
     write: Callable[[Sheet], Written] = write,
     write_invitation: Callable[..., bytes] = invitation,
+    *,
+    told: Told | None = None,
 ) -> Ready:
-    """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation.
+    """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation, `told` what
+    they were last told of the webinar.
 
     `write` and `write_invitation` put into bytes what is decided here. Raises whatever a text or a value makes
     raise: the delivery is then held, alone.
@@ -117,6 +121,7 @@ def render(
         now=now,
         join_url=join_url,
         invitation_attached=calendar_as != "none",
+        told=told,
     )
     version = None
     if calendar_as != "none":

@@ -28,6 +28,7 @@ from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_wo
 from scheduler.mail.rendering import Ready, Sheet, Written, render, write
 from scheduler.mail.wording import time_left
 from scheduler.organizers.texts import LiveText
+from scheduler.told import Told
 from scheduler.webinar import Webinar
 
 MOST = 1000
@@ -61,6 +62,7 @@ class Stencils:
         relay: str,
         *,
         eight_bit: bool = False,
+        told: Told | None = None,
     ) -> Ready:
         """What `rendering.render` returns or raises.
 
@@ -68,9 +70,9 @@ class Stencils:
         that goes the plain way they are quoted-printable all the same.
         """
         if not _is_ordinary(claimed):
-            return render(claimed, webinar, live, last, now, relay)
+            return render(claimed, webinar, live, last, now, relay, told=told)
         by = partial(self._write, eight_bit=eight_bit)
-        return render(claimed, webinar, live, last, now, relay, by, self._write_invitation)
+        return render(claimed, webinar, live, last, now, relay, by, self._write_invitation, told=told)
 
     def _write(self, sheet: Sheet, *, eight_bit: bool) -> Written:
         facts, live, webinar = sheet.facts, sheet.live, sheet.facts.webinar
@@ -82,8 +84,9 @@ class Stencils:
         left = ""
         if use.says_time_left:
             left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
+        changes = facts.difference if use.says_changes else None
         frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
-        key = (*frame, facts.zone, facts.zone_assumed, left, bool(name), own_link)
+        key = (*frame, facts.zone, facts.zone_assumed, left, changes, bool(name), own_link)
 
         def cut() -> MailStencil | None:
             words = cut_words(sheet, name, own_link=own_link)

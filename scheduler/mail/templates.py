@@ -6,7 +6,7 @@ Pure: source in, a `Text` or every mistake out. Files, revisions and their sound
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -121,7 +121,7 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
         with suppress(TemplateSyntaxError):  # which check_jinja has told
             prose, found = convert(front.body, front.body_line, place, holes)
-            problems += found
+            problems += [*found, *_lacking(layout, holes, place)]
     elif front.values:
         where = f"{place}, line {front.body_line}"
         problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
@@ -159,6 +159,14 @@ def _check_line(key: str, value: str, place: str, line: int) -> list[Problem]:
         if hole.is_statement and hole.keyword not in _LINE_STATEMENTS:
             problems.append(Problem(where, f"`{hole.source}`", "{% … %} with " + ", ".join(_LINE_STATEMENTS)))
     return problems
+
+
+def _lacking(layout: Layout, holes: Holes, place: str) -> Iterator[Problem]:
+    for hole in holes.found:
+        if layout.lacks(hole):
+            found = f"`{hole.source}`, for which the layout has no piece"
+            pieces = " and ".join(f'`<template id="{hole.expression}{suffix}">`' for suffix in ("", ".txt"))
+            yield Problem(f"{place}, line {hole.line}", found, f"{pieces} in the layout")
 
 
 def _line(rendered: str) -> str:

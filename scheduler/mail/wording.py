@@ -147,6 +147,31 @@ def clock_time(
     )
 
 
+@dataclass(frozen=True)
+class TimeChange:
+    """A new time beside the one that it replaces, on one clock."""
+
+    now: str
+    was: str
+    """Without its date where that is the same, "15:00–16:30"."""
+    zone: str
+    """The zone of both; "" where each names its own."""
+    words: Phrases
+
+    def __str__(self) -> str:
+        """ "Thursday, 3 July 2025, 15:30–17:00, was 15:00–16:30 (Nairobi, East Africa Time, UTC+3)"."""
+        both = f"{self.now}{self.words.was}{self.was}"
+        return self.words.brackets.format(when=both, zone=self.zone) if self.zone else both
+
+
+def time_change(now: ClockTime, was: ClockTime) -> TimeChange:
+    """`was` became `now`, both on the clock of one zone, whose offset may differ between the two (summer time)."""
+    if now.zone != was.zone:
+        return TimeChange(str(now), str(was), "", now.words)
+    days = {now.first_day, now.last_day, was.first_day, was.last_day}
+    return TimeChange(now.when, was.hours if len(days) == 1 else was.when, now.zone, now.words)
+
+
 def right_to_left(language: str) -> bool:
     """Whether `language` is written from right to left (CLDR)."""
     return bool(locale(language).text_direction == "rtl")

@@ -22,7 +22,8 @@ from scheduler.organizers.texts import LiveText
 from scheduler.registrants.rows import read_rows, why_unusable
 from scheduler.timezones import Zone, zone_of
 from scheduler.timing import Timing, timings
-from scheduler.webinar import CANCELLATION, NOTICES, Webinar
+from scheduler.told import Told
+from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 Format = Literal["html", "text", "eml"]
 
@@ -155,7 +156,16 @@ def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: L
         first_seen_at=reader.first_seen_at,
         revision_id=0,
     )
-    return render(claimed, webinar, live, last, due_at, "").content
+    return render(claimed, webinar, live, last, due_at, "", told=told_before(webinar, message)).content
+
+
+def told_before(webinar: Webinar, message: str) -> Told | None:
+    """What readers knew before, for the notice of a change, so that it has one to show: times an hour earlier, and
+    another link. None for the other messages."""
+    if message != CHANGE:
+        return None
+    hour = timedelta(hours=1)
+    return Told(webinar.start - hour, webinar.end - hour, "https://example.org/the-former-link")
 
 
 def moment(webinar: Webinar, message: str, reader: Reader, zone: Zone) -> datetime:

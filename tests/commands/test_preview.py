@@ -119,6 +119,21 @@ def test_a_notice_updates_the_entry_that_people_have(quick: Scene, message: str,
     assert (event["SEQUENCE"], event["STATUS"]) == (1, status)
 
 
+def test_a_notice_of_a_change_shows_one(quick: Scene) -> None:
+    quick.write()
+    quick.register("amina@example.org", **AMINA)
+    quick.plan(JUNE)
+    mail = mail_of(quick.run("preview", "change", "--zone", "Africa/Nairobi", "--format", "eml"))
+    assert mail["Subject"] == "New time and link: Buying health products"
+    assert "Thursday, 3 July 2025, 14:00–16:00, was 13:00–15:00 (Nairobi, " in plain(mail)
+    assert "New link: https://meet.who.int/w " in plain(mail)
+    own = quick.run("preview", "change", "--registrant", "amina@example.org").stdout
+    assert "Subject: Nouvel horaire et nouveau lien" in own
+    assert "Nouveau lien :\nhttps://meet.who.int/a\n" in own
+    assert "former" not in own
+    assert "New time" not in quick.run("preview", "reminder-day").stdout
+
+
 def test_a_registrant_gets_it_in_their_language_and_zone_with_their_own_link(quick: Scene) -> None:
     quick.write()
     quick.register("Amina@example.org", **AMINA)

@@ -159,6 +159,12 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
         assert "Katmandou" in frame.text
         assert "sandbox" in frame.headers["content-security-policy"]
         assert said["values"]["webinar.title"] == "Buying health products"
+        text, source = "/templates/change/en", room.file("change").read_text()
+        changed = (await ask(room, client, "try", text, source=source, whole="yes")).json()
+        assert changed["problems"] == []
+        assert changed["values"]["what_changed"] == "New time and link"
+        assert changed["mail"]["subject"] == "New time and link: Buying health products"
+        assert "13:00–15:00, was 12:00–14:00" in changed["mail"]["text"]
         invited = (await ask(room, client, "try", source=room.file().read_text())).json()["mail"][
             "invitation"
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, message_from_string, policy
 from email.errors import NonASCIILocalPartDefect
@@ -216,6 +217,33 @@ def test_any_words_survive_the_wire(subject: str, body: str) -> None:
     assert plain is not None
     assert mail["Subject"] == subject
     assert plain.get_content().replace("\r\n", "\n") == f"{clean}\n"
+
+
+WORDS_OF_SUBJECTS = [
+    "о",
+    "сведения",
+    "Обновлённые",
+    "вебинаре:",
+    "à",
+    "l’accès",
+    "Q&A",
+    "public",
+    "网络研讨会",
+    "للندوة",
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(WORDS_OF_SUBJECTS), min_size=1, max_size=30).map(" ".join))
+def test_no_subject_loses_a_blank_where_it_is_folded(subject: str) -> None:
+    """As Python folds it, "сведения о" becomes "сведенияо" where a line ends: a blank between two encoded words is not
+    shown (RFC 2047, 6.2)."""
+    raw = made(rendered=replace(WORDS, subject=subject))
+
+    on_the_wire(raw)
+    assert read(raw)["Subject"] == subject
+    head = raw.partition(b"\r\nFrom:")[0]
+    assert max(map(len, head.split(b"\r\n"))) <= 76
 
 
 @pytest.mark.parametrize(

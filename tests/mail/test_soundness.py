@@ -107,6 +107,27 @@ RUNAWAY = "{% for a in 'x' * 9999 %}{% for b in 'x' * 9999 %}{% set c = a %}{% e
 GREEDY = "{{ ('x' * 1000000000)|length }}"
 
 
+def test_a_text_must_work_whatever_changed_and_where_nothing_did() -> None:
+    found = check(
+        change="{% if changes and changes.time %}{{ 1 // 0 }}{% endif %}" + WHOLE, follow_up="{{ changes }}"
+    )
+
+    assert found["change"] == [
+        "/change/en.md, line 5: cannot be filled in: integer division or modulo by zero; "
+        "procurement, for a reader in Europe/Zurich, an hour before the start, after a new time"
+    ]
+    assert [line.partition(";")[0] for line in found["follow-up"]] == [
+        "/follow-up/en.md: the text is empty once it is filled in"
+    ]
+
+
+def test_the_time_that_changed_does_not_do_for_the_time() -> None:
+    found = check(change="{{ changes }}\n\n{{ webinar_time }}\n\n{{ join_url }}")
+
+    assert len(found["change"]) == 1
+    assert "the reader's time is not in the HTML" in found["change"][0]
+
+
 def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
     began = time.process_time(), time.monotonic()
     found = check(
@@ -156,6 +177,7 @@ def test_the_matrix_has_every_kind_of_reader(zone: str) -> None:
     assert any(one.assumed for one in times)
     assert any(not one.assumed for one in times)
     assert {len(case.filling["name"]) for case in there} >= {0, 80}
+    assert len({case.filling["what_changed"] for case in there}) == 5
     assert {"now", "in one hour", "in 3 days"} <= {case.filling["time_left"] for case in there}
 
 

@@ -28,6 +28,7 @@ from scheduler.mail.rendering import Ready, render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import Text, parse_text
 from scheduler.organizers.texts import LiveText
+from scheduler.told import Told
 from scheduler.webinar import Webinar
 from tests.mail import samples
 from tests.support import SEQUENCE, utc, webinar
@@ -84,9 +85,14 @@ EVERYWHERE = live(
     "{% if not name and join_url %}Who are you?{% else %}- {{ name }}{% endif %}\n\n{{ name }}",
     "{{ name }} {{ join_url }}.",
 )
+CHANGES = live(
+    "{% if changes %}Look, {{ name }}:{% endif %}\n\n{{ changes }}\n\n{{ what_changed }}",
+    "{{ name }}: {{ what_changed }}",
+)
 TEXTS = [
     *((message, live) for (message, _), live in SHIPPED.items()),
     *((message, live) for live in (ARABIC, EVERYWHERE) for message in ("confirmation", "reminder-hour")),
+    ("change", CHANGES),
 ]
 
 NAMES = [
@@ -108,6 +114,18 @@ LINKS = [
     "--===============1==",
 ]  # fmt: skip
 MOMENTS = [NOW, START - timedelta(days=9), START - timedelta(minutes=40), START, START + timedelta(days=1)]
+END = START + timedelta(hours=2)
+TOLD = [
+    None,
+    Told(START - timedelta(hours=1), END - timedelta(hours=1), WEBINARS[0].join_url),
+    Told(START - timedelta(days=180), END - timedelta(days=180), OWN_LINK),
+    Told(START, END, ""),
+    Told(None, None, "", cancelled=True),
+    *(
+        Told(START, END, link)
+        for link in ("https://a.example/?a&b<c>'\"%(to)b", "\ufdd1", "%EF%B7%91", "x\r\nX: y")
+    ),
+]
 ZONES = [
     "Africa/Nairobi",
     "Europe/Zurich",
@@ -172,12 +190,12 @@ names = st.sampled_from(NAMES) | st.text()
 moments = st.sampled_from(MOMENTS)
 
 
-def prepare(reader: Claimed, *given: Any, eight_bit: bool) -> None:
+def prepare(reader: Claimed, *given: Any, eight_bit: bool, told: Told | None) -> None:
     """Have the stencil cut for somebody else."""
     first = replace(
         reader, name=reader.name and "Amina", address=CLAIMED.address, join_url=reader.join_url and OWN_LINK
     )
-    STENCILS.render(first, *given, eight_bit=eight_bit)
+    STENCILS.render(first, *given, eight_bit=eight_bit, told=told)
 
 
 @settings(max_examples=100, deadline=None)
@@ -190,7 +208,8 @@ def prepare(reader: Claimed, *given: Any, eight_bit: bool) -> None:
     zone=st.sampled_from(ZONES),
     known_by=st.sampled_from(["timezone", "assumed", "webinar"]),
     now=moments,
-    told_before=st.sampled_from([None, "", OWN_LINK]),
+    invited_before=st.sampled_from([None, "", OWN_LINK]),
+    told=st.sampled_from(TOLD),
     eight_bit=st.booleans(),
 )
 def test_both_ways_make_the_same_mail(
@@ -202,11 +221,12 @@ def test_both_ways_make_the_same_mail(
     zone: str,
     known_by: str,
     now: datetime,
-    told_before: str | None,
+    invited_before: str | None,
+    told: Told | None,
     eight_bit: bool,
 ) -> None:
     message, live = text
-    last = None if told_before is None else stored_version(governing, told_before)
+    last = None if invited_before is None else stored_version(governing, invited_before)
     reader = replace(
         CLAIMED,
         message=message,
@@ -217,9 +237,10 @@ def test_both_ways_make_the_same_mail(
         zone_known_by=known_by,
     )
     given = (governing, live, last, now, "relay:587")
-    prepare(reader, *given, eight_bit=eight_bit)
-    plain = outcome(render, reader, *given)
-    assert_same(plain, outcome(STENCILS.render, reader, *given, eight_bit=eight_bit), eight_bit)
+    prepare(reader, *given, eight_bit=eight_bit, told=told)
+    plain = outcome(render, reader, *given, told=told)
+    fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, told=told)
+    assert_same(plain, fast, eight_bit)
 
 
 def stored_version(governing: Webinar, join_url: str) -> Version | None:
@@ -241,18 +262,30 @@ def only_the_fast_way() -> Iterator[None]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(text=texts, governing=governing_ones, name=names, own_link=st.booleans(), eight_bit=st.booleans())
+@given(
+    text=texts,
+    governing=governing_ones,
+    name=names,
+    own_link=st.booleans(),
+    told=st.sampled_from(TOLD),
+    eight_bit=st.booleans(),
+)
 def test_only_the_first_of_many_readers_takes_the_plain_way(
-    text: tuple[str, LiveText], governing: Webinar, name: str, own_link: bool, eight_bit: bool
+    text: tuple[str, LiveText],
+    governing: Webinar,
+    name: str,
+    own_link: bool,
+    told: Told | None,
+    eight_bit: bool,
 ) -> None:
     message, live = text
     reader = replace(CLAIMED, message=message, name=name, join_url=OWN_LINK if own_link else "")
     given = (governing, live, None, NOW, "relay:587")
     nameless = replace(reader, name="")
     for first in (reader, nameless):
-        prepare(first, *given, eight_bit=eight_bit)
+        prepare(first, *given, eight_bit=eight_bit, told=told)
     with only_the_fast_way():
-        ready = STENCILS.render(reader, *given, eight_bit=eight_bit)
+        ready = STENCILS.render(reader, *given, eight_bit=eight_bit, told=told)
     mail = read(ready.content)
     assert ready.written.plain_lines or not eight_bit or clean_name(name).startswith("."), (
         "nobody looks again"
@@ -436,6 +469,27 @@ def test_what_is_left_of_the_time_is_always_true() -> None:
     for minutes in (90, 61, 60, 58, 30, 1, 0, -30, -3000):
         given = (CLAIMED, WEBINARS[0], ARABIC, None, START - timedelta(minutes=minutes), "")
         assert_same(render(*given), stencils.render(*given))
+
+
+def test_one_stencil_serves_all_whose_own_link_changed_at_the_same_time() -> None:
+    stencils = Stencils()
+    given = (WEBINARS[0], SHIPPED["change", "en"], None, NOW, "")
+    for number in range(4):
+        reader = replace(CLAIMED, message="change", join_url=f"{OWN_LINK}&n={number}")
+        told = Told(START - timedelta(hours=1), END, f"https://zoom.example.org/old/{number}")
+        if number:
+            with only_the_fast_way():
+                stencils.render(reader, *given, told=told)
+        assert_same(render(reader, *given, told=told), stencils.render(reader, *given, told=told))
+
+
+@pytest.mark.parametrize("join_url", ["", OWN_LINK])
+def test_who_was_told_something_else_gets_another_mail(join_url: str) -> None:
+    stencils = Stencils()
+    reader = replace(CLAIMED, message="change", join_url=join_url)
+    given = (reader, WEBINARS[0], SHIPPED["change", "en"], None, NOW, "")
+    for told in [*TOLD, Told(START, END, join_url or WEBINARS[0].join_url), *TOLD]:
+        assert_same(render(*given, told=told), stencils.render(*given, told=told))
 
 
 def test_an_edit_counts_at_once() -> None:

@@ -29,6 +29,14 @@ def test_without_a_browser_the_pages_show_the_mails_themselves(
             assert f'lang="{language}"' in (tmp_path / f"mails/{message}.{language}.html").read_text("utf-8")
 
 
+def test_the_notice_of_a_change_shows_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    list(gallery(webinar(), TEMPLATES, shipped_sources(), tmp_path))
+
+    shown = {one.stem: one.read_text("utf-8").count("<del ") for one in (tmp_path / "mails").glob("*.html")}
+    assert {stem: count for stem, count in shown.items() if count} == {"change.en": 1, "change.fr": 1}
+
+
 @pytest.mark.full
 def test_with_a_browser_there_is_a_picture_of_each_message_on_each_screen_in_light_and_dark(
     tmp_path: Path,
