@@ -163,7 +163,7 @@ class Sender:
             return _held(claimed, now, Why.TEMPLATE)
         try:
             rendered = self._stencils.render(
-                claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit
+                claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit, told=claimed.told
             )
             mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written)
         except Exception as error:  # whatever a text or a value makes raise

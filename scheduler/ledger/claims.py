@@ -16,7 +16,8 @@ from sqlalchemy import Connection, func, select, text
 
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Delivery, GoverningWebinar, Registration
-from scheduler.ledger.told import Told, last_told
+from scheduler.ledger.told import last_told
+from scheduler.told import Told
 from scheduler.webinar import NOTICES
 
 UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it

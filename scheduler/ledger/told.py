@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Told as ToldRow
+from scheduler.told import Told
 from scheduler.webinar import Webinar
 
 LINK = "CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END"
@@ -27,17 +28,6 @@ MOVED = (
 """SQL: whether a row t of `told` says another time than w, or another status."""
 DIFFERS = f"({MOVED} OR NOT w.cancelled AND t.join_url <> {LINK})"
 """SQL: whether a row t of `told` says anything that is not true for the registration r of the webinar w."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What one mail says that its reader relies on. Instants are UTC; once cancelled, only that counts."""
-
-    start: datetime | None
-    """None: cancelled, or not known."""
-    end: datetime | None
-    join_url: str
-    cancelled: bool = False
 
 
 def facts_of(webinar: Webinar, join_url: str) -> Told:
@@ -147,7 +137,7 @@ def plan_who_was_told_otherwise(conn: Connection, registration_ids: Iterable[int
 
 
 def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
-    """What each of these people was last told, for certain if anything was. Unknown times are left out."""
+    """What each of these people was last told, for certain if anything was. What is not known is left out."""
     table = ToldRow.__table__  # type: ignore[attr-defined]
     rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.accepted, table.c.id))
     return {

@@ -142,8 +142,8 @@ def render(
             calendar=calendar,
         )
     )
-    told = facts_of(webinar, join_url)
-    start = Start(claimed, message_id, relay, live.language, live.revision, now, told, version)
+    says = facts_of(webinar, join_url)
+    start = Start(claimed, message_id, relay, live.language, live.revision, now, says, version)
     return Ready(written, start)
 
 
