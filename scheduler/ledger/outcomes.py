@@ -19,7 +19,7 @@ from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import LEASE_SECONDS, MAY_GO, Claimed, release
 from scheduler.ledger.states import State
-from scheduler.ledger.told import Mail, Telling, Told, accepted, plan_who_was_told_otherwise, refused, tell
+from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
 
