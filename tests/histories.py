@@ -34,10 +34,16 @@ class Got:
     """A mail that the relay took."""
 
     at: datetime
-    address: str
-    uid: str
-    message: str
+    claimed: Claimed
     says: Told
+
+    @property
+    def address(self) -> str:
+        return self.claimed.address
+
+    @property
+    def message(self) -> str:
+        return self.claimed.message
 
 
 @dataclass
@@ -138,10 +144,7 @@ class History:
             "lost": State.IN_DOUBT,
         }[how]
         if how in ("sent", "lost"):
-            self.mailbox += [
-                Got(self.now, one.claimed.address, one.claimed.uid, one.claimed.message, one.told)
-                for one in starts
-            ]
+            self.mailbox += [Got(self.now, one.claimed, one.told) for one in starts]
         again = self.now + timedelta(minutes=1)
         with self.database.transaction() as conn:
             outcomes.conclude(

@@ -22,7 +22,7 @@ from scheduler.registrants.changes import take_changes
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 MANY = 500  # rows in one transaction
-CHUNK = 2000  # registrations planned in one transaction
+CHUNK = 5000  # registrations planned in one transaction
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
     chunk = run(
         conn,
         "SELECT id, zone FROM registration WHERE webinar = :webinar AND plan < :plan"
-        f" ORDER BY id LIMIT :limit {dialect(conn).for_update}",
+        f" LIMIT :limit {dialect(conn).for_update}",
         webinar=webinar,
         plan=governing.plan,
         limit=CHUNK,
@@ -82,7 +82,7 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
     ):
         _execute(conn, statement, now=now, ids=ids)
     if len(chunk) >= MANY:
-        dialect(conn).many_rows_came(conn, "delivery")
+        dialect(conn).many_rows_came(conn, "delivery", "told")
     run(
         conn,
         f"UPDATE registration SET plan = :plan WHERE id IN {listed(conn, 'ids')}",
