@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import LEASE_SECONDS, Claimed, release
+from scheduler.ledger.claims import Claimed, release
 from scheduler.ledger.states import State
 
 
@@ -94,11 +94,10 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     rows, values = engine.rows("starts", _START), _in_rows(starts, engine)
     begun = run(
         conn,
-        "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
+        "UPDATE delivery SET state = 'sending', message_id = s.message_id"
         f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
         " AND delivery.state IN ('pending', 'sending') AND delivery.expires_at > :now RETURNING delivery.id",
         starts=values,
-        until=engine.lease_clock(conn) + LEASE_SECONDS,
         now=max(start.at for start in starts),
     )
     ids = set(begun.scalars())

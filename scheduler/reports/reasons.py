@@ -18,11 +18,16 @@ ROWS_NAMED = 20  # in reasons; `webinar status` lists every row
 _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
 _SERVICE = "no service answers"
+_RESTORED = "the database was set back"
 _MENDS = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    (_RESTORED, "compare what is held as `restored` with the relay's log; the operator's guide tells how to send it or"
+                " leave it"),
+    ("this service has tz database", "bring every service to the same version"),
+    ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),
     ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
     ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
@@ -50,6 +55,14 @@ def reasons(relay: str, files: Iterable[Problem], rows: Iterable[str]) -> tuple[
     """All reasons: the relay's trouble, if any, what is wrong with files, and `row_reasons`."""
     trouble = [f"{_RELAY}: {relay}"] if relay else []
     return (*trouble, *map(str, files), *rows)
+
+
+def restored(mails: int) -> str:
+    """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
+    if not mails:
+        return ""
+    held = f"{mails} mails may have gone out since, and are held until somebody decides"
+    return f"{_RESTORED} to an earlier state: {held}"
 
 
 def row_reasons(conn: Connection) -> tuple[str, ...]:

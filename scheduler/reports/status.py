@@ -13,12 +13,13 @@ from scheduler.database.models import Delivery
 from scheduler.ledger.edits import planned_revisions
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
+from scheduler.ledger.settling import count_restored
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.replicas import differing
 from scheduler.organizers.sources import uses
 from scheduler.reports.looking import Seen, look
-from scheduler.reports.reasons import mend_of, no_service, reasons, row_reasons, rows_set_aside
+from scheduler.reports.reasons import mend_of, no_service, reasons, restored, row_reasons, rows_set_aside
 from scheduler.settings import Settings
 from scheduler.timezones import to_local, tz_version
 from scheduler.web.asking import ask
@@ -30,6 +31,7 @@ HELD_MENDS = {
     Why.TEMPLATE: "mend the text; they go by themselves, if still of use",
     Why.DATA: "correct what these people's rows hold; they are planned anew",
     Why.DOUBT: "`webinar show ADDRESS` has their Message-ID: the relay's log tells whether they went out",
+    Why.RESTORED: "the database was set back: the relay's log tells which of them went out",
     Why.CONFIG: "ONLY_TO keeps them back; without it they go when the service starts again",
 }
 
@@ -45,6 +47,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         standing = [vars(one) for one in alerts.standing(conn)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*reasons("", seen.problems, row_reasons(conn)), *differing(conn, now)]
+        found += filter(None, [restored(count_restored(conn))])
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
