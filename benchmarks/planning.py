@@ -105,7 +105,6 @@ def _ticks(database: Database, webinar: Webinar, revision: str) -> float:
     more = True
     while more:
         with database.transaction() as conn:
-            claims.recover(conn, now)
             settling.settle_doubt(conn, now, {"w": webinar})
             settling.expire(conn, now)
             more = plan(conn, now, governing, timedelta(hours=24))

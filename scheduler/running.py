@@ -12,16 +12,18 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import SteadyClock
-from scheduler.database.engine import Database, dialect, fault
+from scheduler.database.engine import Database, dialect, fault, is_the_databases
 from scheduler.database.presence import Presence
+from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.editor.desk import Desk
 from scheduler.editor.serving import Serving
+from scheduler.ledger import claims
 from scheduler.mail.layout import Layout, read_layout
-from scheduler.service import Service
+from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
+from scheduler.troubles import Troubles
 from scheduler.web.health import Readiness, health_app
 from scheduler.web.server import WebServer
 
@@ -37,9 +39,12 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
         self._settings, self._database, self._clock = settings, database, clock
-        url = settings.database_direct_url or settings.database_url
+        url = settings.database_url.get_secret_value()
+        direct = settings.database_direct_url or settings.database_url
         self._presence = (
-            Presence(url.get_secret_value(), self._notified) if database.dialect.takes_replicas else None
+            Presence(url, direct.get_secret_value(), self._notified, self._set_back)
+            if database.dialect.takes_replicas
+            else None
         )
         self._service = Service(
             settings, database, clock, holder=self._presence.holder if self._presence else 0
@@ -60,6 +65,7 @@ class Runner:
         self._tick_again = False
         self._noted: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._troubles = Troubles()
         self._last_tick: float | None = None
 
     def _layout(self) -> Layout:
@@ -80,9 +86,9 @@ class Runner:
                 self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
                 next_run_time=datetime.now(pytz.utc),
             )  # fmt: skip
-            self._scheduler.start()
             if self._presence:
                 await self._presence.start()
+            self._scheduler.start()
             waking = asyncio.create_task(self._keep_waking())
             await stop.wait()
             log.info("stopping")
@@ -106,16 +112,21 @@ class Runner:
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
             reasons.append("nothing was planned for two minutes")
         service = self._service.readiness()
-        return Readiness((*reasons, *service.reasons), service.notes)
+        presence = self._presence.troubles if self._presence else ()
+        return Readiness((*reasons, *self._troubles.words, *presence, *service.reasons), service.notes)
 
     async def _keep_waking(self) -> None:
         """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
         patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
         while True:
             await asyncio.sleep(patience.total_seconds())
-            poll, now = self._scheduler.get_job("poll"), datetime.now(pytz.utc)
-            if poll and poll.next_run_time > now + patience:
-                poll.modify(next_run_time=now)
+            with self._troubles.told("waking up"):
+                poll, now = self._scheduler.get_job("poll"), datetime.now(pytz.utc)
+                if poll and poll.next_run_time > now + patience:
+                    poll.modify(next_run_time=now)
+
+    def _set_back(self) -> None:
+        self._service.dispatcher.recorder.is_set_back = True
 
     def _notified(self) -> None:
         """Rows were written. Soon, not at once: those of one import come in many transactions."""
@@ -137,21 +148,23 @@ class Runner:
 
     async def _tick(self) -> None:
         try:
-            if skew := await self._skew():
-                self._service.rest()
-                if skew != self._trouble:
-                    log.error("nothing planned or sent", reason=skew)
-                self._trouble = skew
-                return
+            if self._presence:
+                await self._join(self._presence)
             wake = await self._service.tick(self._clock.now())
             self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
-        except DBAPIError as error:
-            self._trouble = f"the database does not answer: {fault(error)}"
-            log.error("tick failed", error=self._trouble)
+        except MustRest as reason:
+            self._service.rest()
+            if str(reason) != self._trouble:
+                log.error("nothing planned or sent", reason=str(reason))
+            self._trouble = str(reason)
+            return
+        except LedgerTrouble as error:  # which says so itself, in readiness and in the log
+            log.warning("nothing planned", reason=str(error))
             return
         except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
-            self._trouble = f"the service fails: {type(error).__name__}"
-            log.exception("tick failed")
+            whose = "the database does not answer" if is_the_databases(error) else "the service fails"
+            self._trouble = f"{whose}: {fault(error)}"
+            log.error("tick failed", error=self._trouble, exc_info=not is_the_databases(error))
             return
         now = self._clock.now()
         if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
@@ -159,16 +172,20 @@ class Runner:
                 self._wake, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
             )
 
-    async def _skew(self) -> str:
-        """Why this replica must not go by its clock, or "". Two that disagree would send at two different times."""
-        if not self._presence:
-            return ""
-        theirs = await self._database.run(lambda conn: dialect(conn).lease_clock(conn))
+    async def _join(self, presence: Presence) -> None:
+        """Be one service among others: end what those left behind that are gone. Raises MustRest when this one may not
+        go on; two whose clocks disagree would send at two different times."""
+        theirs = await self._database.run(lambda conn: dialect(conn).clock(conn))
+        if presence.trouble:
+            raise MustRest(presence.trouble)
         ahead = self._clock.now().timestamp() - theirs
-        if abs(ahead) <= SKEW_SECONDS:
-            return ""
-        how = "ahead of" if ahead > 0 else "behind"
-        return f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
+        if abs(ahead) > SKEW_SECONDS:
+            how = "ahead of" if ahead > 0 else "behind"
+            raise MustRest(
+                f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
+            )
+        if presence.gone:
+            await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
 
 
 async def run_service(settings: Settings) -> None:

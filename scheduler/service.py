@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database, one_planner
+from scheduler.database.presence import newer_tz_version
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, send_one
@@ -31,13 +32,18 @@ from scheduler.organizers.governing import bring_up_to_date
 from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
-from scheduler.reports.reasons import reasons, row_notes
+from scheduler.reports.reasons import reasons, restored, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
+from scheduler.troubles import Troubles
 from scheduler.web.health import Readiness
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
+
+
+class MustRest(Exception):
+    """This service may neither plan nor send now, for a reason in words without personal data."""
 
 
 class Service:
@@ -63,14 +69,16 @@ class Service:
         self._telling: asyncio.Task[None] | None = None
         self._notes: tuple[str, ...] = ()
         self._notices: tuple[Notice, ...] = ()
-        self._told_of_relay: frozenset[str] | None = None
+        self._restored = 0  # deliveries held because the database was set back
+        self._told_of: dict[str, frozenset[str]] = {}
+        self._troubles = Troubles()
 
     async def start(self) -> None:
         """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote."""
         await asyncio.to_thread(self._database.migrate)
         now = self._clock.now()
         if not self._database.dialect.takes_replicas:
-            await self._database.run(claims.end_all_leases)
+            await self._database.run(claims.end_leases, now)
         await self._database.run(settling.free_held_by_config, now)
         await self.sources.start(now)
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
@@ -78,21 +86,29 @@ class Service:
     async def tick(self, now: datetime) -> datetime | None:
         """Bring everything to what is true at `now` and wake the dispatcher; returns `next_wake()`.
 
-        Raises DBAPIError when the database does not answer: then nothing has changed.
+        Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest:
+        then nothing has changed.
         """
+        recorder = self.dispatcher.recorder
+        await recorder.settled()
+        await self._database.run(_rest_beside_a_newer_tz_database)
         await self.sources.poll(now)
         more = True
         while more:
             more, governing = await self._database.run(self._govern_and_plan, now)
             await self.sources.adopt(now, governing)
             catalogue = self.sources.catalogue
-            self.dispatcher.job = Job(
-                catalogue.webinars, self.sources.live, self.sources.texts, catalogue.revisions
-            )
+            # A database that was set back may lack people, too, whose mails went out: whoever is planned now waits.
+            live = () if recorder.has_held else self.sources.live
+            self.dispatcher.job = Job(catalogue.webinars, live, self.sources.texts, catalogue.revisions)
             self.dispatcher.wake()
-        self._notes = await self._database.run(row_notes)
+        if recorder.has_held:
+            await self._database.run(settling.hold_restored, now)
+            recorder.has_held = False
+            self.dispatcher.job = replace(self.dispatcher.job, live=self.sources.live)
         await self._note_notices(now)
-        await self._note_relay(now)
+        await self._note_troubles(now)
+        self.dispatcher.wake()
         self._tell(now, list(catalogue.webinars.values()))
         return await self.next_wake()
 
@@ -137,17 +153,17 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        relay = self.dispatcher.trouble
-        ledger = [words] if (words := self.dispatcher.ledger_trouble) else []
+        set_back = filter(None, [restored(self._restored)])
+        others = reasons(self.dispatcher.trouble, self.sources.problems())
         return Readiness(
-            (*ledger, *reasons(relay, self.sources.problems())),
+            (*self.dispatcher.troubles, *self._troubles.words, *set_back, *others),
             notes=(*(notice.words for notice in self._notices), *self._notes),
         )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
         if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._teller.tell(now, webinars))
+            self._telling = asyncio.create_task(self._tell_now(now, webinars))
 
     async def _note_notices(self, now: datetime) -> None:
         """Say which edits wait, once each."""
@@ -158,16 +174,27 @@ class Service:
             await self._database.run(note_notices, now, found)
             self._notices = found
 
-    async def _note_relay(self, now: datetime) -> None:
-        stopped, trouble = self.dispatcher.stopped, self.dispatcher.trouble
+    async def _note_troubles(self, now: datetime) -> None:
+        self._notes = await self._database.run(row_notes)
+        self._restored = await self._database.run(settling.count_restored)
+        await self._note(now, "relay", self._relay_words() if self.dispatcher.stopped else "")
+        await self._note(now, "ledger restored", restored(self._restored))
+
+    async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
+        with self._troubles.told("writing to organizers"):
+            await self._teller.tell(now, webinars)
+
+    def _relay_words(self) -> str:
+        return f"The relay refuses all mail, and only its operator can change that: {self.dispatcher.trouble}"
+
+    async def _note(self, now: datetime, key: str, words: str) -> None:
+        """Let the organizers of the live webinars know, where there are words."""
         webinars = self.sources.catalogue.webinars
-        told = frozenset(webinars[name].alert_to for name in self.sources.live) if stopped else frozenset()
-        if told == self._told_of_relay:  # a replica that is well must not take back what another one says
+        told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
+        if told == self._told_of.get(key):  # a replica that is well must not take back what another one says
             return
-        words = f"The relay refuses all mail, and only its operator can change that: {trouble}"
-        wrong = {Wrong("relay", address): words for address in told}
-        await self._database.run(alerts.note, now, wrong, "relay")
-        self._told_of_relay = told
+        await self._database.run(alerts.note, now, {Wrong(key, address): words for address in told}, key)
+        self._told_of[key] = told
 
 
 def _relay(one: RelaySettings, database: Database) -> Relay:
@@ -180,7 +207,14 @@ def _settle_and_plan(
 ) -> bool:
     """In one transaction: what comes back from the relay is planned again before anybody can claim it."""
     one_planner(conn)
-    claims.recover(conn, now)
     settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
     settling.expire(conn, now)
     return plan(conn, now, governing, return_within)
+
+
+def _rest_beside_a_newer_tz_database(conn: Connection) -> None:
+    """Raises MustRest."""
+    if newer := newer_tz_version(conn):
+        raise MustRest(
+            f"this service has tz database {tz_version()}, another one {newer}: it neither plans nor sends"
+        )

@@ -180,8 +180,7 @@ class History:
     def crash(self) -> None:
         """Every service is killed: what was on the wire is in doubt."""
         with self.database.transaction() as conn:
-            claims.end_all_leases(conn)
-            claims.recover(conn, self.now)
+            claims.end_leases(conn, self.now)
 
     # What is seen
 

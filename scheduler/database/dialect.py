@@ -18,7 +18,7 @@ class Dialect(ABC):
     """One of the two engines. All else is SQL that both understand."""
 
     takes_replicas: ClassVar[bool]
-    """Whether several services may work on one database. If not, all leases end when a service starts."""
+    """Whether several services may work on one database. If not, all leases end when a service starts, and no other."""
     skip_locked: ClassVar[str]
     """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
     for_update: ClassVar[str]
@@ -52,8 +52,8 @@ class Dialect(ABC):
         """Let the engine's planner of queries know: it would go by what these tables were before."""
 
     @abstractmethod
-    def lease_clock(self, conn: Connection) -> float:
-        """Seconds of real time on the one clock that all holders of leases share."""
+    def clock(self, conn: Connection) -> float:
+        """Seconds since 1970 on the clock that all services share: the server's, or this machine's."""
 
     @abstractmethod
     def holders(self, conn: Connection) -> list[int] | None:

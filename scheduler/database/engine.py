@@ -17,7 +17,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, CursorResult, TextClause, bindparam, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.models import Instant
@@ -135,9 +136,35 @@ class Database:
             self._lock.close()
 
 
-def fault(error: DBAPIError) -> str:
-    """What the engine calls the failure, as in SQLITE_FULL or DiskFull: its words might name a person."""
-    return getattr(error.orig, "sqlite_errorname", "") or type(error.orig).__name__
+def is_the_databases(error: Exception) -> bool:
+    """Whether the database or the way to it failed, not our code."""
+    return isinstance(error, DBAPIError | PoolTimeout)
+
+
+def fault(error: Exception) -> str:
+    """What a failure is called, by the engine as in SQLITE_FULL or DiskFull: its words might name a person."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlite_errorname", "") or type(cause).__name__
+
+
+def blames_values(error: Exception) -> bool:
+    """Whether the values of the statement are at fault, so that the same ones will fail again."""
+    return isinstance(error, DataError) or _code(error).startswith(_VALUES)
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether two transactions got into each other's way, so that the same one may well succeed at once."""
+    return _code(error) in ("40001", "40P01")
+
+
+_VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
+
+
+def _code(error: Exception) -> str:
+    """SQLSTATE, or the name of SQLite's result code. The exceptions' classes say less: PostgreSQL's read-only is an
+    InternalError, a missing privilege a ProgrammingError."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
 def one_planner(conn: Connection) -> None:

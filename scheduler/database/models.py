@@ -279,7 +279,6 @@ class Delivery(SQLModel, table=True):
     next_attempt_at: datetime = _instant()
     attempts: int = 0
     lease_token: str | None = Field(default=None, sa_type=String(32))
-    lease_until: float | None = None  # seconds on the lease clock of the engine
     message_id: str = _text()  # for life, so that a receiver can drop a second copy
     sent_at: datetime | None = _instant(nullable=True)
     planned_at: datetime = _instant()
@@ -490,3 +489,14 @@ class LayoutRevision(SQLModel, table=True):
     sha256: str = _text()
     source: str = _text()  # JSON: each file's content in base64, by its name
     sound_since: datetime = _instant()
+
+
+class Service(SQLModel, table=True):
+    """One service among several on PostgreSQL, from its start until the others have seen that it is gone."""
+
+    __tablename__ = "service"
+
+    holder: int = Field(primary_key=True, sa_type=BigInteger)  # its leases begin with this number
+    counter: int = Field(default=0, sa_type=BigInteger)  # raised every few seconds, by itself alone
+    tz_version: str = _text()
+    started_at: datetime = _instant()

@@ -6,11 +6,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from scheduler.database.dialect import Dialect
 
 PRESENCE = "hashtext('webinar-scheduler presence')"  # the first of the two numbers of a service's lock
+HOLDERS = (
+    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+    f" AND classid::bigint = ({PRESENCE}::bigint + 4294967296) % 4294967296"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+KEEPALIVE = {
+    "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}  # fmt: skip
+"""For libpq: a dead network is noticed in half a minute."""
+IDLE_SECONDS = 60
+"""The server ends a transaction whose client has been silent for so long (stopped, or lost without a FIN): its locks
+would keep every other service waiting."""
 
 
 class PostgreSQL(Dialect):
@@ -23,8 +36,10 @@ class PostgreSQL(Dialect):
 
     def engine(self, url: str) -> Engine:
         # No prepared statements: behind a pooler the next transaction may be another session's.
-        arguments = {"connect_timeout": 10, "prepare_threshold": None}
-        return create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)
+        arguments = KEEPALIVE | {"prepare_threshold": None}
+        engine = create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)
+        event.listen(engine, "begin", _limit_silence)
+        return engine
 
     def one_planner(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
@@ -47,16 +62,11 @@ class PostgreSQL(Dialect):
         if names := ", ".join(grown):
             conn.execute(text(f"ANALYZE {names}"))
 
-    def lease_clock(self, conn: Connection) -> float:
+    def clock(self, conn: Connection) -> float:
         return float(conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
     def holders(self, conn: Connection) -> list[int] | None:
-        query = (
-            "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
-            f" AND classid::bigint = ({PRESENCE}::bigint + 4294967296) % 4294967296"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        return list(conn.execute(text(query)).scalars())
+        return list(conn.execute(text(HOLDERS)).scalars())
 
     def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
         cells = ", ".join(
@@ -75,6 +85,10 @@ class PostgreSQL(Dialect):
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()
+
+
+def _limit_silence(conn: Connection) -> None:
+    conn.exec_driver_sql(f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)")
 
 
 def _cell(number: int, kind: str) -> str:

@@ -48,8 +48,8 @@ class SQLite(Dialect):
     def many_rows_came(self, conn: Connection, *tables: str) -> None:
         pass  # its queries say their order themselves
 
-    def lease_clock(self, conn: Connection) -> float:
-        return time.monotonic()  # leases end with the process
+    def clock(self, conn: Connection) -> float:
+        return time.time()
 
     def holders(self, conn: Connection) -> list[int] | None:
         return None

@@ -37,11 +37,6 @@ class Backlog:
         """How many nobody waits to send."""
         return max(0, len(self) - self._spoken_for)
 
-    @property
-    def tokens(self) -> set[str]:
-        """Of every lease that is not settled."""
-        return {claimed.token for claimed in self.leased.values()}
-
     @contextmanager
     def spoken_for(self, wanted: int) -> Iterator[int]:
         """While one waits for its turn, up to so many mails are not promised to another. Gives how many there are."""
@@ -75,7 +70,7 @@ class Backlog:
         return items
 
     def settle(self, claimed: Iterable[Claimed]) -> None:
-        """Their outcome is on record, or their leases were given back."""
+        """Their outcome is on record, or they are given up: then whoever calls this has their leases ended."""
         for one in claimed:
             self.leased.pop(one.id, None)
 

@@ -6,25 +6,25 @@ One worker a connection (`sending`), and no more of them than there are mails.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database, fault, run
+from scheduler.database.engine import Database, run
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
-from scheduler.delivery.recorder import RETRY_SECONDS, Recorder
+from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relays import Relay, wanted_workers
 from scheduler.delivery.replies import asks_for_less
 from scheduler.delivery.sending import Job, Sender
 from scheduler.delivery.session import RelayFailure
-from scheduler.ledger import claims
+from scheduler.ledger import claims, settling
 from scheduler.ledger.outcomes import last_versions
+from scheduler.troubles import Troubles
 
 log = structlog.get_logger()
 
@@ -33,6 +33,8 @@ AHEAD_SECONDS = (
 )
 AHEAD_EACH = 16  # mails for each connection, at least, where no pace is set
 MOST_AHEAD = 2000
+RETRY_SECONDS = 1.0
+SENDING = "sending mails"  # what a worker does, in readiness
 
 
 class Dispatcher:
@@ -48,13 +50,16 @@ class Dispatcher:
     ) -> None:
         """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
-        self._backlog, self._recorder = Backlog(), Recorder(database)
-        self._sender = Sender(database, clock, self._backlog, self._recorder, may_write_to, self._note_taken)
+        self.recorder = Recorder(database, self._hold_restored, self._lose)
+        self._backlog = Backlog()
+        self._sender = Sender(
+            database, clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose
+        )
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._troubles = Troubles()
         self._woken = asyncio.Event()
-        self._last_token = ""  # of the last claim, which may still be under way
+        self._lost = False  # whether the ledger may have leases of ours that we do not know
         self._nothing_more = [False, False]  # urgent, others: the last claim found less than it asked for
         self._ahead = AHEAD_EACH  # how many to have claimed
         self._taken = 0  # since the last claim
@@ -75,9 +80,9 @@ class Dispatcher:
         return troubles[0] if all(troubles) else ""
 
     @property
-    def ledger_trouble(self) -> str:
-        """Why outcomes can't be written now, or ""."""
-        return self._recorder.trouble
+    def troubles(self) -> tuple[str, ...]:
+        """What else keeps mails from going out now, in words without personal data."""
+        return (*filter(None, [self.recorder.trouble]), *self._troubles.words)
 
     @property
     def stopped(self) -> bool:
@@ -99,7 +104,7 @@ class Dispatcher:
         self._nothing_more = [False, False]
         self._woken.set()
         if not self._sender.draining and not self.busy:
-            self._pump = asyncio.create_task(self._send_due())
+            self._pump = asyncio.create_task(self._pump_on())
 
     async def settled(self) -> None:
         """Wait until nothing that is due now is left to send."""
@@ -108,29 +113,38 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
         self._sender.draining = True
         self._woken.set()
         for worker in self._workers.keys() - self._sender.on_the_wire:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=seconds)
-        left = [*self._workers, *(task for task in (self._pump, self._renewing) if task)]
+        left = [*self._workers, *filter(None, [self._pump])]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        if tokens := self._backlog.tokens | {self._last_token} - {""}:
-            await self._database.run(claims.abandon, self._clock.now(), tokens)
+        await asyncio.wait([self.recorder.caught_up()], timeout=max(end - loop.time(), RETRY_SECONDS))
+        with self._troubles.told("giving leases back"):
+            await self._end_leases()
+
+    async def _pump_on(self) -> None:
+        with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
+            await self._send_due()
 
     async def _send_due(self) -> None:
-        self._renewing = self._renewing or asyncio.create_task(self._renew_leases())
         while not self._sender.draining:
             self._woken.clear()
+            if self._lost:
+                await self._free_lost()
             wanted = wanted_workers(self._relays, self._clock.now())
             if wanted:
                 await self._claim(sum(number for _, number in wanted))
                 self._hire(wanted)
-            elif not self._workers:
-                await self._sender.release(self._backlog.take_all())
+            elif not self._workers and (items := self._backlog.take_all()):
+                self._backlog.settle(claimed for claimed, _ in items)
+                await self._free_lost()
             if not self._workers and not self._woken.is_set():
                 return
             woken = asyncio.create_task(self._woken.wait())
@@ -146,8 +160,10 @@ class Dispatcher:
                 worker.add_done_callback(self._workers.pop)
 
     async def _work(self, relay: Relay) -> None:
-        with relay.works():
+        with relay.works(), self._troubles.told(SENDING):
             await self._send_over(relay)
+            return
+        await asyncio.sleep(RETRY_SECONDS)
 
     async def _send_over(self, relay: Relay) -> None:
         try:
@@ -165,14 +181,9 @@ class Dispatcher:
             relay.standing.pause(self._clock.now(), str(failure), verdict)
         except DayIsFull as full:
             relay.standing.rest(full.until, str(full))
-        except DBAPIError as error:
-            log.error("nothing sent: the database does not answer", error=fault(error))
-            await asyncio.sleep(RETRY_SECONDS)
-        except Exception as error:
-            log.exception("sending failed", relay=relay.name, error=type(error).__name__)
-            await asyncio.sleep(RETRY_SECONDS)
 
     def _note_taken(self, number: int) -> None:
+        self._troubles.over(SENDING)
         self._taken += number
         low = self._is_low(self._backlog.urgent), self._is_low(self._backlog.others)
         more = any(one and not nothing for one, nothing in zip(low, self._nothing_more, strict=True))
@@ -201,13 +212,11 @@ class Dispatcher:
         if not (urgent or others):
             return
         self._ahead = self._enough(connections)
-        self._last_token = claims.new_token(self._holder)
-        now = self._clock.now()
-        try:
-            found = await self._database.run(_claim, now, self._last_token, self.job, urgent, others)
-        except DBAPIError as error:
-            log.error("nothing claimed: the database does not answer", error=fault(error))
-            self._nothing_more = [True, True]  # until the next tick
+        token, now, found = claims.new_token(self._holder), self._clock.now(), None
+        with self._troubles.told("claiming what is due"):
+            found = await self._database.run(_claim, now, token, self.job, urgent, others)
+        if found is None:  # perhaps it was committed all the same
+            self._lost, self._nothing_more = True, [True, True]  # until the next wake
             return
         self._backlog.add(found)
         quick = sum(claimed.urgency == 0 for claimed, _ in found)
@@ -216,15 +225,25 @@ class Dispatcher:
             self._nothing_more[1] or 0 < others > len(found) - quick,
         ]
 
-    async def _renew_leases(self) -> None:
-        """A lease outlasts the longest wait for a reply, as long as this process lives."""
-        while True:
-            await asyncio.sleep(claims.RENEW_SECONDS)
-            if tokens := self._backlog.tokens:
-                try:
-                    await self._database.run(claims.renew, tokens)
-                except DBAPIError as error:
-                    log.error("leases not renewed", error=fault(error))
+    def _lose(self) -> None:
+        """Something that we held is in the backlog no more, and perhaps still leased to us in the ledger."""
+        self._lost = True
+        self._woken.set()
+
+    async def _free_lost(self) -> None:
+        """Nobody else recovers what is ours while we live."""
+        self._lost = False
+        with self._troubles.told("freeing what is not in hand"):
+            await self._end_leases(known=list(self._backlog.leased))
+            return
+        self._lost = True
+
+    async def _end_leases(self, known: Collection[int] = ()) -> None:
+        ours = [claims.name_of(self._holder)]
+        await self._database.run(claims.end_leases, self._clock.now(), ours, known)
+
+    def _hold_restored(self, conn: SqlConnection) -> None:
+        settling.hold_restored(conn, self._clock.now())
 
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:

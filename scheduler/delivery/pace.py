@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -141,7 +140,7 @@ def _reserve(
             ON CONFLICT (relay) DO UPDATE SET relay = excluded.relay RETURNING {", ".join(_STATE)}, hours""",
         relay=account,
     ).one()
-    at = _seconds(conn)  # once the row is ours
+    at = dialect(conn).clock(conn)  # once the row is ours
     hours = {int(hour): number for hour, number in json.loads(row.hours).items()}
     state = {name: getattr(row, name) for name in _STATE}
     rate = Rate(settings.per_minute, settings.per_day, **state, hours=hours)
@@ -159,9 +158,3 @@ def _reserve(
         **{name: getattr(rate, name) for name in _STATE},
     )
     return turns, rate
-
-
-def _seconds(conn: Connection) -> float:
-    """Seconds since 1970 on the clock that all replicas share: the server's, or this machine's for the only process."""
-    engine = dialect(conn)
-    return engine.lease_clock(conn) if engine.takes_replicas else time.time()

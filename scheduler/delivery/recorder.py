@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import random
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
 
-from scheduler.database.engine import Database, fault
+from scheduler.database.engine import Database, blames_values, fault, is_conflict, run
+from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
-from scheduler.ledger.states import State
+from scheduler.ledger.states import State, Why
 
 log = structlog.get_logger()
 
-RETRY_SECONDS = 1.0
-GATHER_SECONDS = 0.003  # at most so long a transaction waits for company: it costs hardly more with it
-MOST = 0.8  # of those who write again and again: so many are company enough
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 10.0  # doubled each time, with jitter
+GATHER_SECONDS = (
+    0.003  # how long a transaction waits for other writers to join it: they make it hardly longer
+)
+MOST = 0.8  # it stops waiting once this share of the writers of the last transaction has joined
+
+
+class LedgerTrouble(Exception):
+    """The ledger cannot be written now, for a reason in words without personal data."""
 
 
 @dataclass
@@ -30,16 +37,38 @@ class _Group:
     written: asyncio.Future[set[int]] | None = None
 
 
-class Recorder:
-    """Writes starts and outcomes to the ledger, together. An outcome is never given up while we live:
-    a mail that was sent and not recorded would be sent again."""
+@dataclass(frozen=True)
+class _Known:
+    """What the database has confirmed to us last: this attempt, and whether it had its outcome. As long as it is there,
+    so is everything that was confirmed before."""
 
-    def __init__(self, database: Database) -> None:
-        self.trouble = ""  # why the ledger can't be written now
-        self._database = database
+    claimed: Claimed
+    has_outcome: bool
+
+
+class Recorder:
+    """Writes starts and outcomes to the ledger, together. None is given up but one that the database refuses for its
+    values: a mail that was sent and not recorded would be sent again."""
+
+    def __init__(
+        self,
+        database: Database,
+        hold: Callable[[Connection], object] = lambda conn: None,
+        given_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
+        state. `given_up` is called when an outcome was refused."""
+        self.trouble = ""  # why the ledger cannot be written now
+        self.is_set_back = (
+            False  # whether the database has lost what it confirmed; True: the next transaction holds
+        )
+        self.has_held = False  # whether one has
+        self._database, self._hold, self._given_up = database, hold, given_up
+        self._known: _Known | None = None
         self._next = _Group()
+        self._group: _Group | None = None  # being written
         self._writers = 1  # who wrote, or came meanwhile, the last time
-        self._enough = asyncio.Event()
+        self._enough, self._tried = asyncio.Event(), asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     async def write(self, outcomes: Iterable[Outcome], starts: Iterable[Start] = ()) -> set[int]:
@@ -51,65 +80,136 @@ class Recorder:
         group.outcomes += outcomes
         group.starts += starts
         group.writers += 1
-        if group.written is None:
-            group.written = asyncio.get_running_loop().create_future()
         if group.writers >= MOST * self._writers:
             self._enough.set()
+        # Shielded: one waiter that is cancelled takes nothing from the others of its group.
+        return await asyncio.shield(self.caught_up())
+
+    async def settled(self) -> None:
+        """Wait until what came before is on record, and the ledger was seen to have what it confirmed, or `hold` was
+        called. Raises LedgerTrouble when it cannot be written now."""
+        written = self.caught_up()
+        while not written.done():
+            if self.trouble:
+                raise LedgerTrouble(self.trouble)
+            self._tried.clear()
+            await self._tried.wait()
+
+    def caught_up(self) -> asyncio.Future[set[int]]:
+        """Done once what came before is on record."""
+        group = self._next
+        if group.written is None:
+            group.written = asyncio.get_running_loop().create_future()
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
-        # Shielded: one waiter that is cancelled takes nothing from the others of its group.
-        return await asyncio.shield(group.written)
+        return group.written
 
     async def _write(self) -> None:
-        while self._next.written is not None:
-            await self._gather()
-            group, self._next = self._next, _Group()
-            begun = await self._commit(group)
-            self._writers = group.writers + self._next.writers
-            if group.written and not group.written.done():
+        """Write until nothing is left. Whatever fails is tried again, with the same group."""
+        failures = 0
+        while self._group or self._next.written:
+            try:
+                if self._group is None:
+                    await self._gather()
+                    self._group, self._next = self._next, _Group()
+                begun = await self._commit(self._group)
+            except Exception as error:
+                failures += 1
+                if is_conflict(error) and failures == 1:
+                    continue
+                self.trouble = f"the ledger can't be written: {fault(error)}"
+                self._tried.set()
+                log.error("ledger not written, trying again", error=fault(error))
+                longest = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures, 10))
+                await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 (jitter, no secret)
+                continue
+            failures, self.trouble = 0, ""
+            group, self._group = self._group, None
+            self._writers = max(1, group.writers + self._next.writers)
+            if group.written:
                 group.written.set_result(begun)
+            self._tried.set()
 
     async def _gather(self) -> None:
         """Wait for others of a burst: connections that take turns in twos and threes pay for many transactions."""
-        if self._next.writers < MOST * self._writers:
+        if 0 < self._next.writers < MOST * self._writers:
             self._enough.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_SECONDS):
                     await self._enough.wait()
 
     async def _commit(self, group: _Group) -> set[int]:
-        while True:
-            try:
-                begun = await self._database.run(_record, group.starts, group.outcomes)
-            except OperationalError as error:
-                self.trouble = f"the ledger can't be written: {fault(error)}"
-                log.error("ledger not written, trying again", error=fault(error))
-                await asyncio.sleep(RETRY_SECONDS)
-            except DBAPIError as error:
-                if len(group.starts) + len(group.outcomes) == 1:
-                    log.error("ledger refuses an entry", error=fault(error), delivery=_ids(group))
-                    return set()
-                return await self._one_by_one(group)
-            else:
-                self.trouble = ""
-                if sent := [one.claimed.id for one in group.outcomes if one.state is State.SENT]:
-                    log.info("sent", deliveries=sent)
-                return begun
+        """One try. An entry that the database refuses for its values keeps none of the others out."""
+        try:
+            return await self._record(group.starts, group.outcomes)
+        except Exception as error:
+            if not blames_values(error):
+                raise
+            entries = [_Group(outcomes=[one]) for one in group.outcomes]
+            entries += [_Group(starts=[one]) for one in group.starts]
+            if len(entries) == 1:
+                return await self._record_refused(entries[0], error)
+        return {begun for entry in entries for begun in await self._commit(entry)}
 
-    async def _one_by_one(self, group: _Group) -> set[int]:
-        """One entry that the database refuses keeps none of the others out."""
-        begun: set[int] = set()
-        for outcome in group.outcomes:
-            await self._commit(_Group(outcomes=[outcome]))
-        for start in group.starts:
-            begun |= await self._commit(_Group(starts=[start]))
+    async def _record_refused(self, entry: _Group, refusal: Exception) -> set[int]:
+        """In plain words: a mail that can't begin is held, and an outcome recorded without what the relay said."""
+        plain = [
+            *(Outcome(one.claimed, State.HELD, one.at, "not_sent", Why.DATA, counts=False) for one in entry.starts),
+            *(replace(one, reply="") for one in entry.outcomes),
+        ]  # fmt: skip
+        log.error("ledger refuses an entry", error=fault(refusal), delivery=plain[0].claimed.id)
+        try:
+            await self._record([], plain)
+        except Exception as error:
+            if not blames_values(error):
+                raise
+            self._given_up()
+        return set()
+
+    async def _record(self, starts: list[Start], outcomes: list[Outcome]) -> set[int]:
+        is_set_back, self.is_set_back = self.is_set_back, False
+        if not (starts or outcomes or self._known or is_set_back):
+            return set()
+        try:
+            begun, self._known, held = await self._database.run(
+                _record, starts, outcomes, self._known, is_set_back, self._hold
+            )
+        except BaseException:
+            self.is_set_back = self.is_set_back or is_set_back
+            raise
+        if held:
+            self.has_held = True
+            log.error("the database was set back to an earlier state: what may have gone out is held")
+        if sent := [one.claimed.id for one in outcomes if one.state is State.SENT]:
+            log.info("sent", deliveries=sent)
         return begun
 
 
-def _ids(group: _Group) -> list[int]:
-    return [start.claimed.id for start in group.starts] + [one.claimed.id for one in group.outcomes]
-
-
-def _record(conn: Connection, starts: list[Start], outcomes: list[Outcome]) -> set[int]:
+def _record(
+    conn: Connection,
+    starts: list[Start],
+    outcomes: list[Outcome],
+    known: _Known | None,
+    is_set_back: bool,
+    hold: Callable[[Connection], object],
+) -> tuple[set[int], _Known | None, bool]:
+    """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called."""
+    is_set_back = is_set_back or (known is not None and not _has(conn, known))
     conclude(conn, outcomes)
-    return begin(conn, starts)
+    if is_set_back:
+        hold(conn)
+        known = None
+    begun = begin(conn, starts)
+    begins = [_Known(one.claimed, False) for one in starts if one.claimed.id in begun]
+    ends = [_Known(one.claimed, True) for one in outcomes if one.attempt != "not_sent"]
+    if begins:
+        known = begins[0]
+    elif ends and _has(conn, ends[0]):
+        known = ends[0]
+    return begun, known, is_set_back
+
+
+def _has(conn: Connection, known: _Known) -> bool:
+    query = "SELECT outcome FROM attempt WHERE delivery_id = :id AND lease_token = :token"
+    outcome = run(conn, query, id=known.claimed.id, token=known.claimed.token).scalar()
+    return outcome is not None and (outcome != "" or not known.has_outcome)

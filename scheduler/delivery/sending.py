@@ -7,25 +7,22 @@ outcomes of those before, so after a kill no more than that can be in doubt for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
-from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
 from scheduler.delivery.relays import Relay, wait
 from scheduler.delivery.replies import OPENING, Reply, Verdict, asks_for_less, log_safe
 from scheduler.delivery.session import Doubtful, RelayFailure
 from scheduler.delivery.transaction import Mail
-from scheduler.ledger import claims
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.states import State, Why
@@ -72,17 +69,19 @@ class Sender:
         recorder: Recorder,
         may_write_to: Callable[[str], bool],
         taken: Callable[[int], None],
+        lost: Callable[[], None],
     ) -> None:
-        """`taken` is told how many mails have left the backlog."""
+        """`taken` is told how many mails have left the backlog, `lost` that the ledger has leases of ours on some that
+        nobody here will send."""
         self.job = Job()
         self.draining = False
         self._stencils = Stencils()
         self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be there
         self._database, self._clock, self._backlog, self._recorder = database, clock, backlog, recorder
-        self._may_write_to, self._taken = may_write_to, taken
+        self._may_write_to, self._taken, self._lost = may_write_to, taken, lost
 
     async def send_over(self, relay: Relay, connection: Connection) -> None:
-        """Send until nothing is left, or the connection or the relay is in trouble. Raises DayIsFull, DBAPIError."""
+        """Send until nothing is left, or the connection or the relay is in trouble. Raises DayIsFull, or what fails."""
         waiting: list[Ready] = []
         outcomes: list[Outcome] = []
         try:
@@ -97,14 +96,6 @@ class Sender:
             for ready in reversed(waiting):
                 self._backlog.put_back(ready.item)
             await asyncio.shield(self._conclude(outcomes))  # whatever becomes of this task
-
-    async def release(self, items: Iterable[Item]) -> None:
-        """Give the leases back."""
-        claimed = [one for one, _ in items]
-        if claimed:
-            with suppress(DBAPIError):  # they lapse by themselves, then
-                await self._database.run(claims.release, claimed)
-            self._backlog.settle(claimed)
 
     async def _next_group(
         self, relay: Relay, connection: Connection, most: int, *, joins: bool = False
@@ -128,7 +119,7 @@ class Sender:
         in doubt makes a group of its own: a kill puts no other in doubt with it."""
         group: list[Ready] = []
         outcomes: list[Outcome] = []
-        unwanted: list[Item] = []
+        unwanted: list[Claimed] = []
         while len(group) < number and (item := self._backlog.take()):
             webinar = self.job.webinars.get(item[0].webinar)
             if (
@@ -136,7 +127,7 @@ class Sender:
                 or webinar.id not in self.job.live
                 or self.job.revisions.get(webinar.id) != item[0].revision_id
             ):
-                unwanted.append(item)
+                unwanted.append(item[0])
                 continue
             alone = _goes_alone(webinar)
             if alone and (group or joins):
@@ -149,19 +140,21 @@ class Sender:
             group.append(ready)
             if alone:
                 break
+        if unwanted:
+            self._backlog.settle(unwanted)
+            self._lost()
         await self._conclude(outcomes)
-        await self.release(unwanted)
         return group
 
     def _ready(self, relay: Relay, eight_bit: bool, webinar: Webinar, item: Item) -> Ready | Outcome:
         claimed, last = item
         now = self._clock.now()
-        if not self._may_write_to(claimed.address):
-            return _held(claimed, now, Why.CONFIG)
-        live = self.job.texts.find(webinar, claimed.message, claimed.language)
-        if live is None:
-            return _held(claimed, now, Why.TEMPLATE)
         try:
+            if not self._may_write_to(claimed.address):
+                return _held(claimed, now, Why.CONFIG)
+            live = self.job.texts.find(webinar, claimed.message, claimed.language)
+            if live is None:
+                return _held(claimed, now, Why.TEMPLATE)
             rendered = self._stencils.render(
                 claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit, told=claimed.told
             )
@@ -189,7 +182,9 @@ class Sender:
             if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
                 for _ in range(2):
                     await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
-                with suppress(DayIsFull, DBAPIError):  # those that are `sending` by now must go
+                with suppress(
+                    Exception
+                ):  # those that are `sending` by now must go; the next try meets it again
                     waiting.extend(await self._next_group(relay, connection, 1))
             if begun := await begin:
                 await self._fly(relay, connection, begun, waiting[0].mail if waiting else None, outcomes)

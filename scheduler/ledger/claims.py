@@ -1,36 +1,37 @@
-"""Leases on pending deliveries, with fencing tokens: one sender for each, and what is left when a sender is gone.
+"""Leases on pending deliveries: each delivery has one sender, until it has an outcome or its sender is gone.
 
-A token begins with the number of the service that holds it (`database.presence`). Whoever plans a delivery anew
-takes its lease away, so `outcomes.begin` fails for a mail that is stale.
+A lease is a token on the delivery, which begins with the name of the service that holds it, and has no end in time. A
+service knows what it holds; `database.watch` tells which of the others are gone. Planning a delivery again ends its
+lease, and `outcomes.begin` asks for the token, so nothing that was claimed before goes out after that.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select, text
 
-from scheduler.database.engine import dialect, run
+from scheduler.database.engine import run
 from scheduler.database.models import Delivery, GoverningWebinar, Registration
-from scheduler.ledger.told import last_told
+from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
 
 UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
-LEASE_SECONDS = 120.0  # renewed while a mail is on the wire; replicas' clocks may be off by a few seconds
-RENEW_SECONDS = 4.0
-GONE_SECONDS = (
-    10.0  # a service may be away so long, as when PostgreSQL starts anew, before its mails are in doubt
-)
+
+
+def name_of(holder: int) -> str:
+    """A service's name, with which its tokens begin."""
+    return f"{holder:08x}"
 
 
 def new_token(holder: int) -> str:
     """A token for one claim of the service with this number."""
-    return f"{holder:08x}{secrets.token_hex(12)}"
+    return name_of(holder) + secrets.token_hex(12)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,6 @@ def claim(
     """Lease due deliveries of these webinars: up to so many that are due on registration, which come first, and up
     to so many others. Which webinar comes first is drawn by lot, so a burst of one keeps no other waiting."""
     engine = dialect(conn)
-    clock = engine.lease_clock(conn)
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
         end = len(ids) + limit
@@ -85,24 +85,17 @@ def claim(
                     f" {engine.join_next} webinar w ON w.webinar = d.webinar"
                     " WHERE d.state = 'pending' AND d.webinar = :webinar AND d.urgency = :urgency"
                     " AND d.next_attempt_at <= :now AND d.expires_at > :now"
-                    f" AND (d.lease_token IS NULL OR d.lease_until < :clock) AND {MAY_GO}"
+                    f" AND d.lease_token IS NULL AND {MAY_GO}"
                     f" ORDER BY d.next_attempt_at LIMIT :limit {engine.skip_locked.format('d')}",
                     webinar=webinar,
                     notices=NOTICES,
                     urgency=urgency,
                     now=now,
-                    clock=clock,
                     limit=end - len(ids),
                 ).scalars()
     if not ids:
         return []
-    run(
-        conn,
-        "UPDATE delivery SET lease_token = :token, lease_until = :until WHERE id IN :ids",
-        token=token,
-        until=clock + LEASE_SECONDS,
-        ids=ids,
-    )
+    run(conn, "UPDATE delivery SET lease_token = :token WHERE id IN :ids", token=token, ids=ids)
     return _claimed(conn, ids, token)
 
 
@@ -127,16 +120,6 @@ def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
     return [replace(one, told=told.get(one.uid)) if one.message in NOTICES else one for one in claimed]
 
 
-def renew(conn: Connection, tokens: Iterable[str]) -> None:
-    """Push the end of these leases out, while their mails are on the wire."""
-    run(
-        conn,
-        "UPDATE delivery SET lease_until = :until WHERE lease_token IN :tokens",
-        until=dialect(conn).lease_clock(conn) + LEASE_SECONDS,
-        tokens=list(tokens),
-    )
-
-
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
     """Give leases back unused."""
     ids: dict[str, list[int]] = {}
@@ -151,57 +134,44 @@ def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
         )
 
 
-def abandon(conn: Connection, now: datetime, tokens: Iterable[str]) -> None:
-    """At the end of this process: what was still on the wire is in doubt, what was not is pending again."""
-    tokens = list(tokens)
-    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IN :tokens", tokens=tokens)
-    recover(conn, now)
-    run(
+def end_leases(
+    conn: Connection, now: datetime, holders: Collection[str] | None = None, known: Collection[int] = ()
+) -> int:
+    """End all leases, or those of these services (by name), but for the deliveries in `known`. What was on the wire is
+    in doubt, what was only claimed is free. Returns how many are in doubt."""
+    whose = "" if holders is None else " AND substr(lease_token, 1, 8) IN :holders"
+    ended = run(
         conn,
-        "UPDATE delivery SET lease_token = NULL WHERE lease_token IN :tokens AND state = 'pending'",
-        tokens=tokens,
+        "UPDATE delivery SET lease_token = NULL,"
+        " state = CASE WHEN state = 'sending' THEN 'in_doubt' ELSE state END,"
+        " reason = CASE WHEN state = 'sending' THEN 'its sender stopped while sending' ELSE reason END"
+        f" WHERE lease_token IS NOT NULL AND id NOT IN :known{whose} RETURNING id, state, registration_id",
+        known=known or [0],
+        **({} if holders is None else {"holders": holders}),
     )
-
-
-def recover(conn: Connection, now: datetime) -> int:
-    """Deliveries whose sender lost its lease while sending, or is gone, are in doubt; what it had only claimed is
-    free again. Returns how many are in doubt."""
-    engine = dialect(conn)
-    clock, holders = engine.lease_clock(conn), engine.holders(conn)
-    lapsed = "lease_until < :clock"
-    values: dict[str, object] = {"clock": clock}
-    if holders is not None:
-        lapsed = f"({lapsed} OR substr(lease_token, 1, 8) NOT IN :there AND lease_until < :seen)"
-        values |= {
-            "there": [f"{holder:08x}" for holder in holders] or [""],
-            "seen": clock + LEASE_SECONDS - GONE_SECONDS,
-        }
-        run(
-            conn,
-            f"UPDATE delivery SET lease_token = NULL WHERE state = 'pending' AND lease_token IS NOT NULL AND {lapsed}",
-            **values,
-        )
-    ids = list(
-        run(
-            conn,
-            "UPDATE delivery SET state = 'in_doubt', reason = 'its sender stopped while sending', lease_token = NULL"
-            f" WHERE {UNSETTLED} AND state = 'sending' AND {lapsed} RETURNING id",
-            **values,
-        ).scalars()
-    )
-    if ids:
+    in_doubt = [row for row in ended if row.state == "in_doubt"]
+    doubtful = [row.id for row in in_doubt]
+    if doubtful:
         run(
             conn,
             "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE delivery_id IN :ids AND outcome = ''",
-            ids=ids,
+            ids=doubtful,
             now=now,
         )
-    return len(ids)
+        plan_who_was_told_otherwise(conn, [row.registration_id for row in in_doubt])
+    return len(doubtful)
 
 
-def end_all_leases(conn: Connection) -> None:
-    """At the start of the only process there is: whoever held a lease is gone."""
-    run(conn, "UPDATE delivery SET lease_until = -1 WHERE lease_token IS NOT NULL")
+def end_leases_of_gone(conn: Connection, now: datetime, gone: Mapping[str, int | None]) -> int:
+    """End the leases of services that are gone (`database.watch`: by name, with their counters), and forget them; but
+    not of one that has raised its counter after all. Returns how many deliveries are in doubt."""
+    forget = "DELETE FROM service WHERE holder = :holder AND counter = :counter"
+    for row in run(conn, "SELECT holder, counter FROM service").all():
+        if gone.get(name_of(row.holder)) == row.counter:
+            run(conn, forget, holder=row.holder, counter=row.counter)
+    there = {name_of(holder) for holder in run(conn, "SELECT holder FROM service").scalars()}
+    ended = gone.keys() - there
+    return end_leases(conn, now, ended) if ended else 0
 
 
 def next_wake(conn: Connection, now: datetime, live: Iterable[str]) -> datetime | None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import LEASE_SECONDS, MAY_GO, Claimed, release
+from scheduler.ledger.claims import MAY_GO, Claimed, release
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.told import Told
@@ -103,7 +103,7 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     rows, values = engine.rows("starts", _START), _in_rows(starts, engine)
     begun = run(
         conn,
-        "UPDATE delivery SET state = 'sending', message_id = s.message_id, lease_until = :until"
+        "UPDATE delivery SET state = 'sending', message_id = s.message_id"
         f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
         " AND (delivery.state = 'sending' OR delivery.state = 'pending' AND delivery.expires_at > :now AND EXISTS"
         " (SELECT 1 FROM delivery d JOIN registration r ON r.id = d.registration_id"
@@ -111,7 +111,6 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
         f"  WHERE d.id = s.id AND w.revision_id = s.revision_id AND {MAY_GO})) RETURNING delivery.id",
         starts=values,
         notices=NOTICES,
-        until=engine.lease_clock(conn) + LEASE_SECONDS,
         now=max(start.at for start in starts),
     )
     ids = set(begun.scalars())

@@ -136,7 +136,7 @@ FROM (
 ) AS missing
 """
 
-_DOUBTFUL = "({x}.state = 'held' AND {x}.reason = :why_doubt)"
+_DOUBTFUL = "({x}.state = 'held' AND {x}.reason IN (:why_doubt, :why_restored))"
 _MAY_BE_OUT = f"({{x}}.state IN ('sending', 'sent', 'in_doubt') OR {_DOUBTFUL})"
 _STILL_TO_GO = f"({{x}}.state IN ('pending', 'sending', 'held') AND NOT {_DOUBTFUL})"
 _CONFIRMATION_TO_GO = (
@@ -174,7 +174,7 @@ FROM (
         SELECT n.*,
                n.due_at <> n.was_due OR n.expires_at <> n.expired
                    OR because IN (:why_called_off, :why_suppressed, :why_confirmed_elsewhere) AS moved,
-               was = 'held' AND because = :why_doubt AS may_be_out,
+               was = 'held' AND because IN (:why_doubt, :why_restored) AS may_be_out,
                CASE WHEN superseded THEN :why_superseded
                     WHEN gone_at IS NOT NULL THEN :why_row_deleted
                     WHEN s.address_folded IS NOT NULL THEN :why_suppressed
@@ -337,4 +337,5 @@ def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
         ids=ids,
         notices=NOTICES,
         why_doubt=Why.DOUBT,
+        why_restored=Why.RESTORED,
     )

@@ -11,7 +11,7 @@ from scheduler.database.engine import run
 from scheduler.ledger.claims import UNSETTLED
 from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.states import State, Why
-from scheduler.webinar import Webinar
+from scheduler.webinar import NOTICES, Webinar
 
 
 def expire(conn: Connection, now: datetime) -> int:
@@ -73,3 +73,31 @@ def free_held_by_config(conn: Connection, now: datetime) -> int:
         now=now,
         config=Why.CONFIG,
     ).rowcount
+
+
+def hold_restored(conn: Connection, now: datetime) -> int:
+    """Hold what may have gone out since the state to which the database was set back: all that was due by now, and
+    every notice, whatever else it was held for. Returns how many."""
+    held = run(
+        conn,
+        "UPDATE delivery SET state = 'held', reason = :restored, lease_token = NULL"
+        " WHERE (due_at <= :now OR message IN :notices)"
+        " AND (state IN ('pending', 'sending', 'in_doubt') OR state = 'held' AND reason <> :restored)",
+        now=now,
+        restored=Why.RESTORED,
+        notices=NOTICES,
+    )
+    run(
+        conn,
+        "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE outcome = ''"
+        " AND delivery_id IN (SELECT id FROM delivery WHERE state = 'held' AND reason = :restored)",
+        now=now,
+        restored=Why.RESTORED,
+    )
+    return held.rowcount
+
+
+def count_restored(conn: Connection) -> int:
+    """How many deliveries `hold_restored` keeps back."""
+    query = f"SELECT count(*) FROM delivery WHERE {UNSETTLED} AND state = 'held' AND reason = :restored"
+    return int(run(conn, query, restored=Why.RESTORED).scalar_one())

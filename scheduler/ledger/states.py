@@ -39,6 +39,8 @@ def _transitions() -> tuple[Transition, ...]:
         ((sending,), "the connection broke amid its content, or its sender is gone", in_doubt),
         ((in_doubt,), "the policy is `resend`, and it is of use", pending),
         ((in_doubt,), "the policy is `hold`, and it is of use", held),
+        ((pending, sending, in_doubt), "the database was set back to an earlier state: it may have gone out since",
+         held),
         ((held,), "what held it is mended, and it is of use", pending),
         ((pending, held), "its use is over", expired),
         ((pending, held), "its row was deleted, its message taken out, its webinar called off, its address "
@@ -75,3 +77,4 @@ class Why(StrEnum):
     DATA = "data"
     DOUBT = "doubt"
     CONFIG = "config"
+    RESTORED = "restored"

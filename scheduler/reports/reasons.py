@@ -24,11 +24,16 @@ _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
 _SERVICE = "no service answers"
 _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give each the same files"
+_RESTORED = "the database was set back"
 _MENDS = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    (_RESTORED, "compare what is held as `restored` with the relay's log; the operator's guide tells how to send it or"
+                " leave it"),
+    ("this service has tz database", "bring every service to the same version"),
+    ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),
     ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
     ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
@@ -57,6 +62,14 @@ def reasons(relay: str, files: Iterable[Problem]) -> tuple[str, ...]:
     """The relay's trouble, if any, and what is wrong with files."""
     trouble = [f"{_RELAY}: {relay}"] if relay else []
     return (*trouble, *map(str, files))
+
+
+def restored(mails: int) -> str:
+    """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
+    if not mails:
+        return ""
+    held = f"{mails} mails may have gone out since, and are held until somebody decides"
+    return f"{_RESTORED} to an earlier state: {held}"
 
 
 def row_notes(conn: Connection) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from scheduler.database.models import Delivery
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
+from scheduler.ledger.settling import count_restored
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import uses
@@ -22,6 +23,7 @@ from scheduler.reports.reasons import (
     no_service,
     reasons,
     replica_reasons,
+    restored,
     row_notes,
     rows_set_aside,
 )
@@ -36,6 +38,7 @@ HELD_MENDS = {
     Why.TEMPLATE: "mend the text; they go by themselves, if still of use",
     Why.DATA: "correct what these people's rows hold; they are planned anew",
     Why.DOUBT: "`webinar show ADDRESS` has their Message-ID: the relay's log tells whether they went out",
+    Why.RESTORED: "the database was set back: the relay's log tells which of them went out",
     Why.CONFIG: "ONLY_TO keeps them back; without it they go when the service starts again",
 }
 
@@ -52,6 +55,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*reasons("", seen.problems), *replica_reasons(conn, now)]
         notes = (*(one.words for one in seen.notices), *row_notes(conn))
+        found += filter(None, [restored(count_restored(conn))])
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     notes = tuple(dict.fromkeys([*service.notes, *notes]))

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
 
 import pytest
 
-from scheduler.database import presence
+from scheduler.database import presence, watch
 from scheduler.database.engine import Database, dialect, run
 from scheduler.database.presence import Presence
+from scheduler.ledger import claims
+from tests.endtoend.support import free_port
 from tests.smtp_server import in_loop
+from tests.support import Ledger, utc, webinar
 
 
 def holders(database: Database) -> list[int]:
     with database.transaction() as conn:
         return dialect(conn).holders(conn) or []
+
+
+def counters(database: Database) -> dict[int, int]:
+    with database.transaction() as conn:
+        return {row.holder: row.counter for row in run(conn, "SELECT holder, counter FROM service")}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats many times a second; whoever stands still for half a second is gone."""
+    monkeypatch.setattr(presence, "RETRY_SECONDS", 0.05)
+    for name, seconds in (("BEAT_SECONDS", 0.1), ("GONE_SECONDS", 0.5), ("LEASE_SECONDS", 1.5)):
+        monkeypatch.setattr(watch, name, seconds)
 
 
 def end_all_sessions(database: Database) -> None:
@@ -36,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @in_loop
 async def test_others_see_that_a_service_is_there_and_when_it_is_gone(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    one, other = Presence(postgresql_url, lambda: None), Presence(postgresql_url, lambda: None)
+    one, other = Presence(postgresql_url, postgresql_url), Presence(postgresql_url, postgresql_url)
     await one.start()
     await other.start()
     await until(lambda: sorted(holders(database)) == sorted([one.holder, other.holder]))
@@ -52,7 +70,7 @@ async def test_a_row_that_is_written_wakes_it_and_one_that_is_rolled_back_does_n
     postgresql_url: str,
 ) -> None:
     database, woken = Database(postgresql_url), asyncio.Event()
-    here = Presence(postgresql_url, woken.set)
+    here = Presence(postgresql_url, postgresql_url, woken.set)
     await here.start()
     async with asyncio.timeout(20):
         await woken.wait()  # for what was written before it listened
@@ -80,15 +98,179 @@ async def test_a_row_that_is_written_wakes_it_and_one_that_is_rolled_back_does_n
 
 @in_loop
 async def test_a_session_that_breaks_is_taken_again_under_the_same_number(
-    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, hasty: None
 ) -> None:
-    monkeypatch.setattr(presence, "RETRY_SECONDS", 0.05)
     database = Database(postgresql_url)
     woken: list[None] = []
-    here = Presence(postgresql_url, lambda: woken.append(None))
+    here = Presence(postgresql_url, postgresql_url, lambda: woken.append(None))
     await here.start()
-    await until(lambda: len(woken) == 1 and holders(database) == [here.holder])
+    await until(lambda: holders(database) == [here.holder])
+    before = len(woken)
     end_all_sessions(database)
-    await until(lambda: len(woken) == 2 and holders(database) == [here.holder])
+    await until(lambda: len(woken) > before and holders(database) == [here.holder])
+    await here.close()
+    database.close()
+
+
+# Who is gone
+
+
+def name(one: Presence) -> str:
+    return claims.name_of(one.holder)
+
+
+def killed(one: Presence) -> None:
+    """It leaves without a word."""
+    for task in one._tasks:
+        task.cancel()
+
+
+async def pair(url: str, direct: str = "") -> tuple[Database, Presence, Presence]:
+    database, one, other = Database(url), Presence(url, direct or url), Presence(url, direct or url)
+    await one.start()
+    await other.start()
+    if not direct:
+        await until(lambda: len(holders(database)) == 2)
+    return database, one, other
+
+
+@in_loop
+async def test_each_service_raises_its_counter_and_takes_it_away_when_it_leaves(
+    postgresql_url: str, hasty: None
+) -> None:
+    database, one, other = await pair(postgresql_url)
+    before = counters(database)
+    await until(lambda: all(counters(database)[one] > counter for one, counter in before.items()))
+    await one.close()
+    assert counters(database).keys() == {other.holder}
+    await other.close()
+    database.close()
+
+
+@in_loop
+async def test_a_service_that_was_killed_is_gone_by_its_counter_and_its_lock(
+    postgresql_url: str, hasty: None
+) -> None:
+    database, one, other = await pair(postgresql_url)
+    killed(one)
+    await until(lambda: name(one) in other.gone)
+    assert other.gone == {name(one): counters(database)[one.holder]}
+    with database.transaction() as conn:
+        claims.end_leases_of_gone(conn, datetime.now(UTC), other.gone)
+    assert counters(database).keys() == {other.holder}
+    await until(lambda: other.gone == {})
+    await other.close()
+    database.close()
+
+
+@in_loop
+async def test_nobody_is_gone_because_the_database_ends_all_sessions_again_and_again(
+    postgresql_url: str, hasty: None
+) -> None:
+    """All locks are free for a moment, as after a restart; the counters go on."""
+    database, one, other = await pair(postgresql_url)
+    for _ in range(8):
+        end_all_sessions(database)
+        for _ in range(10):
+            await asyncio.sleep(0.02)
+            assert not one.gone
+            assert not other.gone
+    await one.close()
+    await other.close()
+    database.close()
+
+
+@in_loop
+async def test_without_direct_sessions_who_lives_is_not_gone_and_who_was_killed_is_gone_later(
+    postgresql_url: str, hasty: None
+) -> None:
+    nowhere = f"postgresql+psycopg://127.0.0.1:{free_port()}/nowhere"
+    database, one, other = await pair(postgresql_url, nowhere)
+    await asyncio.sleep(3 * watch.GONE_SECONDS)
+    assert not one.gone
+    assert not one.trouble
+    killed(other)
+    at = monotonic()
+    await until(lambda: name(other) in one.gone)
+    assert monotonic() - at > watch.LEASE_SECONDS - 2 * watch.BEAT_SECONDS, (
+        "not by a lock that nobody can have"
+    )
+    await one.close()
+    database.close()
+
+
+@in_loop
+async def test_a_lease_of_nobody_known_is_of_somebody_who_is_gone(postgresql_url: str, hasty: None) -> None:
+    ledger = Ledger(database := Database(postgresql_url))
+    ledger.govern(webinar())
+    ledger.register("a@example.org")
+    ledger.plan(utc("2025-06-12 08:00"))
+    ledger.sql("UPDATE delivery SET lease_token = :token", token=claims.new_token(77))
+    here = Presence(postgresql_url, postgresql_url)
+    await here.start()
+    await until(lambda: here.gone == {claims.name_of(77): None})
+    await here.close()
+    database.close()
+
+
+# What may befall a beat
+
+
+@in_loop
+async def test_a_beat_that_hangs_is_told_and_its_connection_replaced(
+    postgresql_url: str, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "HUNG_SECONDS", 0.2)
+    database, woken = Database(postgresql_url), asyncio.Event()
+    here = Presence(postgresql_url, postgresql_url, woken.set)
+    await here.start()
+    await until(lambda: not here.trouble)
+    with database.transaction() as conn:
+        run(conn, "LOCK TABLE service")
+        await until(
+            lambda: here.trouble == "this service cannot show the others that it is alive: TimeoutError"
+        )
+        woken.clear()
+    await until(lambda: not here.trouble)
+    await woken.wait()  # it may go on
+    await here.close()
+    database.close()
+
+
+@in_loop
+async def test_a_service_that_the_others_have_forgotten_joins_again(postgresql_url: str, hasty: None) -> None:
+    set_back: list[None] = []
+    database = Database(postgresql_url)
+    here = Presence(postgresql_url, postgresql_url, set_back=lambda: set_back.append(None))
+    await here.start()
+    with database.transaction() as conn:
+        run(conn, "DELETE FROM service")
+    await until(lambda: counters(database).keys() == {here.holder})
+    assert not set_back
+    with database.transaction() as conn:
+        run(conn, "UPDATE service SET counter = counter - 3")
+    await until(lambda: len(set_back) == 1)
+    await here.close()
+    database.close()
+
+
+@in_loop
+async def test_a_fault_of_ours_is_told_and_the_session_goes_on(postgresql_url: str, hasty: None) -> None:
+    faults: list[None] = []
+
+    def woken() -> None:
+        faults.append(None)
+        if len(faults) < 4:
+            raise KeyError("a bug")
+
+    here = Presence(postgresql_url, postgresql_url, woken)
+    await here.start()
+    await until(lambda: any("KeyError" in words for words in here.troubles))
+    await until(lambda: len(faults) >= 4)
+    database = Database(postgresql_url)
+    with database.transaction() as conn:
+        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'b@example.org')")
+    count = len(faults)
+    await until(lambda: len(faults) > count and not here.trouble)
     await here.close()
     database.close()

@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from scheduler.database.engine import Database
-from scheduler.database.postgresql import PRESENCE
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Version
@@ -63,9 +61,10 @@ def conclude(ledger: Ledger, claimed: Claimed, state: Any, attempt: str, **more:
     do(ledger, outcomes.conclude, [Outcome(claimed, state, ANNOUNCED, attempt, **more)])
 
 
-def time_passes(ledger: Ledger, token: str) -> None:
-    """So much that this lease has lapsed."""
-    ledger.sql("UPDATE delivery SET lease_until = -1 WHERE lease_token = :token", token=token)
+def is_gone(ledger: Ledger, service: str) -> int:
+    """The service that claimed by this token is gone, and others have noticed. Returns how many are in doubt."""
+    doubtful: int = do(ledger, claims.end_leases, ANNOUNCED, [service])
+    return doubtful
 
 
 def attempts(ledger: Ledger) -> list[tuple[str, str]]:
@@ -120,16 +119,10 @@ def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> No
     assert "other" in [one.webinar for one in found]
 
 
-def test_what_is_leased_is_nobody_elses_until_the_lease_has_lapsed(ledger: Ledger) -> None:
+def test_what_is_leased_is_nobody_elses_until_its_holder_is_gone(ledger: Ledger) -> None:
     assert len(claim(ledger, "one")) == 3
     assert claim(ledger, "other") == []
-    time_passes(ledger, "one")
-    assert len(claim(ledger, "other")) == 3
-
-
-def test_a_lease_lapses_by_itself(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "LEASE_SECONDS", -0.001)
-    claim(ledger, "one")
+    is_gone(ledger, "one")
     assert len(claim(ledger, "other")) == 3
 
 
@@ -159,7 +152,7 @@ def test_sending_is_on_record_before_a_byte_goes_out(ledger: Ledger) -> None:
 
 def test_who_lost_the_lease_begins_nothing(ledger: Ledger) -> None:
     first = claim(ledger)[0]
-    time_passes(ledger, "one")
+    is_gone(ledger, "one")
     claim(ledger, "other")
     assert begin(ledger, first) == set()
     assert attempts(ledger) == []
@@ -221,8 +214,7 @@ def test_the_relays_trouble_costs_no_mail_a_try(ledger: Ledger) -> None:
 def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger) -> None:
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
-    time_passes(ledger, "one")
-    do(ledger, claims.recover, ANNOUNCED)
+    is_gone(ledger, "one")
     do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar()})
     again = next(one for one in claim(ledger, "other") if one.id == first.id)
     begin(ledger, again)
@@ -235,57 +227,56 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
     assert confirmation(ledger, first.address) == "failed"
 
 
-def test_a_lease_that_is_renewed_does_not_lapse(ledger: Ledger) -> None:
-    first = claim(ledger, limit=1)[0]
-    begin(ledger, first)
-    time_passes(ledger, "one")
-    do(ledger, claims.renew, ["one"])
-    assert do(ledger, claims.recover, ANNOUNCED) == 0
-    conclude(ledger, first, State.SENT, "sent")
-    assert confirmation(ledger, first.address) == "sent"
-
-
 # A sender that is gone
 
 
 def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger) -> None:
     first, *rest = claim(ledger)
     begin(ledger, first)
-    do(ledger, claims.end_all_leases)
-    assert do(ledger, claims.recover, ANNOUNCED) == 1
+    assert do(ledger, claims.end_leases, ANNOUNCED) == 1
     assert confirmation(ledger) == "in_doubt: its sender stopped while sending"
     assert attempts(ledger) == [("one", "in_doubt")]
     assert [one.id for one in claim(ledger, "other")] == [one.id for one in rest]
 
 
-def test_on_postgresql_what_a_killed_service_held_is_free_as_soon_as_it_is_missed(
-    postgresql_url: str,
-) -> None:
-    """Others see that its session is gone, and need not wait for its leases to lapse."""
-    database = Database(postgresql_url)
-    ledger = planned(database)
-    mine, gone = claims.new_token(7), claims.new_token(8)
-    here, begun, only_claimed = claim(ledger, mine, limit=1)[0], *claim(ledger, gone)
-    begin(ledger, here, begun)
-    with database.engine.connect() as session:  # the one that is alive
-        session.execute(text(f"SELECT pg_advisory_lock({PRESENCE}, 7)"))
-        assert do(ledger, claims.recover, ANNOUNCED) == 0, "it may come back: its session may have broken"
-        ledger.sql("UPDATE delivery SET lease_until = lease_until - :some", some=claims.GONE_SECONDS + 1)
-        assert do(ledger, claims.recover, ANNOUNCED) == 1
-    assert confirmation(ledger, begun.address) == "in_doubt: its sender stopped while sending"
-    assert confirmation(ledger, here.address) == "sending"
-    assert [one.id for one in claim(ledger, "other")] == [only_claimed.id]
-    database.close()
-
-
-def test_who_ends_gently_leaves_its_own_in_doubt_and_free_and_touches_nobody_elses(ledger: Ledger) -> None:
-    mine, mine_too = claim(ledger, "mine", limit=2)
+def test_only_what_a_service_does_not_have_in_hand_is_freed_and_nobody_elses(ledger: Ledger) -> None:
+    in_hand, lost = claim(ledger, "mine", limit=2)
     (theirs,) = claim(ledger, "theirs")
-    begin(ledger, mine, theirs)
-    do(ledger, claims.abandon, ANNOUNCED, ["mine"])
-    assert confirmation(ledger, mine.address) == "in_doubt: its sender stopped while sending"
+    begin(ledger, lost, theirs)
+    assert do(ledger, claims.end_leases, ANNOUNCED, ["mine"], [in_hand.id]) == 1
+    assert confirmation(ledger, lost.address) == "in_doubt: its sender stopped while sending"
     assert confirmation(ledger, theirs.address) == "sending"
-    assert [one.id for one in claim(ledger, "other")] == [mine_too.id]
+    assert begin(ledger, in_hand) == {in_hand.id}
+
+
+def joined(ledger: Ledger, holder: int, counter: int) -> None:
+    ledger.sql(
+        "INSERT INTO service (holder, counter, tz_version, started_at) VALUES (:holder, :counter, '', :now)",
+        holder=holder,
+        counter=counter,
+        now=ANNOUNCED,
+    )
+
+
+def test_the_leases_of_those_who_are_gone_end_but_not_of_who_has_come_back_meanwhile(ledger: Ledger) -> None:
+    for holder, counter in ((1, 5), (2, 7)):
+        joined(ledger, holder, counter)
+    mail = {
+        name: claim(ledger, claims.new_token(holder), limit=1)[0]
+        for name, holder in (("gone", 1), ("back", 2), ("unknown", 3))
+    }
+    begin(ledger, *mail.values())
+    gone = {claims.name_of(1): 5, claims.name_of(2): 6, claims.name_of(3): None}
+    assert do(ledger, claims.end_leases_of_gone, ANNOUNCED, gone) == 2
+    states = {name: confirmation(ledger, one.address).partition(":")[0] for name, one in mail.items()}
+    assert states == {"gone": "in_doubt", "back": "sending", "unknown": "in_doubt"}
+    assert ledger.sql("SELECT holder FROM service") == [(2,)]
+
+
+def test_who_was_unknown_and_has_joined_meanwhile_keeps_its_leases(ledger: Ledger) -> None:
+    begin(ledger, claim(ledger, claims.new_token(3))[0])
+    joined(ledger, 3, 1)
+    assert do(ledger, claims.end_leases_of_gone, ANNOUNCED, {claims.name_of(3): None}) == 0
 
 
 @pytest.mark.parametrize(("policy", "state"), [("resend", "pending"), ("hold", "held: doubt")])
@@ -359,6 +350,35 @@ def test_what_is_due_already_does_not_hide_what_is_due_next(ledger: Ledger) -> N
 
 
 # Held
+
+
+def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger: Ledger) -> None:
+    """Whatever was due, in each state that is not final, and notices; nothing that is still ahead."""
+    first, second, third = claim(ledger)
+    begin(ledger, first, second)
+    conclude(ledger, second, State.IN_DOUBT, "in_doubt")
+    conclude(ledger, third, State.HELD, "not_sent", reason=Why.TEMPLATE)
+    ledger.sql(
+        "INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency, due_at, expires_at,"
+        " next_attempt_at, attempts, message_id, planned_at) SELECT registration_id, webinar, 'change', 1, 'pending',"
+        " '', 0, :later, :later, :later, 0, '', :later FROM delivery WHERE message = 'confirmation'",
+        later=LATE,
+    )
+    assert do(ledger, settling.hold_restored, ANNOUNCED) == 6
+    assert do(ledger, settling.hold_restored, ANNOUNCED) == 0
+    held = "held: restored"
+    assert ledger.states(first.address) == {
+        "confirmation": held, "change#1": held, "reminder-day": "pending", "reminder-hour": "pending",
+        "follow-up": "pending",
+    }  # fmt: skip
+    assert sorted(attempts(ledger)) == [("one", "in_doubt")] * 2
+    assert do(ledger, settling.count_restored) == 6
+
+    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
+    do(ledger, settling.free_held, ANNOUNCED, ["confirmation", "change"])
+    do(ledger, settling.free_held_by_config, ANNOUNCED)
+    assert {confirmation(ledger, one.address) for one in (first, second, third)} == {held}
+    assert begin(ledger, first) == set(), "nothing that was claimed before goes out"
 
 
 def test_what_was_held_for_a_text_is_free_when_there_is_one(ledger: Ledger) -> None:

@@ -301,7 +301,7 @@ def test_what_is_rendered_and_not_yet_sent_is_rendered_again_after_an_edit_of_a_
 ) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
-    ledger.sql("UPDATE delivery SET lease_token = 'theirs', lease_until = 1e12")
+    ledger.sql("UPDATE delivery SET lease_token = 'theirs'")
     ledger.govern(webinar(**changed))
     ledger.plan(utc("2025-06-13 08:00"))
     assert _leased(ledger) == []
@@ -310,7 +310,7 @@ def test_what_is_rendered_and_not_yet_sent_is_rendered_again_after_an_edit_of_a_
 def test_a_mail_on_the_wire_keeps_its_lease_through_an_edit(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
-    ledger.sql("UPDATE delivery SET lease_token = 'theirs', lease_until = 1e12")
+    ledger.sql("UPDATE delivery SET lease_token = 'theirs'")
     ledger.set("confirmation", "sending")
     ledger.govern(webinar(**MOVED))
     ledger.plan(utc("2025-06-13 08:00"))
@@ -331,7 +331,7 @@ def test_another_webinars_leases_are_left_alone(ledger: Ledger) -> None:
     ledger.govern(webinar(id="v"))
     ledger.register("a@example.org", "v")
     ledger.plan(ANNOUNCED)
-    ledger.sql("UPDATE delivery SET lease_token = 'theirs', lease_until = 1e12")
+    ledger.sql("UPDATE delivery SET lease_token = 'theirs'")
     ledger.govern(webinar(title="Another title"))
     ledger.plan(utc("2025-06-13 08:00"))
     assert len(_leased(ledger)) == 4

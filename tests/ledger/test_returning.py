@@ -56,7 +56,7 @@ def _comes_back(ledger: Ledger, claimed: Claimed, how: str) -> None:
     """Deferred by the relay, its answer lost, or its sender killed."""
     with ledger.database.transaction() as conn:
         if how == "killed":
-            claims.end_all_leases(conn)
+            claims.end_leases(conn, LATER)
             return
         state = State.PENDING if how == "deferred" else State.IN_DOUBT
         outcomes.conclude(conn, [Outcome(claimed, state, LATER, how, again_at=LATER)])

@@ -38,7 +38,7 @@ LONG_BEFORE: dict[str, Any] = {
 }
 STORIES = (
     "sent", "later", "doubt", "held", "mended", "corrected", "unsure", "moved", "late", "too late", "deleted",
-    "called off",
+    "called off", "set back",
 )  # fmt: skip
 EDITS: tuple[dict[str, Any], ...] = (
     {},
@@ -189,7 +189,6 @@ class World(RuleBasedStateMachine):
         def settle_and_plan(conn: Any) -> bool:
             one_planner(conn)
             governing = self.ledger.revisions.governing(conn)
-            claims.recover(conn, self.now)
             settling.settle_doubt(conn, self.now, {name: one.webinar for name, one in governing.items()})
             settling.expire(conn, self.now)
             return plan(conn, self.now, governing, timedelta(hours=24))
@@ -303,6 +302,14 @@ class World(RuleBasedStateMachine):
                 self.delete(PEOPLE[1])
                 self.tick()
                 self.register(PEOPLE[1], "")
+            case "set back":
+                self.all_that_is_due_meets_the_same("doubt")
+                self.register(PEOPLE[2], "Asia/Tokyo")
+                self.tick()
+                self.claim(4)
+                for one in self.claimed[:1]:
+                    self._step(outcomes.begin, [start(one, self.now)])
+                self.the_database_is_set_back()
             case "called off":
                 self.edit({"cancelled": True})
                 self.tick()
@@ -318,10 +325,17 @@ class World(RuleBasedStateMachine):
         sending = {one.id for one in self.on_the_wire if self.states.get(one.id) == "sending"}
         self.zombies += [*self.claimed, *self.on_the_wire]
         self.claimed, self.on_the_wire = [], []
-        self._step(claims.end_all_leases)
-        self._step(claims.recover, self.now)
+        self._step(claims.end_leases, self.now)
         assert all(self.states[one] == "in_doubt" for one in sending), "what was on the wire is in doubt"
         assert "sending" not in self.states.values(), "and nothing else is"
+
+    @rule()
+    def the_database_is_set_back(self) -> None:
+        """Others' transactions are lost; whoever notices holds what may have gone out."""
+        self._step(settling.hold_restored, self.now)
+        self.zombies += [*self.claimed, *self.on_the_wire]
+        self.claimed, self.on_the_wire = [], []
+        assert "sending" not in self.states.values()
 
     @precondition(lambda self: self.zombies)
     @rule(data=st.data(), what=st.sampled_from(["sent", "refused", "later", "doubt", "held"]))

@@ -71,7 +71,7 @@ def test_a_mail_that_is_claimed_but_not_on_the_wire_stays_here(ledger: Ledger) -
     ledger.register("a@example.org")
     ledger.register("b@example.org")
     ledger.plan(NOW)
-    ledger.sql("UPDATE delivery SET lease_token = '7', lease_until = 1e12 WHERE message = 'confirmation'")
+    ledger.sql("UPDATE delivery SET lease_token = '7' WHERE message = 'confirmation'")
     suppressed(ledger, "a@example.org")
     leases = ledger.sql(
         "SELECT g.address FROM delivery d JOIN registration g ON g.id = d.registration_id WHERE lease_token = '7'"

@@ -1,0 +1,37 @@
+"""What fails now: told in readiness until it works again, while the loop around it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from scheduler.database.engine import fault, is_the_databases
+
+log = structlog.get_logger()
+
+
+class Troubles:
+    """By what was tried, in words without personal data."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self._words.values())
+
+    def over(self, what: str) -> None:
+        self._words.pop(what, None)
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Around one try of a loop's work: an exception is a trouble until a later try of `what` ends without one."""
+        try:
+            yield
+        except Exception as error:
+            self._words[what] = f"{what}: {fault(error)}"
+            log.error(what, error=fault(error), exc_info=not is_the_databases(error))
+        else:
+            self.over(what)
