@@ -39,6 +39,7 @@ CLAIMED = Claimed(
     join_url="",
     uid="0123456789abcdef@who.int",
     first_seen_at=NOW,
+    revision_id=1,
 )
 CANCELLED = {"message": "cancellation"}
 

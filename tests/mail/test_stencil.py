@@ -53,6 +53,7 @@ CLAIMED = Claimed(
     join_url="",
     uid="0123456789abcdef@who.int",
     first_seen_at=utc("2025-06-12 08:00"),
+    revision_id=1,
 )
 OWN_LINK = "https://zoom.example.org/w/83?tk=aB3-_.=2a&pwd=x%3D,;'(100%)"
 WEBINARS = [
