@@ -15,7 +15,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, text
 
-from scheduler.database.engine import run
+from scheduler.database.engine import dialect, run
 from scheduler.database.models import Delivery, GoverningWebinar, Registration
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.told import Told
