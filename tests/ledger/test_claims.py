@@ -216,6 +216,7 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
     begin(ledger, first)
     is_gone(ledger, "one")
     do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar()})
+    ledger.plan(ANNOUNCED)
     again = next(one for one in claim(ledger, "other") if one.id == first.id)
     begin(ledger, again)
     assert attempts(ledger) == [("one", "in_doubt"), ("other", "")]
