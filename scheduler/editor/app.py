@@ -29,7 +29,7 @@ from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Trial, Tried, Trier
 from scheduler.input.addresses import fold
 from scheduler.mail.facts import BLOCKS, VARIABLES
-from scheduler.mail.layout import text_path
+from scheduler.mail.layout import Layout, text_path
 from scheduler.mail.wording import language_name, right_to_left
 from scheduler.organizers.texts import Key, digest
 from scheduler.problem import Problem, Problems
@@ -262,13 +262,20 @@ class EditorApp:
             raise Problems([Problem("who reads it", str(reason))]) from None
         if send_to:
             reader, webinar = to_oneself(reader, webinar, send_to), as_test(webinar)
-        layout = await asyncio.to_thread(self._desk.layout)
+        layout = await self._layout()
         trial = Trial(source, place, key[0], layout, webinar, reader, whole=bool(said.get("whole")))
         tried = await self._trier.try_(trial)
         mail = read_mail(tried.mail)
         found = [(True, problem) for problem in tried.problems]
         found += advice(source, place, key[1], webinar, tried.subject, mail.html)
         return tried, mail, found, reader.zone
+
+    async def _layout(self) -> Layout:
+        """Raises Problems that name no line, for it would not be one of the text."""
+        try:
+            return await asyncio.to_thread(self._desk.layout)
+        except Problems as error:
+            raise Problems([Problem("the layout", str(one)) for one in error.problems]) from None
 
     async def _try(self, request: Request, editor: Editor) -> Response:
         key, said, source, webinar = await self._asked(request)
@@ -334,7 +341,7 @@ class EditorApp:
         """What keeps a text from going out, for any reader of any webinar that uses it."""
         place = str(text_path(self._desk.root, *key))
         try:
-            layout = await asyncio.to_thread(self._desk.layout)
+            layout = await self._layout()
         except Problems as error:
             return list(error.problems)
         found: dict[Problem, None] = {}

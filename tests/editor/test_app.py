@@ -12,6 +12,7 @@ from email.policy import default
 import httpx
 import pytest
 
+from scheduler.mail.layout import read_layout
 from scheduler.organizers.texts import digest
 from scheduler.problem import Problem
 from scheduler.web.received import read_invitation, read_mail
@@ -338,6 +339,20 @@ async def test_an_unsound_text_is_kept_as_a_draft(room: Room) -> None:
     room.live, room.webinars = {("confirmation", "en")}, {"w": webinar(on_broken="hold")}
     async with room.browser("ada@who.int") as client:
         assert ">held<" in (await client.get("/templates")).text
+
+
+@in_loop
+async def test_a_text_is_tried_with_the_layout_that_governs_and_saved_even_without_one(room: Room) -> None:
+    before, source = room.file().read_text(), room.file().read_text() + "A last line.\n"
+    governing = read_layout(room.root)
+    (room.root / "_layout/layout.html").write_text("<p>no place for the text</p>")
+    async with room.browser(room.account()) as client:
+        said = (await ask(room, client, "save", source=source, began_with=digest(before))).json()
+        assert not said["sound"]
+        assert "layout.html" in said["problems"][0]["found"]
+        room.editor._desk.layout = lambda: governing
+        said = (await ask(room, client, "save", source=before, began_with=said["began_with"])).json()
+        assert said["sound"]
 
 
 @in_loop

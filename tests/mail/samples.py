@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,3 +96,14 @@ def shipped_sources() -> dict[tuple[str, str], str]:
         (path.parent.name, path.stem): path.read_text("utf-8")
         for path in sorted(TEMPLATES.glob("[a-z]*/*.md"))
     }
+
+
+def png(width: int = 8) -> bytes:
+    """A small white picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
+
+    head = struct.pack("!2I5B", width, 8, 8, 0, 0, 0, 0)
+    lines = zlib.compress((b"\0" + b"\xff" * width) * 8)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -20,19 +18,9 @@ from scheduler.reports.checking import logo_findings
 from scheduler.reports.previewing import composed, made_up
 from scheduler.web.received import read_mail
 from scheduler.webinar import Webinar, read_webinar
+from tests.mail.samples import png
 from tests.mail.test_stencil import CLAIMED
 from tests.support import copy_texts, toml, utc, webinar
-
-
-def png(width: int = 8) -> bytes:
-    """A small white picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
-
-    head = struct.pack("!2I5B", width, 8, 8, 0, 0, 0, 0)
-    lines = zlib.compress((b"\0" + b"\xff" * width) * 8)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
 @pytest.fixture

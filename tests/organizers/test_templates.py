@@ -19,8 +19,7 @@ from scheduler.problem import Problem
 from scheduler.reports.reasons import replica_reasons
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
-from tests.mail.samples import TEMPLATES, facts
-from tests.mail.test_logo import png
+from tests.mail.samples import TEMPLATES, facts, png
 from tests.smtp_server import in_loop
 from tests.support import toml, utc
 
