@@ -23,7 +23,6 @@ class Before:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ledger = Ledger(database)
-        self.ledger.govern(webinar())
         made_by(database, "0005")
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
@@ -83,6 +82,7 @@ class Before:
     def plan(self, now: datetime = LATER) -> None:
         """As the service does when it has started."""
         self.database.migrate()
+        self.ledger.govern(webinar())
         self.ledger.plan(now)
 
     def folded(self) -> list[str]:
