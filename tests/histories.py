@@ -101,6 +101,8 @@ class History:
     def tick(self, replica: Replica | None = None) -> None:
         """One tick of a service, without sending."""
         one = replica or self.replicas[0]
+        with self.database.transaction() as conn:
+            proposals.stay(conn, one.holder)
         if one.read != one.files:
             one.read = dict(one.files)
             raw = {name: text.encode() for name, text in one.files.items()}

@@ -120,10 +120,15 @@ def look_again(
             _REVISION, _REVISION.c.id == table.c.revision_id
         )
     )
-    for row in rows.all():
+    lags = [
+        row
+        for row in rows.all()
+        if row.waiting_id or catalogue.held.get(row.webinar, row.sha256) != row.sha256
+    ]
+    if lags:
+        publish(conn, now, holder, "webinar", catalogue.held)  # notices who is gone
+    for row in lags:
         ours = catalogue.held.get(row.webinar)
-        if row.waiting_id is None and ours in (None, row.sha256):
-            continue
         revision_id = _revision_of(conn, row.webinar, ours) if ours else None
         webinar = revisions.get(conn, revision_id) if revision_id else None
         if ours and revision_id and webinar:

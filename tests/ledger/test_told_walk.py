@@ -22,9 +22,10 @@ from hypothesis.stateful import (
 from sqlmodel import SQLModel
 
 from scheduler.database.engine import Database, run
+from scheduler.database.postgresql import PostgreSQL
+from scheduler.database.sqlite import SQLite
 from scheduler.ledger.outcomes import Start
 from scheduler.ledger.told import facts_of
-from scheduler.organizers import catalogue
 from scheduler.registrants.suppression import suppress
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
@@ -59,16 +60,15 @@ class World(RuleBasedStateMachine):
         self.doubtful: Counter[int] = Counter()  # by delivery: how often its answer was lost
         self.arrived: Counter[tuple[object, ...]] = Counter()
         self.live: set[int] = set()
-        self._live = catalogue.live
-        catalogue.live = lambda conn, holder: (
-            self.live | {holder}
-        )  # both engines: who runs is what the test says
+        self._patched = pytest.MonkeyPatch()
+        for engine in (SQLite, PostgreSQL):  # who runs is what the test says
+            self._patched.setattr(engine, "holders", lambda _, conn: sorted(self.live))
 
     def teardown(self) -> None:
         try:
             self.quiet()
         finally:
-            catalogue.live = self._live
+            self._patched.undo()
             if self.url:
                 tables = ", ".join(table for table in SQLModel.metadata.tables if table != "alembic_version")
                 with self.database.transaction() as conn:

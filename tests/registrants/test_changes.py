@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.database.engine import Database, run
@@ -242,13 +243,17 @@ def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch:
     ledger.sql("DELETE FROM registrants WHERE email = 'old@example.org'")
     ledger.govern(webinar(start=datetime(2025, 7, 3, 12)))
 
-    def fails(*_: object) -> None:
-        raise RuntimeError("the power went out")
-
-    for step in ("_add_missing", "_bring_up_to_date", "_due_again", "_notices", "_clear_flags"):
+    execute = planning._execute
+    for step in ("_BRING_UP_TO_DATE", "_ADD_MISSING", "_SEND_AGAIN", "_NOTICES", "_LINKS_SETTLED"):
         before = ledger.deliveries()
+
+        def fails(conn: Connection, statement: str, step: str = step, **values: object) -> None:
+            execute(conn, statement, **values)
+            if statement is getattr(planning, step):
+                raise RuntimeError("the power went out")
+
         with monkeypatch.context() as patched:
-            patched.setattr(planning, step, fails)
+            patched.setattr(planning, "_execute", fails)
             with pytest.raises(RuntimeError):
                 ledger.plan(LATER)
         assert ledger.deliveries() == before
@@ -363,29 +368,6 @@ def test_who_suppressed_their_address_and_registers_for_another_webinar_is_not_w
     }
 
 
-def test_what_is_planned_already_ends_when_somebody_is_suppressed_or_leaves_while_the_file_is_broken(
-    ledger: Ledger,
-) -> None:
-    for name in ("suppressed", "gone", "stays", "moves"):
-        ledger.register(f"{name}@example.org", timezone="Europe/Paris")
-    ledger.plan(ANNOUNCED)
-    ledger.govern(webinar(), frozen=True)
-    with ledger.database.transaction() as conn:
-        suppress_address(conn, LATER, "suppressed@example.org")
-    ledger.sql("DELETE FROM registrants WHERE email = 'gone@example.org'")
-    ledger.sql("UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE email = 'moves@example.org'")
-    ledger.register("new@example.org")
-    ledger.plan(LATER)
-    assert set(ledger.states("suppressed@example.org").values()) == {"cancelled: the address is suppressed"}
-    assert set(ledger.states("gone@example.org").values()) == {"cancelled: the registrant's row was deleted"}
-    assert set(ledger.states("stays@example.org").values()) == {"pending"}
-    assert ledger.due("moves@example.org")["reminder-day"] == utc("2025-07-02 00:00")
-    assert ledger.states("new@example.org") == {}
-    ledger.govern(webinar())
-    ledger.plan(LATER + timedelta(hours=1))
-    assert ledger.states("new@example.org")["confirmation"] == "pending"
-
-
 def test_a_confirmation_of_another_system_that_is_imported_later_still_counts(ledger: Ledger) -> None:
     from scheduler.registrants.importing import CsvRow, import_rows
 
@@ -399,3 +381,82 @@ def test_a_confirmation_of_another_system_that_is_imported_later_still_counts(le
     ledger.sql("UPDATE registrants SET email = 'right@example.org'")
     ledger.plan(LATER)
     assert ledger.states()["confirmation"] == "pending", "a changed address is a new recipient"
+
+
+# Ids that a reload uses again
+
+
+def _people(ledger: Ledger) -> dict[str, str]:
+    return {
+        row.address: row.uid
+        for row in ledger.sql("SELECT address, uid FROM registration WHERE gone_at IS NULL ORDER BY id")
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5000])
+@pytest.mark.parametrize("reload", ["truncate", "delete, ids written out"])
+def test_a_reload_that_uses_ids_again_confirms_only_who_is_new(
+    ledger: Ledger, batch: int, reload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reload == "truncate" and not ledger.database.dialect.takes_replicas:
+        pytest.skip("PostgreSQL's own statement")
+    monkeypatch.setattr(changes, "BATCH", batch)
+    addresses = [f"{name}@example.org" for name in "bcd"]
+    for address in addresses:
+        ledger.register(address)
+    ledger.plan(ANNOUNCED)
+    ledger.set("confirmation", "sent")
+    before = _people(ledger)
+    clear = "TRUNCATE registrants RESTART IDENTITY" if reload == "truncate" else "DELETE FROM registrants"
+    with ledger.database.transaction() as conn:
+        run(conn, clear)
+        for number, address in enumerate(["a@example.org", *addresses], start=1):
+            columns, values = ("id, ", ":id, ") if reload != "truncate" else ("", "")
+            given = {"id": number} if columns else {}
+            run(
+                conn,
+                f"INSERT INTO registrants ({columns}webinar, email) VALUES ({values}'w', :email)",
+                email=address,
+                **given,
+            )
+    ledger.plan(ANNOUNCED + timedelta(hours=1))
+    after = _people(ledger)
+    assert {address: after[address] for address in addresses} == before
+    confirmations = [d for d in ledger.deliveries() if d["message"] == "confirmation"]
+    assert {d["address"]: d["state"] for d in confirmations} == {
+        "a@example.org": "pending", **dict.fromkeys(addresses, "sent")
+    }  # fmt: skip
+    assert len(confirmations) == 4
+
+
+def test_two_rows_that_swap_their_addresses_are_the_same_two_people(ledger: Ledger) -> None:
+    for address in ("a@example.org", "b@example.org"):
+        ledger.register(address)
+    ledger.plan(ANNOUNCED)
+    ledger.set("confirmation", "sent")
+    before = _people(ledger)
+    with ledger.database.transaction() as conn:
+        for old, new in (("a@", "x@"), ("b@", "a@"), ("x@", "b@")):
+            run(
+                conn,
+                "UPDATE registrants SET email = :new WHERE email = :old",
+                old=f"{old}example.org",
+                new=f"{new}example.org",
+            )
+    ledger.plan(ANNOUNCED + timedelta(hours=1))
+    assert _people(ledger) == before
+    assert {d["state"] for d in ledger.deliveries() if d["message"] == "confirmation"} == {"sent"}
+
+
+def test_an_upsert_by_id_corrects_an_address(ledger: Ledger) -> None:
+    number = ledger.register("wrong@example.org")
+    ledger.plan(ANNOUNCED)
+    ledger.set("confirmation", "sent")
+    ledger.sql(
+        "INSERT INTO registrants (id, webinar, email) VALUES (:id, 'w', 'right@example.org')"
+        " ON CONFLICT (id) DO UPDATE SET email = excluded.email",
+        id=number,
+    )
+    ledger.plan(ANNOUNCED + timedelta(hours=1))
+    assert ledger.states() == ledger.states("right@example.org")
+    assert ledger.states()["confirmation#1"] == "pending"
