@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 from sqlalchemy import NullPool, create_engine, text
 
@@ -18,6 +19,10 @@ from scheduler.database.engine import Database
 # A busy machine makes no test fail, and the same commit gives the same result.
 settings.register_profile("here", deadline=None, derandomize=True)
 settings.load_profile("here")
+# The default draws the values of every frame of a traceback, which takes seconds.
+structlog.configure(
+    processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+)
 
 
 _MEMORY = "/dev/shm"

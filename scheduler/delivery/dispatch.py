@@ -23,6 +23,7 @@ from scheduler.delivery.replies import asks_for_less
 from scheduler.delivery.sending import Job, Sender
 from scheduler.delivery.session import RelayFailure
 from scheduler.ledger import claims, settling
+from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import last_versions
 from scheduler.troubles import Troubles
 
@@ -50,7 +51,7 @@ class Dispatcher:
     ) -> None:
         """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
-        self.recorder = Recorder(database, self._hold_restored, self._lose)
+        self.recorder = Recorder(database, self._hold_restored, self._give_up)
         self._backlog = Backlog()
         self._sender = Sender(
             database, clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose
@@ -229,6 +230,10 @@ class Dispatcher:
         """Something that we held is in the backlog no more, and perhaps still leased to us in the ledger."""
         self._lost = True
         self._woken.set()
+
+    def _give_up(self, claimed: Claimed) -> None:
+        self._backlog.settle([claimed])
+        self._lose()
 
     async def _free_lost(self) -> None:
         """Nobody else recovers what is ours while we live."""

@@ -54,10 +54,10 @@ class Recorder:
         self,
         database: Database,
         hold: Callable[[Connection], object] = lambda conn: None,
-        given_up: Callable[[], None] = lambda: None,
+        given_up: Callable[[Claimed], None] = lambda claimed: None,
     ) -> None:
         """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
-        state. `given_up` is called when an outcome was refused."""
+        state. `given_up` is called when the database refuses the outcome of a mail altogether."""
         self.trouble = ""  # why the ledger cannot be written now
         self.is_set_back = (
             False  # whether the database has lost what it confirmed; True: the next transaction holds
@@ -163,7 +163,7 @@ class Recorder:
         except Exception as error:
             if not blames_values(error):
                 raise
-            self._given_up()
+            self._given_up(plain[0].claimed)
         return set()
 
     async def _record(self, starts: list[Start], outcomes: list[Outcome]) -> set[int]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any, cast
+
+import psycopg
+import pytest
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database.engine import Database
 from scheduler.delivery import recorder
-from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.recorder import LedgerTrouble, Recorder
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
 from tests.mail.test_stencil import CLAIMED
@@ -22,13 +28,16 @@ class Ledger:
 
     def __init__(self) -> None:
         self.transactions: list[int] = []
+        self.faults: list[Exception] = []
         self.go_on = asyncio.Event()
 
-    async def run(self, function: Any, starts: list[Any], outcomes: list[Any]) -> set[int]:
+    async def run(self, function: Any, starts: list[Any], outcomes: list[Any], *more: Any) -> Any:
         assert function is recorder._record
         self.transactions.append(len(starts) + len(outcomes))
         await self.go_on.wait()
-        return set()
+        if self.faults:
+            raise self.faults.pop(0)
+        return set(), None, False
 
 
 @in_loop
@@ -56,3 +65,82 @@ async def test_who_has_nothing_to_write_waits_for_nobody() -> None:
         assert await writer.write([]) == set()
     ledger.go_on.set()
     await asyncio.gather(busy, queued)
+
+
+# Trouble
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(recorder, "LAST_RETRY_SECONDS", 0.1)
+
+
+def failing(kind: type[DBAPIError], cause: Exception) -> DBAPIError:
+    return kind("UPDATE delivery", {}, cause)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        failing(OperationalError, psycopg.errors.AdminShutdown()),  # 57P01
+        failing(InternalError, psycopg.errors.ReadOnlySqlTransaction()),  # 25006, in a failover
+        failing(OperationalError, psycopg.errors.IdleInTransactionSessionTimeout()),  # 25P03
+        failing(ProgrammingError, psycopg.errors.InsufficientPrivilege()),  # 42501
+        failing(InternalError, psycopg.errors.InternalError_()),  # XX000
+        failing(OperationalError, psycopg.errors.DeadlockDetected()),  # 40P01
+        failing(InterfaceError, psycopg.InterfaceError()),
+        failing(OperationalError, sqlite3.OperationalError()),
+        PoolTimeout("QueuePool limit reached"),
+        KeyError("a bug of ours"),
+        RecursionError(),
+        MemoryError(),
+    ],
+    ids=lambda error: type(getattr(error, "orig", None) or error).__name__,
+)
+@in_loop
+async def test_trouble_of_the_database_or_ours_gives_nothing_up(fault: Exception) -> None:
+    ledger = Ledger()
+    ledger.faults = [fault] * 3
+    ledger.go_on.set()
+    writer = Recorder(cast(Database, ledger))
+    writing = asyncio.create_task(writer.write([SENT, SENT]))
+    with pytest.raises(LedgerTrouble, match="the ledger can't be written: "):
+        await writer.settled()
+    assert writer.trouble
+    async with asyncio.timeout(5):
+        assert await writing == set()
+        await writer.settled()
+    assert ledger.transactions == [2] * 4
+    assert writer.trouble == ""
+
+
+@in_loop
+async def test_two_transactions_in_each_others_way_are_tried_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 60)
+    ledger = Ledger()
+    ledger.faults = [failing(OperationalError, psycopg.errors.SerializationFailure())]
+    ledger.go_on.set()
+    writer = Recorder(cast(Database, ledger))
+    async with asyncio.timeout(5):
+        await writer.write([SENT])
+    assert writer.trouble == ""
+
+
+@in_loop
+async def test_a_writer_whose_task_died_goes_on_with_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for a task that is no more: whoever comes next starts another one."""
+    ledger = Ledger()
+    writer = Recorder(cast(Database, ledger))
+    writing = asyncio.create_task(writer.write([SENT]))
+    await asyncio.sleep(0.01)
+    assert writer._writing
+    writer._writing.cancel()
+    await asyncio.sleep(0.01)
+    ledger.go_on.set()
+    async with asyncio.timeout(5):
+        await writer.settled()
+        await writing
+    assert ledger.transactions == [1, 1]
