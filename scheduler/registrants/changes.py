@@ -220,9 +220,10 @@ class _Batch:
         return None
 
     def _new(self, row: Row, folded: str, webinar: Webinar) -> None:
-        """Who comes back late has the entry of their first registration in their calendar: the UID stays."""
-        earlier = self.by_address.get((row.webinar, folded), [])
-        uid = earlier[-1].values["uid"] if earlier else new_uid(webinar)
+        """Who comes back late has the entry of the registration that went last in their calendar: the UID stays."""
+        earlier = reversed(self.by_address.get((row.webinar, folded), []))
+        last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
+        uid = last.values["uid"] if last else new_uid(webinar)
         values = _values(row) | {"uid": uid}
         known = _Known(None, row.webinar, row.id, folded, None, values, changed=True)
         self._add(known)

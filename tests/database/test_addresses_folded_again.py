@@ -255,6 +255,19 @@ def test_when_the_row_that_counts_is_deleted_the_other_takes_its_place(before: B
     assert other in {row[0] for row in before.sql("SELECT id FROM registration WHERE gone_at IS NOT NULL")}
 
 
+def test_who_comes_back_late_has_the_entry_of_the_one_that_was_written_to(before: Before) -> None:
+    written_to = before.person(WIDE, "sent")
+    before.person(PLAIN, "pending")
+    before.migrate()
+    before.plan()
+    before.sql("DELETE FROM registrants")
+    before.plan()
+    before.ledger.register(PLAIN)
+    before.plan(utc("2025-06-20 08:00"))
+    uids = dict(map(tuple, before.sql("SELECT id, uid FROM registration")))
+    assert uids[max(uids)] == uids[written_to]
+
+
 def test_those_who_were_one_before_are_left_alone(before: Before) -> None:
     """Gone, and back after RETURN_HOURS: two registrations of one address, long since."""
     before.person("bo@münchen.de", "pending", gone_at=ANNOUNCED)

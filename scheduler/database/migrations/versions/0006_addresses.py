@@ -41,7 +41,8 @@ LONG_AGO = {
 }
 WRITTEN_TO = """EXISTS (
     SELECT 1 FROM delivery d LEFT JOIN attempt a ON a.delivery_id = d.id WHERE d.registration_id = r.id
-    AND (d.state IN ('sending', 'sent', 'in_doubt') OR a.outcome IN ('', 'sent', 'in_doubt'))
+    AND (d.state IN ('sending', 'sent', 'in_doubt') OR d.state = 'held' AND d.reason = 'doubt'
+         OR a.outcome IN ('', 'sent', 'in_doubt'))
 )"""
 
 
