@@ -201,7 +201,7 @@ class Fault:
 
     happens: Callable[[Burst, float], None]
     seconds: float = 0
-    people: int = 150  # a burst of half a minute, most of which is still to be sent when it begins
+    people: int = 100  # for each service; most of their mails are still to be sent when it begins
     services: tuple[int, ...] = (1, 2)  # run by run
     runs: int = 20
     engine: str = "postgresql"
@@ -215,18 +215,18 @@ FAULTS = {
     "restart-60": Fault(restarted, 60, runs=3),
     "read-only": Fault(read_only, 8),
     "session-ended": Fault(session_ended),
-    "locked": Fault(locked, 135, engine="sqlite", services=(1,), runs=3),
-    "direct-closed": Fault(ways_closed, 45, people=600, variable=DIRECT),
-    "direct-closed-to-one": Fault(one_way_closed, 45, people=600, services=(2,), variable=DIRECT),
-    "planning": Fault(planning_waits, 125, people=1200, services=(2,), runs=3),
-    "stopped": Fault(stopped, 180, people=1200, services=(2,), runs=3),
-    "host-lost": Fault(host_lost, 5, people=600, services=(2,), runs=3, variable="DATABASE_URL"),
+    "locked": Fault(locked, 135, people=200, engine="sqlite", services=(1,), runs=3),
+    "direct-closed": Fault(ways_closed, 45, people=300, variable=DIRECT),
+    "direct-closed-to-one": Fault(one_way_closed, 45, people=300, services=(2,), variable=DIRECT),
+    "planning": Fault(planning_waits, 125, people=600, services=(2,), runs=3),
+    "stopped": Fault(stopped, 180, people=600, services=(2,), runs=3),
+    "host-lost": Fault(host_lost, 5, people=300, services=(2,), runs=3, variable="DATABASE_URL"),
 }
 
 
 @dataclass
 class Outcome:
-    """What one run came to. `people` are invented addresses."""
+    """What one run came to. The addresses are invented."""
 
     fault: str
     run: int
@@ -238,8 +238,9 @@ class Outcome:
     in_doubt: int = 0
     unsettled: int = 0
     unready: list[str] = field(default_factory=list)
-    mails_before: int = 0  # accepted when the fault began
-    mails_after: int = 0  # accepted since it ended
+    mails: list[int] = field(
+        default_factory=list
+    )  # accepted until the fault began, until it ended, and in all
     seconds: int = 0
     error: str = ""  # of the run itself
 
@@ -247,10 +248,10 @@ class Outcome:
     def broken(self) -> list[str]:
         """The promises that were."""
         found = {
-            "lost": self.lost, "double without doubt": self.without_doubt, "without an outcome": self.unsettled,
-            "not ready": self.unready, "the run failed": self.error,
+            "lost": len(self.lost), "double without doubt": len(self.without_doubt), "without an outcome":
+            self.unsettled, "not ready": "; ".join(self.unready), "the run failed": self.error,
         }  # fmt: skip
-        return [f"{self.fault}, run {self.run}: {words}: {what}" for words, what in found.items() if what]
+        return [f"{words}: {what}" for words, what in found.items() if what]
 
 
 def attempt(name: str, number: int, kept: Path | None) -> Outcome:
@@ -271,9 +272,9 @@ def attempt(name: str, number: int, kept: Path | None) -> Outcome:
 
 
 def run(fault: Fault, outcome: Outcome, folder: Path) -> None:
-    luck = random.Random(outcome.run)
+    luck = random.Random(f"{outcome.fault} {outcome.run}")
     outcome.services = fault.services[outcome.run % len(fault.services)]
-    with place(folder, fault.engine, outcome.run, ANSWER_AFTER) as (here, postgres):
+    with place(folder, fault.engine, luck.randrange(1000), ANSWER_AFTER) as (here, postgres):
         here.webinar("w", CONFIRMATION, on_doubt="resend")
         burst = Burst(here, luck, postgres)
         if postgres:
@@ -284,14 +285,14 @@ def run(fault: Fault, outcome: Outcome, folder: Path) -> None:
                 burst.ways[service] = Way(burst.database.socket)
                 environ[fault.variable] = burst.ways[service].url
             here.start(service, **environ)
-        if not wait_until(lambda: not here.unready(), 60, poll=0.5):
-            raise TimeoutError(f"not ready within a minute: {here.unready()}")
-        burst.register(fault.people)
+        if not wait_until(lambda: not here.unready(), PATIENCE, poll=0.5):
+            raise TimeoutError(f"not ready before the fault: {here.unready()}")
+        burst.register(fault.people * outcome.services)
         wait_until(here.accepted, 30)
         time.sleep(luck.uniform(1, 10))
-        outcome.mails_before = len(here.taken())
+        outcome.mails.append(len(here.taken()))
         fault.happens(burst, fault.seconds)
-        outcome.mails_after = -len(here.taken())
+        outcome.mails.append(len(here.taken()))
         settle(burst)
         judge(burst, outcome)
         for way in burst.ways.values():
@@ -334,7 +335,7 @@ def judge(burst: Burst, outcome: Outcome) -> None:
     outcome.in_doubt = doubts.total()
     outcome.unsettled = unsettled(burst)
     outcome.unready = burst.place.unready()
-    outcome.mails_after += len(taken)
+    outcome.mails.append(len(taken))
 
 
 def table(outcomes: Iterable[Outcome]) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 
 from tests.endurance.receiver import Taken, read
-from tests.support import toml
+from tests.support import copy_texts, toml
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -68,8 +68,9 @@ class Place:
         self._health: dict[int, int] = {}  # ports
         self.taken_file = folder / "taken"
         (folder / "webinars").mkdir()
+        copy_texts(folder / "templates", "en")
         self._environ = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ} | {
-            "DATABASE_URL": url, "CONFIG_DIR": str(folder), "TEMPLATES_DIR": str(ROOT / "templates"),
+            "DATABASE_URL": url, "CONFIG_DIR": str(folder), "TEMPLATES_DIR": str(folder / "templates"),
             "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none", "HEALTH_HOST": HOST,
         }  # fmt: skip
 
@@ -101,7 +102,10 @@ class Place:
             self._health[number] = free.getsockname()[1]
         environ = self._environ | {"HEALTH_PORT": str(self._health[number])} | environ
         with self.log(number).open("ab") as log:
-            self.services[number] = subprocess.Popen([webinar, "run"], env=environ, stderr=log)
+            # In a session of its own: what is stopped there goes on only when we say so.
+            self.services[number] = subprocess.Popen(
+                [webinar, "run"], env=environ, stderr=log, start_new_session=True
+            )
 
     def log(self, number: int) -> Path:
         return self.folder / f"log-{number}"
