@@ -1,94 +1,132 @@
 """A mail server that takes everything, slowly and unevenly, and knows for good what it took. Run as a process.
 
-Of each mail it appends a line to a file and has it on the disk before it says 250: the time (Unix, seconds), the
-Message-ID and the recipient. Connection by connection it draws what it offers: CHUNKING, PIPELINING alone, or neither.
-It uses no code of the sender's, nor of the tests' other servers.
+Of each mail it appends a line to a file, and has it on the disk before it says 250. By turns it offers a
+connection CHUNKING, PIPELINING alone, or neither. It answers a mail's content in no time or after a set time, and
+meanwhile goes on with the mails behind it. It uses no code of the sender's, nor of the tests' other servers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
+import socket
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from email.header import decode_header, make_header
+from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 
 OFFERS = (b"PIPELINING CHUNKING 8BITMIME", b"PIPELINING 8BITMIME", b"8BITMIME")
+PAUSES = (0, 0, 0, 0.001, 0.005, 0.03)
 MESSAGE_ID = re.compile(rb"^message-id:\s*(<[^>]+>)", re.IGNORECASE | re.MULTILINE)
+SUBJECT = re.compile(rb"^subject:[ ]*(.*(?:\r\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 
 
-async def serve(file: Path, port: int, seed: int) -> None:
-    """Listen on 127.0.0.1 until killed."""
+class Taken(NamedTuple):
+    """One mail that was accepted."""
+
+    at: float  # Unix time, in seconds
+    message_id: str
+    recipient: str
+    subject: str
+
+
+def read(file: Path) -> list[Taken]:
+    """What a receiver has taken so far."""
+    return [Taken(*json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+async def serve(file: Path, listening: socket.socket, seed: int, answer_after: float) -> None:
+    """Accept connections until killed."""
     luck = random.Random(seed)
+    offers = cycle(luck.sample(OFFERS, len(OFFERS)))
     taken = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def take(content: bytes, recipient: bytes) -> None:
-        found = MESSAGE_ID.search(content)
-        line = b"%.6f %s %s\n" % (time.time(), found[1] if found else b"<none>", recipient)
-        os.write(taken, line)
+        message_id, subject = (header.search(content) for header in (MESSAGE_ID, SUBJECT))
+        mail = Taken(
+            time.time(), message_id[1].decode() if message_id else "", recipient.decode(),
+            str(make_header(decode_header(subject[1].decode().replace("\r\n", "")))) if subject else "",
+        )  # fmt: skip
+        os.write(taken, json.dumps(mail).encode() + b"\n")
         os.fsync(taken)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer, next(offers), luck, take, answer_after)
+        answering = asyncio.create_task(connection.answer())
         try:
-            await converse(reader, writer, luck, take)
+            await connection.listen()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            answering.cancel()
             writer.transport.abort()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", port, limit=2**22)
+    server = await asyncio.start_server(talk, sock=listening, limit=2**22)
     async with server:
         await server.serve_forever()
 
 
-async def converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, luck: random.Random, take: object
-) -> None:
-    """One connection, reply by reply."""
-    assert callable(take)
-    offers = luck.choice(OFFERS).split()
-    recipient = b""
+class Connection:
+    """One conversation: what comes in is read at once, each reply leaves when its time has come, in their order."""
 
-    async def pause() -> None:
-        await asyncio.sleep(luck.choice((0, 0, 0, 0.001, 0.005, 0.03)))
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, offers: bytes, luck: random.Random,
+        take: Callable[[bytes, bytes], None], answer_after: float,
+    ) -> None:  # fmt: skip
+        self._reader, self._writer, self._offers, self._luck = reader, writer, offers.split(), luck
+        self._take, self._answer_after = take, answer_after
+        self._replies: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
-    def say(*lines: bytes) -> None:
-        for line in lines[:-1]:
-            writer.write(line[:3] + b"-" + line[4:] + b"\r\n")
-        writer.write(lines[-1] + b"\r\n")
+    async def answer(self) -> None:
+        with suppress(ConnectionError):
+            while True:
+                at, reply = await self._replies.get()
+                await asyncio.sleep(at - time.monotonic())
+                self._writer.write(reply)
+                await self._writer.drain()
+                self._replies.task_done()
 
-    say(b"220 receiver.test")
-    while line := (await reader.readline()).strip():
-        word, _, rest = line.partition(b" ")
-        word = word.upper()
-        if word == b"EHLO":
-            say(b"250 receiver.test", *(b"250 " + offer for offer in offers))
-        elif word == b"RCPT":
-            recipient = rest.partition(b"<")[2].rpartition(b">")[0]
-            say(b"250 2.1.5 recipient ok")
-        elif word == b"DATA":
-            say(b"354 go ahead")
-            content = await reader.readuntil(b"\r\n.\r\n")
-            await pause()
-            take(content, recipient)
-            await pause()
-            say(b"250 2.0.0 taken")
-        elif word == b"BDAT":
-            content = await reader.readexactly(int(rest.split()[0]))
-            await pause()
-            take(content, recipient)
-            await pause()
-            say(b"250 2.0.0 taken")
-        elif word == b"QUIT":
-            say(b"221 2.0.0 bye")
-            await writer.drain()
-            return
-        else:  # MAIL, RSET, NOOP
-            say(b"250 2.1.0 ok")
-        await writer.drain()
+    def _say(self, *lines: bytes, after: float = 0) -> None:
+        marked = [line[:3] + b"-" + line[4:] for line in lines[:-1]] + [lines[-1]]
+        self._replies.put_nowait((time.monotonic() + after, b"\r\n".join(marked) + b"\r\n"))
+
+    async def listen(self) -> None:
+        recipient = b""
+        self._say(b"220 receiver.test")
+        while line := (await self._reader.readline()).strip():
+            word, _, rest = line.partition(b" ")
+            word = word.upper()
+            if word == b"EHLO":
+                self._say(b"250 receiver.test", *(b"250 " + offer for offer in self._offers))
+            elif word == b"RCPT":
+                recipient = rest.partition(b"<")[2].rpartition(b">")[0]
+                self._say(b"250 2.1.5 recipient ok")
+            elif word == b"DATA":
+                self._say(b"354 go ahead")
+                await self._content(await self._reader.readuntil(b"\r\n.\r\n"), recipient)
+            elif word == b"BDAT":
+                await self._content(await self._reader.readexactly(int(rest.split()[0])), recipient)
+            elif word == b"QUIT":
+                self._say(b"221 2.0.0 bye")
+                await self._replies.join()
+                return
+            else:  # MAIL, RSET, NOOP
+                self._say(b"250 2.1.0 ok")
+
+    async def _content(self, content: bytes, recipient: bytes) -> None:
+        await asyncio.sleep(self._luck.choice(PAUSES))
+        self._take(content, recipient)
+        self._say(b"250 2.0.0 taken", after=self._answer_after or self._luck.choice(PAUSES))
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(
+        serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]), float(sys.argv[4]))
+    )
