@@ -238,9 +238,7 @@ class Outcome:
     in_doubt: int = 0
     unsettled: int = 0
     unready: list[str] = field(default_factory=list)
-    mails: list[int] = field(
-        default_factory=list
-    )  # accepted until the fault began, until it ended, and in all
+    mails: list[int] = field(default_factory=list)  # taken until the fault began, until it ended, in all
     seconds: int = 0
     error: str = ""  # of the run itself
 
@@ -265,7 +263,7 @@ def attempt(name: str, number: int, kept: Path | None) -> Outcome:
         if kept and outcome.broken:
             to = kept / f"{name}-{number}"
             to.mkdir(parents=True, exist_ok=True)
-            for file in (*Path(folder).glob("log-*"), Path(folder) / "taken"):
+            for file in (*Path(folder).glob("log-*"), *Path(folder).glob("taken")):
                 shutil.copy(file, to)
     outcome.seconds = round(time.monotonic() - began)
     return outcome
