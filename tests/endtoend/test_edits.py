@@ -115,8 +115,9 @@ async def test_two_replicas_with_different_files_send_the_same_text(
     async with scene(tmp_path, postgresql_url) as here:
         here.webinar()
         older = shutil.copytree(here.templates, tmp_path / "older")
-        one, other = await here.run(), await here.run(TEMPLATES_DIR=str(older))
+        one = await here.run()
         await one.ready()
+        other = await here.run(TEMPLATES_DIR=str(older))
         await other.ready()
         text = here.templates / "confirmation" / "en.md"
         sound = text.read_text(encoding="utf-8")
