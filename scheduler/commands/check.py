@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.commands.common import (
     EarlierDatabase,
@@ -258,7 +258,7 @@ def _effects(
     conn: Connection, settings: Settings, webinars: dict[str, Webinar]
 ) -> tuple[dict[str, list[Effect]], list[Notice]]:
     """What the service would do on reading these files now, for each webinar's id, and whom it would notify."""
-    now, root = datetime.now(UTC), settings.config_dir
+    now, root = SystemClock().now(), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
     for place in webinars:  # a file outside the folder, as if it were there
         files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}

@@ -220,7 +220,8 @@ _OUTCOME = {
 
 
 def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state."""
+    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state; and the attempt stays in
+    doubt, with the relay's late words: by then another service may have sent the mail again."""
     if not outcomes:
         return
     engine = dialect(conn)
@@ -238,8 +239,8 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
     )
     run(
         conn,
-        "UPDATE attempt SET outcome = o.attempt, ended_at = o.at, stage = o.stage, code = o.code,"
-        f" enhanced = o.enhanced, reply = o.reply FROM {rows} AS o"
+        "UPDATE attempt SET outcome = CASE WHEN attempt.outcome = '' THEN o.attempt ELSE attempt.outcome END,"
+        f" ended_at = o.at, stage = o.stage, code = o.code, enhanced = o.enhanced, reply = o.reply FROM {rows} AS o"
         " WHERE attempt.delivery_id = o.id AND attempt.lease_token = o.token AND attempt.outcome IN ('', 'in_doubt')",
         outcomes=values,
     )

@@ -20,6 +20,7 @@ from scheduler.ledger.planning import plan
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.folder import Folder
+from scheduler.organizers.governing import Revisions, bring_up_to_date
 from scheduler.reports import looking
 from tests.support import copy_texts, toml
 
@@ -34,7 +35,7 @@ class Scene:
         self.webinars, self.templates = root / "config" / "webinars", root / "templates"
         self.webinars.mkdir(parents=True)
         copy_texts(self.templates, "en", "fr")
-        self.database = Database(url)
+        self.database, self.revisions = Database(url), Revisions()
         self.texts_count_as_sound()
         self.env = {
             "DATABASE_URL": url,
@@ -85,7 +86,8 @@ class Scene:
         """What the service's tick does with files and registrants."""
         with self.database.transaction() as conn:
             files = Folder(self.root / "config", "webinars/*.toml").read()
-            governing = take_webinars(conn, now, self.root / "config", files).governing
+            take_webinars(conn, now, self.root / "config", files, self.revisions, 1, timedelta(hours=24))
+            governing = bring_up_to_date(conn, now, self.revisions)
             while plan(conn, now, governing, timedelta(hours=24)):
                 pass
 

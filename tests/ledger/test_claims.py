@@ -223,7 +223,7 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
 
     conclude(ledger, first, State.SENT, "sent")
     assert confirmation(ledger, first.address) == "sending"
-    assert attempts(ledger) == [("one", "sent"), ("other", "")]
+    assert attempts(ledger) == [("one", "in_doubt"), ("other", "")], "a doubt stays on record"
     conclude(ledger, again, State.FAILED, "refused")
     assert confirmation(ledger, first.address) == "failed"
 
