@@ -195,7 +195,7 @@ _OUTCOME = {
 
 
 def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state."""
+    """Record outcomes. That of a lost lease is recorded as an attempt, which stays in doubt, and not as the state."""
     if not outcomes:
         return
     engine = dialect(conn)
@@ -215,7 +215,8 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
     plan_anew(conn, [row.registration_id for row in moved if row.state == State.PENDING])
     run(
         conn,
-        "UPDATE attempt SET outcome = o.attempt, ended_at = o.at, stage = o.stage, code = o.code,"
+        "UPDATE attempt SET outcome = CASE WHEN attempt.outcome = '' THEN o.attempt ELSE attempt.outcome END,"
+        " ended_at = o.at, stage = o.stage, code = o.code,"
         f" enhanced = o.enhanced, reply = o.reply FROM {rows} AS o"
         " WHERE attempt.delivery_id = o.id AND attempt.lease_token = o.token AND attempt.outcome IN ('', 'in_doubt')",
         outcomes=values,

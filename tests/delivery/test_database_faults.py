@@ -1,5 +1,5 @@
-"""What a failing database, or a fault of ours beside it, does to mails on the wire: none is lost, and none goes out twice
-unless the ledger has it in doubt."""
+"""What a failing database, or a fault of ours beside it, does to mails on the wire: none is lost, and none goes out
+twice unless the ledger has it in doubt."""
 
 from __future__ import annotations
 
