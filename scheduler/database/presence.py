@@ -2,10 +2,9 @@
 woken by what is written to `registrants`.
 
 It has two sessions of its own, so that nothing else it does can hold them up. The *beat* goes where the ledger is: it
-raises this service's counter and reads those of the others. The *direct* session holds an advisory lock and listens, for
-which it needs a connection without a pooler: in transaction mode that hands a session to others after each statement.
-Without it nothing breaks: services that are gone are noticed later, by their counters alone, and new registrants at the
-next look.
+raises this service's counter and reads those of the others. The *direct* session holds an advisory lock and listens.
+It must not go through a pooler, which in transaction mode hands a session to others after each statement. Without it
+nothing breaks: services that are gone are noticed later, by their counters alone, and new registrants at the next look.
 """
 
 from __future__ import annotations

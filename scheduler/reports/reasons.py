@@ -61,8 +61,8 @@ def restored(mails: int) -> str:
     """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
     if not mails:
         return ""
-    held = f"{mails} may have gone out since, and are held until somebody decides"
-    return f"{_RESTORED} to an earlier state: of the mails that were due {held}"
+    held = f"mails that may have gone out since are held until somebody decides ({mails})"
+    return f"{_RESTORED} to an earlier state: {held}"
 
 
 def row_reasons(conn: Connection) -> tuple[str, ...]:
