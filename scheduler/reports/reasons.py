@@ -68,7 +68,7 @@ def restored(mails: int) -> str:
     """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
     if not mails:
         return ""
-    held = f"{mails} mails may have gone out since, and are held until somebody decides"
+    held = f"mails that may have gone out since are held until somebody decides ({mails})"
     return f"{_RESTORED} to an earlier state: {held}"
 
 

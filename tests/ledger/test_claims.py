@@ -221,9 +221,10 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
     begin(ledger, again)
     assert attempts(ledger) == [("one", "in_doubt"), ("other", "")]
 
-    conclude(ledger, first, State.SENT, "sent")
+    conclude(ledger, first, State.SENT, "sent", code=250, reply="Queued")
     assert confirmation(ledger, first.address) == "sending"
-    assert attempts(ledger) == [("one", "in_doubt"), ("other", "")], "a doubt stays on record"
+    assert attempts(ledger) == [("one", "in_doubt"), ("other", "")], "that it was in doubt stays on record"
+    assert ledger.sql("SELECT code, reply FROM attempt WHERE outcome = 'in_doubt'") == [(250, "Queued")]
     conclude(ledger, again, State.FAILED, "refused")
     assert confirmation(ledger, first.address) == "failed"
 

@@ -1,0 +1,188 @@
+"""A tick, and the loops around it, when something fails: told in readiness, tried again, and nothing dies silently."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from scheduler.clock import SteadyClock, VirtualClock
+from scheduler.database.engine import Database
+from scheduler.delivery import recorder
+from scheduler.delivery.recorder import LedgerTrouble
+from scheduler.ledger import settling
+from scheduler.organizers.telling import Teller
+from scheduler.running import Runner
+from scheduler.service import MustRest, Service
+from scheduler.settings import Settings
+from tests.smtp_server import MailServer, in_loop
+from tests.support import Ledger, copy_texts, toml, utc
+
+NOW = utc("2025-06-20 08:00")
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(recorder, "LAST_RETRY_SECONDS", 0.1)
+
+
+def settings(folder: Path, database: Database, server: MailServer, sequence: str | None = None) -> Settings:
+    """Of a service with one live webinar."""
+    (folder / "webinars").mkdir()
+    (folder / "webinars" / "w.toml").write_text(toml(languages=["en"]), encoding="utf-8")
+    copy_texts(folder / "templates", "en")
+    return Settings.model_validate(
+        {
+            "database_url": database.engine.url.render_as_string(hide_password=False),
+            "config_dir": folder,
+            "templates_dir": folder / "templates",
+            "smtp_host": server.host,
+            "smtp_port": server.port,
+            "smtp_tls": "none",
+            "health_host": "127.0.0.1",
+            "health_port": 0,
+            "editor_port": 0,
+            "poll_seconds": 0.1,
+        }
+    )
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 (what the service says, nobody here sets)
+            await asyncio.sleep(0.01)
+
+
+@in_loop
+async def test_outcomes_that_wait_are_written_before_anything_is_planned(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, conclude, away = Ledger(database), recorder.conclude, True
+
+    def fails(*given: Any) -> None:
+        if away and given[1]:
+            raise OperationalError("UPDATE delivery", {}, OSError())
+        conclude(*given)
+
+    monkeypatch.setattr(recorder, "conclude", fails)
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        ledger.register("a@people.test")
+        await service.tick(NOW)
+        await until(lambda: service.dispatcher.recorder.trouble)
+        ledger.register("b@people.test")
+        with pytest.raises(LedgerTrouble, match="the ledger can't be written: OSError"):
+            await service.tick(NOW)
+        assert not service.readiness().ready
+        assert ledger.states("b@people.test") == {}
+        away = False
+        await until(lambda: not service.dispatcher.recorder.trouble)
+        await service.tick(NOW)
+        await service.settled()
+        assert ledger.states("a@people.test")["confirmation"] == "sent"
+        assert ledger.states("b@people.test")["confirmation"] == "sent"
+        assert service.readiness().ready
+        await service.stop()
+
+
+@in_loop
+async def test_with_an_older_tz_database_than_another_service_it_neither_plans_nor_sends(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    ledger = Ledger(database := Database(postgresql_url))
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW), holder=1)
+        await service.start()
+        joins = "INSERT INTO service (holder, counter, tz_version, started_at) VALUES (:holder, 0, :version, :now)"
+        ledger.sql(joins, holder=2, version="1999a", now=NOW)
+        ledger.register("a@people.test")
+        await service.tick(NOW)
+        await service.settled()
+        assert len(server.mails) == 1, "an older one is no reason"
+        ledger.sql(joins, holder=3, version="2999a", now=NOW)
+        ledger.register("b@people.test")
+        with pytest.raises(MustRest, match="another one 2999a: it neither plans nor sends"):
+            await service.tick(NOW)
+        assert ledger.states("b@people.test") == {}
+        await service.stop()
+    database.close()
+
+
+@in_loop
+async def test_what_is_held_for_a_database_that_was_set_back_is_told_until_somebody_has_decided(
+    tmp_path: Path, database: Database
+) -> None:
+    ledger = Ledger(database)
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        ledger.register("a@people.test")
+        service.dispatcher.recorder.is_set_back = True
+        await service.tick(NOW)
+        await service.settled()
+        assert ledger.states("a@people.test")["confirmation"] == "held: restored", "perhaps it went out"
+        (reason,) = service.readiness().reasons
+        assert reason.startswith("the database was set back to an earlier state")
+        ((words,),) = ledger.sql("SELECT words FROM alert WHERE key = 'ledger restored'")
+        assert words == reason
+        ledger.sql("UPDATE delivery SET state = 'sent', reason = '' WHERE reason = 'restored'")
+        await service.tick(NOW)
+        await service.settled()
+        assert service.readiness().ready
+        assert [mail.recipients for mail in server.mails] == [("organizer@who.int",)] * 2, (
+            "wrong, and right again"
+        )
+        await service.stop()
+        with database.transaction() as conn:
+            assert settling.count_restored(conn) == 0
+
+
+@in_loop
+async def test_organizers_that_cannot_be_told_are_a_reason_until_they_can(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*given: Any) -> None:
+        raise KeyError("a bug")
+
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        with monkeypatch.context() as broken:
+            broken.setattr(Teller, "tell", fails)
+            await service.tick(NOW)
+            await service.settled()
+            assert service.readiness().reasons == ("writing to organizers: KeyError",)
+        await service.tick(NOW)
+        await service.settled()
+        assert service.readiness().ready
+        await service.stop()
+
+
+@in_loop
+async def test_a_loop_of_the_process_that_fails_says_so_and_goes_on(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: Any) -> None:
+        raise KeyError("a bug")
+
+    async with MailServer() as server:
+        runner = Runner(settings(tmp_path, database, server), database, SteadyClock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(runner.run(stop))
+        await until(lambda: runner.readiness().ready)
+        with monkeypatch.context() as broken:
+            broken.setattr(runner._scheduler, "get_job", fails)
+            await until(lambda: runner.readiness().reasons == ("waking up: KeyError",))
+        await until(lambda: runner.readiness().ready)
+        with monkeypatch.context() as broken:
+            broken.setattr(Service, "next_wake", fails)
+            await until(lambda: runner.readiness().reasons == ("the service fails: KeyError",))
+        await until(lambda: runner.readiness().ready)
+        stop.set()
+        await running
