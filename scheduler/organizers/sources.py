@@ -118,7 +118,7 @@ class Sources:
             for path, problems in catalogue.problems.items()
             for address in catalogue.concerned[path]
         }
-        await self._database.run(alerts.note, now, wrong, "webinar file ")
+        await self._note(now, wrong, "webinar file ")
         self.catalogue = catalogue
 
     async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
