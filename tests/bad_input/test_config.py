@@ -44,7 +44,7 @@ MESSAGES = SOUND[SOUND.index("[[messages]]") :]
 KEYS = (
     "id, title, about, how_to_join, organizers, host, held_in, zone, start, end, "
     "languages, translations, join_url, materials_url, sender, reply_to, alert_to, colour, logo, "
-    "status, cancelled, on_broken, on_doubt, messages"
+    "status, cancelled, on_broken, on_doubt, notice_after, again, messages"
 )
 MESSAGE_KEYS = (
     "id, on_registration, before_start, after_end, days_before, days_after, at, clock, "
@@ -238,7 +238,7 @@ CASES = [
      "a link, as status is live", ""),
     ("no messages", MESSAGES, "",
      "messages", "is missing",
-     "at least one [[messages]]", ""),
+     "[[messages]], one for each mail, or messages = [] when nothing more is to be sent", ""),
     ("a reserved id", '"follow-up"', '"cancellation"',
      "line 29, messages[3].id", '"cancellation", the id of a built-in notice',
      "small letters, digits and hyphens, at most 64, also the name of its folder in templates/",

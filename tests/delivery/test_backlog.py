@@ -13,7 +13,7 @@ def item(number: int, urgency: int = 1, token: str = "t") -> Item:
     return Claimed(
         id=number, token=token, registration_id=number, webinar="w", message="m", attempts=0, message_id="",
         due_at=AT, expires_at=AT, address="a@example.org", name="", language="en", zone="UTC", zone_known_by="",
-        join_url="", uid="u", first_seen_at=AT, urgency=urgency,
+        join_url="", uid="u", first_seen_at=AT, revision_id=1, urgency=urgency,
     ), None  # fmt: skip
 
 

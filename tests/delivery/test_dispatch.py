@@ -28,6 +28,7 @@ from scheduler.mail.rendering import render
 from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import parse_text
 from scheduler.organizers.texts import LiveText, Texts
+from scheduler.webinar import Webinar
 from tests.delivery.scripted import Server
 from tests.mail.samples import TEMPLATES
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
@@ -64,7 +65,6 @@ class Desk:
         **more: Any,
     ) -> None:
         self.ledger, self.server, self.clock = Ledger(database), server, VirtualClock(ANNOUNCED)
-        self.ledger.govern(webinar())
         self.relays = [
             Relay(
                 name,
@@ -76,7 +76,13 @@ class Desk:
             if one
         ]
         self.dispatcher = Dispatcher(database, self.clock, self.relays, **more)
-        self.dispatcher.job = Job({"w": webinar()}, ["w"], texts(*MESSAGES))
+        self.govern(webinar(), *MESSAGES)
+
+    def govern(self, one: Webinar, *messages: str) -> None:
+        """Let this webinar govern, with the texts of these messages."""
+        self.ledger.govern(one)
+        revisions = {"w": self.ledger.governing["w"].revision_id}
+        self.dispatcher.job = Job({"w": one}, ["w"], texts(*messages), revisions)
 
     def register(self, *names: str) -> None:
         for name in names:
@@ -92,7 +98,8 @@ class Desk:
         return names
 
     async def send(self) -> None:
-        """Send what is due now."""
+        """Send what is due now, as a tick does: what came back from a relay is planned first."""
+        self.ledger.plan(self.clock.now())
         self.dispatcher.wake()
         await self.dispatcher.settled()
 
@@ -416,10 +423,10 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
     async with MailServer() as server:
         here = desk(server)
         here.register("a")
-        here.dispatcher.job = Job({"w": webinar()}, ["w"], texts("reminder-day"))
+        here.govern(webinar(), "reminder-day")
         await here.send()
         assert (here["a"], server.mails) == ("held: template", [])
-        here.dispatcher.job = Job({"w": webinar()}, ["w"], texts("confirmation"))
+        here.govern(webinar(), "confirmation")
         with here.ledger.database.transaction() as conn:
             settling.free_held(conn, ANNOUNCED, ["confirmation"])
         await here.send()
@@ -535,7 +542,7 @@ async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
     async with Looks() as server:
         here = desk(server)
         governing = webinar(on_doubt=on_doubt)
-        here.dispatcher.job = Job({"w": governing}, ["w"], texts(*MESSAGES))
+        here.govern(governing, *MESSAGES)
         names = here.crowd(40)
         await here.send()
         await here.close()
