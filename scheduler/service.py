@@ -96,12 +96,17 @@ class Service:
         more = True
         while more:
             more, governing = await self._database.run(self._govern_and_plan, now)
-            await self.sources.adopt(now, governing)
+            # What is due leaves meanwhile: trying texts with another revision takes a second.
+            untried = self.sources.adopt(governing)
             catalogue = self.sources.catalogue
             # A database that was set back may lack people, too, whose mails went out: whoever is planned now waits.
-            live = () if recorder.has_held else self.sources.live
+            live = [] if recorder.has_held else [name for name in self.sources.live if name not in untried]
             self.dispatcher.job = Job(catalogue.webinars, live, self.sources.texts, catalogue.revisions)
             self.dispatcher.wake()
+            if await self.sources.try_again(now) and not recorder.has_held:
+                self.dispatcher.job = replace(
+                    self.dispatcher.job, live=self.sources.live, texts=self.sources.texts
+                )
         if recorder.has_held:
             await self._database.run(settling.hold_restored, now)
             recorder.has_held = False

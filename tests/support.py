@@ -109,7 +109,14 @@ class Ledger:
             with self.database.transaction() as conn:
                 revision_id = self.revisions.add(conn, one)
                 if waits:
-                    propose(conn, now or utc("2025-06-12 08:00"), one, revision_id, timedelta(hours=24))
+                    propose(
+                        conn,
+                        now or utc("2025-06-12 08:00"),
+                        one,
+                        revision_id,
+                        self.revisions,
+                        timedelta(hours=24),
+                    )
                 else:
                     take_effect(conn, one, revision_id)
 

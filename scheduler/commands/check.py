@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,9 @@ class _Report:
             except Problems as problems:
                 self.findings += map(error, problems.problems) if wanted else []
         chosen = {path: one for path, one in webinars.items() if file is None or _same(Path(path), file)}
+        if file is not None:  # a copy of a webinar's file is checked as its edit
+            edited = {one.id for one in chosen.values()}
+            webinars = {path: one for path, one in webinars.items() if path in chosen or one.id not in edited}
         twice = ids_twice(webinars)
         self.findings += [error(twice[path]) for path in chosen if path in twice]
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
@@ -120,7 +125,8 @@ class _Report:
                 for place, webinar in webinars.items():
                     people[place] = checking.people_by_zone(conn, webinar.id)
                     self.findings += checking.row_findings(conn, webinar.id)
-                effects, self.notices = _effects(conn, settings, webinars)
+                effects, self.notices, refused = _effects(conn, settings, webinars)
+                self.findings += map(error, refused)
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
         except EarlierDatabase:
             not_checked = "registrants, and what these files would change, are not checked"
@@ -256,17 +262,38 @@ def _same(one: Path, other: Path) -> bool:
 
 def _effects(
     conn: Connection, settings: Settings, webinars: dict[str, Webinar]
-) -> tuple[dict[str, list[Effect]], list[Notice]]:
-    """What the service would do on reading these files now, for each webinar's id, and whom it would notify."""
+) -> tuple[dict[str, list[Effect]], list[Notice], list[Problem]]:
+    """What the service would do on reading these files now, for each webinar's id; whom it would notify; and why it
+    would refuse an edit."""
     now, root = SystemClock().now(), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
-    for place in webinars:  # a file outside the folder, as if it were there
-        files = {name: raw for name, raw in files.items() if not _same(root / name, Path(place))}
+    for place, webinar in webinars.items():  # a file outside the folder, as if it were there
+        copied = {name for name, raw in files.items() if _id_of(raw) == webinar.id}
+        files = {
+            name: raw
+            for name, raw in files.items()
+            if name not in copied and not _same(root / name, Path(place))
+        }
         files |= {os.path.relpath(place, root): Path(place).read_bytes()}
     ids = [webinar.id for webinar in webinars.values()]
-    governing, waiting = checking.propose_files(conn, now, root, files, settings.return_within)
+    governing, waiting, problems = checking.propose_files(conn, now, root, files, settings.return_within)
+    ours = {str(root / os.path.relpath(place, root)): place for place in webinars}
+    refused = [
+        replace(one, place=one.place.replace(path, ours[path], 1))
+        for path, found in problems.items()
+        if path in ours
+        for one in found
+    ]
     effects = checking.edit_effects(conn, now, governing, ids, settings.return_within)
-    return effects, [notice for name, notice in waiting.items() if name in ids]
+    return effects, [notice for name, notice in waiting.items() if name in ids], refused
+
+
+def _id_of(raw: bytes) -> str:
+    """The id in a webinar's file, or ""."""
+    try:
+        return str(tomllib.loads(raw.decode("utf-8-sig")).get("id", ""))
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _secured(relay: RelaySettings) -> str:

@@ -132,7 +132,9 @@ def _people(many: int) -> str:
 
 def _governed(webinar: Mapping[str, Any]) -> str:
     words = ""
-    if webinar["governed_by"] != "file":
+    if "waits" in webinar["governed_by"]:
+        words += "; its last edit waits (see below)"
+    elif webinar["governed_by"] != "file":
         since = f" of {tables.utc_words(webinar['sound_since'])} UTC" if webinar["sound_since"] else ""
         words += f"; its last sound revision{since} governs, as its file is not sound or gone"
     if webinar["planned"] == "not yet":

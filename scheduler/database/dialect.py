@@ -23,9 +23,9 @@ class Dialect(ABC):
     """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
     for_update: ClassVar[str]
     """What a SELECT ends with so that its rows wait for us, and we for whoever writes to them."""
-    only_by: ClassVar[str]
-    """What follows a table in FROM so that it is looked up by the index whose name is filled in: SQLite's planner of
-    queries knows nothing of how few rows a partial index has; PostgreSQL's does."""
+    share_skipping: ClassVar[str]
+    """What a SELECT ends with so that its rows stay as they are, less those that another transaction holds; "" where
+    there is one writer at a time."""
     join_next: ClassVar[str]
     """JOIN, such that the table before it is gone through first."""
     reading: ClassVar[Mapping[str, Any]]

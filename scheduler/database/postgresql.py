@@ -28,10 +28,10 @@ would keep every other service waiting."""
 
 class PostgreSQL(Dialect):
     takes_replicas = True
-    only_by = ""
     join_next = "JOIN"
     skip_locked = "FOR UPDATE OF {} SKIP LOCKED"
     for_update = "FOR UPDATE"
+    share_skipping = "FOR SHARE SKIP LOCKED"
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
 
     def engine(self, url: str) -> Engine:

@@ -20,11 +20,10 @@ BUSY_SECONDS = 30
 
 class SQLite(Dialect):
     takes_replicas = False
-    only_by = " INDEXED BY {}"
     join_next = (
         "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
     )
-    skip_locked = for_update = ""  # there is one writer anyway
+    skip_locked = for_update = share_skipping = ""  # there is one writer anyway
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
 
     def engine(self, url: str) -> Engine:

@@ -94,12 +94,14 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     A mail whose lease is lost, or that was rendered by another revision or planned by another plan than govern now,
     is not ours. Idempotent: the recorder repeats a transaction whose commit it could not confirm.
     """
+    engine = dialect(conn)
+    if engine.share_skipping and starts:
+        starts = _not_being_planned(conn, starts, engine)
     if outdated := _store_versions(conn, starts):
-        release(conn, [start.claimed for start in outdated])  # to be rendered anew
+        release(conn, [start.claimed for start in outdated])  # to be rendered again
         starts = [start for start in starts if start not in outdated]
     if not starts:
         return set()
-    engine = dialect(conn)
     rows, values = engine.rows("starts", _START), _in_rows(starts, engine)
     begun = run(
         conn,
@@ -131,8 +133,19 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     return ids
 
 
+def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialect) -> list[Start]:
+    """Those whose person no other transaction is planning: it would not see what this mail tells. The others are
+    released. Planning waits for us, and we never for it."""
+    ids = {start.claimed.registration_id for start in starts}
+    query = f"SELECT id FROM registration WHERE id IN :ids {engine.share_skipping}"
+    free = set(run(conn, query, ids=ids).scalars())
+    release(conn, [start.claimed for start in starts if start.claimed.registration_id not in free])
+    return [start for start in starts if start.claimed.registration_id in free]
+
+
 def _telling(start: Start) -> Telling:
-    return Telling(_mail(start.claimed), start.told, start.invitation is not None)
+    counts = start.invitation is not None or start.claimed.message in NOTICES
+    return Telling(_mail(start.claimed), start.told, counts)
 
 
 def _mail(claimed: Claimed) -> Mail:

@@ -139,23 +139,24 @@ FROM (
 _DOUBTFUL = "({x}.state = 'held' AND {x}.reason IN (:why_doubt, :why_restored))"
 _MAY_BE_OUT = f"({{x}}.state IN ('sending', 'sent', 'in_doubt') OR {_DOUBTFUL})"
 _STILL_TO_GO = f"({{x}}.state IN ('pending', 'sending', 'held') AND NOT {_DOUBTFUL})"
+_ON_REGISTRATION = (
+    "SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0 AND k.message NOT IN :notices"
+)
+# What is held, as for want of a text, keeps nothing from somebody who was confirmed before.
 _CONFIRMATION_TO_GO = (
-    "EXISTS (SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0"
-    f" AND k.message NOT IN :notices AND {_STILL_TO_GO.format(x='k')})"
+    f"(EXISTS ({_ON_REGISTRATION} AND k.state IN ('pending', 'sending'))"
+    f" OR EXISTS ({_ON_REGISTRATION} AND {_STILL_TO_GO.format(x='k')})"
+    f" AND NOT EXISTS ({_ON_REGISTRATION} AND {_MAY_BE_OUT.format(x='k')}))"
 )
 _TOLD_OTHERWISE = f"EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {DIFFERS})"
 # A changed link of one's own waits as an edit does; another time or status does not wait for it.
 _LINK_WAITS = f"(r.link_until > :now AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {MOVED}))"
 
 # Innermost: the newest editions, with what is true for them now. Middle: why not, if not. Outermost: the state
-# that follows. A delivery that another replica takes on at this moment is left alone (`was`).
+# that follows. A delivery that another replica takes on at this moment is left alone (`was`). MATERIALIZED keeps SQLite
+# from going through all deliveries for each person.
 _BRING_UP_TO_DATE = f"""
-UPDATE delivery SET state = f.state, reason = f.reason, urgency = f.urgency,
-       due_at = f.due_at, expires_at = f.expires_at,
-       next_attempt_at = CASE WHEN delivery.due_at = f.due_at AND delivery.state <> 'cancelled'
-                              THEN delivery.next_attempt_at ELSE f.due_at END,
-       lease_token = NULL, for_start = f.starts_at, for_end = f.for_end, for_link = f.for_link
-FROM (
+WITH f AS MATERIALIZED (
     SELECT id, was, urgency, due_at, expires_at, starts_at, for_end, for_link,
            CASE WHEN may_be_out AND cancel <> :why_superseded THEN was
                 WHEN cancel <> '' THEN CASE WHEN was IN ('skipped', 'expired') THEN was ELSE 'cancelled' END
@@ -218,7 +219,10 @@ FROM (
                    d.due_at IS NOT NULL AND x.edition > 0 AND EXISTS (SELECT 1 FROM delivery y
                            WHERE y.registration_id = x.registration_id AND y.message = x.message
                            AND y.edition < x.edition AND y.for_start = w.starts_at
-                           AND {_MAY_BE_OUT.format(x="y")}) AS went_out,
+                           AND {_MAY_BE_OUT.format(x="y")}
+                           AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = y.registration_id
+                               AND z.message = y.message AND z.edition > y.edition AND z.edition < x.edition
+                               AND {_MAY_BE_OUT.format(x="z")})) AS went_out,
                    EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                            AND y.message = x.message AND y.edition > x.edition) AS superseded
             FROM {{people}} {{join}} registration r ON r.id = c.number
@@ -233,7 +237,13 @@ FROM (
         LEFT JOIN confirmed_elsewhere e ON e.webinar = n.webinar AND e.address_folded = n.address_folded
         WHERE was IN ('pending', 'held') OR NOT superseded
     ) AS facts
-) AS f
+)
+UPDATE delivery SET state = f.state, reason = f.reason, urgency = f.urgency,
+       due_at = f.due_at, expires_at = f.expires_at,
+       next_attempt_at = CASE WHEN delivery.due_at = f.due_at AND delivery.state <> 'cancelled'
+                              THEN delivery.next_attempt_at ELSE f.due_at END,
+       lease_token = NULL, for_start = f.starts_at, for_end = f.for_end, for_link = f.for_link
+FROM f
 WHERE delivery.id = f.id AND delivery.state = f.was
   AND (delivery.state <> f.state OR delivery.reason <> f.reason OR delivery.due_at <> f.due_at
        OR delivery.expires_at <> f.expires_at OR delivery.urgency <> f.urgency OR delivery.lease_token IS NOT NULL
@@ -242,8 +252,10 @@ WHERE delivery.id = f.id AND delivery.state = f.was
 
 # A message that last went out for another start, and whose new time is still ahead.
 _SEND_AGAIN = f"""{_INSERT}
-SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', x.urgency,
-       d.due_at, d.expires_at, d.due_at, 0, '', :now, w.starts_at
+SELECT x.registration_id, x.webinar, x.message,
+       1 + (SELECT max(y.edition) FROM delivery y
+            WHERE y.registration_id = x.registration_id AND y.message = x.message),
+       'pending', '', x.urgency, d.due_at, d.expires_at, d.due_at, 0, '', :now, w.starts_at
 FROM {{people}} {{join}} registration r ON r.id = c.number
 {{join}} delivery x ON x.registration_id = r.id
 JOIN webinar w ON w.webinar = r.webinar
@@ -253,7 +265,8 @@ WHERE x.for_start <> w.starts_at AND d.due_at >= :now AND {_MAY_BE_OUT.format(x=
   AND r.gone_at IS NULL AND s.address_folded IS NULL AND NOT w.cancelled
   AND d.never = '' AND d.expires_at > :now
   AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
-                  AND y.message = x.message AND y.edition > x.edition)
+                  AND y.message = x.message AND y.edition > x.edition
+                  AND (y.state <> 'failed' OR y.for_start = w.starts_at))
 """
 
 # Another system told them what is true now.
@@ -269,6 +282,12 @@ WHERE r.gone_at IS NULL AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid
 _SAYS_WHAT_IS_TRUE = (
     f"(w.cancelled AND l.message = :cancellation OR NOT w.cancelled AND l.message = :change"
     f" AND l.for_start = w.starts_at AND l.for_end = w.ends_at AND l.for_link = {LINK})"
+)
+# Another mail told something after the notice l: a confirmation to a corrected address, say.
+_TOLD_LATER = (
+    "EXISTS (SELECT 1 FROM told t JOIN attempt a ON a.delivery_id = t.delivery_id AND a.lease_token = t.lease_token"
+    " WHERE t.uid = r.uid AND t.delivery_id <> l.id"
+    " AND a.id > coalesce((SELECT max(b.id) FROM attempt b WHERE b.delivery_id = l.id), a.id))"
 )
 # To whoever was told anything that is not true. None repeats what the person's last notice said, however that ended.
 _NOTICES = f"""
@@ -290,7 +309,8 @@ FROM (
       AND {_TOLD_OTHERWISE} AND NOT {_CONFIRMATION_TO_GO}
       AND NOT EXISTS (SELECT 1 FROM delivery l WHERE l.registration_id = r.id AND l.message IN :notices
                       AND l.state <> 'cancelled'
-                      AND (l.state IN ('pending', 'held') AND NOT {_DOUBTFUL.format(x="l")} OR {_SAYS_WHAT_IS_TRUE})
+                      AND (l.state IN ('pending', 'held') AND NOT {_DOUBTFUL.format(x="l")}
+                           OR {_SAYS_WHAT_IS_TRUE} AND NOT {_TOLD_LATER})
                       AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id
                           AND z.message IN :notices AND z.state <> 'cancelled' AND z.id > l.id))
 ) AS due

@@ -17,7 +17,7 @@ from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Told as ToldRow
 from scheduler.told import Told
-from scheduler.webinar import Webinar
+from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 LINK = "CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END"
 """SQL: the link of a registration r to the webinar w."""
@@ -53,7 +53,7 @@ class Telling:
     mail: Mail
     told: Told
     invited: bool
-    """Whether it carries an invitation."""
+    """Whether it carries an invitation, or is a notice: such a mail counts for more than others."""
 
 
 _MAIL = {"uid": "text", "delivery_id": "bigint", "lease_token": "text"}
@@ -161,7 +161,18 @@ def people_told_otherwise(conn: Connection, now: datetime, webinar: Webinar, ret
             "SELECT count(*) FROM registration r WHERE r.webinar = :webinar"
             " AND (r.gone_at IS NULL OR r.gone_at > :gone_since)"
             " AND NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded)"
-            f" AND EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {differs})",
+            f" AND EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {differs})"
+            # Nobody's last notice is repeated, however it ended.
+            " AND NOT EXISTS (SELECT 1 FROM delivery l WHERE l.registration_id = r.id AND l.message IN :notices"
+            " AND l.state NOT IN ('cancelled', 'pending')"
+            " AND (:cancelled AND l.message = :cancellation OR NOT :cancelled AND l.message = :change"
+            "  AND l.for_start = :start AND l.for_end = :end"
+            "  AND l.for_link = CASE WHEN r.join_url <> '' THEN r.join_url ELSE :link END)"
+            " AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id AND z.message IN :notices"
+            "  AND z.state <> 'cancelled' AND z.id > l.id))",
+            notices=NOTICES,
+            cancellation=CANCELLATION,
+            change=CHANGE,
             webinar=webinar.id,
             gone_since=now - return_within,
             start=true.start or now,

@@ -112,7 +112,7 @@ def render(
     """
     join_url = claimed.join_url or webinar.join_url
     method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
-    calendar_as = _calendar_as(webinar, claimed.message)
+    calendar_as = _calendar_as(webinar, claimed.message, invited=last is not None)
     facts = Facts(
         webinar=webinar,
         name=claimed.name,
@@ -147,12 +147,13 @@ def render(
     return Ready(written, start)
 
 
-def _calendar_as(webinar: Webinar, message: str) -> CalendarAs:
-    """Notices carry the update whatever the sequence says, unless no message of the webinar has an entry."""
+def _calendar_as(webinar: Webinar, message: str, *, invited: bool) -> CalendarAs:
+    """Notices carry the update whatever the sequence says, unless nobody has an entry: no message of the webinar brings
+    one, and this person never was `invited`."""
     by_id = {one.id: one.invitation for one in webinar.messages}
     if message not in NOTICES:
         return by_id.get(message, "none")  # the editor shows texts that no webinar sends yet
-    return next((way for way in by_id.values() if way != "none"), "none")
+    return next((way for way in by_id.values() if way != "none"), "request" if invited else "none")
 
 
 def _version(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import one_planner, run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.input.addresses import why_no_address
 from scheduler.ledger.outlook import outlook
@@ -67,6 +67,7 @@ def take_webinars(
 ) -> Catalogue:
     """Read the files, say what this service's folder holds, and propose what is new. `edited`: all of it, as if the
     files had been edited now."""
+    one_planner(conn)
     sound, problems = _read(root, files)
     stored = _governing_files(conn)
     for name, (path, _, webinar) in list(sound.items()):
@@ -84,6 +85,7 @@ def take_webinars(
             webinar,
             revision_id,
             held[name],
+            revisions,
             holder,
             return_within,
             new=new,
@@ -132,7 +134,18 @@ def look_again(
         revision_id = _revision_of(conn, row.webinar, ours) if ours else None
         webinar = revisions.get(conn, revision_id) if revision_id else None
         if ours and revision_id and webinar:
-            _decide(conn, now, webinar, revision_id, ours, holder, return_within, new=False, changed=False)
+            _decide(
+                conn,
+                now,
+                webinar,
+                revision_id,
+                ours,
+                revisions,
+                holder,
+                return_within,
+                new=False,
+                changed=False,
+            )
 
 
 def _decide(
@@ -141,6 +154,7 @@ def _decide(
     webinar: Webinar,
     revision_id: int,
     ours: str,
+    revisions: Revisions,
     holder: int,
     return_within: timedelta,
     *,
@@ -160,7 +174,7 @@ def _decide(
         waiting=_sha_of(conn, row.waiting_id) if row and row.waiting_id else None,
     )
     if found is Decision.OURS:
-        propose(conn, now, webinar, revision_id, return_within)
+        propose(conn, now, webinar, revision_id, revisions, return_within)
     elif found is Decision.DROP:
         drop_waiting(conn, webinar.id)
 

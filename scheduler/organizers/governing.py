@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, insert, select
 from scheduler.database.engine import run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import facts_of, people_told_otherwise
 from scheduler.problem import Problems
 from scheduler.timezones import tz_version
 from scheduler.timing import takes_effect_at
@@ -83,7 +83,12 @@ def waiting(conn: Connection, revisions: Revisions) -> list[Waiting]:
 
 
 def propose(
-    conn: Connection, now: datetime, webinar: Webinar, revision_id: int, return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    webinar: Webinar,
+    revision_id: int,
+    revisions: Revisions,
+    return_within: timedelta,
 ) -> None:
     """Let this revision govern: at once, or after a wait if it would notify people. What waited before does not take
     effect any more."""
@@ -91,8 +96,10 @@ def propose(
     if row is None or row.revision_id == revision_id:
         take_effect(conn, webinar, revision_id)
         return
-    at = now
-    if webinar.status == "live" and people_told_otherwise(conn, now, webinar, return_within):
+    at, before = now, revisions.get(conn, row.revision_id)
+    if _changes_what_people_know(before, webinar) and people_told_otherwise(
+        conn, now, webinar, return_within
+    ):
         at = when_it_takes_effect(now, row.waiting_since or now, row.starts_at, webinar)
     if at <= now:
         take_effect(conn, webinar, revision_id)
@@ -101,6 +108,17 @@ def propose(
         _W.update()
         .where(_W.c.webinar == webinar.id)
         .values(waiting_id=revision_id, waiting_since=row.waiting_since or now, takes_effect_at=at)
+    )
+
+
+def _changes_what_people_know(before: Webinar | None, after: Webinar) -> bool:
+    """Whether an edit of a live webinar, or one that makes it live, may make untrue what people were told."""
+    if after.status != "live":
+        return False
+    return (
+        before is None
+        or before.status != "live"
+        or facts_of(before, before.join_url) != facts_of(after, after.join_url)
     )
 
 
@@ -141,6 +159,8 @@ def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> d
     for row in conn.execute(select(_W).where(_W.c.webinar.in_(due))).all():
         if webinar := revisions.get(conn, row.waiting_id):
             take_effect(conn, webinar, row.waiting_id)
+        else:  # sound for another version of this program only: it must not keep mails back for ever
+            drop_waiting(conn, row.webinar)
     rows = conn.execute(select(_W.c.webinar, _W.c.revision_id, _W.c.fingerprint)).all()
     for row in rows:
         webinar = revisions.get(conn, row.revision_id)

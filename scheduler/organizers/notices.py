@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from scheduler.database.models import Registration
+from scheduler.database.models import Registration, Told
 from scheduler.ledger.told import people_told_otherwise
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
@@ -87,11 +87,15 @@ def said(instant: datetime) -> str:
 def _what(before: Facts, after: Facts) -> str:
     if after.get("cancelled"):
         return "the cancellation"
-    parts = ["that it takes place after all"] if before.get("cancelled") else []
+    if before.get("cancelled"):
+        return "the news that it takes place after all"
+    parts = []
+    if "join_url" in after and after["join_url"] is None:
+        return "a change of their own link"
     for name in ("start", "end", "join_url"):
         if name in after:
             parts.append(f"{_NAMES[name]} {_value(after[name])} (was {_value(before[name])})")
-    return ", ".join(parts)
+    return ", ".join(parts) or "what has changed since they were written to"
 
 
 _NAMES = {"start": "a new start", "end": "a new end", "join_url": "a new link"}
@@ -100,7 +104,7 @@ _NAMES = {"start": "a new start", "end": "a new end", "join_url": "a new link"}
 def _value(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
-    return str(value) if value else "of each person's own" if value is None else "none"
+    return str(value) or "none"
 
 
 def notices(
@@ -117,7 +121,7 @@ def notices(
         people = counted.get(one.revision_id)
         if people is None:
             people = people_told_otherwise(conn, now, one.after, return_within)
-        edits.append(_of_edit(one.before, one.after, people, one.at, one.revision_id))
+        edits.append(_of_edit(conn, one.before, one.after, people, one.at, one.revision_id))
     return (*edits, *_changed_links(conn, now, revisions))
 
 
@@ -127,12 +131,37 @@ def notices_if_saved(
     """The notice that this edit would send, were it saved now."""
     people = people_told_otherwise(conn, now, after, return_within) if after.status == "live" else 0
     if people:
-        yield _of_edit(before, after, people, when_it_takes_effect(now, now, before.start, after))
+        yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
 
 
-def _of_edit(before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0) -> Notice:
+def _of_edit(
+    conn: Connection, before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0
+) -> Notice:
     kind = CANCELLATION if after.cancelled else CHANGE
-    return Notice(after.id, kind, people, *differing(before, after), at, after.alert_to, revision_id)
+    was, becomes = differing(before, after)
+    if not becomes:  # the facts changed in a draft, which goes live now
+        was, becomes = _told_before(conn, after)
+    return Notice(after.id, kind, people, was, becomes, at, after.alert_to, revision_id)
+
+
+def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
+    """What differs between what most people were told and what they will be told; links are left out."""
+    t, r = Told.__table__, Registration.__table__  # type: ignore[attr-defined]
+    columns = (t.c.starts_at, t.c.ends_at, t.c.cancelled)
+    most = conn.execute(
+        select(*columns)
+        .join(r, r.c.uid == t.c.uid)
+        .where(r.c.webinar == after.id, t.c.accepted)
+        .group_by(*columns)
+        .order_by(func.count().desc())
+        .limit(1)
+    ).first()
+    if most is None:
+        return {}, {}
+    was = {"start": most.starts_at, "end": most.ends_at, "cancelled": most.cancelled}
+    becomes = {"start": after.start, "end": after.end, "cancelled": after.cancelled}
+    names = [name for name in was if was[name] is not None and was[name] != becomes[name]]
+    return {name: was[name] for name in names}, {name: becomes[name] for name in names}
 
 
 def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:
@@ -145,7 +174,7 @@ def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Ite
     ).all()
     governing = revisions.governing(conn) if rows else {}
     for webinar, people, leaves_at in rows:
-        if webinar in governing:
+        if webinar in governing and governing[webinar].webinar.status == "live":
             alert_to, link = governing[webinar].webinar.alert_to, {"join_url": None}
             yield Notice(webinar, CHANGE, people, link, link, leaves_at, alert_to)
 

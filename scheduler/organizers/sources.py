@@ -39,6 +39,7 @@ class Sources:
         self.revisions = Revisions()
         self.templates = Templates(settings.templates_dir, database, holder)
         self._failure: tuple[Problem, ...] = ()
+        self._untried = False  # another revision governs than the texts were tried with
         self._noted: dict[str, dict[Wrong, str]] = {}
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
         self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
@@ -64,11 +65,24 @@ class Sources:
         await self._database.run(proposals.begin, self._holder)
         await self._take(now, self._webinars.settle(), self._texts.settle())
 
-    async def adopt(self, now: datetime, governing: Mapping[str, Governing]) -> None:
-        """Go by what governs now, whoever proposed it."""
+    def adopt(self, governing: Mapping[str, Governing]) -> set[str]:
+        """Go by what governs now, whoever proposed it. Returns the webinars that send what no text was tried for."""
         before, self.catalogue = self.catalogue, replace(self.catalogue, governing=governing)
-        if before.revisions != self.catalogue.revisions:
-            await self._take(now, None, self._texts.settled)
+        self._untried |= before.revisions != self.catalogue.revisions
+        known = {name: (one.message_ids, one.languages) for name, one in before.webinars.items()}
+        return {
+            name
+            for name, one in self.catalogue.webinars.items()
+            if known.get(name) != (one.message_ids, one.languages)
+        }
+
+    async def try_again(self, now: datetime) -> bool:
+        """Try the texts where another revision governs than they were tried with. True when they were."""
+        if not self._untried:
+            return False
+        await self._take(now, None, self._texts.settled)
+        self._untried = False
+        return True
 
     async def poll(self, now: datetime) -> bool:
         """Take in what was edited, here or at another service. True when something was. A failure loses no edit: the

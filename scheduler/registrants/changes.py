@@ -71,6 +71,10 @@ def take_changes(
     if any(change.registrant_id is None for change in changes):
         ids |= _registrations_without_row(conn)
     written_again = {change.registrant_id for change in changes if change.operation in _NEW_ROW}
+    if taken.more and any(change.operation == "U" for change in changes):  # the rest may be in the next batch
+        later = f"operation IN :new_row AND registrant_id IN {listed(conn, 'ids')}"
+        query = f"SELECT DISTINCT registrant_id FROM registrant_change WHERE {later}"
+        written_again |= set(run(conn, query, new_row=_NEW_ROW, ids=as_list(conn, ids)).scalars())
     batch = _Batch(conn, now, return_within, sorted(ids), written_again, taken)
     for row in batch.rows:
         if reason := why_unusable(row, webinars.keys()) or batch.take(row, webinars[row.webinar]):
@@ -179,18 +183,7 @@ class _Batch:
             return False
         if known.address_folded == folded:
             return True
-        return (
-            row.id not in self.written_again
-            and not self._written_again_later(row.id)
-            and not self._is_elsewhere(known, row.id)
-        )
-
-    def _written_again_later(self, registrant_id: int) -> bool:
-        """The rest of what changed may be in the next batch."""
-        query = "SELECT 1 FROM registrant_change WHERE registrant_id = :row AND operation IN :new_row LIMIT 1"
-        return (
-            self.taken.more and run(self.conn, query, row=registrant_id, new_row=_NEW_ROW).first() is not None
-        )
+        return row.id not in self.written_again and not self._is_elsewhere(known, row.id)
 
     def _is_elsewhere(self, known: _Known, registrant_id: int) -> bool:
         rows = run(

@@ -380,12 +380,12 @@ def _pending(conn: Connection, now: datetime, webinar: str) -> _Pending:
 
 def propose_files(
     conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
-) -> tuple[Mapping[str, Governing], dict[str, Notice]]:
-    """Let these files govern in this transaction, as if they were edited now. Returns what governs then, and the notice
-    that each edit sends, by webinar. The caller rolls back."""
+) -> tuple[Mapping[str, Governing], dict[str, Notice], Mapping[str, tuple[Problem, ...]]]:
+    """Let these files govern in this transaction, as if they were edited now. Returns what governs then, the notice
+    that each edit sends, by webinar, and what is wrong with each file, by path. The caller rolls back."""
     revisions = Revisions()
     before = revisions.governing(conn)
-    take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True)
+    problems = take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True).problems
     let_take_effect(conn, now, revisions, before)
     after = revisions.governing(conn)
     found = {
@@ -394,4 +394,4 @@ def propose_files(
         if name in before and before[name].revision_id != one.revision_id
         for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within)
     }
-    return after, found
+    return after, found, problems

@@ -58,7 +58,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         found += filter(None, [restored(count_restored(conn))])
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
-    notes = tuple(dict.fromkeys([*service.notes, *notes]))
+    notes = tuple(dict.fromkeys(service.notes if service.answers else notes))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
     if not service.answers:  # what only a running service knows, as it last told
@@ -94,7 +94,7 @@ def _webinar(
         "starts_at": webinar.start.astimezone(UTC),
         "ends_at": webinar.end.astimezone(UTC),
         "time": explain_time(webinar),
-        "governed_by": "file" if seen.catalogue.is_of_file(webinar.id) else "last sound revision",
+        "governed_by": _governed_by(webinar, seen),
         "sound_since": seen.sound_since.get(webinar.id),
         "planned": _planned(planned.get(webinar.id), governing),
         "registrants": _registrants(conn, webinar.id),
@@ -107,6 +107,13 @@ def _webinar(
         "next": next_of(ahead, webinar),
         "texts": list(_texts_behind(webinar, seen)),
     }
+
+
+def _governed_by(webinar: Webinar, seen: Seen) -> str:
+    if seen.catalogue.is_of_file(webinar.id):
+        return "file"
+    waits = any(one.webinar == webinar.id and one.revision_id for one in seen.notices)
+    return "the revision before an edit that waits" if waits else "last sound revision"
 
 
 def next_of(ahead: Outlook, webinar: Webinar) -> list[Json]:
