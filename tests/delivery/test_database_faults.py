@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from scheduler.database import sqlite
-from scheduler.database.engine import Database
+from scheduler.database import postgresql, sqlite
+from scheduler.database.engine import Database, one_planner
 from scheduler.delivery import dispatch, recorder
 from scheduler.delivery.sending import Sender
 from scheduler.ledger import claims, settling
@@ -380,6 +380,38 @@ async def test_what_the_database_refuses_for_a_while_is_written_afterwards(
         await here.close()
         check(here, server, "abcd")
     database.close()
+
+
+def test_a_client_that_is_lost_in_the_middle_of_planning_does_not_keep_the_others_waiting(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, or lost without a FIN: the server ends its transaction, and with it the lock."""
+    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
+    lost, other = Database(postgresql_url), Database(postgresql_url)
+    frozen = lost.engine.connect()
+    one_planner(frozen)
+    with other.transaction() as conn:
+        conn.exec_driver_sql("SET LOCAL statement_timeout = '20s'")
+        one_planner(conn)
+    frozen.invalidate()
+    frozen.close()
+    lost.close()
+    other.close()
+
+
+@in_loop
+async def test_an_outcome_that_waits_at_the_end_is_written_before_the_leases_end(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a")
+        with failing(monkeypatch, recorder, "conclude", KeyError("a bug"), 12):
+            here.dispatcher.wake()
+            await until(lambda: here.dispatcher.troubles)
+            await here.dispatcher.drain(5)
+        await here.close()
+        check(here, server, "a")
 
 
 # Entries that the database refuses for what they hold
