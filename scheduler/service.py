@@ -120,6 +120,7 @@ class Service:
     def _govern_and_plan(self, conn: Connection, now: datetime) -> tuple[bool, dict[str, Governing]]:
         """In one transaction, so that planning goes by what governs then. Returns whether there is more to plan."""
         one_planner(conn)
+        _rest_beside_a_newer_tz_database(conn)  # which may have planned while we waited
         revisions, return_within = self.sources.revisions, self._settings.return_within
         look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
         governing = bring_up_to_date(conn, now, revisions)

@@ -4,19 +4,22 @@ twice unless the ledger has it in doubt."""
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from scheduler.database import sqlite
-from scheduler.database.engine import Database
+from scheduler.database import postgresql
+from scheduler.database import sqlite as on_sqlite
+from scheduler.database.engine import Database, one_planner
 from scheduler.delivery import dispatch, recorder
 from scheduler.delivery.sending import Sender
 from scheduler.ledger import claims, settling
@@ -65,6 +68,19 @@ def check(here: Desk, server: MailServer, names: str, twice: str = "") -> None:
     assert copies == Counter(names) + Counter(twice)
     assert {here[name] for name in names} == {"sent"}
     assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(0,)]
+
+
+class Patient(MailServer):
+    """Takes mails, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering = asyncio.Event()
+
+    async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
+        reply = await super().handle_DATA(*given)
+        await self.answering.wait()
+        return reply
 
 
 ODD = [
@@ -159,7 +175,7 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
         render = Stencils.render
 
         def is_taken_back(*given: Any, **more: Any) -> Any:
-            here.dispatcher.job = dispatch.Job(job.webinars, [], job.texts)
+            here.dispatcher.job = replace(job, live=[])
             return render(*given, **more)
 
         def fails(*given: Any) -> None:
@@ -242,8 +258,9 @@ async def test_a_fault_beside_mails_that_are_begun_keeps_none_of_them_from_going
 @contextmanager
 def others_hold_the_write_lock(here: Desk) -> Iterator[None]:
     """Another program's, on SQLite."""
-    with here.ledger.database.engine.connect() as other:
-        other.exec_driver_sql("SELECT 1")  # which begins a transaction that writes
+    file = str(here.ledger.database.engine.url.database)
+    with closing(sqlite3.connect(file, timeout=10, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
         yield
 
 
@@ -251,21 +268,15 @@ def others_hold_the_write_lock(here: Desk) -> Iterator[None]:
 async def test_a_lock_that_another_program_holds_ends_no_lease(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(on_sqlite, "BUSY_SECONDS", 0)
     database = Database(sqlite_url)
-    async with MailServer() as server:
+    async with Patient() as server:
         here = Desk(database, server, connections=2)
         here.register(*"abcd")
-        landed = Sender._landed
-
-        def meanwhile(*given: Any) -> Any:
-            here.ledger.database.engine.dispose()
-            return landed(*given)
-
-        monkeypatch.setattr(Sender, "_landed", meanwhile)
         here.dispatcher.wake()
-        await until(lambda: server.mails)
+        await until(lambda: len(server.mails) == 2)
         with others_hold_the_write_lock(here):
+            server.answering.set()
             await until(lambda: here.dispatcher.troubles)
             assert here.dispatcher.troubles[0] == "the ledger can't be written: SQLITE_BUSY"
             await asyncio.sleep(0.2)
@@ -274,22 +285,6 @@ async def test_a_lock_that_another_program_holds_ends_no_lease(
         await here.close()
         check(here, server, "abcd")
     database.close()
-
-
-class OnPostgreSQL:
-    """A server whose mails wait for their answers while something befalls the database."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.answering = asyncio.Event()
-
-    async def burst(self, server: MailServer) -> Desk:
-        """Some mails are on the wire."""
-        here = Desk(self.database, server, connections=2)
-        here.register(*"abcdef")
-        here.dispatcher.wake()
-        await until(lambda: here.ledger.sql("SELECT 1 FROM delivery WHERE state = 'sending'"))
-        return here
 
 
 def administer(database: Database, *statements: str) -> None:
@@ -355,21 +350,13 @@ async def test_what_the_database_refuses_for_a_while_is_written_afterwards(
     )
     url = make_url(postgresql_url).set(username="webinar").render_as_string(hide_password=False)
     database = Database(url)
-    gate = asyncio.Event()
-
-    class Waits(MailServer):
-        async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
-            reply = await super().handle_DATA(*given)
-            await gate.wait()
-            return reply
-
-    async with Waits() as server:
+    async with Patient() as server:
         here = Desk(database, server, connections=2)
         here.register(*"abcd")
         here.dispatcher.wake()
         await until(lambda: len(server.mails) == 2)
         administer(database, *begin)
-        gate.set()
+        server.answering.set()
         await until(lambda: any(fault in words for words in here.dispatcher.troubles))
         await asyncio.sleep(0.2)
         assert len(server.mails) == 2, "none is begun that cannot be recorded"
@@ -380,6 +367,38 @@ async def test_what_the_database_refuses_for_a_while_is_written_afterwards(
         await here.close()
         check(here, server, "abcd")
     database.close()
+
+
+def test_a_client_that_is_lost_in_the_middle_of_planning_does_not_keep_the_others_waiting(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, or lost without a FIN: the server ends its transaction, and with it the lock."""
+    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
+    lost, other = Database(postgresql_url), Database(postgresql_url)
+    frozen = lost.engine.connect()
+    one_planner(frozen)
+    with other.transaction() as conn:
+        conn.exec_driver_sql("SET LOCAL statement_timeout = '20s'")
+        one_planner(conn)
+    frozen.invalidate()
+    frozen.close()
+    lost.close()
+    other.close()
+
+
+@in_loop
+async def test_an_outcome_that_waits_at_the_end_is_written_before_the_leases_end(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as server:
+        here = desk(server)
+        here.register("a")
+        with failing(monkeypatch, recorder, "conclude", KeyError("a bug"), 12):
+            here.dispatcher.wake()
+            await until(lambda: here.dispatcher.troubles)
+            await here.dispatcher.drain(5)
+        await here.close()
+        check(here, server, "a")
 
 
 # Entries that the database refuses for what they hold
@@ -474,21 +493,13 @@ async def test_what_may_have_gone_out_since_is_held_and_nothing_goes_out_twice(d
 
 @in_loop
 async def test_an_outcome_that_alone_was_lost_is_noticed_too(desk: Over) -> None:
-    gate = asyncio.Event()
-
-    class Waits(MailServer):
-        async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
-            reply = await super().handle_DATA(*given)
-            await gate.wait()
-            return reply
-
-    async with Waits() as server:
+    async with Patient() as server:
         here = desk(server)
         here.register("a")
         here.dispatcher.wake()
         await until(lambda: server.mails)
         with lost(here):
-            gate.set()
+            server.answering.set()
             await here.dispatcher.settled()
             assert here["a"] == "sent"
         assert here["a"] == "sending"
@@ -501,25 +512,17 @@ async def test_an_outcome_that_alone_was_lost_is_noticed_too(desk: Over) -> None
 
 @in_loop
 async def test_mails_on_the_wire_while_it_is_set_back_are_held_too(desk: Over) -> None:
-    gate = asyncio.Event()
-    gate.set()
-
-    class Waits(MailServer):
-        async def handle_DATA(self, *given: Any) -> str:  # noqa: N802
-            reply = await super().handle_DATA(*given)
-            await gate.wait()
-            return reply
-
-    async with Waits() as server:
+    async with Patient() as server:
         here = desk(server)
+        server.answering.set()
         here.register("a")
         await here.send()
-        gate.clear()
+        server.answering.clear()
         here.register("b")
         with lost(here):
             here.dispatcher.wake()
             await until(lambda: len(server.mails) == 2)
-        gate.set()
+        server.answering.set()
         await here.dispatcher.settled()
         here.register("c")
         await here.send()
