@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from scheduler.database.engine import Database
 from scheduler.organizers.governing import let_take_effect
 from scheduler.registrants.importing import CsvRow, import_rows
-from tests.histories import History, kinds, notified
-from tests.support import utc
+from scheduler.service import _settle_and_plan
+from tests.histories import RETURN, History, kinds, notified
+from tests.support import SEQUENCE, utc
 
 A, B = "a@example.org", "b@example.org"
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -413,3 +415,126 @@ def test_who_was_never_told_anything_is_not_notified(patient: History) -> None:
     patient.edit(sequence='[[messages]]\nid = "reminder-hour"\nbefore_start = "1h"\n', **MOVED)
     patient.run()
     assert notified(patient.live_on(hours=1)) == {A: 1, B: 1}
+
+
+# What an attack found
+
+
+def test_an_edit_of_words_never_waits_though_somebody_was_told_otherwise(patient: History) -> None:
+    patient.sql("DELETE FROM registrants WHERE email = :b", b=B)
+    patient.tick()
+    patient.edit(**MOVED)
+    patient.tick()
+    assert notified(patient.live_on(minutes=11)) == {A: 1}
+    patient.edit(**MOVED, title="Another title")
+    patient.tick()
+    assert patient.waiting() == []
+
+
+def test_who_was_told_something_later_gets_the_notice_of_an_earlier_time_again(history: History) -> None:
+    history.edit(**AT_ONCE, **MOVED)
+    history.run()
+    history.edit(**AT_ONCE, start=datetime(2025, 7, 11, 13), end=datetime(2025, 7, 11, 15))
+    history.sql("UPDATE registrants SET email = 'new@example.org' WHERE email = :a", a=A)
+    assert kinds(history.run()) == {"confirmation": 1, "change": 1}
+    history.edit(**AT_ONCE, **MOVED)
+    assert notified(history.run()) == {"new@example.org": 1, B: 1}
+
+
+def test_a_message_that_is_held_keeps_no_notice_back(history: History) -> None:
+    news = SEQUENCE + '[[messages]]\nid = "news"\non_registration = true\nalso_for_registered = true\n'
+    history.edit(**AT_ONCE, sequence=news)
+    history.tick()
+    history.sql("UPDATE delivery SET state = 'held', reason = 'template' WHERE message = 'news'")
+    history.edit(**AT_ONCE, sequence=news, **MOVED)
+    assert notified(history.run()) == {A: 1, B: 1}
+
+
+def test_a_notice_counts_as_told_also_without_an_invitation(history: History) -> None:
+    history.sql("UPDATE told SET invited = TRUE")
+    history.edit(**AT_ONCE, **MOVED)
+    assert notified(history.run()) == {A: 1, B: 1}
+    history.edit(**AT_ONCE)
+    assert notified(history.run()) == {A: 1, B: 1}
+
+
+def test_a_reminder_of_an_old_start_that_returns_goes_again_though_its_rule_changed(history: History) -> None:
+    before = '[[messages]]\nid = "hour"\ndays_before = {}\nat = "09:00"\n'
+    history.now = utc("2025-06-20 08:00")
+    history.edit(**AT_ONCE, **MOVED, sequence=before.format(3))
+    history.run()
+    history.now = utc("2025-07-07 07:00")
+    assert "hour" in kinds(history.run())
+    history.edit(
+        **AT_ONCE, start=datetime(2025, 7, 9, 13), end=datetime(2025, 7, 9, 15), sequence=before.format(1)
+    )
+    history.run()
+    history.now = utc("2025-07-08 07:00")
+    assert "hour" in kinds(history.run())
+    history.edit(**AT_ONCE, **MOVED, sequence=before.format(1))
+    history.run()
+    history.sql("UPDATE registrants SET name = 'New name'")
+    history.run()
+    history.now = utc("2025-07-09 07:00")
+    assert kinds(history.run()) == {"hour": 2}
+
+
+def test_a_reminder_that_was_refused_goes_for_the_next_start(history: History) -> None:
+    history.now = utc("2025-07-02 07:00")
+    history.run()
+    history.edit(**AT_ONCE, **MOVED)
+    history.run()
+    history.now = utc("2025-07-09 07:00")
+    history.tick()
+    history.send("refused")
+    history.edit(**AT_ONCE, start=datetime(2025, 7, 20, 13), end=datetime(2025, 7, 20, 15))
+    history.run()
+    history.now = utc("2025-07-19 07:00")
+    assert kinds(history.run()) == {"reminder-day": 2}
+
+
+def test_a_draft_that_moved_says_from_when_to_when_as_it_goes_live(patient: History) -> None:
+    patient.edit(status="draft")
+    patient.tick()
+    patient.edit(status="draft", **MOVED)
+    patient.tick()
+    patient.edit(**MOVED)
+    patient.tick()
+    (waits,) = patient.waiting()
+    assert (waits.before["start"], waits.after["start"]) == (utc("2025-07-03 11:00"), utc("2025-07-10 11:00"))
+
+
+def test_a_mail_is_not_begun_while_its_person_is_being_planned(history: History) -> None:
+    if not history.database.dialect.takes_replicas:
+        pytest.skip("SQLite has one writer at a time")
+    history.register("c@example.org")
+    history.tick()
+    history.sql("UPDATE registrants SET join_url = 'https://meet.who.int/c' WHERE email = 'c@example.org'")
+    with history.database.engine.begin() as conn:
+        governing = history.replicas[0].revisions.governing(conn)
+        _settle_and_plan(conn, history.now, governing, RETURN)
+        assert history.send() == [], "planning would not see what it tells"
+        conn.commit()
+    (got,) = history.run()
+    assert (got.message, got.says.join_url) == ("confirmation", "https://meet.who.int/c")
+
+
+def test_planning_a_person_goes_through_no_other_persons_deliveries(history: History) -> None:
+    if history.database.dialect.takes_replicas:
+        pytest.skip("its planner looks at how much there is")
+    statements: list[Any] = []
+    event.listen(
+        history.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2:4])
+    )
+    history.sql("UPDATE registrants SET name = 'New name' WHERE email = :a", a=A)
+    history.tick()
+    connection = history.database.engine.raw_connection()
+    plans = [
+        row[3]
+        for sql, values in list(statements)
+        if "delivery" in sql
+        for row in connection.cursor().execute(f"EXPLAIN QUERY PLAN {sql}", values)
+    ]
+    connection.close()
+    assert [step for step in plans if step.startswith("SCAN delivery")] == []
+    assert any("delivery" in step for step in plans)
