@@ -96,7 +96,9 @@ class _Report:
             except Problems as problems:
                 self.findings += map(error, problems.problems) if wanted else []
         chosen = {path: one for path, one in webinars.items() if file is None or _same(Path(path), file)}
-        if file is not None:  # a copy of a webinar's file is checked as its edit
+        if file is not None and not _is_in(
+            root, files, file
+        ):  # a copy of a webinar's file is checked as its edit
             edited = {one.id for one in chosen.values()}
             webinars = {path: one for path, one in webinars.items() if path in chosen or one.id not in edited}
         twice = ids_twice(webinars)
@@ -268,7 +270,8 @@ def _effects(
     now, root = SystemClock().now(), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
     for place, webinar in webinars.items():  # a file outside the folder, as if it were there
-        copied = {name for name, raw in files.items() if _id_of(raw) == webinar.id}
+        is_copy = not _is_in(root, files, Path(place))
+        copied = {name for name, raw in files.items() if is_copy and _id_of(raw) == webinar.id}
         files = {
             name: raw
             for name, raw in files.items()
@@ -286,6 +289,10 @@ def _effects(
     ]
     effects = checking.edit_effects(conn, now, governing, ids, settings.return_within)
     return effects, [notice for name, notice in waiting.items() if name in ids], refused
+
+
+def _is_in(root: Path, files: Iterable[str], file: Path) -> bool:
+    return any(_same(root / name, file) for name in files)
 
 
 def _id_of(raw: bytes) -> str:

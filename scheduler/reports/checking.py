@@ -386,7 +386,7 @@ def propose_files(
     revisions = Revisions()
     before = revisions.governing(conn)
     problems = take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True).problems
-    let_take_effect(conn, now, revisions, before)
+    let_take_effect(conn, now, revisions, run(conn, "SELECT webinar FROM webinar").scalars().all())
     after = revisions.governing(conn)
     found = {
         name: notice
