@@ -28,8 +28,9 @@ from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, running, seconds_until_sent, write_webinar
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, settling
-from scheduler.ledger.planning import Governing, plan
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.ledger.planning import plan
+from scheduler.organizers.catalogue import take_webinars
+from scheduler.organizers.governing import Revisions, bring_up_to_date
 from tests.support import SEQUENCE
 
 ZONES = pytz.common_timezones[:400]
@@ -64,26 +65,22 @@ def measure(engine: str, new: Callable[[], Rows], people: int) -> Figures:
         start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=20)
         write_webinar(folder, FIVE, start=start, end=start + timedelta(hours=1))
         shutil.copytree(folder / "templates/reminder-day", folder / "templates/reminder-week")
-        webinar = read_webinar((folder / "config/webinars/w.toml").read_text(), "w.toml")
+        source = (folder / "config/webinars/w.toml").read_text()
         url = rows.url.replace("postgresql://", "postgresql+psycopg://")
         database = Database(url)
         database.migrate()
         try:
             _register(rows, people)
-            planned = _ticks(database, webinar, "1")
+            planned = _ticks(database, source)
             bare = _bare(database)
-            idle = statistics.median(_ticks(database, webinar, "1") for _ in range(20))
+            idle = statistics.median(_ticks(database, source) for _ in range(20))
             with rows.connection() as conn:
                 conn.execute(
                     "UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE email = 'person-7@example.com'"
                 )
-            one_person = _ticks(database, webinar, "1")
-            other = read_webinar(
-                (folder / "config/webinars/w.toml").read_text().replace('at = "10:00"', 'at = "11:00"'),
-                "w.toml",
-            )
-            one_rule = _ticks(database, other, "2")
-            _ticks(database, webinar, "3")
+            one_person = _ticks(database, source)
+            one_rule = _ticks(database, source.replace('at = "10:00"', 'at = "11:00"'))
+            _ticks(database, source)
         finally:
             database.close()
         memory = _memory(folder, new(), people)
@@ -98,16 +95,19 @@ def _register(rows: Rows, people: int) -> None:
         conn.cursor().executemany(statement, values)
 
 
-def _ticks(database: Database, webinar: Webinar, revision: str) -> float:
-    """Seconds until there is nothing more to plan: what `service.tick` does in the ledger."""
-    governing, now = {"w": Governing(webinar, revision)}, datetime.now(UTC)
+def _ticks(database: Database, source: str) -> float:
+    """Seconds until there is nothing more to plan by this file: what `service.tick` does in the ledger."""
+    revisions, now, day = Revisions(), datetime.now(UTC), timedelta(hours=24)
     begin = time.perf_counter()
+    with database.transaction() as conn:
+        take_webinars(conn, now, Path("config"), {"webinars/w.toml": source.encode()}, revisions, 1, day)
     more = True
     while more:
         with database.transaction() as conn:
-            settling.settle_doubt(conn, now, {"w": webinar})
+            governing = bring_up_to_date(conn, now, revisions)
+            settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
             settling.expire(conn, now)
-            more = plan(conn, now, governing, timedelta(hours=24))
+            more = plan(conn, now, governing, day)
     with database.transaction() as conn:
         claims.next_wake(conn, now, ["w"])
     return time.perf_counter() - begin

@@ -115,7 +115,7 @@ def test_what_the_service_has_not_planned_from_yet_is_said(scene: Scene) -> None
     found = scene.json("status")
     assert (found["webinars"][0]["planned"], found["changes_not_planned"]) == ("not yet", 1)
     scene.plan(PLANNED)
-    scene.write(title="Another title")
+    scene.write(join_url="https://meet.who.int/other")
     found = scene.json("status")
     assert (found["webinars"][0]["planned"], found["changes_not_planned"]) == ("by an earlier revision", 0)
 
