@@ -53,9 +53,7 @@ class Dispatcher:
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
         self.recorder = Recorder(database, self._hold_restored, self._give_up)
         self._backlog = Backlog()
-        self._sender = Sender(
-            database, clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose
-        )
+        self._sender = Sender(clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose)
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
         self._troubles = Troubles()

@@ -59,10 +59,8 @@ class Recorder:
         """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
         state. `given_up` is called when the database refuses the outcome of a mail altogether."""
         self.trouble = ""  # why the ledger cannot be written now
-        self.is_set_back = (
-            False  # whether the database has lost what it confirmed; True: the next transaction holds
-        )
-        self.has_held = False  # whether one has
+        self.is_set_back = False  # the database has lost what it confirmed: the next transaction holds
+        self.has_held = False  # and one has
         self._database, self._hold, self._given_up = database, hold, given_up
         self._known: _Known | None = None
         self._next = _Group()

@@ -15,7 +15,6 @@ from datetime import datetime
 import structlog
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
@@ -63,7 +62,6 @@ class Sender:
 
     def __init__(
         self,
-        database: Database,
         clock: Clock,
         backlog: Backlog,
         recorder: Recorder,
@@ -77,7 +75,7 @@ class Sender:
         self.draining = False
         self._stencils = Stencils()
         self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be there
-        self._database, self._clock, self._backlog, self._recorder = database, clock, backlog, recorder
+        self._clock, self._backlog, self._recorder = clock, backlog, recorder
         self._may_write_to, self._taken, self._lost = may_write_to, taken, lost
 
     async def send_over(self, relay: Relay, connection: Connection) -> None:
