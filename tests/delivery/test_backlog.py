@@ -55,8 +55,8 @@ def test_a_lease_is_known_from_the_claim_until_its_outcome_is_on_record() -> Non
     backlog.add([item(1, token="one"), item(2, token="two")])
     found = backlog.take()
     assert found
-    assert backlog.tokens == {"one", "two"}
+    assert backlog.leased.keys() == {1, 2}
     backlog.settle([found[0]])
-    assert backlog.tokens == {"two"}
+    assert backlog.leased.keys() == {2}
     assert len(backlog.take_all()) == 1
-    assert backlog.tokens == {"two"}
+    assert backlog.leased.keys() == {2}
