@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -49,7 +50,7 @@ async def test_a_service_that_stood_still_doubles_nothing_but_what_was_in_doubt(
         stopped.send_signal(signal.SIGSTOP)
         ((on_the_wire,),) = here.sql(BEGUN, f"{name}%")
         here.relay.answering.set()
-        await until(lambda: here.sql.states() == {"sent": 60}, "the other has sent everything", within=40)
+        await until(lambda: here.sql.states() == {"sent": 60}, "the other has sent everything", within=60)
         assert sum(here.sql.in_doubt().values()) == on_the_wire
         stopped.send_signal(signal.SIGCONT)
         await stopped.ready()
@@ -100,8 +101,17 @@ def kept_on_sqlite(url: str) -> Restore:
         ):
             here.backup(there)
 
+    def restore() -> None:
+        for left in reversed(range(40)):  # the service may hold its write lock at the end of the copy
+            try:
+                return copy(f"{file}.kept", file)
+            except sqlite3.OperationalError:
+                if not left:
+                    raise
+                time.sleep(0.1)
+
     copy(file, f"{file}.kept")
-    return lambda: copy(f"{file}.kept", file)
+    return restore
 
 
 def kept_on_postgresql(url: str) -> Restore:

@@ -252,7 +252,7 @@ def test_everybody_was_last_told_what_is_true(migrated_file: Path) -> None:
 
 @pytest.mark.full
 def test_for_longer(migrated_file: Path) -> None:
-    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 300, 60)
+    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 100, 60)
 
 
 @pytest.mark.full
