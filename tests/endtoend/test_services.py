@@ -104,7 +104,8 @@ def kept_on_sqlite(url: str) -> Restore:
     def restore() -> None:
         for left in reversed(range(40)):  # the service may hold its write lock at the end of the copy
             try:
-                return copy(f"{file}.kept", file)
+                copy(f"{file}.kept", file)
+                break
             except sqlite3.OperationalError:
                 if not left:
                     raise
