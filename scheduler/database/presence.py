@@ -33,6 +33,7 @@ log = structlog.get_logger()
 CHANNEL = "registrants_changed"
 RETRY_SECONDS = 1.0
 HUNG_SECONDS = 5.0  # for one beat; then its connection is replaced
+QUIET_SECONDS = 60.0  # a session that lasted for so long and breaks is worth a line in the log, again
 
 _BEAT = "UPDATE service SET counter = counter + 1 WHERE holder = %s RETURNING counter"
 _JOIN = """
@@ -104,12 +105,16 @@ class Presence:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _keep(self, what: str, session: Callable[[], Awaitable[None]]) -> None:
+        known = ""
         while not self._closing.is_set():
             with self._troubles.told(what):
+                began = monotonic()
                 try:
                     await session()
                 except (psycopg.Error, OSError) as error:  # TimeoutError is one
-                    log.warning("session broken", what=what, error=fault(error))
+                    if fault(error) != known or monotonic() - began > QUIET_SECONDS:
+                        log.warning("session broken", what=what, error=fault(error))
+                    known = fault(error)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _beat(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection as SqlConnection
@@ -123,8 +124,9 @@ class Dispatcher:
         left = [*self._workers, *filter(None, [self._pump])]
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.wait([self.recorder.caught_up()], timeout=max(end - loop.time(), RETRY_SECONDS))
+        # What is not on record by then waits for a database that is away: its mails will be in doubt.
+        last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
+        await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
         with self._troubles.told("giving leases back"):
             await self._end_leases()
 

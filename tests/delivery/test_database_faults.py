@@ -62,6 +62,10 @@ def failing(
     assert not left, "it was never called"
 
 
+def raises(*given: Any) -> None:
+    raise KeyError("a bug")
+
+
 def check(here: Desk, server: MailServer, names: str, twice: str = "") -> None:
     """Each has its mail, once; those in `twice` twice, and in doubt between."""
     copies = Counter(mail.recipients[0][0] for mail in server.mails)
@@ -178,12 +182,9 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
             here.dispatcher.job = replace(job, live=[])
             return render(*given, **more)
 
-        def fails(*given: Any) -> None:
-            raise KeyError("a bug")
-
         with monkeypatch.context() as patched:
             patched.setattr(Stencils, "render", is_taken_back)
-            patched.setattr(claims, "end_leases", fails)
+            patched.setattr(claims, "end_leases", raises)
             await here.send()
             assert len(server.mails) == 1
             assert here.dispatcher.troubles == ("freeing what is not in hand: KeyError",)
@@ -399,6 +400,29 @@ async def test_an_outcome_that_waits_at_the_end_is_written_before_the_leases_end
             await here.dispatcher.drain(5)
         await here.close()
         check(here, server, "a")
+
+
+@in_loop
+async def test_an_end_while_the_database_is_away_does_not_wait_for_it(
+    desk: Over, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Patient() as server:
+        here = desk(server, connections=2)
+        here.register(*"abcd")
+        here.dispatcher.wake()
+        await until(lambda: len(server.mails) == 2)
+        with monkeypatch.context() as away:
+            away.setattr(recorder, "_record", raises)
+            away.setattr(claims, "end_leases", raises)
+            server.answering.set()
+            await until(lambda: here.dispatcher.troubles)
+            async with asyncio.timeout(5):
+                await here.dispatcher.drain(0.2)
+        with here.ledger.database.transaction() as conn:  # whoever starts next, or notices
+            claims.end_leases(conn, ANNOUNCED)
+        assert sorted(here[name].partition(":")[0] for name in "abcd") == ["in_doubt"] * 2 + ["pending"] * 2
+        for relay in here.relays:
+            await relay.pool.close()
 
 
 # Entries that the database refuses for what they hold
