@@ -155,10 +155,9 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         here.sql.register([second])
         here.sql.register([third], webinar="other")
         await until(lambda: here.relay.to(third), "the other webinar's confirmation")
-        assert not here.relay.to(second), "nothing new is planned by a file that is not sound"
+        await until(lambda: here.relay.to(second), "a confirmation by the last sound file")
         await until(lambda: here.relay.told, "the organizer told")
         here.write(file, sound)
-        await until(lambda: here.relay.to(second), "what waited for the mended file")
         await service.ready()
 
         copy = here.write(file.with_name("copy.toml"), sound)
@@ -171,7 +170,7 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         here.sql.register([fourth])
         await until(lambda: here.relay.to(fourth), "a confirmation by the renamed file")
         await service.ready()
-        assert [one.to for one in here.relay.of("confirmation")] == [first, third, second, fourth]
+        assert sorted(one.to for one in here.relay.of("confirmation")) == [first, second, third, fourth]
         assert here.relay.told[:2] == [
             f"Please mend: webinar file {file}",
             f"Mended: webinar file {file}",
