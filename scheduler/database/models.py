@@ -56,6 +56,13 @@ def _text(default: str = "", **kwargs: Any) -> Any:
     return Field(default=default, sa_type=Text, sa_column_kwargs={"server_default": default}, **kwargs)
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+FREE = "state = 'pending' AND lease_token IS NULL"
+"""SQL: whether a delivery may be claimed once it is due, as its partial indexes say it."""
+
 _AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
@@ -121,13 +128,8 @@ class Registration(SQLModel, table=True):
         Index("registration_row", "registrant_id"),
         Index("registration_address", "webinar", "address_folded"),
         Index("registration_plan", "webinar", "plan"),
-        Index(
-            "registration_link",
-            "webinar",
-            "link_until",
-            sqlite_where=text("link_until IS NOT NULL"),
-            postgresql_where=text("link_until IS NOT NULL"),
-        ),
+        _partial("registration_waits", "webinar", where="plan = 0"),
+        _partial("registration_link", "link_until", where="link_until IS NOT NULL"),
         Index("registration_zone", "webinar", "zone"),
         _AUTOINCREMENT,
     )
@@ -183,11 +185,20 @@ class DueTime(SQLModel, table=True):
 class GoverningWebinar(SQLModel, table=True):
     """Which revision of a webinar governs, and the facts in it that people are told.
 
-    plan: counts the changes that planning must follow; fingerprint: what planning reads, as a hash. waiting_id: the
-    revision that takes effect at takes_effect_at unless the edit is undone; waiting_since: its first edit.
+    status: draft, live, or ended. version: 1 more than any had when this row was written, so that whoever knows the
+    highest knows them all. plan: counts the changes that planning must follow; fingerprint: what planning reads, as a
+    hash; behind: whether there may be people planned by an earlier plan. waiting_id: the revision that takes effect at
+    takes_effect_at unless the edit is undone; waiting_since: its first edit.
     """
 
     __tablename__ = "webinar"
+    __table_args__ = (
+        Index("webinar_version", "version"),
+        _partial("webinar_takes_effect", "takes_effect_at", where="takes_effect_at IS NOT NULL"),
+        _partial("webinar_ends", "ends_at", where="status <> 'ended'"),
+        _partial("webinar_live", "webinar", where="status = 'live'"),
+        _partial("webinar_behind", "webinar", where="behind"),
+    )
 
     webinar: str = Field(primary_key=True, sa_type=Text)
     revision_id: int = _number()
@@ -197,6 +208,9 @@ class GoverningWebinar(SQLModel, table=True):
     ends_at: datetime = _instant()
     join_url: str = _text()
     cancelled: bool = False
+    status: str = _text()
+    version: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    behind: bool = Field(default=True, sa_column_kwargs={"server_default": text("TRUE")})
     waiting_id: int | None = _number(nullable=True)
     waiting_since: datetime | None = _instant(nullable=True)
     takes_effect_at: datetime | None = _instant(nullable=True)
@@ -236,32 +250,11 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         Index("delivery_once", "registration_id", "message", "edition", unique=True),
-        Index(
-            "delivery_pending",
-            "webinar",
-            "urgency",
-            "next_attempt_at",
-            sqlite_where=text("state = 'pending'"),
-            postgresql_where=text("state = 'pending'"),
-        ),
-        Index(
-            "delivery_expiring",
-            "expires_at",
-            sqlite_where=text("state IN ('pending', 'held')"),
-            postgresql_where=text("state IN ('pending', 'held')"),
-        ),
-        Index(
-            "delivery_leased",
-            "lease_token",
-            sqlite_where=text("lease_token IS NOT NULL"),
-            postgresql_where=text("lease_token IS NOT NULL"),
-        ),
-        Index(
-            "delivery_unsettled",
-            "state",
-            sqlite_where=text("state IN ('sending', 'in_doubt', 'held')"),
-            postgresql_where=text("state IN ('sending', 'in_doubt', 'held')"),
-        ),
+        _partial("delivery_pending", "webinar", "urgency", "next_attempt_at", where=FREE),
+        _partial("delivery_due", "urgency", "next_attempt_at", where=FREE),
+        _partial("delivery_expiring", "expires_at", where="state IN ('pending', 'held')"),
+        _partial("delivery_leased", "lease_token", where="lease_token IS NOT NULL"),
+        _partial("delivery_unsettled", "state", where="state IN ('sending', 'in_doubt', 'held')"),
         Index("delivery_message", "webinar", "message"),
         _AUTOINCREMENT,
     )
@@ -375,6 +368,16 @@ class TextRevision(SQLModel, table=True):
     sha256: str = _text()
     source: str = _text()
     sound_since: datetime = _instant()
+
+
+class Verdict(SQLModel, table=True):
+    """What the trial of a text found, by a digest of all that it depends on. problems: a JSON array; "[]": sound."""
+
+    __tablename__ = "verdict"
+
+    digest: str = Field(primary_key=True, sa_type=Text)
+    problems: str = _text()
+    tried_at: datetime = _instant()
 
 
 class TextEdit(SQLModel, table=True):
