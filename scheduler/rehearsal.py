@@ -154,7 +154,8 @@ async def _live_through(
         arrivals = arrivals[len(due) :]
         if due:
             _add(report, await database.run(_arrive, due, place, webinar.id))
-        await service.tick(now)
+        while await service.tick(now):
+            pass
         await service.settled()
         progress(start, now, max(end, now))
         wake = await service.next_wake()

@@ -86,6 +86,9 @@ class Runner:
                 self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
                 next_run_time=datetime.now(pytz.utc),
             )  # fmt: skip
+            self._scheduler.add_job(
+                self._send, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="send"
+            )
             if self._presence:
                 await self._presence.start()
             self._scheduler.start()
@@ -121,9 +124,10 @@ class Runner:
         while True:
             await asyncio.sleep(patience.total_seconds())
             with self._troubles.told("waking up"):
-                poll, now = self._scheduler.get_job("poll"), datetime.now(pytz.utc)
-                if poll and poll.next_run_time > now + patience:
-                    poll.modify(next_run_time=now)
+                now = datetime.now(pytz.utc)
+                for job in (self._scheduler.get_job("poll"), self._scheduler.get_job("send")):
+                    if job and job.next_run_time > now + patience:
+                        job.modify(next_run_time=now)
 
     def _set_back(self) -> None:
         self._service.dispatcher.recorder.is_set_back = True
@@ -150,7 +154,7 @@ class Runner:
         try:
             if self._presence:
                 await self._join(self._presence)
-            wake = await self._service.tick(self._clock.now())
+            self._tick_again |= await self._service.tick(self._clock.now())
             self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
         except MustRest as reason:
             self._service.rest()
@@ -166,11 +170,15 @@ class Runner:
             self._trouble = f"{whose}: {fault(error)}"
             log.error("tick failed", error=self._trouble, exc_info=not is_the_databases(error))
             return
-        now = self._clock.now()
-        if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
-            self._scheduler.add_job(
-                self._wake, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
-            )
+
+    async def _send(self) -> None:
+        """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
+        with self._troubles.told("looking for what is due"):
+            wake, now = await self._service.send_due(), self._clock.now()
+            if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
+                self._scheduler.add_job(
+                    self._send, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
+                )
 
     async def _join(self, presence: Presence) -> None:
         """Be one service among others: end what those left behind that are gone. Raises MustRest when this one may not

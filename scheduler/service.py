@@ -7,15 +7,15 @@ nothing else differs between the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database, one_planner
+from scheduler.database.engine import Database
 from scheduler.database.presence import newer_tz_version
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
@@ -24,7 +24,6 @@ from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
 from scheduler.ledger import claims, settling
-from scheduler.ledger.planning import Governing, plan
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import look_again
@@ -32,6 +31,7 @@ from scheduler.organizers.governing import bring_up_to_date
 from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
+from scheduler.planner import Planner
 from scheduler.reports.reasons import reasons, restored, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
@@ -40,6 +40,8 @@ from scheduler.web.health import Readiness
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
+
+PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
 
 
 class MustRest(Exception):
@@ -64,6 +66,8 @@ class Service:
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
+        self._drafts_too = drafts_too
+        self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
@@ -83,59 +87,83 @@ class Service:
         await self.sources.start(now)
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
 
-    async def tick(self, now: datetime) -> datetime | None:
-        """Bring everything to what is true at `now` and wake the dispatcher; returns `next_wake()`.
+    async def tick(self, now: datetime) -> bool:
+        """Bring everything to what is true at `now`, as far as a second goes; what is due leaves meanwhile. Returns
+        whether there is more to plan.
 
-        Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest:
-        then nothing has changed.
+        Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest.
         """
         recorder = self.dispatcher.recorder
         await recorder.settled()
         await self._database.run(_rest_beside_a_newer_tz_database)
-        await self.sources.poll(now)
-        more = True
-        while more:
-            more, governing = await self._database.run(self._govern_and_plan, now)
-            # What is due leaves meanwhile: trying texts with another revision takes a second.
-            untried = self.sources.adopt(governing)
-            catalogue = self.sources.catalogue
-            # A database that was set back may lack people, too, whose mails went out: whoever is planned now waits.
-            live = [] if recorder.has_held else [name for name in self.sources.live if name not in untried]
-            self.dispatcher.job = Job(catalogue.webinars, live, self.sources.texts, catalogue.revisions)
-            self.dispatcher.wake()
-            if await self.sources.try_again(now) and not recorder.has_held:
-                self.dispatcher.job = replace(
-                    self.dispatcher.job, live=self.sources.live, texts=self.sources.texts
-                )
-        if recorder.has_held:
-            await self._database.run(settling.hold_restored, now)
+        await self._govern(now)
+        await self._settle(now)
+        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        if recorder.has_held and not more:
+            await self._database.run(settling.hold_restored, self._clock.now())
             recorder.has_held = False
-            self.dispatcher.job = replace(self.dispatcher.job, live=self.sources.live)
+            self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
         self.dispatcher.wake()
-        self._tell(now, list(catalogue.webinars.values()))
-        return await self.next_wake()
+        self._tell(now, list(self.sources.catalogue.webinars.values()))
+        return more
 
-    def _govern_and_plan(self, conn: Connection, now: datetime) -> tuple[bool, dict[str, Governing]]:
-        """In one transaction, so that planning goes by what governs then. Returns whether there is more to plan."""
-        one_planner(conn)
-        _rest_beside_a_newer_tz_database(conn)  # which may have planned while we waited
-        revisions, return_within = self.sources.revisions, self._settings.return_within
-        look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
-        governing = bring_up_to_date(conn, now, revisions)
-        return _settle_and_plan(conn, now, governing, return_within), governing
+    async def send_due(self) -> datetime | None:
+        """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""
+        self.dispatcher.wake()
+        return await self.next_wake()
 
     async def next_wake(self) -> datetime | None:
         """The next instant (UTC) at which something is due by itself, or a relay is tried again; or None."""
         now = self._clock.now()
-        wake = await self._database.run(claims.next_wake, now, self.sources.live)
+        wake = await self._database.run_sending(claims.next_wake, now)
         paused = self.dispatcher.paused_until
         return min((one for one in (wake, paused) if one and one > now), default=None)
 
+    async def _govern(self, now: datetime) -> None:
+        """Take in what was edited, and go by what governs then."""
+        await self.sources.poll(now)
+        try:
+            await self._database.run(self._let_govern, now)
+        except BaseException:
+            self.sources.revisions.forget()
+            raise
+        governing = await self._database.run(self.sources.revisions.governing)
+        untried = self.sources.adopt(governing)
+        self._hand_over(untried)
+        if await self.sources.try_again(now):
+            self._hand_over()
+
+    def _let_govern(self, conn: Connection, now: datetime) -> None:
+        revisions, return_within = self.sources.revisions, self._settings.return_within
+        look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
+        bring_up_to_date(conn, now, revisions)
+
+    def _hand_over(self, untried: Collection[str] = ()) -> None:
+        """Let the dispatcher go by what governs. A database that was set back may lack people, too, whose mails went
+        out: until those are planned and held, nothing goes out."""
+        live = set() if self.dispatcher.recorder.has_held else set(self.sources.live)
+        catalogue = self.sources.catalogue
+        self.dispatcher.job = Job(
+            catalogue.webinars,
+            live.difference(untried),
+            self.sources.texts,
+            catalogue.revisions,
+            self.sources.revisions.version,
+            self._drafts_too,
+        )
+        self.dispatcher.wake()
+
+    async def _settle(self, now: datetime) -> None:
+        with self._troubles.told("settling"):
+            await self._database.run(settling.settle_doubt, now, self.sources.catalogue.webinars)
+            while await self._database.run(settling.expire, now) == settling.MANY:
+                pass
+
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""
-        self.dispatcher.job = replace(self.dispatcher.job, live=())
+        self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
 
     async def send_test(self, webinar: Webinar, address: str, mail: bytes) -> str:
         """An editor's mail to themselves; returns why it did not go out, or ""."""
@@ -162,7 +190,7 @@ class Service:
         set_back = filter(None, [restored(self._restored)])
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         return Readiness(
-            (*self.dispatcher.troubles, *self._troubles.words, *set_back, *others),
+            (*self.dispatcher.troubles, *self._planner.troubles, *self._troubles.words, *set_back, *others),
             notes=(*(notice.words for notice in self._notices), *self._notes),
         )
 
@@ -206,16 +234,6 @@ class Service:
 def _relay(one: RelaySettings, database: Database) -> Relay:
     pace = Pace(one.per_minute, one.per_day, database=database, account=one.account)
     return Relay(one.name, Pool(one), pace, one.connections)
-
-
-def _settle_and_plan(
-    conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
-) -> bool:
-    """In one transaction: what comes back from the relay is planned again before anybody can claim it."""
-    one_planner(conn)
-    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
-    settling.expire(conn, now)
-    return plan(conn, now, governing, return_within)
 
 
 def _rest_beside_a_newer_tz_database(conn: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -24,6 +24,10 @@ class Troubles:
 
     def over(self, what: str) -> None:
         self._words.pop(what, None)
+
+    def keep(self, those: Collection[str]) -> None:
+        """Forget what is not among `those`: nobody will try it again."""
+        self._words = {what: words for what, words in self._words.items() if what in those}
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:

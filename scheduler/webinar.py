@@ -171,7 +171,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         default="",
         description='"logo.png", a picture in templates/_layout, or a link that begins with https://',
     )
-    status: Literal["draft", "live"] = Field(default="draft", description='"draft" or "live"')
+    status: Literal["draft", "live", "ended"] = Field(
+        default="draft", description='"draft", "live" or "ended"'
+    )
     cancelled: StrictBool = Field(default=False, description="true or false")
     on_broken: Literal["last-sound", "hold"] = Field(
         default="last-sound", description='"last-sound" or "hold"'

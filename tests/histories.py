@@ -21,9 +21,8 @@ from scheduler.organizers import proposals
 from scheduler.organizers.catalogue import Catalogue, look_again, take_webinars
 from scheduler.organizers.governing import Revisions, bring_up_to_date
 from scheduler.organizers.notices import Notice, notices
-from scheduler.service import _settle_and_plan
 from scheduler.webinar import NOTICES
-from tests.support import toml, utc
+from tests.support import settle_and_plan, toml, utc
 
 ROOT = Path("config")
 RETURN = timedelta(hours=24)
@@ -112,15 +111,13 @@ class History:
         while more:
             with self.database.transaction() as conn:
                 look_again(conn, self.now, one.revisions, one.catalogue, one.holder, RETURN)
-                governing = bring_up_to_date(conn, self.now, one.revisions)
-                more = _settle_and_plan(conn, self.now, governing, RETURN)
+                bring_up_to_date(conn, self.now, one.revisions)
+                more = settle_and_plan(conn, self.now, one.revisions.governing(conn), RETURN)
 
     def claim(self, most: int = 1000, live: bool = True) -> list[Claimed]:
         self._tokens += 1
         with self.database.transaction() as conn:
-            governing = self.replicas[0].revisions.governing(conn)
-            names = [name for name, one in governing.items() if one.webinar.status == "live"]
-            return claims.claim(conn, self.now, f"{self._tokens:032}", names, most, most)
+            return claims.claim(conn, self.now, f"{self._tokens:032}", most, most)
 
     def begin(self, claimed: list[Claimed]) -> list[Start]:
         """Render these by the revision by which they were claimed. Returns those that may go on the wire."""
@@ -177,7 +174,7 @@ class History:
 
     def _next_instant(self) -> datetime:
         with self.database.transaction() as conn:
-            return claims.next_wake(conn, self.now, ["w"]) or self.now + timedelta(hours=6)
+            return claims.next_wake(conn, self.now) or self.now + timedelta(hours=6)
 
     def crash(self) -> None:
         """Every service is killed: what was on the wire is in doubt."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Delivery, Registration
+from scheduler.ledger import settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Start, Version
 from scheduler.ledger.planning import Governing, plan
@@ -142,8 +143,8 @@ class Ledger:
         more = True
         while more:
             with self.database.transaction() as conn:
-                what_governs = bring_up_to_date(conn, now, self.revisions)
-                more = plan(conn, now, what_governs, timedelta(hours=hours))
+                bring_up_to_date(conn, now, self.revisions)
+                more = plan(conn, now, self.revisions.governing(conn), timedelta(hours=hours))
 
     def deliveries(self, email: str | None = None) -> list[Mapping[str, Any]]:
         d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
@@ -199,6 +200,15 @@ class Ledger:
                     note_accepted(conn, [mail])
 
 
+def settle_and_plan(
+    conn: Connection, now: datetime, governing: Mapping[str, Governing], within: timedelta
+) -> bool:
+    """A tick's settling and planning, in one transaction. True when there may be more."""
+    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+    settling.expire(conn, now)
+    return plan(conn, now, governing, within)
+
+
 def start(
     claimed: Claimed, at: datetime, one: Webinar | None = None, invitation: Version | None = None
 ) -> Start:
@@ -213,6 +223,7 @@ class Revisions(governing.Revisions):
     def forget_fingerprints(self) -> None:
         """As another program does."""
         self._fingerprints.clear()
+        self.forget()
 
     def add(self, conn: Connection, webinar: Webinar) -> int:
         sha = sha256(repr(webinar).encode()).hexdigest()

@@ -181,8 +181,12 @@ async def test_a_loop_of_the_process_that_fails_says_so_and_goes_on(
             await until(lambda: runner.readiness().reasons == ("waking up: KeyError",))
         await until(lambda: runner.readiness().ready)
         with monkeypatch.context() as broken:
-            broken.setattr(Service, "next_wake", fails)
+            broken.setattr(Service, "_note_troubles", fails)
             await until(lambda: runner.readiness().reasons == ("the service fails: KeyError",))
+        await until(lambda: runner.readiness().ready)
+        with monkeypatch.context() as broken:
+            broken.setattr(Service, "next_wake", fails)
+            await until(lambda: runner.readiness().reasons == ("looking for what is due: KeyError",))
         await until(lambda: runner.readiness().ready)
         stop.set()
         await running

@@ -27,7 +27,7 @@ from scheduler.commands.common import (
 )
 from scheduler.input.toml_edit import NotEditable, with_status
 from scheduler.input.toml_syntax import syntax_problem
-from scheduler.ledger.due_times import planned_webinars
+from scheduler.ledger.due_times import planned_for
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.settings import Settings
@@ -131,7 +131,7 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
     now = SystemClock().now()
     try:
         with existing_database(settings) as database, database.reading() as conn:
-            planned = webinar.id in planned_webinars(conn)
+            planned = planned_for(conn, webinar.id) is not None
             ahead, waiting = outlook(conn, now, webinar.id), changes_waiting(conn)
     except NoDatabase as reason:
         click.echo(f"{reason} How many mails leave is not known.")

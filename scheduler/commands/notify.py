@@ -8,7 +8,7 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands.common import confirm, opened_database, settings_of_environment, stop
-from scheduler.database.engine import one_planner
+from scheduler.database.engine import one_proposer
 from scheduler.organizers.governing import Revisions, let_take_effect
 from scheduler.organizers.notices import notices
 
@@ -41,7 +41,7 @@ def notify(webinar_id: str, yes: bool) -> None:
         if not yes:
             confirm(f"Notify them now, for {webinar_id}?")
         with database.transaction() as conn:
-            one_planner(conn)
+            one_proposer(conn)
             still = [one for one in notices(conn, now, revisions, settings.return_within) if one in waiting]
             let_take_effect(conn, now, revisions, {one.webinar for one in still})
     if not still:

@@ -21,8 +21,8 @@ class Dialect(ABC):
     """Whether several services may work on one database. If not, all leases end when a service starts, and no other."""
     skip_locked: ClassVar[str]
     """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
-    for_update: ClassVar[str]
-    """What a SELECT ends with so that its rows wait for us, and we for whoever writes to them."""
+    update_skipping: ClassVar[str]
+    """What a SELECT ends with so that its rows are ours to change, less those that another transaction holds."""
     share_skipping: ClassVar[str]
     """What a SELECT ends with so that its rows stay as they are, less those that another transaction holds; "" where
     there is one writer at a time."""
@@ -38,6 +38,15 @@ class Dialect(ABC):
     @abstractmethod
     def one_planner(self, conn: Connection) -> None:
         """Let one replica plan at a time, until the end of the transaction."""
+
+    @abstractmethod
+    def may_plan(self, conn: Connection, what: str) -> bool:
+        """Keep every other service from planning this until the end of the transaction; False where another one
+        does."""
+
+    @abstractmethod
+    def take_time(self, conn: Connection) -> None:
+        """Let this transaction last as long as it likes."""
 
     @abstractmethod
     def one_proposer(self, conn: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from scheduler.database.sqlite import SQLite, lock_file
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MOST_TRIES = 5  # of a transaction that others get in the way of
 
 _DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
 
@@ -84,13 +87,20 @@ class Database:
     def __init__(self, url: str) -> None:
         self.dialect = _DIALECTS[make_url(url).get_backend_name()]
         self.engine = self.dialect.engine(url)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._sending = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-sending")
+        # Of two writers SQLite lets one wait by trying again and again; in one thread they take turns.
+        self._aside = (
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+            if self.dialect.takes_replicas
+            else self._sending
+        )
         self._lock: IO[str] | None = None
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
         config = _migrations()
         with self.engine.begin() as conn:
+            self.dialect.take_time(conn)
             self.dialect.one_migration(conn)
             _schema(conn)
             config.attributes["connection"] = conn
@@ -121,16 +131,35 @@ class Database:
     async def run(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `function(connection, ...)` in one transaction, in the database's own thread."""
+        """Run `function(connection, ...)` in one transaction, beside the event loop and the transactions of sending.
 
+        It is run again at once after a conflict of transactions, so it must change nothing outside the database.
+        """
+        return await self._in_transaction(self._aside, lambda conn: function(conn, *args, **kwargs))
+
+    async def run_sending(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for what a due mail waits for. It never waits for what `run` runs, but for the transaction that
+        SQLite has open."""
+        return await self._in_transaction(self._sending, lambda conn: function(conn, *args, **kwargs))
+
+    async def _in_transaction(self, thread: ThreadPoolExecutor, function: Callable[[Connection], T]) -> T:
         def in_transaction() -> T:
-            with self.engine.begin() as conn:
-                return function(conn, *args, **kwargs)
+            for tries in itertools.count(1):
+                try:
+                    with self.engine.begin() as conn:
+                        return function(conn)
+                except DBAPIError as error:
+                    if not is_conflict(error) or tries == MOST_TRIES:
+                        raise
+            raise AssertionError("unreachable")
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, in_transaction)
+        return await asyncio.get_running_loop().run_in_executor(thread, in_transaction)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        self._sending.shutdown(wait=True)
+        self._aside.shutdown(wait=True)
         self.engine.dispose()
         if self._lock:
             self._lock.close()
@@ -170,6 +199,12 @@ def _code(error: Exception) -> str:
 def one_planner(conn: Connection) -> None:
     """Let one replica plan at a time, until the end of the transaction."""
     dialect(conn).one_planner(conn)
+
+
+def may_plan(conn: Connection, what: str) -> bool:
+    """Keep every other service from planning this webinar, or from taking rows in ("intake"), until the end of the
+    transaction. False, at once, where another one does."""
+    return dialect(conn).may_plan(conn, what)
 
 
 def one_proposer(conn: Connection) -> None:

@@ -21,16 +21,18 @@ KEEPALIVE = {
     "tcp_user_timeout": 30_000,
 }  # fmt: skip
 """For libpq: a dead network is noticed in half a minute."""
-IDLE_SECONDS = 60
-"""The server ends a transaction whose client has been silent for so long (stopped, or lost without a FIN): its locks
-would keep every other service waiting."""
+LIMITS = {
+    "lock_timeout": 5, "statement_timeout": 30, "idle_in_transaction_session_timeout": 10,
+}  # fmt: skip
+"""Seconds, set for each transaction, so that they hold behind a pooler as well: a service that is stopped or lost
+without a FIN, or another program's lock on a table, keeps nobody waiting for longer."""
 
 
 class PostgreSQL(Dialect):
     takes_replicas = True
     join_next = "JOIN"
     skip_locked = "FOR UPDATE OF {} SKIP LOCKED"
-    for_update = "FOR UPDATE"
+    update_skipping = "FOR UPDATE SKIP LOCKED"
     share_skipping = "FOR SHARE SKIP LOCKED"
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
 
@@ -38,11 +40,20 @@ class PostgreSQL(Dialect):
         # No prepared statements: behind a pooler the next transaction may be another session's.
         arguments = KEEPALIVE | {"prepare_threshold": None}
         engine = create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)
-        event.listen(engine, "begin", _limit_silence)
+        event.listen(engine, "begin", _limit)
         return engine
 
     def one_planner(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
+
+    def may_plan(self, conn: Connection, what: str) -> bool:
+        lock = "SELECT pg_try_advisory_xact_lock(hashtext('webinar-scheduler planning'), hashtext(:what))"
+        return bool(conn.execute(text(lock), {"what": what}).scalar_one())
+
+    def take_time(self, conn: Connection) -> None:
+        conn.exec_driver_sql(
+            "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)"
+        )
 
     def one_proposer(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler proposals'))"))
@@ -87,8 +98,9 @@ class PostgreSQL(Dialect):
         return instant.astimezone(UTC).isoformat()
 
 
-def _limit_silence(conn: Connection) -> None:
-    conn.exec_driver_sql(f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)")
+def _limit(conn: Connection) -> None:
+    limits = ", ".join(f"set_config('{name}', '{seconds}s', true)" for name, seconds in LIMITS.items())
+    conn.exec_driver_sql(f"SELECT {limits}")
 
 
 def _cell(number: int, kind: str) -> str:

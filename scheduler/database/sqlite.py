@@ -23,7 +23,7 @@ class SQLite(Dialect):
     join_next = (
         "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
     )
-    skip_locked = for_update = share_skipping = ""  # there is one writer anyway
+    skip_locked = update_skipping = share_skipping = ""  # there is one writer anyway
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
 
     def engine(self, url: str) -> Engine:
@@ -37,6 +37,12 @@ class SQLite(Dialect):
 
     def one_planner(self, conn: Connection) -> None:
         pass  # BEGIN IMMEDIATE has seen to it
+
+    def may_plan(self, conn: Connection, what: str) -> bool:
+        return True
+
+    def take_time(self, conn: Connection) -> None:
+        pass
 
     def one_proposer(self, conn: Connection) -> None:
         pass

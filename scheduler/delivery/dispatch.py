@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection as SqlConnection
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
@@ -215,7 +215,7 @@ class Dispatcher:
         self._ahead = self._enough(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
         with self._troubles.told("claiming what is due"):
-            found = await self._database.run(_claim, now, token, self.job, urgent, others)
+            found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
         if found is None:  # perhaps it was committed all the same
             self._lost, self._nothing_more = True, [True, True]  # until the next wake
             return
@@ -245,19 +245,18 @@ class Dispatcher:
 
     async def _end_leases(self, known: Collection[int] = ()) -> None:
         ours = [claims.name_of(self._holder)]
-        await self._database.run(claims.end_leases, self._clock.now(), ours, known)
+        await self._database.run_sending(claims.end_leases, self._clock.now(), ours, known)
 
     def _hold_restored(self, conn: SqlConnection) -> None:
         settling.hold_restored(conn, self._clock.now())
 
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:
-    rows = run(conn, "SELECT webinar, revision_id FROM webinar")
-    live = [
-        row.webinar
-        for row in rows
-        if row.webinar in job.live and job.revisions.get(row.webinar) == row.revision_id
-    ]
-    claimed = claims.claim(conn, now, token, live, urgent, others)
+    if not job.live:
+        return []
+    claimed = claims.claim(
+        conn, now, token, urgent, others, version=job.version, without=job.webinars.keys() - job.live,
+        drafts_too=job.drafts_too,
+    )  # fmt: skip
     versions = last_versions(conn, [one.uid for one in claimed])
     return [(one, versions.get(one.uid)) for one in claimed]

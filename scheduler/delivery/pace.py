@@ -99,7 +99,7 @@ class Pace:
         loop, before = asyncio.get_running_loop(), self._rate.slowed_to
         if self._database:
             accepted, complained = self._accepted, self._complained
-            turns, self._rate = await self._database.run(
+            turns, self._rate = await self._database.run_sending(
                 _reserve, self._account, self._rate, self._wanted, accepted, complained
             )
             self._accepted -= accepted

@@ -169,7 +169,7 @@ class Recorder:
         if not (starts or outcomes or self._known or is_set_back):
             return set()
         try:
-            begun, self._known, held = await self._database.run(
+            begun, self._known, held = await self._database.run_sending(
                 _record, starts, outcomes, self._known, is_set_back, self._hold
             )
         except BaseException:

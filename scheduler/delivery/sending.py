@@ -7,7 +7,7 @@ outcomes of those before, so after a kill no more than that can be in doubt for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,14 +32,17 @@ from scheduler.webinar import Webinar
 log = structlog.get_logger()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
-    """What is on its way now, and by what: swapped whole when a file changes."""
+    """What may go out now, and by what: swapped whole when something else governs."""
 
     webinars: Mapping[str, Webinar] = field(default_factory=dict)
-    live: Sequence[str] = ()
+    live: Collection[str] = frozenset()
     texts: Texts = field(default_factory=Texts)
     revisions: Mapping[str, int] = field(default_factory=dict)  # by webinar: what is rendered
+    version: int | None = None
+    """The highest of table `webinar` that is known here; None: all that governs is."""
+    drafts_too: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from scheduler.database.engine import dialect, run
-from scheduler.database.models import Delivery, GoverningWebinar, Registration
+from scheduler.database.models import FREE, Delivery, GoverningWebinar, Instant, Registration
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
@@ -69,24 +69,36 @@ not wait for an edit, or a link of the person's own, that takes effect soon. Unt
 
 
 def claim(
-    conn: Connection, now: datetime, token: str, live: Sequence[str], urgent: int, others: int
+    conn: Connection,
+    now: datetime,
+    token: str,
+    urgent: int,
+    others: int,
+    *,
+    version: int | None = None,
+    without: Collection[str] = (),
+    drafts_too: bool = False,
 ) -> list[Claimed]:
-    """Lease due deliveries of these webinars: up to so many that are due on registration, which come first, and up
-    to so many others. Which webinar comes first is drawn by lot, so a burst of one keeps no other waiting."""
+    """Lease due deliveries of live webinars: up to so many that are due on registration, which come first, and up to
+    so many others. Which webinar comes first is drawn by lot, so a burst of one keeps no other waiting.
+
+    version: the highest of table `webinar` that is known here (None: all are): what governs by a later one is left
+    alone, and so is `without`. With nothing due it costs the same however many webinars there are.
+    """
     engine = dialect(conn)
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
         end = len(ids) + limit
-        for webinar in random.sample(live, len(live)):
-            if len(ids) < end:
+        webinars = _with_something_due(conn, now, urgency, version, drafts_too) if limit else []
+        for webinar in random.sample(webinars, len(webinars)):
+            if len(ids) < end and webinar not in without:
                 ids += run(
                     conn,
                     f"SELECT d.id FROM delivery d {engine.join_next} registration r ON r.id = d.registration_id"
                     f" {engine.join_next} webinar w ON w.webinar = d.webinar"
-                    " WHERE d.state = 'pending' AND d.webinar = :webinar AND d.urgency = :urgency"
-                    " AND d.next_attempt_at <= :now AND d.expires_at > :now"
-                    f" AND d.lease_token IS NULL AND {MAY_GO}"
-                    f" ORDER BY d.next_attempt_at LIMIT :limit {engine.skip_locked.format('d')}",
+                    " WHERE d.state = 'pending' AND d.lease_token IS NULL AND d.webinar = :webinar"
+                    " AND d.urgency = :urgency AND d.next_attempt_at <= :now AND d.expires_at > :now"
+                    f" AND {MAY_GO} ORDER BY d.next_attempt_at LIMIT :limit {engine.skip_locked.format('d')}",
                     webinar=webinar,
                     notices=NOTICES,
                     urgency=urgency,
@@ -95,8 +107,28 @@ def claim(
                 ).scalars()
     if not ids:
         return []
-    run(conn, "UPDATE delivery SET lease_token = :token WHERE id IN :ids", token=token, ids=ids)
+    run(conn, "UPDATE delivery SET lease_token = :token WHERE id IN :ids", token=token, ids=sorted(ids))
     return _claimed(conn, ids, token)
+
+
+def _with_something_due(
+    conn: Connection, now: datetime, urgency: int, version: int | None, drafts_too: bool
+) -> list[str]:
+    status = "<> 'ended'" if drafts_too else "= 'live'"
+    due = f"d.urgency = :urgency AND {FREE} AND d.next_attempt_at <= :now"
+    found = run(
+        conn,
+        f"SELECT w.webinar FROM webinar w WHERE EXISTS (SELECT 1 FROM delivery d WHERE {due})"
+        f" AND w.status {status} AND w.version <= :version"
+        f" AND EXISTS (SELECT 1 FROM delivery d WHERE d.webinar = w.webinar AND {due})",
+        urgency=urgency,
+        now=now,
+        version=_ANY if version is None else version,
+    )
+    return list(found.scalars())
+
+
+_ANY = 2**62  # higher than any version
 
 
 def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
@@ -174,25 +206,24 @@ def end_leases_of_gone(conn: Connection, now: datetime, gone: Mapping[str, int |
     return end_leases(conn, now, ended) if ended else 0
 
 
-def next_wake(conn: Connection, now: datetime, live: Iterable[str]) -> datetime | None:
-    """The next instant after `now` at which a delivery is due or expires: None when the ledger waits for nothing."""
-    table = Delivery.__table__  # type: ignore[attr-defined]
-    # The states as the partial indexes name them: SQLite does not look into a parameter.
-    queries = [
-        select(table.c.next_attempt_at)
-        .where(text("state = 'pending'"), table.c.webinar == webinar, table.c.urgency == urgency)
-        .where(table.c.lease_token.is_(None), table.c.next_attempt_at > now)
-        .order_by(table.c.next_attempt_at)
-        .limit(1)
-        for webinar in live
+def next_wake(conn: Connection, now: datetime) -> datetime | None:
+    """The next instant after `now` at which a delivery is due or expires, or something that waits takes effect: None
+    when the ledger waits for nothing."""
+    found = conn.execute(_NEXT_WAKE, {"now": now}).scalars()
+    return min((instant for instant in found if instant), default=None)
+
+
+_NEXT = (
+    *(
+        f"SELECT next_attempt_at AS at FROM delivery WHERE {FREE} AND urgency = {urgency} AND next_attempt_at > :now"
         for urgency in (0, 1)
-    ]
-    expiring = select(table.c.expires_at).where(
-        text("state IN ('pending', 'held')"), table.c.expires_at > now
-    )
-    queries.append(expiring.order_by(table.c.expires_at).limit(1))
-    edits, people = GoverningWebinar.__table__.c, Registration.__table__.c  # type: ignore[attr-defined]
-    queries.append(select(func.min(edits.takes_effect_at)).where(edits.takes_effect_at > now))
-    queries.append(select(func.min(people.link_until)).where(people.link_until > now))
-    found = [instant for query in queries if (instant := conn.execute(query).scalar()) is not None]
-    return min(found, default=None)
+    ),
+    "SELECT expires_at AS at FROM delivery WHERE state IN ('pending', 'held') AND expires_at > :now",
+    "SELECT takes_effect_at AS at FROM webinar WHERE takes_effect_at > :now",
+    "SELECT link_until AS at FROM registration WHERE link_until > :now",
+)
+_NEXT_WAKE = (
+    text(" UNION ALL ".join(f"SELECT at FROM ({query} ORDER BY at LIMIT 1) AS one" for query in _NEXT))
+    .bindparams(bindparam("now", type_=Instant()))
+    .columns(at=Instant())
+)

@@ -29,14 +29,18 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
         "starts_at": webinar.start,
         "ends_at": webinar.end,
     }
-    if before is None:
-        _rows_of_unknown_webinar_come_back(conn, webinar)
-    elif any(getattr(before, name) != value for name, value in facts.items()):
+    if before and any(getattr(before, name) != value for name, value in facts.items()):
         resolve_anew(conn, webinar)
     _note_messages(conn, now, webinar, first=before is None)
     _note_due_times(conn, webinar)
     conn.execute(delete(table).where(table.c.webinar == webinar.id))
     conn.execute(insert(table), {"webinar": webinar.id, "plan": plan, **facts})
+
+
+def planned_for(conn: Connection, webinar: str) -> int | None:
+    """The plan for which this webinar's due times are up to date."""
+    query = "SELECT plan FROM planned_webinar WHERE webinar = :webinar"
+    return run(conn, query, webinar=webinar).scalar()
 
 
 def planned_webinars(conn: Connection) -> dict[str, int]:
@@ -54,15 +58,6 @@ def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
             for zone in set(zones) - set(known.scalars())
             for timing in timings(webinar, pytz.timezone(zone))
         ],
-    )
-
-
-def _rows_of_unknown_webinar_come_back(conn: Connection, webinar: Webinar) -> None:
-    run(
-        conn,
-        "INSERT INTO registrant_change (registrant_id)"
-        " SELECT registrant_id FROM row_set_aside WHERE webinar = :webinar",
-        webinar=webinar.id,
     )
 
 

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import as_list, dialect, listed, one_planner, run
-from scheduler.ledger.due_times import fill_in, plan_webinar, planned_webinars
+from scheduler.database.engine import as_list, dialect, listed, may_plan, run
+from scheduler.ledger.due_times import fill_in, plan_webinar, planned_for
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import DIFFERS, LINK, MOVED
-from scheduler.registrants.changes import take_changes
+from scheduler.registrants.changes import Taken, take_changes
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
 
 MANY = 500  # rows in one transaction
-CHUNK = 5000  # registrations planned in one transaction
+CHUNK = 5000  # registrations planned in one transaction, at most
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,87 @@ class Governing:
     webinar: Webinar
     revision_id: int
     plan: int
+    sha256: str = ""
+    """Of the file that the revision came from."""
+
+
+def take_in(
+    conn: Connection,
+    now: datetime,
+    governing: Mapping[str, Governing],
+    return_within: timedelta,
+    most: int = CHUNK,
+) -> Taken:
+    """Take in up to `most` changes of `registrants`. Nothing, at once, where another service does."""
+    if not may_plan(conn, "intake"):
+        return Taken()
+    webinars = {name: one.webinar for name, one in governing.items()}
+    taken = take_changes(conn, now, webinars, return_within)
+    _new_recipients(conn, now, taken.moved_address)
+    if taken.rows >= MANY:
+        dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")
+    return taken
+
+
+def waiting(conn: Connection) -> dict[str, bool]:
+    """The webinars in which people wait to be planned, and whether some do because something about them changed: of
+    the others the webinar has. It costs the same however many webinars there are with nothing to do."""
+    found = run(
+        conn,
+        "SELECT webinar, 0 AS waits FROM webinar WHERE behind AND status <> 'ended' UNION ALL"
+        " SELECT webinar, 1 FROM webinar w WHERE EXISTS (SELECT 1 FROM registration WHERE plan = 0)"
+        " AND w.status <> 'ended'"
+        " AND EXISTS (SELECT 1 FROM registration r WHERE r.webinar = w.webinar AND r.plan = 0)"
+        " ORDER BY webinar, waits",
+    )
+    return {row.webinar: bool(row.waits) for row in found}
+
+
+def plan_people(conn: Connection, now: datetime, governing: Governing, most: int = CHUNK) -> int:
+    """Plan up to `most` people of one webinar, those about whom something changed first. Returns how many; 0 where
+    another service plans it."""
+    name, number = governing.webinar.id, governing.plan
+    present = run(conn, "SELECT plan, behind FROM webinar WHERE webinar = :name", name=name).first()
+    if not may_plan(conn, name) or present is None or present.plan != number:
+        return 0
+    if planned_for(conn, name) != number:
+        plan_webinar(conn, now, governing.webinar, number)
+    people = _plan_chunk(conn, now, governing, most)
+    if present.behind and people < most:
+        run(
+            conn,
+            "UPDATE webinar SET behind = FALSE WHERE webinar = :name AND plan = :number AND NOT EXISTS"
+            " (SELECT 1 FROM registration r WHERE r.webinar = :name AND r.plan < :number AND r.plan > 0)",
+            name=name,
+            number=number,
+        )
+    return people
 
 
 def plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
-    """Bring the ledger up to date in this transaction, as far as one chunk goes. True when there is more to plan.
-
-    `governing` was read in this very transaction.
-    """
-    one_planner(conn)
-    webinars = {name: one.webinar for name, one in governing.items()}
-    planned = planned_webinars(conn)
-    for name, one in governing.items():
-        if planned.get(name) != one.plan:
-            plan_webinar(conn, now, one.webinar, one.plan)
-    taken = take_changes(conn, now, webinars, return_within)
-    _new_recipients(conn, now, taken.moved_address)
-    if taken.rows >= MANY:
-        dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")
-    more = taken.more
-    for one in governing.values():
-        more |= _plan_chunk(conn, now, one)
+    """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
+    more = take_in(conn, now, governing, return_within).more
+    for name in waiting(conn):
+        if name in governing:
+            more |= plan_people(conn, now, governing[name]) > 0
     return more
 
 
-def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
-    """Plan up to CHUNK people of one webinar. True when there may be more."""
-    webinar = governing.webinar.id
+def _plan_chunk(conn: Connection, now: datetime, governing: Governing, most: int) -> int:
     chunk = run(
         conn,
         "SELECT id, zone FROM registration WHERE webinar = :webinar AND plan < :plan"
-        f" LIMIT :limit {dialect(conn).for_update}",
-        webinar=webinar,
+        f" ORDER BY plan LIMIT :most {dialect(conn).update_skipping}",
+        webinar=governing.webinar.id,
         plan=governing.plan,
-        limit=CHUNK,
+        most=most,
     ).all()
     if not chunk:
-        return False
+        return 0
     fill_in(conn, governing.webinar, {row.zone for row in chunk} - {""})
-    ids = as_list(conn, (row.id for row in chunk))
+    ids = as_list(conn, sorted(row.id for row in chunk))
     for statement in (
         _BRING_UP_TO_DATE,
         _ADD_MISSING,
@@ -89,7 +130,7 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing) -> bool:
         plan=governing.plan,
         ids=ids,
     )
-    return len(chunk) == CHUNK
+    return len(chunk)
 
 
 def _execute(conn: Connection, statement: str, **values: object) -> None:

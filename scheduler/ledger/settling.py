@@ -7,22 +7,26 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import dialect, run
 from scheduler.ledger.claims import UNSETTLED
 from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.states import State, Why
 from scheduler.webinar import NOTICES, Webinar
 
+MANY = 2000  # rows in one transaction, at most
+
 
 def expire(conn: Connection, now: datetime) -> int:
-    """What nobody sent while it was of use is expired, on record. Returns how many."""
+    """What nobody sent in time is expired, on record: up to MANY. Returns how many."""
     return run(
         conn,
         "UPDATE delivery SET state = 'expired', reason = CASE WHEN state = 'held' THEN :held || reason ELSE :late END,"
-        " lease_token = NULL WHERE state IN ('pending', 'held') AND expires_at <= :now",
+        " lease_token = NULL WHERE id IN (SELECT id FROM delivery WHERE state IN ('pending', 'held')"
+        f" AND expires_at <= :now ORDER BY expires_at LIMIT :many {dialect(conn).update_skipping})",
         now=now,
         late=Why.NO_LONGER_OF_USE,
         held=f"{Why.NO_LONGER_OF_USE}; was held: ",
+        many=MANY,
     ).rowcount
 
 
@@ -30,16 +34,17 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
     """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person, who has
     it sent by changing the policy."""
     # A statement each: the index of what is unsettled is used for one state at a time.
-    for policy, which, state, reason in (
-        ("resend", "state = 'in_doubt'", State.PENDING, ""),
-        ("resend", f"state = 'held' AND reason = '{Why.DOUBT}'", State.PENDING, ""),
-        ("hold", "state = 'in_doubt'", State.HELD, Why.DOUBT),
+    for which, policy, state, reason in (
+        ("state = 'in_doubt'", "resend", State.PENDING, ""),
+        (f"state = 'held' AND reason = '{Why.DOUBT}'", "resend", State.PENDING, ""),
+        ("state = 'in_doubt'", "hold", State.HELD, Why.DOUBT),
     ):
-        if names := [name for name, webinar in webinars.items() if webinar.on_doubt == policy]:
+        unsettled = f"{UNSETTLED} AND {which} AND expires_at > :now"
+        there = run(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars()
+        if names := [name for name in there if name in webinars and webinars[name].on_doubt == policy]:
             settled = run(
                 conn,
-                "UPDATE delivery SET state = :state, reason = :reason"
-                f" WHERE {UNSETTLED} AND {which} AND expires_at > :now AND webinar IN :names"
+                f"UPDATE delivery SET state = :state, reason = :reason WHERE {unsettled} AND webinar IN :names"
                 " RETURNING registration_id",
                 state=state,
                 reason=reason,

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
-from scheduler.database.engine import one_planner, run
+from scheduler.database.engine import one_proposer, run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.input.addresses import why_no_address
 from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
-from scheduler.organizers.governing import Revisions, drop_waiting, propose
-from scheduler.organizers.proposals import Decision, decide, holding, live, publish
+from scheduler.organizers.governing import (
+    ENDED,
+    ENDS_AFTER,
+    Revisions,
+    drop_waiting,
+    end_what_is_over,
+    propose,
+)
+from scheduler.organizers.proposals import Decision, Held, decide, holding, live, publish
 from scheduler.problem import Problem, Problems
-from scheduler.webinar import Webinar, read_webinar
-
-FORGET_AFTER = timedelta(days=31)  # after its end nobody misses a webinar's file
+from scheduler.webinar import Webinar
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,6 @@ class Catalogue:
     problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
     concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
     held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
-    governing_files: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by webinar: of the revision that governs
 
     @property
     def webinars(self) -> dict[str, Webinar]:
@@ -47,7 +51,13 @@ class Catalogue:
 
     def is_of_file(self, webinar: str) -> bool:
         """Whether the folder holds what governs this webinar."""
-        return webinar in self.held and self.held[webinar] == self.governing_files.get(webinar)
+        one = self.governing.get(webinar)
+        return one is not None and self.held.get(webinar) == one.sha256
+
+    @property
+    def lagging(self) -> list[str]:
+        """The webinars of which the folder holds something else than governs."""
+        return [name for name in self.held if name in self.governing and not self.is_of_file(name)]
 
     def live(self, *, drafts_too: bool = False) -> list[str]:
         """The webinars whose mails go out. A rehearsal sends those of drafts, too."""
@@ -67,43 +77,30 @@ def take_webinars(
 ) -> Catalogue:
     """Read the files, say what this service's folder holds, and propose what is new. `edited`: all of it, as if the
     files had been edited now."""
-    one_planner(conn)
-    sound, problems = _read(root, files)
-    stored = _governing_files(conn)
-    for name, (path, _, webinar) in list(sound.items()):
-        governs = revisions.get(conn, stored[name].id or 0) if name in stored else None
-        if governs and (problem := _other_time(conn, now, path, governs, webinar)):
-            problems[path] = (problem,)
+    one_proposer(conn)
+    sound, problems = read_files(root, files, revisions)
+    stored = _governing(conn, now)
+    for name, one in list(sound.items()):
+        if name in stored and (problem := _other_time(conn, now, stored[name], one)):
+            problems[one.path] = (problem,)
             del sound[name]
-    held = {name: digest(source) for name, (_, source, _) in sound.items()}
+    held = {name: one.sha256 for name, one in sound.items()}
     changed = publish(conn, now, holder, "webinar", held)
-    for name, (path, source, webinar) in sound.items():
-        revision_id, new = _stored(conn, now, webinar, path, source)
-        _decide(
-            conn,
-            now,
-            webinar,
-            revision_id,
-            held[name],
-            revisions,
-            holder,
-            return_within,
-            new=new,
-            changed=edited or name in changed,
-        )
-    now_says = {path: name for name, (path, _, _) in sound.items()}
-    for name in stored.keys() - sound.keys():
-        path, governs = stored[name].file, revisions.get(conn, stored[name].id or 0)
-        if path not in problems and (governs is None or now < governs.end + FORGET_AFTER):
-            problems[path] = (_gone(path, name, now_says.get(path, "")),)
+    proposing = _Proposing(conn, now, revisions, holder, return_within, stored)
+    for name, one in sound.items():
+        if name in stored and stored[name].is_ended and one.sha256 == stored[name].sha256:
+            continue
+        revision_id, new = _stored(conn, now, one, stored.get(name))
+        proposing.decide(one.webinar, revision_id, held[name], new=new, changed=edited or name in changed)
+    end_what_is_over(conn, now)
     governing = revisions.governing(conn)
+    problems |= _gone(sound, problems, stored)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
     problems = {
         path: _and_what_goes_out(conn, now, path, found, stored, governing)
         for path, found in problems.items()
     }
-    of_revisions = {name: one.sha256 for name, one in _governing_files(conn).items()}
-    return Catalogue(governing, problems, concerned, held, of_revisions)
+    return Catalogue(governing, problems, concerned, held)
 
 
 def look_again(
@@ -116,87 +113,88 @@ def look_again(
 ) -> None:
     """Decide again about what our folder holds where another content governs or waits: time passes, services come and
     go."""
-    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(
-        select(table.c.webinar, table.c.waiting_id, _REVISION.c.sha256).join(
-            _REVISION, _REVISION.c.id == table.c.revision_id
-        )
-    )
-    lags = [
-        row
-        for row in rows.all()
-        if row.waiting_id or catalogue.held.get(row.webinar, row.sha256) != row.sha256
-    ]
-    if lags:
-        publish(conn, now, holder, "webinar", catalogue.held)  # notices who is gone
-    for row in lags:
-        ours = catalogue.held.get(row.webinar)
-        revision_id = _revision_of(conn, row.webinar, ours) if ours else None
+    waiting = conn.execute(select(_W.webinar).where(_W.takes_effect_at.is_not(None))).scalars()
+    if not (lags := sorted({*catalogue.lagging, *waiting})):
+        return
+    one_proposer(conn)
+    publish(conn, now, holder, "webinar", catalogue.held)  # notices who is gone
+    proposing = _Proposing(conn, now, revisions, holder, return_within, _governing(conn, now, lags))
+    for name in lags:
+        ours = catalogue.held.get(name)
+        revision_id = _revision_of(conn, name, ours) if ours else None
         webinar = revisions.get(conn, revision_id) if revision_id else None
         if ours and revision_id and webinar:
-            _decide(
-                conn,
-                now,
-                webinar,
-                revision_id,
-                ours,
-                revisions,
-                holder,
-                return_within,
-                new=False,
-                changed=False,
-            )
+            proposing.decide(webinar, revision_id, ours, new=False, changed=False)
 
 
-def _decide(
-    conn: Connection,
-    now: datetime,
-    webinar: Webinar,
-    revision_id: int,
-    ours: str,
-    revisions: Revisions,
-    holder: int,
-    return_within: timedelta,
-    *,
-    new: bool,
-    changed: bool,
-) -> None:
-    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    row = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
-    found = decide(
-        now,
-        holder,
-        live(conn, holder),
-        holding(conn, "webinar").get(webinar.id, {}),
-        new=new,
-        changed=changed,
-        governing=_sha_of(conn, row.revision_id) if row else None,
-        waiting=_sha_of(conn, row.waiting_id) if row and row.waiting_id else None,
-    )
-    if found is Decision.OURS:
-        propose(conn, now, webinar, revision_id, revisions, return_within)
-    elif found is Decision.DROP:
-        drop_waiting(conn, webinar.id)
+class _Governs(NamedTuple):
+    """What governs a webinar now, and what waits."""
+
+    webinar: str
+    revision_id: int
+    sha256: str
+    file: str
+    is_ended: bool
+    starts_at: datetime
+    ends_at: datetime
+    waiting_sha256: str | None
 
 
-def _other_time(
-    conn: Connection, now: datetime, path: str, governs: Webinar, webinar: Webinar
-) -> Problem | None:
+@dataclass(frozen=True)
+class _Proposing:
+    """One transaction in which what our folder holds is compared with what governs."""
+
+    conn: Connection
+    now: datetime
+    revisions: Revisions
+    holder: int
+    return_within: timedelta
+    stored: Mapping[str, _Governs]
+
+    @cached_property
+    def _folders(self) -> Mapping[str, Mapping[int, Held]]:
+        return holding(self.conn, "webinar")
+
+    @cached_property
+    def _services(self) -> set[int]:
+        return live(self.conn, self.holder)
+
+    def decide(self, webinar: Webinar, revision_id: int, ours: str, *, new: bool, changed: bool) -> None:
+        """`ours`: the SHA-256 of our content, stored as this revision."""
+        row = self.stored.get(webinar.id)
+        found = decide(
+            self.now,
+            self.holder,
+            self._services,
+            self._folders.get(webinar.id, {}),
+            new=new,
+            changed=changed,
+            governing=row.sha256 if row else None,
+            waiting=row.waiting_sha256 if row else None,
+        )
+        if found is Decision.OURS:
+            propose(self.conn, self.now, webinar, revision_id, self.revisions, self.return_within)
+        elif found is Decision.DROP:
+            drop_waiting(self.conn, webinar.id)
+
+
+def _other_time(conn: Connection, now: datetime, governs: _Governs, file: File) -> Problem | None:
     """Why people registered under this id must not be written to about this time."""
-    if governs.start == webinar.start or not _has_people(conn, webinar.id):
+    webinar = file.webinar
+    if governs.starts_at == webinar.start or not _has_people(conn, webinar.id):
         return None
-    if governs.end <= now < webinar.start and not webinar.again:
+    if governs.ends_at <= now < webinar.start and not webinar.again:
         return Problem(
-            f"{path}, start",
-            f"{said(webinar.start)}, but the webinar `{webinar.id}` ended at {said(governs.end)}, and its registrants"
-            " would get this one's mails",
+            f"{file.path}, start",
+            f"{said(webinar.start)}, but the webinar `{webinar.id}` ended at {said(governs.ends_at)}, and its"
+            " registrants would get this one's mails",
             "a new id for a new webinar",
             "choose another `id`; or, if the same people are meant, add again = true",
         )
-    if webinar.start <= now < governs.start:
+    if webinar.start <= now < governs.starts_at:
         return Problem(
-            f"{path}, start",
-            f"{said(webinar.start)}, in the past; before it was {said(governs.start)}, which is still ahead",
+            f"{file.path}, start",
+            f"{said(webinar.start)}, in the past; before it was {said(governs.starts_at)}, which is still ahead",
             "a start that is still ahead",
             "correct the date; a webinar that does not take place has cancelled = true",
         )
@@ -218,7 +216,7 @@ def _and_what_goes_out(
     now: datetime,
     path: str,
     found: tuple[Problem, ...],
-    stored: Mapping[str, WebinarRevision],
+    stored: Mapping[str, _Governs],
     governing: Mapping[str, Governing],
 ) -> tuple[Problem, ...]:
     """A refused edit may have been meant to stop mails: say what still goes out, and when."""
@@ -239,7 +237,7 @@ def _concerned(
     path: str,
     files: Mapping[str, bytes],
     root: Path,
-    stored: Iterable[WebinarRevision],
+    stored: Iterable[_Governs],
     governing: Mapping[str, Governing],
 ) -> frozenset[str]:
     """Who is told of a problem: the `alert_to` of what the file last said, if live, or says now."""
@@ -258,24 +256,34 @@ def _concerned(
     )
 
 
-def _read(
-    root: Path, files: Mapping[str, bytes]
-) -> tuple[dict[str, tuple[str, str, Webinar]], dict[str, tuple[Problem, ...]]]:
-    sound: dict[str, tuple[str, str, Webinar]] = {}
+class File(NamedTuple):
+    """A sound file."""
+
+    path: str
+    source: str
+    sha256: str
+    webinar: Webinar
+
+
+def read_files(
+    root: Path, files: Mapping[str, bytes], revisions: Revisions
+) -> tuple[dict[str, File], dict[str, tuple[Problem, ...]]]:
+    """The sound ones by webinar, and what is wrong with the others by path. A content is parsed once."""
+    sound: dict[str, File] = {}
     read: dict[str, Webinar] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     for name, raw in files.items():
         path = str(root / name)
         try:
             source = raw.decode("utf-8-sig")
-            webinar = read_webinar(source, path)
+            webinar = revisions.read(source, path)
         except UnicodeDecodeError as error:
             problems[path] = (_not_utf8(path, raw, error),)
         except Problems as error:
             problems[path] = error.problems
         else:
             read[path] = webinar
-            sound[webinar.id] = (path, source, webinar)
+            sound[webinar.id] = File(path, source, digest(source), webinar)
     for path, problem in ids_twice(read).items():
         sound.pop(read[path].id, None)
         problems[path] = (problem,)
@@ -283,6 +291,7 @@ def _read(
 
 
 _REVISION = WebinarRevision.__table__  # type: ignore[attr-defined]
+_W = GoverningWebinar.__table__.c  # type: ignore[attr-defined]
 
 
 def digest(source: str) -> str:
@@ -290,15 +299,24 @@ def digest(source: str) -> str:
     return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _governing_files(conn: Connection) -> dict[str, WebinarRevision]:
-    """The revision that governs each webinar."""
-    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(_REVISION).join(table, table.c.revision_id == _REVISION.c.id)).mappings()
-    return {row["webinar"]: WebinarRevision(**row) for row in rows}
-
-
-def _sha_of(conn: Connection, revision_id: int) -> str | None:
-    return conn.execute(select(_REVISION.c.sha256).where(_REVISION.c.id == revision_id)).scalar()
+def _governing(
+    conn: Connection, now: datetime, webinars: Collection[str] | None = None
+) -> dict[str, _Governs]:
+    """What governs these webinars, or all of them."""
+    governs, waits = _REVISION.alias(), _REVISION.alias()
+    is_ended = or_(_W.status == ENDED, _W.ends_at <= now - ENDS_AFTER)
+    columns = (
+        _W.webinar, _W.revision_id, governs.c.sha256, governs.c.file, is_ended, _W.starts_at, _W.ends_at,
+        waits.c.sha256,
+    )  # fmt: skip
+    query = (
+        select(*columns)
+        .join(governs, governs.c.id == _W.revision_id)
+        .outerjoin(waits, waits.c.id == _W.waiting_id)
+    )
+    if webinars is not None:
+        query = query.where(_W.webinar.in_(webinars))
+    return {row.webinar: _Governs(*row) for row in conn.execute(query)}
 
 
 def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:
@@ -308,19 +326,33 @@ def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:
     return conn.execute(newest).scalar()
 
 
-def _stored(conn: Connection, now: datetime, webinar: Webinar, path: str, source: str) -> tuple[int, bool]:
+def _stored(conn: Connection, now: datetime, file: File, governs: _Governs | None) -> tuple[int, bool]:
     """The stored revision with this content, and whether it is new. A file that was renamed is found by its name."""
-    sha = digest(source)
-    if (known := _revision_of(conn, webinar.id, sha)) is not None:
-        conn.execute(
-            _REVISION.update().where(_REVISION.c.id == known, _REVISION.c.file != path).values(file=path)
-        )
+    if governs and (governs.sha256, governs.file) == (file.sha256, file.path):
+        return governs.revision_id, False
+    if (known := _revision_of(conn, file.webinar.id, file.sha256)) is not None:
+        other_name = (_REVISION.c.id == known, _REVISION.c.file != file.path)
+        conn.execute(_REVISION.update().where(*other_name).values(file=file.path))
         return known, False
-    revision = {"webinar": webinar.id, "file": path, "sha256": sha, "source": source, "sound_since": now}
+    revision = {
+        "webinar": file.webinar.id, "file": file.path, "sha256": file.sha256, "source": file.source, "sound_since": now,
+    }  # fmt: skip
     return conn.execute(insert(_REVISION).returning(_REVISION.c.id), revision).scalar_one(), True
 
 
-def _gone(path: str, webinar: str, now_says: str) -> Problem:
+def _gone(
+    sound: Mapping[str, File], unsound: Container[str], stored: Mapping[str, _Governs]
+) -> dict[str, tuple[Problem, ...]]:
+    """What is wrong where a webinar's file is there no more, or has another id."""
+    now_says = {one.path: name for name, one in sound.items()}
+    return {
+        one.file: (_no_file(one.file, name, now_says.get(one.file, "")),)
+        for name, one in stored.items()
+        if name not in sound and one.file not in unsound and not one.is_ended
+    }
+
+
+def _no_file(path: str, webinar: str, now_says: str) -> Problem:
     return Problem(
         f"{path}, id" if now_says else path,
         f"was `{webinar}` and is now `{now_says}`" if now_says else "the file is gone, or can't be read",

@@ -15,7 +15,7 @@ from scheduler.ledger import settling
 from scheduler.ledger.planning import Governing
 from scheduler.organizers import alerts, proposals
 from scheduler.organizers.alerts import Wrong
-from scheduler.organizers.catalogue import FORGET_AFTER, Catalogue, take_webinars
+from scheduler.organizers.catalogue import Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import Revisions
 from scheduler.organizers.templates import Templates
@@ -136,9 +136,7 @@ class Sources:
         self.catalogue = catalogue
 
     async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
-        # What is long over sends nothing more, and each webinar costs each text some time.
-        webinars = [one for one in self.catalogue.webinars.values() if now < one.end + FORGET_AFTER]
-        await self.templates.take(now, files, webinars)
+        await self.templates.take(now, files, list(self.catalogue.webinars.values()))
         if problems := self.templates.layout_problems:
             log.error("layout is not sound", problems=_lines(problems))
         await self._note_layout(now)

@@ -85,6 +85,15 @@ def take_changes(
     return taken
 
 
+def take_in_again(conn: Connection, webinar: str) -> None:
+    """Have all rows of this webinar taken in: nobody looked at them while it was unknown or had ended."""
+    run(
+        conn,
+        "INSERT INTO registrant_change (registrant_id) SELECT id FROM registrants WHERE webinar = :webinar",
+        webinar=webinar,
+    )
+
+
 def _registrations_without_row(conn: Connection) -> set[int]:
     """After TRUNCATE: the rows that registrations still point to, and that are there no more."""
     return set(

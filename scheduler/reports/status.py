@@ -47,10 +47,8 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     """The whole status at `now` (UTC). Changes nothing."""
     seen = look(settings, database, now)
     with database.reading() as conn:
-        webinars = [
-            _webinar(conn, now, one, seen, planned_webinars(conn))
-            for one in seen.catalogue.governing.values()
-        ]
+        planned = planned_webinars(conn)
+        webinars = [_webinar(conn, now, one, seen, planned) for one in seen.catalogue.governing.values()]
         standing = [vars(one) for one in alerts.standing(conn) if not one.key.startswith(alerts.NOTICE)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*reasons("", seen.problems), *replica_reasons(conn, now)]

@@ -87,8 +87,8 @@ class Scene:
         with self.database.transaction() as conn:
             files = Folder(self.root / "config", "webinars/*.toml").read()
             take_webinars(conn, now, self.root / "config", files, self.revisions, 1, timedelta(hours=24))
-            governing = bring_up_to_date(conn, now, self.revisions)
-            while plan(conn, now, governing, timedelta(hours=24)):
+            bring_up_to_date(conn, now, self.revisions)
+            while plan(conn, now, self.revisions.governing(conn), timedelta(hours=24)):
                 pass
 
     def run(self, *arguments: str, answer: str = "", env: Mapping[str, str] | None = None) -> Result:

@@ -317,7 +317,7 @@ def test_what_an_edit_would_do_and_whose_rows_are_wrong(folder: Path) -> None:
     ledger.set("confirmation", "sent")
     before = ledger.deliveries()
     moved = {"start": datetime(2036, 7, 2, 13), "end": datetime(2036, 7, 2, 15)}
-    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"], **moved))
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"], again=True, **moved))
     exit_code, report = _check(folder)
     assert exit_code == 0
     assert ledger.deliveries() == before, "a check writes nothing"

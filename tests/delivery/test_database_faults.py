@@ -151,7 +151,7 @@ async def test_what_was_claimed_by_a_transaction_of_unknown_end_goes_out_all_the
     async with MailServer() as server:
         here = desk(server)
         here.register(*"abc")
-        run = here.ledger.database.run
+        run = here.ledger.database.run_sending
 
         async def answer_lost(function: Any, *given: Any) -> Any:
             found = await run(function, *given)
@@ -160,7 +160,7 @@ async def test_what_was_claimed_by_a_transaction_of_unknown_end_goes_out_all_the
             return found
 
         with monkeypatch.context() as broken:
-            broken.setattr(here.ledger.database, "run", answer_lost)
+            broken.setattr(here.ledger.database, "run_sending", answer_lost)
             await here.send()
         assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(3,)]
         await here.send()
@@ -374,7 +374,7 @@ def test_a_client_that_is_lost_in_the_middle_of_planning_does_not_keep_the_other
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frozen, or lost without a FIN: the server ends its transaction, and with it the lock."""
-    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
+    monkeypatch.setitem(postgresql.LIMITS, "idle_in_transaction_session_timeout", 1)
     lost, other = Database(postgresql_url), Database(postgresql_url)
     frozen = lost.engine.connect()
     one_planner(frozen)
@@ -563,7 +563,7 @@ async def test_nothing_is_held_because_a_transaction_ended_nobody_knows_how(
     """With its answer lost it may be there or not: both are as they should be."""
     async with MailServer() as server:
         here = desk(server)
-        run, losses = here.ledger.database.run, [0]
+        run, losses = here.ledger.database.run_sending, [0]
 
         async def answer_lost(function: Any, *given: Any) -> Any:
             found = await run(function, *given)
@@ -572,7 +572,7 @@ async def test_nothing_is_held_because_a_transaction_ended_nobody_knows_how(
                 raise OSError("connection lost")
             return found
 
-        monkeypatch.setattr(here.ledger.database, "run", answer_lost)
+        monkeypatch.setattr(here.ledger.database, "run_sending", answer_lost)
         for name in "abc":
             here.register(name)
             await here.send()

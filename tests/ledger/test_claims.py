@@ -36,16 +36,16 @@ def ledger(database: Database) -> Ledger:
     return planned(database)
 
 
-def do(ledger: Ledger, function: Any, *args: Any) -> Any:
+def do(ledger: Ledger, function: Any, *args: Any, **more: Any) -> Any:
     """One of the functions of `claims`, in a transaction of its own."""
     with ledger.database.transaction() as conn:
-        return function(conn, *args)
+        return function(conn, *args, **more)
 
 
 def claim(
-    ledger: Ledger, token: str = "one", now: datetime = ANNOUNCED, limit: int = 10, live: Any = ("w",)
+    ledger: Ledger, token: str = "one", now: datetime = ANNOUNCED, limit: int = 10, **which: Any
 ) -> list[Claimed]:
-    found: list[Claimed] = do(ledger, claims.claim, now, token, live, limit, limit)
+    found: list[Claimed] = do(ledger, claims.claim, now, token, limit, limit, **which)
     return sorted(found, key=lambda one: one.address)  # of those due together anyone may be the first
 
 
@@ -99,9 +99,21 @@ def test_a_confirmation_goes_before_the_reminders_that_were_due_long_before_it(l
 
 
 def test_nothing_is_claimed_for_a_webinar_that_is_not_live_nor_before_it_is_due(ledger: Ledger) -> None:
-    assert claim(ledger, live=()) == []
-    assert claim(ledger, live=("other",)) == []
-    assert {one.message for one in claim(ledger)} == {"confirmation"}
+    ledger.govern(webinar(status="draft"))
+    ledger.plan(ANNOUNCED)
+    assert claim(ledger) == []
+    assert claim(ledger, drafts_too=True, without={"w"}) == []
+    assert {one.message for one in claim(ledger, drafts_too=True)} == {"confirmation"}
+    ledger.govern(webinar(status="ended"))
+    assert claim(ledger, now=REMINDED, drafts_too=True) == []
+
+
+def test_nothing_is_claimed_by_a_revision_that_is_not_known_here(ledger: Ledger) -> None:
+    ledger.govern(webinar(title="A new title"))
+    ledger.plan(ANNOUNCED)
+    assert ledger.revisions.version == 2
+    assert claim(ledger, version=1) == []
+    assert len(claim(ledger, version=2)) == 3
 
 
 def test_what_is_no_longer_of_use_is_not_claimed(ledger: Ledger) -> None:
@@ -115,7 +127,7 @@ def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> No
         ledger.register(f"{name}@example.org", "w")
     ledger.register("one@example.org", "other")
     ledger.plan(ANNOUNCED)
-    found = [one for turn in range(20) for one in claim(ledger, f"{turn}", limit=1, live=("w", "other"))]
+    found = [one for turn in range(20) for one in claim(ledger, f"{turn}", limit=1)]
     assert "other" in [one.webinar for one in found]
 
 
@@ -130,8 +142,8 @@ def test_two_replicas_claim_at_one_moment_without_waiting_for_each_other(postgre
     database = Database(postgresql_url)
     there = planned(database)
     with database.transaction() as one, database.transaction() as other:
-        first = claims.claim(one, ANNOUNCED, "one", ["w"], 2, 0)
-        second = claims.claim(other, ANNOUNCED, "other", ["w"], 2, 0)
+        first = claims.claim(one, ANNOUNCED, "one", 2, 0)
+        second = claims.claim(other, ANNOUNCED, "other", 2, 0)
     assert sorted(claimed.address[0] for claimed in (*first, *second)) == ["a", "b", "c"]
     assert len(first) == 2
     assert claim(there) == []
@@ -334,21 +346,18 @@ def test_what_nobody_sent_while_it_was_of_use_expires_on_record(ledger: Ledger) 
 
 
 def test_the_next_wake_is_when_something_is_due_or_expires(ledger: Ledger) -> None:
-    assert do(ledger, claims.next_wake, BEFORE, ["w"]) == ANNOUNCED
+    assert do(ledger, claims.next_wake, BEFORE) == ANNOUNCED
     for one in claim(ledger):
-        assert do(ledger, claims.next_wake, BEFORE, ["w"]) == REMINDED, "what is leased needs no waking"
+        assert do(ledger, claims.next_wake, BEFORE) == REMINDED, "what is leased needs no waking"
         conclude(ledger, one, State.SENT, "sent")
-    assert do(ledger, claims.next_wake, BEFORE, ["w"]) == REMINDED
-    assert do(ledger, claims.next_wake, BEFORE, []) == utc("2025-07-03 10:00"), (
-        "a draft's reminder expires all the same"
-    )
+    assert do(ledger, claims.next_wake, BEFORE) == REMINDED
     ledger.sql("UPDATE delivery SET state = 'sent'")
-    assert do(ledger, claims.next_wake, BEFORE, ["w"]) is None
+    assert do(ledger, claims.next_wake, BEFORE) is None
 
 
 def test_what_is_due_already_does_not_hide_what_is_due_next(ledger: Ledger) -> None:
     assert ledger.states()["confirmation"] == "pending"
-    assert do(ledger, claims.next_wake, ANNOUNCED, ["w"]) == REMINDED
+    assert do(ledger, claims.next_wake, ANNOUNCED) == REMINDED
 
 
 # Held

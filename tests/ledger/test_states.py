@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from sqlmodel import SQLModel
 
-from scheduler.database.engine import Database, one_planner
+from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
@@ -180,14 +180,13 @@ class World(RuleBasedStateMachine):
     def the_next_moment_comes(self) -> None:
         """At which something is due, or its use is over."""
         with self.database.transaction() as conn:
-            self.now = claims.next_wake(conn, self.now, ["w"]) or self.now
+            self.now = claims.next_wake(conn, self.now) or self.now
 
     # What the service does, a transaction each
 
     @rule()
     def tick(self) -> None:
         def settle_and_plan(conn: Any) -> bool:
-            one_planner(conn)
             governing = self.ledger.revisions.governing(conn)
             settling.settle_doubt(conn, self.now, {name: one.webinar for name, one in governing.items()})
             settling.expire(conn, self.now)
@@ -199,7 +198,7 @@ class World(RuleBasedStateMachine):
     @rule(many=st.integers(1, 4))
     def claim(self, many: int) -> None:
         self.tokens += 1
-        found = self._step(claims.claim, self.now, f"t{self.tokens}", ["w"], many, many)
+        found = self._step(claims.claim, self.now, f"t{self.tokens}", many, many)
         assert all(self.states[one.id] == "pending" for one in found)
         assert not {one.id for one in found} & self.sent
         self.claimed += found

@@ -11,9 +11,8 @@ from sqlalchemy import event
 from scheduler.database.engine import Database
 from scheduler.organizers.governing import let_take_effect
 from scheduler.registrants.importing import CsvRow, import_rows
-from scheduler.service import _settle_and_plan
 from tests.histories import RETURN, History, kinds, notified
-from tests.support import SEQUENCE, utc
+from tests.support import SEQUENCE, settle_and_plan, utc
 
 A, B = "a@example.org", "b@example.org"
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -512,7 +511,7 @@ def test_a_mail_is_not_begun_while_its_person_is_being_planned(history: History)
     history.sql("UPDATE registrants SET join_url = 'https://meet.who.int/c' WHERE email = 'c@example.org'")
     with history.database.engine.begin() as conn:
         governing = history.replicas[0].revisions.governing(conn)
-        _settle_and_plan(conn, history.now, governing, RETURN)
+        settle_and_plan(conn, history.now, governing, RETURN)
         assert history.send() == [], "planning would not see what it tells"
         conn.commit()
     (got,) = history.run()

@@ -1,0 +1,104 @@
+"""Takes rows in and plans people beside sending: in short transactions, one webinar after the other.
+
+Nothing is claimed for whoever waits to be planned, so the order in which it happens changes no mail; but who has
+just registered comes before those who are planned again, as when their webinar was moved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.ledger.chunk import Chunk
+from scheduler.ledger.planning import Governing, plan_people, take_in, waiting
+from scheduler.registrants.changes import Taken
+from scheduler.troubles import Troubles
+
+T = TypeVar("T")
+
+TAKING_IN = "taking in rows of registrants"
+SECONDS = {True: 0.1, False: 0.05}
+"""That a transaction should last: on an engine that takes replicas, and on one whose only writer it keeps waiting."""
+
+
+class Planner:
+    """Plans over one database. A failure concerns one webinar, or the rows, and stops nothing else."""
+
+    def __init__(
+        self, database: Database, clock: Clock, return_within: timedelta, planned: Callable[[], None]
+    ) -> None:
+        """`planned` is called after each transaction that planned somebody, who may be due at once."""
+        self._database, self._clock = database, clock
+        self._return_within, self._planned = return_within, planned
+        seconds = SECONDS[database.dialect.takes_replicas]
+        self._rows, self._people = Chunk(seconds), Chunk(seconds)
+        self._turn = 0
+        self._turns: dict[str, int] = {}  # when each webinar was planned last
+        self._troubles = Troubles()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What can't be planned now, in words without personal data."""
+        return self._troubles.words
+
+    async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
+        """Plan for so many seconds. True when there is more to do."""
+        end, done = time.monotonic() + seconds, set[str]()
+        while True:
+            more = await self._take_in(governing)
+            waits = await self._database.run(waiting)
+            self._troubles.keep({TAKING_IN, *map(_planning, waits)})
+            if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
+                if not await self._plan_people(governing[name]):
+                    done.add(name)  # or another service plans it, or it fails
+            elif not more:
+                return False
+            if time.monotonic() >= end:
+                return True
+
+    def _next(self, waits: Mapping[str, bool]) -> str | None:
+        """The webinar to plan now. Those in which something changed about people, and the others, take turns."""
+        self._turn += 1
+        changed = [name for name in waits if waits[name]]
+        others = [name for name in waits if not waits[name]]
+        pool = (changed or others) if self._turn % 2 else (others or changed)
+        return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
+
+    async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
+        taken = Taken()
+        with self._troubles.told(TAKING_IN):
+            now, most = self._clock.now(), self._rows.rows
+            taken, took = await self._database.run(
+                _timed, lambda conn: take_in(conn, now, governing, self._return_within, most)
+            )
+            self._rows.took(taken.rows, took)
+        return taken.more
+
+    async def _plan_people(self, governing: Governing) -> int:
+        name, people = governing.webinar.id, 0
+        self._turns[name] = self._turn
+        with self._troubles.told(_planning(name)):
+            now, most = self._clock.now(), self._people.rows
+            people, took = await self._database.run(
+                _timed, lambda conn: plan_people(conn, now, governing, most)
+            )
+            self._people.took(people, took)
+        if people:
+            self._planned()
+        return people
+
+
+def _planning(webinar: str) -> str:
+    return f"planning {webinar}"
+
+
+def _timed(conn: Connection, work: Callable[[Connection], T]) -> tuple[T, float]:
+    """The result of this part of a transaction, and the seconds that it took."""
+    began = time.monotonic()
+    return work(conn), time.monotonic() - began
