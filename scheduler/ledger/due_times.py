@@ -100,7 +100,10 @@ def _note_due_times(conn: Connection, webinar: Webinar) -> None:
         (row["zone"], row["message"]): dict(row)
         for row in conn.execute(select(table).where(table.c.webinar == webinar.id)).mappings()
     }
-    zones = {zone for zone, _ in stored} | _zones_in_use(conn, webinar)
+    known = {
+        zone for zone, _ in stored if zone in pytz.all_timezones_set
+    }  # the tz database drops one now and then
+    zones = known | _zones_in_use(conn, webinar)
     wanted = {
         (zone, timing.message): _row(webinar, zone, timing)
         for zone in zones
