@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from scheduler.clock import SteadyClock, VirtualClock
@@ -190,3 +191,27 @@ async def test_a_loop_of_the_process_that_fails_says_so_and_goes_on(
         await until(lambda: runner.readiness().ready)
         stop.set()
         await running
+
+
+@pytest.mark.parametrize("webinars", [1, 8])
+@in_loop
+async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_webinars_there_are(
+    tmp_path: Path, database: Database, webinars: int
+) -> None:
+    async with MailServer() as server:
+        surroundings = settings(tmp_path, database, server)
+        for number in range(1, webinars):
+            file = tmp_path / "webinars" / f"w{number}.toml"
+            file.write_text(toml(id=f"w{number}", languages=["en"]), encoding="utf-8")
+        service = Service(surroundings, database, VirtualClock(NOW))
+        await service.start()
+        Ledger(database).register("a@people.test")
+        await service.tick(NOW)
+        await service.settled()
+        await service.tick(NOW)
+        statements: list[str] = []
+        event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+        await service.tick(NOW)
+        await service.settled()
+        assert len(statements) <= 40, "\n".join(statements)
+        await service.stop()

@@ -258,5 +258,5 @@ def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int
         conn, now, token, urgent, others, version=job.version, without=job.webinars.keys() - job.live,
         drafts_too=job.drafts_too,
     )  # fmt: skip
-    versions = last_versions(conn, [one.uid for one in claimed])
+    versions = last_versions(conn, [one.uid for one in claimed]) if claimed else {}
     return [(one, versions.get(one.uid)) for one in claimed]

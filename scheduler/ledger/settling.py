@@ -34,24 +34,24 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
     """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person, who has
     it sent by changing the policy."""
     # A statement each: the index of what is unsettled is used for one state at a time.
-    for which, policy, state, reason in (
-        ("state = 'in_doubt'", "resend", State.PENDING, ""),
-        (f"state = 'held' AND reason = '{Why.DOUBT}'", "resend", State.PENDING, ""),
-        ("state = 'in_doubt'", "hold", State.HELD, Why.DOUBT),
+    for which, moves in (
+        ("state = 'in_doubt'", {"resend": (State.PENDING, ""), "hold": (State.HELD, Why.DOUBT)}),
+        (f"state = 'held' AND reason = '{Why.DOUBT}'", {"resend": (State.PENDING, "")}),
     ):
         unsettled = f"{UNSETTLED} AND {which} AND expires_at > :now"
-        there = run(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars()
-        if names := [name for name in there if name in webinars and webinars[name].on_doubt == policy]:
-            settled = run(
-                conn,
-                f"UPDATE delivery SET state = :state, reason = :reason WHERE {unsettled} AND webinar IN :names"
-                " RETURNING registration_id",
-                state=state,
-                reason=reason,
-                now=now,
-                names=names,
-            )
-            plan_again(conn, settled.scalars())
+        there = run(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars().all()
+        for policy, (state, reason) in moves.items():
+            if names := [name for name in there if name in webinars and webinars[name].on_doubt == policy]:
+                settled = run(
+                    conn,
+                    f"UPDATE delivery SET state = :state, reason = :reason WHERE {unsettled} AND webinar IN :names"
+                    " RETURNING registration_id",
+                    state=state,
+                    reason=reason,
+                    now=now,
+                    names=names,
+                )
+                plan_again(conn, settled.scalars())
 
 
 def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
