@@ -85,7 +85,7 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
 
 
 def _file_of(folder: Path, webinar_id: str) -> Path:
-    """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is told, too."""
+    """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is reported, too."""
     files: dict[str, list[Path]] = {}
     problems: list[Problem] = []
     for file in sorted(folder.glob("*.toml")):
@@ -140,7 +140,7 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
         click.echo("The service has not planned this webinar yet: how many mails leave is not known.")
         return
     if webinar.cancelled:
-        click.echo("It is called off.")
+        click.echo("It is cancelled.")
     elif now >= webinar.end:
         click.echo("It is over.")
     click.echo(_OUTLOOK[status](ahead))

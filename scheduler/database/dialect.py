@@ -20,7 +20,7 @@ class Dialect(ABC):
     takes_replicas: ClassVar[bool]
     """Whether several services may work on one database. If not, all leases end when a service starts, and no other."""
     skip_locked: ClassVar[str]
-    """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
+    """The end of a SELECT by which two replicas never claim the same rows ('{}' is the table)."""
     for_update: ClassVar[str]
     """What a SELECT ends with so that its rows wait for us, and we for whoever writes to them."""
     share_skipping: ClassVar[str]

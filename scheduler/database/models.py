@@ -434,7 +434,7 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something wrong that a person must mend: told once when it begins and once when it is right again."""
+    """Something wrong that a person must fix: a mail says so once when it begins and once when it is right again."""
 
     __tablename__ = "alert"
 

@@ -1,4 +1,4 @@
-"""What is wrong and must be mended by a person: told once when it begins, once when it is right again."""
+"""What is wrong and must be fixed by a person: they are notified when it begins, and when it is right again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Telling:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is wrong since when, and when organizers were told (None: not all of them yet). UTC."""
+    """What is wrong since when, and when organizers were notified (None: not all of them yet). UTC."""
 
     key: str
     words: str
@@ -59,7 +59,7 @@ def note(
         if one not in known:
             _raise(conn, one, words, now)
         elif known[one].cleared_at is not None or known[one].told_at is None:
-            # Wrong again before "right again" was told, or not told yet: these words are the newer ones.
+            # Wrong again before "right again" was sent, or not notified yet: these words are the newer ones.
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)

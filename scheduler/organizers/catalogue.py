@@ -30,7 +30,9 @@ class Catalogue:
 
     governing: Mapping[str, Governing] = field(default_factory=dict)
     problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
-    concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
+    concerned: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # by path: who is notified of a problem
     held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
     governing_files: Mapping[str, str] = field(
         default_factory=dict
@@ -242,7 +244,7 @@ def _concerned(
     stored: Iterable[WebinarRevision],
     governing: Mapping[str, Governing],
 ) -> frozenset[str]:
-    """Who is told of a problem: the `alert_to` of what the file last said, if live, or says now."""
+    """Who is notified of a problem: the `alert_to` of what the file last said, if live, or says now."""
     known = {
         governing[one.webinar].webinar.alert_to
         for one in stored

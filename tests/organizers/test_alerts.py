@@ -138,14 +138,14 @@ def test_a_mail_that_the_relay_did_not_take_is_told_later(board: Board) -> None:
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
-def test_mended_while_its_mail_is_on_the_way(board: Board) -> None:
+def test_fixed_while_its_mail_is_on_the_way(board: Board) -> None:
     board.note(FR)
     assert len(board.taken()) == 1
     board.note()
     assert board.mails() == [("right", "text reminder-day/fr")], "whoever got the first mail gets the second"
 
 
-def test_mended_while_the_relay_refuses_its_mail(board: Board) -> None:
+def test_fixed_while_the_relay_refuses_its_mail(board: Board) -> None:
     board.note(FR)
     (telling,) = board.taken()
     board.note()

@@ -130,7 +130,7 @@ async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
 
 
 @in_loop
-async def test_broken_and_mended_the_organizer_has_two_mails(desk: Desk) -> None:
+async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
     await desk.sources.start(NOW)
     desk.text("BROKEN")
     await desk.settle()
@@ -179,7 +179,7 @@ async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
     assert desk.sources.live == ["w"]
     assert not desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["wrong"]
-    desk.webinar(toml(title="Mended"))
+    desk.webinar(toml(title="Fixed"))
     await desk.settle()
     assert desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["right"]
@@ -302,7 +302,7 @@ async def _held(desk: Desk, message: str = "confirmation", reason: str = "templa
 
 
 @pytest.mark.parametrize("reason", ["template", "data"])
-def test_what_was_held_goes_when_its_text_is_mended(desk: Desk, reason: str) -> None:
+def test_what_was_held_goes_when_its_text_is_fixed(desk: Desk, reason: str) -> None:
     @in_loop
     async def test() -> None:
         desk.text("BROKEN")
@@ -347,7 +347,7 @@ async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk:
 
 
 @in_loop
-async def test_what_is_no_longer_of_use_stays_held(desk: Desk) -> None:
+async def test_what_is_no_longer_useful_stays_held(desk: Desk) -> None:
     desk.text("BROKEN")
     await desk.sources.start(NOW)
     ledger = await _held(desk)
