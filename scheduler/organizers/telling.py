@@ -79,16 +79,21 @@ class Teller:
 
 def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
-    about = " ".join(telling.key.split())  # a file's name may hold a line end
-    is_notice = telling.key.startswith(alerts.NOTICE)
-    begins = "Will be sent" if is_notice else "Resolved" if telling.right_again else "Action needed"
-    message["Subject"] = f"{begins}: {about}"
+    subject, body = _words(telling)
+    message["Subject"] = " ".join(subject.split())  # a file's name may hold a line end
     message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    what, _, _ = telling.words.partition("\n\n")  # behind it is what goes out until it is fixed
-    template = NOTICE if is_notice else RIGHT if telling.right_again else WRONG
-    body = template.format(words=what if telling.right_again else telling.words)
     message.set_content(body, cte="quoted-printable")
     return message.as_bytes()
+
+
+def _words(telling: Telling) -> tuple[str, str]:
+    """The subject and the body."""
+    first, _, rest = telling.words.partition("\n\n")
+    if telling.key.startswith(alerts.NOTICE):
+        return f"Action needed? {first}", NOTICE.format(words=rest)
+    if telling.right_again:  # what goes out until then is no longer so
+        return f"Resolved: {telling.key}", RIGHT.format(words=first)
+    return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

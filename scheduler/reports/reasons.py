@@ -40,7 +40,7 @@ _FIXES = (
                                     " itself"),
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
-    ("webinar ", "nothing, if it is meant: it goes by itself at that time"),
+    ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),

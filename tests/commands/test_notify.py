@@ -48,8 +48,14 @@ def test_check_says_before_an_edit_is_saved_whom_it_would_notify(scene: Scene) -
     assert notice["from"] == {"start": "2025-07-03T11:00:00Z", "end": "2025-07-03T13:00:00Z"}
     assert notice["to"] == {"start": "2025-07-10T11:00:00Z", "end": "2025-07-10T13:00:00Z"}
     said = scene.run("check").stdout
-    assert "2 people are notified" in said
-    assert "a new start 2025-07-10 11:00 UTC (was 2025-07-03 11:00 UTC)" in said
+    assert (
+        "Webinar w: if saved now, 2 people will be notified at 2025-06-12 10:11 Europe/Zurich (08:11 UTC)"
+        in said
+    )
+    assert (
+        "a new time 2025-07-10 13:00–15:00 Europe/Zurich (11:00–13:00 UTC), was 2025-07-03 13:00–15:00"
+        in said
+    )
 
 
 def test_status_says_what_waits_and_that_is_nothing_wrong(scene: Scene) -> None:
@@ -64,7 +70,8 @@ def test_status_says_what_waits_and_that_is_nothing_wrong(scene: Scene) -> None:
     ]  # fmt: skip
     assert found["right"]
     assert any(
-        "2 people will be notified at 2025-06-12 08:10:00 UTC" in one["reason"] for one in found["notes"]
+        "2 people will be notified at 2025-06-12 10:10 Europe/Zurich (08:10 UTC)" in one["reason"]
+        for one in found["notes"]
     )
     assert lines(scene.run("status"), "note")
 
