@@ -212,7 +212,7 @@ class _Report:
             for effect in effects:
                 click.echo(f"{place}: {_effect_words(effect)}")
         for notice in self.notices:
-            click.echo(notice.if_saved)
+            click.echo(f"Webinar {notice.webinar}: if saved now, {notice.who_and_when()} of {notice.what}")
         for words in self.well:
             click.echo(words)
         for severity, colour in (("error", "red"), ("warning", "yellow")):

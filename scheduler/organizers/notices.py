@@ -56,14 +56,9 @@ class Notice:
         }
 
     @property
-    def if_saved(self) -> str:
-        """What saving the edit means."""
-        return f"Webinar {self.webinar}: if saved now, {self._who_and_when} of {self._what}"
-
-    @property
     def headline(self) -> str:
         """Who will be notified when: the subject of the mail about it."""
-        return f"Webinar {self.webinar}: {self._who_and_when}"
+        return f"Webinar {self.webinar}: {self.who_and_when()}"
 
     @property
     def words(self) -> str:
@@ -74,17 +69,17 @@ class Notice:
             else "restore the links in these people's rows of `registrants`"
         )
         return (
-            f'{self.headline} of {self._what}; to stop it, {undo} before then, or set status = "draft";'
+            f'{self.headline} of {self.what}; to stop it, {undo} before then, or set status = "draft";'
             f" to send it now, `webinar notify {self.webinar}`"
         )
 
-    @property
-    def _who_and_when(self) -> str:
+    def who_and_when(self, verb: str = "will be") -> str:
         who = "1 person" if self.people == 1 else f"{self.people} people"
-        return f"{who} will be notified at {said(self.leaves_at, self.zone)}"
+        return f"{who} {verb} notified at {said(self.leaves_at, self.zone)}"
 
     @property
-    def _what(self) -> str:
+    def what(self) -> str:
+        """What they will be notified of."""
         before, after = self.before, self.after
         if after.get("cancelled"):
             return "the cancellation"

@@ -11,9 +11,9 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.delivery.relay import Pool
-from scheduler.organizers.notices import note_notices, notices_if_saved
+from scheduler.organizers.notices import note_notices
 from scheduler.organizers.telling import Teller
-from tests.histories import RETURN, History
+from tests.histories import History
 from tests.organizers.test_telling import Relay
 from tests.smtp_server import in_loop
 from tests.support import webinar
@@ -70,14 +70,6 @@ def test_it_says_how_to_stop_it_and_how_to_send_it_now(history: History) -> None
     history.tick()
     assert words(history).endswith(
         '; to stop it, undo the edit before then, or set status = "draft"; to send it now, `webinar notify w`'
-    )
-
-
-def test_an_edit_that_is_not_saved_yet_is_told_in_the_same_words(history: History) -> None:
-    with history.database.transaction() as conn:
-        (one,) = notices_if_saved(conn, history.now, webinar(), webinar(**JULY_10), RETURN)
-    assert one.if_saved.startswith(
-        "Webinar w: if saved now, 2 people will be notified at 2025-06-12 10:10 Europe/Zurich (08:10 UTC) of a new time"
     )
 
 
