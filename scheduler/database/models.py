@@ -434,7 +434,7 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something wrong that a person must fix: a mail says so once when it begins and once when it is right again."""
+    """Something wrong that a person must fix: mails say so when it begins, when it changes, and when it is right again."""
 
     __tablename__ = "alert"
 
@@ -443,6 +443,7 @@ class Alert(SQLModel, table=True):
     words: str = _text()
     raised_at: datetime = _instant()
     told_at: datetime | None = _instant(nullable=True)
+    told_words: str | None = Field(default=None, sa_type=Text)  # None: by an earlier version
     cleared_at: datetime | None = _instant(nullable=True)
 
 

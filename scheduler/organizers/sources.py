@@ -28,11 +28,6 @@ log = structlog.get_logger()
 
 WEBINAR_FILES, TEXT_FILES = "webinars/*.toml", "*/*"  # below CONFIG_DIR and TEMPLATES_DIR
 
-_UNTIL_SOUND = (
-    "Until then the last sound revision of this file governs, also for people who register meanwhile; a file that never"
-    " was sound is not used. Other webinars are not concerned."
-)
-
 
 class Sources:
     """The webinars and texts that govern; `poll` takes in what was edited since."""
@@ -131,8 +126,9 @@ class Sources:
         for path, problems in catalogue.problems.items():
             log.error("webinar file is not sound", file=path, problems=_lines(problems))
         wrong = {
-            Wrong(f"webinar file {path}", address): "\n".join(_lines(problems)) + f"\n\n{_UNTIL_SOUND}"
-            for path, problems in catalogue.problems.items()
+            Wrong(f"webinar file {path}", address): "\n".join(_lines(mistakes))
+            + f"\n\nUntil then {catalogue.meanwhile.get(path, 'its last sound revision governs, if there is one')}."
+            for path, mistakes in catalogue.mistakes.items()
             for address in catalogue.concerned[path]
         }
         await self._note(now, wrong, "webinar file ")

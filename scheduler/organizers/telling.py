@@ -56,7 +56,7 @@ class Teller:
         if self._not_before and now < self._not_before:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
-        for telling in await self._database.run(alerts.to_tell):
+        for telling in await self._database.run(alerts.to_tell, now):
             allowed = self._may_write_to(telling.alert_to)
             if allowed and await self._database.run(alerts.take, now, telling):
                 await self._send(now, telling, senders.get(telling.alert_to, telling.alert_to))

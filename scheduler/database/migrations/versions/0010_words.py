@@ -1,4 +1,4 @@
-"""Reasons of deliveries in plainer words. Planning compares stored ones with those of today."""
+"""Reasons of deliveries in plainer words (planning compares stored ones with those of today); what alerts last said."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,3 +22,4 @@ def upgrade() -> None:
     )
     for before, after in REWORDED.items():
         op.get_bind().execute(statement, {"before": before, "after": after})
+    op.get_bind().exec_driver_sql("ALTER TABLE alert ADD COLUMN told_words TEXT")
