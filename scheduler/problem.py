@@ -1,4 +1,4 @@
-"""What is wrong with something that a person wrote, told so that they can mend it."""
+"""What is wrong with something that a person wrote, with what they need to fix it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it is, what was found there, what is allowed, and a way to mend it.
+    """One mistake: where it is, what was found there, what is allowed, and a way to fix it.
 
     `place` is a path with line and key ("config/webinars/a.toml, line 12, messages[2].at"), the name of an
     environment variable, or a row's id; never anything that a registrant typed.

@@ -219,7 +219,10 @@ class Service:
             await self._teller.tell(now, webinars)
 
     def _relay_words(self) -> str:
-        return f"The relay refuses all mail, and only its operator can change that: {self.dispatcher.trouble}"
+        refused = (
+            f"The relay refuses all mail, and only its operator can change that: {self.dispatcher.trouble}"
+        )
+        return f"{refused}\n\nUntil then no mail to registrants goes out. It is tried again by itself."
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
         """Let the organizers of the live webinars know, where there are words."""

@@ -131,7 +131,7 @@ def zone_of(
     zone of their country, an assumption among several, else `fallback`, the webinar's.
 
     `at` is the webinar's start: zones of a country that show the same time then count as one. Never raises:
-    what cannot be used is told in `problem`, and the next evidence counts.
+    what cannot be used is named in `problem`, and the next evidence counts.
     """
     problems: list[str] = []
     zones = _zones_of_country(country, problems)

@@ -1,4 +1,4 @@
-"""When each message of a webinar is due in a zone, and until when it is of use. Pure."""
+"""When each message of a webinar is due in a zone, and until when it is useful. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def takes_effect_at(
 def timings(webinar: Webinar, zone: Zone) -> list[Timing]:
     """The timing of each message of the webinar for people in `zone`, in the order of the sequence.
 
-    A confirmation is of use until the end, a follow-up for 30 days, a reminder until the start or until the
+    A confirmation is useful until the end, a follow-up for 30 days, a reminder until the start or until the
     next reminder that people in this zone get takes over.
     """
     due = [_due(message, webinar, zone) for message in webinar.messages]

@@ -1,4 +1,4 @@
-"""What fails now: told in readiness until it works again, while the loop around it goes on."""
+"""What fails now: reported in readiness until it works again, while the loop around it goes on."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-# Built-in messages: sent to those who were told something that is no longer true.
+# Built-in messages: sent to those whose last mail is no longer true.
 CHANGE = "change"
 CANCELLATION = "cancellation"
 NOTICES = (CHANGE, CANCELLATION)
@@ -163,7 +163,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         default_factory=lambda data: data.get("sender"),
         description='"Name <mailbox@domain>" or "mailbox@domain"',
     )
-    alert_to: Address = Field(description='one address of somebody who can mend things, "mailbox@domain"')
+    alert_to: Address = Field(description='one address of somebody who can fix things, "mailbox@domain"')
     colour: Line = Field(
         default="#0b5a9d", description='a dark colour for buttons and links, such as "#0b5a9d"'
     )

@@ -66,7 +66,7 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite database with the schema of the migrations, to be copied: migrating each anew takes a minute in all."""
+    """A SQLite database with the schema of the migrations, to be copied: migrating each one takes a minute in all."""
     file = tmp_path_factory.mktemp("migrated") / "webinar.db"
     database = Database(f"sqlite:///{file}")
     database.migrate()

@@ -71,7 +71,7 @@ late.guest         en      en Europe/London                  timezone Thu 3 12:0
 """
 
 # Of whom not every message is sent: they registered after one was due, during the webinar, or after it.
-DUE_BEFORE, USELESS = "skipped: due before it was planned", "skipped: no longer of use when it was planned"
+DUE_BEFORE, USELESS = "skipped: due before it was planned", "skipped: no longer useful when it was planned"
 LATE = {
     "leilani.kealoha": ("sent", DUE_BEFORE, "sent", "sent"),
     "noura.alsaud": ("sent", USELESS, DUE_BEFORE, "sent"),
@@ -413,7 +413,7 @@ def test_everything_is_due_and_sent_at_the_right_instant(rehearsal: Rehearsal) -
         ).replace(tzinfo=None)
 
 
-def test_who_registers_late_gets_what_is_still_of_use(rehearsal: Rehearsal) -> None:
+def test_who_registers_late_gets_what_is_still_useful(rehearsal: Rehearsal) -> None:
     for email in PEOPLE:
         states = {
             one["message"]: ": ".join(filter(None, (one["state"], one["reason"])))

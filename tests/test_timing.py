@@ -1,4 +1,4 @@
-"""When each message is due in a zone, and until when it is of use."""
+"""When each message is due in a zone, and until when it is useful."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
 
 
 class _Report:
-    """Findings in the order in which an organizer would mend them, and what is good to know."""
+    """Findings in the order in which an organizer would fix them, and what is good to know."""
 
     def __init__(self) -> None:
         self.times: dict[str, str] = {}
@@ -172,7 +172,7 @@ class _Report:
                     self.findings += checking.size_findings(place, limit, self.sizes())
                 self.well.append(f"{place}: answers{_secured(relay)}, and takes mail")
             except RelayFailure as failure:
-                self.findings.append(error(Problem(place, str(failure), hint=_mend(relay, str(failure)))))
+                self.findings.append(error(Problem(place, str(failure), hint=_fix(relay, str(failure)))))
             finally:
                 await pool.close()
 
@@ -185,7 +185,7 @@ class _Report:
                     "place": finding.problem.place,
                     "found": finding.problem.found,
                     "allowed": finding.problem.allowed,
-                    "mend": finding.problem.hint,
+                    "fix": finding.problem.hint,
                 }
                 for finding in self.findings
             ],
@@ -212,7 +212,7 @@ class _Report:
             for effect in effects:
                 click.echo(f"{place}: {_effect_words(effect)}")
         for notice in self.notices:
-            click.echo(notice.if_saved)
+            click.echo(f"Webinar {notice.webinar}: if saved now, {notice.who_and_when()} of {notice.what}")
         for words in self.well:
             click.echo(words)
         for severity, colour in (("error", "red"), ("warning", "yellow")):
@@ -308,7 +308,7 @@ def _secured(relay: RelaySettings) -> str:
     return f"{tls}, signed in" if relay.username else tls
 
 
-def _mend(relay: RelaySettings, words: str) -> str:
+def _fix(relay: RelaySettings, words: str) -> str:
     """What an operator would look at first."""
     if "STARTTLS" in words:
         return "it may want SMTP_TLS=implicit and port 465, or, on this very machine, SMTP_TLS=none"

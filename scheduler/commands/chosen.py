@@ -31,7 +31,7 @@ def config_dir() -> Path:
 def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
     """The webinar of `file`, or all of CONFIG_DIR, by path; and whether none had to be left out.
 
-    What is wrong with the files that were left out is told on stderr. Raises Problems where none is left.
+    What is wrong with the files that were left out is reported on stderr. Raises Problems where none is left.
     """
     if file is not None:
         return {str(file): webinar_file(file)[1]}, True

@@ -1,4 +1,4 @@
-"""What every command needs: settings, files, the database, and how mistakes are told."""
+"""What every command needs: settings, files, the database, and how mistakes are reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def webinar_file(file: Path) -> tuple[str, Webinar]:
 
 
 def webinars_of(settings: Settings) -> dict[str, Webinar]:
-    """The webinars of the folder, by id; a file that is not sound is told on stderr and left out."""
+    """The webinars of the folder, by id; a file that is not sound is reported on stderr and left out."""
     webinars = {}
     for file in sorted((settings.config_dir / "webinars").glob("*.toml")):
         try:
@@ -117,7 +117,7 @@ def unusable(error: DBAPIError) -> str:
 
 @contextmanager
 def mistakes_told() -> Iterator[None]:
-    """A user's mistake is told in plain lines, and the command ends."""
+    """A user's mistake is reported in plain lines, and the command ends."""
     try:
         yield
     except Problems as error:

@@ -8,10 +8,12 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import click
+from sqlalchemy import Connection
 
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
@@ -29,6 +31,8 @@ from scheduler.input.toml_edit import NotEditable, with_status
 from scheduler.input.toml_syntax import syntax_problem
 from scheduler.ledger.due_times import planned_for
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
+from scheduler.organizers.governing import Revisions
+from scheduler.organizers.notices import Notice, notices, notices_if_saved
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.settings import Settings
 from scheduler.timezones import to_local
@@ -54,6 +58,8 @@ _EXIT_CODES = (
 
 def _set(webinar_id: str, status: str, yes: bool) -> None:
     settings = settings_of_environment()
+    with suppress(NoDatabase), existing_database(settings):
+        pass  # a newer one ends the command, even where there is nothing to do
     with mistakes_told():
         file = _file_of(settings.config_dir / "webinars", webinar_id)
         raw = read_file(file)
@@ -85,7 +91,7 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
 
 
 def _file_of(folder: Path, webinar_id: str) -> Path:
-    """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is told, too."""
+    """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is reported, too."""
     files: dict[str, list[Path]] = {}
     problems: list[Problem] = []
     for file in sorted(folder.glob("*.toml")):
@@ -133,6 +139,7 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
         with existing_database(settings) as database, database.reading() as conn:
             planned = planned_for(conn, webinar.id) is not None
             ahead, waiting = outlook(conn, now, webinar.id), changes_waiting(conn)
+            concerned = _notices(conn, now, webinar, status, settings.return_within)
     except NoDatabase as reason:
         click.echo(f"{reason} How many mails leave is not known.")
         return
@@ -140,10 +147,15 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
         click.echo("The service has not planned this webinar yet: how many mails leave is not known.")
         return
     if webinar.cancelled:
-        click.echo("It is called off.")
+        click.echo("It is cancelled.")
     elif now >= webinar.end:
         click.echo("It is over.")
-    click.echo(_OUTLOOK[status](ahead))
+    for notice in concerned:
+        click.echo(_NOTICE[status](notice))
+    waits = status == "live" and any(notice.leaves_at > now for notice in concerned)
+    if waits:
+        click.echo(f"Until then nothing leaves; to stop it, `webinar draft {webinar.id}`.")
+    click.echo(_OUTLOOK[status](ahead, "then" if waits else "at once"))
     rows = [
         (one.message, tables.utc_words(one.at), tables.local_words(to_local(one.at, webinar.tz)), one.mails)
         for one in ahead.next
@@ -155,9 +167,27 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
         )
 
 
-_OUTLOOK: dict[str, Callable[[Outlook], str]] = {
-    "live": lambda ahead: f"{_mails(ahead.at_once)} at once, {ahead.later} later.",
-    "draft": lambda ahead: f"{ahead.at_once + ahead.later} mails wait then, {ahead.at_once} of them due now.",
+def _notices(
+    conn: Connection, now: datetime, webinar: Webinar, status: str, return_within: timedelta
+) -> list[Notice]:
+    """The notices that going live would send, or that wait and that a draft stops."""
+    revisions = Revisions()
+    if status == "draft":
+        waiting = notices(conn, now, revisions, return_within)
+        return [one for one in waiting if one.webinar == webinar.id]
+    governs = revisions.governing(conn).get(webinar.id)
+    return list(notices_if_saved(conn, now, governs.webinar, webinar, return_within)) if governs else []
+
+
+_NOTICE: dict[str, Callable[[Notice], str]] = {
+    "live": lambda one: f"Once it is live, {one.who_and_when()} of {one.what}.",
+    "draft": lambda one: f"This stops a notice: {one.who_and_when('would be')} of {one.what}.",
+}
+_OUTLOOK: dict[str, Callable[[Outlook, str], str]] = {
+    "live": lambda ahead, when: f"{_mails(ahead.at_once)} {when}, {ahead.later} later.",
+    "draft": lambda ahead, _: (
+        f"{ahead.at_once + ahead.later} mails wait then, {ahead.at_once} of them due now."
+    ),
 }
 
 

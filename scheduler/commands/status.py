@@ -14,7 +14,7 @@ from scheduler.commands import tables
 from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import concerns_rows
-from scheduler.reports.status import HELD_MENDS, collect, stage
+from scheduler.reports.status import HELD_FIXES, collect, stage
 
 _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 
@@ -22,7 +22,7 @@ _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def status(as_json: bool) -> None:
-    """Show each webinar's mails by state, what goes next, and what is wrong and how to mend it.
+    """Show each webinar's mails by state, what goes next, and what is wrong and how to fix it.
 
     Exit code 1 when something is wrong, 2 when there is no database to look at.
     """
@@ -69,8 +69,8 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
     ]
     heading = "goes next" if webinar["status"] == "live" else "would go next, if it were live"
     tables.print_table(("next", name), (heading, "UTC", "on the webinar's clock", "mails"), goes)
-    held = [(f"held: {reason}", many, HELD_MENDS.get(reason, "")) for reason, many in webinar["held"].items()]
-    tables.print_table(("held", name), ("waiting", "mails", "how to mend it"), held)
+    held = [(f"held: {reason}", many, HELD_FIXES.get(reason, "")) for reason, many in webinar["held"].items()]
+    tables.print_table(("held", name), ("waiting", "mails", "how to fix it"), held)
     failed = [(f"failed: {reason}", many) for reason, many in webinar["failed"].items()]
     tables.print_table(("failed", name), ("given up", "mails"), failed)
     texts = [(one["message"], one["language"], one["state"], one["place"]) for one in webinar["texts"]]
@@ -92,17 +92,17 @@ def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
 def _print_wrong(found: Mapping[str, Any]) -> None:
     if tables.on_terminal() and not found["right"]:
         click.secho("\nWhat is wrong", bold=True)
-    rows = [(one["reason"], one["mend"]) for one in found["wrong"]]
-    tables.print_table(("wrong",), ("what is wrong", "how to mend it"), rows)
+    rows = [(one["reason"], one["fix"]) for one in found["wrong"]]
+    tables.print_table(("wrong",), ("what is wrong", "how to fix it"), rows)
     alerts = [
         (one["key"], tables.utc_words(one["raised_at"]), _told(one["told_at"])) for one in found["alerts"]
     ]
-    tables.print_table(("alert",), ("alert", "since (UTC)", "organizers told (UTC)"), alerts)
+    tables.print_table(("alert",), ("alert", "since (UTC)", "organizers notified (UTC)"), alerts)
 
 
 def _print_notes(found: Mapping[str, Any]) -> None:
     """Rows are listed by themselves."""
-    notes = [(one["reason"], one["mend"]) for one in found["notes"] if not concerns_rows(one["reason"])]
+    notes = [(one["reason"], one["fix"]) for one in found["notes"] if not concerns_rows(one["reason"])]
     tables.print_table(("note",), ("good to know", "what to do"), notes)
     _print_rows(found["rows_set_aside"])
 

@@ -117,7 +117,7 @@ def _due(entry: Entry) -> tuple[str, ...]:
 
 
 def _line(entry: Entry) -> tuple[str, ...]:
-    """For programs that want no JSON: zone, due (UTC), due there, of use until (UTC), start and end there, state."""
+    """For programs that want no JSON: zone, due (UTC), due there, useful until (UTC), start and end there, state."""
     return (
         entry.zone,
         utc_words(entry.due_at.astimezone(UTC)) if entry.due_at else "at once",

@@ -20,9 +20,9 @@ class Dialect(ABC):
     takes_replicas: ClassVar[bool]
     """Whether several services may work on one database. If not, all leases end when a service starts, and no other."""
     skip_locked: ClassVar[str]
-    """What a SELECT ends with so that two replicas never claim the same rows of the table that is filled in."""
+    """The end of a SELECT by which two replicas never claim the same rows ('{}' is the table)."""
     update_skipping: ClassVar[str]
-    """What a SELECT ends with so that its rows are ours to change, less those that another transaction holds."""
+    """The end of a SELECT by which its rows are ours to change, less those that another transaction holds."""
     share_skipping: ClassVar[str]
     """What a SELECT ends with so that its rows stay as they are, less those that another transaction holds; "" where
     there is one writer at a time."""

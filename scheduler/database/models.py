@@ -437,7 +437,7 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something wrong that a person must mend: told once when it begins and once when it is right again."""
+    """Something wrong that a person must fix: mails say when it begins, when it changes, and when it is right again."""
 
     __tablename__ = "alert"
 
@@ -446,6 +446,7 @@ class Alert(SQLModel, table=True):
     words: str = _text()
     raised_at: datetime = _instant()
     told_at: datetime | None = _instant(nullable=True)
+    told_words: str | None = Field(default=None, sa_type=Text)  # None: by an earlier version
     cleared_at: datetime | None = _instant(nullable=True)
 
 

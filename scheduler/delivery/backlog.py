@@ -39,7 +39,7 @@ class Backlog:
 
     @contextmanager
     def spoken_for(self, wanted: int) -> Iterator[int]:
-        """While one waits for its turn, up to so many mails are not promised to another. Gives how many there are."""
+        """Reserve up to `wanted` mails while waiting for a turn; yields how many were reserved."""
         number = min(wanted, self.free)
         self._spoken_for += number
         try:

@@ -24,7 +24,7 @@ class DayIsFull(Exception):
 
     def __init__(self, until: datetime) -> None:
         """`until`: when there is room again (UTC)."""
-        super().__init__("the day's mails are used up")
+        super().__init__("the daily limit of mails is reached")
         self.until = until
 
 

@@ -95,8 +95,8 @@ class Connection:
     ) -> list[Reply | RelayFailure]:
         """Send at most `window` mails: one result for each, in order. `ahead`: what will most likely come next here.
 
-        `more`: where whole mails are in flight, it is told results while others are still to come, and gives mails that
-        join them (at most `room`). The results that it was not told are returned.
+        `more(results)`: called when half of the mails in flight have been answered; returns mails to send next (at
+        most `room`). Results passed to it are not returned again.
 
         Mails of which no content went out, because a connection that had carried mails was dead, go over a new one,
         once. Cancelled, it closes the connection at once.

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 SILENT_SECONDS = 30.0
 """A reply may take minutes (RFC 5321, 4.5.3.2), and is waited for; but then people should know, and others be asked."""
 ANOTHER_SECONDS = 300.0
-"""After so long one connection more is tried than a relay bore, and again."""
+"""How often one more connection is tried than the relay last accepted."""
 STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
 
 
@@ -120,7 +120,7 @@ class Relay:
             return False
         self._most = min(self.allowed, others)
         self._refused_at = asyncio.get_running_loop().time()
-        log.info("enough connections", relay=self.name, connections=self._most)
+        log.info("relay refuses more connections", relay=self.name, connections=self._most)
         return True
 
     @contextmanager

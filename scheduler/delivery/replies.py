@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     FAIL_ADDRESS = "fail-address"
     """This recipient cannot be reached; the others go on."""
     STOP = "stop"
-    """Nobody can get mail until the operator mends something: stop and alert."""
+    """Nobody can get mail until the operator fixes something: stop and alert."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ _R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, 
 
 RULES: tuple[Rule, ...] = (
     # No reply at all: `text` has our own words.
-    Rule(ANY, "0", "", r"certificate|does not offer|in the clear", _S, "only the operator can mend it"),
+    Rule(ANY, "0", "", r"certificate|does not offer|in the clear", _S, "only the operator can fix it"),
     Rule(("auth",), "0", "", r"token endpoint refuses", _S, "RFC 6749 5.2: invalid_grant, invalid_client"),
     Rule(("content",), "0", "", "", _R, "in doubt; one mail that breaks connections must not hold up others"),
     Rule(ANY, "0", "", "", _P, "the relay (or the token endpoint) cannot be reached, or went silent"),

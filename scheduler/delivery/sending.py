@@ -173,8 +173,8 @@ class Sender:
         waiting: list[Ready],
         outcomes: list[Outcome],
     ) -> None:
-        """Record these outcomes, and what is about to go; send it. In the end `outcomes` holds what became of those
-        that are not on record, and `waiting` whose envelope is out and nothing else."""
+        """Record these outcomes and these starts, and send. On return `outcomes` holds results not yet recorded, and
+        `waiting` the mail whose envelope was sent ahead."""
         task = asyncio.current_task()
         self.on_the_wire.add(task)  # as soon as it may be `sending`
         try:
@@ -227,7 +227,8 @@ class Sender:
             raise
 
     async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
-        """Make durable that these mails go, and those outcomes, of which none is left. Returns those that are ours."""
+        """Record these starts and outcomes in one transaction, and empty `outcomes`. Returns the mails whose lease we
+        still hold."""
         begun = await self._recorder.write(outcomes, [ready.start for ready in group])
         self._backlog.settle(outcome.claimed for outcome in outcomes)
         outcomes.clear()
@@ -260,7 +261,7 @@ class Sender:
         reply = result.reply
         verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
-        if relay.has_enough(reply):  # a connection that broke, and was to be opened anew
+        if relay.has_enough(reply):  # a connection that broke, and was to be opened again
             return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", counts=False), reply)
         if asks_for_less(reply):
             relay.pace.slow_down()

@@ -77,7 +77,7 @@ class Ways:
             self._best, self._breaks = Way(way - 1), 0
             self._until = asyncio.get_running_loop().time() + PLAINER_SECONDS
             log.warning(
-                "a plainer way to the relay",
+                "pipelining reduced for an hour",
                 relay=self._settings.name,
                 way=self._best.name.lower(),
                 reason=why,

@@ -48,10 +48,11 @@ class _Envelope:
 class Wire(asyncio.Protocol):
     """Takes the place of aiosmtplib's protocol on the connection of a session.
 
-    After DATA comes 354, which proves that each reply until then was to its own command. After BDAT nothing does: where
-    a relay had said too much, its reply to RCPT would pass for the one to BDAT, and a mail for sent that is not. So the
-    first mail over a connection goes by DATA, and from it we know how this relay agrees to a recipient (`consent`; "":
-    not yet): no BDAT is accepted in those words. `indistinct`: it accepts mails in the same, so that one can't tell.
+    After DATA comes 354, which proves that each reply until then was to its own command. After BDAT nothing does: if
+    a relay sends one reply too many, every later reply is matched to the wrong command, and the one to RCPT could be
+    taken for acceptance of the mail. So the first mail over a connection goes by DATA, and from it we know how this
+    relay agrees to a recipient (`consent`; "": not yet): no BDAT is accepted in those words. `indistinct`: it accepts
+    mails in the same words, so that one can't tell.
     """
 
     def __init__(self, session: Session) -> None:
@@ -210,8 +211,8 @@ class Wire(asyncio.Protocol):
         """Whole mails in one write, each with BDAT … LAST (RFC 3030, 2): one result for each, in order.
 
         `patience`: seconds for each reply; all of them come when content has gone out, so that less makes doubles.
-        `more` is told the results as half of the mails have theirs, and gives mails that go behind those in flight,
-        until it gives none. What it was told is not returned again.
+        `more(results)` is called whenever half of the mails in flight have been answered, and returns mails that
+        follow them, until it returns none. Results passed to it are not returned again.
         """
         flying = deque(self._launch(mails))
         results: list[Result] = []

@@ -384,5 +384,5 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _told(wrong: bool, problem: Problem) -> dict[str, Any]:
     line = _LINE.search(problem.place)
-    mend = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
-    return {"line": int(line[1]) if line else 0, "found": problem.found, "mend": mend, "wrong": wrong}
+    fix = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
+    return {"line": int(line[1]) if line else 0, "found": problem.found, "fix": fix, "wrong": wrong}

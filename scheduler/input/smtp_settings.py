@@ -186,7 +186,7 @@ def _conflicts_of_tokens(given: Mapping[str, str]) -> Iterator[Mistake]:
 
 
 def explained(one: Mistake) -> Mistake:
-    """With a way to mend it, where there is an obvious one."""
+    """With a way to fix it, where there is an obvious one."""
     if one.loc == ("smtp_port",) and one.found.startswith('"tcp://'):
         return one._replace(
             hint="Kubernetes sets it for a service called smtp: use enableServiceLinks: false"

@@ -30,7 +30,7 @@ _SAID = {
 
 
 def syntax_problem(source: str, place: str, error: Exception) -> Problem:
-    """The problem behind tomllib's error, with line, column and the likeliest way to mend it."""
+    """The problem behind tomllib's error, with line, column and the likeliest way to fix it."""
     lines = source.replace("\r\n", "\n").split("\n")
     if not (position := _POSITION.fullmatch(str(error))):
         found = (

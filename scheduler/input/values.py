@@ -1,6 +1,6 @@
 """What people type into a webinar's file, turned into values: durations, times, addresses, links, languages.
 
-Each function takes whatever TOML gave and raises `mistake` with what it found and how to mend it.
+Each function takes whatever TOML gave and raises `mistake` with what it found and how to fix it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """All that one person got and will get, for every webinar, with every attempt and the relay's words. Only reads.
 
-Somebody asked for that address, so what is known of it is told; none of it goes into a log.
+Somebody asked for that address, so what is known of it is shown; none of it goes into a log.
 """
 
 from __future__ import annotations

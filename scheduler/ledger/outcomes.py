@@ -202,8 +202,8 @@ _VERSION = {
 
 
 def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
-    """Those that are not stored yet. Returns the starts which must not go, as another mail to the same person has
-    stored, or is about to store, another version: then its number is taken, for no number is left out."""
+    """Store the new versions of invitations. Returns the starts that lost the race for the next SEQUENCE: another
+    mail to the same person stored a different version under it. They must be rendered again."""
     engine = dialect(conn)
     new = [(start, start.invitation) for start in starts if start.invitation and not start.invitation.stored]
     if not new:

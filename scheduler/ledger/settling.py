@@ -1,4 +1,4 @@
-"""What moves on without a mail: what is no longer of use, what is in doubt, what was held and need not be."""
+"""State changes that need no mail: expired deliveries, doubts settled by policy, holds released."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ MANY = 2000  # rows in one transaction, at most
 
 
 def expire(conn: Connection, now: datetime) -> int:
-    """What nobody sent in time is expired, on record: up to MANY. Returns how many."""
+    """Expire deliveries that nobody sent in time: up to MANY. Returns how many."""
     return run(
         conn,
         "UPDATE delivery SET state = 'expired', reason = CASE WHEN state = 'held' THEN :held || reason ELSE :late END,"
         " lease_token = NULL WHERE id IN (SELECT id FROM delivery WHERE state IN ('pending', 'held')"
         f" AND expires_at <= :now ORDER BY expires_at LIMIT :many {dialect(conn).update_skipping})",
         now=now,
-        late=Why.NO_LONGER_OF_USE,
-        held=f"{Why.NO_LONGER_OF_USE}; was held: ",
+        late=Why.NO_LONGER_USEFUL,
+        held=f"{Why.NO_LONGER_USEFUL}; was held: ",
         many=MANY,
     ).rowcount
 
 
 def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
-    """The organizer's policy moves what is in doubt: sent once more while it is of use, or held for a person, who has
-    it sent by changing the policy."""
+    """Settle doubts by the organizer's policy: send once more while it is useful, or hold for a person, who has it
+    sent by changing the policy."""
     # A statement each: the index of what is unsettled is used for one state at a time.
     for which, moves in (
         ("state = 'in_doubt'", {"resend": (State.PENDING, ""), "hold": (State.HELD, Why.DOUBT)}),
@@ -55,8 +55,8 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
 
 
 def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
-    """What was held for want of a sound text of these messages is pending again, if still of use."""
-    if not (messages := list(messages)):  # PostgreSQL would ask of what type nothing is
+    """Release what was held for want of a sound text of these messages, if still useful."""
+    if not (messages := list(messages)):  # PostgreSQL cannot infer the type of an empty list
         return 0
     return run(
         conn,

@@ -36,19 +36,19 @@ def _transitions() -> tuple[Transition, ...]:
         ((sending,), "accepted", sent),
         ((sending,), "refused for this recipient", failed),
         ((sending,), "refused for now, or the relay's trouble", pending),
-        ((sending,), "the connection broke amid its content, or its sender is gone", in_doubt),
-        ((in_doubt,), "the policy is `resend`, and it is of use", pending),
-        ((in_doubt,), "the policy is `hold`, and it is of use", held),
+        ((sending,), "the connection broke in the middle of its content, or its sender is gone", in_doubt),
+        ((in_doubt,), "the policy is `resend`, and it is still useful", pending),
+        ((in_doubt,), "the policy is `hold`, and it is still useful", held),
         ((pending, sending, in_doubt), "the database was set back to an earlier state: it may have gone out since",
          held),
-        ((held,), "what held it is mended, and it is of use", pending),
+        ((held,), "what held it is fixed, and it is still useful", pending),
         ((pending, held), "its use is over", expired),
-        ((pending, held), "its row was deleted, its message taken out, its webinar called off, its address "
+        ((pending, held), "its row was deleted, its message taken out, its webinar cancelled, its address "
                           "suppressed, or a later edition takes its place", cancelled),
-        ((cancelled,), "what cancelled it is undone, and it is of use", pending),
+        ((cancelled,), "what cancelled it is undone, and it is still useful", pending),
         ((skipped, expired), "an edit or another zone puts its time ahead", pending),
         ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent", skipped),
-        ((failed,), "the registrant's address was corrected, and it is of use", pending),
+        ((failed,), "the registrant's address was corrected, and it is still useful", pending),
     )  # fmt: skip
     return tuple(Transition(before, event, after) for befores, event, after in rows for before in befores)
 
@@ -60,17 +60,17 @@ class Why(StrEnum):
     """Reasons of skipped, cancelled, expired and held deliveries."""
 
     DUE_BEFORE_PLANNED = "due before it was planned"
-    USELESS_WHEN_PLANNED = "no longer of use when it was planned"
+    USELESS_WHEN_PLANNED = "no longer useful when it was planned"
     CONFIRMED_ELSEWHERE = "confirmed by another system"
-    NO_LONGER_OF_USE = "no longer of use"
+    NO_LONGER_USEFUL = "no longer useful"
     ROW_DELETED = "the registrant's row was deleted"
     SUPPRESSED = "the address is suppressed"
     MESSAGE_REMOVED = "the message was taken out of the webinar"
-    CALLED_OFF = "the webinar is called off"
+    CALLED_OFF = "the webinar is cancelled"
     REGISTERED_BEFORE = "registered before this message was due on registration"
     SUPERSEDED = "a later edition takes its place"
     TAKES_PLACE = "the webinar takes place after all"
-    UP_TO_DATE = "what the person was told is true"
+    UP_TO_DATE = "what the person last read is still true"
     CONFIRMATION_SAYS_IT = "the confirmation is still to go, and says it"
     WENT_OUT = "it went out for this start already"
     TEMPLATE = "template"

@@ -89,7 +89,7 @@ def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) ->
     return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
 
 
-# Jinja's words, and plain ones: what is found, and how to mend it.
+# Jinja's words, and plain ones: what is found, and how to fix it.
 _PLAIN = (
     (r"Unexpected end of template.*innermost block that needs to be closed is '(\w+)'",
      r"`{% \1 … %}` without its end", r"close it with `{% end\1 %}`"),
@@ -105,9 +105,9 @@ _PLAIN = (
 def _syntax_problem(error: TemplateSyntaxError, place: str, first_line: int) -> Problem:
     message = (error.message or "Jinja cannot read this").rstrip(".")
     where = f"{place}, line {first_line + error.lineno - 1}"
-    for pattern, found, mend in _PLAIN:
+    for pattern, found, fix in _PLAIN:
         if match := re.match(pattern, message, re.DOTALL):
-            return Problem(where, match.expand(found), hint=match.expand(mend))
+            return Problem(where, match.expand(found), hint=match.expand(fix))
     hint = ""
     for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
         if message.startswith(f"No {kind} named"):

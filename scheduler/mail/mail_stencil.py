@@ -1,8 +1,9 @@
 """A mail for many readers: bytes for the `%` operator, with `%(html name)b` and such where a reader's own values go.
 
 Its words are the plain way's with stand-ins: noncharacters (Unicode 16, 23.7), which neither a cleaned name nor a link
-has. So no value can be taken for one, and filling looks for nothing in what it fills in anyway. Nor can an organizer's
-words: there the stand-in gives way to a value, which is never the same, and the stencil fails with its first reader.
+has. So no value can be taken for one, and filling looks for nothing in what it fills in anyway. If an
+organizer's text contains a stand-in, filling replaces it, the result differs from the plain mail of the first reader,
+and the stencil is rejected.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def said_times(source: str, language: str, start_local: datetime) -> Iterator[Sa
 def time_problems(
     source: str, place: str, language: str, start_local: datetime
 ) -> Iterator[tuple[bool, Problem]]:
-    """What `said_times` finds in the file `place`, with a mend; and whether it is wrong, or may be meant so."""
+    """What `said_times` finds in the file `place`, with how to fix it; and whether it is wrong, or may be meant so."""
     for said in said_times(source, language, start_local):
         found = f"`{said.words}`: {said.fault}"
         yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)

@@ -32,8 +32,8 @@ from scheduler.told import Told
 from scheduler.webinar import Webinar
 
 MOST = 1000
-"""Stencils kept: 400 zones in two languages, and some. One weighs what its mail does without the invitation, and a bit
-more: 14 to 21 kB."""
+"""Stencils kept: 400 zones in two languages, and some. Each takes 14 to 21 kB, about the
+size of its mail without the invitation."""
 
 _BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _MAILBOX = re.compile(_BOX, re.ASCII)

@@ -72,7 +72,7 @@ class Text:
     def render(self, facts: Facts) -> Rendered:
         """This text for one registrant at one moment.
 
-        Raises TextProblems when it cannot be filled in, or says nothing. What a registrant typed is not told there.
+        Raises TextProblems when it cannot be filled in, or says nothing. What a registrant typed is not in it.
         """
         filling = variables(facts, self.language)
         try:
@@ -119,7 +119,7 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
     holes, prose = Holes(), Prose("", "")
     if front.body.strip():
         problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
-        with suppress(TemplateSyntaxError):  # which check_jinja has told
+        with suppress(TemplateSyntaxError):  # which check_jinja has reported
             prose, found = convert(front.body, front.body_line, place, holes)
             problems += [*found, *_lacking(layout, holes, place)]
     elif front.values:

@@ -1,1 +1,1 @@
-"""What organizers wrote, as it governs now, and what they are told."""
+"""What organizers wrote, as it governs now, and what they are notified of."""

@@ -1,10 +1,14 @@
-"""What is wrong and must be mended by a person: told once when it begins, once when it is right again."""
+"""What is wrong and must be fixed by a person: they are notified when it begins, when it changes, and when it is right
+again.
+
+The words of an alert begin with what is wrong; behind an empty line stands what goes out meanwhile.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -13,6 +17,8 @@ from sqlalchemy import Connection, Row, delete, select, update
 from scheduler.database.engine import run
 from scheduler.database.models import Alert
 
+AGAIN_AFTER = timedelta(minutes=10)
+"""Between two mails about what is wrong with one thing: somebody who edits a file saves often."""
 NOTICE = "notice "
 """Begins the keys of what is not wrong, but will be sent to people unless somebody stops it."""
 
@@ -32,11 +38,14 @@ class Telling:
     alert_to: str
     words: str
     right_again: bool
+    told_at: datetime | None
+    """When they were last notified, of `told_words`; None: not yet."""
+    told_words: str | None
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is wrong since when, and when organizers were told (None: not all of them yet). UTC."""
+    """What is wrong since when, and when organizers were notified (None: not all of them yet). UTC."""
 
     key: str
     words: str
@@ -58,8 +67,8 @@ def note(
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
         if one not in known:
             _raise(conn, one, words, now)
-        elif known[one].cleared_at is not None or known[one].told_at is None:
-            # Wrong again before "right again" was told, or not told yet: these words are the newer ones.
+        elif not once or known[one].cleared_at is not None or known[one].told_at is None:
+            # Also where it is wrong again before "right again" was sent.
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
@@ -83,11 +92,30 @@ def _standing(key: str, rows: list[Row[Any]]) -> Standing:
     return Standing(key, rows[0].words, raised_at, None if None in told else max(told))
 
 
-def to_tell(conn: Connection) -> list[Telling]:
+def to_tell(conn: Connection, now: datetime) -> list[Telling]:
     """The mails that organizers have still to get."""
     table = Alert.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).where(table.c.told_at.is_(None) | table.c.cleared_at.is_not(None)))
-    return [Telling(row.key, row.alert_to, row.words, row.cleared_at is not None) for row in rows]
+    rows = conn.execute(
+        select(table).where(
+            table.c.told_at.is_(None)
+            | table.c.cleared_at.is_not(None)
+            | (table.c.words != table.c.told_words)
+        )
+    )
+    return [
+        Telling(row.key, row.alert_to, row.words, row.cleared_at is not None, row.told_at, row.told_words)
+        for row in rows
+        if row.told_at is None or row.cleared_at is not None or _is_other(row, now)
+    ]
+
+
+def _is_other(row: Row[Any], now: datetime) -> bool:
+    """Whether something else is wrong than they were notified of, a while ago."""
+    return _wrong(row.words) != _wrong(row.told_words) and row.told_at <= now - AGAIN_AFTER
+
+
+def _wrong(words: str) -> str:
+    return words.partition("\n\n")[0]
 
 
 def take(conn: Connection, now: datetime, telling: Telling) -> bool:
@@ -96,8 +124,9 @@ def take(conn: Connection, now: datetime, telling: Telling) -> bool:
     here = (table.c.key == telling.key) & (table.c.alert_to == telling.alert_to)
     if telling.right_again:
         return conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None))).rowcount == 1
-    untold = here & table.c.told_at.is_(None)
-    return conn.execute(update(table).where(untold).values(told_at=now)).rowcount == 1
+    untold = here & table.c.told_at.is_not_distinct_from(telling.told_at)
+    told = update(table).where(untold).values(told_at=now, told_words=telling.words)
+    return conn.execute(told).rowcount == 1
 
 
 def give_back(conn: Connection, now: datetime, telling: Telling) -> None:
@@ -107,8 +136,10 @@ def give_back(conn: Connection, now: datetime, telling: Telling) -> None:
     if telling.right_again:
         _raise(conn, Wrong(telling.key, telling.alert_to), telling.words, now, told_at=now, cleared_at=now)
         return
-    conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None)))  # over before anybody was told
-    conn.execute(update(table).where(here).values(told_at=None))
+    if telling.told_at is None:  # over before anybody was told
+        conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None)))
+    before = {"told_at": telling.told_at, "told_words": telling.told_words}
+    conn.execute(update(table).where(here).values(before))
 
 
 def _raise(conn: Connection, one: Wrong, words: str, now: datetime, **values: datetime) -> None:

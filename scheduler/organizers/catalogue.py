@@ -36,9 +36,22 @@ class Catalogue:
     """What governs, and what the folder of webinars says: what is wrong with which file, what the sound ones hold."""
 
     governing: Mapping[str, Governing] = field(default_factory=dict)
-    problems: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
-    concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: whom a problem is told
+    mistakes: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
+    meanwhile: Mapping[str, str] = field(default_factory=dict)  # by path: what still goes out, and when
+    concerned: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # by path: who is notified of a problem
     held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
+
+    @property
+    def problems(self) -> dict[str, tuple[Problem, ...]]:
+        """The mistakes by path, with what still goes out: a refused edit may have been meant to stop mails."""
+        return {
+            path: (_and_meanwhile(found[0], self.meanwhile[path]), *found[1:])
+            if path in self.meanwhile
+            else found
+            for path, found in self.mistakes.items()
+        }
 
     @property
     def webinars(self) -> dict[str, Webinar]:
@@ -96,11 +109,8 @@ def take_webinars(
     governing = revisions.governing(conn)
     problems |= _gone(sound, problems, stored)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
-    problems = {
-        path: _and_what_goes_out(conn, now, path, found, stored, governing)
-        for path, found in problems.items()
-    }
-    return Catalogue(governing, problems, concerned, held)
+    meanwhile = _meanwhile(conn, now, problems, stored, governing)
+    return Catalogue(governing, problems, meanwhile, concerned, held)
 
 
 def look_again(
@@ -211,26 +221,28 @@ def _has_people(conn: Connection, webinar: str) -> bool:
     return run(conn, query, webinar=webinar).first() is not None
 
 
-def _and_what_goes_out(
+def _meanwhile(
     conn: Connection,
     now: datetime,
-    path: str,
-    found: tuple[Problem, ...],
+    paths: Collection[str],
     stored: Mapping[str, _Governs],
     governing: Mapping[str, Governing],
-) -> tuple[Problem, ...]:
-    """A refused edit may have been meant to stop mails: say what still goes out, and when."""
+) -> dict[str, str]:
+    """What still goes out of the webinars whose files, at these paths, are not sound, and when."""
+    found = {}
     for name, one in stored.items():
-        if one.file == path and name in governing and governing[name].webinar.status == "live":
+        if one.file in paths and name in governing and governing[name].webinar.status == "live":
             ahead = outlook(conn, now, name, limit=1)
-            first, *others = found
             leaves = [f"{ahead.at_once} mails now"] if ahead.at_once else []
             leaves += [f"{then.message} at {said(then.at)}" for then in ahead.next]
             if leaves:
-                words = f"until the file is sound, its last sound revision governs: next leave {', '.join(leaves)}"
-                hint = "; ".join(part for part in (first.hint, words) if part)
-                return (replace(first, hint=hint), *others)
+                found[one.file] = f"its last sound revision governs: next leave {', '.join(leaves)}"
     return found
+
+
+def _and_meanwhile(problem: Problem, meanwhile: str) -> Problem:
+    words = f"until the file is sound, {meanwhile}"
+    return replace(problem, hint="; ".join(part for part in (problem.hint, words) if part))
 
 
 def _concerned(
@@ -240,7 +252,7 @@ def _concerned(
     stored: Iterable[_Governs],
     governing: Mapping[str, Governing],
 ) -> frozenset[str]:
-    """Who is told of a problem: the `alert_to` of what the file last said, if live, or says now."""
+    """Who is notified of a problem: the `alert_to` of what the file last said, if live, or says now."""
     known = {
         governing[one.webinar].webinar.alert_to
         for one in stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -14,6 +14,7 @@ from scheduler.ledger.told import people_told_otherwise
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.governing import Revisions, waiting, when_it_takes_effect
+from scheduler.timezones import Zone, to_local
 from scheduler.webinar import CANCELLATION, CHANGE, Webinar
 
 Facts = dict[str, Any]
@@ -32,6 +33,8 @@ class Notice:
     after: Facts
     leaves_at: datetime
     alert_to: str
+    zone: Zone
+    """The webinar's own, in whose time organizers think."""
     revision_id: int = 0
     """Of the edit; 0: links of people's own changed in their rows."""
 
@@ -53,16 +56,9 @@ class Notice:
         }
 
     @property
-    def if_saved(self) -> str:
-        """What saving the edit means."""
-        what = _what(self.before, self.after)
-        return (
-            f"webinar {self.webinar}: saved now, {self._who} are notified at {said(self.leaves_at)} of {what}"
-        )
-
-    @property
-    def _who(self) -> str:
-        return "1 person" if self.people == 1 else f"{self.people} people"
+    def headline(self) -> str:
+        """Who will be notified when: the subject of the mail about it."""
+        return f"Webinar {self.webinar}: {self.who_and_when()}"
 
     @property
     def words(self) -> str:
@@ -73,38 +69,56 @@ class Notice:
             else "restore the links in these people's rows of `registrants`"
         )
         return (
-            f"webinar {self.webinar}: {self._who} will be notified at {said(self.leaves_at)} of"
-            f' {_what(self.before, self.after)}; to stop it, {undo} before then, or set status = "draft";'
+            f'{self.headline} of {self.what}; to stop it, {undo} before then, or set status = "draft";'
             f" to send it now, `webinar notify {self.webinar}`"
         )
 
+    def who_and_when(self, verb: str = "will be") -> str:
+        who = "1 person" if self.people == 1 else f"{self.people} people"
+        return f"{who} {verb} notified at {said(self.leaves_at, self.zone)}"
 
-def said(instant: datetime) -> str:
-    """An instant in words for organizers, with its zone."""
-    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+    @property
+    def what(self) -> str:
+        """What they will be notified of."""
+        before, after = self.before, self.after
+        if after.get("cancelled"):
+            return "the cancellation"
+        if before.get("cancelled"):
+            return "the news that it takes place after all"
+        if "join_url" in after and after["join_url"] is None:
+            return "a change of their own link"
+        parts = []
+        if "start" in after and "end" in after:
+            was, becomes = (said(one["start"], self.zone, one["end"]) for one in (before, after))
+            parts.append(f"a new time {becomes}, was {was}")
+        else:
+            parts += [
+                f"a new {name} {said(after[name], self.zone)}, was {said(before[name], self.zone)}"
+                for name in ("start", "end")
+                if name in after
+            ]
+        if "join_url" in after:
+            parts.append(f"a new link {after['join_url'] or 'none'}, was {before['join_url'] or 'none'}")
+        return "; ".join(parts) or "what has changed since they were written to"
 
 
-def _what(before: Facts, after: Facts) -> str:
-    if after.get("cancelled"):
-        return "the cancellation"
-    if before.get("cancelled"):
-        return "the news that it takes place after all"
+def said(start: datetime, zone: Zone, end: datetime | None = None) -> str:
+    """An instant, or a time from start to end, for organizers: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00
+    UTC)"."""
+    local = [to_local(one, zone) for one in (start, end) if one]
+    utc = [one.astimezone(UTC) for one in (start, end) if one]
+    if str(zone).endswith("UTC"):
+        return f"{_clock(utc)} UTC"
+    return f"{_clock(local)} {zone} ({_clock(utc, local[0].date())} UTC)"
+
+
+def _clock(times: Iterable[datetime], day: date | None = None) -> str:
+    """From the first to the last, each with its date where that is not the one before, at first `day`."""
     parts = []
-    if "join_url" in after and after["join_url"] is None:
-        return "a change of their own link"
-    for name in ("start", "end", "join_url"):
-        if name in after:
-            parts.append(f"{_NAMES[name]} {_value(after[name])} (was {_value(before[name])})")
-    return ", ".join(parts) or "what has changed since they were written to"
-
-
-_NAMES = {"start": "a new start", "end": "a new end", "join_url": "a new link"}
-
-
-def _value(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
-    return str(value) or "none"
+    for one in times:
+        parts.append(f"{one:%H:%M}" if one.date() == day else f"{one:%Y-%m-%d %H:%M}")
+        day = one.date()
+    return "–".join(parts)
 
 
 def notices(
@@ -141,7 +155,7 @@ def _of_edit(
     was, becomes = differing(before, after)
     if not becomes:  # the facts changed in a draft, which goes live now
         was, becomes = _told_before(conn, after)
-    return Notice(after.id, kind, people, was, becomes, at, after.alert_to, revision_id)
+    return Notice(after.id, kind, people, was, becomes, at, after.alert_to, after.tz, revision_id)
 
 
 def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
@@ -175,8 +189,8 @@ def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Ite
     governing = revisions.governing(conn) if rows else {}
     for webinar, people, leaves_at in rows:
         if webinar in governing and governing[webinar].webinar.status == "live":
-            alert_to, link = governing[webinar].webinar.alert_to, {"join_url": None}
-            yield Notice(webinar, CHANGE, people, link, link, leaves_at, alert_to)
+            one, link = governing[webinar].webinar, {"join_url": None}
+            yield Notice(webinar, CHANGE, people, link, link, leaves_at, one.alert_to, one.tz)
 
 
 def differing(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
@@ -188,5 +202,7 @@ def differing(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
 
 def note_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
     """One mail for each edit that waits, and none when it takes effect or is undone."""
-    words = {Wrong(f"{alerts.NOTICE}{one.key}", one.alert_to): one.words for one in found}
+    words = {
+        Wrong(f"{alerts.NOTICE}{one.key}", one.alert_to): f"{one.headline}\n\n{one.words}" for one in found
+    }
     alerts.note(conn, now, words, alerts.NOTICE, once=True)

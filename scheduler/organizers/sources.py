@@ -114,9 +114,7 @@ class Sources:
             log.exception("files not taken in")
             folders = f"{self._settings.config_dir} and {self._settings.templates_dir}"
             found = f"reading them fails: {type(error).__name__}"
-            self._failure = (
-                Problem(folders, found, hint="see the service's log; mend what was edited last"),
-            )
+            self._failure = (Problem(folders, found, hint="see the service's log; fix what was edited last"),)
         else:
             self._failure = ()
 
@@ -128,8 +126,9 @@ class Sources:
         for path, problems in catalogue.problems.items():
             log.error("webinar file is not sound", file=path, problems=_lines(problems))
         wrong = {
-            Wrong(f"webinar file {path}", address): "\n".join(_lines(problems))
-            for path, problems in catalogue.problems.items()
+            Wrong(f"webinar file {path}", address): "\n".join(_lines(mistakes))
+            + f"\n\nUntil then {catalogue.meanwhile.get(path, 'its last sound revision governs, if there is one')}."
+            for path, mistakes in catalogue.mistakes.items()
             for address in catalogue.concerned[path]
         }
         await self._note(now, wrong, "webinar file ")
@@ -173,7 +172,7 @@ class Sources:
         await self._note(now, wrong, "layout")
 
     async def _note(self, now: datetime, wrong: dict[Wrong, str], prefix: str) -> None:
-        """What has changed here alone: of its own folder another service may have told something else."""
+        """What has changed here alone: of its own folder another service may have reported something else."""
         if self._noted.get(prefix) != wrong:
             await self._database.run(alerts.note, now, wrong, prefix)
             self._noted[prefix] = wrong
@@ -190,7 +189,7 @@ class Sources:
         }
 
     def _until(self, webinar: Webinar, key: Key) -> str:
-        """What becomes of its mails until it is mended."""
+        """What becomes of its mails until it is fixed."""
         if webinar.on_broken == "hold" or key not in self.texts.live:
             return f"Until then its mails of {webinar.id} wait."
         return f"Until then the last sound version of it goes out, for {webinar.id}."

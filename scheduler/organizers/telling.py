@@ -25,7 +25,7 @@ Something needs your attention:
 
 {words}
 
-Everything else goes on. You will get one more mail when this is right again.
+You will get one more mail when this is resolved.
 """
 NOTICE = """\
 An edit waits, because it notifies people:
@@ -35,14 +35,14 @@ An edit waits, because it notifies people:
 Until then, confirmations still go out as before the edit, and reminders wait.
 """
 RIGHT = """\
-This is mended. It was:
+This problem is resolved. For your records:
 
 {words}
 """
 
 
 class Teller:
-    """Sends what organizers have still to be told. A mail that the relay refuses is tried again."""
+    """Sends the mails that organizers have still to get. A mail that the relay refuses is tried again."""
 
     def __init__(
         self, database: Database, pools: Sequence[Pool], may_write_to: Callable[[str], bool]
@@ -56,7 +56,7 @@ class Teller:
         if self._not_before and now < self._not_before:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
-        for telling in await self._database.run(alerts.to_tell):
+        for telling in await self._database.run(alerts.to_tell, now):
             allowed = self._may_write_to(telling.alert_to)
             if allowed and await self._database.run(alerts.take, now, telling):
                 await self._send(now, telling, senders.get(telling.alert_to, telling.alert_to))
@@ -68,9 +68,9 @@ class Teller:
             failed = await send_one(self._pools, sender, telling.alert_to, _mail(telling, sender, now))
             sent = not failed
             if sent:
-                log.info("organizer told", about=telling.key, right_again=telling.right_again)
+                log.info("organizer notified", about=telling.key, right_again=telling.right_again)
             else:
-                log.warning("organizer not told yet", about=telling.key, reply=failed)
+                log.warning("organizer not notified yet", about=telling.key, reply=failed)
                 self._not_before = now + AGAIN_AFTER
         finally:
             if not sent:
@@ -79,16 +79,21 @@ class Teller:
 
 def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
-    about = " ".join(telling.key.split())  # a file's name may hold a line end
-    is_notice = telling.key.startswith(alerts.NOTICE)
-    begins = "Will be sent" if is_notice else "Mended" if telling.right_again else "Please mend"
-    message["Subject"] = f"{begins}: {about}"
+    subject, body = _words(telling)
+    message["Subject"] = " ".join(subject.split())  # a file's name may hold a line end
     message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
-    what, _, _ = telling.words.partition("\n\n")  # behind it is what becomes of it until it is mended
-    template = NOTICE if is_notice else RIGHT if telling.right_again else WRONG
-    body = template.format(words=what if telling.right_again else telling.words)
     message.set_content(body, cte="quoted-printable")
     return message.as_bytes()
+
+
+def _words(telling: Telling) -> tuple[str, str]:
+    """The subject and the body."""
+    first, _, rest = telling.words.partition("\n\n")
+    if telling.key.startswith(alerts.NOTICE):
+        return f"Action needed? {first}", NOTICE.format(words=rest)
+    if telling.right_again:  # what goes out until then is no longer so
+        return f"Resolved: {telling.key}", RIGHT.format(words=first)
+    return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before a webinar goes live: findings, each with place, reason and mend."""
+"""Everything that can be known to be wrong before a webinar goes live: findings, each with place, reason and fix."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]
     if webinar.logo and not webinar.logo.startswith("https://"):
         file = (root / LAYOUT).with_name(webinar.logo)
         if not file.is_file():
-            found, mend = f"there is no {file}", "until there is, mails go without it"
-            yield error(Problem(f"{place}, logo", found, "a picture that is there", mend))
+            found, fix = f"there is no {file}", "until there is, mails go without it"
+            yield error(Problem(f"{place}, logo", found, "a picture that is there", fix))
 
 
 def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
@@ -197,8 +197,8 @@ def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> It
             said = f"{reason} in {len(where)} of {len(zones)} zones, such as {_some(where)}"
         everywhere = len(where) == len(zones)
         number = [one.id for one in webinar.messages].index(message) + 1
-        mend = "nobody ever gets it" if everywhere else "these people do not get it"
-        finding = Problem(f"{place}, messages[{number}], {message}", said, hint=mend)
+        fix = "nobody ever gets it" if everywhere else "these people do not get it"
+        finding = Problem(f"{place}, messages[{number}], {message}", said, hint=fix)
         yield error(finding) if everywhere else warning(finding)
 
 
@@ -214,8 +214,8 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses with a likely slip in a big domain. Never quoted."""
     aside = "SELECT registrant_id, reason FROM row_set_aside WHERE webinar = :webinar ORDER BY registrant_id"
     for row in run(conn, aside, webinar=webinar):
-        mend = "correct the row; it is planned then"
-        yield warning(Problem(f"registrants, row {row.registrant_id}", row.reason, hint=mend))
+        fix = "correct the row; it is planned then"
+        yield warning(Problem(f"registrants, row {row.registrant_id}", row.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )
@@ -291,7 +291,7 @@ def rate_findings(
     per_day: int | None,
     expected: int,
 ) -> Iterator[Finding]:
-    """Messages that can't all leave while they are of use, at so many mails a minute and a day (None: any number).
+    """Messages that can't all leave while they are useful, at so many mails a minute and a day (None: any number).
 
     With `expected` people beyond those who are registered counted as in the webinar's own zone.
     """
@@ -318,7 +318,7 @@ def rate_findings(
     for message, (last, expires_at, many) in worst.items():
         found = (
             f"{many} mails at {mails} {unit}: the last one would leave at {last:%H:%M UTC on %d %B %Y},"
-            f" after it is of use ({expires_at:%H:%M UTC})"
+            f" when it is no longer useful (until {expires_at:%H:%M UTC})"
         )
         yield error(Problem(f"{place}, {message}", found, hint="a faster relay, or an earlier message"))
 

@@ -25,7 +25,7 @@ _ROWS = "registrants, "
 _SERVICE = "no service answers"
 _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give each the same files"
 _RESTORED = "the database was set back"
-_MENDS = (
+_FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
@@ -40,14 +40,14 @@ _MENDS = (
                                     " itself"),
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
-    ("webinar ", "nothing, if it is meant: it goes by itself at that time"),
+    ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
     ("the database does not answer", "start the database; the service goes on by itself"),
-    ("The relay refuses all mail", "mend it with the relay's operator; it is tried again by itself"),
+    ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
-_MEND_A_FILE = "edit the file; it is read again by itself"
+_EDIT_THE_FILE = "edit the file; it is read again by itself"
 
 
 class RowAside(NamedTuple):
@@ -115,6 +115,6 @@ def concerns_rows(note: str) -> bool:
     return note.startswith(_ROWS)
 
 
-def mend_of(reason: str) -> str:
+def fix_of(reason: str) -> str:
     """What to do about a reason or a note."""
-    return next((mend for start, mend in _MENDS if reason.startswith(start)), _MEND_A_FILE)
+    return next((fix for start, fix in _FIXES if reason.startswith(start)), _EDIT_THE_FILE)

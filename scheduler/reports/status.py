@@ -19,7 +19,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.sources import uses
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
-    mend_of,
+    fix_of,
     no_service,
     reasons,
     replica_reasons,
@@ -34,9 +34,9 @@ from scheduler.webinar import Webinar, explain_time
 
 Json = dict[str, Any]
 
-HELD_MENDS = {
-    Why.TEMPLATE: "mend the text; they go by themselves, if still of use",
-    Why.DATA: "correct what these people's rows hold; they are planned anew",
+HELD_FIXES = {
+    Why.TEMPLATE: "fix the text; they go by themselves, if still useful",
+    Why.DATA: "correct what these people's rows hold; they are planned again",
     Why.DOUBT: "`webinar show ADDRESS` has their Message-ID: the relay's log tells whether they went out",
     Why.RESTORED: "the database was set back: the relay's log tells which of them went out",
     Why.CONFIG: "ONLY_TO keeps them back; without it they go when the service starts again",
@@ -59,9 +59,9 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     notes = tuple(dict.fromkeys(service.notes if service.answers else notes))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
-    if not service.answers:  # what only a running service knows, as it last told
-        found += [one["words"] for one in standing if one["key"] == "relay"]
-    wrong, noted = ([{"reason": one, "mend": mend_of(one)} for one in words] for words in (found, notes))
+    if not service.answers:  # what only a running service knows, as it last reported
+        found += [one["words"].partition("\n\n")[0] for one in standing if one["key"] == "relay"]
+    wrong, noted = ([{"reason": one, "fix": fix_of(one)} for one in words] for words in (found, notes))
     return {
         "at": now,
         "tz_database": tz_version(),
@@ -128,10 +128,8 @@ def next_of(ahead: Outlook, webinar: Webinar) -> list[Json]:
 
 
 def stage(webinar: Mapping[str, Any]) -> str:
-    """Draft or live, and whether it is past or called off, in a few words."""
-    also = [
-        word for word, is_so in (("called off", webinar["cancelled"]), ("past", webinar["past"])) if is_so
-    ]
+    """Draft or live, and whether it is past or cancelled, in a few words."""
+    also = [word for word, is_so in (("cancelled", webinar["cancelled"]), ("past", webinar["past"])) if is_so]
     return ", ".join([webinar["status"], *also])
 
 

@@ -1,6 +1,6 @@
 """A webinar's timeline as a picture: a row for each zone, time in UTC from left to right, a mark for each message.
 
-Pure: entries in, SVG out. Days on which nothing happens are folded. Nothing is told by colour alone, and the picture
+Pure: entries in, SVG out. Days on which nothing happens are folded. Nothing is said by colour alone, and the picture
 is light or dark with its reader.
 """
 
@@ -163,7 +163,7 @@ def _mark(entry: Entry, axis: Axis, style: int, webinar: Webinar) -> Mark:
     there = f"{entry.due_local:%a %H:%M}"
     says = (
         f"{entry.message}, {_city(entry.zone)}: {there} there, {entry.due_at:%a %H:%M} UTC,"
-        f" of use until {entry.expires_at:%a} {entry.expires_at.day} {entry.expires_at:%b %H:%M} UTC{skipped}"
+        f" useful until {entry.expires_at:%a} {entry.expires_at.day} {entry.expires_at:%b %H:%M} UTC{skipped}"
     )
     return Mark(axis.x(entry.due_at), style, there, bool(skipped), says)
 

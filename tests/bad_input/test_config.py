@@ -65,7 +65,7 @@ LINK = "a link that begins with https://"
 
 
 # What the edit is, the text that it replaces, the new text, and what the organizer is told: place, what was
-# found there, what is allowed, how to mend it.
+# found there, what is allowed, how to fix it.
 # fmt: off
 CASES = [
     ("text without quotes", 'title = "Health products"', "title = Health products",
@@ -97,7 +97,7 @@ CASES = [
      "", "close it with ]"),
     ("a key that is missing", 'alert_to = "operators@who.int"\n', "",
      "alert_to", "is missing",
-     'one address of somebody who can mend things, "mailbox@domain"', ""),
+     'one address of somebody who can fix things, "mailbox@domain"', ""),
     ("a misspelt key", "alert_to", 'material_url = "https://who.int/m"\nalert_to',
      "line 14, material_url", "no such key",
      KEYS, "did you mean `materials_url`?"),
@@ -219,7 +219,7 @@ CASES = [
      LINK, ""),
     ("an address without a domain", "operators@who.int", "operators",
      "line 14, alert_to", '"operators"',
-     'one address of somebody who can mend things, "mailbox@domain"', "an email address must have an @-sign"),
+     'one address of somebody who can fix things, "mailbox@domain"', "an email address must have an @-sign"),
     ("a sender that takes no answers", "webinar@who.int", "no-reply@who.int",
      "line 13, sender", '"no-reply@who.int"',
      MAILBOX, "people answer and calendars send acceptances: name a mailbox that is read"),
@@ -273,7 +273,7 @@ CASES = [
     ("a duration of nothing", '"90m"', '"0m"',
      "line 30, messages[3].after_end", '"0m", no time at all',
      DURATION, ""),
-    ("a follow-up after it is of use", '"90m"', '"45d"',
+    ("a follow-up too late to be useful", '"90m"', '"45d"',
      "line 30, messages[3].after_end", "45 days after the end",
      "less than 30 days (720 hours)", ""),
     ("days in a fraction", "days_before = 1", "days_before = 1.5",
@@ -296,7 +296,7 @@ def test_the_file_is_sound_before_the_edits() -> None:
 @pytest.mark.parametrize(
     ("sound", "edited", "told"), [(*case[1:3], case[3:]) for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_an_organizer_is_told_what_to_mend(sound: str, edited: str, told: tuple[str, ...]) -> None:
+def test_an_organizer_is_told_what_to_fix(sound: str, edited: str, told: tuple[str, ...]) -> None:
     source = SOUND.replace(sound, edited, 1)
     assert source != SOUND
 

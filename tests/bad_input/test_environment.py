@@ -26,7 +26,7 @@ OAUTH = {
 ONLY_TO = "addresses with * for any characters, separated by commas: *@who.int"
 FILE = "the path of a file that can be read"
 
-# What is set, and what the operator is told: the variable, what was found, what is allowed, how to mend it.
+# What is set, and what the operator is told: the variable, what was found, what is allowed, how to fix it.
 # fmt: off
 CASES = [
     ({"DATABASE_URL": "mysql://me:secret@db/x"},
@@ -258,7 +258,7 @@ def _name(case: object) -> str | None:
 
 
 @pytest.mark.parametrize(("environ", "told"), [(case[0], case[1:]) for case in CASES], ids=_name)
-def test_an_operator_is_told_what_to_mend(environ: dict[str, str], told: tuple[str, str, str, str]) -> None:
+def test_an_operator_is_told_what_to_fix(environ: dict[str, str], told: tuple[str, str, str, str]) -> None:
     with pytest.raises(SettingsProblems) as error:
         read_settings(environ)
 

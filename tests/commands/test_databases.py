@@ -41,6 +41,7 @@ def _told(scene: Scene, url: str) -> dict[str, tuple[int, str]]:
         ["user", "list"],
         ["user", "remove", "ada@who.int"],
         ["status"],
+        ["notify", "w", "--yes"],
         ["show", "anna@example.org"],
         ["preview", "confirmation", "--registrant", "anna@example.org"],
     ]
@@ -106,9 +107,16 @@ def test_a_webinar_goes_live_without_an_earlier_database(here: Scene) -> None:
     assert _revision(here.database) == OLDEST
 
 
-@pytest.mark.parametrize("arguments", [["check"], ["live", "w", "--yes"]], ids=["check", "live"])
-def test_where_the_database_is_newer_nothing_is_done(here: Scene, arguments: list[str]) -> None:
-    newest, file = _revision(here.database), here.write(status="draft")
+@pytest.mark.parametrize("status", ["draft", "live", "nonsense"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["check"], ["live", "w", "--yes"], ["draft", "w", "--yes"]],
+    ids=["check", "live", "draft"],
+)
+def test_where_the_database_is_newer_nothing_is_done_or_found_to_be_done(
+    here: Scene, arguments: list[str], status: str
+) -> None:
+    newest, file = _revision(here.database), here.write(status=status)
     before = file.read_text()
     here.sql("UPDATE alembic_version SET version_num = '9999'")
     result = here.run(*arguments)

@@ -103,7 +103,7 @@ def test_mistakes_have_the_lines_of_the_file_as_it_is(draft: Scene) -> None:
     assert f"{file}, line {line}, zone" in draft.run("live", "w", "--yes").stderr
 
 
-def test_back_to_draft_mends_a_file_that_may_not_be_live(draft: Scene) -> None:
+def test_back_to_draft_fixes_a_file_that_may_not_be_live(draft: Scene) -> None:
     file = draft.write(status="live", join_url="")
     assert draft.run("draft", "w", "--yes").exit_code == 0
     assert file.read_text() == toml(status="draft", join_url="")

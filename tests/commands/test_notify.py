@@ -1,4 +1,4 @@
-"""`webinar notify`, and what `status` and `check` say of edits that notify people."""
+"""`webinar notify`, and what `status`, `check`, `live` and `draft` say of edits that notify people."""
 
 from __future__ import annotations
 
@@ -48,8 +48,14 @@ def test_check_says_before_an_edit_is_saved_whom_it_would_notify(scene: Scene) -
     assert notice["from"] == {"start": "2025-07-03T11:00:00Z", "end": "2025-07-03T13:00:00Z"}
     assert notice["to"] == {"start": "2025-07-10T11:00:00Z", "end": "2025-07-10T13:00:00Z"}
     said = scene.run("check").stdout
-    assert "2 people are notified" in said
-    assert "a new start 2025-07-10 11:00 UTC (was 2025-07-03 11:00 UTC)" in said
+    assert (
+        "Webinar w: if saved now, 2 people will be notified at 2025-06-12 10:11 Europe/Zurich (08:11 UTC)"
+        in said
+    )
+    assert (
+        "a new time 2025-07-10 13:00–15:00 Europe/Zurich (11:00–13:00 UTC), was 2025-07-03 13:00–15:00"
+        in said
+    )
 
 
 def test_status_says_what_waits_and_that_is_nothing_wrong(scene: Scene) -> None:
@@ -64,7 +70,8 @@ def test_status_says_what_waits_and_that_is_nothing_wrong(scene: Scene) -> None:
     ]  # fmt: skip
     assert found["right"]
     assert any(
-        "2 people will be notified at 2025-06-12 08:10:00 UTC" in one["reason"] for one in found["notes"]
+        "2 people will be notified at 2025-06-12 10:10 Europe/Zurich (08:10 UTC)" in one["reason"]
+        for one in found["notes"]
     )
     assert lines(scene.run("status"), "note")
 
@@ -99,3 +106,40 @@ def test_an_unknown_webinar_and_no_database_are_told(scene: Scene, tmp_path: Pat
     nowhere = {"DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
     assert scene.run("notify", "w", "--yes", env=nowhere).exit_code == 2
     assert not (tmp_path / "none.db").exists()
+
+
+def test_going_live_says_whom_it_will_notify_of_what_was_moved_in_the_draft(scene: Scene) -> None:
+    scene.write(**MOVED, status="draft")
+    scene.plan(JUNE)
+    result = scene.run("live", "w", "--yes")
+    assert (
+        "Once it is live, 2 people will be notified at 2025-06-12 10:11 Europe/Zurich (08:11 UTC) of a new"
+        " time 2025-07-10 13:00–15:00 Europe/Zurich (11:00–13:00 UTC), was 2025-07-03 13:00–15:00"
+    ) in result.stdout
+    assert "Until then nothing leaves; to stop it, `webinar draft w`." in result.stdout
+    assert "mails leave then, " in result.stdout
+    scene.plan(JUNE + timedelta(minutes=1))
+    (waits,) = scene.json("status")["notices"]
+    assert (waits["people"], waits["leaves_at"]) == (2, "2025-06-12T08:11:00Z")
+
+
+def test_going_live_with_nothing_new_for_anybody_promises_no_notices(scene: Scene) -> None:
+    scene.write(status="draft")
+    scene.plan(JUNE)
+    assert "notified" not in scene.run("live", "w", "--yes").stdout
+
+
+def test_going_to_draft_says_which_notices_that_stops(scene: Scene) -> None:
+    scene.plan(JUNE)
+    result = scene.run("draft", "w", "--yes")
+    assert (
+        "This stops a notice: 2 people would be notified at 2025-06-12 10:10 Europe/Zurich (08:10 UTC) of a new time"
+        in result.stdout
+    )
+    scene.plan(JUNE + timedelta(minutes=1))
+    assert scene.json("status")["notices"] == []
+
+
+def test_going_to_draft_where_nothing_waits_stops_no_notices(scene: Scene) -> None:
+    scene.write()
+    assert "notice" not in scene.run("draft", "w", "--yes").stdout

@@ -1,4 +1,4 @@
-"""`webinar status`: what is where, what goes next, what is wrong and how to mend it."""
+"""`webinar status`: what is where, what goes next, what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_tables_on_a_terminal(running: Scene) -> None:
     ("changed", "words"),
     [
         ({"status": "draft"}, "draft"),
-        ({"cancelled": True}, "live, called off"),
+        ({"cancelled": True}, "live, cancelled"),
         ({}, "live"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_broken_file_is_named_and_its_last_sound_revision_governs(running: Sce
     [wrong] = found["wrong"]
     assert wrong["reason"].startswith(f"{file}, line ")
     assert "Genva" in wrong["reason"]
-    assert wrong["mend"] == "edit the file; it is read again by itself"
+    assert wrong["fix"] == "edit the file; it is read again by itself"
 
 
 @pytest.mark.parametrize(("on_broken", "state"), [("last-sound", "behind"), ("hold", "held")])
@@ -179,7 +179,7 @@ def test_rows_set_aside_keep_nobody_elses_mails_back_so_nothing_is_wrong(running
     assert found["notes"] == [
         {
             "reason": f"registrants, row {row}: email is not an address; the row is set aside",
-            "mend": "correct the row, or delete it; it is looked at again by itself",
+            "fix": "correct the row, or delete it; it is looked at again by itself",
         }
     ]
 
@@ -198,13 +198,13 @@ def test_many_rows_set_aside_are_all_listed_and_a_few_are_notes(running: Scene) 
     ("why", "only_to", "code"),
     [("template", "", 1), ("data", "", 1), ("doubt", "", 1), ("config", "", 1), ("config", "*@wto.org", 0)],
 )
-def test_held_by_reason_with_a_way_to_mend_it(running: Scene, why: str, only_to: str, code: int) -> None:
+def test_held_by_reason_with_a_way_to_fix_it(running: Scene, why: str, only_to: str, code: int) -> None:
     """What ONLY_TO keeps back is meant so."""
     running.sql("UPDATE delivery SET state = 'held', reason = :why WHERE message = 'reminder-day'", why=why)
     result = running.run("status", env={"ONLY_TO": only_to})
-    [[webinar, held, mails, mend]] = lines(result, "held")
+    [[webinar, held, mails, fix]] = lines(result, "held")
     assert (webinar, held, mails, result.exit_code) == ("w", f"held: {why}", "2", code)
-    assert mend
+    assert fix
 
 
 def test_failed_and_in_doubt_are_counted_and_no_fault_of_the_service(running: Scene) -> None:

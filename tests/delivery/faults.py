@@ -1,7 +1,7 @@
 """What must become of mails when a relay misbehaves: the table, cell by cell. `scripted.Server` does the deeds.
 
 Where a fault comes "first", the mail concerned is the first one over its connection, and another follows it. Where it
-comes "amid", mails went over that connection before; the mail concerned has one before it and one behind it which
+comes "middle", mails went over that connection before; the mail concerned has one before it and one behind it which
 are on their way together with it: over BDAT in the same write, over DATA with their envelopes.
 
 A cell has a letter for each of these mails: S sent, R refused, U unreachable (nothing in doubt), D in doubt. Behind the
@@ -18,7 +18,7 @@ from scheduler.delivery.replies import Verdict
 from tests.delivery.scripted import Deed, Fault, Stage
 
 Way = Literal["plain", "groups", "chunks"]
-Place = Literal["first", "amid"]
+Place = Literal["first", "middle"]
 
 _DEEDS = "4xx 5xx 421 reset silence garbage half long twice close"
 
@@ -41,7 +41,7 @@ end        RS.r   RS.s   RS.p   DS.r   DS.r   DS.r   DS.r   DS.r   SS     DS.r
 """
 
 # On a connection that carried mails, what breaks before 354 is sent again at once, over a new one.
-_AMID_PLAIN = """
+_MIDDLE_PLAIN = """
 mail       SRS.p  SRS.s  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
 rcpt       SRS.r  SRS.f  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
 data       SRS.r  SRS.s  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
@@ -49,12 +49,12 @@ content    SRS.r  SRS.s  SRS.p  SDS.r  SDS.r  SDS.r  SDS.r  SDS.r  SSS    SDS.r
 end        SRS.r  SRS.s  SRS.p  SDS.r  SDS.r  SDS.r  SDS.r  SDS.r  SSS    SDS.r
 """
 
-_AMID_GROUPS = f"""
+_MIDDLE_GROUPS = f"""
 rset       SSS    SSS    SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
-{_AMID_PLAIN}"""
+{_MIDDLE_PLAIN}"""
 
 # Whole mails in one write: what breaks leaves every mail in doubt that has no reply of its own yet.
-_AMID_CHUNKS = """
+_MIDDLE_CHUNKS = """
 rset       SDD.r  SDD.r  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
 mail       SRS.p  SRS.s  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
 rcpt       SRS.r  SRS.f  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
@@ -92,12 +92,12 @@ class Cell:
     @property
     def before(self) -> int:
         """How many mails are accepted before those that `results` is about."""
-        return 1 if self.place == "amid" else 0
+        return 1 if self.place == "middle" else 0
 
     @property
     def concerned(self) -> int:
         """The place of the mail concerned, among all mails from 0 on."""
-        return 2 if self.place == "amid" else 0
+        return 2 if self.place == "middle" else 0
 
     @property
     def fault(self) -> Fault:
@@ -119,9 +119,9 @@ CELLS: tuple[Cell, ...] = (
     *_cells("plain", "first", _OPENING),
     *_cells("plain", "first", _FIRST),
     *_cells("groups", "first", _FIRST),
-    *_cells("plain", "amid", _AMID_PLAIN),
-    *_cells("groups", "amid", _AMID_GROUPS),
-    *_cells("chunks", "amid", _AMID_CHUNKS),
+    *_cells("plain", "middle", _MIDDLE_PLAIN),
+    *_cells("groups", "middle", _MIDDLE_GROUPS),
+    *_cells("chunks", "middle", _MIDDLE_CHUNKS),
     *_cells("plain", "first", _LEAVING),
     *_cells("groups", "first", _LEAVING),
     *_cells("chunks", "first", _LEAVING),

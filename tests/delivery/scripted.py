@@ -46,8 +46,8 @@ class Deed(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """`deed` where `stage` comes for the `nth` time (from 1) on this server: "content" is amid a mail's content, in
-    front of what is left of it, "end" behind it."""
+    """`deed` where `stage` comes for the `nth` time (from 1) on this server: "content" is in the middle of a
+    mail's content, in front of what is left of it, "end" behind it."""
 
     stage: Stage
     deed: Deed
@@ -263,7 +263,7 @@ class Server:
         await self._end(talk, content, answered)
 
     async def _midway(self, talk: _Talk) -> bool:
-        """Amid the content: whether the mail is answered already."""
+        """In the middle of the content: whether the mail is answered already."""
         deed = self._deed("content")
         if deed is Deed.TWICE:  # once now, once at the end
             self.done.set()

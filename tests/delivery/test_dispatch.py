@@ -329,7 +329,7 @@ async def test_when_the_day_is_full_the_others_wait_and_none_is_left_between(
         here.register(*"abcde")
         await here.send()
         assert sorted(here[name] for name in "abcde") == ["pending"] * 2 + ["sent"] * 3
-        assert here.dispatcher.trouble == "the day's mails are used up"
+        assert here.dispatcher.trouble == "the daily limit of mails is reached"
         await here.close()
     assert len(server.taken) == 3
 
@@ -393,7 +393,7 @@ async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int)
 
 
 @in_loop
-async def test_a_fault_of_ours_amid_sending_leaves_nothing_sending(
+async def test_a_fault_of_ours_during_sending_leaves_nothing_sending(
     desk: Over, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(*given: Any) -> None:
@@ -462,7 +462,7 @@ async def test_nobody_is_written_to_whom_the_settings_leave_out(desk: Over) -> N
 
 
 @in_loop
-async def test_what_is_no_longer_of_use_is_not_sent_however_late_it_was_noticed(desk: Over) -> None:
+async def test_what_is_no_longer_useful_is_not_sent_however_late_it_was_noticed(desk: Over) -> None:
     async with MailServer() as server:
         here = desk(server)
         here.register("a")

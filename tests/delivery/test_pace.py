@@ -196,7 +196,7 @@ async def test_replicas_share_a_day_and_a_restart_forgets_nothing(database: Data
     assert await numbers(one, 4) == [4]
     assert await numbers(other, 4, 4) == [4, 2]
     (restarted,) = replicas(database, 1, per_day=10)
-    with pytest.raises(DayIsFull, match="the day's mails are used up") as full:
+    with pytest.raises(DayIsFull, match="the daily limit of mails is reached") as full:
         await restarted.turns(1)
     assert timedelta(hours=23) < full.value.until - datetime.now(UTC) <= timedelta(hours=25)
 

@@ -1,4 +1,4 @@
-"""Connections to a relay that are secured, kept and mended, and mails that go over them unharmed."""
+"""Connections to a relay that are secured, kept and opened again, and mails that go over them unharmed."""
 
 from __future__ import annotations
 
@@ -581,7 +581,7 @@ async def test_a_relay_that_hangs_up_after_so_many_mails_is_asked_for_no_more_ag
 
 
 @in_loop
-async def test_what_a_relay_hung_up_on_amid_a_group_is_sent_again_and_only_the_rest_is_in_doubt() -> None:
+async def test_what_a_relay_hung_up_on_within_a_group_is_sent_again_and_only_the_rest_is_in_doubt() -> None:
     async with Server(most_mails=3) as server:
         pool = Pool(settings_for(server))
         mails = [Mail.checked(SENDER, f"r{number}@example.com", CONTENT) for number in range(5)]

@@ -102,7 +102,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
         ("content", "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", PAUSE),
         ("content", "452 Requested action not taken: insufficient system storage", PAUSE),
         ("content", "502 5.5.2 Error: command not recognized", PAUSE),  # to BDAT, through some proxy
-        # Nobody gets mail until the operator mends it.
+        # Nobody gets mail until the operator fixes it.
         ("connect", "554 5.7.1 No SMTP service here", STOP),
         ("ehlo", "550 5.7.1 Helo command rejected: Host not found", STOP),
         ("auth", "535 5.7.8 Authentication credentials invalid", STOP),

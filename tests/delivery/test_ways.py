@@ -26,7 +26,7 @@ def pool_for(server: Server, **changes: Any) -> Pool:
 
 
 async def send(pool: Pool, number: int = 1) -> list[Reply | RelayFailure]:
-    """One after the other, in groups as large as they may be, over one connection as long as that is of use."""
+    """One after the other, in groups as large as they may be, over one connection as long as possible."""
     results: list[Reply | RelayFailure] = []
     async with pool.connection() as connection:
         while len(results) < number and connection.usable:
@@ -74,7 +74,7 @@ async def test_out_of_step_it_is_used_the_next_plainer_way_for_an_hour(
             assert await way(pool) is then
             assert all(isinstance(result, Reply) for result in await send(pool, 3))
         (entry,) = logs
-        assert (entry["event"], entry["way"]) == ("a plainer way to the relay", then.name.lower())
+        assert (entry["event"], entry["way"]) == ("pipelining reduced for an hour", then.name.lower())
         pass_time(PLAINER_SECONDS - 1)
         assert await way(pool) is then
         pass_time(2)
@@ -85,7 +85,7 @@ async def test_out_of_step_it_is_used_the_next_plainer_way_for_an_hour(
 @in_loop
 async def test_broken_twice_without_a_mail_that_got_through_it_is_used_a_plainer_way() -> None:
     class Refuses(Server):
-        """Hangs up amid each mail."""
+        """Hangs up in the middle of each mail."""
 
         async def _midway(self, talk: Any) -> bool:
             talk.writer.transport.abort()

@@ -173,7 +173,7 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "line", "found", "mend", "wrong"),
+    ("written", "line", "found", "fix", "wrong"),
     [
         ("{{ nmae }}", 1, "unknown variable `nmae`", "did you mean `name`?", True),
         ("{% if name %}", 1, "", "", True),
@@ -184,8 +184,8 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
         ("[here](http://who.int)", 1, "the link http://who.int is not https", "https://…", False),
     ],
 )
-def test_a_mistake_is_named_with_its_line_and_a_mend(
-    room: Room, loop: asyncio.Runner, written: str, line: int, found: str, mend: str, wrong: bool
+def test_a_mistake_is_named_with_its_line_and_how_to_fix_it(
+    room: Room, loop: asyncio.Runner, written: str, line: int, found: str, fix: str, wrong: bool
 ) -> None:
     @in_loop
     async def run(room: Room) -> None:
@@ -195,7 +195,7 @@ def test_a_mistake_is_named_with_its_line_and_a_mend(
             said = (await ask(room, client, "try", source=f"{source}\n\n{written}\n")).json()
         close = [one for one in said["problems"] if found in one["found"] and one["wrong"] == wrong]
         assert close, said["problems"]
-        assert mend in close[0]["mend"]
+        assert fix in close[0]["fix"]
         assert close[0]["line"] in (where, 0) if not found else close[0]["line"] == where
 
     run(room, loop)
@@ -335,7 +335,7 @@ async def test_an_unsound_text_is_kept_as_a_draft(room: Room) -> None:
         assert "the last sound version goes out" in page
         room.live = set()
         page = (await client.get("/templates")).text
-        assert "its mails wait until it is mended" in page
+        assert "its mails wait until it is fixed" in page
     room.live, room.webinars = {("confirmation", "en")}, {"w": webinar(on_broken="hold")}
     async with room.browser("ada@who.int") as client:
         assert ">held<" in (await client.get("/templates")).text

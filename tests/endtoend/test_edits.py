@@ -29,7 +29,7 @@ def _part(mail: Message, kind: str) -> str:
 
 
 @on_the_real_clock
-async def test_a_text_is_broken_and_mended(tmp_path: Path, database_url: str) -> None:
+async def test_a_text_is_broken_and_fixed(tmp_path: Path, database_url: str) -> None:
     """By default the last sound text goes out; a webinar that says "hold" waits. The organizer has two mails."""
     async with scene(tmp_path, database_url) as here:
         here.webinar()
@@ -58,7 +58,7 @@ async def test_a_text_is_broken_and_mended(tmp_path: Path, database_url: str) ->
 
         welcomed = {one.to: "Welcome, and" in text_of(one.mail) for one in here.relay.of("confirmation")}
         assert welcomed == {first: False, second: True, third: True}
-        assert here.relay.told == ["Please mend: text confirmation/en", "Mended: text confirmation/en"]
+        assert here.relay.told == ["Action needed: text confirmation/en", "Resolved: text confirmation/en"]
         assert here.relay.counts().total() == 5
 
 
@@ -172,7 +172,7 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         await service.ready()
         assert sorted(one.to for one in here.relay.of("confirmation")) == [first, second, third, fourth]
         assert here.relay.told[:2] == [
-            f"Please mend: webinar file {file}",
-            f"Mended: webinar file {file}",
+            f"Action needed: webinar file {file}",
+            f"Resolved: webinar file {file}",
         ]
         assert not here.relay.to("other-organizer@who.int")

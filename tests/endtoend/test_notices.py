@@ -49,9 +49,9 @@ async def test_an_edit_waits_is_undone_and_is_sent_at_once(tmp_path: Path, datab
 
         here.webinar(start=start + timedelta(hours=1))
         note = await _noted(service, "2 people will be notified at ")
-        assert "a new start" in note
+        assert "a new time" in note
         await until(lambda: here.relay.told, "the organizer knows")
-        assert here.relay.told[0].startswith("Will be sent: notice change of w")
+        assert here.relay.told[0].startswith("Action needed? Webinar w: 2 people will be notified at ")
         (waits,) = json.loads(_webinar(here, "status", "--json")[1])["notices"]
         assert (waits["webinar"], waits["kind"], waits["people"]) == ("w", "change", 2)
 

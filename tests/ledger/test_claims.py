@@ -18,7 +18,7 @@ from tests.support import Ledger, start, utc, webinar
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
 REMINDED = utc("2025-07-02 07:00")  # in Geneva 09:00 on the day before
-LATE = utc("2025-07-03 11:00")  # the start: no reminder is of use any more
+LATE = utc("2025-07-03 11:00")  # the start: no reminder is useful any more
 
 
 def planned(database: Database) -> Ledger:
@@ -116,7 +116,7 @@ def test_nothing_is_claimed_by_a_revision_that_is_not_known_here(ledger: Ledger)
     assert len(claim(ledger, version=2)) == 3
 
 
-def test_what_is_no_longer_of_use_is_not_claimed(ledger: Ledger) -> None:
+def test_what_is_no_longer_useful_is_not_claimed(ledger: Ledger) -> None:
     assert {one.message for one in claim(ledger, now=LATE)} == {"confirmation"}
 
 
@@ -317,7 +317,7 @@ def test_an_organizer_who_has_looked_has_what_was_held_for_doubt_sent(ledger: Le
     assert confirmation(ledger, broken.address) == "held: template"
 
 
-def test_doubt_about_what_is_no_longer_of_use_stays(ledger: Ledger) -> None:
+def test_doubt_about_what_is_no_longer_useful_stays(ledger: Ledger) -> None:
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
     conclude(ledger, first, State.IN_DOUBT, "in_doubt")
@@ -328,18 +328,18 @@ def test_doubt_about_what_is_no_longer_of_use_stays(ledger: Ledger) -> None:
 # Time
 
 
-def test_what_nobody_sent_while_it_was_of_use_expires_on_record(ledger: Ledger) -> None:
+def test_what_nobody_sent_while_it_was_useful_expires_on_record(ledger: Ledger) -> None:
     one, two, left = (one for one in claim(ledger, now=REMINDED) if one.message == "confirmation")
     begin(ledger, one)
     conclude(ledger, two, State.HELD, "not_sent", reason=Why.TEMPLATE)
     over = utc("2025-07-03 13:00")
     do(ledger, settling.expire, over)
     assert confirmation(ledger, one.address) == "sending", "nobody knows yet"
-    assert confirmation(ledger, two.address) == "expired: no longer of use; was held: template"
+    assert confirmation(ledger, two.address) == "expired: no longer useful; was held: template"
     assert ledger.states(left.address) == {
-        "confirmation": "expired: no longer of use",
-        "reminder-day": "expired: no longer of use",
-        "reminder-hour": "expired: no longer of use",
+        "confirmation": "expired: no longer useful",
+        "reminder-day": "expired: no longer useful",
+        "reminder-hour": "expired: no longer useful",
         "follow-up": "pending",
     }
     assert do(ledger, settling.expire, over) == 0

@@ -183,7 +183,7 @@ def test_a_message_that_was_for_new_people_only_is_for_all_once_it_has_a_time(le
     assert ledger.due()["hello"] == utc("2025-07-01 07:00")
 
 
-def test_a_confirmation_that_had_a_time_by_mistake_for_a_while_reaches_all_at_once_when_that_is_mended(
+def test_a_confirmation_that_had_a_time_by_mistake_for_a_while_reaches_all_at_once_when_that_is_fixed(
     ledger: Ledger,
 ) -> None:
     ledger.register("confirmed@example.org")
@@ -227,11 +227,11 @@ def test_a_notice_of_a_move_that_nobody_got_yet_gives_way_to_the_cancellation(le
     ledger.plan(utc("2025-06-20 08:00"))
     ledger.govern(webinar(**MOVED, cancelled=True))
     ledger.plan(utc("2025-06-20 08:01"))
-    assert ledger.states()["change#1"] == "cancelled: the webinar is called off"
+    assert ledger.states()["change#1"] == "cancelled: the webinar is cancelled"
     assert ledger.states()["cancellation#1"] == "pending"
 
 
-def test_a_notice_that_waits_is_of_use_until_the_end_as_it_is_after_another_move(ledger: Ledger) -> None:
+def test_a_notice_that_waits_is_useful_until_the_end_as_it_is_after_another_move(ledger: Ledger) -> None:
     _told(ledger)
     ledger.govern(webinar(start=datetime(2025, 7, 4, 13), end=datetime(2025, 7, 4, 15)))
     ledger.plan(utc("2025-06-20 08:00"))

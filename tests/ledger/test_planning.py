@@ -58,7 +58,7 @@ def test_a_webinar_that_is_over_at_the_first_start_sends_nothing_and_says_why(le
     ledger.register("a@example.org")
     ledger.plan(utc("2025-08-01 00:00"))
     assert {state.split(":")[0] for state in ledger.states().values()} == {"skipped"}
-    assert ledger.states()["confirmation"] == "skipped: no longer of use when it was planned"
+    assert ledger.states()["confirmation"] == "skipped: no longer useful when it was planned"
 
 
 def test_planning_again_changes_nothing(ledger: Ledger) -> None:
@@ -260,7 +260,7 @@ def test_a_row_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(
     assert [tuple(row) for row in aside] == [(bad, reason)]
 
 
-def test_a_mended_row_is_planned(ledger: Ledger) -> None:
+def test_a_fixed_row_is_planned(ledger: Ledger) -> None:
     ledger.register("no address")
     ledger.plan(ANNOUNCED)
     ledger.sql("UPDATE registrants SET email = 'a@example.org'")
@@ -407,10 +407,10 @@ def test_calling_off_cancels_the_sequence_and_tells_those_who_were_told(ledger: 
         "confirmation": "sent",
         "cancellation#1": "pending",
         **dict.fromkeys(
-            ["reminder-day", "reminder-hour", "follow-up"], "cancelled: the webinar is called off"
+            ["reminder-day", "reminder-hour", "follow-up"], "cancelled: the webinar is cancelled"
         ),
     }
-    assert set(ledger.states("new@example.org").values()) == {"skipped: the webinar is called off"}
+    assert set(ledger.states("new@example.org").values()) == {"skipped: the webinar is cancelled"}
 
 
 def test_a_webinar_that_takes_place_after_all_is_told_and_reminded_of(ledger: Ledger) -> None:

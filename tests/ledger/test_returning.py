@@ -86,7 +86,7 @@ def test_what_comes_back_is_sent_again(ledger: Ledger, how: str) -> None:
     [
         ("deleted", "cancelled: the registrant's row was deleted"),
         ("suppressed", "cancelled: the address is suppressed"),
-        ("called off", "cancelled: the webinar is called off"),
+        ("cancelled", "cancelled: the webinar is cancelled"),
         ("taken out", "cancelled: the message was taken out of the webinar"),
     ],
 )
@@ -98,7 +98,7 @@ def test_unless_it_is_no_longer_wanted(ledger: Ledger, how: str, meanwhile: str,
     elif meanwhile == "suppressed":
         with ledger.database.transaction() as conn:
             suppress(conn, LATER, "a@example.org")
-    elif meanwhile == "called off":
+    elif meanwhile == "cancelled":
         ledger.govern(webinar(cancelled=True))
     else:
         ledger.govern(webinar('[[messages]]\nid = "reminder-hour"\nbefore_start = "1h"\n'))
@@ -179,7 +179,7 @@ def test_what_expires_while_it_is_leased_is_not_begun(ledger: Ledger) -> None:
     claimed = _claim(ledger)
     _tick(ledger, utc("2025-07-03 13:00"))
     assert not _begin(ledger, claimed)
-    assert ledger.states()["confirmation"] == "expired: no longer of use"
+    assert ledger.states()["confirmation"] == "expired: no longer useful"
 
 
 # What wakes the service

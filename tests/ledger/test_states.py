@@ -37,8 +37,8 @@ LONG_BEFORE: dict[str, Any] = {
     "sequence": '[[messages]]\nid = "reminder-day"\ndays_before = 20\nat = "09:00"\n'
 }
 STORIES = (
-    "sent", "later", "doubt", "held", "mended", "corrected", "unsure", "moved", "late", "too late", "deleted",
-    "called off", "set back",
+    "sent", "later", "doubt", "held", "fixed", "corrected", "unsure", "moved", "late", "too late", "deleted",
+    "cancelled", "set back",
 )  # fmt: skip
 EDITS: tuple[dict[str, Any], ...] = (
     {},
@@ -256,7 +256,7 @@ class World(RuleBasedStateMachine):
         self.claimed = []
 
     @rule()
-    def mend(self) -> None:
+    def fix(self) -> None:
         self._step(settling.free_held, self.now, ["confirmation", "reminder-day", "reminder-hour", "change"])
 
     @rule(story=st.sampled_from(STORIES))
@@ -267,9 +267,9 @@ class World(RuleBasedStateMachine):
         match story:
             case "sent" | "later" | "doubt" | "held":
                 self.all_that_is_due_meets_the_same(story)
-            case "mended":
+            case "fixed":
                 self.all_that_is_due_meets_the_same("held")
-                self.mend()
+                self.fix()
             case "corrected":
                 self.all_that_is_due_meets_the_same("refused")
                 self.the_next_moment_comes()
@@ -309,7 +309,7 @@ class World(RuleBasedStateMachine):
                 for one in self.claimed[:1]:
                     self._step(outcomes.begin, [start(one, self.now)])
                 self.the_database_is_set_back()
-            case "called off":
+            case "cancelled":
                 self.edit({"cancelled": True})
                 self.tick()
                 self.now = max(self.now, utc("2025-06-25 12:00"))

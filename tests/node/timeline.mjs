@@ -23,7 +23,7 @@ function due(message, start, end, zone, home) {
 
 const isReminder = (message) => message.before_start !== undefined || message.days_before !== undefined;
 
-// A reminder is of use until the next one that still comes before the start, a confirmation until the end.
+// A reminder is useful until the next one that still comes before the start, a confirmation until the end.
 function expires(message, at, all, start, end) {
   if (message.on_registration) return end;
   if (!isReminder(message)) return moment.utc(end).add(30, "days").valueOf();

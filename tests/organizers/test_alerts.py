@@ -33,7 +33,7 @@ class Board:
 
     def taken(self) -> list[Telling]:
         with self.database.transaction() as conn:
-            return [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+            return [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
 
     def give_back(self, telling: Telling) -> None:
         with self.database.transaction() as conn:
@@ -119,11 +119,11 @@ def test_the_mail_has_the_words_of_the_day_on_which_it_goes(board: Board) -> Non
 def test_of_two_replicas_one_tells(board: Board) -> None:
     board.note(FR)
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn)
+        (telling,) = alerts.to_tell(conn, board.now)
         assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
     board.note()
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn)
+        (telling,) = alerts.to_tell(conn, board.now)
         assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
 
 
@@ -138,14 +138,14 @@ def test_a_mail_that_the_relay_did_not_take_is_told_later(board: Board) -> None:
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
-def test_mended_while_its_mail_is_on_the_way(board: Board) -> None:
+def test_fixed_while_its_mail_is_on_the_way(board: Board) -> None:
     board.note(FR)
     assert len(board.taken()) == 1
     board.note()
     assert board.mails() == [("right", "text reminder-day/fr")], "whoever got the first mail gets the second"
 
 
-def test_mended_while_the_relay_refuses_its_mail(board: Board) -> None:
+def test_fixed_while_the_relay_refuses_its_mail(board: Board) -> None:
     board.note(FR)
     (telling,) = board.taken()
     board.note()
@@ -170,3 +170,70 @@ def test_what_stands_is_told_with_the_time_at_which_everybody_knew(board: Board)
     assert board.standing() == [("text reminder-day/fr", board.now)]
     board.note()
     assert board.standing() == []
+
+
+# Other mistakes in what is wrong already
+
+
+def test_other_mistakes_are_told_ten_minutes_after_the_last_mail_and_once(board: Board) -> None:
+    board.note(FR)
+    board.mails()
+    board.note(FR, words="line 8: nonsense\nline 9: more")
+    assert board.mails() == [], "whoever edits a file saves often"
+    board.note(FR, words="line 9: other")
+    board.now += timedelta(minutes=7)
+    assert board.mails() == []
+    board.now += timedelta(minutes=1)
+    assert [one.words for one in board.taken()] == ["line 9: other"]
+    board.now += timedelta(minutes=30)
+    assert board.mails() == []
+    board.note()
+    assert board.mails() == [("right", "text reminder-day/fr")]
+
+
+def test_mistakes_that_are_again_as_they_were_told_need_no_mail(board: Board) -> None:
+    board.note(FR)
+    board.mails()
+    board.note(FR, words="line 9: other")
+    board.note(FR)
+    board.now += timedelta(minutes=30)
+    assert board.mails() == []
+
+
+def test_the_same_mistakes_are_not_told_again_because_something_else_goes_out_meanwhile(board: Board) -> None:
+    board.note(FR, words="line 8: nonsense\n\nUntil then the last sound version goes out.")
+    board.mails()
+    board.note(FR, words="line 8: nonsense\n\nUntil then its mails wait.")
+    board.now += timedelta(minutes=30)
+    assert board.mails() == []
+
+
+def test_other_mistakes_whose_mail_is_refused_are_told_later(board: Board) -> None:
+    board.note(FR)
+    board.mails()
+    board.note(FR, words="line 9: other")
+    board.now += timedelta(minutes=10)
+    (telling,) = board.taken()
+    board.give_back(telling)
+    assert [one.words for one in board.taken()] == ["line 9: other"]
+
+
+def test_what_is_fixed_while_the_mail_about_other_mistakes_is_refused_is_resolved(board: Board) -> None:
+    board.note(FR)
+    board.mails()
+    board.note(FR, words="line 9: other")
+    board.now += timedelta(minutes=10)
+    (telling,) = board.taken()
+    board.note()
+    board.give_back(telling)
+    assert board.mails() == [("right", "text reminder-day/fr")], "the first mail went out"
+
+
+def test_of_two_replicas_one_tells_of_other_mistakes(board: Board) -> None:
+    board.note(FR)
+    board.mails()
+    board.note(FR, words="line 9: other")
+    board.now += timedelta(minutes=10)
+    with board.database.transaction() as conn:
+        (telling,) = alerts.to_tell(conn, board.now)
+        assert [alerts.take(conn, board.now, telling) for _ in range(2)] == [True, False]

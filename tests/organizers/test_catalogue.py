@@ -76,8 +76,8 @@ def test_a_broken_file_leaves_its_last_sound_revision_in_force_and_the_others_al
     assert (desk.title("v"), desk.by_file("v")) == ("Two, edited", True)
     assert desk.wrong().keys() == {"a.toml"}
     assert "start" in desk.wrong()["a.toml"]
-    desk.take(a=toml(title="Mended"), b=toml(id="v", title="Two, edited"))
-    assert (desk.title("w"), desk.by_file("w")) == ("Mended", True)
+    desk.take(a=toml(title="Fixed"), b=toml(id="v", title="Two, edited"))
+    assert (desk.title("w"), desk.by_file("w")) == ("Fixed", True)
     assert desk.wrong() == {}
 
 

@@ -86,13 +86,19 @@ class Desk:
     def told(self) -> list[tuple[str, str]]:
         """What is wrong, and who gets a mail of it."""
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
         return sorted((one.key, one.alert_to) for one in telling)
 
     def mails(self) -> list[tuple[str, str]]:
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
         return sorted(("right" if one.right_again else "wrong", one.key) for one in telling)
+
+    def words(self) -> list[str]:
+        """What the next mails say."""
+        with self.database.transaction() as conn:
+            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
+        return [one.words for one in telling]
 
 
 def _facts() -> Any:
@@ -130,7 +136,7 @@ async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
 
 
 @in_loop
-async def test_broken_and_mended_the_organizer_has_two_mails(desk: Desk) -> None:
+async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
     await desk.sources.start(NOW)
     desk.text("BROKEN")
     await desk.settle()
@@ -179,11 +185,33 @@ async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
     assert desk.sources.live == ["w"]
     assert not desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["wrong"]
-    desk.webinar(toml(title="Mended"))
+    desk.webinar(toml(title="Fixed"))
     await desk.settle()
     assert desk.sources.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["right"]
     assert desk.problems() == ""
+
+
+@in_loop
+async def test_another_mistake_in_a_broken_file_is_told_and_what_goes_out_meanwhile(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.webinar(toml(start="nonsense"))
+    await desk.settle()
+    (first,) = desk.words()
+    assert "w.toml, line" in first
+    assert first.endswith("Until then its last sound revision governs, if there is one.")
+    desk.webinar(toml(start="nonsense", zone="Genva"))
+    await desk.settle()
+    assert desk.words() == []
+    desk.now += alerts.AGAIN_AFTER
+    await desk.settle()
+    (second,) = desk.words()
+    assert "nonsense" in second
+    assert "Genva" in second
+    desk.now += alerts.AGAIN_AFTER
+    desk.webinar(toml(id="v", alert_to="v@wto.org"), "v")
+    await desk.settle()
+    assert desk.words() == [], "its mistakes are the same"
 
 
 @in_loop
@@ -197,7 +225,7 @@ async def test_only_those_are_told_of_a_broken_text_who_use_it(desk: Desk) -> No
     desk.text("BROKEN", "reminder-day")
     await desk.settle()
     with desk.database.transaction() as conn:
-        told = {(one.key, one.alert_to) for one in alerts.to_tell(conn)}
+        told = {(one.key, one.alert_to) for one in alerts.to_tell(conn, desk.now)}
     assert told == {("text hello/en", "v@wto.org"), ("text reminder-day/en", "organizer@who.int")}
 
 
@@ -302,7 +330,7 @@ async def _held(desk: Desk, message: str = "confirmation", reason: str = "templa
 
 
 @pytest.mark.parametrize("reason", ["template", "data"])
-def test_what_was_held_goes_when_its_text_is_mended(desk: Desk, reason: str) -> None:
+def test_what_was_held_goes_when_its_text_is_fixed(desk: Desk, reason: str) -> None:
     @in_loop
     async def test() -> None:
         desk.text("BROKEN")
@@ -347,7 +375,7 @@ async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk:
 
 
 @in_loop
-async def test_what_is_no_longer_of_use_stays_held(desk: Desk) -> None:
+async def test_what_is_no_longer_useful_stays_held(desk: Desk) -> None:
     desk.text("BROKEN")
     await desk.sources.start(NOW)
     ledger = await _held(desk)

@@ -75,9 +75,9 @@ async def test_an_organizer_reads_what_is_wrong_and_later_that_it_is_right(datab
     _note(database)
     await teller.tell(NOW, [webinar()])
     wrong, right = relay.mails
-    assert wrong["Subject"] == "Please mend: text x/fr"
+    assert wrong["Subject"] == "Action needed: text x/fr"
     assert "templates/x/fr.md, line 8: nonsense" in wrong.get_content()
-    assert right["Subject"] == "Mended: text x/fr"
+    assert right["Subject"] == "Resolved: text x/fr"
     for mail in relay.mails:
         assert (mail["To"], mail["From"]) == ("organizer@who.int", "webinar@who.int")
         assert mail["Auto-Submitted"] == "auto-generated"
@@ -103,7 +103,7 @@ async def test_the_name_of_a_file_cannot_break_the_header(database: Database) ->
     relay = Relay()
     _note(database, Wrong("webinar file a\r\nBcc: x@example.org\n.toml", "organizer@who.int"))
     await _teller(database, relay).tell(NOW, [webinar()])
-    assert relay.mails[0]["Subject"] == "Please mend: webinar file a Bcc: x@example.org .toml"
+    assert relay.mails[0]["Subject"] == "Action needed: webinar file a Bcc: x@example.org .toml"
     assert relay.mails[0]["Bcc"] is None
 
 
@@ -132,7 +132,7 @@ def test_a_mail_that_the_relay_refuses_is_tried_again_after_a_while(
         assert len(relay.tried) == 1
         await teller.tell(NOW + AGAIN_AFTER, [webinar()])
         await teller.tell(NOW + 2 * AGAIN_AFTER, [webinar()])
-        assert [mail["Subject"] for mail in relay.mails] == ["Please mend: text x/fr"]
+        assert [mail["Subject"] for mail in relay.mails] == ["Action needed: text x/fr"]
 
     test()
 

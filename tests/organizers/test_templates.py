@@ -134,7 +134,7 @@ class House:
     def told(self) -> dict[str, str]:
         """The mails to organizers: "wrong" or "right" and the key, with the words."""
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn) if alerts.take(conn, self.now, one)]
+            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
         return {f"{'right' if one.right_again else 'wrong'} {one.key}": one.words for one in telling}
 
     def notes(self) -> list[str]:

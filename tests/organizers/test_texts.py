@@ -79,13 +79,13 @@ def test_a_sound_text_goes_out(shelf: Shelf) -> None:
     assert shelf.subject() == "second"
 
 
-def test_while_a_text_is_broken_its_last_sound_revision_goes_out_until_it_is_mended(shelf: Shelf) -> None:
+def test_while_a_text_is_broken_its_last_sound_revision_goes_out_until_it_is_fixed(shelf: Shelf) -> None:
     shelf.take({EN: "first"})
     shelf.take({EN: "broken"}, en=BROKEN)
     assert shelf.subject() == "first"
     assert "nonsense" in shelf.wrong(EN)
-    shelf.take({EN: "mended"})
-    assert shelf.subject() == "mended"
+    shelf.take({EN: "fixed"})
+    assert shelf.subject() == "fixed"
     assert shelf.wrong(EN) == ""
 
 
@@ -128,7 +128,7 @@ def test_a_broken_text_of_one_language_leaves_the_others_alone(shelf: Shelf) -> 
     assert (shelf.subject("en"), shelf.subject("fr")) == ("Hello again", "Bonjour")
 
 
-def test_on_broken_hold_keeps_a_text_back_until_it_is_mended(shelf: Shelf) -> None:
+def test_on_broken_hold_keeps_a_text_back_until_it_is_fixed(shelf: Shelf) -> None:
     shelf.webinars = [webinar(on_broken="hold")]
     shelf.take({EN: "Hello", FR: "Bonjour"})
     shelf.take({EN: "Hello", FR: "broken"}, fr=BROKEN)

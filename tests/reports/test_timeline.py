@@ -98,9 +98,9 @@ def test_what_is_due_on_registration_has_no_time_until_somebody_registers() -> N
         ("2025-07-02 06:59", "reminder-day", ""),
         ("2025-07-02 07:00", "reminder-day", ""),
         ("2025-07-02 07:01", "reminder-day", "due before it was planned"),
-        ("2025-07-03 10:00", "reminder-day", "no longer of use when it was planned"),
+        ("2025-07-03 10:00", "reminder-day", "no longer useful when it was planned"),
         ("2025-07-03 12:59", "confirmation", ""),
-        ("2025-07-03 13:00", "confirmation", "no longer of use when it was planned"),
+        ("2025-07-03 13:00", "confirmation", "no longer useful when it was planned"),
         ("2025-07-04 08:01", "follow-up", "due before it was planned"),
     ],
 )
@@ -119,7 +119,7 @@ def test_what_never_comes_in_a_zone_is_skipped_with_its_reason() -> None:
 
 def test_nothing_goes_out_for_a_webinar_that_is_called_off() -> None:
     found = timeline(webinar(cancelled=True), [pytz.utc], utc("2025-07-04 00:00"))
-    assert {(one.state, one.reason) for one in found} == {("skipped", "the webinar is called off")}
+    assert {(one.state, one.reason) for one in found} == {("skipped", "the webinar is cancelled")}
 
 
 @pytest.mark.parametrize(

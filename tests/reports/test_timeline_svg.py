@@ -50,7 +50,7 @@ def test_each_zone_has_a_row_and_those_whose_day_begins_first_are_on_top() -> No
 def test_each_message_of_each_zone_has_a_mark_that_says_when() -> None:
     found = dict(reversed(one) for one in marks(picture(webinar(), "Asia/Kathmandu", "Pacific/Kiritimati")))
     assert len(found) == 7  # the confirmation at once says the same in both rows
-    said = "reminder-day, Kiritimati: Thu 09:00 there, Wed 19:00 UTC, of use until Thu 3 Jul 10:00 UTC"
+    said = "reminder-day, Kiritimati: Thu 09:00 there, Wed 19:00 UTC, useful until Thu 3 Jul 10:00 UTC"
     assert said in found
     assert "confirmation: at once, on registration" in found
 

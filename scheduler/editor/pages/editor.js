@@ -56,7 +56,7 @@ function showProblems(problems, whole) {
       jump.addEventListener("click", () => goTo(one.line));
       item.append(jump, ": ");
     }
-    item.append(one.found + (one.mend ? ` (${one.mend})` : ""));
+    item.append(one.found + (one.fix ? ` (${one.fix})` : ""));
     return item;
   }));
 }
