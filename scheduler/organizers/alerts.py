@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -45,10 +45,16 @@ class Standing:
 
 
 def note(
-    conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: str, *, once: bool = False
+    conn: Connection,
+    now: datetime,
+    wrong: Mapping[Wrong, str],
+    prefix: str,
+    *,
+    once: bool = False,
+    undecided: Container[str] = (),
 ) -> None:
     """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each. `once`: nobody
-    needs to know when it is over."""
+    needs to know when it is over. `undecided`: keys of which nothing is known now; their alerts stand."""
     table = Alert.__table__  # type: ignore[attr-defined]
     known = {
         Wrong(row.key, row.alert_to): row
@@ -62,6 +68,8 @@ def note(
             # Wrong again before "right again" was told, or not told yet: these words are the newer ones.
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
+        if one.key in undecided:
+            continue
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
         if once or known[one].told_at is None:  # over before anybody was told
             conn.execute(delete(table).where(here))
