@@ -7,7 +7,6 @@ nothing else differs between the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -63,7 +62,7 @@ class Service:
         """`holder`: the number of this service among the replicas (`database.presence`)."""
         self._settings, self._database, self._clock = settings, database, clock
         self._relays = [_relay(one, database) for one in settings.relays]
-        self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder)
+        self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._drafts_too = drafts_too
@@ -130,24 +129,22 @@ class Service:
             self.sources.revisions.forget()
             raise
         governing = await self._database.run(self.sources.revisions.governing)
-        untried = self.sources.adopt(governing)
-        self._hand_over(untried)
-        if await self.sources.try_again(now):
-            self._hand_over()
+        self.sources.adopt(governing)
+        self._hand_over()
 
     def _let_govern(self, conn: Connection, now: datetime) -> None:
         revisions, return_within = self.sources.revisions, self._settings.return_within
         look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
         bring_up_to_date(conn, now, revisions)
 
-    def _hand_over(self, untried: Collection[str] = ()) -> None:
+    def _hand_over(self) -> None:
         """Let the dispatcher go by what governs. A database that was set back may lack people, too, whose mails went
         out: until those are planned and held, nothing goes out."""
         live = set() if self.dispatcher.recorder.has_held else set(self.sources.live)
         catalogue = self.sources.catalogue
         self.dispatcher.job = Job(
             catalogue.webinars,
-            live.difference(untried),
+            live,
             self.sources.texts,
             catalogue.revisions,
             self.sources.revisions.version,
@@ -179,6 +176,7 @@ class Service:
 
     async def stop(self) -> None:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
+        await self.sources.stop()
         await self.dispatcher.drain(self._settings.drain_seconds)
         if self._telling:
             self._telling.cancel()
@@ -191,7 +189,7 @@ class Service:
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         return Readiness(
             (*self.dispatcher.troubles, *self._planner.troubles, *self._troubles.words, *set_back, *others),
-            notes=(*(notice.words for notice in self._notices), *self._notes),
+            notes=(*(notice.words for notice in self._notices), *self._notes, *self.sources.notes),
         )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from scheduler.commands.common import (
     settings_of_environment,
 )
 from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
-from scheduler.mail.soundness import check_texts
+from scheduler.mail.soundness import Found, check_texts
 from scheduler.organizers.catalogue import ids_twice
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.notices import Notice
@@ -34,6 +35,7 @@ from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
+from scheduler.reports.looking import ask_verdicts, untried_texts
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
 
@@ -110,12 +112,14 @@ class _Report:
         root = settings.templates_dir
         files = Folder(root, TEXT_FILES).read()
         try:
-            unsound = check_texts(sources_of(files), webinars, root)
+            tried = check_texts(sources_of(files), webinars, root, ask=partial(_ask, settings))
         except Problems as layout:
             self.findings += map(error, layout.problems)
             return
-        self.findings += checking.text_findings(webinars, root, files, unsound)
-        self.sizes = cache(partial(checking.mail_sizes, webinars, root, sources_of(files), unsound))
+        self.findings += checking.text_findings(webinars, root, files, tried.problems)
+        self.findings += map(warning, untried_texts(root, tried))
+        sound = {key: source for key, source in sources_of(files).items() if key in tried.sound}
+        self.sizes = cache(partial(checking.mail_sizes, webinars, root, sound))
 
     def _registrants(self, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, dict[str, int]]:
         """What the database has for each path: how many people by zone. Finds rows that are wrong, and what the
@@ -221,6 +225,13 @@ class _Report:
         errors = sum(finding.severity == "error" for finding in self.findings)
         warnings = len(self.findings) - errors
         click.echo(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}")
+
+
+def _ask(settings: Settings, digests: Sequence[str]) -> Mapping[str, Found]:
+    """The verdicts of services, where there is a database."""
+    with suppress(NoDatabase), existing_database(settings) as database:
+        return ask_verdicts(database, digests)
+    return {}
 
 
 def _joined(problems: Iterable[Problem]) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
 from scheduler.organizers.texts import LiveText, sources_of, text_key
 from scheduler.problem import Problem, Problems
+from scheduler.reports.looking import untried_texts
 from scheduler.reports.previewing import (
     Format,
     NotRegistered,
@@ -104,7 +105,8 @@ def text_for(webinar: Webinar, message: str, language: str) -> LiveText:
     if key is None:
         place = text_path(root, message, webinar.languages[0])
         raise Problems([Problem(str(place), "there is no text for this message", "a file with the text")])
-    if problems := check_texts({key: sources[key]}, [webinar], root)[key]:
+    tried = check_texts({key: sources[key]}, [webinar], root)
+    if problems := [*tried.problems.get(key, ()), *untried_texts(root, tried)]:
         raise Problems(problems)
     place = text_path(root, *key)
     return LiveText(parse_text(sources[key], str(place), read_layout(root)), key[1], revision=0)

@@ -30,8 +30,9 @@ from scheduler.editor.trial import Trial, Tried, Trier
 from scheduler.input.addresses import fold
 from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import Layout, text_path
+from scheduler.mail.pairs import Key
 from scheduler.mail.wording import language_name, right_to_left
-from scheduler.organizers.texts import Key, digest
+from scheduler.organizers.texts import digest
 from scheduler.problem import Problem, Problems
 from scheduler.reports.previewing import NotRegistered
 from scheduler.timezones import UnknownZone

@@ -13,9 +13,10 @@ from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
 from scheduler.mail.layout import Layout
 from scheduler.mail.names import LONGEST
+from scheduler.mail.pairs import Key
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import Key, keys_of, sources_of
+from scheduler.organizers.texts import keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, made_up, registered
 from scheduler.timezones import registrant_zone

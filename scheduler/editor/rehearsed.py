@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,10 +14,11 @@ from scheduler.editor.accounts import Editor
 from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
 from scheduler.mail.layout import read_layout
+from scheduler.mail.pairs import Key
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import Key, sources_of
+from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem
 from scheduler.registrants.importing import import_rows
 from scheduler.registrants.reading import CsvRow
@@ -34,8 +35,8 @@ def rehearsal_app(
     with database.transaction() as conn:
         import_rows(conn, list(rows), place, webinars=[webinar.id], default_webinar=webinar.id)
 
-    def problems() -> dict[Key, tuple[Problem, ...]]:
-        return check_texts(sources_of(Folder(templates, TEXT_FILES).read()), [webinar], templates)
+    def problems() -> Mapping[Key, tuple[Problem, ...]]:
+        return check_texts(sources_of(Folder(templates, TEXT_FILES).read()), [webinar], templates).problems
 
     you = Editor("you", "edit", secrets.token_urlsafe())
     desk = Desk(

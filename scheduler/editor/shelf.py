@@ -17,7 +17,8 @@ from sqlalchemy import Connection, func, select
 from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
-from scheduler.organizers.texts import Key, digest, keys_of, last_edits
+from scheduler.mail.pairs import Key
+from scheduler.organizers.texts import digest, keys_of, last_edits
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 

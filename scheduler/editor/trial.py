@@ -25,8 +25,8 @@ from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
 from scheduler.mail.layout import Layout, TextProblems
 from scheduler.mail.matrix import cases
 from scheduler.mail.sound import problems_of
-from scheduler.mail.soundness import CPU_SECONDS, limit_memory
 from scheduler.mail.templates import parse_text
+from scheduler.mail.trying import CPU_SECONDS, limit_memory
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
@@ -76,7 +76,12 @@ class Trier:
             try:
                 async with asyncio.timeout(PATIENCE):
                     return _tried(await _ask(self._child, pickle.dumps(trial)))
-            except (TimeoutError, OSError, asyncio.IncompleteReadError):
+            except TimeoutError:
+                await _end(self._child)
+                self._child = None
+                found = f"could not be tried within {PATIENCE:g} s: the machine is busy"
+                return Tried(problems=(Problem(trial.place, found, hint="try again"),))
+            except (OSError, asyncio.IncompleteReadError):
                 await _end(self._child)
                 self._child = None
         found = "filling it in was stopped: it computes too long or takes too much memory"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -54,18 +54,20 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
                 plan_again(conn, settled.scalars())
 
 
-def free_held(conn: Connection, now: datetime, messages: Iterable[str]) -> int:
-    """Release what was held for want of a sound text of these messages, if still useful."""
-    if not (messages := list(messages)):  # PostgreSQL cannot infer the type of an empty list
+def free_held(conn: Connection, now: datetime, webinars: Collection[str], messages: Collection[str]) -> int:
+    """Release what was held for want of a sound text of these messages of these webinars, if still useful."""
+    if not (webinars and messages):  # PostgreSQL cannot infer the type of an empty list
         return 0
     return run(
         conn,
         "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held'"
-        " AND reason IN (:template, :data) AND message IN :messages AND expires_at > :now",
+        " AND reason IN (:template, :data) AND webinar IN :webinars AND message IN :messages"
+        " AND expires_at > :now",
         now=now,
         template=Why.TEMPLATE,
         data=Why.DATA,
-        messages=messages,
+        webinars=list(webinars),
+        messages=list(messages),
     ).rowcount
 
 

@@ -1,142 +1,227 @@
-"""Whether a text may go out: it is filled in for every kind of reader, in a child process under limits.
+"""Whether texts may go out: each is filled in for every kind of reader of each webinar, in a child (`trying`).
 
-Jinja2's sandbox does not bound time and memory (`'a' * 10**8`, loops in loops), and rendering cannot be interrupted
-from inside. So texts are tried in a child that the kernel stops: 1 s of CPU a text, and 256 MB more than it began
-with. A child that is killed marks the text that it was at; another one goes on with the rest.
+What was found is remembered by the pair's digest (`pairs`), so that nothing is tried twice. Only what a text does
+is a verdict: a child that the machine keeps waiting, or that somebody ends, says nothing about it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
-import resource
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, cast
 
 from scheduler.mail.layout import Layout, read_layout, text_path
-from scheduler.mail.matrix import Case, cases
-from scheduler.mail.sound import problems_of
+from scheduler.mail.pairs import Key, Pair, Verdicts, pairs_of, untried, verdicts_of
+from scheduler.mail.trying import CPU_SECONDS, MEMORY, Job
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
-Key = tuple[str, str]  # message, language
+Found = tuple[Problem, ...]
+"""What a trial found; places are relative to the folder of the texts."""
 
-CPU_SECONDS = 1.0  # a text
-MEMORY = 256 * 2**20  # bytes, on top of what Python and the modules take
-_PATIENCE = 60.0  # seconds for a whole child, in real time: the machine may be busy, but not dead
+KNOWN: dict[str, Found] = {}
+"""The verdicts that this process knows, by digest."""
+MOST_KNOWN = 100_000
+PATIENCE = (
+    60.0  # seconds of real time without a sign of life: then the machine is too busy, or the child is stopped
+)
+COMMAND_SECONDS = 60.0  # for which somebody waits at a terminal
+_LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
+_ENDED = "the child that tries them was ended from outside"
+_MOST_ENDED = 3  # children one after the other
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a child gets. Pickled: it comes from ourselves, and a webinar is not read twice the same from JSON."""
+class NotTried(RuntimeError):
+    """Texts could not be tried now, for a reason that says nothing about them (in words for the operator)."""
 
-    layout: Layout
-    texts: tuple[tuple[str, str, str, str], ...]
-    """Message, language, place, source."""
-    webinars: tuple[Webinar, ...]
+
+def remember(found: Mapping[str, Found]) -> None:
+    """Know these verdicts for as long as this process runs."""
+    KNOWN.update(found)
+
+
+def keep_known(used: Iterable[str]) -> None:
+    """Forget all but these when there are too many."""
+    if len(KNOWN) > MOST_KNOWN:
+        for digest in KNOWN.keys() - set(used):
+            del KNOWN[digest]
 
 
 def check_texts(
-    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout | None = None
-) -> dict[Key, tuple[Problem, ...]]:
-    """What is wrong with each text of the folder `root`, by (message, language); nothing for a sound one.
+    sources: Mapping[Key, str],
+    webinars: Sequence[Webinar],
+    root: Path,
+    layout: Layout | None = None,
+    *,
+    ask: Callable[[Sequence[str]], Mapping[str, Found]] = lambda digests: {},
+    seconds: float = COMMAND_SECONDS,
+) -> Verdicts:
+    """What is wrong with the texts of the folder `root`, found within about so many seconds; of what takes longer it
+    says that it is not tried.
 
     `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
-    for nothing can be said. Blocks for a second or two.
+    for nothing can be said. `ask`: for the verdicts that others know.
     """
     layout = layout or read_layout(root)
-    left = {key: str(text_path(root, *key)) for key in sorted(sources)}
-    result: dict[Key, tuple[Problem, ...]] = {}
-    while left:
-        job = _Job(layout, tuple((*key, place, sources[key]) for key, place in left.items()), tuple(webinars))
-        for key, problems in _results(job):
-            result[key] = problems
-            del left[key]
-    return result
-
-
-def _results(job: _Job) -> Iterator[tuple[Key, tuple[Problem, ...]]]:
-    """The verdicts of one child; the last one is that of the text which killed it, if one did."""
-    begun: Key | None = None
-    output, ended = _run_child(pickle.dumps(job))
-    for line in output.splitlines():
-        word: dict[str, Any] = json.loads(line)
-        key = (word["message"], word["language"])
-        if "problems" in word:
-            begun = None
-            yield key, tuple(Problem(**problem) for problem in word["problems"])
-        else:
-            begun = key
-    if begun is None and ended:
-        raise RuntimeError(f"texts could not be checked: {ended}")
-    if begun is not None:
-        place = next(text[2] for text in job.texts if text[:2] == begun)
-        found = f"filling it in was stopped ({ended})"
-        yield begun, (Problem(place, found, f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"),)
-
-
-def _run_child(job: bytes) -> tuple[str, str]:
-    """The child's output, and why it ended early ("" if it did not)."""
-    command = [sys.executable, "-m", "scheduler.mail.soundness"]
+    pairs = pairs_of(sources, webinars, layout)
+    if left := untried(pairs, KNOWN):
+        remember(ask([pair.digest for pair in left]))
+    end = time.monotonic() + seconds
+    why = f"that takes longer than {seconds:g} s"
     try:
-        done = subprocess.run(command, input=job, capture_output=True, timeout=_PATIENCE, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired as late:
-        return (late.stdout or b"").decode(), f"no end after {_PATIENCE:g} s"
-    if done.returncode in {-signal.SIGPROF, -signal.SIGXCPU}:
-        return done.stdout.decode(), "too much computing"
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return done.stdout.decode(), f"exit {done.returncode}: {last}"
-    return done.stdout.decode(), ""
+        try_pairs(
+            untried(pairs, KNOWN),
+            sources,
+            layout,
+            lambda digest, found: remember({digest: found}),
+            lambda: time.monotonic() > end,
+        )
+    except NotTried as reason:
+        why = str(reason)
+    found = verdicts_of(pairs, KNOWN, root)
+    return replace(found, why_untried=why) if found.untried else found
 
 
-def main() -> None:
-    """The child: a job on stdin, a line of JSON on stdout before and after each text."""
-    job: _Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
-    fillings: dict[str, Sequence[Case]] = {}
-    for _, language, _, _ in job.texts:
-        if language not in fillings:
-            fillings[language] = [case for webinar in job.webinars for case in cases(webinar, language)]
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    _limit(len(job.texts))
-    for message, language, place, source in job.texts:
-        _say(message=message, language=language)
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-        try:
-            own = [case for case in fillings[language] if message in case.messages]
-            found = problems_of(source, place, message, job.layout, own or fillings[language])
-        except MemoryError:
-            found = (Problem(place, "filling it in took too much memory", f"{MEMORY // 2**20} MB"),)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        _say(message=message, language=language, problems=[vars(problem) for problem in found])
+def try_pairs(
+    pairs: Sequence[Pair],
+    sources: Mapping[Key, str],
+    layout: Layout,
+    told: Callable[[str, Found], None],
+    enough: Callable[[], bool] = lambda: False,
+    *,
+    niceness: int = 0,
+) -> None:
+    """Try these one after the other until all are tried, or `enough` says so; `told` gets each verdict as it is there.
+
+    A pair at which a child crashed goes to the end, and is a mistake of the text when that happens again. `niceness`:
+    how far what else the machine does goes first (nice(2)). Blocks. Raises NotTried.
+    """
+    known: dict[str, Found] = {}
+    crashes: Counter[str] = Counter()
+    put_off: dict[str, str] = {}
+    while not enough() and (left := [one for one in untried(pairs, known) if one.digest not in put_off]):
+        left.sort(key=lambda pair: crashes[pair.digest])
+        came = False
+        for pair, outcome in _outcomes(left, _job(left, sources, layout, niceness), enough):
+            came = True
+            if isinstance(outcome, _PutOff):
+                put_off[pair.digest] = outcome.why
+            elif isinstance(outcome, tuple):
+                known[pair.digest] = outcome
+            else:
+                crashes[pair.digest] += 1
+                if crashes[pair.digest] > 1:
+                    known[pair.digest] = _stopped(pair, f"filling it in ended its process: {outcome.how}")
+            if pair.digest in known:
+                told(pair.digest, known[pair.digest])
+        if not came and not enough():
+            raise NotTried("the child that tries them says nothing")
+        if sum(why == _ENDED for why in put_off.values()) > _MOST_ENDED:
+            break
+    if put_off:
+        raise NotTried(next(iter(put_off.values())))
 
 
-def _limit(texts: int) -> None:
-    """The timer ends a text, to the millisecond; RLIMIT_CPU, in whole seconds, ends what would outlive it."""
-    cpu = int(time.process_time() + CPU_SECONDS * texts) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-    limit_memory()
+@dataclass(frozen=True)
+class _Crash:
+    """The child ended by itself."""
+
+    how: str
 
 
-def limit_memory() -> None:
-    """Let this process take MEMORY more than it has now."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    statm = Path("/proc/self/statm")
-    # Elsewhere than on Linux nothing tells how much is taken, and RLIMIT_AS counts differently.
-    if statm.exists():
-        taken = int(statm.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+@dataclass(frozen=True)
+class _PutOff:
+    """It says nothing about the text."""
+
+    why: str
 
 
-def _say(**words: Any) -> None:
-    print(json.dumps(words), flush=True)
+def _outcomes(
+    pairs: Sequence[Pair], job: Job, enough: Callable[[], bool]
+) -> Iterator[tuple[Pair, Found | _Crash | _PutOff]]:
+    """What one child says, and the last what became of the pair at which it ended, if it did. Raises NotTried."""
+    begun: Pair | None = None
+    with (
+        TemporaryFile() as given,
+        TemporaryFile() as errors,
+    ):  # files: for a child that is stopped nothing waits
+        given.write(pickle.dumps(job))
+        given.seek(0)
+        command = [sys.executable, "-m", "scheduler.mail.trying"]
+        with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=errors) as child:  # noqa: S603
+            try:
+                for line in _lines(child, enough):
+                    word: dict[str, Any] = json.loads(line)
+                    if "begun" in word:
+                        begun = pairs[word["begun"]]
+                    elif "fault" in word:
+                        yield pairs[word["pair"]], _PutOff(word["fault"])
+                    else:
+                        begun = None
+                        yield pairs[word["pair"]], tuple(Problem(**one) for one in word["problems"])
+                if child.poll() is None:  # there is enough
+                    return
+            finally:
+                child.kill()
+        errors.seek(0)
+        how = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+    if child.returncode == 0:
+        return
+    how = f"exit {child.returncode}: {how}" if child.returncode > 0 else f"signal {-child.returncode}"
+    if begun is None:
+        raise NotTried(f"the child that tries them can't begin: {how}")
+    yield begun, _ended_at(begun, -child.returncode, how)
 
 
-if __name__ == "__main__":
-    main()
+def _ended_at(pair: Pair, number: int, how: str) -> Found | _Crash | _PutOff:
+    if number in (signal.SIGPROF, signal.SIGXCPU):
+        return _stopped(pair, "filling it in was stopped (too much computing)")
+    if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        return _PutOff(_ENDED)  # by a person, or by a machine that has no memory left
+    return _Crash(how)
+
+
+def _stopped(pair: Pair, found: str) -> Found:
+    place = str(text_path(Path(), *pair.key))
+    return (Problem(place, found, f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"),)
+
+
+def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, niceness: int) -> Job:
+    keys = {key: number for number, key in enumerate(dict.fromkeys(pair.key for pair in pairs))}
+    webinars = {id(pair.webinar): pair.webinar for pair in pairs if pair.webinar}
+    places = {name: number for number, name in enumerate(webinars)}
+    return Job(
+        layout,
+        [(*key, sources[key]) for key in keys],
+        list(webinars.values()),
+        [(keys[pair.key], places[id(pair.webinar)] if pair.webinar else None) for pair in pairs],
+        niceness,
+    )
+
+
+def _lines(child: subprocess.Popen[bytes], enough: Callable[[], bool]) -> Iterator[bytes]:
+    """What the child prints, until it ends or there is enough. Raises NotTried when it says nothing for too long."""
+    out = cast(IO[bytes], child.stdout)
+    rest, heard = b"", time.monotonic()
+    while not enough():
+        if not select.select([out], [], [], _LOOK_SECONDS)[0]:
+            if time.monotonic() - heard > PATIENCE:
+                raise NotTried(f"the child that tries them has not moved for {PATIENCE:g} s")
+            continue
+        if not (more := os.read(out.fileno(), 65536)):
+            child.wait()
+            return
+        heard = time.monotonic()
+        *lines, rest = (rest + more).split(b"\n")
+        yield from lines

@@ -6,7 +6,7 @@ The words of an alert begin with what is wrong; behind an empty line stands what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -54,10 +54,16 @@ class Standing:
 
 
 def note(
-    conn: Connection, now: datetime, wrong: Mapping[Wrong, str], prefix: str, *, once: bool = False
+    conn: Connection,
+    now: datetime,
+    wrong: Mapping[Wrong, str],
+    prefix: str,
+    *,
+    once: bool = False,
+    undecided: Container[str] = (),
 ) -> None:
     """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each. `once`: nobody
-    needs to know when it is over."""
+    needs to know when it is over. `undecided`: keys of which nothing is known now; their alerts stand."""
     table = Alert.__table__  # type: ignore[attr-defined]
     known = {
         Wrong(row.key, row.alert_to): row
@@ -71,6 +77,8 @@ def note(
             # Also where it is wrong again before "right again" was sent.
             conn.execute(update(table).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
+        if one.key in undecided:
+            continue
         here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
         if once or known[one].told_at is None:  # over before anybody was told
             conn.execute(delete(table).where(here))

@@ -13,13 +13,14 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.engine import Database
 from scheduler.ledger import settling
 from scheduler.ledger.planning import Governing
+from scheduler.mail.pairs import Key
 from scheduler.organizers import alerts, proposals
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import Revisions
 from scheduler.organizers.templates import Templates
-from scheduler.organizers.texts import Key, Texts, authors_of
+from scheduler.organizers.texts import Texts, authors_of
 from scheduler.problem import Problem
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
@@ -32,15 +33,26 @@ WEBINAR_FILES, TEXT_FILES = "webinars/*.toml", "*/*"  # below CONFIG_DIR and TEM
 class Sources:
     """The webinars and texts that govern; `poll` takes in what was edited since."""
 
-    def __init__(self, settings: Settings, database: Database, *, drafts_too: bool, holder: int = 0) -> None:
-        """`holder`: the number of this service among replicas; 0: there are none."""
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        drafts_too: bool,
+        holder: int = 0,
+        waits: bool = False,
+    ) -> None:
+        """`holder`: the number of this service among replicas; 0: there are none. `waits`: until texts are tried."""
         self._holder = holder
         self.catalogue = Catalogue()
         self.revisions = Revisions()
-        self.templates = Templates(settings.templates_dir, database, holder)
+        self.templates = Templates(settings.templates_dir, database, holder, waits=waits)
         self._failure: tuple[Problem, ...] = ()
-        self._untried = False  # another revision governs than the texts were tried with
+        self._moved = False  # another revision governs than texts were wanted for
         self._noted: dict[str, dict[Wrong, str]] = {}
+        self._owed: dict[
+            str, frozenset[str]
+        ] = {}  # by prefix, what was undecided at the first note, and still is
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
         self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
         self._texts = Folder(settings.templates_dir, TEXT_FILES)
@@ -60,36 +72,32 @@ class Sources:
         layout = self.templates.layout_problems
         return [*file_problems(self.catalogue, self.texts, layout), *self._failure]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know though the next mail would go out."""
+        return tuple(filter(None, [self.templates.trials.trouble]))
+
     async def start(self, now: datetime) -> None:
         """Read everything, without waiting for a second read."""
         await self._database.run(proposals.begin, self._holder)
         await self._take(now, self._webinars.settle(), self._texts.settle())
+        await self.templates.first(now)
+        if self.templates.trials.news:
+            await self._take(now, None, self._texts.settled)
 
-    def adopt(self, governing: Mapping[str, Governing]) -> set[str]:
-        """Go by what governs now, whoever proposed it. Returns the webinars that send what no text was tried for."""
+    def adopt(self, governing: Mapping[str, Governing]) -> None:
+        """Go by what governs now, whoever proposed it. With the texts that govern: the next poll has them tried with
+        it."""
         before, self.catalogue = self.catalogue, replace(self.catalogue, governing=governing)
-        self._untried |= before.revisions != self.catalogue.revisions
-        known = {name: (one.message_ids, one.languages) for name, one in before.webinars.items()}
-        return {
-            name
-            for name, one in self.catalogue.webinars.items()
-            if known.get(name) != (one.message_ids, one.languages)
-        }
-
-    async def try_again(self, now: datetime) -> bool:
-        """Try the texts where another revision governs than they were tried with. True when they were."""
-        if not self._untried:
-            return False
-        await self._take(now, None, self._texts.settled)
-        self._untried = False
-        return True
+        self._moved |= before.revisions != self.catalogue.revisions
 
     async def poll(self, now: datetime) -> bool:
-        """Take in what was edited, here or at another service. True when something was. A failure loses no edit: the
-        next poll has it again."""
+        """Take in what was edited, here or at another service, and what trials of texts have found. True when something
+        was. A failure loses no edit: the next poll has it again."""
         webinars = await asyncio.to_thread(self._webinars.poll)
         texts = await asyncio.to_thread(self._texts.poll)
-        if webinars is None and texts is None and not await self.templates.moved(now):
+        edited = webinars is not None or texts is not None or self._moved
+        if not edited and not await self.templates.moved(now):
             return False
         try:
             await self._take(now, webinars, self._texts.settled)
@@ -97,7 +105,16 @@ class Sources:
             self._webinars.again()
             self._texts.again()
             raise
+        self._moved = False
         return True
+
+    async def tried(self) -> None:
+        """Wait until all texts are tried, or can't be: the next poll takes in what was found."""
+        await self.templates.trials.done()
+
+    async def stop(self) -> None:
+        """Try nothing more."""
+        await self.templates.trials.stop()
 
     async def _take(
         self, now: datetime, webinars: Mapping[str, bytes] | None, texts: Mapping[str, bytes]
@@ -143,20 +160,25 @@ class Sources:
             return
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
-        await self._database.run(settling.free_held, now, self._sendable())
+        for messages, webinars_with_them in self._sendable().items():
+            await self._database.run(settling.free_held, now, webinars_with_them, messages)
         sources = self.templates.sources
         authors = await self._database.run(authors_of, sources, self.texts.problems)
         if files:
-            await self._note(now, self._wrong_texts(authors), "text ")
+            undecided = frozenset(_alert(key) for key in self.templates.verdicts.untried)
+            await self._note(now, self._wrong_texts(authors), "text ", undecided)
 
-    def _sendable(self) -> set[str]:
-        """The messages for which some reader of some webinar can be written to now."""
-        return {
-            message
-            for webinar in self.catalogue.webinars.values()
-            for message in webinar.message_ids
-            if any(self.texts.find(webinar, message, language) for language in webinar.languages)
-        }
+    def _sendable(self) -> dict[tuple[str, ...], list[str]]:
+        """The webinars of which some reader can be written to now, by the messages for which that is so."""
+        same: dict[tuple[str, ...], list[str]] = {}
+        for webinar in self.catalogue.webinars.values():
+            messages = tuple(
+                message
+                for message in webinar.message_ids
+                if any(self.texts.find(webinar, message, language) for language in webinar.languages)
+            )
+            same.setdefault(messages, []).append(webinar.id)
+        return same
 
     async def _note_layout(self, now: datetime) -> None:
         problems = self.templates.layout_problems
@@ -171,28 +193,37 @@ class Sources:
         }
         await self._note(now, wrong, "layout")
 
-    async def _note(self, now: datetime, wrong: dict[Wrong, str], prefix: str) -> None:
-        """What has changed here alone: of its own folder another service may have reported something else."""
-        if self._noted.get(prefix) != wrong:
-            await self._database.run(alerts.note, now, wrong, prefix)
-            self._noted[prefix] = wrong
+    async def _note(
+        self, now: datetime, wrong: dict[Wrong, str], prefix: str, undecided: frozenset[str] = frozenset()
+    ) -> None:
+        """What has changed here alone: of its own folder another service may have reported something else. `undecided`:
+        of what is to be tried again nobody says that it is right again."""
+        owed = self._owed.get(prefix, undecided)
+        if self._noted.get(prefix) != wrong or owed - undecided:
+            await self._database.run(alerts.note, now, wrong, prefix, undecided=undecided)
+            self._noted[prefix], self._owed[prefix] = wrong, owed & undecided
 
     def _wrong_texts(self, authors: Mapping[Key, str]) -> dict[Wrong, str]:
-        """What is wrong with texts, for the organizers of the live webinars that use them, and for who saved them."""
+        """What is wrong with texts, for the organizers of the live webinars with which it is, and who saved them."""
+        webinars, live = self.catalogue.webinars, frozenset(self.live)
         return {
-            Wrong(f"text {key[0]}/{key[1]}", told): "\n".join(_lines(problems))
-            + f"\n\n{self._until(webinar, key)}"
-            for key, problems in self.texts.problems.items()
-            for name, webinar in self.catalogue.webinars.items()
-            if name in self.live and uses(webinar, key)
+            Wrong(_alert(key), told): "\n".join(_lines(problems)) + f"\n\n{self._until(webinar, key)}"
+            for key in self.texts.problems
+            for name, webinar in webinars.items()
+            if name in live and uses(webinar, key) and (problems := self.texts.problems_with(webinar, key))
             for told in {webinar.alert_to, authors.get(key, webinar.alert_to)}
         }
 
     def _until(self, webinar: Webinar, key: Key) -> str:
         """What becomes of its mails until it is fixed."""
-        if webinar.on_broken == "hold" or key not in self.texts.live:
+        if self.texts.waits(webinar, key):
             return f"Until then its mails of {webinar.id} wait."
         return f"Until then the last sound version of it goes out, for {webinar.id}."
+
+
+def _alert(key: Key) -> str:
+    """The key of the alert about a text."""
+    return f"text {key[0]}/{key[1]}"
 
 
 def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem]) -> list[Problem]:

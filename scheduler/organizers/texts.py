@@ -15,22 +15,22 @@ from sqlalchemy import Connection, func, insert, select
 from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.mail.layout import text_path
+from scheduler.mail.pairs import Key, Verdicts, problems_with
 from scheduler.mail.templates import Layout, Text, parse_text
 from scheduler.mail.wording import text_language
 from scheduler.organizers.proposals import Revision, propose
 from scheduler.problem import Problem, Problems
 from scheduler.webinar import Webinar
 
-Key = tuple[str, str]  # message, language
-
 
 @dataclass(frozen=True)
 class LiveText:
-    """The revision of a text that governs, ready to render."""
+    """A text that goes out, ready to render."""
 
     text: Text
     language: str
     revision: int
+    """The one that governs; 0: none does yet, and this is the file's, sound with some webinars so far."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,25 @@ class Texts:
 
     live: Mapping[Key, LiveText] = field(default_factory=dict)
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
+    """The problems of those texts that are unsound with some webinars, by these."""
 
     def find(self, webinar: Webinar, message: str, wanted: str) -> LiveText | None:
-        """The text for a reader who wants this language; None: the delivery must be held.
-
-        Where the webinar says `on_broken = "hold"`, a text whose file is unsound does not go out.
-        """
+        """The text for a reader who wants this language; None: the delivery must be held."""
         key = self._key(webinar, message, wanted)
-        if key is None or (webinar.on_broken == "hold" and key in self.problems):
-            return None
-        return self.live.get(key)
+        return None if key is None or self.waits(webinar, key) else self.live[key]
+
+    def problems_with(self, webinar: Webinar, key: Key) -> tuple[Problem, ...]:
+        """What is wrong with the file of a text where this webinar sends it."""
+        return problems_with(self.problems, self.only_with, webinar.id, key)
+
+    def waits(self, webinar: Webinar, key: Key) -> bool:
+        """Whether mails wait for a sound text: there never was one, or its file is not sound with this webinar, which
+        says `on_broken = "hold"`."""
+        live = self.live.get(key)
+        if live is None:
+            return True
+        return (webinar.on_broken == "hold" or not live.revision) and bool(self.problems_with(webinar, key))
 
     def _key(self, webinar: Webinar, message: str, wanted: str) -> Key | None:
         asked = webinar.languages, message, wanted
@@ -85,7 +94,7 @@ def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
 def propose_texts(conn: Connection, now: datetime, holder: int, sound: Mapping[Key, str]) -> bool:
     """Record the sound texts of our folder; store those that are to govern. Returns whether there are others, in whose
     place another revision governs still."""
-    keys = {_name(key): key for key in sound}
+    keys = {name_of(key): key for key in sound}
     contents = {name: digest(sound[key]) for name, key in keys.items()}
     ours = propose(conn, now, holder, "text", contents, governing_texts, _was_stored)
     for name in ours.govern:
@@ -98,12 +107,16 @@ def read_governing_texts(
     root: Path,
     layout: Layout,
     sources: Mapping[Key, str],
-    checked: Mapping[Key, tuple[Problem, ...]],
+    checked: Verdicts,
     webinars: Iterable[Webinar],
 ) -> Texts:
-    """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`."""
+    """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`.
+
+    Where nothing governs, the file's text goes out as soon as it is sound with one webinar, but not with those with
+    which it is not.
+    """
     newest = _newest(conn)
-    problems = {key: found for key, found in checked.items() if found}
+    problems = dict(checked.problems)
     used = [(one.languages, one.message_ids) for one in webinars]
     for key in newest.keys() - sources.keys():
         if any(key[0] in messages and key[1] in languages for languages, messages in used):
@@ -111,7 +124,11 @@ def read_governing_texts(
     for key in _missing(used, {*sources, *newest}):
         problems[key] = (_no_text(root, *key),)
     read = {key: _read(conn, root, layout, revision) for key, revision in newest.items()}
-    return Texts({key: live for key, live in read.items() if live}, problems)
+    first = {
+        key: LiveText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
+        for key in checked.begun - newest.keys()
+    }
+    return Texts(first | {key: live for key, live in read.items() if live}, problems, checked.only_with)
 
 
 def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> LiveText | None:
@@ -133,7 +150,7 @@ def governing_texts(conn: Connection) -> dict[str, Revision]:
     columns = (table.c.message, table.c.language, table.c.id, table.c.sha256, table.c.sound_since)
     newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
     rows = conn.execute(select(*columns).where(table.c.id.in_(newest)))
-    return {_name((message, language)): Revision(*revision) for message, language, *revision in rows}
+    return {name_of((message, language)): Revision(*revision) for message, language, *revision in rows}
 
 
 def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
@@ -214,7 +231,7 @@ def _was_stored(conn: Connection, name: str, digest: str) -> bool:
     return run(conn, query, message=message, language=language, digest=digest).first() is not None
 
 
-def _name(key: Key) -> str:
+def name_of(key: Key) -> str:
     """What a text is called among the files of services."""
     return "/".join(key)
 

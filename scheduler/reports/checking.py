@@ -19,13 +19,14 @@ from scheduler.ledger.planning import Governing, plan
 from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
+from scheduler.mail.pairs import Key
 from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.said_times import said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
 from scheduler.organizers.notices import Notice, notices_if_saved
-from scheduler.organizers.texts import Key, LiveText, keys_of, sources_of
+from scheduler.organizers.texts import LiveText, keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import composed, made_up
 from scheduler.timezones import to_local
@@ -248,21 +249,16 @@ def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:
 SIZE_NEAR = 0.5  # of the relay's limit: a name, a link of one's own and what relays add make mails larger
 
 
-def mail_sizes(
-    webinars: Iterable[Webinar],
-    root: Path,
-    sources: Mapping[Key, str],
-    unsound: Mapping[Key, Sequence[Problem]],
-) -> dict[str, int]:
-    """The size in bytes of the largest mail of each sound text, by the text's path, for somebody made up."""
+def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]) -> dict[str, int]:
+    """The size in bytes of the largest mail of each of these texts, by the text's path, for somebody made up."""
     layout = read_layout(root)
     sizes: dict[str, int] = {}
     for webinar in webinars:
         for key in sorted(keys_of([webinar])):
-            if key not in sources or unsound.get(key):
+            if key not in sound:
                 continue
             place = str(text_path(root, *key))
-            live = LiveText(parse_text(sources[key], place, layout), key[1], revision=0)
+            live = LiveText(parse_text(sound[key], place, layout), key[1], revision=0)
             reader = replace(made_up(webinar), language=key[1])
             size = len(composed(webinar, key[0], reader, webinar.tz, live))
             sizes[place] = max(size, sizes.get(place, 0))

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytz
 
 from scheduler.mail.layout import text_path
+from scheduler.mail.pairs import Key
 from scheduler.mail.templates import parse_text, read_layout
-from scheduler.organizers.texts import Key, LiveText
+from scheduler.organizers.texts import LiveText
 from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.webinar import Webinar
 

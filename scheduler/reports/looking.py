@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database
 from scheduler.database.models import GoverningWebinar, WebinarRevision
-from scheduler.mail.layout import layout_of
-from scheduler.mail.soundness import check_texts
+from scheduler.mail.layout import layout_of, text_path
+from scheduler.mail.pairs import Verdicts
+from scheduler.mail.soundness import Found, check_texts
 from scheduler.organizers.catalogue import Catalogue, take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import LOOKING, Revisions
@@ -19,19 +22,24 @@ from scheduler.organizers.layouts import read_governing_layout, sound_layout
 from scheduler.organizers.notices import Notice, notices
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES, file_problems
 from scheduler.organizers.texts import Texts, read_governing_texts, sources_of
+from scheduler.organizers.verdicts import read_verdicts
 from scheduler.problem import Problem
 from scheduler.settings import Settings
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What governs, and what is wrong with the files. Texts are not known where there never was a sound layout."""
+    """What governs, and what is wrong with the files. Texts are not known where there never was a sound layout.
+
+    `untried`: in words, which texts could not be tried in the time that there is for a command.
+    """
 
     catalogue: Catalogue
     sound_since: Mapping[str, datetime]  # of the revision of each webinar that governs
     notices: tuple[Notice, ...]
     texts: Texts
     layout_problems: tuple[Problem, ...] = ()
+    untried: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[Problem]:
@@ -42,7 +50,7 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
     """What the database says governs, beside the folders as they are now. Proposes and stores nothing: its transactions
     are rolled back.
 
-    Takes a second or two, for the texts are tried.
+    Takes a second or two where texts are to be tried, for which no service has a verdict yet.
     """
     webinar_files = Folder(settings.config_dir, WEBINAR_FILES).read()
     revisions = Revisions()
@@ -59,12 +67,27 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
         layout = read_governing_layout(conn, root) or (layout_of(ours, root) if ours else None)
     if layout is None:
         return Seen(catalogue, since, waiting, Texts(), layout_problems)
-    checked = check_texts(sources, webinars, root, layout)
+    checked = check_texts(sources, webinars, root, layout, ask=partial(ask_verdicts, database))
     with database.reading() as conn:
         texts = read_governing_texts(conn, root, layout, sources, checked, webinars)
     if not files:  # one problem says it: the folder is empty
         texts = replace(texts, problems={})
-    return Seen(catalogue, since, waiting, texts, layout_problems)
+    untried = tuple(str(one) for one in untried_texts(root, checked))
+    return Seen(catalogue, since, waiting, texts, layout_problems, untried)
+
+
+def ask_verdicts(database: Database, digests: Sequence[str]) -> dict[str, Found]:
+    """What the database knows of these pairs of text and webinar."""
+    with database.reading() as conn:
+        return read_verdicts(conn, digests)
+
+
+def untried_texts(root: Path, checked: Verdicts) -> Iterator[Problem]:
+    """At most one: that nothing can be said yet of some texts."""
+    if checked.untried:
+        (first, *others) = sorted(str(text_path(root, *key)) for key in checked.untried)
+        more = f" and {len(others)} more texts" if others else ""
+        yield Problem(f"{first}{more}", f"not tried with every webinar: {checked.why_untried}")
 
 
 def _sound_since(conn: Connection) -> dict[str, datetime]:

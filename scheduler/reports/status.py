@@ -56,7 +56,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         found += filter(None, [restored(count_restored(conn))])
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
-    notes = tuple(dict.fromkeys(service.notes if service.answers else notes))
+    notes = tuple(dict.fromkeys([*(service.notes if service.answers else notes), *seen.untried]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
     if not service.answers:  # what only a running service knows, as it last reported
@@ -178,13 +178,12 @@ def _by_reason(counted: Counted, state: State) -> dict[str, int]:
 
 def _texts_behind(webinar: Webinar, seen: Seen) -> Iterator[Json]:
     """The webinar's texts whose file is not sound: held, or behind, with the last sound revision going out."""
-    for key, problems in sorted(seen.texts.problems.items()):
-        if uses(webinar, key):
-            held = webinar.on_broken == "hold" or key not in seen.texts.live
+    for key in sorted(seen.texts.problems):
+        if uses(webinar, key) and (problems := seen.texts.problems_with(webinar, key)):
             yield {
                 "message": key[0],
                 "language": key[1],
-                "state": "held" if held else "behind",
+                "state": "held" if seen.texts.waits(webinar, key) else "behind",
                 "place": problems[0].place,
             }
 

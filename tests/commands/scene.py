@@ -17,6 +17,7 @@ from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.database.engine import Database, run
 from scheduler.ledger.planning import plan
+from scheduler.mail.pairs import Verdicts
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.folder import Folder
@@ -50,7 +51,7 @@ class Scene:
     def texts_count_as_sound(self) -> None:
         """The child that tries them takes a second; `try_texts` for tests that are about it."""
         self._monkeypatch.setattr(
-            looking, "check_texts", lambda sources, webinars, root, layout: dict.fromkeys(sources, ())
+            looking, "check_texts", lambda sources, *_, **__: Verdicts(sound=frozenset(sources))
         )
 
     def try_texts(self) -> None:

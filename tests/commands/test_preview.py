@@ -15,6 +15,7 @@ from icalendar import Calendar, Event
 
 from scheduler.commands import preview
 from scheduler.database.models import Suppression
+from scheduler.mail.pairs import Verdicts
 from tests.commands.scene import BROKEN_TEXT, Scene
 from tests.support import SEQUENCE, toml, utc
 
@@ -30,7 +31,7 @@ JUNE = utc("2025-06-12 08:00")
 @pytest.fixture
 def quick(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """The child that tries texts takes a second."""
-    monkeypatch.setattr(preview, "check_texts", lambda sources, webinars, root: dict.fromkeys(sources, ()))
+    monkeypatch.setattr(preview, "check_texts", lambda sources, *_: Verdicts(sound=frozenset(sources)))
     return scene
 
 

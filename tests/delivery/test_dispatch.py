@@ -428,7 +428,7 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
         assert (here["a"], server.mails) == ("held: template", [])
         here.govern(webinar(), "confirmation")
         with here.ledger.database.transaction() as conn:
-            settling.free_held(conn, ANNOUNCED, ["confirmation"])
+            settling.free_held(conn, ANNOUNCED, ["w"], ["confirmation"])
         await here.send()
         await here.close()
         assert here["a"] == "sent"

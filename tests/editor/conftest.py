@@ -18,7 +18,7 @@ from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
 from scheduler.editor.trial import Trier
 from scheduler.mail.layout import read_layout
-from scheduler.organizers.texts import Key
+from scheduler.mail.pairs import Key
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 from tests.support import copy_texts, utc, webinar

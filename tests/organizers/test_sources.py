@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,24 @@ from sqlalchemy.exc import OperationalError
 from scheduler.database.engine import Database, run
 from scheduler.editor import shelf
 from scheduler.mail.layout import Layout
-from scheduler.organizers import alerts
+from scheduler.mail.pairs import Pair
+from scheduler.mail.soundness import NotTried
+from scheduler.organizers import alerts, trials
 from scheduler.organizers.sources import Sources
-from scheduler.organizers.texts import Key
-from scheduler.problem import Problem
 from scheduler.settings import Settings
-from scheduler.webinar import Webinar
 from tests.mail.samples import TEMPLATES
+from tests.organizers.trying import quick_trials
 from tests.smtp_server import in_loop
-from tests.support import Ledger, toml, utc, webinar
+from tests.support import Ledger, copy_texts, toml, utc, webinar
 
 NOW = utc("2025-06-12 08:00")
 FIRST, SECOND = "First subject", "Second subject"
 
 
-def quick_check(
-    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout
-) -> dict[Key, tuple[Problem, ...]]:
-    """In place of the child process, of which tests/mail/test_soundness.py is."""
-    return {
-        key: (Problem(f"{key[0]}/{key[1]}", "broken"),) if "BROKEN" in text else ()
-        for key, text in sources.items()
-    }
+def is_broken(source: str, layout: Layout, pair: Pair) -> bool:
+    """With one webinar alone where the text names it."""
+    with_one = pair.webinar is not None and f"FAILS WITH {pair.webinar.id} " in source
+    return "BROKEN" in source or with_one
 
 
 class Desk:
@@ -57,7 +54,9 @@ class Desk:
         ):
             self.text(FIRST, message)
         settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
+        self.settings = settings
         self.sources = Sources(settings, database, drafts_too=False)
+        self.tried: list[Pair] = []
 
     def webinar(self, source: str, name: str = "w") -> None:
         (self.root / "webinars" / f"{name}.toml").write_text(source, encoding="utf-8")
@@ -71,10 +70,12 @@ class Desk:
         (self.root / "templates" / "_layout" / "layout.html").write_text(source, encoding="utf-8")
 
     async def settle(self) -> bool:
-        """Two polls: a change counts after two reads that agree."""
+        """Two polls, for a change counts after two reads that agree; and one when its texts are tried."""
         self.now += timedelta(seconds=2)
         first = await self.sources.poll(self.now)
-        return await self.sources.poll(self.now) or first
+        second = await self.sources.poll(self.now)
+        await self.sources.tried()
+        return await self.sources.poll(self.now) or first or second
 
     def subject(self, message: str = "confirmation", wanted: str = "en") -> str | None:
         found = self.sources.texts.find(self.sources.catalogue.webinars["w"], message, wanted)
@@ -109,10 +110,11 @@ def _facts() -> Any:
 
 @pytest.fixture
 def desk(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr("scheduler.organizers.templates.check_texts", quick_check)
     (tmp_path / "desk").mkdir()
     database = Database(sqlite_url)
-    yield Desk(tmp_path / "desk", database)
+    desk = Desk(tmp_path / "desk", database)
+    with quick_trials(monkeypatch, is_broken) as desk.tried:
+        yield desk
     database.close()
 
 
@@ -132,6 +134,8 @@ async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
     assert not await desk.sources.poll(NOW)
     assert desk.subject() == FIRST
     assert await desk.sources.poll(NOW)
+    await desk.sources.tried()
+    assert await desk.sources.poll(NOW)
     assert desk.subject() == SECOND
 
 
@@ -141,7 +145,7 @@ async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
     desk.text("BROKEN")
     await desk.settle()
     assert desk.subject() == FIRST
-    assert "confirmation/en: broken" in desk.problems()
+    assert "confirmation/en.md: broken" in desk.problems()
     assert desk.mails() == [("wrong", "text confirmation/en")]
     desk.text("BROKEN in another way")
     await desk.settle()
@@ -274,19 +278,47 @@ async def test_an_edit_at_a_moment_when_the_database_does_not_answer_is_not_lost
 
 
 @in_loop
+async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_governed_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.sources.start(NOW)
+    monkeypatch.setattr(trials, "FIRST_RETRY_SECONDS", 0.01)
+
+    def fails(*_: object, **__: object) -> None:
+        raise NotTried("the machine is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trials, "try_pairs", fails)
+        desk.text(SECOND)
+        await desk.settle()
+        assert desk.sources.notes == (
+            "texts can't be tried, and those that are new wait: the machine is busy",
+        )
+        assert desk.subject() == FIRST
+        assert desk.problems() == ""
+        assert desk.mails() == []
+        patched.undo()
+        async with asyncio.timeout(20):
+            while desk.subject() != SECOND:  # by itself
+                await asyncio.sleep(0.02)
+                await desk.sources.poll(desk.now)
+    assert desk.sources.notes == ()
+
+
+@in_loop
 async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.sources.start(NOW)
 
     def fails(*_: object) -> None:
-        raise RuntimeError("texts could not be checked")
+        raise RuntimeError("a fault of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr("scheduler.organizers.templates.check_texts", fails)
+        patched.setattr("scheduler.organizers.templates.pairs_of", fails)
         desk.text(SECOND)
         assert await desk.settle()
-        assert not await desk.settle(), "it is not tried again and again"
+        assert not await desk.settle(), "it is not read again and again"
         assert desk.subject() == FIRST
         assert "reading them fails: RuntimeError" in desk.problems()
     desk.text(SECOND + " edited")
@@ -363,8 +395,10 @@ def test_what_was_held_for_another_reason_stays(desk: Desk, reason: str) -> None
 async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk: Desk) -> None:
     desk.webinar(toml(on_broken="hold"))
     await desk.sources.start(NOW)
-    ledger = await _held(desk)
     desk.text("BROKEN")
+    await desk.settle()
+    ledger = await _held(desk)
+    desk.webinar(toml(on_broken="hold", title="Another title"))
     await desk.settle()
     assert desk.subject() is None
     assert ledger.states()["confirmation"] == "held: template"
@@ -389,26 +423,12 @@ async def test_what_is_no_longer_useful_stays_held(desk: Desk) -> None:
 # With the real check
 
 
-def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[list[str]] = []
-
-    def checked(
-        sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout
-    ) -> dict[Key, tuple[Problem, ...]]:
-        seen.append([one.id for one in webinars])
-        return quick_check(sources, webinars, root, layout)
-
-    @in_loop
-    async def test() -> None:
-        monkeypatch.setattr("scheduler.organizers.templates.check_texts", checked)
-        desk.webinar(toml(id="past", start=utc("2024-07-03 13:00").replace(tzinfo=None),
-                          end=utc("2024-07-03 15:00").replace(tzinfo=None)), "past")  # fmt: skip
-        await desk.sources.start(NOW)
-
-    test()
-    assert seen == [["w"]]
+@in_loop
+async def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(desk: Desk) -> None:
+    over = {"start": datetime(2024, 7, 3, 13), "end": datetime(2024, 7, 3, 15)}
+    desk.webinar(toml(id="past", **over), "past")
+    await desk.sources.start(NOW)
+    assert {pair.webinar.id for pair in desk.tried if pair.webinar} == {"w"}
 
 
 def test_the_shipped_texts_and_an_unknown_variable_in_one_of_them(
@@ -416,8 +436,8 @@ def test_the_shipped_texts_and_an_unknown_variable_in_one_of_them(
 ) -> None:
     @in_loop
     async def test() -> None:
-        monkeypatch.undo()  # the real check, in its child process
-        shutil.copytree(TEMPLATES, desk.root / "templates", dirs_exist_ok=True)
+        monkeypatch.undo()  # the real trials, in a child process
+        copy_texts(desk.root / "templates", "en")
         await desk.sources.start(NOW)
         assert desk.problems() == ""
         shipped = desk.subject()

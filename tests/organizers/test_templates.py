@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,15 +11,14 @@ import pytest
 
 from scheduler.database.engine import Database, run
 from scheduler.mail.layout import FILE, Layout
+from scheduler.mail.pairs import Pair
 from scheduler.mail.templates import Rendered
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import Sources
-from scheduler.organizers.texts import Key
-from scheduler.problem import Problem
 from scheduler.reports.reasons import replica_reasons
 from scheduler.settings import Settings
-from scheduler.webinar import Webinar
 from tests.mail.samples import TEMPLATES, facts, png
+from tests.organizers.trying import quick_trials
 from tests.smtp_server import in_loop
 from tests.support import toml, utc
 
@@ -29,16 +28,9 @@ MESSAGES = ("confirmation", "reminder-day", "reminder-hour", "follow-up", "chang
 OLD, NEW = "The old subject", "The new subject"
 
 
-def quick_check(
-    sources: Mapping[Key, str], webinars: Sequence[Webinar], root: Path, layout: Layout
-) -> dict[Key, tuple[Problem, ...]]:
-    """In place of the child process. A text that needs a piece of the layout is broken where the layout lacks it."""
-    return {
-        key: (Problem(f"{key[0]}/{key[1]}", "broken"),)
-        if "BROKEN" in text or ("WIDE" in text and "wide" not in layout.page)
-        else ()
-        for key, text in sources.items()
-    }
+def is_broken(source: str, layout: Layout, _: Pair) -> bool:
+    """A text that needs a piece of the layout is broken where the layout lacks it."""
+    return "BROKEN" in source or ("WIDE" in source and "wide" not in layout.page)
 
 
 class Replica:
@@ -110,6 +102,8 @@ class House:
         before(replica)
         replica.restart()
         await replica.sources.start(self.now)
+        await replica.sources.tried()
+        await replica.sources.poll(self.now)
         self.replicas[number] = replica
         self.present.add(number)
         return replica
@@ -127,6 +121,7 @@ class House:
             self.now += timedelta(seconds=step)
             for number in self.present:
                 await self.replicas[number].sources.poll(self.now)
+                await self.replicas[number].sources.tried()
 
     def subjects(self) -> list[str | None]:
         return [self.replicas[number].subject for number in sorted(self.present)]
@@ -144,11 +139,11 @@ class House:
 
 @pytest.fixture
 def house(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    monkeypatch.setattr("scheduler.organizers.templates.check_texts", quick_check)
     (tmp_path / "house").mkdir()
     house = House(tmp_path / "house", database)
     monkeypatch.setattr(type(database.dialect), "holders", lambda self, conn: house.holders)
-    return house
+    with quick_trials(monkeypatch, is_broken):
+        yield house
 
 
 # Texts
@@ -225,13 +220,13 @@ async def test_a_file_that_is_not_sound_is_told_of_its_service_and_what_governs_
     one, other = await house.start(1), await house.start(2)
     other.text("BROKEN")
     await house.seconds(3)
-    assert other.problems == ["confirmation/en: broken"]
+    assert other.problems == ["/confirmation/en.md: broken"]
     assert one.problems == []
     assert list(house.told()) == ["wrong text confirmation/en"]
     one.text(NEW)
     await house.seconds(3)
     assert house.subjects() == [NEW, NEW]
-    assert other.problems == ["confirmation/en: broken"]
+    assert other.problems == ["/confirmation/en.md: broken"]
     assert house.told() == {}, "it is still so, and was told"
     await house.start(2)
     assert house.subjects() == [NEW, NEW]
@@ -280,7 +275,7 @@ async def test_the_layout_of_one_service_goes_around_the_texts_of_all(house: Hou
     one, other = await house.start(1), await house.start(2)
     other.text("A WIDE subject")
     await house.seconds(3)
-    assert other.problems == ["confirmation/en: broken"]
+    assert other.problems == ["/confirmation/en.md: broken"]
     one.layout(LAYOUT.replace("<main", "<p>wide</p><main"))
     await house.seconds(4)
     for replica in (one, other):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.mail.pairs import Key, Verdicts
 from scheduler.mail.templates import Text, parse_text
-from scheduler.organizers.texts import Key, LiveText, Texts, propose_texts, read_governing_texts, sources_of
+from scheduler.organizers.texts import LiveText, Texts, propose_texts, read_governing_texts, sources_of
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 from tests.mail.samples import facts, layout
@@ -40,11 +41,13 @@ class Shelf:
 
     def take(self, subjects: Mapping[Key, str], **broken: tuple[Problem, ...]) -> None:
         sources = {key: _source(subject) for key, subject in subjects.items()}
-        checked = {key: broken.get(key[1], ()) for key in sources}
+        problems = {key: broken[key[1]] for key in sources if key[1] in broken}
         with self.database.transaction() as conn:
-            sound = {key: source for key, source in sources.items() if not checked[key]}
+            sound = {key: source for key, source in sources.items() if key not in problems}
             propose_texts(conn, self.now, 0, sound)
-            self.texts = read_governing_texts(conn, ROOT, layout(), sources, checked, self.webinars)
+            self.texts = read_governing_texts(
+                conn, ROOT, layout(), sources, Verdicts(problems), self.webinars
+            )
 
     def subject(self, wanted: str = "en", message: str = "confirmation") -> str | None:
         found = self.texts.find(self.webinars[0], message, wanted)
