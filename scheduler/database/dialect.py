@@ -96,6 +96,14 @@ class Dialect(ABC):
         """The type of each column, by its name; "" where the engine takes values of any type. Empty: no such table."""
 
     @abstractmethod
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        """The triggers of a table, and whether each is enabled."""
+
+    @abstractmethod
+    def wait_briefly(self, conn: Connection) -> None:
+        """Let this transaction give up a lock that it does not get within half a second."""
+
+    @abstractmethod
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
         """The unique indexes of a table, as SQL in small letters without quotation marks."""
 

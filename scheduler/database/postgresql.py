@@ -109,6 +109,17 @@ class PostgreSQL(Dialect):
         )
         return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
 
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        # 'R' fires for what is replicated alone.
+        query = (
+            "SELECT tgname, tgenabled IN ('O', 'A') FROM pg_trigger"
+            " WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal"
+        )
+        return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
+
+    def wait_briefly(self, conn: Connection) -> None:
+        conn.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
         query = (
             "SELECT lower(pg_get_indexdef(indexrelid)) FROM pg_index"

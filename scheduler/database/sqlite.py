@@ -82,6 +82,13 @@ class SQLite(Dialect):
         found = conn.execute(text("SELECT name FROM pragma_table_info(:table)"), {"table": table})
         return dict.fromkeys(found.scalars(), "")
 
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
+        return dict.fromkeys(conn.execute(text(query), {"table": table}).scalars(), True)
+
+    def wait_briefly(self, conn: Connection) -> None:
+        pass  # the only lock is the file's, and this transaction has it
+
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
         query = (
             "SELECT lower(sql) FROM sqlite_master WHERE tbl_name = :table AND sql LIKE 'CREATE UNIQUE INDEX%'"
