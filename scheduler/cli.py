@@ -15,6 +15,7 @@ from scheduler.commands.notify import notify
 from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
+from scheduler.commands.replan import replan_command
 from scheduler.commands.run import run
 from scheduler.commands.send_test import send_test
 from scheduler.commands.show import show
@@ -34,6 +35,7 @@ for command in (
     check,
     import_,
     suppress,
+    replan_command,
     status,
     show,
     live,

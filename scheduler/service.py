@@ -7,6 +7,7 @@ nothing else differs between the two.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,6 +32,7 @@ from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
 from scheduler.planner import Planner
+from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import reasons, restored, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
@@ -41,6 +43,7 @@ from scheduler.webinar import Webinar
 log = structlog.get_logger()
 
 PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
+CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
 
 
 class MustRest(Exception):
@@ -71,6 +74,10 @@ class Service:
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._notes: tuple[str, ...] = ()
+        self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
+        self._checking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._checking.set_result(None)
+        self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
         self._told_of: dict[str, frozenset[str]] = {}
@@ -84,6 +91,7 @@ class Service:
             await self._database.run(claims.end_leases, now)
         await self._database.run(settling.free_held_by_config, now)
         await self.sources.start(now)
+        await self._check_intake()
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
 
     async def tick(self, now: datetime) -> bool:
@@ -104,6 +112,8 @@ class Service:
             self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
+        if time.monotonic() > self._check_again and self._checking.done():
+            self._checking = asyncio.create_task(self._check_intake())
         self.dispatcher.wake()
         self._tell(now, list(self.sources.catalogue.webinars.values()))
         return more
@@ -152,6 +162,12 @@ class Service:
         )
         self.dispatcher.wake()
 
+    async def _check_intake(self) -> None:
+        """See to it that the changes of `registrants` are noticed; beside planning, for it reads the whole table."""
+        with self._troubles.told("checking registrants"):
+            self._intake = await asyncio.to_thread(check_intake, self._database)
+        self._check_again = time.monotonic() + CHECK_SECONDS
+
     async def _settle(self, now: datetime) -> None:
         with self._troubles.told("settling"):
             await self._database.run(settling.settle_doubt, now, self.sources.catalogue.webinars)
@@ -178,6 +194,7 @@ class Service:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
         await self.sources.stop()
         await self.dispatcher.drain(self._settings.drain_seconds)
+        await self._checking
         if self._telling:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
@@ -187,8 +204,9 @@ class Service:
         """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
         set_back = filter(None, [restored(self._restored)])
         others = reasons(self.dispatcher.trouble, self.sources.problems())
+        planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
         return Readiness(
-            (*self.dispatcher.troubles, *self._planner.troubles, *self._troubles.words, *set_back, *others),
+            (*self.dispatcher.troubles, *planning, *self._troubles.words, *set_back, *others),
             notes=(*(notice.words for notice in self._notices), *self._notes, *self.sources.notes),
         )
 

@@ -12,6 +12,10 @@ from scheduler.database.engine import fault, is_the_databases
 log = structlog.get_logger()
 
 
+class Trouble(RuntimeError):
+    """A failure whose words tell a person what is wrong, without personal data."""
+
+
 class Troubles:
     """By what was tried, in words without personal data."""
 
@@ -34,6 +38,9 @@ class Troubles:
         """Around one try of a loop's work: an exception is a trouble until a later try of `what` ends without one."""
         try:
             yield
+        except Trouble as trouble:
+            self._words[what] = str(trouble)
+            log.error(what, error=str(trouble))
         except Exception as error:
             self._words[what] = f"{what}: {fault(error)}"
             log.error(what, error=fault(error), exc_info=not is_the_databases(error))

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scheduler.cli import main
+from scheduler.ledger.chunk import Chunk
 from tests.support import toml
 
 PEOPLE = "email,name\nanna@example.org,Anna\nbo@example.org,Bo\n"
@@ -128,9 +130,9 @@ def test_rows_left_out_are_told_on_stderr_and_make_exit_1(desk: Desk) -> None:
     assert result.exit_code == 1
     assert result.stdout == "2 new, 0 updated, 0 unchanged, 1 left out\n"
     assert result.stderr.splitlines() == [
+        f"{people}, line 4: email is not an address; the row is left out",
         f"{people}, line 5: has the address of line 2; allowed: one registrant for each address;"
         " the last of them counts",
-        f"{people}, line 4: email is not an address; the row is left out",
     ]
 
 
@@ -209,6 +211,37 @@ def test_a_file_that_cant_be_used_is_exit_2_and_nothing_is_touched(
     result = desk.run("import", str(file))
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{file}{told}\n")
     assert desk.untouched
+
+
+def test_an_import_that_ends_half_way_says_how_far_it_came(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = desk.people("email\n" + "".join(f"{n}@example.org\n" for n in range(30)))
+    monkeypatch.setattr(Chunk, "took", lambda self, rows, seconds: None)
+    monkeypatch.setattr(Chunk, "__init__", lambda self, seconds: setattr(self, "rows", 10))
+    refused = (
+        "CREATE TRIGGER refused BEFORE INSERT ON registrants WHEN NEW.email = '15@example.org'"
+        " BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    with closing(sqlite3.connect(desk.database)) as conn:
+        conn.execute(refused)
+    result = desk.run("import", people)
+    assert (result.exit_code, result.stdout) == (1, "10 new, 0 updated, 0 unchanged, 0 left out\n")
+    assert result.stderr == (
+        f"{people}: the import ended at line 11: the database can't be used: IntegrityError: full. Run the same again:"
+        " what is in the database already stays as it is.\n"
+    )
+    with closing(sqlite3.connect(desk.database)) as conn:
+        conn.execute("DROP TRIGGER refused")
+    assert desk.run("import", people).stdout == "20 new, 0 updated, 10 unchanged, 0 left out\n"
+
+
+def test_a_pipe_is_read_like_a_file(desk: Desk) -> None:
+    pipe = desk.root / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        threads.submit(pipe.write_text, PEOPLE)
+        assert desk.run("import", str(pipe)).stdout == "2 new, 0 updated, 0 unchanged, 0 left out\n"
 
 
 def test_a_file_that_is_not_there_is_exit_2(desk: Desk) -> None:

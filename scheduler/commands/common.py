@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import click
 from sqlalchemy import make_url
@@ -51,6 +53,21 @@ def read_file(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise Problems([Problem(str(file), f"can't be read: {error.strerror}", "a file")]) from None
+
+
+@contextmanager
+def opened_file(file: Path) -> Iterator[IO[bytes]]:
+    """A file that can be read from its beginning again; of a pipe a copy. Raises Problems."""
+    with ExitStack() as stack:
+        try:
+            opened: IO[bytes] = stack.enter_context(file.open("rb"))
+            if not opened.seekable():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(opened, copy)
+                opened = copy
+        except OSError as error:
+            raise Problems([Problem(str(file), f"can't be read: {error.strerror}", "a file")]) from None
+        yield opened
 
 
 def text_of(file: Path) -> str:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from scheduler.commands.common import (
     mistakes_told,
     opened_database,
+    opened_file,
     print_problems,
-    read_file,
     settings_of_environment,
     stop,
+    unusable,
     webinars_of,
 )
+from scheduler.database.engine import Database
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.registrants.importing import Report, import_rows, language_notes, zone_notes
-from scheduler.registrants.reading import CsvRow, read_csv
+from scheduler.registrants.importing import LEFT_OUT, Import, Oddities, Report, import_file
+from scheduler.registrants.reading import CsvFile
+from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
@@ -37,26 +42,48 @@ from scheduler.webinar import Webinar
 def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None:
     """Import registrants from a CSV. The same file twice changes nothing."""
     settings = settings_of_environment()
-    with mistakes_told():
+    with mistakes_told(), opened_file(file) as opened:
         webinars = webinars_of(settings)
-        rows, notes = read_csv(read_file(file), str(file))
-        default = _default_webinar(webinar_id, settings, webinars, rows)
-    with opened_database(settings) as database, database.transaction() as conn:
-        report = import_rows(
-            conn,
-            rows,
-            str(file),
-            webinars=webinars,
-            default_webinar=default,
-            already_confirmed=already_confirmed,
+        csv = CsvFile(opened, str(file))
+        default = _default_webinar(webinar_id, settings, webinars, csv)
+        asked = Import(str(file), webinars, default, already_confirmed)
+        with opened_database(settings) as database:
+            complete = _import(database, csv, asked, Oddities(str(file), webinars, default))
+    sys.exit(0 if complete else 1)
+
+
+def _import(database: Database, csv: CsvFile, asked: Import, oddities: Oddities) -> bool:
+    """Whether all of it is in the database. What is wrong is told by line, while it is found."""
+    report, left_out = Report(), 0
+
+    def tell(problem: Problem) -> None:
+        nonlocal left_out
+        left_out += problem.hint == LEFT_OUT
+        print_problems([problem])
+
+    stopped = ""
+    try:
+        import_file(database, csv, asked, report, tell, oddities.look_at)
+    except (DBAPIError, RegistrantsUnreadable, KeyboardInterrupt) as error:
+        if not report.through:
+            if isinstance(error, RegistrantsUnreadable):
+                stop(str(error))
+            raise
+        stopped = unusable(error) if isinstance(error, DBAPIError) else str(error) or "it was interrupted"
+    print_problems([*csv.notes(), *oddities.problems()])
+    parts = [f"{report.new} new", f"{report.updated} updated", f"{report.unchanged} unchanged"]
+    click.echo(", ".join([*parts, f"{left_out} left out"]))
+    if stopped:
+        click.echo(
+            f"{asked.place}: the import ended at line {report.through}: {stopped}. Run the same again: what is in"
+            " the database already stays as it is.",
+            err=True,
         )
-    told = [*zone_notes(rows, str(file), webinars, default), *language_notes(rows, str(file))]
-    _print_report(report, [*notes, *told])
-    sys.exit(1 if report.rejected else 0)
+    return not (stopped or left_out)
 
 
 def _default_webinar(
-    asked: str | None, settings: Settings, webinars: Mapping[str, Webinar], rows: Iterable[CsvRow]
+    asked: str | None, settings: Settings, webinars: Mapping[str, Webinar], csv: CsvFile
 ) -> str:
     """The webinar of rows that do not name one; "" where every row must. Raises Problems.
 
@@ -67,7 +94,9 @@ def _default_webinar(
         raise Problems([Problem("--webinar", shown(asked), allowed, nearest(asked, webinars))])
     if asked or len(list((settings.config_dir / "webinars").glob("*.toml"))) == len(webinars) == 1:
         return asked or next(iter(webinars))
-    if not any("webinar" in row.values for row in rows):
+    with closing(csv.rows()) as rows:
+        named = any("webinar" in row.values for row in rows)
+    if not named:
         raise Problems([Problem("--webinar", "is not given, and no row names a webinar", allowed)])
     return ""
 
@@ -85,9 +114,3 @@ def suppress(address: str) -> None:
     click.echo(
         f"Suppressed. It has {count} registration{'s' if count != 1 else ''}; nothing more is sent to it."
     )
-
-
-def _print_report(report: Report, notes: list[Problem]) -> None:
-    print_problems([*notes, *report.notes, *report.rejected])
-    parts = [f"{report.new} new", f"{report.updated} updated", f"{report.unchanged} unchanged"]
-    click.echo(", ".join([*parts, f"{len(report.rejected)} left out"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -34,10 +35,6 @@ class Dialect(ABC):
     @abstractmethod
     def engine(self, url: str) -> Engine:
         """The SQLAlchemy engine for `url`. Opens no connection."""
-
-    @abstractmethod
-    def one_planner(self, conn: Connection) -> None:
-        """Let one replica plan at a time, until the end of the transaction."""
 
     @abstractmethod
     def may_plan(self, conn: Connection, what: str) -> bool:
@@ -85,3 +82,40 @@ class Dialect(ABC):
     @abstractmethod
     def written(self, instant: datetime) -> str:
         """An instant (aware) in JSON, as the column that takes it holds it."""
+
+    @abstractmethod
+    def by_index(self, conn: Connection) -> AbstractContextManager[None]:
+        """Meanwhile rows are looked up by indexes: for small batches beside large tables, of which the statistics may
+        say that they are empty. The statements say what by with `among` and `equal`."""
+
+    @abstractmethod
+    def among(self, column: str, parameter: str) -> str:
+        """SQL: whether a column has one of the numbers in a bound parameter that `as_numbers` made."""
+
+    @abstractmethod
+    def equal(self, column: str, value: str) -> str:
+        """SQL: whether a column of a large table, looked up by its index, has this value of a small one."""
+
+    @abstractmethod
+    def column_types(self, conn: Connection, table: str) -> dict[str, str]:
+        """The type of each column, by its name; "" where the engine takes values of any type. Empty: no such table."""
+
+    @abstractmethod
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        """The triggers of a table, and whether each is enabled."""
+
+    @abstractmethod
+    def wait_briefly(self, conn: Connection) -> None:
+        """Let this transaction give up a lock that it does not get within half a second."""
+
+    @abstractmethod
+    def index_definitions(self, conn: Connection, table: str) -> list[str]:
+        """The unique indexes of a table, as SQL in small letters without quotation marks."""
+
+    @abstractmethod
+    def not_visible_ascii(self, column: str) -> str:
+        """SQL: whether a text holds anything else than visible ASCII characters."""
+
+    @abstractmethod
+    def beginning(self, column: str, characters: int) -> str:
+        """SQL for a value as text, of which no more than about so many characters reach us; more where it is longer."""

@@ -196,11 +196,6 @@ def _code(error: Exception) -> str:
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
-def one_planner(conn: Connection) -> None:
-    """Let one replica plan at a time, until the end of the transaction."""
-    dialect(conn).one_planner(conn)
-
-
 def may_plan(conn: Connection, what: str) -> bool:
     """Keep every other service from planning this webinar, or from taking rows in ("intake"), until the end of the
     transaction. False, at once, where another one does."""

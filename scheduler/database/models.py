@@ -109,6 +109,7 @@ class RowSetAside(SQLModel, table=True):
     """A row of `registrants` that can't be used, and why. The reason never quotes what the row holds."""
 
     __tablename__ = "row_set_aside"
+    __table_args__ = (Index("row_set_aside_webinar", "webinar"),)
 
     registrant_id: int = Field(primary_key=True, sa_type=Id, sa_column_kwargs={"autoincrement": False})
     webinar: str = _text()
@@ -126,7 +127,7 @@ class Registration(SQLModel, table=True):
     __tablename__ = "registration"
     __table_args__ = (
         Index("registration_row", "registrant_id"),
-        Index("registration_address", "webinar", "address_folded"),
+        Index("registration_address", "address_folded", "webinar"),
         Index("registration_plan", "webinar", "plan"),
         _partial("registration_waits", "webinar", where="plan = 0"),
         _partial("registration_link", "link_until", where="link_until IS NOT NULL"),

@@ -3,7 +3,8 @@ transaction mode may stand between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -42,9 +43,6 @@ class PostgreSQL(Dialect):
         engine = create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)
         event.listen(engine, "begin", _limit)
         return engine
-
-    def one_planner(self, conn: Connection) -> None:
-        conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler planning'))"))
 
     def may_plan(self, conn: Connection, what: str) -> bool:
         lock = "SELECT pg_try_advisory_xact_lock(hashtext('webinar-scheduler planning'), hashtext(:what))"
@@ -96,6 +94,55 @@ class PostgreSQL(Dialect):
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()
+
+    @contextmanager
+    def by_index(self, conn: Connection) -> Iterator[None]:
+        off = ", ".join(f"set_config('{name}', 'off', true)" for name in _SCANS)
+        conn.exec_driver_sql(f"SELECT {off}")
+        yield
+        conn.exec_driver_sql("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in _SCANS))
+
+    def among(self, column: str, parameter: str) -> str:
+        return f"{column} = ANY(CAST(:{parameter} AS bigint[]))"
+
+    def equal(self, column: str, value: str) -> str:
+        # Of a plain equality the planner knows that the index has its order, and reads all of it to join in that order.
+        return f"{column} = ANY(ARRAY[{value}])"
+
+    def column_types(self, conn: Connection, table: str) -> dict[str, str]:
+        query = (
+            "SELECT a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            " LEFT JOIN pg_type b ON b.oid = nullif(t.typbasetype, 0)"  # what a domain is made of
+            " WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+        return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
+
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        # 'R' fires for what is replicated alone.
+        query = (
+            "SELECT tgname, tgenabled IN ('O', 'A') FROM pg_trigger"
+            " WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal"
+        )
+        return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
+
+    def wait_briefly(self, conn: Connection) -> None:
+        conn.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+
+    def index_definitions(self, conn: Connection, table: str) -> list[str]:
+        query = (
+            "SELECT lower(pg_get_indexdef(indexrelid)) FROM pg_index"
+            " WHERE indrelid = to_regclass(:table) AND indisunique AND indisvalid"
+        )
+        return [one.replace('"', "") for one in conn.execute(text(query), {"table": table}).scalars()]
+
+    def not_visible_ascii(self, column: str) -> str:
+        return rf"CAST({column} AS text) ~ '[^\x21-\x7e]'"
+
+    def beginning(self, column: str, characters: int) -> str:
+        return f"substr(CAST({column} AS text), 1, {characters + 1})"
+
+
+_SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 
 
 def _limit(conn: Connection) -> None:

@@ -6,12 +6,13 @@ import fcntl
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 from scheduler.database.dialect import DatabaseInUse, Dialect
 
@@ -34,9 +35,6 @@ class SQLite(Dialect):
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
-
-    def one_planner(self, conn: Connection) -> None:
-        pass  # BEGIN IMMEDIATE has seen to it
 
     def may_plan(self, conn: Connection, what: str) -> bool:
         return True
@@ -73,6 +71,39 @@ class SQLite(Dialect):
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    def by_index(self, conn: Connection) -> AbstractContextManager[None]:
+        return nullcontext()  # its queries say their order themselves
+
+    def among(self, column: str, parameter: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each(:{parameter}))"
+
+    def equal(self, column: str, value: str) -> str:
+        return f"{column} = {value}"
+
+    def column_types(self, conn: Connection, table: str) -> dict[str, str]:
+        found = conn.execute(text("SELECT name FROM pragma_table_info(:table)"), {"table": table})
+        return dict.fromkeys(found.scalars(), "")
+
+    def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
+        return dict.fromkeys(conn.execute(text(query), {"table": table}).scalars(), True)
+
+    def wait_briefly(self, conn: Connection) -> None:
+        pass  # the only lock is the file's, and this transaction has it
+
+    def index_definitions(self, conn: Connection, table: str) -> list[str]:
+        query = (
+            "SELECT lower(sql) FROM sqlite_master WHERE tbl_name = :table AND sql LIKE 'CREATE UNIQUE INDEX%'"
+        )
+        return [one.replace('"', "") for one in conn.execute(text(query), {"table": table}).scalars()]
+
+    def not_visible_ascii(self, column: str) -> str:
+        return f"{column} GLOB '*[^!-~]*'"
+
+    def beginning(self, column: str, characters: int) -> str:
+        # Octets: as text it would end at a NUL. A character has four at the most.
+        return f"CAST(substr(CAST({column} AS BLOB), 1, {4 * characters + 1}) AS TEXT)"
 
 
 def _cell(number: int, kind: str) -> str:

@@ -23,6 +23,7 @@ from scheduler.database.models import (
 )
 from scheduler.input.addresses import fold
 from scheduler.problem import Problems
+from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.timezones import to_local
 from scheduler.webinar import read_webinar
 
@@ -72,18 +73,20 @@ def _registrations_mailed_at(conn: Connection, folded: str) -> list[int]:
 
 def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
     """Rows of `registrants` with this address that are set aside, or that were changed and not planned from yet."""
-    query = (
-        "SELECT r.id, CAST(r.webinar AS TEXT) AS webinar, CAST(r.email AS TEXT) AS email, {} FROM registrants r"
-        " JOIN {} ON o.registrant_id = r.id ORDER BY r.id"
-    )
-    found = []
-    for state, reason, other in (
-        ("set aside", "o.reason", "row_set_aside o"),
-        ("not planned yet", "'' AS reason", "(SELECT DISTINCT registrant_id FROM registrant_change) o"),
-    ):
-        for row in run(conn, query.format(reason, other)):
-            if fold(row.email or "") == folded:
-                found.append({"row": row.id, "webinar": row.webinar, "state": state, "reason": row.reason})
+    try:
+        registrants = Registrants(conn)
+    except RegistrantsUnreadable:  # `webinar status` says so
+        return []
+    found: list[Json] = []
+    for state, other in (
+        ("set aside", "SELECT registrant_id, reason FROM row_set_aside ORDER BY registrant_id"),
+        ("not planned yet", "SELECT DISTINCT registrant_id, '' AS reason FROM registrant_change"
+                            " WHERE registrant_id IS NOT NULL ORDER BY registrant_id"),
+    ):  # fmt: skip
+        reasons = {row.registrant_id: row.reason for row in run(conn, other)}
+        for number, (webinar, email) in registrants.people(reasons).items():
+            if fold(email) == folded:
+                found.append({"row": number, "webinar": webinar, "state": state, "reason": reasons[number]})
     return found
 
 

@@ -47,7 +47,7 @@ def take_in(
     if not may_plan(conn, "intake"):
         return Taken()
     webinars = {name: one.webinar for name, one in governing.items()}
-    taken = take_changes(conn, now, webinars, return_within)
+    taken = take_changes(conn, now, webinars, return_within, limit=most)
     _new_recipients(conn, now, taken.moved_address)
     if taken.rows >= MANY:
         dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")

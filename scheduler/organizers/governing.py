@@ -18,7 +18,7 @@ from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.told import facts_of, people_told_otherwise
 from scheduler.problem import Problems
-from scheduler.registrants.changes import take_in_again
+from scheduler.registrants.again import take_in_again
 from scheduler.timezones import tz_version
 from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar, read_webinar

@@ -1,24 +1,26 @@
 """Takes in what changed in `registrants`: rows become registrations, which outlive nightly reloads.
 
-The change rows are deleted in the very transaction in which they are planned from, so nothing is lost
-however transactions commit. Work is proportional to what changed, not to how many registrants there are.
+The change rows are deleted in the very transaction that takes their rows in, so nothing is lost however transactions
+commit. A batch is a fixed number of statements, whatever is in it, and its cost follows what changed, not how many
+registrants there are. Only people about whom something changed that planning reads are planned again.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, text
 
-from scheduler.database.engine import as_list, dialect, listed, run
-from scheduler.database.models import Registration, RowSetAside
+from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.models import Registration
 from scheduler.input.addresses import fold
+from scheduler.ledger.states import Why
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.rows import Row, read_rows, why_unusable
+from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
 from scheduler.registrants.zones import zones_of
 from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar
@@ -36,7 +38,7 @@ class Taken:
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Known:
     """A registration as the database has it, changed in memory until the batch is written."""
 
@@ -47,173 +49,230 @@ class _Known:
     gone_at: datetime | None
     values: dict[str, object]
     changed: bool = False
+    edited: bool = False  # changed in more than the number of its row
+    plan_again: bool = False  # changed in what planning reads
+
+    @property
+    def person(self) -> Person:
+        return self.webinar, self.address_folded
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return self.webinar, str(self.values["timezone"]), str(self.values["country"])
 
 
 def take_changes(
-    conn: Connection, now: datetime, webinars: Mapping[str, Webinar], return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    webinars: Mapping[str, Webinar],
+    return_within: timedelta,
+    *,
+    limit: int | None = None,
 ) -> Taken:
-    """Turn one batch of changed rows into registrations, which are then planned.
+    """Turn one batch of up to `limit` changed rows into registrations, which are then planned. Raises
+    RegistrantsUnreadable. Only one service may do so at a time.
 
     A row that comes back for the same webinar and address within `return_within` is the same registration; later it is
     a new one with the UID of the old.
     """
-    changes = run(
-        conn,
-        "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit",
-        limit=BATCH,
-    ).all()
-    if not changes:
+    if not run(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar():
         return Taken()
-    done = as_list(conn, (change.id for change in changes))
-    run(conn, f"DELETE FROM registrant_change WHERE id IN {listed(conn, 'done')}", done=done)
-    taken = Taken(more=len(changes) == BATCH, rows=len(changes))
-    ids = {change.registrant_id for change in changes} - {None}
-    if any(change.registrant_id is None for change in changes):
-        ids |= _registrations_without_row(conn)
-    written_again = {change.registrant_id for change in changes if change.operation in _NEW_ROW}
-    if taken.more and any(change.operation == "U" for change in changes):  # the rest may be in the next batch
-        later = f"operation IN :new_row AND registrant_id IN {listed(conn, 'ids')}"
-        query = f"SELECT DISTINCT registrant_id FROM registrant_change WHERE {later}"
-        written_again |= set(run(conn, query, new_row=_NEW_ROW, ids=as_list(conn, ids)).scalars())
-    batch = _Batch(conn, now, return_within, sorted(ids), written_again, taken)
-    for row in batch.rows:
-        if reason := why_unusable(row, webinars.keys()) or batch.take(row, webinars[row.webinar]):
-            batch.set_aside(row, reason)
-    batch.rows_gone()
-    batch.write(webinars)
-    batch.look_again_at_rows_that_shared_an_address()
+    registrants = Registrants(conn)
+    with dialect(conn).by_index(conn):
+        changes = _take_off(conn, limit or BATCH)
+        taken = Taken(more=len(changes) == (limit or BATCH), rows=len(changes))
+        if any(registrant_id is None for registrant_id, _ in changes):
+            _name_rows_that_are_gone(conn)
+            taken.more = True
+        batch = _Batch(conn, now, webinars, return_within, registrants, changes, taken)
+        batch.take_in()
+        batch.write()
     return taken
 
 
-def take_in_again(conn: Connection, webinar: str) -> None:
-    """Have all rows of this webinar taken in: nobody looked at them while it was unknown or had ended."""
+def _take_off(conn: Connection, limit: int) -> list[tuple[int | None, str]]:
+    """The oldest changes, deleted: the row's id, and what was done to it."""
+    oldest = "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit"
+    changes = run(conn, oldest, limit=limit).all()
+    deleted = f"DELETE FROM registrant_change WHERE {dialect(conn).among('id', 'done')}"
+    run(conn, deleted, done=as_list(conn, (change.id for change in changes)))
+    return [(change.registrant_id, change.operation) for change in changes]
+
+
+def _name_rows_that_are_gone(conn: Connection) -> None:
+    """After TRUNCATE: each row that a registration points to, or that was set aside, and that is there no more."""
     run(
         conn,
-        "INSERT INTO registrant_change (registrant_id) SELECT id FROM registrants WHERE webinar = :webinar",
-        webinar=webinar,
-    )
-
-
-def _registrations_without_row(conn: Connection) -> set[int]:
-    """After TRUNCATE: the rows that registrations still point to, and that are there no more."""
-    return set(
-        run(
-            conn,
-            "SELECT registrant_id FROM registration g WHERE registrant_id IS NOT NULL"
-            " AND NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = g.registrant_id)",
-        ).scalars()
+        "INSERT INTO registrant_change (registrant_id, operation) SELECT registrant_id, 'D' FROM"
+        " (SELECT registrant_id FROM registration WHERE registrant_id IS NOT NULL"
+        " UNION SELECT registrant_id FROM row_set_aside EXCEPT SELECT id FROM registrants) AS gone",
     )
 
 
 class _Batch:
-    """The registrations that one batch of rows is about."""
+    """The rows that one batch of changes is about, and the registrations of the people in them."""
 
     def __init__(
         self,
         conn: Connection,
         now: datetime,
+        webinars: Mapping[str, Webinar],
         return_within: timedelta,
-        ids: Sequence[int],
-        written_again: Collection[int],
+        registrants: Registrants,
+        changes: Collection[tuple[int | None, str]],
         taken: Taken,
     ) -> None:
-        """`written_again`: the ids among `ids` under which a row was deleted or inserted."""
-        self.conn, self.now, self.return_within, self.ids, self.taken = conn, now, return_within, ids, taken
-        self.written_again = written_again
-        self.rows = read_rows(conn, ids)
-        self.rows_now = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
-        self.by_row: dict[int, _Known] = {}
-        self.by_address: dict[tuple[str, str], list[_Known]] = {}
+        self.conn, self.engine, self.now = conn, dialect(conn), now
+        self.webinars, self.return_within, self.taken = webinars, return_within, taken
+        self.registrants = registrants
+        self.ids = sorted({registrant_id for registrant_id, _ in changes if registrant_id is not None})
+        self.written_again = {registrant_id for registrant_id, operation in changes if operation in _NEW_ROW}
+        self.there = registrants.people(self.ids)
+        self.rows = registrants.read(
+            number for number, (webinar, _) in self.there.items() if webinar in webinars
+        )
+        self.people = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
+        self.by_row: dict[int, list[_Known]] = {}
+        self.by_person: dict[Person, list[_Known]] = {}
         self.all: list[_Known] = []
-        self.aside: list[dict[str, object]] = []
+        self.lost: dict[int, _Known] = {}  # by its own id: their row is gone, or is another person's now
+        self.aside: list[tuple[int, str, str]] = []  # row, webinar, reason
         self.freed: set[str] = set()  # webinars in which somebody gave an address up
         self._load()
+        self.ended = self._ended()
+        self.elsewhere = self._elsewhere()
+
+    # What there is
 
     def _load(self) -> None:
-        table = Registration.__table__  # type: ignore[attr-defined]
-        engine = dialect(self.conn)
-        people = engine.rows("people", {"webinar": "text", "folded": "text"})
-        known = text(
-            f"SELECT id FROM registration WHERE registrant_id IN {listed(self.conn, 'ids')} UNION"
-            f" SELECT r.id FROM {people} AS p {engine.join_next} registration r"
-            " ON r.webinar = p.webinar AND r.address_folded = p.folded"
-        ).bindparams(
-            ids=as_list(self.conn, self.ids),
-            people=json.dumps(sorted(set(self.rows_now.values()))),
+        columns = ", ".join(f"r.{name}" for name in _COLUMNS)
+        of_rows = f"SELECT {columns} FROM registration r WHERE {self.engine.among('r.registrant_id', 'ids')}"
+        given = self.engine.rows("people", {"webinar": "text", "folded": "text"})
+        of_people = (  # by the address alone: other indexes begin with the webinar
+            f"SELECT {columns} FROM {given} AS p {self.engine.join_next} registration r"
+            f" ON {self.engine.equal('r.address_folded', 'p.folded')} AND r.webinar || '' = p.webinar"
         )
-        chosen = table.c.id.in_(known.columns(table.c.id))
-        found = self.conn.execute(select(table).where(chosen).order_by(table.c.id))
-        for row in found.mappings():
-            values = {name: row[name] for name in _COPIED}
-            self._add(
-                _Known(
-                    row["id"],
-                    row["webinar"],
-                    row["registrant_id"],
-                    row["address_folded"],
-                    row["gone_at"],
-                    values,
-                )
+        people = json.dumps(sorted(set(self.people.values())))
+        table = Registration.__table__  # type: ignore[attr-defined]
+        known = {
+            row.id: row._asdict()
+            for sql, values in (
+                (of_rows, {"ids": as_list(self.conn, self.ids)}),
+                (of_people, {"people": people}),
             )
-        others = {known.registrant_id for known in self.all if known.registrant_id} - set(self.ids)
-        self.rows_now |= {
-            row.id: (row.webinar, fold(row.email)) for row in read_rows(self.conn, sorted(others))
+            for row in self.conn.execute(text(sql).columns(*(table.c[name] for name in _COLUMNS)), values)
         }
+        for _, row in sorted(known.items()):
+            facts = {
+                name: row[name] for name in ("id", "webinar", "registrant_id", "address_folded", "gone_at")
+            }
+            self._add(_Known(**facts, values={name: row[name] for name in _VALUES}))
+        others = {one.registrant_id for one in self.all if one.registrant_id is not None} - set(self.ids)
+        for number, (webinar, email) in self.registrants.people(others).items():
+            self.people[number] = (webinar, fold(email))
 
     def _add(self, known: _Known) -> None:
         self.all.append(known)
         if known.registrant_id is not None:
-            self.by_row[known.registrant_id] = known
-        self.by_address.setdefault((known.webinar, known.address_folded), []).append(known)
+            self.by_row.setdefault(known.registrant_id, []).append(known)
+        self.by_person.setdefault(known.person, []).append(known)
 
-    def take(self, row: Row, webinar: Webinar) -> str:
+    def _ended(self) -> set[str]:
+        """Of the webinars that do not govern those that have ended: what is written of them is nobody's concern."""
+        named = {webinar for webinar, _ in self.there.values()} | {one.webinar for one in self.all}
+        if not (others := sorted(named - self.webinars.keys())):
+            return set()
+        given = self.engine.rows("others", {"webinar": "text"})
+        ended = (
+            f"SELECT w.webinar FROM {given} AS o {self.engine.join_next} webinar w ON w.webinar = o.webinar"
+            " WHERE w.status = 'ended'"
+        )
+        return set(run(self.conn, ended, others=json.dumps([[one] for one in others])).scalars())
+
+    def _elsewhere(self) -> set[int]:
+        """The registrations whose row has another address now, and which are not merely corrected: the row was written
+        by more than an UPDATE, or their old address is in another row. Reloads use ids for other people."""
+        renamed = [
+            (row.id, known)
+            for row in self.rows
+            for known in self.by_row.get(row.id, ())
+            if known.webinar == row.webinar and known.address_folded != self.people[row.id][1]
+        ]
+        if not renamed:
+            return set()
+        again = self.written_again | self._written_later(row for row, _ in renamed)
+        found = self.registrants.find({(one.webinar, str(one.values["address"])) for _, one in renamed})
+        return {
+            known.id
+            for row, known in renamed
+            if known.id is not None and (row in again or found.get(known.person, row) != row)
+        }
+
+    def _written_later(self, ids: Iterable[int]) -> set[int]:
+        """Of these rows those that a change in a later batch says were deleted or inserted."""
+        if not self.taken.more:
+            return set()
+        later = f"operation IN :new_row AND {self.engine.among('registrant_id', 'ids')}"
+        query = f"SELECT DISTINCT registrant_id FROM registrant_change WHERE {later}"
+        return set(run(self.conn, query, new_row=_NEW_ROW, ids=as_list(self.conn, ids)).scalars())
+
+    # What follows
+
+    def take_in(self) -> None:
+        for row in self.rows:
+            if reason := why_unusable(row, self.webinars.keys()):
+                self._keep(row)
+            else:
+                reason = self._take(row)
+            if reason:
+                self.aside.append((row.id, row.webinar, reason))
+        for number in self.ids:
+            if number not in self.people:
+                self._not_ours(number)
+        self._look_for_lost()
+
+    def _keep(self, row: Row) -> None:
+        """What was planned by the row's last sound version stays in force, unless that was for another webinar."""
+        for known in list(self.by_row.get(row.id, ())):
+            if known.webinar != row.webinar:
+                self._lose(known)
+
+    def _take(self, row: Row) -> str:
         """Match one sound row to a registration, old or new. Returns why the row must be set aside, or ''."""
-        folded = self.rows_now[row.id][1]
-        at_row = self.by_row.get(row.id)
-        if at_row and not self._still_theirs(at_row, row, folded):
-            self._gone(at_row)
-            at_row = None
-        same = self._same_person(row, folded, at_row)
+        person = self.people[row.id]
+        at_row = self._at_row(row.id, person)
+        same = self._same_person(person, at_row)
         if same and same is not at_row and self._has_row_of_its_own(same):
+            if at_row:  # which stays what it was planned by
+                self.by_row[row.id].append(at_row)
             return SHARED_ADDRESS
         if same and at_row and same is not at_row:
-            self._gone(at_row)
+            self._lose(at_row)
         known = same or at_row
         if known is None:
-            self._new(row, folded, webinar)
+            self._new(row, person)
         else:
-            self._update(known, row, folded, webinar)
+            self._update(known, row, person[1])
         return ""
 
-    def _still_theirs(self, known: _Known, row: Row, folded: str) -> bool:
-        """Whether the row still stands for the same person. Another address counts as corrected only by an UPDATE, and
-        only if the old one is in no other row: reloads use ids for other people."""
-        if known.webinar != row.webinar:
-            return False
-        if known.address_folded == folded:
-            return True
-        return row.id not in self.written_again and not self._is_elsewhere(known, row.id)
-
-    def _is_elsewhere(self, known: _Known, registrant_id: int) -> bool:
-        rows = run(
-            self.conn,
-            "SELECT id, CAST(email AS TEXT) AS email FROM registrants"
-            " WHERE webinar = :webinar AND lower(email) = lower(:address) AND id <> :row",
-            webinar=known.webinar,
-            address=known.values["address"],
-            row=registrant_id,
-        )
-        return any(fold(row.email) == known.address_folded for row in rows)
+    def _at_row(self, number: int, person: Person) -> _Known | None:
+        """The registration that this row still stands for. The others that point to it lost theirs."""
+        here = self.by_row.pop(number, [])
+        same = [one for one in here if one.person == person]
+        corrected = [one for one in here if one.webinar == person[0] and one.id not in self.elsewhere]
+        chosen = next(iter([*same, *corrected]), None)
+        for one in here:
+            if one is not chosen:
+                self._lose(one)
+        self.by_row[number] = []
+        return chosen
 
     def _has_row_of_its_own(self, known: _Known) -> bool:
         """False where INSERT OR REPLACE took its row away, which fires no delete trigger."""
-        return known.registrant_id is not None and self.rows_now.get(known.registrant_id) == (
-            known.webinar,
-            known.address_folded,
-        )
+        return known.registrant_id is not None and self.people.get(known.registrant_id) == known.person
 
-    def _same_person(self, row: Row, folded: str, at_row: _Known | None) -> _Known | None:
-        candidates = self.by_address.get((row.webinar, folded), [])
+    def _same_person(self, person: Person, at_row: _Known | None) -> _Known | None:
+        candidates = self.by_person.get(person, [])
         if at_row in candidates:
             return at_row
         for known in reversed(candidates):
@@ -221,32 +280,36 @@ class _Batch:
                 return known
         return None
 
-    def _new(self, row: Row, folded: str, webinar: Webinar) -> None:
+    def _new(self, row: Row, person: Person) -> None:
         """Who comes back late has the entry of the registration that went last in their calendar: the UID stays."""
-        earlier = reversed(self.by_address.get((row.webinar, folded), []))
+        earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
-        uid = last.values["uid"] if last else new_uid(webinar)
-        values = _values(row) | {"uid": uid}
-        known = _Known(None, row.webinar, row.id, folded, None, values, changed=True)
-        self._add(known)
+        uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
+        values = {**_NOWHERE, **_values(row), "uid": uid}
+        self._add(_Known(None, row.webinar, row.id, person[1], None, values, changed=True))
 
-    def _update(self, known: _Known, row: Row, folded: str, webinar: Webinar) -> None:
-        values = _values(row)
+    def _update(self, known: _Known, row: Row, folded: str) -> None:
+        webinar, values = self.webinars[row.webinar], _values(row)
         if known.address_folded != folded:
             self.freed.add(known.webinar)
             values["uid"] = new_uid(webinar)
+            known.plan_again = True
             if known.id is not None:
                 self.taken.moved_address.append(known.id)
-        elif known.id is not None and known.values["join_url"] != row.join_url:
-            values |= self._link_waits(known, webinar)
-        before = dict(known.values)
-        known.values |= values
-        if (known.values, known.gone_at, known.registrant_id) != (before, None, row.id):
-            known.changed = True
-        if known.registrant_id in self.by_row:
-            del self.by_row[known.registrant_id]
+        elif known.values["join_url"] != row.join_url:
+            known.plan_again = True
+            if known.id is not None:
+                values |= self._link_waits(known, webinar)
+        known.plan_again |= known.gone_at is not None
+        before = (known.registrant_id, known.gone_at, known.values)
+        known.values = known.values | values
+        known.edited |= before[2] != known.values
+        known.changed |= before != (row.id, None, known.values)
+        if known.registrant_id is not None and known in (here := self.by_row.get(known.registrant_id, [])):
+            here.remove(known)
         known.registrant_id, known.gone_at, known.address_folded = row.id, None, folded
-        self.by_row[row.id] = known
+        self.by_row.setdefault(row.id, []).append(known)
+        self.lost.pop(known.id or 0, None)
 
     def _link_waits(self, known: _Known, webinar: Webinar) -> dict[str, object]:
         """Until when the notice of a changed link waits: like an edit, counted from the last change."""
@@ -256,79 +319,129 @@ class _Batch:
         ends = takes_effect_at(self.now, first, webinar.notice_after, (webinar.start,))
         return {"link_since": first, "link_until": ends} if ends > self.now else {}
 
-    def _gone(self, known: _Known) -> None:
-        if known.registrant_id is not None:
-            self.by_row.pop(known.registrant_id, None)
-        self.freed.add(known.webinar)
-        known.registrant_id, known.gone_at, known.changed = None, self.now, True
+    def _not_ours(self, number: int) -> None:
+        """A row that is gone, or of a webinar that is not known or has ended: whoever stood in it lost it."""
+        webinar = self.there[number][0] if number in self.there else None
+        if webinar in self.webinars:  # it was there a moment ago
+            webinar = None
+        if webinar is not None and webinar not in self.ended:
+            self.aside.append((number, webinar, UNKNOWN_WEBINAR))
+        for known in self.by_row.pop(number, []):
+            if known.webinar != webinar and (webinar is not None or known.webinar not in self.ended):
+                self._lose(known)
 
-    def set_aside(self, row: Row, reason: str) -> None:
-        """What was planned by the row's last sound version stays in force, unless that was for another webinar."""
-        before = self.by_row.get(row.id)
-        if before and before.webinar != row.webinar:
-            self._gone(before)
-        self.aside.append(
-            {"registrant_id": row.id, "webinar": row.webinar[:200], "reason": reason, "seen_at": self.now}
+    def _lose(self, known: _Known) -> None:
+        if known.id is None:
+            raise AssertionError("a registration of this very batch has its row")
+        known.registrant_id = None
+        self.lost[known.id] = known
+
+    def _look_for_lost(self) -> None:
+        """A person whose row is gone may stand in another one already, as in the middle of a reload: they go on with
+        that, which is taken in by a change of its own. Who stands nowhere is gone."""
+        lost = list(self.lost.values())
+        found = self.registrants.find(
+            {(one.webinar, str(one.values["address"])) for one in lost if one.webinar in self.webinars}
         )
-
-    def rows_gone(self) -> None:
-        present = {row.id for row in self.rows}
-        for registrant_id in self.ids:
-            known = self.by_row.get(registrant_id)
-            if known and registrant_id not in present:
+        for known in lost:
+            number, known.changed = found.get(known.person), True
+            if number is not None and known.gone_at is None and not self._taken_by_another(known, number):
+                known.registrant_id = number
+            else:
                 self._gone(known)
 
-    def write(self, webinars: Mapping[str, Webinar]) -> None:
-        changed = [known for known in self.all if known.changed]
-        zones = zones_of(self.conn, webinars, changed)
-        records = [
-            {
-                **known.values,
-                **zones.get(
-                    (known.webinar, str(known.values["timezone"]), str(known.values["country"])), _NOWHERE
-                ),
-                "webinar": known.webinar,
-                "registrant_id": known.registrant_id,
-                "address_folded": known.address_folded,
-                "gone_at": known.gone_at,
-            }
-            for known in changed
-        ]
-        self._insert([record for record, known in zip(records, changed, strict=True) if known.id is None])
-        table = Registration.__table__  # type: ignore[attr-defined]
-        for record, known in zip(records, changed, strict=True):
-            if known.id is not None:
-                flagged = update(table).where(table.c.id == known.id).values({**record, "plan": 0})
-                self.conn.execute(flagged)
-        # TRUNCATE and INSERT OR REPLACE take rows away without naming them.
-        run(
-            self.conn,
-            f"DELETE FROM row_set_aside WHERE registrant_id IN {listed(self.conn, 'ids')}"
-            " OR NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = registrant_id)",
-            ids=as_list(self.conn, self.ids),
+    def _taken_by_another(self, known: _Known, number: int) -> bool:
+        return any(
+            other is not known and other.person == known.person for other in self.by_row.get(number, ())
         )
-        if self.aside:
-            self.conn.execute(insert(RowSetAside.__table__), self.aside)  # type: ignore[attr-defined]
 
-    def _insert(self, records: Sequence[Mapping[str, object]]) -> None:
+    def _gone(self, known: _Known) -> None:
+        known.registrant_id, known.gone_at = None, known.gone_at or self.now
+        if known.webinar not in self.ended:
+            self.freed.add(known.webinar)
+            known.plan_again = True
+
+    # What is written
+
+    def write(self) -> None:
+        changed = [known for known in self.all if known.changed]
+        self._resolve_zones(changed)
+        self._insert([known for known in changed if known.id is None])
+        self._write_changed([known for known in changed if known.id is not None])
+        self._set_aside()
+        self._look_again_at_rows_that_shared_an_address()
+
+    def _resolve_zones(self, changed: Iterable[_Known]) -> None:
+        somewhere = [one for one in changed if one.webinar in self.webinars and one.gone_at is None]
+        zones = zones_of(self.conn, self.webinars, {one.place for one in somewhere})
+        for known in somewhere:
+            zone = zones[known.place]
+            known.plan_again |= known.values["zone"] != zone["zone"]
+            known.values |= zone
+
+    def _insert(self, people: Iterable[_Known]) -> None:
         """In one statement. Their plan is 0: they wait to be planned."""
-        if not records:
-            return
-        engine = dialect(self.conn)
-        cells = [
-            [engine.written(cell) if isinstance(cell := record[name], datetime) else cell for name in _NEW]
-            for record in records
-        ]
-        names = ", ".join(_NEW)
-        run(
-            self.conn,
+        columns = {name: kind for name, kind in _COLUMNS.items() if name != "id"}
+        names = ", ".join(columns)
+        self._write(
             f"INSERT INTO registration ({names}, first_seen_at)"
-            f" SELECT {names}, :now FROM {engine.rows('people', _NEW)} AS people",
-            people=json.dumps(cells),
+            f" SELECT {names}, :now FROM {self.engine.rows('people', columns)} AS people",
+            [self._cells(known, columns) for known in people],
             now=self.now,
         )
 
-    def look_again_at_rows_that_shared_an_address(self) -> None:
+    def _write_changed(self, people: Iterable[_Known]) -> None:
+        """In one statement, in the order of their ids. Whoever has a mail that is held for their data is planned
+        again, whatever was edited."""
+        columns = _COLUMNS | {"edited": "int", "plan_again": "int"}
+        written = ", ".join(
+            f"{name} = p.{name}" for name in _COLUMNS if name not in ("id", "webinar", *_LINK)
+        )
+        # Of links that wait planning takes the times away, perhaps at this moment.
+        links = ", ".join(
+            f"{name} = CASE WHEN p.{name} IS NULL OR registration.join_url = p.join_url"
+            f" THEN registration.{name} ELSE p.{name} END"
+            for name in _LINK
+        )
+        self._write(
+            f"UPDATE registration SET {written}, {links}, plan = CASE WHEN p.plan_again = 1 OR p.edited = 1 AND EXISTS"
+            " (SELECT 1 FROM delivery d WHERE d.registration_id = registration.id AND d.state = 'held'"
+            "  AND d.reason = :data) THEN 0 ELSE registration.plan END"
+            f" FROM {self.engine.rows('people', columns)} AS p"
+            f" WHERE {self.engine.equal('registration.id', 'p.id')}",
+            [[*self._cells(known, _COLUMNS), int(known.edited), int(known.plan_again)] for known in people],
+            data=Why.DATA.value,
+        )
+
+    def _cells(self, known: _Known, columns: Iterable[str]) -> list[object]:
+        facts = known.values | {
+            "id": known.id,
+            "webinar": known.webinar,
+            "registrant_id": known.registrant_id,
+            "address_folded": known.address_folded,
+            "gone_at": known.gone_at,
+        }
+        return [
+            self.engine.written(cell) if isinstance(cell := facts[name], datetime) else cell
+            for name in columns
+        ]
+
+    def _set_aside(self) -> None:
+        run(
+            self.conn,
+            f"DELETE FROM row_set_aside WHERE {self.engine.among('registrant_id', 'ids')}",
+            ids=as_list(self.conn, self.ids),
+        )
+        columns = {"registrant_id": "bigint", "webinar": "text", "reason": "text"}
+        names = ", ".join(columns)
+        self._write(
+            f"INSERT INTO row_set_aside ({names}, seen_at)"
+            f" SELECT {names}, :now FROM {self.engine.rows('people', columns)} AS people",
+            [[number, webinar[:200], reason] for number, webinar, reason in sorted(self.aside)],
+            now=self.now,
+        )
+
+    def _look_again_at_rows_that_shared_an_address(self) -> None:
         """An address that is given up may be what another row waits for."""
         if self.freed:
             again = run(
@@ -340,16 +453,22 @@ class _Batch:
             )
             self.taken.more |= again.rowcount > 0
 
+    def _write(self, sql: str, rows: list[list[object]], **values: object) -> None:
+        if rows:
+            run(self.conn, sql, people=json.dumps(rows), **values)
 
-_NEW = {
-    "webinar": "text", "registrant_id": "bigint", "address": "text", "address_folded": "text", "uid": "text",
-    "name": "text", "language": "text", "timezone": "text", "country": "text", "zone": "text", "zone_known_by": "text",
-    "join_url": "text", "gone_at": "timestamptz",
+
+_COLUMNS = {
+    "id": "bigint", "webinar": "text", "registrant_id": "bigint", "address": "text", "address_folded": "text",
+    "uid": "text", "name": "text", "language": "text", "timezone": "text", "country": "text", "zone": "text",
+    "zone_known_by": "text", "join_url": "text", "gone_at": "timestamptz", "link_since": "timestamptz",
+    "link_until": "timestamptz",
 }  # fmt: skip
-_NOWHERE = {"zone": "", "zone_known_by": ""}
-_COPIED = (
-    "address", "uid", "name", "language", "timezone", "country", "join_url", "link_since", "link_until",
+_LINK = ("link_since", "link_until")
+_VALUES = (
+    "address", "uid", "name", "language", "timezone", "country", "zone", "zone_known_by", "join_url", *_LINK,
 )  # fmt: skip
+_NOWHERE = dict.fromkeys(("zone", "zone_known_by"), "") | dict.fromkeys(_LINK)
 _NEW_ROW = ("I", "D")  # operations after which an id may stand for somebody else
 
 

@@ -1,22 +1,43 @@
-"""Reads rows of `registrants` as text, whatever another program wrote there, and tells sound ones apart."""
+"""Reads rows of `registrants` as text, whatever another program wrote there, and tells sound ones apart.
+
+The table belongs to others: a column of theirs may be gone or have another type tomorrow, and a value may have any
+length. What is read of it is read here.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import ProgrammingError
 
-from scheduler.database.engine import as_list, listed, run
-from scheduler.input.addresses import why_no_address
+from scheduler.database.engine import as_list, dialect, fault, run
+from scheduler.input.addresses import fold, why_no_address
+from scheduler.troubles import Trouble
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
 MAX_LENGTH = 2000  # characters of any one value
 MAX_SHORT = 200  # of these, which are part of a key: an index of PostgreSQL takes 2,700 octets a row
 _SHORT = ("language", "timezone", "country")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NUMBER, _TEXT = ("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext")
+_NEEDED = {"id": ("an integer", _NUMBER), "webinar": ("text", _TEXT), "email": ("text", _TEXT)}
+"""The columns without which no row can be taken in, with the types that they may have."""
+UNREADABLE = "new registrations are not taken in"
+UNKNOWN_WEBINAR = "unknown webinar"
+_ONE_ADDRESS = re.compile(r"\(webinar,\s*lower\(\(?email\b")
+
+Person = tuple[str, str]
+"""A webinar and an address, as written."""
+
+
+class RegistrantsUnreadable(Trouble):
+    """No row of `registrants` can be taken in, for a reason in words that names the column."""
 
 
 class Row(NamedTuple):
@@ -32,21 +53,110 @@ class Row(NamedTuple):
     join_url: str = ""
 
 
-def read_rows(conn: Connection, ids: Sequence[int]) -> list[Row]:
-    """The rows with these ids that exist, every column as text, blanks around values removed, NUL as U+FFFD."""
-    as_text = ", ".join(f"coalesce(CAST({column} AS TEXT), '')" for column in COLUMNS)
-    sql = f"SELECT id, {as_text} FROM registrants WHERE id IN {listed(conn, 'ids')}"
-    return [Row(row[0], *map(_tidy, row[1:])) for row in run(conn, sql, ids=as_list(conn, ids))]
+class Registrants:
+    """The table as its owner has it now. Everything but `find` without its index looks rows up by an index."""
+
+    def __init__(self, conn: Connection) -> None:
+        """Raises RegistrantsUnreadable."""
+        self._conn, self._engine = conn, dialect(conn)
+        types = self._engine.column_types(conn, "registrants")
+        if reason := _why_unreadable(types):
+            raise RegistrantsUnreadable(f"{UNREADABLE}: {reason}")
+        self.columns = frozenset(types)
+
+    def read(self, ids: Iterable[int]) -> list[Row]:
+        """The rows with these ids that exist, by id: every column as text, blanks around values removed, NUL as U+FFFD.
+        Of a value that is too long only the beginning is read. A column that is not there reads as ''."""
+        cells = ", ".join(self._cell(column) for column in COLUMNS)
+        sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
+        with _told():
+            found: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, ids)).all()
+        return sorted(Row(row[0], *map(_tidy, row[1:])) for row in found)
+
+    def people(self, ids: Iterable[int]) -> dict[int, Person]:
+        """Who stands in the rows with these ids that exist, by id."""
+        sql = f"SELECT r.id, {self._person} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
+        with _told():
+            found: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, ids)).all()
+        return {row[0]: (_tidy(row[1]), _tidy(row[2])) for row in sorted(found, key=lambda row: int(row[0]))}
+
+    def find(self, people: Collection[Person]) -> dict[Person, int]:
+        """The rows in which these people stand now, by webinar and `fold` of the address. Looked for are those whose
+        address the database takes for the same (`lower`), and found the ones that are the same for us."""
+        if not people:
+            return {}
+        wanted = {(webinar, fold(address)) for webinar, address in people}
+        with _told():
+            rows = self._lookup(people) if has_index(self._conn) else self._everybody()
+        found = (((_tidy(row[1]), fold(_tidy(row[2]))), row[0]) for row in rows)
+        return {person: number for person, number in found if person in wanted}
+
+    def odd(self, webinar: str) -> dict[Person, int]:
+        """The rows of a webinar that `find` may miss, as its key has it: more than `lower` makes their address the same
+        as another. Looks at all of its rows."""
+        odd = f"({self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%')"
+        sql = f"SELECT r.id, {self._person} FROM registrants r WHERE r.webinar = :webinar AND {odd}"
+        with _told():
+            rows: Sequence[Any] = run(self._conn, sql, webinar=webinar).all()
+        return {(_tidy(row[1]), fold(_tidy(row[2]))): row[0] for row in rows}
+
+    def _lookup(self, people: Collection[Person]) -> Sequence[Any]:
+        given = self._engine.rows("people", {"webinar": "text", "address": "text"})
+        sql = (
+            f"SELECT r.id, {self._person} FROM {given} AS p {self._engine.join_next} registrants r"
+            f" ON {self._engine.equal('r.webinar', 'p.webinar')}"
+            f" AND {self._engine.equal('lower(r.email)', 'lower(p.address)')}"
+        )
+        return run(self._conn, sql, people=json.dumps(sorted(people))).all()
+
+    def _everybody(self) -> Sequence[Any]:
+        return run(self._conn, f"SELECT r.id, {self._person} FROM registrants r").all()
+
+    @property
+    def _person(self) -> str:
+        return f"{self._cell('webinar')}, {self._cell('email')}"
+
+    def _cell(self, column: str) -> str:
+        if column not in self.columns:
+            return "''"
+        return f"coalesce({self._engine.beginning(f'r.{column}', MAX_LENGTH)}, '')"
+
+
+def has_index(conn: Connection) -> bool:
+    """Whether there is the unique index on (webinar, lower(email)): a table that was rebuilt may have lost it."""
+    return any(map(_ONE_ADDRESS.search, dialect(conn).index_definitions(conn, "registrants")))
+
+
+def _why_unreadable(types: Mapping[str, str]) -> str:
+    if not types:
+        return "there is no table registrants"
+    for column, (meant, allowed) in _NEEDED.items():
+        if column not in types:
+            return f"registrants has no column {column}"
+        if types[column] and types[column] not in allowed:
+            return f"column {column} of registrants is of type {types[column]}, not {meant}"
+    return ""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Around a query: the table may change between two of them, and its owner may not let us read it."""
+    try:
+        yield
+    except ProgrammingError as error:
+        raise RegistrantsUnreadable(f"{UNREADABLE}: registrants cannot be read ({fault(error)})") from None
 
 
 def _tidy(value: str) -> str:
+    if len(value) > MAX_LENGTH:  # as it is: blanks at its ends would make it look shorter
+        return value
     return value.strip().replace("\0", "\ufffd")  # behind a NUL, JSON's text ends for SQLite
 
 
 def why_unusable(row: Row, webinars: Collection[str]) -> str:
     """Why this row can't be used, never quoting what a registrant typed, or '' when it can."""
     if row.webinar not in webinars:
-        return "unknown webinar"
+        return UNKNOWN_WEBINAR
     if max(len(row.email), len(row.name), len(row.join_url)) > MAX_LENGTH:
         return f"a value is longer than {MAX_LENGTH} characters"
     for name in _SHORT:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import one_planner, run
+from scheduler.database.engine import run
 from scheduler.input.addresses import fold
 
 
@@ -16,7 +16,6 @@ def suppress(conn: Connection, now: datetime, address: str) -> int:
     What is pending is cancelled when the service next plans, and at once where it might be sent before.
     """
     folded = fold(address)
-    one_planner(conn)  # or planning that is under way would take our flag with its own
     run(
         conn,
         "INSERT INTO suppression (address_folded, since) VALUES (:folded, :now) ON CONFLICT DO NOTHING",

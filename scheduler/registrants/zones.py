@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
-from scheduler.database.engine import run
+from scheduler.database.engine import dialect, run
 from scheduler.database.models import ZoneEvidence
 from scheduler.timezones import zone_of
 from scheduler.webinar import Webinar
@@ -15,32 +16,28 @@ from scheduler.webinar import Webinar
 Pair = tuple[str, str, str]  # webinar, timezone, country
 
 
-class _Located(Protocol):
-    webinar: str
-    values: dict[str, object]
-
-
 def zones_of(
-    conn: Connection, webinars: Mapping[str, Webinar], located: Iterable[_Located]
+    conn: Connection, webinars: Mapping[str, Webinar], wanted: Collection[Pair]
 ) -> dict[Pair, dict[str, str]]:
-    """The zone of each (webinar, timezone, country) among these registrations, with how it is known."""
-    wanted = {
-        (one.webinar, str(one.values["timezone"]), str(one.values["country"]))
-        for one in located
-        if one.webinar in webinars
-    }
+    """The zone of each of these, with how it is known. Those of webinars that do not govern are left out."""
+    wanted = sorted({pair for pair in wanted if pair[0] in webinars})
     if not wanted:
         return {}
+    engine = dialect(conn)
+    given = engine.rows("pairs", {"webinar": "text", "timezone": "text", "country": "text"})
     stored = run(
         conn,
-        "SELECT webinar, timezone, country, zone, known_by FROM zone_evidence WHERE webinar IN :webinars",
-        webinars={pair[0] for pair in wanted},
+        f"SELECT e.webinar, e.timezone, e.country, e.zone, e.known_by FROM {given} AS p"
+        f" {engine.join_next} zone_evidence e"
+        f" ON {engine.equal('e.webinar', 'p.webinar')} AND {engine.equal('e.timezone', 'p.timezone')}"
+        f" AND {engine.equal('e.country', 'p.country')}",
+        pairs=json.dumps(wanted),
     )
     zones = {
         (row.webinar, row.timezone, row.country): {"zone": row.zone, "zone_known_by": row.known_by}
         for row in stored
     }
-    if missing := sorted(wanted - zones.keys()):
+    if missing := [pair for pair in wanted if pair not in zones]:
         evidence = [resolve(webinars[pair[0]], pair) for pair in missing]
         conn.execute(insert(ZoneEvidence.__table__), evidence)  # type: ignore[attr-defined]
         zones |= {_pair(one): {"zone": one["zone"], "zone_known_by": one["known_by"]} for one in evidence}
@@ -77,7 +74,8 @@ def resolve_anew(conn: Connection, webinar: Webinar) -> None:
     )
     run(
         conn,
-        "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by, plan = 0 FROM zone_evidence e"
+        "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by,"
+        " plan = CASE WHEN registration.zone <> e.zone THEN 0 ELSE registration.plan END FROM zone_evidence e"
         " WHERE e.webinar = registration.webinar AND e.timezone = registration.timezone"
         " AND e.country = registration.country AND registration.webinar = :webinar"
         " AND (registration.zone <> e.zone OR registration.zone_known_by <> e.known_by)",

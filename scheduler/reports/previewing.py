@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, select
 
-from scheduler.database.engine import run
 from scheduler.database.models import Delivery, Registration
 from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
@@ -19,7 +18,7 @@ from scheduler.ledger.outcomes import Version, last_versions
 from scheduler.ledger.states import State
 from scheduler.mail.rendering import render
 from scheduler.organizers.texts import LiveText
-from scheduler.registrants.rows import read_rows, why_unusable
+from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, why_unusable
 from scheduler.timezones import Zone, zone_of
 from scheduler.timing import Timing, timings
 from scheduler.told import Told
@@ -101,13 +100,17 @@ def registered(conn: Connection, webinar: Webinar, address: str) -> Reader:
 
 
 def _not_planned_yet(conn: Connection, webinar: Webinar, address: str) -> Reader:
-    rows = run(
-        conn, "SELECT id, CAST(email AS TEXT) AS email FROM registrants WHERE webinar = :w", w=webinar.id
-    )
-    ids = [row.id for row in rows if fold(row.email or "") == fold(address)]
-    if not ids:
+    try:
+        registrants, person = Registrants(conn), (webinar.id, fold(address))
+        number = registrants.find([(webinar.id, address)]).get(person) or registrants.odd(webinar.id).get(
+            person
+        )
+        rows = [] if number is None else registrants.read([number])
+    except RegistrantsUnreadable as reason:
+        raise NotRegistered(str(reason)) from None
+    if not rows:
         raise NotRegistered(f"nobody with that address is registered for {webinar.id}")
-    (row,) = read_rows(conn, ids[:1])
+    (row,) = rows
     if why := why_unusable(row, [webinar.id]):
         raise NotRegistered(f"row {row.id} of registrants can't be used: {why}")
     zone = zone_of(row.timezone or None, row.country or None, webinar.tz, webinar.start)

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import dialect, run
 from scheduler.organizers.layouts import NAME, governing_layout
 from scheduler.organizers.proposals import Revision, differing
 from scheduler.organizers.texts import governing_texts
 from scheduler.problem import Problem
+from scheduler.registrants.rows import UNREADABLE
+from scheduler.registrants.triggers import NO_INDEX, NOT_NOTICED
 
 ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
@@ -38,6 +40,9 @@ _FIXES = (
     ("this machine's clock", "set both clocks right, by NTP; it goes on by itself"),
     ("the ledger can't be written", "see whether the database's disk is full, or its server down; it is tried again by"
                                     " itself"),
+    (UNREADABLE, "give the column its name and type back; the rows that came meanwhile are taken in then"),
+    (NOT_NOTICED, "run the SQL that it names; new rows are found once a minute until then"),
+    (NO_INDEX, "run the SQL that it names; where it fails, delete one of the rows that share an address first"),
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
     ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
@@ -102,7 +107,11 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
 def rows_set_aside(conn: Connection, limit: int | None = None) -> list[RowAside]:
     """The rows set aside, by id."""
     query = "SELECT registrant_id, webinar, reason FROM row_set_aside ORDER BY registrant_id"
-    found = run(conn, query) if limit is None else run(conn, f"{query} LIMIT :limit", limit=limit)
+    if limit is None:
+        found = run(conn, query).all()
+    else:  # the first by the index, however many there are
+        with dialect(conn).by_index(conn):
+            found = run(conn, f"{query} LIMIT :limit", limit=limit).all()
     return [RowAside(row.registrant_id, row.webinar, row.reason) for row in found]
 
 

@@ -73,6 +73,7 @@ ROWS = {
     "a link that is none": ("secret@example.org,,en,CH,javascript:alert(1)", NO_LINK),
     "an http link": ("secret@example.org,Secret,en,CH,http://secret.example.org", NO_LINK),
     "a name of 10 kB": (f"secret@example.org,{'Secret' * 1700},en,CH,", "a value is longer than 2000 characters"),
+    "a line of 2 MB": (f"secret@example.org{',S' * 1_000_000}", QUOTES),
     "a cell of 200 kB": (f"secret@example.org,{'S' * 200_000},en,CH,", QUOTES),
     "a language of 300": (f"secret@example.org,Secret,{'e' * 300},CH,", "language is longer than 200 characters"),
     "NUL": ("secret@example.org,Sec\0ret,en,CH,", "a value has a NUL character"),

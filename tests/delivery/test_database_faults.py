@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database import postgresql
 from scheduler.database import sqlite as on_sqlite
-from scheduler.database.engine import Database, one_planner
+from scheduler.database.engine import Database, may_plan
 from scheduler.delivery import dispatch, recorder
 from scheduler.delivery.sending import Sender
 from scheduler.ledger import claims, settling
@@ -377,10 +378,15 @@ def test_a_client_that_is_lost_in_the_middle_of_planning_does_not_keep_the_other
     monkeypatch.setitem(postgresql.LIMITS, "idle_in_transaction_session_timeout", 1)
     lost, other = Database(postgresql_url), Database(postgresql_url)
     frozen = lost.engine.connect()
-    one_planner(frozen)
-    with other.transaction() as conn:
-        conn.exec_driver_sql("SET LOCAL statement_timeout = '20s'")
-        one_planner(conn)
+    assert may_plan(frozen, "w")
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with other.transaction() as conn:
+            if may_plan(conn, "w"):
+                break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the others wait")
     frozen.invalidate()
     frozen.close()
     lost.close()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
-from scheduler.registrants.importing import Report, import_rows, language_notes, zone_notes
-from scheduler.registrants.reading import read_csv
+from scheduler.problem import Problem
+from scheduler.registrants import importing
+from scheduler.registrants.importing import Import, Oddities, Report, import_file, import_rows
+from scheduler.registrants.reading import CsvFile, CsvRow, read_csv
 from tests.support import Ledger, utc, webinar
 
 FILE = """\
@@ -43,13 +48,46 @@ class People:
             return int(conn.execute(text("SELECT count(*) FROM registrant_change")).scalar_one())
 
 
-@pytest.fixture
-def people(database: Database) -> People:
-    return People(database)
+@pytest.fixture(params=["at once", "in pieces"])
+def people(request: pytest.FixtureRequest, database: Database) -> People:
+    return People(database) if request.param == "at once" else Pieces(database)
+
+
+def oddities(rows: list[CsvRow]) -> list[Problem]:
+    found = Oddities("people.csv", {"w": webinar()}, "w")
+    for row in rows:
+        found.look_at(row)
+    return found.problems()
 
 
 def counts(report: Report) -> tuple[int, int, int]:
     return report.new, report.updated, report.unchanged
+
+
+class Pieces(People):
+    """The same, in transactions of two rows."""
+
+    def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
+        report, told = Report(), list[Problem]()
+        asked = Import("people.csv", ["w", "v"], default, **options)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(importing, "Chunk", TwoRows)
+            import_file(
+                self.database, CsvFile(io.BytesIO(csv.encode()), "people.csv"), asked, report, told.append
+            )
+        for problem in told:
+            (report.rejected if problem.hint == "the row is left out" else report.notes).append(problem)
+        return report
+
+
+class TwoRows:
+    rows = 2
+
+    def __init__(self, _seconds: float) -> None:
+        pass
+
+    def took(self, rows: int, seconds: float) -> None:
+        pass
 
 
 def test_rows_become_registrants_with_all_their_columns(people: People) -> None:
@@ -104,7 +142,7 @@ def test_of_rows_with_one_address_the_last_counts(people: People) -> None:
     assert counts(report) == (2, 0, 0)
     assert [problem.place for problem in report.notes] == ["people.csv, line 4", "people.csv, line 5"]
     assert {problem.found for problem in report.notes} == {"has the address of line 2"}
-    assert people.rows("email, name") == [("a@example.org", None), ("b@example.org", "B")]
+    assert sorted(people.rows("email, name")) == [("a@example.org", None), ("b@example.org", "B")]
 
 
 def test_each_row_may_name_its_webinar_and_one_address_may_be_in_several(people: People) -> None:
@@ -166,7 +204,7 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
         b"f@example.org,,Atlantis,\n",
         "people.csv",
     )
-    told = [str(note) for note in zone_notes(rows, "people.csv", {"w": webinar()}, "w")]
+    told = [str(problem) for problem in oddities(rows)]
     counts = "; what else is known of the person counts"
     assert told == [
         f"people.csv, lines 2 and 5: time zone: not the name of a time zone{counts}",
@@ -181,7 +219,7 @@ def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_line
         "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,?\n".encode(),
         "people.csv",
     )
-    assert [str(note) for note in language_notes(rows, "people.csv")] == [
+    assert [str(problem) for problem in oddities(rows)] == [
         "people.csv, lines 3 and 6: language is not known; allowed: a name or a tag such as French or fr;"
         " the webinar's first language counts"
     ]
@@ -192,3 +230,102 @@ def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_line
     ledger.plan(utc("2025-06-12 08:00"))
     taken = ledger.sql("SELECT address, language FROM registration ORDER BY address")
     assert [row.language for row in taken] == ["fr", "", "", "zh-Hant", ""]
+
+
+# A file of any length
+
+
+def test_a_person_who_is_in_the_file_twice_is_written_once_however_far_apart_the_lines_are(
+    database: Database,
+) -> None:
+    people = Pieces(database)
+    others = "".join(f"{n}@example.org,{n}\n" for n in range(9))
+    csv = f"email,name\na@example.org,First\n{others}A@example.org,Last\n"
+    assert counts(people.import_(csv)) == (10, 0, 0)
+    before, changes = people.rows("*"), people.changes()
+    assert changes == 10
+    report = people.import_(csv)
+    assert counts(report) == (0, 0, 10)
+    assert [str(note) for note in report.notes] == [
+        "people.csv, line 12: has the address of line 2; allowed: one registrant for each address;"
+        " the last of them counts"
+    ]
+    assert (people.rows("*"), people.changes()) == (before, changes)
+
+
+def refuse(people: People, email: str) -> None:
+    """Let the database refuse this address, as a disk that is full would."""
+    with people.database.transaction() as conn:
+        if people.database.dialect.takes_replicas:
+            conn.exec_driver_sql(f"ALTER TABLE registrants ADD CONSTRAINT refused CHECK (email <> '{email}')")
+        else:
+            conn.exec_driver_sql(
+                f"CREATE TRIGGER refused BEFORE INSERT ON registrants WHEN NEW.email = '{email}'"
+                " BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+
+
+def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_the_next_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, report = Pieces(database), Report()
+    refuse(people, "5@example.org")
+    csv = "email\n" + "".join(f"{n}@example.org\n" for n in range(8))
+    asked = Import("people.csv", ["w"], "w", already_confirmed=True)
+    file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+    monkeypatch.setattr(importing, "Chunk", TwoRows)
+    with pytest.raises(DBAPIError):
+        import_file(database, file, asked, report, lambda problem: None)
+    assert (counts(report), report.through) == ((4, 0, 0), 5)
+    written = {row[0] for row in people.rows("email")}
+    with database.transaction() as conn:
+        confirmed = set(conn.execute(text("SELECT address_folded FROM confirmed_elsewhere")).scalars())
+        conn.execute(text("ALTER TABLE registrants DROP CONSTRAINT refused" if database.dialect.takes_replicas
+                          else "DROP TRIGGER refused"))  # fmt: skip
+    assert written == confirmed == {f"{n}@example.org" for n in range(4)}
+    assert counts(people.import_(csv, already_confirmed=True)) == (4, 0, 4)
+
+
+def test_somebody_who_registers_while_they_are_imported_is_no_second_row(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(people.database).register("a@example.org", name="A")
+    find, calls = importing.Registrants.find, []
+
+    def too_early(self: importing.Registrants, wanted: Any) -> Any:
+        calls.append(wanted)
+        return find(self, wanted) if len(calls) > 1 else {}
+
+    monkeypatch.setattr(importing.Registrants, "find", too_early)
+    report = people.import_("email,name\na@example.org,B\nb@example.org,B\n")
+    assert counts(report) == (1, 1, 0)
+    assert people.rows("email, name") == [("a@example.org", "B"), ("b@example.org", "B")]
+
+
+def test_a_column_that_the_table_does_not_have_is_not_written(database: Database) -> None:
+    with database.transaction() as conn:
+        for column in ("country", "registered_at"):
+            conn.exec_driver_sql(f"ALTER TABLE registrants DROP COLUMN {column}")
+    people = People(database)
+    assert counts(people.import_(FILE)) == (2, 0, 0)
+    assert counts(people.import_(FILE)) == (0, 0, 2)
+
+
+def test_ten_times_the_rows_take_the_same_memory(sqlite_url: str) -> None:
+    database, peaks = Database(sqlite_url), []
+    people = Pieces(database)
+    for count in (300, 3000):
+        csv = (
+            "email,name\n" + "".join(f"{n}@example.org,Person {n}\n" for n in range(count)) + "none\n" * count
+        )
+        file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(importing, "Chunk", TwoRows)
+            patched.setattr(TwoRows, "rows", 100)
+            tracemalloc.start()
+            import_file(database, file, Import("people.csv", ["w"], "w"), Report(), lambda problem: None)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert len(people.rows()) == 3000
+    assert peaks[1] < 1.5 * peaks[0]
+    database.close()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.database.engine import Database
 from scheduler.input.addresses import NOT_CARRIED
-from scheduler.registrants.rows import Row, read_rows, why_no_link, why_unusable
+from scheduler.registrants.rows import Registrants, Row, why_no_link, why_unusable
 from tests.support import Ledger, utc, webinar
 
 
@@ -84,7 +84,7 @@ def test_rows_are_read_as_text_with_blanks_around_values_gone(database: Database
     first = ledger.register("  a@example.org ", name="\tAnna\n")
     second = ledger.register("b@example.org", country="")
     with database.engine.connect() as conn:
-        assert read_rows(conn, [first, second, 999]) == [
+        assert Registrants(conn).read([first, second, 999]) == [
             Row(first, "w", "a@example.org", "Anna"),
             Row(second, "w", "b@example.org"),
         ]
@@ -98,7 +98,7 @@ def test_foreign_values_are_read_as_text_whatever_their_type(tmp_path: Any) -> N
             "INSERT INTO registrants (webinar, email, name, language, country, registered_at) VALUES"
             " ('w', 'a@example.org', 42, 1.5, CAST(X'5AEB' AS TEXT), '12/06/2025 10:00')"
         )
-        assert read_rows(conn, [1]) == [Row(1, "w", "a@example.org", "42", "1.5", "", "Z\ufffd")]
+        assert Registrants(conn).read([1]) == [Row(1, "w", "a@example.org", "42", "1.5", "", "Z\ufffd")]
     database.close()
 
 

@@ -1,0 +1,82 @@
+"""Takes rows of `registrants` in again, whatever their triggers said: when a webinar appears or governs again, when
+triggers were missing, or because an operator says so.
+
+Whoever is taken in again and has not changed is not planned again.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import Database, as_list, dialect, listed, run
+from scheduler.ledger.chunk import Chunk
+
+PIECE_SECONDS = 0.05  # that one transaction should last
+MOST = 5000  # rows noted by one statement
+_FIRST = ""  # before all addresses
+
+
+def take_in_again(conn: Connection, webinar: str) -> int:
+    """Note all rows of a webinar as changed, and its registrations whose row is gone. Returns how many."""
+    noted, last = _note_others(conn, webinar), _FIRST
+    while True:
+        more, last = _note_rows(conn, webinar, last, MOST)
+        noted += more
+        if not more:
+            return noted
+
+
+def replan(database: Database, webinar: str) -> int:
+    """The same, in short transactions of its own."""
+    with database.transaction() as conn:
+        noted, last = _note_others(conn, webinar), _FIRST
+    piece = Chunk(PIECE_SECONDS)
+    while True:
+        began = time.monotonic()
+        with database.transaction() as conn:
+            more, last = _note_rows(conn, webinar, last, piece.rows)
+        piece.took(more, time.monotonic() - began)
+        noted += more
+        if not more:
+            return noted
+
+
+def _note_rows(conn: Connection, webinar: str, after: str, limit: int) -> tuple[int, str]:
+    """Note the next rows by address as changed. Returns how many, and the last address."""
+    following = (
+        "SELECT id, lower(email) AS address FROM registrants"
+        " WHERE webinar = :webinar AND lower(email) > :after ORDER BY lower(email) LIMIT :limit"
+    )
+    with dialect(conn).by_index(conn):
+        rows = run(conn, following, webinar=webinar, after=after, limit=limit).all()
+    note_changes(conn, [row.id for row in rows])
+    return len(rows), rows[-1].address if rows else after
+
+
+def _note_others(conn: Connection, webinar: str) -> int:
+    """Note as changed: registrations whose row is gone, and rows that were set aside, some of which name their webinar
+    with a blank."""
+    with dialect(conn).by_index(conn):
+        noted = run(
+            conn,
+            "INSERT INTO registrant_change (registrant_id, operation)"
+            " SELECT registrant_id, '' FROM registration g WHERE webinar = :webinar AND registrant_id IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = g.registrant_id)"
+            " UNION SELECT registrant_id, '' FROM row_set_aside WHERE webinar = :webinar",
+            webinar=webinar,
+        )
+    return noted.rowcount
+
+
+def note_changes(conn: Connection, ids: list[int], operation: str = "") -> None:
+    """As a trigger does it."""
+    if ids:
+        run(
+            conn,
+            "INSERT INTO registrant_change (registrant_id, operation)"
+            f" SELECT number, :operation FROM {listed(conn, 'ids')} AS rows ORDER BY number",
+            ids=as_list(conn, sorted(ids)),
+            operation=operation,
+        )

@@ -1,0 +1,162 @@
+"""Sees to it that what is written to `registrants` is noticed: its triggers, its index, and rows that they missed.
+
+The table belongs to others. A migration of theirs may rebuild it without our triggers, and a load may run with triggers
+disabled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from scheduler.database.engine import Database, dialect, fault, run
+from scheduler.registrants.again import note_changes, replan
+from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_index
+
+log = structlog.get_logger()
+
+AT_ONCE = 50_000  # rows that were missed, read by one query
+NOT_NOTICED = "changes of registrants are not noticed"
+NO_INDEX = "registrants has lost its unique index on addresses"
+_INDEX = "CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
+
+# 'R' names a row that an INSERT or UPDATE may take the place of: SQLite fires no delete trigger for it.
+_SQLITE = """
+CREATE TRIGGER registrants_inserted AFTER INSERT ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (NEW.id, 'I'); END
+
+CREATE TRIGGER registrants_replaced BEFORE INSERT ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation) SELECT id, 'R' FROM registrants
+WHERE id = NEW.id OR webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
+
+CREATE TRIGGER registrants_updated_over BEFORE UPDATE OF webinar, email ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation) SELECT id, 'R' FROM registrants
+WHERE id <> OLD.id AND webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
+
+CREATE TRIGGER registrants_updated AFTER UPDATE ON registrants WHEN OLD.id = NEW.id
+BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (NEW.id, 'U'); END
+
+CREATE TRIGGER registrants_renumbered AFTER UPDATE OF id ON registrants WHEN OLD.id <> NEW.id
+BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (OLD.id, 'D'), (NEW.id, 'I'); END
+
+CREATE TRIGGER registrants_deleted AFTER DELETE ON registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (OLD.id, 'D'); END
+"""
+_POSTGRESQL = """
+CREATE TRIGGER registrants_changed AFTER INSERT OR UPDATE OR DELETE ON registrants
+FOR EACH ROW EXECUTE FUNCTION registrants_changed()
+
+CREATE TRIGGER registrants_truncated AFTER TRUNCATE ON registrants
+FOR EACH STATEMENT EXECUTE FUNCTION registrants_changed()
+
+CREATE TRIGGER registrants_notify AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON registrants
+FOR EACH STATEMENT EXECUTE FUNCTION registrants_notify()
+"""
+
+
+def _named(script: str) -> dict[str, str]:
+    """Each CREATE TRIGGER, by the name of its trigger. A blank line ends a statement."""
+    statements = [" ".join(one.split()) for one in script.split("\n\n")]
+    return {one.split()[2]: one for one in statements}
+
+
+TRIGGERS = {"sqlite": _named(_SQLITE), "postgresql": _named(_POSTGRESQL)}
+"""SQL of each trigger by its name, by engine. The functions of PostgreSQL's belong to no table and stay."""
+
+
+class _Repair(NamedTuple):
+    """What `registrants` lacks, in words, and the SQL that restores it."""
+
+    reason: str
+    sql: str
+    notices: bool  # whether changes are not noticed without it
+
+
+def check_intake(database: Database) -> tuple[str, ...]:
+    """Restore what `registrants` lacks so that its changes are noticed, and note rows that were missed.
+
+    Returns what a person must do, in words without personal data. Reads all ids of the table in a transaction that
+    keeps nobody waiting, and writes in short ones.
+    """
+    with database.reading() as conn:
+        try:
+            Registrants(conn)
+        except RegistrantsUnreadable as reason:
+            return (str(reason),)
+        lacking = list(_lacking(conn))
+    reasons = [(one, _restore(database, one)) for one in lacking]
+    if any(one.notices and not reason for one, reason in reasons):
+        _take_all_in_again(database)
+    else:
+        _note_missed(database)
+    return tuple(reason for _, reason in reasons if reason)
+
+
+def _lacking(conn: Connection) -> Iterator[_Repair]:
+    there = dialect(conn).triggers(conn, "registrants")
+    for name, sql in TRIGGERS[conn.dialect.name].items():
+        if name not in there:
+            yield _Repair(f"{NOT_NOTICED}: trigger {name} is missing", sql, notices=True)
+        elif not there[name]:
+            enable = f"ALTER TABLE registrants ENABLE TRIGGER {name}"
+            yield _Repair(f"{NOT_NOTICED}: trigger {name} is disabled", enable, notices=True)
+    if not has_index(conn):
+        yield _Repair(f"{NO_INDEX}: one address may register twice", _INDEX, notices=False)
+
+
+def _restore(database: Database, lacking: _Repair) -> str:
+    """Returns why it could not be restored, with the SQL for the table's owner; or ""."""
+    try:
+        with database.transaction() as conn:
+            database.dialect.wait_briefly(conn)
+            conn.exec_driver_sql(lacking.sql)
+    except DBAPIError as error:
+        then = ", then `webinar replan`" if lacking.notices else ""
+        return (
+            f"{lacking.reason} and cannot be restored ({fault(error)}); run as its owner: {lacking.sql}{then}"
+        )
+    log.warning("restored", lacked=lacking.reason)
+    return ""
+
+
+def _take_all_in_again(database: Database) -> None:
+    """Who was edited meanwhile shows nowhere but in the row."""
+    with database.reading() as conn:
+        webinars = list(
+            run(conn, "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar").scalars()
+        )
+    rows = sum(replan(database, webinar) for webinar in webinars)
+    log.warning("taking all rows in again", rows=rows)
+
+
+# EXCEPT: of anti-joins PostgreSQL makes loops where statistics say that a table is empty.
+_MISSED = {
+    "": "SELECT r.id FROM registrants r JOIN webinar w ON w.webinar = r.webinar AND w.status <> 'ended'"
+        " EXCEPT SELECT registrant_id FROM registration EXCEPT SELECT registrant_id FROM row_set_aside"
+        " EXCEPT SELECT registrant_id FROM registrant_change LIMIT :limit",
+    "D": "SELECT g.registrant_id FROM registration g JOIN webinar w ON w.webinar = g.webinar AND w.status <> 'ended'"
+         " WHERE g.registrant_id IS NOT NULL UNION SELECT registrant_id FROM row_set_aside"
+         " EXCEPT SELECT id FROM registrants EXCEPT SELECT registrant_id FROM registrant_change LIMIT :limit",
+}  # fmt: skip
+"""By what happened to them: rows that are no registration and not set aside, and what points to rows that are gone."""
+
+
+def _note_missed(database: Database) -> None:
+    for operation, query in _MISSED.items():
+        more = True
+        while more:
+            with database.reading() as conn:
+                missed = list(run(conn, query, limit=AT_ONCE).scalars())
+            for first in range(0, len(missed), _PIECE):
+                with database.transaction() as conn:
+                    note_changes(conn, missed[first : first + _PIECE], operation)
+            more = len(missed) == AT_ONCE
+            if missed:
+                log.warning("rows of registrants were not noticed", rows=len(missed))
+
+
+_PIECE = 2000  # rows noted in one transaction
