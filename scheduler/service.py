@@ -75,8 +75,7 @@ class Service:
         self._telling: asyncio.Task[None] | None = None
         self._notes: tuple[str, ...] = ()
         self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
-        self._checking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._checking.set_result(None)
+        self._checking: asyncio.Task[None] | None = None
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
@@ -112,7 +111,7 @@ class Service:
             self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
-        if time.monotonic() > self._check_again and self._checking.done():
+        if time.monotonic() > self._check_again and (self._checking is None or self._checking.done()):
             self._checking = asyncio.create_task(self._check_intake())
         self.dispatcher.wake()
         self._tell(now, list(self.sources.catalogue.webinars.values()))
@@ -194,7 +193,8 @@ class Service:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
         await self.sources.stop()
         await self.dispatcher.drain(self._settings.drain_seconds)
-        await self._checking
+        if self._checking:
+            await self._checking
         if self._telling:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)

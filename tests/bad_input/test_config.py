@@ -225,7 +225,7 @@ CASES = [
      MAILBOX, "people answer and calendars send acceptances: name a mailbox that is read"),
     ("a misspelt status", "alert_to", 'status = "Live"\nalert_to',
      "line 14, status", '"Live"',
-     '"draft" or "live"', "did you mean `live`?"),
+     '"draft", "live" or "ended"', "did you mean `live`?"),
     ("yes for true", "alert_to", 'cancelled = "yes"\nalert_to',
      "line 14, cancelled", '"yes"',
      "true or false", ""),

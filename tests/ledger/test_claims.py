@@ -172,10 +172,10 @@ def test_who_lost_the_lease_begins_nothing(ledger: Ledger) -> None:
 
 def test_what_was_planned_anew_since_is_not_begun(ledger: Ledger) -> None:
     first = claim(ledger)[0]
-    ledger.sql("UPDATE registrants SET name = 'Anna' WHERE email = 'a@example.org'")
+    ledger.sql("UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE email = 'a@example.org'")
     ledger.plan(ANNOUNCED)
     assert begin(ledger, first) == set()
-    assert len(claim(ledger, "other")) == 1, "it is free for a mail with the new name"
+    assert len(claim(ledger, "other")) == 1, "it is free for a mail with the new time"
 
 
 def test_what_became_useless_since_is_not_begun(ledger: Ledger) -> None:
@@ -386,7 +386,7 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
     assert do(ledger, settling.count_restored) == 6
 
     do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
-    do(ledger, settling.free_held, ANNOUNCED, ["confirmation", "change"])
+    do(ledger, settling.free_held, ANNOUNCED, ["w"], ["confirmation", "change"])
     do(ledger, settling.free_held_by_config, ANNOUNCED)
     assert {confirmation(ledger, one.address) for one in (first, second, third)} == {held}
     assert begin(ledger, first) == set(), "nothing that was claimed before goes out"
@@ -395,9 +395,9 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
 def test_what_was_held_for_a_text_is_free_when_there_is_one(ledger: Ledger) -> None:
     for one, why in zip(claim(ledger), (Why.TEMPLATE, Why.DATA, Why.DOUBT), strict=True):
         conclude(ledger, one, State.HELD, "not_sent", reason=why)
-    assert do(ledger, settling.free_held, ANNOUNCED, []) == 0
-    assert do(ledger, settling.free_held, ANNOUNCED, ["reminder-day"]) == 0
-    assert do(ledger, settling.free_held, ANNOUNCED, ["confirmation"]) == 2
+    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], []) == 0
+    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], ["reminder-day"]) == 0
+    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], ["confirmation"]) == 2
     assert confirmation(ledger, "c@example.org") == "held: doubt", "that is for a person to decide"
 
 

@@ -257,7 +257,9 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def fix(self) -> None:
-        self._step(settling.free_held, self.now, ["confirmation", "reminder-day", "reminder-hour", "change"])
+        self._step(
+            settling.free_held, self.now, ["w"], ["confirmation", "reminder-day", "reminder-hour", "change"]
+        )
 
     @rule(story=st.sampled_from(STORIES))
     def a_story(self, story: str) -> None:
