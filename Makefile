@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
 
-# One worker more than processors: some tests wait for most of their time.
+# One worker more than processors: some tests wait for most of their time. Bytecode is kept even where Python is told
+# not to: each worker, and each process that a test starts, would compile everything again.
 test: .venv/dev.stamp
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
 	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full"
 
 test-full: .venv/dev.stamp node_modules/.stamp

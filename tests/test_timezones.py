@@ -238,12 +238,12 @@ class TestEveryZone:
 
     @pytest.mark.parametrize("name", sorted({*pytz.all_timezones} - {"EST", "MST", "GMT", "GMT+0", "GMT-0"}))
     def test_its_name_is_understood_in_any_case_and_keeps_its_time(self, name: str) -> None:
-        zone = registrant_zone(name)
+        zone, named = registrant_zone(name), pytz.timezone(name)
         assert registrant_zone(f"  {name.replace('_', ' ').lower()} ") is zone
         assert registrant_zone(str(zone)) is zone
-        for day in range(0, 14 * 365, 5):
-            instant = utc(2024, 1, 1) + timedelta(days=day)
-            assert to_local(instant, zone).utcoffset() == to_local(instant, pytz.timezone(name)).utcoffset()
+        for change in (utc(2024, 1, 1), *transitions(zone, 2024, 2037), *transitions(named, 2024, 2037)):
+            for instant in (change - timedelta(seconds=1), change):
+                assert to_local(instant, zone).utcoffset() == to_local(instant, named).utcoffset()
 
 
 class TestTheWebinarsZone:
