@@ -31,6 +31,7 @@ from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
 ADOPT_EVERY = timedelta(seconds=5)  # while much is tried
+NICENESS = 10  # of trials beside a service: what is planned and sent goes first
 FIRST_SECONDS = 30.0  # for which a first start waits for texts to begin with
 
 
@@ -44,7 +45,7 @@ class Templates:
         self.layout: Layout | None = None
         """None: there never was a sound one, and nothing can go out."""
         self.layout_problems: tuple[Problem, ...] = ()
-        self.trials = Trials(database)
+        self.trials = Trials(database, 0 if waits else NICENESS)
         self.verdicts = Verdicts()
         self._root, self._database, self._holder, self._waits = root, database, holder, waits
         self._sound_layout: Mapping[str, bytes] | None = None

@@ -17,7 +17,6 @@ from scheduler.organizers.verdicts import keep_verdicts, prune_verdicts, read_ve
 
 log = structlog.get_logger()
 
-NICENESS = 10  # what is planned and sent goes first
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -38,10 +37,11 @@ class Wanted:
 class Trials:
     """Finds out what is wanted, newest wish first; what it found is kept by `collect`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, niceness: int) -> None:
+        """`niceness`: how far what else the machine does goes first (nice(2))."""
         self.trouble = ""
         """Why nothing can be tried, where that goes on: nothing about the texts."""
-        self._database = database
+        self._database, self._niceness = database, niceness
         self._wanted: Wanted | None = None
         self._task: asyncio.Task[None] | None = None
         self._found: dict[str, Found] = {}
@@ -141,5 +141,5 @@ class Trials:
             wanted.layout,
             told,
             lambda: self._wanted is not wanted,
-            niceness=NICENESS,
+            niceness=self._niceness,
         )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from scheduler.mail import soundness
 from scheduler.mail.matrix import cases
-from scheduler.mail.soundness import Verdicts, check_texts
+from scheduler.mail.pairs import Key, Verdicts, pairs_of
+from scheduler.mail.soundness import Found, NotTried, check_texts
 from scheduler.mail.templates import TextProblems
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
-from tests.mail.samples import TEMPLATES, shipped_sources, webinar
+from tests.mail.samples import TEMPLATES, layout, shipped_sources, webinar
 
 HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"
 BUSY = 600.0  # seconds: however busy the machine is
@@ -161,6 +168,110 @@ def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPa
     assert found.problems == {}
     assert found.untried == set(sources)
     assert found.why_untried == "the child that tries them can't begin: exit 1: "
+
+
+def try_all(sources: dict[Key, str], *webinars: Webinar) -> tuple[dict[str, Found], str]:
+    """What is found of the texts with these webinars, by language; and why not all could be tried."""
+    found: dict[str, Found] = {}
+    pairs = pairs_of(sources, webinars or [webinar()], layout())
+    languages = {pair.digest: pair.key[1] for pair in pairs}
+
+    def told(digest: str, problems: Found) -> None:
+        found[languages[digest]] = (*found.get(languages[digest], ()), *problems)
+
+    try:
+        soundness.try_pairs(pairs, sources, layout(), told)
+    except NotTried as reason:
+        return found, str(reason)
+    return found, ""
+
+
+class Stopped(subprocess.Popen[bytes]):
+    """A child that is stopped as soon as it is there."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.send_signal(signal.SIGSTOP)
+
+
+def test_a_child_that_the_machine_keeps_waiting_says_nothing_about_the_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(soundness.subprocess, "Popen", Stopped)
+    monkeypatch.setattr(soundness, "PATIENCE", 0.5)
+
+    found, why = try_all({("follow-up", "en"): HEAD + "Hi"})
+
+    assert found == {}
+    assert why == "the child that tries them has not moved for 0.5 s"
+
+
+class Ending(subprocess.Popen[bytes]):
+    """A child that ends where a text says so: by itself, or as where the kernel has no memory left."""
+
+    def __init__(self, _: Sequence[str], **keywords: Any) -> None:
+        script = """if True:
+            import os, signal
+            from scheduler.mail import trying
+            problems_of = trying.problems_of
+            def ends(source, *rest):
+                if "CRASHES" in source:
+                    os.abort()
+                if "KILLED" in source:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return problems_of(source, *rest)
+            trying.problems_of = ends
+            trying.main()
+            """
+        super().__init__([sys.executable, "-c", script], **keywords)
+
+
+def test_a_child_that_is_ended_from_outside_says_nothing_about_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(soundness.subprocess, "Popen", Ending)
+
+    found, why = try_all({("follow-up", "en"): HEAD + "KILLED", ("follow-up", "fr"): HEAD + "Bonjour"})
+
+    assert found == {"fr": ()}
+    assert why == "the child that tries them was ended from outside"
+
+
+def test_a_text_at_which_the_child_crashes_twice_is_unsound_and_the_others_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(soundness.subprocess, "Popen", Ending)
+
+    found, why = try_all({("follow-up", "en"): HEAD + "CRASHES", ("follow-up", "fr"): HEAD + "Bonjour"})
+
+    assert why == ""
+    assert found["fr"] == ()
+    assert [str(one) for one in found["en"]] == [
+        "follow-up/en.md: filling it in ended its process: signal 6; allowed: 1 s of computing and 256 MB"
+    ]
+
+
+def test_a_text_has_its_second_with_each_webinar() -> None:
+    """From 45 webinars on, sound texts ran out of the one second that there was for all of them."""
+    slow = HEAD + "{% for a in 'x' * 700 %}{% for b in 'x' * 100 %}{% set c = a %}{% endfor %}{% endfor %}Hi"
+    many = [webinar(id=f'"w{number}"') for number in range(12)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    found, why = try_all({("follow-up", "en"): slow}, *many)
+
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (found, why) == ({"en": ()}, "")
+    assert after.ru_utime - before.ru_utime > 2, "it is as slow as it is meant to be"
+
+
+def test_what_is_known_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {("follow-up", "en"): HEAD + "Hi, of whom something is known"}
+    assert check_texts(sources, [webinar()], TEMPLATES, seconds=BUSY).sound == set(sources)
+    monkeypatch.setattr(soundness.sys, "executable", "/bin/false")
+
+    edited = webinar().model_copy(update={"status": "live", "alert_to": "others@example.org"})
+    assert check_texts(sources, [edited], TEMPLATES).sound == set(sources)
+    assert check_texts(sources, [webinar(title='"Another"')], TEMPLATES).untried == set(sources)
 
 
 def test_a_broken_layout_is_told_as_such(tmp_path) -> None:  # type: ignore[no-untyped-def]
