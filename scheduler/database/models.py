@@ -434,7 +434,7 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something wrong that a person must fix: mails say so when it begins, when it changes, and when it is right again."""
+    """Something wrong that a person must fix: mails say when it begins, when it changes, and when it is right again."""
 
     __tablename__ = "alert"
 
