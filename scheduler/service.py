@@ -222,7 +222,7 @@ class Service:
         )
         if found != self._notices:
             await self._database.run(note_notices, now, found)
-            self._notices = found
+        self._notices = found
 
     async def _note_troubles(self, now: datetime) -> None:
         self._notes = await self._database.run(row_notes)

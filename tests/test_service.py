@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,35 @@ async def test_what_is_held_for_a_database_that_was_set_back_is_told_until_someb
         await service.stop()
         with database.transaction() as conn:
             assert settling.count_restored(conn) == 0
+
+
+@in_loop
+async def test_whom_a_waiting_edit_notifies_is_counted_again_once_a_minute(
+    tmp_path: Path, database: Database
+) -> None:
+    ledger, clock = Ledger(database), VirtualClock(NOW)
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, clock)
+        await service.start()
+
+        async def notes_after(seconds: int) -> str:
+            clock.move_to(NOW + timedelta(seconds=seconds))
+            for _ in range(2):  # a file counts after two reads that agree
+                await service.tick(clock.now())
+                await service.settled()
+            return "".join(service.readiness().notes)
+
+        ledger.register("a@people.test")
+        assert await notes_after(0) == ""
+        moved = toml(languages=["en"], start=datetime(2025, 7, 3, 12))
+        (tmp_path / "webinars" / "w.toml").write_text(moved, encoding="utf-8")
+        assert "1 person will be notified" in await notes_after(5)
+        ledger.register("b@people.test")
+        assert "1 person will be notified" in await notes_after(30)
+        assert ledger.states("b@people.test")["confirmation"] == "sent", "with the old time"
+        assert "2 people will be notified" in await notes_after(66)
+        assert "2 people will be notified" in await notes_after(70)
+        await service.stop()
 
 
 @in_loop

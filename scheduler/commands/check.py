@@ -68,6 +68,7 @@ class _Report:
         self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
         self.notices: list[Notice] = []
+        self.unknown = ""  # that nobody can say whom an edit would notify, and why
         self.sizes: Callable[[], Mapping[str, int]] = dict  # of the mails, in bytes, by the text's path
 
     @classmethod
@@ -135,12 +136,17 @@ class _Report:
                 self.findings += map(error, refused)
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
         except EarlierDatabase:
-            not_checked = "registrants, and what these files would change, are not checked"
+            not_checked = (
+                "registrants, what these files would change, and whom they would notify, are not checked"
+            )
             hint = f"until `webinar run` has brought it up to date, {not_checked}"
             earlier = Problem("the database", "is of an earlier version of this program", hint=hint)
             self.findings.append(warning(earlier))
-        except NoDatabase:  # nobody has registered, then
-            pass
+        except NoDatabase as reason:  # nobody has registered, then, or it is elsewhere
+            self.unknown = (
+                f"{reason} So whom an edit would notify is not known here; only the database of the service"
+                " (DATABASE_URL) says who is registered, and what they know."
+            )
         return people
 
     def _webinar(
@@ -217,6 +223,8 @@ class _Report:
                 click.echo(f"{place}: {_effect_words(effect)}")
         for notice in self.notices:
             click.echo(f"Webinar {notice.webinar}: if saved now, {notice.who_and_when()} of {notice.what}")
+        if self.unknown:
+            click.echo(self.unknown)
         for words in self.well:
             click.echo(words)
         for severity, colour in (("error", "red"), ("warning", "yellow")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from scheduler.timezones import Zone, to_local
 from scheduler.webinar import CANCELLATION, CHANGE, Webinar
 
 Facts = dict[str, Any]
+COUNTED_FOR = timedelta(minutes=1)
+"""How long a count of the people whom an edit notifies is good for: it looks at everybody who is registered."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Notice:
     """The webinar's own, in whose time organizers think."""
     revision_id: int = 0
     """Of the edit; 0: links of people's own changed in their rows."""
+    counted_at: datetime | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -128,14 +131,18 @@ def notices(
     return_within: timedelta,
     known: Iterable[Notice] = (),
 ) -> tuple[Notice, ...]:
-    """All that waits now, by webinar. Whom an edit notifies is not counted again where `known` has it."""
-    counted = {one.revision_id: one.people for one in known if one.revision_id}
+    """All that waits now, by webinar. Whom an edit notifies is not counted again for a minute where `known` has it."""
+    counted = {
+        one.revision_id: one
+        for one in known
+        if one.revision_id and one.counted_at and now < one.counted_at + COUNTED_FOR
+    }
     edits = []
     for one in waiting(conn, revisions):
-        people = counted.get(one.revision_id)
-        if people is None:
-            people = people_told_otherwise(conn, now, one.after, return_within)
-        edits.append(_of_edit(conn, one.before, one.after, people, one.at, one.revision_id))
+        before = counted.get(one.revision_id)
+        people = before.people if before else people_told_otherwise(conn, now, one.after, return_within)
+        notice = _of_edit(conn, one.before, one.after, people, one.at, one.revision_id)
+        edits.append(replace(notice, counted_at=before.counted_at if before else now))
     return (*edits, *_changed_links(conn, now, revisions))
 
 

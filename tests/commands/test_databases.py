@@ -96,7 +96,23 @@ def test_a_check_goes_without_an_earlier_database_and_says_so(here: Scene) -> No
     assert line.startswith(
         "warning: the database: is of an earlier version of this program; until `webinar run`"
     )
+    assert "whom they would notify" in line
     assert _revision(here.database) == OLDEST
+
+
+def test_a_check_without_a_database_says_that_whom_an_edit_notifies_is_not_known_and_why(here: Scene) -> None:
+    empty(here.database)
+    result = here.run("check")
+    (line,) = [line for line in result.stdout.splitlines() if "notify" in line]
+    assert line == (
+        "The database has no tables yet: `webinar run` makes them. So whom an edit would notify is not known here; only"
+        " the database of the service (DATABASE_URL) says who is registered, and what they know."
+    )
+    assert here.database.schema() is Schema.NONE
+
+
+def test_a_check_with_a_database_says_no_such_thing(here: Scene) -> None:
+    assert "is not known" not in here.run("check").stdout
 
 
 def test_a_webinar_goes_live_without_an_earlier_database(here: Scene) -> None:
