@@ -482,7 +482,7 @@ async def test_what_was_planned_anew_while_it_was_rendered_is_not_sent(
 
         def meanwhile(stencils: Stencils, *given: Any, **options: Any) -> Any:
             if not here.ledger.sql("SELECT 1 FROM registrants WHERE name = 'Anna'"):
-                here.ledger.sql("UPDATE registrants SET name = 'Anna'")
+                here.ledger.sql("UPDATE registrants SET name = 'Anna', timezone = 'Asia/Tokyo'")
                 here.ledger.plan(ANNOUNCED)
             return render(*given)
 

@@ -31,7 +31,7 @@ class Ledger:
         self.faults: list[Exception] = []
         self.go_on = asyncio.Event()
 
-    async def run(self, function: Any, starts: list[Any], outcomes: list[Any], *more: Any) -> Any:
+    async def run_sending(self, function: Any, starts: list[Any], outcomes: list[Any], *more: Any) -> Any:
         assert function is recorder._record
         self.transactions.append(len(starts) + len(outcomes))
         await self.go_on.wait()
