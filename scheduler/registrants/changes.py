@@ -152,24 +152,27 @@ class _Batch:
             f"SELECT {columns} FROM {given} AS p {self.engine.join_next} registration r"
             f" ON {self.engine.equal('r.address_folded', 'p.folded')} AND r.webinar || '' = p.webinar"
         )
-        people = json.dumps(sorted(set(self.people.values())))
-        table = Registration.__table__  # type: ignore[attr-defined]
-        known = {
-            row.id: row._asdict()
-            for sql, values in (
-                (of_rows, {"ids": as_list(self.conn, self.ids)}),
-                (of_people, {"people": people}),
-            )
-            for row in self.conn.execute(text(sql).columns(*(table.c[name] for name in _COLUMNS)), values)
-        }
-        for _, row in sorted(known.items()):
-            facts = {
-                name: row[name] for name in ("id", "webinar", "registrant_id", "address_folded", "gone_at")
-            }
-            self._add(_Known(**facts, values={name: row[name] for name in _VALUES}))
+        known = self._registrations(of_rows, ids=as_list(self.conn, self.ids))
+        at_their_row = {(one.registrant_id, one.person) for one in known.values()}
+        elsewhere = {one for number, one in self.people.items() if (number, one) not in at_their_row}
+        if elsewhere:
+            known |= self._registrations(of_people, people=json.dumps(sorted(elsewhere)))
+        for _, one in sorted(known.items()):
+            self._add(one)
         others = {one.registrant_id for one in self.all if one.registrant_id is not None} - set(self.ids)
         for number, (webinar, email) in self.registrants.people(others).items():
             self.people[number] = (webinar, fold(email))
+
+    def _registrations(self, sql: str, **values: str) -> dict[int, _Known]:
+        table = Registration.__table__  # type: ignore[attr-defined]
+        typed = text(sql).columns(*(table.c[name] for name in _COLUMNS))
+        facts = ("id", "webinar", "registrant_id", "address_folded", "gone_at")
+        return {
+            row["id"]: _Known(
+                **{name: row[name] for name in facts}, values={name: row[name] for name in _VALUES}
+            )
+            for row in self.conn.execute(typed, values).mappings()
+        }
 
     def _add(self, known: _Known) -> None:
         self.all.append(known)

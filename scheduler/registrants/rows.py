@@ -71,7 +71,7 @@ class Registrants:
         sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
         with _told():
             found: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, ids)).all()
-        return sorted(Row(row[0], *map(_tidy, row[1:])) for row in found)
+        return sorted(Row(row[0], *(value and _tidy(value) for value in row[1:])) for row in found)
 
     def people(self, ids: Iterable[int]) -> dict[int, Person]:
         """Who stands in the rows with these ids that exist, by id."""
