@@ -10,6 +10,7 @@ with the same columns and indexes, in the same database; no planner could write 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import shutil
 import statistics
@@ -26,11 +27,12 @@ from sqlalchemy import Connection, text
 from benchmarks import receivers
 from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, running, seconds_until_sent, write_webinar
+from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, settling
-from scheduler.ledger.planning import plan
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import Revisions, bring_up_to_date
+from scheduler.planner import Planner
 from tests.support import SEQUENCE
 
 ZONES = pytz.common_timezones[:400]
@@ -97,21 +99,22 @@ def _register(rows: Rows, people: int) -> None:
 
 
 def _ticks(database: Database, revisions: Revisions, source: str) -> float:
-    """Seconds until there is nothing more to plan by this file: what `service.tick` does in the ledger."""
+    """Seconds until there is nothing more to plan by this file: what a tick does in the ledger."""
     now, day = datetime.now(UTC), timedelta(hours=24)
     with database.transaction() as conn:
         take_webinars(conn, now, Path("config"), {"webinars/w.toml": source.encode()}, revisions, 1, day)
         revisions.governing(conn)
     begin = time.perf_counter()
-    more = True
-    while more:
-        with database.transaction() as conn:
-            governing = bring_up_to_date(conn, now, revisions)
-            settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
-            settling.expire(conn, now)
-            more = plan(conn, now, governing, day)
     with database.transaction() as conn:
-        claims.next_wake(conn, now, ["w"])
+        bring_up_to_date(conn, now, revisions)
+        governing = revisions.governing(conn)
+        settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+        settling.expire(conn, now)
+    planner = Planner(database, VirtualClock(now), day, lambda: None)
+    while asyncio.run(planner.plan(governing, 60)):
+        pass
+    with database.transaction() as conn:
+        claims.next_wake(conn, now)
     return time.perf_counter() - begin
 
 

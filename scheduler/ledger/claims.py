@@ -118,8 +118,8 @@ def _with_something_due(
     due = f"d.urgency = :urgency AND {FREE} AND d.next_attempt_at <= :now"
     found = run(
         conn,
-        f"SELECT w.webinar FROM webinar w WHERE EXISTS (SELECT 1 FROM delivery d WHERE {due})"
-        f" AND w.status {status} AND w.version <= :version"
+        f"SELECT w.webinar FROM (SELECT 1 FROM delivery d WHERE {due} LIMIT 1) AS one CROSS JOIN webinar w"
+        f" WHERE w.status {status} AND w.version <= :version"
         f" AND EXISTS (SELECT 1 FROM delivery d WHERE d.webinar = w.webinar AND {due})",
         urgency=urgency,
         now=now,

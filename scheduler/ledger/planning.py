@@ -60,8 +60,9 @@ def waiting(conn: Connection) -> dict[str, bool]:
     found = run(
         conn,
         "SELECT webinar, 0 AS waits FROM webinar WHERE behind AND status <> 'ended' UNION ALL"
-        " SELECT webinar, 1 FROM webinar w WHERE EXISTS (SELECT 1 FROM registration WHERE plan = 0)"
-        " AND w.status <> 'ended'"
+        # Where nobody waits, there is nothing to join the webinars to.
+        " SELECT w.webinar, 1 FROM (SELECT 1 FROM registration WHERE plan = 0 LIMIT 1) AS one"
+        " CROSS JOIN webinar w WHERE w.status <> 'ended'"
         " AND EXISTS (SELECT 1 FROM registration r WHERE r.webinar = w.webinar AND r.plan = 0)"
         " ORDER BY webinar, waits",
     )
