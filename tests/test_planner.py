@@ -103,6 +103,22 @@ async def test_who_registers_for_another_webinar_does_not_wait_until_all_of_one_
 
 
 @in_loop
+async def test_who_registers_after_thousands_does_not_wait_until_all_of_them_are_taken_in(desk: Desk) -> None:
+    desk.small()
+    desk.register(MANY)
+    desk.register(1, "other")
+    turns = 0
+    while not desk.number("other"):
+        assert await desk.plan(seconds=0)
+        turns += 1
+    assert turns <= 3
+    ((left,),) = desk.ledger.sql("SELECT count(*) FROM registrant_change")
+    assert left >= MANY - 3 * 50
+    await desk.plan_all()
+    assert desk.number("w") == MANY
+
+
+@in_loop
 async def test_in_a_webinar_that_is_planned_again_who_has_just_registered_comes_first(desk: Desk) -> None:
     desk.register(MANY)
     await desk.plan_all()

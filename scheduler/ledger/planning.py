@@ -41,13 +41,15 @@ def take_in(
     now: datetime,
     governing: Mapping[str, Governing],
     return_within: timedelta,
-    most: int = CHUNK,
+    most: int | None = None,
+    newest: bool = False,
 ) -> Taken:
-    """Take in up to `most` changes of `registrants`. Nothing, at once, where another service does."""
+    """Take in up to `most` changes of `registrants`, the oldest or the newest. Nothing, at once, where another service
+    does."""
     if not may_plan(conn, "intake"):
         return Taken()
     webinars = {name: one.webinar for name, one in governing.items()}
-    taken = take_changes(conn, now, webinars, return_within, limit=most)
+    taken = take_changes(conn, now, webinars, return_within, limit=most, newest=newest)
     _new_recipients(conn, now, taken.moved_address)
     if taken.rows >= MANY:
         dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")

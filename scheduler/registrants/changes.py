@@ -68,9 +68,10 @@ def take_changes(
     return_within: timedelta,
     *,
     limit: int | None = None,
+    newest: bool = False,
 ) -> Taken:
-    """Turn one batch of up to `limit` changed rows into registrations, which are then planned. Raises
-    RegistrantsUnreadable. Only one service may do so at a time.
+    """Turn one batch of up to `limit` changed rows, the oldest or the newest, into registrations, which are then
+    planned. Raises RegistrantsUnreadable. Only one service may do so at a time.
 
     A row that comes back for the same webinar and address within `return_within` is the same registration; later it is
     a new one with the UID of the old.
@@ -79,7 +80,7 @@ def take_changes(
         return Taken()
     registrants = Registrants(conn)
     with dialect(conn).by_index(conn):
-        changes = _take_off(conn, limit or BATCH)
+        changes = _take_off(conn, limit or BATCH, newest)
         taken = Taken(more=len(changes) == (limit or BATCH), rows=len(changes))
         if any(registrant_id is None for registrant_id, _ in changes):
             _name_rows_that_are_gone(conn)
@@ -90,10 +91,12 @@ def take_changes(
     return taken
 
 
-def _take_off(conn: Connection, limit: int) -> list[tuple[int | None, str]]:
-    """The oldest changes, deleted: the row's id, and what was done to it."""
-    oldest = "SELECT id, registrant_id, operation FROM registrant_change ORDER BY id LIMIT :limit"
-    changes = run(conn, oldest, limit=limit).all()
+def _take_off(conn: Connection, limit: int, newest: bool) -> list[tuple[int | None, str]]:
+    """The oldest or newest changes, deleted: the row's id, and what was done to it. Their order is no matter: a row is
+    read as it is now."""
+    order = "id DESC" if newest else "id"
+    query = f"SELECT id, registrant_id, operation FROM registrant_change ORDER BY {order} LIMIT :limit"
+    changes = run(conn, query, limit=limit).all()
     deleted = f"DELETE FROM registrant_change WHERE {dialect(conn).among('id', 'done')}"
     run(conn, deleted, done=as_list(conn, (change.id for change in changes)))
     return [(change.registrant_id, change.operation) for change in changes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
@@ -176,9 +177,11 @@ STEPS = st.lists(
 
 
 def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], batch: int) -> None:
-    world = World(ledger)
+    """Batches are of the oldest changes and of the newest in turn, as the planner takes them."""
+    world, take_off, newest = World(ledger), changes._take_off, cycle((True, False))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(changes, "BATCH", batch)
+        patched.setattr(changes, "_take_off", lambda conn, limit, _: take_off(conn, limit, next(newest)))
         for step in [*steps, ("plan", "", "", "", "")]:
             world.step(*step)
 
