@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Registration, RowSetAside
-from scheduler.input.addresses import fold
+from scheduler.input.addresses import fold, spellings
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Row, read_rows, why_unusable
 from scheduler.registrants.zones import zones_of
@@ -186,12 +186,15 @@ class _Batch:
         return row.id not in self.written_again and not self._is_elsewhere(known, row.id)
 
     def _is_elsewhere(self, known: _Known, registrant_id: int) -> bool:
+        written, ascii_domain, in_unicode = spellings(str(known.values["address"]))
         rows = run(
             self.conn,
-            "SELECT id, CAST(email AS TEXT) AS email FROM registrants"
-            " WHERE webinar = :webinar AND lower(email) = lower(:address) AND id <> :row",
+            "SELECT id, CAST(email AS TEXT) AS email FROM registrants WHERE webinar = :webinar"  # by an index
+            " AND lower(email) IN (lower(:written), lower(:ascii_domain), lower(:in_unicode)) AND id <> :row",
             webinar=known.webinar,
-            address=known.values["address"],
+            written=written,
+            ascii_domain=ascii_domain,
+            in_unicode=in_unicode,
             row=registrant_id,
         )
         return any(fold(row.email) == known.address_folded for row in rows)
