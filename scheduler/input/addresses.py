@@ -34,6 +34,17 @@ def fold(address: str) -> str:
     return f"{local.lower()}{at}{fold_domain(domain)}"
 
 
+def spellings(address: str) -> tuple[str, str, str]:
+    """The ways in which others most likely write an address: as it is, its domain in A-labels, and in U-labels."""
+    folded = fold(address)
+    local, at, domain = folded.rpartition("@")
+    try:
+        in_unicode = idna.decode(domain) if "xn--" in domain else domain
+    except UnicodeError:  # IDNAError is one
+        in_unicode = domain
+    return address, folded, f"{local}{at}{in_unicode}"
+
+
 def fold_domain(domain: str) -> str:
     """A domain, or a label of one, as `fold` has it."""
     if domain.isascii():  # A-labels stay what they are: no look into IDNA's tables, and nothing to remember

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from scheduler.database.engine import as_list, dialect, run
 from scheduler.database.models import Registration
-from scheduler.input.addresses import fold
+from scheduler.input.addresses import fold, spellings
 from scheduler.ledger.states import Why
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
@@ -207,7 +207,13 @@ class _Batch:
         if not renamed:
             return set()
         again = self.written_again | self._written_later(row for row, _ in renamed)
-        found = self.registrants.find({(one.webinar, str(one.values["address"])) for _, one in renamed})
+        found = self.registrants.find(
+            {
+                (one.webinar, spelling)
+                for _, one in renamed
+                for spelling in spellings(str(one.values["address"]))
+            }
+        )
         return {
             known.id
             for row, known in renamed

@@ -7,7 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.input.addresses import NOT_CARRIED, fold, why_no_address
+from scheduler.input.addresses import NOT_CARRIED, fold, spellings, why_no_address
 
 
 @pytest.mark.parametrize(
@@ -156,3 +156,16 @@ def test_a_domain_that_is_judged_once_is_judged_as_with_each_address(address: st
         assert why_no_address(address) == "email is not an address"
     else:
         assert why_no_address(address) in ("", NOT_CARRIED)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("A@Example.ORG", {"A@Example.ORG", "a@example.org"}),
+        ("a@straße.de", {"a@straße.de", "a@xn--strae-oqa.de"}),
+        ("a@xn--strae-oqa.de", {"a@straße.de", "a@xn--strae-oqa.de"}),
+        ("a@xn--.de", {"a@xn--.de"}),
+    ],
+)
+def test_the_ways_to_write_an_address(address: str, written: set[str]) -> None:
+    assert set(spellings(address)) == written

@@ -239,6 +239,29 @@ def test_two_people_swap_their_addresses_and_each_change_comes_in_a_batch_of_its
     assert "confirmation#1" not in ledger.states()
 
 
+U_LABEL, A_LABEL = "straße.de", "xn--strae-oqa.de"
+
+
+@pytest.mark.parametrize("batch", [1, changes.BATCH])
+@pytest.mark.parametrize(
+    ("before", "after"), [(U_LABEL, A_LABEL), (A_LABEL, U_LABEL), (U_LABEL, "Straße.DE")]
+)
+def test_somebody_whose_domain_another_row_writes_in_another_way_is_still_there(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, before: str, after: str, batch: int
+) -> None:
+    one, two = ledger.register(f"a@{before}"), ledger.register(f"b@{before}")
+    ledger.plan(ANNOUNCED)
+    ledger.set("confirmation", "sent")
+    monkeypatch.setattr(changes, "BATCH", batch)
+    with ledger.database.transaction() as conn:
+        for row, email in ((one, "new@example.org"), (two, f"a@{after}")):
+            run(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
+    ledger.plan(LATER)
+    assert _living(ledger) == {("w", "new@example.org"): one, ("w", f"a@{after}"): two}
+    assert ledger.states(f"a@{after}")["confirmation"] == "sent"
+    assert "confirmation#1" not in ledger.states()
+
+
 def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.register("old@example.org")
     ledger.plan(ANNOUNCED)
