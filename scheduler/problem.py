@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 
@@ -27,6 +27,10 @@ class Problem:
         if self.hint:
             parts.append(self.hint)
         return "; ".join(parts)
+
+    def below(self, place: str) -> Problem:
+        """The same mistake, where its own place is one below this folder or in this file (", line 12")."""
+        return replace(self, place=place + self.place)
 
 
 class Problems(ValueError):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, auto
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
@@ -102,9 +102,9 @@ class Database:
         with self.engine.begin() as conn:
             self.dialect.take_time(conn)
             self.dialect.one_migration(conn)
-            _schema(conn)
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
+            if _schema(conn) is not Schema.CURRENT:
+                config.attributes["connection"] = conn
+                command.upgrade(config, "head")
 
     def hold_for_service(self) -> None:
         """Keep every other service off a database that takes one. Raises DatabaseInUse."""
@@ -209,15 +209,20 @@ def one_proposer(conn: Connection) -> None:
 
 def _schema(conn: Connection) -> Schema:
     there = MigrationContext.configure(conn).get_current_revision()
-    scripts = ScriptDirectory.from_config(_migrations())
-    here = scripts.get_current_head()
+    newest, *earlier = _revisions()
     if there is None:
         return Schema.NONE
-    if there not in {script.revision for script in scripts.walk_revisions()}:
+    if there not in (newest, *earlier):
         raise NewerSchema(
-            f"The database is of a newer version of this program ({there}, here {here}): use that version."
+            f"The database is of a newer version of this program ({there}, here {newest}): use that version."
         )
-    return Schema.CURRENT if there == here else Schema.EARLIER
+    return Schema.CURRENT if there == newest else Schema.EARLIER
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Of the schema, which this program knows; the newest first."""
+    return tuple(one.revision for one in ScriptDirectory.from_config(_migrations()).walk_revisions())
 
 
 def _migrations() -> Config:

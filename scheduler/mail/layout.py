@@ -122,23 +122,29 @@ def _unreadable(page: Path, reason: str) -> Problem:
     return Problem(str(page), f"cannot be read: {reason}", "a file in UTF-8")
 
 
-@lru_cache(maxsize=16)  # it is read again with each change of a text
 def parse_layout(source: str, place: str) -> Layout:
     """The layout that `source`, the content of the file `place`, describes. Raises TextProblems."""
+    layout, problems = _parse(source)
+    if problems:
+        raise TextProblems(one.below(place) for one in problems)
+    return layout
+
+
+@lru_cache(maxsize=16)  # it is read again with each change of a text
+def _parse(source: str) -> tuple[Layout, tuple[Problem, ...]]:
+    """The layout, and its mistakes with their places in the file."""
     source = source.removeprefix("\ufeff").replace("\r\n", "\n")
     pieces = {match[1]: match[2] for match in _PIECE.finditer(source)}
     page = _PIECE.sub("", source).rstrip() + "\n"
     problems = [
-        Problem(place, f'`<template id="{name}">` is missing', "one for each block")
+        Problem("", f'`<template id="{name}">` is missing', "one for each block")
         for name in _NEEDED
         if name not in pieces
     ]
     if page.count(BODY) != 1:
-        problems.append(Problem(place, f"{page.count(BODY)} times `{BODY}`", "once, where the text goes"))
-    problems += check_jinja(source, place, LAYOUT_VARIABLES, blocks=True)
-    if problems:
-        raise TextProblems(problems)
-    return Layout(page, pieces)
+        problems.append(Problem("", f"{page.count(BODY)} times `{BODY}`", "once, where the text goes"))
+    problems += check_jinja(source, "", LAYOUT_VARIABLES, blocks=True)
+    return Layout(page, pieces), tuple(problems)
 
 
 @cache

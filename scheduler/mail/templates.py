@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -65,9 +65,7 @@ class Text:
     @cached_property
     def _templates(self) -> dict[str, Template]:
         """Compiled when the first mail needs them: most processes read all texts and fill in few."""
-        return {
-            name: (HTML if name == "html" else PLAIN).from_string(part) for name, part in self.parts.items()
-        }
+        return {name: _compiled(part, is_html=name == "html") for name, part in self.parts.items()}
 
     def render(self, facts: Facts) -> Rendered:
         """This text for one registrant at one moment.
@@ -105,12 +103,26 @@ class Text:
         )
 
 
+@lru_cache(maxsize=512)  # all texts have the layout's footer, and an edit changes one part
+def _compiled(part: str, *, is_html: bool) -> Template:
+    return (HTML if is_html else PLAIN).from_string(part)
+
+
 @lru_cache(maxsize=256)  # files are read again and again, and seldom change
 def parse_text(source: str, place: str, layout: Layout) -> Text:
     """Read the text `source`, the content of the file `place`, which is named after its language ("…/fr.md").
 
     Raises TextProblems with all its mistakes.
     """
+    name = PurePath(place).name
+    try:
+        return replace(_parse(source, name, layout), place=place)
+    except TextProblems as error:
+        raise TextProblems(one.below(place.removesuffix(name)) for one in error.problems) from None
+
+
+@lru_cache(maxsize=256)  # whatever folder it is in
+def _parse(source: str, place: str, layout: Layout) -> Text:
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     language = PurePath(place).stem
     front, problems = read_front_matter(unbreakable(source, language), place)
