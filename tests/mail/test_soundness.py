@@ -41,14 +41,15 @@ def check(*webinars: Webinar, **bodies: str) -> dict[str, list[str]]:
 def test_every_shipped_text_is_sound_and_that_is_known_soon() -> None:
     sources = shipped_sources()
 
-    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = check_texts(
         sources, [webinar(), webinar(zone='"Asia/Kathmandu"', join_url='""')], TEMPLATES, seconds=BUSY
     )
 
     assert found.problems == {}
     assert found.sound == set(sources)
-    assert time.monotonic() - began < 30  # about 1 s; a machine under load gets its time
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 15  # 3 s; where others work beside it somewhat more
 
 
 def test_no_texts_are_no_trouble() -> None:
@@ -142,7 +143,7 @@ def test_the_time_that_changed_does_not_do_for_the_time() -> None:
 
 
 def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
-    began = time.process_time(), time.monotonic()
+    began = time.process_time()
     found = check(
         confirmation="Hi" + WHOLE, follow_up=RUNAWAY, reminder_hour=GREEDY + WHOLE, change="{{ nme }}" + WHOLE
     )
@@ -155,8 +156,7 @@ def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
         "/reminder-hour/en.md: filling it in took too much memory; allowed: 256 MB"
     ]
     assert "unknown variable `nme`" in found["change"][0]
-    assert time.process_time() - began[0] < 2  # the work is the children's
-    assert time.monotonic() - began[1] < 60
+    assert time.process_time() - began < 2  # the work is the children's
 
 
 def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
