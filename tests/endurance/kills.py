@@ -95,9 +95,13 @@ def one_round(here: Place, luck: random.Random, number: int, people: int, seen: 
 
 
 def settle(here: Place, patience: float = 300) -> None:
-    """Wait until every delivery has its outcome."""
-    if not wait_until(lambda: not unsettled(here), patience, poll=0.2):
-        raise SystemExit(f"{unsettled(here)} deliveries have no outcome after {patience:.0f} s")
+    """Wait until every delivery has its outcome, for as long as some come in."""
+    left = unsettled(here)
+    while left:
+        known = left
+        if not wait_until(lambda: unsettled(here) < known, patience, poll=0.2):
+            raise SystemExit(f"{left} deliveries have no outcome, and none has had one for {patience:.0f} s")
+        left = unsettled(here)
 
 
 def verdict(here: Place, seen: Seen) -> tuple[dict[str, object], list[str]]:
