@@ -98,8 +98,8 @@ def settle(here: Place, patience: float = 300) -> None:
     """Wait until every delivery has its outcome, for as long as some come in."""
     left = unsettled(here)
     while left:
-        known = left
-        if not wait_until(lambda: unsettled(here) < known, patience, poll=0.2):
+        before = left
+        if not wait_until(lambda before=before: unsettled(here) < before, patience, poll=0.2):
             raise SystemExit(f"{left} deliveries have no outcome, and none has had one for {patience:.0f} s")
         left = unsettled(here)
 
