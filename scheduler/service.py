@@ -32,7 +32,7 @@ from scheduler.organizers.governing import bring_up_to_date
 from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
-from scheduler.reports.reasons import reasons, restored, row_notes
+from scheduler.reports.reasons import reasons, replica_notes, restored, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
 from scheduler.troubles import Troubles
@@ -40,6 +40,8 @@ from scheduler.web.health import Readiness
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
+
+REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a minute
 
 
 class MustRest(Exception):
@@ -67,7 +69,9 @@ class Service:
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
-        self._notes: tuple[str, ...] = ()
+        self._row_notes: tuple[str, ...] = ()
+        self._replica_notes: tuple[str, ...] = ()
+        self._replicas_again_at: datetime | None = None
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
         self._told_of: dict[str, frozenset[str]] = {}
@@ -163,7 +167,7 @@ class Service:
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         return Readiness(
             (*self.dispatcher.troubles, *self._troubles.words, *set_back, *others),
-            notes=(*(notice.words for notice in self._notices), *self._notes),
+            notes=(*(one.words for one in self._notices), *self._replica_notes, *self._row_notes),
         )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
@@ -181,7 +185,10 @@ class Service:
         self._notices = found
 
     async def _note_troubles(self, now: datetime) -> None:
-        self._notes = await self._database.run(row_notes)
+        self._row_notes = await self._database.run(row_notes)
+        if self._replicas_again_at is None or now >= self._replicas_again_at:
+            self._replica_notes = await self._database.run(replica_notes, now)
+            self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(settling.count_restored)
         await self._note(now, "relay", self._relay_words() if self.dispatcher.stopped else "")
         await self._note(now, "ledger restored", restored(self._restored))

@@ -17,7 +17,7 @@ from scheduler.input.addresses import why_no_address
 from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
 from scheduler.organizers.governing import Revisions, drop_waiting, propose
-from scheduler.organizers.proposals import Decision, decide, holding, live, publish
+from scheduler.organizers.proposals import Decision, Revision, decide, holding, live, publish
 from scheduler.problem import Problem, Problems
 from scheduler.webinar import Webinar, read_webinar
 
@@ -307,6 +307,14 @@ def _governing_files(conn: Connection) -> dict[str, WebinarRevision]:
     table = GoverningWebinar.__table__  # type: ignore[attr-defined]
     rows = conn.execute(select(_REVISION).join(table, table.c.revision_id == _REVISION.c.id)).mappings()
     return {row["webinar"]: WebinarRevision(**row) for row in rows}
+
+
+def governing_webinars(conn: Connection) -> dict[str, Revision]:
+    """The revisions that govern, by webinar, as `differing` has what folders hold."""
+    return {
+        name: Revision(one.id or 0, one.sha256, one.sound_since)
+        for name, one in _governing_files(conn).items()
+    }
 
 
 def _sha_of(conn: Connection, revision_id: int) -> str | None:

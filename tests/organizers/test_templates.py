@@ -16,7 +16,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.texts import Key
 from scheduler.problem import Problem
-from scheduler.reports.reasons import replica_reasons
+from scheduler.reports.reasons import replica_notes
 from scheduler.settings import Settings
 from scheduler.webinar import Webinar
 from tests.mail.samples import TEMPLATES, facts, png
@@ -139,7 +139,7 @@ class House:
 
     def notes(self) -> list[str]:
         with self.database.reading() as conn:
-            return list(replica_reasons(conn, self.now))
+            return list(replica_notes(conn, self.now))
 
 
 @pytest.fixture
