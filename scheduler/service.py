@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -33,7 +33,7 @@ from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import Teller
 from scheduler.planner import Planner
 from scheduler.registrants.triggers import check_intake
-from scheduler.reports.reasons import reasons, restored, row_notes
+from scheduler.reports.reasons import reasons, replica_notes, restored, row_notes
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
 from scheduler.troubles import Troubles
@@ -44,6 +44,7 @@ log = structlog.get_logger()
 
 PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
 CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
+REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a minute
 
 
 class MustRest(Exception):
@@ -73,7 +74,9 @@ class Service:
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
-        self._notes: tuple[str, ...] = ()
+        self._row_notes: tuple[str, ...] = ()
+        self._replica_notes: tuple[str, ...] = ()
+        self._replicas_again_at: datetime | None = None
         self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
         self._checking: asyncio.Task[None] | None = None
         self._check_again = 0.0
@@ -207,7 +210,12 @@ class Service:
         planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
         return Readiness(
             (*self.dispatcher.troubles, *planning, *self._troubles.words, *set_back, *others),
-            notes=(*(notice.words for notice in self._notices), *self._notes, *self.sources.notes),
+            notes=(
+                *(one.words for one in self._notices),
+                *self._replica_notes,
+                *self._row_notes,
+                *self.sources.notes,
+            ),
         )
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
@@ -225,7 +233,10 @@ class Service:
         self._notices = found
 
     async def _note_troubles(self, now: datetime) -> None:
-        self._notes = await self._database.run(row_notes)
+        self._row_notes = await self._database.run(row_notes)
+        if self._replicas_again_at is None or now >= self._replicas_again_at:
+            self._replica_notes = await self._database.run(replica_notes, now)
+            self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(settling.count_restored)
         await self._note(now, "relay", self._relay_words() if self.dispatcher.stopped else "")
         await self._note(now, "ledger restored", restored(self._restored))

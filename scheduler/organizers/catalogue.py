@@ -26,7 +26,7 @@ from scheduler.organizers.governing import (
     end_what_is_over,
     propose,
 )
-from scheduler.organizers.proposals import Decision, Held, decide, holding, live, publish
+from scheduler.organizers.proposals import Decision, Held, Revision, decide, holding, live, publish
 from scheduler.problem import Problem, Problems
 from scheduler.webinar import Webinar
 
@@ -329,6 +329,13 @@ def _governing(
     if webinars is not None:
         query = query.where(_W.webinar.in_(webinars))
     return {row.webinar: _Governs(*row) for row in conn.execute(query)}
+
+
+def governing_webinars(conn: Connection) -> dict[str, Revision]:
+    """The revisions that govern, by webinar, as `differing` has what folders hold."""
+    columns = (_W.webinar, _REVISION.c.id, _REVISION.c.sha256, _REVISION.c.sound_since)
+    rows = conn.execute(select(*columns).join(_REVISION, _REVISION.c.id == _W.revision_id))
+    return {name: Revision(*revision) for name, *revision in rows}
 
 
 def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from scheduler.database.engine import dialect, one_proposer, run
 from scheduler.database.models import FileSeen
@@ -215,14 +215,21 @@ def live(conn: Connection, holder: int) -> set[int]:
     return {*(dialect(conn).holders(conn) or ()), holder}
 
 
-def differing(conn: Connection, now: datetime, kind: Kind) -> dict[str, list[str]]:
-    """The names under which the folders of the services that run have held different sound contents for a minute,
+def differing(conn: Connection, now: datetime) -> dict[tuple[Kind, str], list[str]]:
+    """What the folders of the services that run have held different sound contents of for a minute, by kind and name,
     with what each holds."""
     present = dialect(conn).holders(conn) or []
-    found = {}
-    for name, services in sorted(holding(conn, kind).items()):
-        there = [one for holder, one in services.items() if holder in present and one.until is None]
-        contents = [one.sha256 for one in there if one.since <= now - AFTER]
-        if len(set(contents)) > 1:
-            found[name] = contents
+    if len(present) < 2:
+        return {}
+    table = FileSeen.__table__  # type: ignore[attr-defined]
+    held = table.c.holder.in_(present) & table.c.until.is_(None) & table.c.gone.is_(None)
+    held &= table.c.since <= now - AFTER
+    by_name = (table.c.kind, table.c.name)
+    several = (
+        select(*by_name).where(held).group_by(*by_name).having(func.count(table.c.sha256.distinct()) > 1)
+    )
+    rows = select(*by_name, table.c.sha256).where(held, tuple_(*by_name).in_(several)).order_by(*by_name)
+    found: dict[tuple[Kind, str], list[str]] = {}
+    for row in conn.execute(rows):
+        found.setdefault((row.kind, row.name), []).append(row.sha256)
     return found

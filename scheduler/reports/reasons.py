@@ -6,15 +6,16 @@ A reason or a note is words without personal data. Rows of `registrants` are nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import dialect, run
-from scheduler.organizers.layouts import NAME, governing_layout
-from scheduler.organizers.proposals import Revision, differing
+from scheduler.organizers.catalogue import governing_webinars
+from scheduler.organizers.layouts import governing_layout
+from scheduler.organizers.proposals import Kind, Revision, differing
 from scheduler.organizers.texts import governing_texts
 from scheduler.problem import Problem
 from scheduler.registrants.rows import UNREADABLE
@@ -26,6 +27,7 @@ _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
 _SERVICE = "no service answers"
 _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give each the same files"
+_SHARE_CONFIG = "let all replicas share one folder of webinars (CONFIG_DIR), or give each the same files"
 _RESTORED = "the database was set back"
 _FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
@@ -43,6 +45,7 @@ _FIXES = (
     (UNREADABLE, "give the column its name and type back; the rows that came meanwhile are taken in then"),
     (NOT_NOTICED, "run the SQL that it names; new rows are found once a minute until then"),
     (NO_INDEX, "run the SQL that it names; where it fails, delete one of the rows that share an address first"),
+    ("webinar ", _SHARE_CONFIG),
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
     ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
@@ -86,14 +89,27 @@ def row_notes(conn: Connection) -> tuple[str, ...]:
     return tuple(named)
 
 
-def replica_reasons(conn: Connection, now: datetime) -> tuple[str, ...]:
-    """The texts, and the layout, of which the services have had different sound files for a minute."""
-    found: list[str] = []
-    for name, held in differing(conn, now, "text").items():
-        found.append(_differ(f"text {name}", held, governing_texts(conn)[name]))
-    for held in differing(conn, now, "layout").values():
-        found.append(_differ("the layout", held, governing_layout(conn)[NAME]))
-    return tuple(found)
+def replica_notes(conn: Connection, now: datetime) -> tuple[str, ...]:
+    """The webinars and texts, and the layout, of which the services have had different sound files for a minute. Mails
+    go out by what governs."""
+    found = differing(conn, now)
+    notes: list[str] = []
+    for kind, governing in _GOVERNING.items():
+        there = {name: held for (its_kind, name), held in found.items() if its_kind == kind}
+        revisions = governing(conn) if there else {}
+        notes += [
+            _differ(f"{kind} {name}" if name else f"the {kind}", held, revisions[name])
+            for name, held in sorted(there.items())
+            if name in revisions
+        ]
+    return tuple(notes)
+
+
+_GOVERNING: dict[Kind, Callable[[Connection], Mapping[str, Revision]]] = {
+    "webinar": governing_webinars,
+    "text": governing_texts,
+    "layout": governing_layout,
+}
 
 
 def _differ(what: str, held: list[str], governing: Revision) -> str:

@@ -22,7 +22,7 @@ from scheduler.reports.reasons import (
     fix_of,
     no_service,
     reasons,
-    replica_reasons,
+    replica_notes,
     restored,
     row_notes,
     rows_set_aside,
@@ -51,9 +51,8 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         webinars = [_webinar(conn, now, one, seen, planned) for one in seen.catalogue.governing.values()]
         standing = [vars(one) for one in alerts.standing(conn) if not one.key.startswith(alerts.NOTICE)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems), *replica_reasons(conn, now)]
-        notes = (*(one.words for one in seen.notices), *row_notes(conn))
-        found += filter(None, [restored(count_restored(conn))])
+        found = [*reasons("", seen.problems), *filter(None, [restored(count_restored(conn))])]
+        notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     notes = tuple(dict.fromkeys([*(service.notes if service.answers else notes), *seen.untried]))

@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 
 from scheduler.cli import main
 from scheduler.clock import VirtualClock
-from scheduler.database.models import Alert, TextRevision, WebinarRevision
+from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevision
+from scheduler.database.postgresql import PostgreSQL
+from scheduler.database.sqlite import SQLite
 from scheduler.service import Service
 from scheduler.settings import read_settings
 from scheduler.web.health import Readiness, health_app
@@ -330,3 +332,33 @@ def test_a_database_server_that_does_not_answer(tmp_path: Path, unused_port: int
     assert result.exit_code == 2
     assert "the database can't be used" in result.stderr
     assert "secret" not in result.output
+
+
+def test_replicas_with_different_files_are_a_note_also_of_readyz(
+    running: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for engine in (SQLite, PostgreSQL):
+        monkeypatch.setattr(engine, "holders", lambda self, conn: [7, 8])
+    for holder, digest in ((7, "x"), (8, "y")):
+        for kind, name in (("webinar", "w"), ("text", "confirmation/en"), ("layout", "")):
+            running.insert(FileSeen, holder=holder, kind=kind, name=name, sha256=digest, since=PLANNED)
+    running.write()
+    running.plan(PLANNED)
+    running.at(NOW)
+
+    async def readiness() -> Readiness:
+        service = Service(read_settings(running.env), running.database, VirtualClock(NOW), holder=7)
+        await service.start()
+        running.sql("UPDATE file_seen SET sha256 = 'x', since = :since WHERE holder = 7", since=PLANNED)
+        await service.tick(NOW)
+        await service.settled()
+        await service.stop()
+        return service.readiness()
+
+    told, found = asyncio.run(readiness()), running.json("status")
+    assert told.ready
+    begins = ["webinar w:", "text confirmation/en:", "the layout:"]
+    assert [[note.startswith(one) for one in begins].count(True) for note in told.notes] == [1, 1, 1]
+    assert [one["reason"] for one in found["notes"]] == list(told.notes)
+    assert all("share one folder" in one["fix"] for one in found["notes"])
+    assert found["wrong"] == []

@@ -40,6 +40,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     shutil.copytree(ROOT / "config", folder / "config")
     shutil.copytree(ROOT / "templates", folder / "templates")
+    for file in (folder / "config" / "webinars").glob("*.toml"):  # or they have ended
+        file.write_text(file.read_text(encoding="utf-8").replace("= 2025-07", "= 2036-07"), encoding="utf-8")
     (folder / "password").write_text(PASSWORD)
     port, health, relay_port = free_port(), free_port(), free_port()
     env = {

@@ -10,6 +10,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
+from scheduler.reports.reasons import replica_notes
 from tests.histories import History, Replica, kinds, notified
 from tests.support import toml, utc
 
@@ -139,6 +140,31 @@ def test_a_waiting_edit_is_dropped_once_every_service_has_held_another_for_a_min
     history.tick(other)
     assert history.waiting() == []
     assert start_of(history) == OLD
+
+
+def notes(history: History) -> list[str]:
+    with history.database.transaction() as conn:
+        return list(replica_notes(conn, history.now))
+
+
+def test_services_with_different_files_are_a_note_that_says_what_governs(
+    history: History, running: set[int]
+) -> None:
+    lags = beside(history, running)
+    history.tick(lags)
+    history.edit(**AT_ONCE, **MOVED)
+    history.wait(seconds=30)
+    history.tick()
+    assert notes(history) == []
+    history.wait(seconds=61)
+    (row,) = history.sql("SELECT revision_id FROM webinar")
+    assert notes(history) == [
+        f"webinar w: 2 services have different files of it; revision {row.revision_id}, of 2025-06-12 08:00 UTC,"
+        " governs for all and is the file of 1 of them"
+    ]
+    history.edit(lags, **AT_ONCE, **MOVED)
+    history.tick(lags)
+    assert notes(history) == []
 
 
 # While a file is not sound

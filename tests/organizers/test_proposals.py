@@ -154,10 +154,10 @@ def test_contents_that_differ_for_a_minute_are_named(conn: Connection) -> None:
     publish(conn, NOW, 1, "text", {"a": "x", "b": "y", "c": "z"})
     publish(conn, NOW, 2, "text", {"a": "v", "b": "y"})
     publish(conn, NOW, 3, "text", {"b": "of one that is gone"})
-    assert differing(conn, NOW + timedelta(seconds=59), "text") == {}
-    assert differing(conn, NOW + timedelta(seconds=60), "text") == {"a": ["x", "v"]}
+    assert differing(conn, NOW + timedelta(seconds=59)) == {}
+    assert differing(conn, NOW + timedelta(seconds=60)) == {("text", "a"): ["x", "v"]}
     publish(conn, NOW + LONG, 2, "text", {"a": "x"})
-    assert differing(conn, NOW + 2 * LONG, "text") == {}
+    assert differing(conn, NOW + 2 * LONG) == {}
 
 
 def test_where_services_are_not_known_only_oneself_is_live(sqlite_url: str) -> None:
@@ -165,7 +165,7 @@ def test_where_services_are_not_known_only_oneself_is_live(sqlite_url: str) -> N
     with database.transaction() as conn:
         publish(conn, NOW, 0, "text", {"a": "x"})
         assert live(conn, 0) == {0}
-        assert differing(conn, NOW + LONG, "text") == {}
+        assert differing(conn, NOW + LONG) == {}
     database.close()
 
 

@@ -15,7 +15,7 @@ from scheduler.mail.pairs import Pair
 from scheduler.mail.templates import Rendered
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import Sources
-from scheduler.reports.reasons import replica_reasons
+from scheduler.reports.reasons import replica_notes
 from scheduler.settings import Settings
 from tests.mail.samples import TEMPLATES, facts, png
 from tests.organizers.trying import quick_trials
@@ -134,7 +134,7 @@ class House:
 
     def notes(self) -> list[str]:
         with self.database.reading() as conn:
-            return list(replica_reasons(conn, self.now))
+            return list(replica_notes(conn, self.now))
 
 
 @pytest.fixture
