@@ -84,6 +84,12 @@ def test_the_organizers_webinar_is_sound_and_every_key_is_in_the_table() -> None
     assert {key for key in keys if f"`{key}`" not in page and f"[{key}" not in page} == set()
 
 
+def test_the_sample_webinar_explains_every_key() -> None:
+    sample = Path("config/webinars/trilateral-2025.toml").read_text("utf-8")
+    keys = {field.alias or name for name, field in Webinar.model_fields.items()}
+    assert {key for key in keys if not re.search(rf"^(# )?(\[+{key}\b|{key} = )", sample, re.MULTILINE)} == set()
+
+
 def test_the_rules_of_messages_are_sound() -> None:
     (block,) = [block for block in blocks("organizer.md", "toml") if "messages" in block.words]
     assert [one.id for one in webinar(block.text).messages][-1] == "thank-you"
