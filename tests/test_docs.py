@@ -87,7 +87,9 @@ def test_the_organizers_webinar_is_sound_and_every_key_is_in_the_table() -> None
 def test_the_sample_webinar_explains_every_key() -> None:
     sample = Path("config/webinars/trilateral-2025.toml").read_text("utf-8")
     keys = {field.alias or name for name, field in Webinar.model_fields.items()}
-    assert {key for key in keys if not re.search(rf"^(# )?(\[+{key}\b|{key} = )", sample, re.MULTILINE)} == set()
+    assert {
+        key for key in keys if not re.search(rf"^(# )?(\[+{key}\b|{key} = )", sample, re.MULTILINE)
+    } == set()
 
 
 def test_the_rules_of_messages_are_sound() -> None:

@@ -106,6 +106,7 @@ def take_webinars(
         revision_id, new = _stored(conn, now, one, stored.get(name))
         proposing.decide(one.webinar, revision_id, held[name], new=new, changed=edited or name in changed)
     end_what_is_over(conn, now)
+    revisions.forget()  # a try of this transaction that met a conflict may have read what was not to be
     governing = revisions.governing(conn)
     problems |= _gone(sound, problems, stored)
     concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}

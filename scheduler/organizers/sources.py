@@ -136,10 +136,14 @@ class Sources:
             self._failure = ()
 
     async def _take_webinars(self, now: datetime, files: Mapping[str, bytes]) -> None:
-        catalogue = await self._database.run(
-            take_webinars, now, self._settings.config_dir, files, self.revisions, self._holder,
-            self._settings.return_within,
-        )  # fmt: skip
+        try:
+            catalogue = await self._database.run(
+                take_webinars, now, self._settings.config_dir, files, self.revisions, self._holder,
+                self._settings.return_within,
+            )  # fmt: skip
+        except BaseException:
+            self.revisions.forget()  # what was read in a transaction that was rolled back
+            raise
         for path, problems in catalogue.problems.items():
             log.error("webinar file is not sound", file=path, problems=_lines(problems))
         wrong = {

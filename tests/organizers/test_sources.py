@@ -18,6 +18,7 @@ from scheduler.mail.layout import Layout
 from scheduler.mail.pairs import Pair
 from scheduler.mail.soundness import NotTried
 from scheduler.organizers import alerts, trials
+from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.sources import Sources
 from scheduler.settings import Settings
 from tests.mail.samples import TEMPLATES
@@ -253,6 +254,30 @@ async def test_a_rehearsal_sends_drafts_too(desk: Desk) -> None:
     sources = Sources(settings, desk.database, drafts_too=True)
     await sources.start(NOW)
     assert sources.live == ["w"]
+
+
+@in_loop
+async def test_an_edit_whose_transaction_is_rolled_back_does_not_govern_here_alone(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    answering = desk.database.run
+
+    async def rolled_back(function: Any, *given: Any) -> Any:
+        if function is not take_webinars:
+            return await answering(function, *given)
+        with desk.database.engine.connect() as conn:  # no commit
+            function(conn, *given)
+        raise OperationalError("COMMIT", {}, OSError())
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(desk.database, "run", rolled_back)
+        desk.webinar(toml(title="Another title"))
+        with pytest.raises(OperationalError):
+            await desk.settle()
+    governing = await answering(desk.sources.revisions.governing)
+    assert governing["w"].webinar.title == "Buying health products"
+    await desk.settle()
+    governing = await answering(desk.sources.revisions.governing)
+    assert governing["w"].webinar.title == "Another title"
 
 
 @in_loop
