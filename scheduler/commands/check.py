@@ -33,6 +33,7 @@ from scheduler.organizers.notices import Notice
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
+from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
 from scheduler.reports.looking import ask_verdicts, untried_texts
@@ -142,6 +143,9 @@ class _Report:
             hint = f"until `webinar run` has brought it up to date, {not_checked}"
             earlier = Problem("the database", "is of an earlier version of this program", hint=hint)
             self.findings.append(warning(earlier))
+        except RegistrantsUnreadable as reason:
+            hint = "what these files would change, and whom they would notify, is not known until it is right"
+            self.findings.append(error(Problem("the table registrants", str(reason), hint=hint)))
         except NoDatabase as reason:  # nobody has registered, then, or it is elsewhere
             self.unknown = (
                 f"{reason} So whom an edit would notify is not known here; only the database of the service"

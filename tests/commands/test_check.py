@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from scheduler.cli import main
 from scheduler.database.engine import Database
+from tests.commands.scene import Scene
 from tests.smtp_server import MailServer
 from tests.support import Ledger, copy_texts, toml, utc, webinar
 
@@ -338,3 +339,17 @@ def test_a_file_that_is_not_there_is_told_plainly(folder: Path) -> None:
     result = CliRunner().invoke(main, ["check", "nowhere.toml"], env=_environment(folder))
     assert result.exit_code == 2
     assert "nowhere.toml: can't be read: No such file" in result.stderr
+
+
+def test_a_table_of_registrants_that_cannot_be_read_is_an_error_and_the_files_are_checked(
+    scene: Scene,
+) -> None:
+    scene.write()
+    scene.register("a@example.org")
+    scene.plan(utc("2025-06-12 08:00"))
+    scene.sql("UPDATE registrants SET name = 'A'")
+    scene.sql("ALTER TABLE registrants RENAME COLUMN email TO mail")
+    result = scene.run("check")
+    assert result.exit_code == 1
+    assert "registrants has no column email" in result.output
+    assert "13:00 CEST" in result.output
