@@ -292,15 +292,15 @@ def _effects(
     would refuse an edit."""
     now, root = SystemClock().now(), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
-    for place, webinar in webinars.items():  # a file outside the folder, as if it were there
-        is_copy = not _is_in(root, files, Path(place))
-        copied = {name for name, raw in files.items() if is_copy and _id_of(raw) == webinar.id}
-        files = {
-            name: raw
-            for name, raw in files.items()
-            if name not in copied and not _same(root / name, Path(place))
-        }
-        files |= {os.path.relpath(place, root): Path(place).read_bytes()}
+    there = {(root / name).resolve(): name for name in files}
+    for place, webinar in webinars.items():
+        if Path(place).resolve() in there:
+            replaced = [there[Path(place).resolve()]]
+        else:  # a file outside the folder, as if it were there
+            replaced = [name for name, raw in files.items() if _id_of(raw) == webinar.id]
+        for name in replaced:
+            del files[name]
+        files[os.path.relpath(place, root)] = Path(place).read_bytes()
     ids = [webinar.id for webinar in webinars.values()]
     governing, waiting, problems = checking.propose_files(conn, now, root, files, settings.return_within)
     ours = {str(root / os.path.relpath(place, root)): place for place in webinars}

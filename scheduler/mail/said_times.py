@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from babel.dates import get_day_names, get_month_names
 
@@ -44,13 +45,19 @@ class SaidTime:
 
 
 def said_times(source: str, language: str, start_local: datetime) -> Iterator[SaidTime]:
-    """What is written by hand in `source`; `start_local` is the webinar's start on its own clock, aware."""
+    """What is written by hand in `source`; `start_local` is the webinar's start on its own clock, aware, of which its
+    year and the name of its zone count (`alike`)."""
     bare = _LINK.sub(_blank, _JINJA.sub(_blank, source))
     for number, line in enumerate(bare.split("\n"), 1):
         yield from _zones(number, line, start_local)
         for match in _HOUR.finditer(line):
             yield SaidTime(number, match[0], "a fixed hour", wrong=False)
-        yield from _weekdays(number, line, language, start_local.date())
+        yield from _weekdays(number, line, language, start_local.year)
+
+
+def alike(start_local: datetime) -> tuple[int, str | None]:
+    """Webinars for which `said_times` finds the same in a text."""
+    return start_local.year, start_local.tzname()
 
 
 def time_problems(
@@ -77,14 +84,9 @@ def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
             yield SaidTime(number, match[0], "a zone that is one reader's, not everybody's", wrong=False)
 
 
-def _weekdays(number: int, line: str, language: str, webinar: date) -> Iterator[SaidTime]:
-    days = {
-        name.casefold(): index
-        for width in ("wide", "abbreviated")
-        for tag in (language, "en")
-        for index, name in get_day_names(width, locale=locale(tag)).items()
-    }
-    for words, day in _dates(line, language, webinar.year):
+def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[SaidTime]:
+    days = _day_names(language)
+    for words, day in _dates(line, language, year):
         before = line[: line.index(words)].rstrip(" ,.，（(")
         candidates = [re.search(rf"({_WORD})(?:\W+{_WORD})?$", before), re.search(rf"({_WORD})$", before)]
         after = re.match(r"\s*[,(（]?\s*(" + _WORD + ")", line[line.index(words) + len(words) :])
@@ -98,14 +100,29 @@ def _weekdays(number: int, line: str, language: str, webinar: date) -> Iterator[
                 break
 
 
-def _dates(line: str, language: str, year: int) -> Iterator[tuple[str, date]]:
-    """Dates as people write them, with the webinar's year where none is said."""
-    months = {
+@lru_cache
+def _day_names(language: str) -> dict[str, int]:
+    return {
+        name.casefold(): index
+        for width in ("wide", "abbreviated")
+        for tag in (language, "en")
+        for index, name in get_day_names(width, locale=locale(tag)).items()
+    }
+
+
+@lru_cache
+def _month_names(language: str) -> dict[str, int]:
+    return {
         name.casefold().rstrip("."): index
         for width in ("wide", "abbreviated")
         for tag in (language, "en")
         for index, name in get_month_names(width, locale=locale(tag)).items()
     }
+
+
+def _dates(line: str, language: str, year: int) -> Iterator[tuple[str, date]]:
+    """Dates as people write them, with the webinar's year where none is said."""
+    months = _month_names(language)
     patterns = (
         rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º)?\.?\s+(?:de\s+)?(?P<month>{_WORD})\.?(?:\s+(?:de\s+)?(?P<year>\d{{4}}))?",
         rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?",

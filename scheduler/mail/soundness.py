@@ -33,11 +33,11 @@ Found = tuple[Problem, ...]
 KNOWN: dict[str, Found] = {}
 """The verdicts that this process knows, by digest."""
 MOST_KNOWN = 100_000
-PATIENCE = (
-    60.0  # seconds of real time without a sign of life: then the machine is too busy, or the child is stopped
-)
-COMMAND_SECONDS = 60.0  # for which somebody waits at a terminal
+PATIENCE = 60.0  # seconds without a sign of life: then the machine is too busy, or the child is stopped
+MOST_TRIED = 2000  # pairs while somebody waits at a terminal: half a minute of computing
+_STOPPED_COUNTS = 50  # as so many that end by themselves
 _LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
+_LIMITS = f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"
 _ENDED = "the child that tries them was ended from outside"
 _MOST_ENDED = 3  # children one after the other
 
@@ -65,10 +65,10 @@ def check_texts(
     layout: Layout | None = None,
     *,
     ask: Callable[[Sequence[str]], Mapping[str, Found]] = lambda digests: {},
-    seconds: float = COMMAND_SECONDS,
+    most: int = MOST_TRIED,
 ) -> Verdicts:
-    """What is wrong with the texts of the folder `root`, found within about so many seconds; of what takes longer it
-    says that it is not tried.
+    """What is wrong with the texts of the folder `root`. At most so many pairs of a text and a webinar are tried, and
+    of the others it says that they are not.
 
     `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
     for nothing can be said. `ask`: for the verdicts that others know.
@@ -77,15 +77,20 @@ def check_texts(
     pairs = pairs_of(sources, webinars, layout)
     if left := untried(pairs, KNOWN):
         remember(ask([pair.digest for pair in left]))
-    end = time.monotonic() + seconds
-    why = f"that takes longer than {seconds:g} s"
+    spent, why = 0, "that takes long, and `webinar run` does it"
+
+    def told(digest: str, found: Found) -> None:
+        nonlocal spent
+        remember({digest: found})
+        spent += _STOPPED_COUNTS if any(_was_stopped(one) for one in found) else 1
+
     try:
         try_pairs(
             untried(pairs, KNOWN),
             sources,
             layout,
-            lambda digest, found: remember({digest: found}),
-            lambda: time.monotonic() > end,
+            told,
+            lambda: spent >= most,
         )
     except NotTried as reason:
         why = str(reason)
@@ -192,9 +197,13 @@ def _ended_at(pair: Pair, number: int, how: str) -> Found | _Crash | _PutOff:
     return _Crash(how)
 
 
+def _was_stopped(problem: Problem) -> bool:
+    return problem.allowed == _LIMITS
+
+
 def _stopped(pair: Pair, found: str) -> Found:
     place = str(text_path(Path(), *pair.key))
-    return (Problem(place, found, f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"),)
+    return (Problem(place, found, _LIMITS),)
 
 
 def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, niceness: int) -> Job:

@@ -45,7 +45,7 @@ class Templates:
         self.layout: Layout | None = None
         """None: there never was a sound one, and nothing can go out."""
         self.layout_problems: tuple[Problem, ...] = ()
-        self.trials = Trials(database, 0 if waits else NICENESS)
+        self.trials = Trials(database)
         self.verdicts = Verdicts()
         self._root, self._database, self._holder, self._waits = root, database, holder, waits
         self._sound_layout: Mapping[str, bytes] | None = None
@@ -115,7 +115,10 @@ class Templates:
         before = self._wanted
         if (before.sources, self._webinars, before.layout) != (sources, webinars, layout):
             pairs = await asyncio.to_thread(pairs_of, sources, webinars, layout)
-            self._wanted, self._webinars = Wanted(sources, layout, pairs), webinars
+            niceness = (
+                NICENESS if self.texts.live and not self._waits else 0
+            )  # or else somebody waits for them
+            self._wanted, self._webinars = Wanted(sources, layout, pairs, niceness), webinars
 
     async def _adopt(self, now: datetime, *, is_empty: bool) -> None:
         await self.trials.collect(now)

@@ -27,6 +27,8 @@ class Wanted:
     sources: Mapping[Key, str]
     layout: Layout
     pairs: Sequence[Pair]
+    niceness: int = 0
+    """How far what else the machine does goes first (nice(2))."""
 
     @property
     def left(self) -> list[Pair]:
@@ -37,11 +39,10 @@ class Wanted:
 class Trials:
     """Finds out what is wanted, newest wish first; what it found is kept by `collect`."""
 
-    def __init__(self, database: Database, niceness: int) -> None:
-        """`niceness`: how far what else the machine does goes first (nice(2))."""
+    def __init__(self, database: Database) -> None:
         self.trouble = ""
         """Why nothing can be tried, where that goes on: nothing about the texts."""
-        self._database, self._niceness = database, niceness
+        self._database = database
         self._wanted: Wanted | None = None
         self._task: asyncio.Task[None] | None = None
         self._found: dict[str, Found] = {}
@@ -141,5 +142,5 @@ class Trials:
             wanted.layout,
             told,
             lambda: self._wanted is not wanted,
-            niceness=self._niceness,
+            niceness=wanted.niceness,
         )

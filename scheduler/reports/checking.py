@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.phrases import missing_phrases
-from scheduler.mail.said_times import said_times, time_problems
+from scheduler.mail.said_times import alike, said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
@@ -33,6 +34,7 @@ from scheduler.timezones import to_local
 from scheduler.timing import timings
 from scheduler.webinar import Webinar
 
+_NEAR = timedelta(days=3)  # a day in any zone, and whatever a clock shows there at its begin and its end
 Severity = Literal["error", "warning"]
 
 BIG_DOMAINS = (
@@ -133,8 +135,9 @@ def _not_reviewed(source: str, place: str) -> Iterator[Finding]:
 
 def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:
     seen = set()
-    for webinar in webinars:
-        for wrong, problem in time_problems(source, place, language, to_local(webinar.start, webinar.tz)):
+    starts = [to_local(webinar.start, webinar.tz) for webinar in webinars]
+    for start_local in {alike(one): one for one in starts}.values():
+        for wrong, problem in time_problems(source, place, language, start_local):
             found = error(problem) if wrong else warning(problem)
             if found not in seen:
                 seen.add(found)
@@ -186,11 +189,13 @@ def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> It
     """Messages that nobody in some zones gets. `people`: how many registrants by zone; empty: all zones there are."""
     zones = list(people) or list(pytz.common_timezones)
     never: dict[tuple[str, str], list[str]] = {}
-    for zone in zones:
-        for timing in timings(webinar, pytz.timezone(zone)):
+    for same in _alike(webinar, zones):
+        for timing in timings(webinar, pytz.timezone(same[0])):
             if timing.never:
-                never.setdefault((timing.message, timing.never), []).append(zone)
-    for (message, reason), where in never.items():
+                never.setdefault((timing.message, timing.never), []).extend(same)
+    order = {zone: number for number, zone in enumerate(zones)}
+    for (message, reason), unsorted in never.items():
+        where = sorted(unsorted, key=order.__getitem__)
         if people:
             many = sum(people[zone] for zone in where)
             said = f"{reason} for {many} of {sum(people.values())} registrants, in {_some(where)}"
@@ -201,6 +206,29 @@ def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> It
         fix = "nobody ever gets it" if everywhere else "these people do not get it"
         finding = Problem(f"{place}, messages[{number}], {message}", said, hint=fix)
         yield error(finding) if everywhere else warning(finding)
+
+
+def _alike(webinar: Webinar, zones: Iterable[str]) -> Iterable[list[str]]:
+    """The zones in groups whose clocks show the same around all days that the webinar's rules name."""
+    first, last = webinar.start.date(), webinar.end.date()
+    rules = webinar.messages
+    days = {first, last}
+    days |= {first - timedelta(days=one.days_before) for one in rules if one.days_before is not None}
+    days |= {last + timedelta(days=one.days_after) for one in rules if one.days_after is not None}
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for zone in zones:
+        around = tuple((_offset(zone, day - _NEAR), _offset(zone, day + _NEAR)) for day in sorted(days))
+        changes = any(
+            before != after for before, after in around
+        )  # when on that day is the zone's own matter
+        groups.setdefault((around, zone if changes else ""), []).append(zone)
+    return groups.values()
+
+
+@lru_cache(maxsize=2**17)
+def _offset(zone: str, day: date) -> timedelta | None:
+    """The UTC offset of a zone when a day begins in UTC."""
+    return to_local(datetime(day.year, day.month, day.day, tzinfo=UTC), pytz.timezone(zone)).utcoffset()
 
 
 def _some(zones: Sequence[str]) -> str:
@@ -253,16 +281,25 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     """The size in bytes of the largest mail of each of these texts, by the text's path, for somebody made up."""
     layout = read_layout(root)
     sizes: dict[str, int] = {}
-    for webinar in webinars:
-        for key in sorted(keys_of([webinar])):
-            if key not in sound:
-                continue
-            place = str(text_path(root, *key))
-            live = LiveText(parse_text(sound[key], place, layout), key[1], revision=0)
-            reader = replace(made_up(webinar), language=key[1])
-            size = len(composed(webinar, key[0], reader, webinar.tz, live))
-            sizes[place] = max(size, sizes.get(place, 0))
+    for key, webinar in _wordiest(webinars, sound):
+        place = str(text_path(root, *key))
+        live = LiveText(parse_text(sound[key], place, layout), key[1], revision=0)
+        reader = replace(made_up(webinar), language=key[1])
+        size = len(composed(webinar, key[0], reader, webinar.tz, live))
+        sizes[place] = max(size, sizes.get(place, 0))
     return sizes
+
+
+def _wordiest(webinars: Iterable[Webinar], sound: Mapping[Key, str]) -> Iterator[tuple[Key, Webinar]]:
+    """For each text and logo the webinar with the most words: its mail is the largest, or nearly so."""
+    found: dict[tuple[Key, str], tuple[int, Webinar]] = {}
+    for webinar in webinars:
+        length = len(webinar.model_dump_json().encode())
+        for key in sorted(keys_of([webinar]) & sound.keys()):
+            if length > found.get((key, webinar.logo), (0,))[0]:
+                found[key, webinar.logo] = length, webinar
+    for (key, _), (_, webinar) in found.items():
+        yield key, webinar
 
 
 def size_findings(relay: str, limit: int, sizes: Mapping[str, int]) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 from scheduler.cli import main
 from scheduler.database.engine import Database
+from scheduler.mail import soundness
+from scheduler.mail.soundness import NotTried
 from tests.commands.scene import Scene
 from tests.smtp_server import MailServer
 from tests.support import Ledger, copy_texts, toml, utc, webinar
@@ -328,6 +330,23 @@ def test_what_an_edit_would_do_and_whose_rows_are_wrong(folder: Path) -> None:
     assert f"registrants, row {slip}: the address's domain looks mistyped" in _lines(report)
     assert f"registrants, row {bad}: email is not an address" in _lines(report)
     assert "gmial" not in json.dumps(report)
+
+
+def test_texts_that_cannot_be_tried_now_are_a_warning_and_no_mistake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = folder / "templates/confirmation/en.md"
+    text.write_text(text.read_text("utf-8") + "\nNobody has tried this.\n", "utf-8")
+
+    def fails(*_: object) -> None:
+        raise NotTried("the machine is busy")
+
+    monkeypatch.setattr(soundness, "try_pairs", fails)
+    exit_code, report = _check(folder)
+    assert exit_code == 0
+    assert [one["found"] for one in report["findings"] if "tried" in one["found"]] == [
+        "not tried with every webinar: the machine is busy"
+    ]
 
 
 def test_a_check_makes_no_database(folder: Path) -> None:

@@ -283,9 +283,7 @@ def test_texts_that_leave_the_sandbox_loop_or_eat_memory_are_stopped_each_within
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    found = check_texts(
-        {**sources, ("follow-up", "en"): FRONT + "Hello"}, [webinar()], TEMPLATES, seconds=600
-    )
+    found = check_texts({**sources, ("follow-up", "en"): FRONT + "Hello"}, [webinar()], TEMPLATES)
 
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert [name for name, key in zip(RUNAWAYS, sources, strict=True) if not found.problems.get(key)] == []
