@@ -40,7 +40,7 @@ def ours(ledger: Ledger) -> dict[str, str]:
 
 
 def lose(ledger: Ledger, *names: str) -> None:
-    """As a migration does that makes the table anew; all triggers where none is named."""
+    """As a migration does that makes the table again; all triggers where none is named."""
     for name in names or ours(ledger):
         on = " ON registrants" if ledger.database.dialect.takes_replicas else ""
         ledger.sql(f"DROP TRIGGER {name}{on}")
