@@ -66,8 +66,13 @@ def _measure(ledger: Ledger, people: int) -> Iterator[tuple[str, float, list[flo
             delete = "DELETE FROM registrants WHERE webinar = 'w'"
             yield "reloaded", *others.wait_beside(lambda: _execute(ledger, delete, load))
             later = START + timedelta(hours=1)
-            moved = {"start": later, "end": later + timedelta(hours=1), "notice_after": "0s"}
-            yield "moved", *others.wait_beside(lambda: write_webinar(folder, REMINDER, **moved))
+            end = later + timedelta(hours=1)
+            yield (
+                "moved",
+                *others.wait_beside(
+                    lambda: write_webinar(folder, REMINDER, start=later, end=end, notice_after="0s")
+                ),
+            )
 
 
 def _execute(ledger: Ledger, *statements: str) -> None:

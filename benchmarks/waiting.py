@@ -39,7 +39,7 @@ class _Session(socketserver.StreamRequestHandler):
                 recipient = line.decode().partition("<")[2].partition(">")[0]
             if verb == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
-                self.rfile.peek(1)
+                self.rfile.peek(1)  # type: ignore[attr-defined]
                 self.server.began[recipient] = time.time()  # type: ignore[attr-defined]
                 while self.rfile.readline() != b".\r\n":
                     pass
