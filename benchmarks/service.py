@@ -132,11 +132,6 @@ class Service:
         (line,) = (one for one in status.splitlines() if one.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
 
-    def processor_seconds(self) -> float:
-        """Used until now."""
-        used = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
-
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait()

@@ -15,16 +15,14 @@ from sqlalchemy import Connection
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.ledger.chunk import Chunk
-from scheduler.ledger.planning import Governing, plan_people, take_in, waiting
+from scheduler.ledger.chunk import OTHERS_WAIT, OTHERS_WRITE, Chunk
+from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.registrants.changes import Taken
 from scheduler.troubles import Troubles
 
 T = TypeVar("T")
 
 TAKING_IN = "taking in rows of registrants"
-SECONDS = {True: 0.1, False: 0.05}
-"""That a transaction should last: on an engine that takes replicas, and on one whose only writer it keeps waiting."""
 
 
 class Planner:
@@ -36,7 +34,7 @@ class Planner:
         """`planned` is called after each transaction that planned somebody, who may be due at once."""
         self._database, self._clock = database, clock
         self._return_within, self._planned = return_within, planned
-        seconds = SECONDS[database.dialect.takes_replicas]
+        seconds = OTHERS_WRITE if database.dialect.takes_replicas else OTHERS_WAIT
         self._rows, self._people = Chunk(seconds), Chunk(seconds)
         self._turn = 0
         self._turns: dict[str, int] = {}  # when each webinar was planned last
@@ -52,7 +50,7 @@ class Planner:
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
-            waits = await self._database.run(waiting)
+            waits = await self._database.run(webinars_to_plan)
             self._troubles.keep({TAKING_IN, *map(_planning, waits)})
             if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
                 if not await self._plan_people(governing[name]):

@@ -197,7 +197,8 @@ class Runner:
 
 
 async def run_service(settings: Settings) -> None:
-    """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, OSError (a port that is taken), DBAPIError."""
+    """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
+    DBAPIError."""
     database = Database(settings.database_url.get_secret_value())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ from scheduler.delivery.relay import Pool, send_one
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
-from scheduler.ledger import claims, settling
+from scheduler.ledger import claims, settling, statements
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import look_again
@@ -86,8 +86,12 @@ class Service:
         self._troubles = Troubles()
 
     async def start(self) -> None:
-        """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote."""
+        """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote.
+
+        Raises NewerSchema, StatementFails, DBAPIError.
+        """
         await asyncio.to_thread(self._database.migrate)
+        await self._database.run(statements.check)
         now = self._clock.now()
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)

@@ -255,7 +255,7 @@ async def test_a_conflict_of_transactions_is_tried_again_at_once(postgresql_url:
         await asyncio.to_thread(run, conn, update, name="y", id=second)
         conn.commit()
         await other
-    assert len(tries) == 2
+    assert len(tries) > 1
     assert {row.name for row in desk.ledger.sql("SELECT name FROM registration")} == {"yx"}
     database.close()
 

@@ -15,7 +15,7 @@ import click
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, NewerSchema, Schema
+from scheduler.database.engine import Database, NewerSchema, Schema, first_line
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
 from scheduler.webinar import Webinar, read_webinar
@@ -128,8 +128,7 @@ def _must_be_current(schema: Schema) -> None:
 
 def unusable(error: DBAPIError) -> str:
     """With the first line of the database's own words, which names no values."""
-    words = str(error.orig).strip().split("\n")[0]
-    return f"the database can't be used: {type(error.orig).__name__}: {words}"
+    return f"the database can't be used: {type(error.orig).__name__}: {first_line(error)}"
 
 
 @contextmanager

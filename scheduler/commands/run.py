@@ -19,6 +19,7 @@ log = structlog.get_logger()
 @click.command()
 def run() -> None:
     """Run the service until SIGTERM. Settings come from the environment."""
+    from scheduler.ledger.statements import StatementFails
     from scheduler.running import run_service
 
     settings = settings_of_environment()
@@ -27,7 +28,7 @@ def run() -> None:
         log.warning("SMTP_HOST is not set: mails go to a relay on this machine", port=settings.smtp_port)
     try:
         asyncio.run(run_service(settings))
-    except (DatabaseInUse, NewerSchema, OSError) as error:
+    except (DatabaseInUse, NewerSchema, StatementFails, OSError) as error:
         stop(str(error))
     except DBAPIError as error:
         stop(unusable(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,12 +30,12 @@ T = TypeVar("T")
 
 MOST_TRIES = 5  # of a transaction that others get in the way of
 
-_DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
+DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
 
 
 def dialect(conn: Connection) -> Dialect:
     """The engine that this connection leads to."""
-    return _DIALECTS[conn.dialect.name]
+    return DIALECTS[conn.dialect.name]
 
 
 def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
@@ -85,7 +84,7 @@ class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
     def __init__(self, url: str) -> None:
-        self.dialect = _DIALECTS[make_url(url).get_backend_name()]
+        self.dialect = DIALECTS[make_url(url).get_backend_name()]
         self.engine = self.dialect.engine(url)
         self._sending = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-sending")
         # Of two writers SQLite lets one wait by trying again and again; in one thread they take turns.
@@ -131,31 +130,31 @@ class Database:
     async def run(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `function(connection, ...)` in one transaction, beside the event loop and the transactions of sending.
-
-        It is run again at once after a conflict of transactions, so it must change nothing outside the database.
-        """
-        return await self._in_transaction(self._aside, lambda conn: function(conn, *args, **kwargs))
+        """`in_transaction`, beside the event loop and the transactions of sending."""
+        return await self._beside(self._aside, lambda conn: function(conn, *args, **kwargs))
 
     async def run_sending(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The same for what a due mail waits for. It never waits for what `run` runs, but for the transaction that
         SQLite has open."""
-        return await self._in_transaction(self._sending, lambda conn: function(conn, *args, **kwargs))
+        return await self._beside(self._sending, lambda conn: function(conn, *args, **kwargs))
 
-    async def _in_transaction(self, thread: ThreadPoolExecutor, function: Callable[[Connection], T]) -> T:
-        def in_transaction() -> T:
-            for tries in itertools.count(1):
-                try:
-                    with self.engine.begin() as conn:
-                        return function(conn)
-                except DBAPIError as error:
-                    if not is_conflict(error) or tries == MOST_TRIES:
-                        raise
-            raise AssertionError("unreachable")
+    async def _beside(self, thread: ThreadPoolExecutor, function: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, self.in_transaction, function)
 
-        return await asyncio.get_running_loop().run_in_executor(thread, in_transaction)
+    def in_transaction(self, function: Callable[[Connection], T]) -> T:
+        """Run `function(connection)` in one transaction, and again at once after a conflict with another one: so it
+        must change nothing outside the database."""
+        tries = 1
+        while True:
+            try:
+                with self.engine.begin() as conn:
+                    return function(conn)
+            except DBAPIError as error:
+                if not is_conflict(error) or tries == MOST_TRIES:
+                    raise
+                tries += 1
 
     def close(self) -> None:
         self._sending.shutdown(wait=True)
@@ -184,6 +183,16 @@ def blames_values(error: Exception) -> bool:
 def is_conflict(error: Exception) -> bool:
     """Whether two transactions got into each other's way, so that the same one may well succeed at once."""
     return _code(error) in ("40001", "40P01")
+
+
+def is_the_statements(error: Exception) -> bool:
+    """Whether the statement can't run on these tables, by this user, with whatever values."""
+    return _code(error).startswith("42") or _code(error) == "SQLITE_ERROR"
+
+
+def first_line(error: DBAPIError) -> str:
+    """Of the database's own words: the line that names no values."""
+    return str(error.orig).strip().split("\n")[0]
 
 
 _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from sqlalchemy import Connection
 
-from scheduler.database.engine import Database, blames_values, fault, is_conflict, run
+from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 from scheduler.ledger.states import State, Why
@@ -113,8 +113,6 @@ class Recorder:
                 begun = await self._commit(self._group)
             except Exception as error:
                 failures += 1
-                if is_conflict(error) and failures == 1:
-                    continue
                 self.trouble = f"the ledger can't be written: {fault(error)}"
                 self._tried.set()
                 log.error("ledger not written, trying again", error=fault(error))

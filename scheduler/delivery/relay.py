@@ -106,12 +106,12 @@ class Connection:
         stale = [number for number, result in enumerate(results) if _was_stale(result)]
         carried = self.session.mails > len(left)
         if stale and (carried or any(isinstance(one, Reply) for one in results)):
-            again = await self._anew([left[number] for number in stale], ahead)
+            again = await self._over_a_new_connection([left[number] for number in stale], ahead)
             for number, result in zip(stale, again, strict=True):
                 results[number] = result
         return results
 
-    async def _anew(self, mails: list[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+    async def _over_a_new_connection(self, mails: list[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
         self.session.abort()
         try:
             self.session = await self._pool.open_session()

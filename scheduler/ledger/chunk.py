@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-SECONDS = 0.1  # that a transaction of planning should last; SQLite has one writer, so half of it there
+OTHERS_WRITE = 0.1  # seconds that a transaction should last beside which others can write
+OTHERS_WAIT = 0.05  # and one for which they may wait: on SQLite, or for rows that other programs write
 LEAST, MOST = 20, 5000  # rows
 
 
 class Chunk:
     """A number of rows that follows the time that the last transaction took."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float) -> None:
         self.rows = 500
         self._seconds = seconds
 

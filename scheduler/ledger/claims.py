@@ -15,13 +15,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from scheduler.database.engine import dialect, run
-from scheduler.database.models import FREE, Delivery, GoverningWebinar, Instant, Registration
+from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
+from scheduler.ledger.statements import execute, statement
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
-
-UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
 
 
 def name_of(holder: int) -> str:
@@ -60,14 +59,6 @@ class Claimed:
     told: Told | None = None  # of a notice: what this person was told before
 
 
-MAY_GO = (
-    "r.plan = w.plan AND (w.waiting_id IS NULL OR d.urgency = 0 AND d.message NOT IN :notices)"
-    " AND (d.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)"
-)
-"""SQL: whether a delivery d may go out: its registration r is planned by the present plan of its webinar w, and it need
-not wait for an edit, or a link of the person's own, that takes effect soon. Until then only confirmations leave."""
-
-
 def claim(
     conn: Connection,
     now: datetime,
@@ -85,26 +76,14 @@ def claim(
     version: the highest of table `webinar` that is known here (None: all are): what governs by a later one is left
     alone, and so is `without`. With nothing due it costs the same however many webinars there are.
     """
-    engine = dialect(conn)
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
         end = len(ids) + limit
         webinars = _with_something_due(conn, now, urgency, version, drafts_too) if limit else []
         for webinar in random.sample(webinars, len(webinars)):
             if len(ids) < end and webinar not in without:
-                ids += run(
-                    conn,
-                    f"SELECT d.id FROM delivery d {engine.join_next} registration r ON r.id = d.registration_id"
-                    f" {engine.join_next} webinar w ON w.webinar = d.webinar"
-                    " WHERE d.state = 'pending' AND d.lease_token IS NULL AND d.webinar = :webinar"
-                    " AND d.urgency = :urgency AND d.next_attempt_at <= :now AND d.expires_at > :now"
-                    f" AND {MAY_GO} ORDER BY d.next_attempt_at LIMIT :limit {engine.skip_locked.format('d')}",
-                    webinar=webinar,
-                    notices=NOTICES,
-                    urgency=urgency,
-                    now=now,
-                    limit=end - len(ids),
-                ).scalars()
+                due = {"webinar": webinar, "urgency": urgency, "now": now, "limit": end - len(ids)}
+                ids += execute(conn, "due", **due).scalars()
     if not ids:
         return []
     run(conn, "UPDATE delivery SET lease_token = :token WHERE id IN :ids", token=token, ids=sorted(ids))
@@ -114,16 +93,13 @@ def claim(
 def _with_something_due(
     conn: Connection, now: datetime, urgency: int, version: int | None, drafts_too: bool
 ) -> list[str]:
-    status = "<> 'ended'" if drafts_too else "= 'live'"
-    due = f"d.urgency = :urgency AND {FREE} AND d.next_attempt_at <= :now"
-    found = run(
+    found = execute(
         conn,
-        f"SELECT w.webinar FROM (SELECT 1 FROM delivery d WHERE {due} LIMIT 1) AS one CROSS JOIN webinar w"
-        f" WHERE w.status {status} AND w.version <= :version"
-        f" AND EXISTS (SELECT 1 FROM delivery d WHERE d.webinar = w.webinar AND {due})",
+        "webinars_with_something_due",
         urgency=urgency,
         now=now,
         version=_ANY if version is None else version,
+        drafts_too=drafts_too,
     )
     return list(found.scalars())
 
@@ -171,15 +147,12 @@ def end_leases(
 ) -> int:
     """End all leases, or those of these services (by name), but for the deliveries in `known`. What was on the wire is
     in doubt, what was only claimed is free. Returns how many are in doubt."""
-    whose = "" if holders is None else " AND substr(lease_token, 1, 8) IN :holders"
-    ended = run(
+    ended = execute(
         conn,
-        "UPDATE delivery SET lease_token = NULL,"
-        " state = CASE WHEN state = 'sending' THEN 'in_doubt' ELSE state END,"
-        " reason = CASE WHEN state = 'sending' THEN 'its sender stopped while sending' ELSE reason END"
-        f" WHERE lease_token IS NOT NULL AND id NOT IN :known{whose} RETURNING id, state, registration_id",
-        known=known or [0],
-        **({} if holders is None else {"holders": holders}),
+        "end_leases",
+        everybody=holders is None,
+        holders=holders or [""],
+        known=as_list(conn, known),
     )
     in_doubt = [row for row in ended if row.state == "in_doubt"]
     doubtful = [row.id for row in in_doubt]
@@ -209,21 +182,6 @@ def end_leases_of_gone(conn: Connection, now: datetime, gone: Mapping[str, int |
 def next_wake(conn: Connection, now: datetime) -> datetime | None:
     """The next instant after `now` at which a delivery is due or expires, or something that waits takes effect: None
     when the ledger waits for nothing."""
-    found = conn.execute(_NEXT_WAKE, {"now": now}).scalars()
+    query = text(statement("next_wake", dialect(conn))).bindparams(bindparam("now", type_=Instant()))
+    found = conn.execute(query.columns(at=Instant()), {"now": now}).scalars()
     return min((instant for instant in found if instant), default=None)
-
-
-_NEXT = (
-    *(
-        f"SELECT next_attempt_at AS at FROM delivery WHERE {FREE} AND urgency = {urgency} AND next_attempt_at > :now"
-        for urgency in (0, 1)
-    ),
-    "SELECT expires_at AS at FROM delivery WHERE state IN ('pending', 'held') AND expires_at > :now",
-    "SELECT takes_effect_at AS at FROM webinar WHERE takes_effect_at > :now",
-    "SELECT link_until AS at FROM registration WHERE link_until > :now",
-)
-_NEXT_WAKE = (
-    text(" UNION ALL ".join(f"SELECT at FROM ({query} ORDER BY at LIMIT 1) AS one" for query in _NEXT))
-    .bindparams(bindparam("now", type_=Instant()))
-    .columns(at=Instant())
-)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
-from scheduler.registrants.zones import resolve_anew
+from scheduler.registrants.zones import resolve_again
 from scheduler.timezones import tz_version
 from scheduler.timing import Timing, timings
 from scheduler.webinar import Webinar
@@ -30,7 +30,7 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
         "ends_at": webinar.end,
     }
     if before and any(getattr(before, name) != value for name, value in facts.items()):
-        resolve_anew(conn, webinar)
+        resolve_again(conn, webinar)
     _note_messages(conn, now, webinar, first=before is None)
     _note_due_times(conn, webinar)
     conn.execute(delete(table).where(table.c.webinar == webinar.id))

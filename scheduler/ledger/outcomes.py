@@ -17,7 +17,8 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import MAY_GO, Claimed, release
+from scheduler.ledger.claims import Claimed, release
+from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.told import Told
@@ -82,12 +83,6 @@ def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
     }
 
 
-_START = {
-    "id": "bigint", "token": "text", "message_id": "text", "relay": "text", "address": "text", "language": "text",
-    "text_revision": "bigint", "at": "timestamptz", "revision_id": "bigint",
-}  # fmt: skip
-
-
 def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     """Set `sending` before the content of these mails may go out. Returns the ids that are ours to send.
 
@@ -102,33 +97,15 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
         starts = [start for start in starts if start not in outdated]
     if not starts:
         return set()
-    rows, values = engine.rows("starts", _START), _in_rows(starts, engine)
-    begun = run(
-        conn,
-        "UPDATE delivery SET state = 'sending', message_id = s.message_id"
-        f" FROM {rows} AS s WHERE delivery.id = s.id AND delivery.lease_token = s.token"
-        " AND (delivery.state = 'sending' OR delivery.state = 'pending' AND delivery.expires_at > :now AND EXISTS"
-        " (SELECT 1 FROM delivery d JOIN registration r ON r.id = d.registration_id"
-        "  JOIN webinar w ON w.webinar = d.webinar"
-        f"  WHERE d.id = s.id AND w.revision_id = s.revision_id AND {MAY_GO})) RETURNING delivery.id",
-        starts=values,
-        notices=NOTICES,
-        now=max(start.at for start in starts),
-    )
+    values = _in_rows(starts, engine)
+    begun = execute(conn, "begin", starts=values, now=max(start.at for start in starts))
     ids = set(begun.scalars())
     if len(ids) < len(starts):
         release(conn, [start.claimed for start in starts if start.claimed.id not in ids])
         starts = [start for start in starts if start.claimed.id in ids]
         values = _in_rows(starts, engine)
     if ids:
-        run(
-            conn,
-            "INSERT INTO attempt"
-            " (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)"
-            f" SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0 FROM {rows} AS s"
-            " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)",
-            starts=values,
-        )
+        execute(conn, "note_attempts", starts=values)
         tell(conn, [_telling(start) for start in starts])
     return ids
 
@@ -195,12 +172,6 @@ def _outdated(conn: Connection, new: Sequence[tuple[Start, Version]]) -> list[St
     return outdated
 
 
-_VERSION = {
-    "registration_id": "bigint", "uid": "text", "sequence": "integer", "method": "text", "dtstamp": "timestamptz",
-    "says": "text", "calendar": "bytea",
-}  # fmt: skip
-
-
 def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     """Store the new versions of invitations. Returns the starts that lost the race for the next SEQUENCE: another
     mail to the same person stored a different version under it. They must be rendered again."""
@@ -215,21 +186,8 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
         )
         for start, version in new
     ]  # fmt: skip
-    names = ", ".join(_VERSION)
-    stored = run(
-        conn,
-        f"INSERT INTO invitation ({names}) SELECT {names} FROM {engine.rows('versions', _VERSION)} AS v WHERE TRUE"
-        " ON CONFLICT DO NOTHING",
-        versions=json.dumps(values),
-    )
+    stored = execute(conn, "store_versions", versions=json.dumps(values))
     return _outdated(conn, new) if stored.rowcount < len(new) else []
-
-
-_OUTCOME = {
-    "id": "bigint", "token": "text", "state": "text", "reason": "text", "counts": "integer",
-    "again_at": "timestamptz", "sent_at": "timestamptz", "attempt": "text", "at": "timestamptz", "stage": "text",
-    "code": "integer", "enhanced": "text", "reply": "text",
-}  # fmt: skip
 
 
 def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -239,24 +197,9 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
         return
     engine = dialect(conn)
     _note_told(conn, outcomes)
-    rows = engine.rows("outcomes", _OUTCOME)
     values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
-    run(
-        conn,
-        "UPDATE delivery SET state = o.state, reason = o.reason, attempts = attempts + o.counts,"
-        " next_attempt_at = coalesce(o.again_at, next_attempt_at), lease_token = NULL,"
-        " sent_at = coalesce(o.sent_at, delivery.sent_at)"
-        f" FROM {rows} AS o WHERE delivery.id = o.id AND delivery.lease_token = o.token"
-        " AND delivery.state IN ('pending', 'sending')",
-        outcomes=values,
-    )
-    run(
-        conn,
-        "UPDATE attempt SET outcome = CASE WHEN attempt.outcome = '' THEN o.attempt ELSE attempt.outcome END,"
-        f" ended_at = o.at, stage = o.stage, code = o.code, enhanced = o.enhanced, reply = o.reply FROM {rows} AS o"
-        " WHERE attempt.delivery_id = o.id AND attempt.lease_token = o.token AND attempt.outcome IN ('', 'in_doubt')",
-        outcomes=values,
-    )
+    execute(conn, "conclude_deliveries", outcomes=values)
+    execute(conn, "conclude_attempts", outcomes=values)
 
 
 def _note_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:

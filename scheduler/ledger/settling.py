@@ -7,27 +7,19 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import dialect, run
-from scheduler.ledger.claims import UNSETTLED
+from scheduler.database.engine import run
 from scheduler.ledger.outcomes import plan_again
+from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State, Why
-from scheduler.webinar import NOTICES, Webinar
+from scheduler.webinar import Webinar
 
 MANY = 2000  # rows in one transaction, at most
+UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
 
 
 def expire(conn: Connection, now: datetime) -> int:
     """Expire deliveries that nobody sent in time: up to MANY. Returns how many."""
-    return run(
-        conn,
-        "UPDATE delivery SET state = 'expired', reason = CASE WHEN state = 'held' THEN :held || reason ELSE :late END,"
-        " lease_token = NULL WHERE id IN (SELECT id FROM delivery WHERE state IN ('pending', 'held')"
-        f" AND expires_at <= :now ORDER BY expires_at LIMIT :many {dialect(conn).update_skipping})",
-        now=now,
-        late=Why.NO_LONGER_USEFUL,
-        held=f"{Why.NO_LONGER_USEFUL}; was held: ",
-        many=MANY,
-    ).rowcount
+    return execute(conn, "expire", now=now, many=MANY).rowcount
 
 
 def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
@@ -85,23 +77,9 @@ def free_held_by_config(conn: Connection, now: datetime) -> int:
 def hold_restored(conn: Connection, now: datetime) -> int:
     """Hold what may have gone out since the state to which the database was set back: all that was due by now, and
     every notice, whatever else it was held for. Returns how many."""
-    held = run(
-        conn,
-        "UPDATE delivery SET state = 'held', reason = :restored, lease_token = NULL"
-        " WHERE (due_at <= :now OR message IN :notices)"
-        " AND (state IN ('pending', 'sending', 'in_doubt') OR state = 'held' AND reason <> :restored)",
-        now=now,
-        restored=Why.RESTORED,
-        notices=NOTICES,
-    )
-    run(
-        conn,
-        "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE outcome = ''"
-        " AND delivery_id IN (SELECT id FROM delivery WHERE state = 'held' AND reason = :restored)",
-        now=now,
-        restored=Why.RESTORED,
-    )
-    return held.rowcount
+    held = execute(conn, "hold_restored", now=now).rowcount
+    execute(conn, "doubt_restored", now=now)
+    return held
 
 
 def count_restored(conn: Connection) -> int:

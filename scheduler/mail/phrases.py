@@ -126,11 +126,6 @@ def _said() -> dict[str, dict[str, str]]:
     return {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.toml"))}
 
 
-def phrase_languages() -> tuple[str, ...]:
-    """The tags that have phrases, complete or not."""
-    return tuple(_said())
-
-
 def missing_phrases(language: str) -> tuple[str, ...]:
     """The keys of `languages/en.toml` that the file for `language` lacks: all of them where there is none."""
     tag = nearest_language(language, _said())

@@ -11,9 +11,8 @@ import time
 from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, as_list, dialect, listed, run
-from scheduler.ledger.chunk import Chunk
+from scheduler.ledger.chunk import OTHERS_WAIT, Chunk
 
-PIECE_SECONDS = 0.05  # that one transaction should last
 MOST = 5000  # rows noted by one statement
 _FIRST = ""  # before all addresses
 
@@ -32,7 +31,7 @@ def replan(database: Database, webinar: str) -> int:
     """The same, in short transactions of its own."""
     with database.transaction() as conn:
         noted, last = _note_others(conn, webinar), _FIRST
-    piece = Chunk(PIECE_SECONDS)
+    piece = Chunk(OTHERS_WAIT)
     while True:
         began = time.monotonic()
         with database.transaction() as conn:

@@ -14,16 +14,15 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import islice
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, as_list, dialect, is_conflict, run
+from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
-from scheduler.ledger.chunk import Chunk
+from scheduler.ledger.chunk import OTHERS_WAIT, Chunk
 from scheduler.problem import Problem
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.reading import CsvFile, CsvRow, Lines
@@ -31,8 +30,6 @@ from scheduler.registrants.rows import COLUMNS, Person, Registrants, Row, why_un
 from scheduler.timezones import Zone, zone_of
 from scheduler.webinar import Webinar
 
-PIECE_SECONDS = 0.05  # that one transaction should last
-TRIES = 5  # of a transaction that others get in the way of
 LEFT_OUT = "the row is left out"
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
 _TAKEN = "the database takes its address for that of another row"
@@ -113,14 +110,14 @@ def import_file(
 ) -> None:
     """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and count in
     `report` what was done. `tell` is called for what is wrong with a row, `look_at` for each row; by line."""
-    piece, odd = Chunk(PIECE_SECONDS), dict[str, dict[Person, int]]()
+    piece, odd = Chunk(OTHERS_WAIT), dict[str, dict[Person, int]]()
     with closing(_LinesOfPeople()) as lines, closing(_usable(file, asked, lines, tell, look_at)) as rows:
         while usable := dict(islice(rows, piece.rows)):
             for webinar in {webinar for webinar, _ in usable} - odd.keys():
                 with database.reading() as conn:
                     odd[webinar] = Registrants(conn).odd(webinar)
             began = time.monotonic()
-            done = _in_one_transaction(database, asked, usable, odd)
+            done = database.in_transaction(partial(_written, asked=asked, usable=usable, odd=odd))
             piece.took(len(usable), time.monotonic() - began)
             report.new += done.new
             report.updated += done.updated
@@ -185,24 +182,15 @@ def _digest(person: Person) -> bytes:
     return blake2b("\0".join(person).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _in_one_transaction(
-    database: Database,
+def _written(
+    conn: Connection,
     asked: Import,
     usable: Mapping[Person, CsvRow],
     odd: Mapping[str, Mapping[Person, int]],
 ) -> Report:
-    """Again at once where another transaction got in the way."""
-    tries = 1
-    while True:
-        report = Report()
-        try:
-            with database.transaction() as conn:
-                _Writing(conn, asked, report).write(usable, odd)
-            return report
-        except DBAPIError as error:
-            if not is_conflict(error) or tries == TRIES:
-                raise
-            tries += 1
+    report = Report()
+    _Writing(conn, asked, report).write(usable, odd)
+    return report
 
 
 class _Writing:

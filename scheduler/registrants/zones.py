@@ -58,7 +58,7 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
     }
 
 
-def resolve_anew(conn: Connection, webinar: Webinar) -> None:
+def resolve_again(conn: Connection, webinar: Webinar) -> None:
     """Resolve every pair of a webinar again, after its time, its zone or the tz database changed."""
     table = ZoneEvidence.__table__  # type: ignore[attr-defined]
     stored = run(

@@ -473,7 +473,7 @@ async def test_what_is_no_longer_useful_is_not_sent_however_late_it_was_noticed(
 
 
 @in_loop
-async def test_what_was_planned_anew_while_it_was_rendered_is_not_sent(
+async def test_what_was_planned_again_while_it_was_rendered_is_not_sent(
     desk: Over, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ScriptedServer() as server:

@@ -116,20 +116,6 @@ async def test_trouble_of_the_database_or_ours_gives_nothing_up(fault: Exception
 
 
 @in_loop
-async def test_two_transactions_in_each_others_way_are_tried_again_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 60)
-    ledger = Ledger()
-    ledger.faults = [failing(OperationalError, psycopg.errors.SerializationFailure())]
-    ledger.go_on.set()
-    writer = Recorder(cast(Database, ledger))
-    async with asyncio.timeout(5):
-        await writer.write([SENT])
-    assert writer.trouble == ""
-
-
-@in_loop
 async def test_a_writer_whose_task_died_goes_on_with_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ever for a task that is no more: whoever comes next starts another one."""
     ledger = Ledger()

@@ -452,7 +452,7 @@ STALE = [
 
 @pytest.mark.parametrize("deed", STALE)
 @in_loop
-async def test_a_reused_connection_that_breaks_before_the_content_is_opened_anew_once(deed: Any) -> None:
+async def test_a_reused_connection_that_breaks_before_the_content_is_opened_again_once(deed: Any) -> None:
     async with ScriptedServer({"mail": ["", deed]}) as server:
         pool = Pool(settings_for(server))
         await send(pool)
@@ -463,7 +463,7 @@ async def test_a_reused_connection_that_breaks_before_the_content_is_opened_anew
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @in_loop
-async def test_it_is_opened_anew_only_once(stage: str) -> None:
+async def test_it_is_opened_again_only_once(stage: str) -> None:
     async with ScriptedServer({stage: ["", Misdeed.CLOSE, Misdeed.CLOSE]}) as server:
         pool = Pool(settings_for(server))
         await send(pool)

@@ -323,7 +323,7 @@ async def test_a_refusal_of_one_mail_is_never_told_of_another_that_came_instead(
 
 
 @in_loop
-async def test_the_same_envelope_will_do_for_a_mail_that_was_rendered_anew() -> None:
+async def test_the_same_envelope_will_do_for_a_mail_that_was_rendered_again() -> None:
     async with Server(extensions=GROUPS) as server:
         pool = pool_for(server)
         later = a_mail(1, text="in 2 hours")

@@ -170,7 +170,7 @@ def test_who_lost_the_lease_begins_nothing(ledger: Ledger) -> None:
     assert attempts(ledger) == []
 
 
-def test_what_was_planned_anew_since_is_not_begun(ledger: Ledger) -> None:
+def test_what_was_planned_again_since_is_not_begun(ledger: Ledger) -> None:
     first = claim(ledger)[0]
     ledger.sql("UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE email = 'a@example.org'")
     ledger.plan(ANNOUNCED)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, CursorResult, event
 
 from scheduler.database.engine import Database, run
 from scheduler.ledger import claims, outcomes, planning
@@ -277,7 +277,7 @@ def shared(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared: Ledger) -> None:
+def test_a_mail_that_is_begun_while_it_is_planned_again_stays_on_the_wire(shared: Ledger) -> None:
     claimed = _claim(shared)
     shared.sql("UPDATE registrants SET timezone = 'Asia/Tokyo'")
     with shared.database.engine.begin() as conn:
@@ -292,16 +292,17 @@ def test_a_mail_that_is_begun_while_it_is_planned_anew_stays_on_the_wire(shared:
 
 def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Connection], object]) -> None:
     """Somebody else writes after planning has read, and before it ends."""
-    settled = planning._execute
+    settled = planning.execute
     with ledger.database.engine.begin() as conn, ExitStack() as beside:
         governing = ledger.revisions.governing(conn)
 
-        def late(conn: Connection, statement: str, **values: Any) -> None:
-            settled(conn, statement, **values)
-            if statement is planning._LINKS_SETTLED:
+        def late(conn: Connection, name: str, **values: Any) -> CursorResult[Any]:
+            result = settled(conn, name, **values)
+            if name == "settle_links":
                 beside.enter_context(_beside(ledger, work))
+            return result
 
-        patched.setattr(planning, "_execute", late)
+        patched.setattr(planning, "execute", late)
         plan(conn, LATER, governing, timedelta(hours=24))
         conn.commit()
     patched.undo()
@@ -316,7 +317,7 @@ def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppresse
     assert set(shared.states("a@example.org").values()) == {"cancelled: the address is suppressed"}
 
 
-def test_a_mail_that_is_deferred_while_its_row_is_planned_anew_is_planned_after_it(
+def test_a_mail_that_is_deferred_while_its_row_is_planned_again_is_planned_after_it(
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claimed = _claim(shared)

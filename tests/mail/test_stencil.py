@@ -399,7 +399,7 @@ def test_texts_that_only_print(jinja: str) -> None:
     assert use_of(jinja).prints_only
 
 
-def test_chance_strikes_for_each_mail_anew() -> None:
+def test_chance_strikes_for_each_mail_again() -> None:
     given = (CLAIMED, WEBINARS[0], live("{{ [1, 2, 3, 4]|random }}"), None, NOW, "")
     stencils = Stencils()
     assert len({str(parts(stencils.render(*given).content)) for _ in range(50)}) > 1

@@ -6,11 +6,12 @@ from collections import Counter
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import cycle
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import IntegrityError
 
 from scheduler.database.engine import Database, run
@@ -269,17 +270,18 @@ def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch:
     ledger.sql("DELETE FROM registrants WHERE email = 'old@example.org'")
     ledger.govern(webinar(start=datetime(2025, 7, 3, 12)))
 
-    execute = planning._execute
-    for step in ("_BRING_UP_TO_DATE", "_ADD_MISSING", "_SEND_AGAIN", "_NOTICES", "_LINKS_SETTLED"):
+    execute = planning.execute
+    for step in ("bring_up_to_date", "add_missing", "send_again", "add_notices", "settle_links"):
         before = ledger.deliveries()
 
-        def fails(conn: Connection, statement: str, step: str = step, **values: object) -> None:
-            execute(conn, statement, **values)
-            if statement is getattr(planning, step):
+        def fails(conn: Connection, name: str, step: str = step, **values: Any) -> CursorResult[Any]:
+            result = execute(conn, name, **values)
+            if name == step:
                 raise RuntimeError("the power went out")
+            return result
 
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "_execute", fails)
+            patched.setattr(planning, "execute", fails)
             with pytest.raises(RuntimeError):
                 ledger.plan(LATER)
         assert ledger.deliveries() == before

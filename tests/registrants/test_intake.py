@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from scheduler.database.engine import Database, run
 from scheduler.registrants.changes import Taken, take_changes
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
+from tests.explaining import full_scans, statements
 from tests.support import Ledger, utc, webinar
 
 ANNOUNCED = utc("2025-06-12 08:00")
@@ -178,21 +174,6 @@ def test_a_mail_that_was_held_for_a_person_s_data_is_planned_again_when_they_are
 # What a batch costs
 
 
-@contextmanager
-def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """What is executed, with its parameters, as the engine gets it."""
-    found: list[tuple[str, Any]] = []
-
-    def note(_conn: Any, _cursor: Any, sql: str, values: Any, _context: Any, _many: bool) -> None:
-        found.append((sql, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
-
-
 def test_a_batch_is_the_same_number_of_statements_however_many_people_are_in_it(ledger: Ledger) -> None:
     counts = []
     for first, people in ((0, 10), (10, 20), (30, 100)):  # the first meets zones that nobody met before
@@ -244,26 +225,11 @@ def test_a_batch_looks_everything_up_by_indexes_though_statistics_say_that_its_t
         for sql, values in executed:
             if re.match(r"SELECT set_config|SET LOCAL", sql) or "pg_attribute" in sql or "pg_index" in sql:
                 continue
-            if ledger.database.dialect.takes_replicas:
-                plan = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values).scalar_one()
-                plans = json.loads(plan) if isinstance(plan, str) else plan
-                scans += [(node, sql) for node in _full_scans(plans[0]["Plan"])]
-            elif "sqlite_master" not in sql:
-                rows = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
-                scans += [
-                    (row[3], sql) for row in rows if re.match(rf"SCAN ({'|'.join(TABLES)}|r|g|d)\b", row[3])
-                ]
+            if "sqlite_master" not in sql:
+                scans += [(scan, sql) for scan in full_scans(conn, sql, values, TABLES, aliases="rgd")]
     assert len(executed) > 10
     first_ones = ("EXISTS (SELECT 1 FROM registrant_change)", "FROM registrant_change ORDER BY id LIMIT")
     assert [one for one in scans if not any(first in one[1] for first in first_ones)] == []
-
-
-def _full_scans(node: dict[str, Any], *, limited: bool = False) -> Iterator[str]:
-    by_index = "Index Cond" in node or node["Node Type"] == "Bitmap Heap Scan"
-    if node.get("Relation Name") in TABLES and "Scan" in node["Node Type"] and not limited and not by_index:
-        yield f"{node['Node Type']} on {node['Relation Name']}"
-    for inner in node.get("Plans", ()):
-        yield from _full_scans(inner, limited=limited or node["Node Type"] == "Limit")
 
 
 def test_rows_of_events_that_are_not_ours_are_set_aside_once(ledger: Ledger) -> None:

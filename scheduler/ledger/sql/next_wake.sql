@@ -1,0 +1,14 @@
+{% from "conditions.sql" import free %}
+-- When, after now, something is due or expires, or something that waits takes effect: one look at an index each.
+{% for urgency in (0, 1) -%}
+SELECT at FROM (SELECT next_attempt_at AS at FROM delivery d
+                WHERE {{ free("d") }} AND d.urgency = {{ urgency }} AND d.next_attempt_at > :now
+                ORDER BY at LIMIT 1) AS one
+UNION ALL
+{% endfor -%}
+SELECT at FROM (SELECT expires_at AS at FROM delivery WHERE state IN ('pending', 'held') AND expires_at > :now
+                ORDER BY at LIMIT 1) AS one
+UNION ALL
+SELECT at FROM (SELECT takes_effect_at AS at FROM webinar WHERE takes_effect_at > :now ORDER BY at LIMIT 1) AS one
+UNION ALL
+SELECT at FROM (SELECT link_until AS at FROM registration WHERE link_until > :now ORDER BY at LIMIT 1) AS one

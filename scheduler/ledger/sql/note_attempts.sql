@@ -1,0 +1,6 @@
+{% from "rows.sql" import starts %}
+-- An attempt of each of these deliveries, unless an earlier try of this transaction has noted it.
+INSERT INTO attempt (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)
+SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0
+FROM {{ starts() }}
+WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = s.id AND a.lease_token = s.token)

