@@ -32,6 +32,7 @@ def full_scans(
     conn: Connection, sql: str, values: Any, tables: Collection[str], aliases: str = ""
 ) -> list[str]:
     """Where the engine would go through all of one of these tables. SQLite names them by their aliases."""
+    values = values[0] if isinstance(values, list) else values  # of many rows, one
     if dialect(conn).takes_replicas:
         plan = conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", values).scalar_one()
         plans = json.loads(plan) if isinstance(plan, str) else plan
@@ -43,6 +44,6 @@ def full_scans(
 def _in_plan(node: dict[str, Any], tables: Collection[str], *, limited: bool = False) -> Iterator[str]:
     by_index = "Index Cond" in node or node["Node Type"] == "Bitmap Heap Scan"
     if node.get("Relation Name") in tables and "Scan" in node["Node Type"] and not limited and not by_index:
-        yield f"{node['Node Type']} on {node['Relation Name']}"
+        yield f"{node['Node Type']} on {node['Relation Name']} by INDEX {node.get('Index Name', 'none')}"
     for inner in node.get("Plans", ()):
         yield from _in_plan(inner, tables, limited=limited or node["Node Type"] == "Limit")

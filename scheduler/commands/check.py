@@ -25,6 +25,7 @@ from scheduler.commands.common import (
     mistakes_told,
     settings_of_environment,
 )
+from scheduler.database.scratch import scratch
 from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.mail.soundness import Found, check_texts
 from scheduler.organizers.catalogue import ids_twice
@@ -128,8 +129,8 @@ class _Report:
         files would change."""
         people: dict[str, dict[str, int]] = {}
         try:
-            # No commit: planning with these files is only tried.
-            with existing_database(settings) as database, database.engine.connect() as conn:
+            ids = [webinar.id for webinar in webinars.values()]
+            with existing_database(settings) as database, scratch(database, ids) as conn:
                 for place, webinar in webinars.items():
                     people[place] = checking.people_by_zone(conn, webinar.id)
                     self.findings += checking.row_findings(conn, webinar.id)

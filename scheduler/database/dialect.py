@@ -80,6 +80,15 @@ class Dialect(ABC):
         """These numbers as one parameter."""
 
     @abstractmethod
+    def shadow(self, conn: Connection, table: str) -> str:
+        """Put an empty temporary table of the same make before a table, until the end of the transaction. Returns the
+        name by which the table itself is still known."""
+
+    @abstractmethod
+    def indexed_by(self, index: str) -> str:
+        """What follows the name of a table that is to be read by this index, where the engine would not find it."""
+
+    @abstractmethod
     def written(self, instant: datetime) -> str:
         """An instant (aware) in JSON, as the column that takes it holds it."""
 

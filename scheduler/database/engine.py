@@ -208,12 +208,18 @@ def _code(error: Exception) -> str:
 def may_plan(conn: Connection, what: str) -> bool:
     """Keep every other service from planning this webinar, or from taking rows in ("intake"), until the end of the
     transaction. False, at once, where another one does."""
-    return dialect(conn).may_plan(conn, what)
+    return _is_scratch(conn) or dialect(conn).may_plan(conn, what)
 
 
 def one_proposer(conn: Connection) -> None:
     """Let one replica decide what governs at a time, until the end of the transaction."""
-    dialect(conn).one_proposer(conn)
+    if not _is_scratch(conn):
+        dialect(conn).one_proposer(conn)
+
+
+def _is_scratch(conn: Connection) -> bool:
+    """Whether it changes a copy of its own (`scratch`), and keeps nobody from anything."""
+    return bool(conn.get_execution_options().get("scratch", False))
 
 
 def _schema(conn: Connection) -> Schema:

@@ -92,6 +92,19 @@ class PostgreSQL(Dialect):
     def as_numbers(self, numbers: Iterable[int]) -> str:
         return "{" + ",".join(map(str, numbers)) + "}"
 
+    def shadow(self, conn: Connection, table: str) -> str:
+        schema = conn.execute(text(_SCHEMA), {"table": table}).scalar_one()  # quoted, where it must be
+        numbered = conn.execute(text(_NUMBERED), {"table": f"{schema}.{table}"}).all()
+        make = f"LIKE {schema}.{table} INCLUDING ALL EXCLUDING IDENTITY"
+        conn.exec_driver_sql(f"CREATE TEMPORARY TABLE {table} ({make}) ON COMMIT DROP")
+        for column, sequence in numbered:  # numbers go on; those that are not used after all are no matter
+            set_default = f"ALTER COLUMN {column} SET DEFAULT nextval('{sequence}')"
+            conn.exec_driver_sql(f"ALTER TABLE {table} {set_default}")
+        return f"{schema}.{table}"
+
+    def indexed_by(self, index: str) -> str:
+        return ""
+
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()
 
@@ -142,6 +155,11 @@ class PostgreSQL(Dialect):
         return f"substr(CAST({column} AS text), 1, {characters + 1})"
 
 
+_SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = CAST(:table AS regclass)"
+_NUMBERED = (
+    "SELECT attname, pg_get_serial_sequence(:table, attname) FROM pg_attribute"
+    " WHERE attrelid = CAST(:table AS regclass) AND attidentity <> ''"
+)
 _SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -68,6 +69,18 @@ class SQLite(Dialect):
 
     def as_numbers(self, numbers: Iterable[int]) -> str:
         return json.dumps(list(numbers))
+
+    def shadow(self, conn: Connection, table: str) -> str:
+        query = (
+            "SELECT sql FROM main.sqlite_master WHERE tbl_name = :table AND type IN ('table', 'index') AND sql <> ''"
+            " ORDER BY type DESC"
+        )
+        for made in conn.execute(text(query), {"table": table}).scalars().all():
+            conn.exec_driver_sql(re.sub(r"(?i)^CREATE (TABLE|(UNIQUE )?INDEX) ", r"CREATE \1 temp.", made))
+        return f"main.{table}"
+
+    def indexed_by(self, index: str) -> str:
+        return f"INDEXED BY {index}"
 
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

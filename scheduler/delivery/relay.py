@@ -111,7 +111,9 @@ class Connection:
                 results[number] = result
         return results
 
-    async def _over_a_new_connection(self, mails: list[Mail], ahead: Mail | None) -> list[Reply | RelayFailure]:
+    async def _over_a_new_connection(
+        self, mails: list[Mail], ahead: Mail | None
+    ) -> list[Reply | RelayFailure]:
         self.session.abort()
         try:
             self.session = await self._pool.open_session()

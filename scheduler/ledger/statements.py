@@ -51,6 +51,7 @@ def _files(engine: Dialect) -> Environment:
         "numbers": engine.numbers,
         "rows": engine.rows,
         "join_next": engine.join_next,
+        "by_index": engine.indexed_by,
         "skip_locked": engine.skip_locked,
         "share_skipping": engine.share_skipping,
         "update_skipping": engine.update_skipping,

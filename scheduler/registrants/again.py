@@ -13,22 +13,24 @@ from sqlalchemy import Connection
 from scheduler.database.engine import Database, as_list, dialect, listed, run
 from scheduler.ledger.chunk import OTHERS_WAIT, Chunk
 
-MOST = 5000  # rows noted by one statement
 _FIRST = ""  # before all addresses
 
 
 def take_in_again(conn: Connection, webinar: str) -> int:
-    """Note all rows of a webinar as changed, and its registrations whose row is gone. Returns how many."""
-    noted, last = _note_others(conn, webinar), _FIRST
-    while True:
-        more, last = _note_rows(conn, webinar, last, MOST)
-        noted += more
-        if not more:
-            return noted
+    """Note all rows of a webinar as changed, but for those that are noted already, and its registrations whose row is
+    gone. Returns how many."""
+    noted = run(
+        conn,
+        "INSERT INTO registrant_change (registrant_id, operation)"
+        " SELECT id, '' FROM (SELECT id FROM registrants WHERE webinar = :webinar"
+        " EXCEPT SELECT registrant_id FROM registrant_change) AS rows ORDER BY id",
+        webinar=webinar,
+    )
+    return noted.rowcount + _note_others(conn, webinar)
 
 
 def replan(database: Database, webinar: str) -> int:
-    """The same, in short transactions of its own."""
+    """The same for all of them, in short transactions of its own."""
     with database.transaction() as conn:
         noted, last = _note_others(conn, webinar), _FIRST
     piece = Chunk(OTHERS_WAIT)

@@ -377,10 +377,10 @@ def edit_effects(
     webinars: Iterable[str],
     return_within: timedelta,
 ) -> dict[str, list[Effect]]:
-    """Plan with these files in this transaction, and say what that changed for each of these webinars. The caller
-    rolls back."""
+    """Plan these webinars on a `scratch` copy of them, and say what that changed for each."""
     before = {name: _pending(conn, now, name) for name in webinars}
-    while plan(conn, now, governing, return_within):
+    ours = {name: governing[name] for name in before if name in governing}
+    while plan(conn, now, ours, return_within):
         pass
     return {name: _changes(pending, _pending(conn, now, name)) for name, pending in before.items()}
 
@@ -414,8 +414,8 @@ def _pending(conn: Connection, now: datetime, webinar: str) -> _Pending:
 def propose_files(
     conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
 ) -> tuple[Mapping[str, Governing], dict[str, Notice], Mapping[str, tuple[Problem, ...]]]:
-    """Let these files govern in this transaction, as if they were edited now. Returns what governs then, the notice
-    that each edit sends, by webinar, and what is wrong with each file, by path. The caller rolls back."""
+    """Let these files govern in a `scratch` transaction, as if they were edited now. Returns what governs then, the
+    notice that each edit sends, by webinar, and what is wrong with each file, by path."""
     revisions = Revisions()
     before = revisions.governing(conn)
     problems = take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True).problems

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database
 from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.database.scratch import scratch
 from scheduler.mail.layout import layout_of, text_path
 from scheduler.mail.pairs import Verdicts
 from scheduler.mail.soundness import Found, check_texts
@@ -47,14 +48,14 @@ class Seen:
 
 
 def look(settings: Settings, database: Database, now: datetime) -> Seen:
-    """What the database says governs, beside the folders as they are now. Proposes and stores nothing: its transactions
-    are rolled back.
+    """What the database says governs, beside the folders as they are now. Proposes and stores nothing, and keeps no
+    service waiting.
 
     Takes a second or two where texts are to be tried, for which no service has a verdict yet.
     """
     webinar_files = Folder(settings.config_dir, WEBINAR_FILES).read()
     revisions = Revisions()
-    with database.engine.connect() as conn:  # no commit
+    with scratch(database) as conn:
         catalogue = take_webinars(
             conn, now, settings.config_dir, webinar_files, revisions, LOOKING, settings.return_within
         )

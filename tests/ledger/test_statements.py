@@ -7,7 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
-from scheduler.database.engine import DIALECTS, Database
+from scheduler.database.engine import DIALECTS, Database, run
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Version
@@ -126,6 +126,9 @@ def test_each_statement_says_what_it_is_for() -> None:
 
 FIRST, COPIES = 400, MANY_PEOPLE // 400 - 1
 SERIES = f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {COPIES}) SELECT n FROM s) AS s"
+FEW = ("INDEX registration_waits", "INDEX delivery_leased", "INDEX delivery_unsettled")
+"""Partial indexes of few rows, however many there are in their tables."""
+NOT_ASKED = r"-- Hold what may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN"
 UNIQUE = {
     "id": "id + 10000 * n",
     "registrant_id": "registrant_id + 10000 * n", "registration_id": "registration_id + 10000 * n",
@@ -139,9 +142,12 @@ def _multiply(ledger: Ledger, *tables: str) -> None:
     for table in tables:
         columns = [column.name for column in SQLModel.metadata.tables[table].columns]
         values = ", ".join(UNIQUE.get(column, column) for column in columns)
-        ledger.sql(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} CROSS JOIN {SERIES}"
-        )
+        with ledger.database.transaction() as conn:
+            ledger.database.dialect.take_time(conn)
+            run(
+                conn,
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} CROSS JOIN {SERIES}",
+            )
         if ledger.database.dialect.takes_replicas:
             ledger.sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
             ledger.sql(f"ANALYZE {table}")
@@ -164,6 +170,7 @@ def _send(ledger: Ledger, state: State = State.SENT) -> None:
 
 @pytest.mark.full
 def test_no_statement_goes_through_a_large_table(ledger: Ledger) -> None:
+    """But for the one that holds nearly everything, once, after a database was set back."""
     ledger.govern(webinar(), webinar(id="other"))
     for number in range(FIRST):
         ledger.register(f"p{number}@x.org", timezone=pytz.common_timezones[number])
@@ -177,12 +184,16 @@ def test_no_statement_goes_through_a_large_table(ledger: Ledger) -> None:
     names_of = {name: statements_of(name, ledger.database) for name in names()}
     seen = {name for name, first in names_of.items() if any(first in sql for sql, _ in executed)}
     assert names() == sorted(seen)
-    scans = []
+    scans, intake = [], False
     with ledger.database.transaction() as conn:
         for sql, values in executed:
-            if not re.match(r"SELECT (set_config|pg_)|ANALYZE|EXPLAIN", sql):
-                scans += [(scan, sql) for scan in full_scans(conn, sql, values, LARGE, aliases="rdxytkln")]
-    assert scans == []
+            if "enable_seqscan" in sql:  # what takes rows in has a test of its own: test_intake
+                intake = "'off'" in sql
+            elif not intake and not re.match(
+                r"-- Hold what may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN", sql
+            ):
+                scans += [(scan, sql) for scan in full_scans(conn, sql, values, LARGE, aliases="rdxytkla")]
+    assert [one for one in scans if not one[0].endswith(FEW)] == []
 
 
 def statements_of(name: str, database: Database) -> str:
@@ -198,6 +209,7 @@ def _a_day(ledger: Ledger) -> None:
     ledger.plan(NOW)
     _send(ledger)
     ledger.sql("UPDATE registrants SET email = 'x' || email WHERE webinar = 'other'")
+    ledger.govern(webinar(id="other", start=datetime(2025, 7, 3, 12)))
     ledger.plan(NOW)
     with ledger.database.transaction() as conn:
         _claim(conn)

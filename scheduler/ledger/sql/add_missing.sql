@@ -17,7 +17,7 @@ FROM (
     FROM {{ numbers("ids") }} AS c
     {{ join_next }} registration r ON r.id = c.number
     {{ join_next }} planned_message m ON m.webinar = r.webinar AND m.in_sequence
-    JOIN due_time d ON d.webinar = r.webinar AND d.message = m.message AND d.zone = r.zone
+    {{ join_next }} due_time d ON d.webinar = r.webinar AND d.message = m.message AND d.zone = r.zone
     JOIN webinar w ON w.webinar = r.webinar
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
     LEFT JOIN confirmed_elsewhere e ON e.webinar = r.webinar AND e.address_folded = r.address_folded
