@@ -6,6 +6,7 @@ just registered comes before those who are planned again, as when their webinar 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.ledger.chunk import OTHERS_WAIT, OTHERS_WRITE, Chunk
+from scheduler.ledger.chunk import Chunk
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.registrants.changes import Taken
 from scheduler.troubles import Troubles
@@ -34,8 +35,8 @@ class Planner:
         """`planned` is called after each transaction that planned somebody, who may be due at once."""
         self._database, self._clock = database, clock
         self._return_within, self._planned = return_within, planned
-        seconds = OTHERS_WRITE if database.dialect.takes_replicas else OTHERS_WAIT
-        self._rows, self._people = Chunk(seconds), Chunk(seconds)
+        others_wait = not database.dialect.takes_replicas
+        self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
         self._turn = 0
         self._turns: dict[str, int] = {}  # when each webinar was planned last
         self._troubles = Troubles()
@@ -77,6 +78,7 @@ class Planner:
                 _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, newest)
             )
             self._rows.took(taken.rows, took)
+            await asyncio.sleep(self._rows.pause)
         return taken.more
 
     async def _plan_people(self, governing: Governing) -> int:
@@ -88,6 +90,7 @@ class Planner:
                 _timed, lambda conn: plan_people(conn, now, governing, most)
             )
             self._people.took(people, took)
+            await asyncio.sleep(self._people.pause)
         if people:
             self._planned()
         return people

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-OTHERS_WRITE = 0.1  # seconds that a transaction should last beside which others can write
-OTHERS_WAIT = 0.05  # and one for which they may wait: on SQLite, or for rows that other programs write
+SECONDS, SECONDS_OF_WAITING = 0.1, 0.05  # that a transaction should last: beside others, and while they wait
 LEAST, MOST = 20, 5000  # rows
 
 
 class Chunk:
     """A number of rows that follows the time that the last transaction took."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, *, others_wait: bool) -> None:
+        """`others_wait`: others can't write beside it, as on SQLite, or it writes rows that other programs write."""
         self.rows = 500
-        self._seconds = seconds
+        self.pause = 0.0
+        """Seconds to leave to whoever waits, before the next transaction. On SQLite they wait by looking now and then
+        whether it is their turn."""
+        self._others_wait = others_wait
+        self._seconds = SECONDS_OF_WAITING if others_wait else SECONDS
 
     def took(self, rows: int, seconds: float) -> None:
         """A transaction of so many rows lasted so long. A few rows say nothing about many."""
+        self.pause = min(seconds, self._seconds) / 2 if self._others_wait and rows else 0.0
         if rows * 2 < self.rows and seconds < self._seconds:
             return
         fits = rows * self._seconds / max(seconds, 0.001)

@@ -11,7 +11,7 @@ import time
 from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, as_list, dialect, listed, run
-from scheduler.ledger.chunk import OTHERS_WAIT, Chunk
+from scheduler.ledger.chunk import Chunk
 
 _FIRST = ""  # before all addresses
 
@@ -33,12 +33,13 @@ def replan(database: Database, webinar: str) -> int:
     """The same for all of them, in short transactions of its own."""
     with database.transaction() as conn:
         noted, last = _note_others(conn, webinar), _FIRST
-    piece = Chunk(OTHERS_WAIT)
+    piece = Chunk(others_wait=True)
     while True:
         began = time.monotonic()
         with database.transaction() as conn:
             more, last = _note_rows(conn, webinar, last, piece.rows)
         piece.took(more, time.monotonic() - began)
+        time.sleep(piece.pause)
         noted += more
         if not more:
             return noted

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
-from scheduler.ledger.chunk import OTHERS_WAIT, Chunk
+from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.reading import CsvFile, CsvRow, Lines
@@ -110,7 +110,7 @@ def import_file(
 ) -> None:
     """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and count in
     `report` what was done. `tell` is called for what is wrong with a row, `look_at` for each row; by line."""
-    piece, odd = Chunk(OTHERS_WAIT), dict[str, dict[Person, int]]()
+    piece, odd = Chunk(others_wait=True), dict[str, dict[Person, int]]()
     with closing(_LinesOfPeople()) as lines, closing(_usable(file, asked, lines, tell, look_at)) as rows:
         while usable := dict(islice(rows, piece.rows)):
             for webinar in {webinar for webinar, _ in usable} - odd.keys():
@@ -119,6 +119,7 @@ def import_file(
             began = time.monotonic()
             done = database.in_transaction(partial(_written, asked=asked, usable=usable, odd=odd))
             piece.took(len(usable), time.monotonic() - began)
+            time.sleep(piece.pause)
             report.new += done.new
             report.updated += done.updated
             report.unchanged += done.unchanged
