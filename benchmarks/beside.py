@@ -1,4 +1,4 @@
-"""How long somebody of another webinar waits for a confirmation while thousands are taken in, reloaded or moved.
+"""How long others wait for a confirmation while thousands are taken in, reloaded, moved or imported.
 
     python -m benchmarks.beside [--quick]
 
@@ -10,6 +10,7 @@ relay's yes.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks import receivers
-from benchmarks.service import Ledger, databases, running, write_webinar
+from benchmarks.service import WEBINAR, Ledger, databases, running, write_webinar
 
 REMINDER = '\n[[messages]]\nid = "reminder-day"\nbefore_start = "24h"\n'
 START = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=9)
@@ -73,6 +74,17 @@ def _measure(ledger: Ledger, people: int) -> Iterator[tuple[str, float, list[flo
                     lambda: write_webinar(folder, REMINDER, start=later, end=end, notice_after="0s")
                 ),
             )
+            yield "imported", *others.wait_beside(lambda: _import(folder, ledger, people))
+
+
+def _import(folder: Path, ledger: Ledger, people: int) -> subprocess.Popen[bytes]:
+    """`webinar import`, under way."""
+    file = folder / "people.csv"
+    rows = "".join(f"imported-{number}@example.com\n" for number in range(people))
+    file.write_text(f"email\n{rows}")
+    places = {"CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates")}
+    command: list[str | Path] = [WEBINAR, "import", file, "--webinar", "w"]
+    return subprocess.Popen(command, env={"DATABASE_URL": ledger.url} | places, stdout=subprocess.DEVNULL)
 
 
 def _execute(ledger: Ledger, *statements: str) -> None:
@@ -87,9 +99,10 @@ class _Others:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger, self._known = ledger, 0
 
-    def wait_beside(self, event: Callable[[], None]) -> tuple[float, list[float]]:
-        """Seconds until all that follows from it is planned, and those that each of them waited meanwhile."""
-        event()
+    def wait_beside(self, event: Callable[[], subprocess.Popen[bytes] | None]) -> tuple[float, list[float]]:
+        """Seconds until all that follows from it is planned, and those that each of them waited meanwhile. The event
+        may go on in a process."""
+        process = event()
         began, first = time.monotonic(), self._known
         registered = []
         time.sleep(1.0 if first else 0.5)  # until the file, or the rows, are seen
@@ -98,6 +111,8 @@ class _Others:
             self._ledger.register(self._known, 1, "other")
             self._known += 1
             time.sleep(0.5)
+            if process and process.poll() is None:
+                continue
             if not self._ledger.one(WAITS) and time.monotonic() - began > 2:
                 break
         took = time.monotonic() - began
