@@ -37,7 +37,7 @@ class Planner:
         self._return_within, self._planned = return_within, planned
         others_wait = not database.dialect.takes_replicas
         self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
-        self._turn = 0
+        self._turn, self._taken_last = 0, ""
         self._turns: dict[str, int] = {}  # when each webinar was planned last
         self._troubles = Troubles()
 
@@ -73,10 +73,12 @@ class Planner:
         taken = Taken()
         with self._troubles.told(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
-            newest = bool(self._turn % 2)  # who comes after thousands does not wait for all of them
+            # Who comes after thousands, of this or of another webinar, does not wait for all of them.
+            after = None if self._turn % 2 else self._taken_last
             taken, took = await self._database.run(
-                _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, newest)
+                _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
             )
+            self._taken_last = taken.webinar or self._taken_last
             self._rows.took(taken.rows, took)
             await asyncio.sleep(self._rows.pause)
         return taken.more

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scheduler.cli import main
-from scheduler.ledger.chunk import Chunk
+from scheduler.ledger import chunk
 from tests.support import toml
 
 PEOPLE = "email,name\nanna@example.org,Anna\nbo@example.org,Bo\n"
@@ -217,8 +217,8 @@ def test_an_import_that_ends_half_way_says_how_far_it_came(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = desk.people("email\n" + "".join(f"{n}@example.org\n" for n in range(30)))
-    monkeypatch.setattr(Chunk, "took", lambda self, rows, seconds: None)
-    monkeypatch.setattr(Chunk, "__init__", lambda self, seconds: setattr(self, "rows", 10))
+    for limit in ("FIRST", "MOST"):
+        monkeypatch.setattr(chunk, limit, 10)
     refused = (
         "CREATE TRIGGER refused BEFORE INSERT ON registrants WHEN NEW.email = '15@example.org'"
         " BEGIN SELECT RAISE(ABORT, 'full'); END"

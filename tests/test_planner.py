@@ -119,6 +119,21 @@ async def test_who_registers_after_thousands_does_not_wait_until_all_of_them_are
 
 
 @in_loop
+async def test_who_registers_for_another_webinar_does_not_wait_for_an_import_that_goes_on(desk: Desk) -> None:
+    """Rows come faster than they are taken in, from before the person and after."""
+    desk.small()
+    desk.register(MANY)
+    desk.register(1, "other")
+    turns = 0
+    while not desk.number("other"):
+        values = ", ".join(f"('w', 'import-{turns}-{number}@people.test')" for number in range(200))
+        desk.ledger.sql(f"INSERT INTO registrants (webinar, email) VALUES {values}")
+        assert await desk.plan(seconds=0)
+        turns += 1
+    assert turns <= 4
+
+
+@in_loop
 async def test_in_a_webinar_that_is_planned_again_who_has_just_registered_comes_first(desk: Desk) -> None:
     desk.register(MANY)
     await desk.plan_all()

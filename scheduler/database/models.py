@@ -93,16 +93,18 @@ class Registrant(SQLModel, table=True):
 class RegistrantChange(SQLModel, table=True):
     """Written by triggers on `registrants`; deleted by the planner in the transaction that takes the row in.
 
-    operation: I(nsert), U(pdate), D(elete), R (perhaps replaced by an INSERT or UPDATE), '' (not recorded). T: a
-    TRUNCATE on PostgreSQL, whose registrant_id is NULL: look at all of them.
+    webinar: its beginning, as the row has it, or "" where it is not known. operation: I(nsert), U(pdate), D(elete), R
+    (perhaps replaced by an INSERT or UPDATE), '' (not recorded). T: a TRUNCATE on PostgreSQL, whose registrant_id is
+    NULL: look at all of them.
     """
 
     __tablename__ = "registrant_change"
-    __table_args__ = (_AUTOINCREMENT,)
+    __table_args__ = (Index("registrant_change_webinar", "webinar"), _AUTOINCREMENT)
 
     id: int | None = _id()
     registrant_id: int | None = _number(nullable=True)
     operation: str = Field(default="", sa_type=String(1), sa_column_kwargs={"server_default": ""})
+    webinar: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
 
 class RowSetAside(SQLModel, table=True):

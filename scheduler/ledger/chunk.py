@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SECONDS, SECONDS_OF_WAITING = 0.1, 0.05  # that a transaction should last: beside others, and while they wait
-LEAST, MOST = 20, 5000  # rows
+FIRST, LEAST, MOST = 500, 20, 5000  # rows
 
 
 class Chunk:
@@ -11,7 +11,7 @@ class Chunk:
 
     def __init__(self, *, others_wait: bool) -> None:
         """`others_wait`: others can't write beside it, as on SQLite, or it writes rows that other programs write."""
-        self.rows = 500
+        self.rows = FIRST
         self.pause = 0.0
         """Seconds to leave to whoever waits, before the next transaction. On SQLite they wait by looking now and then
         whether it is their turn."""

@@ -41,14 +41,14 @@ def take_in(
     governing: Mapping[str, Governing],
     return_within: timedelta,
     most: int | None = None,
-    newest: bool = False,
+    after: str | None = "",
 ) -> Taken:
-    """Take in up to `most` changes of `registrants`, the oldest or the newest. Nothing, at once, where another service
-    does."""
+    """Take in up to `most` changes of `registrants`: of the next webinar `after` this one, or the newest of all (None).
+    Nothing, at once, where another service does."""
     if not may_plan(conn, "intake"):
         return Taken()
     webinars = {name: one.webinar for name, one in governing.items()}
-    taken = take_changes(conn, now, webinars, return_within, limit=most, newest=newest)
+    taken = take_changes(conn, now, webinars, return_within, limit=most, after=after)
     _new_recipients(conn, now, taken.moved_address)
     if taken.rows >= MANY:
         dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")

@@ -21,8 +21,8 @@ def take_in_again(conn: Connection, webinar: str) -> int:
     gone. Returns how many."""
     noted = run(
         conn,
-        "INSERT INTO registrant_change (registrant_id, operation)"
-        " SELECT id, '' FROM (SELECT id FROM registrants WHERE webinar = :webinar"
+        "INSERT INTO registrant_change (registrant_id, operation, webinar)"
+        " SELECT id, '', :webinar FROM (SELECT id FROM registrants WHERE webinar = :webinar"
         " EXCEPT SELECT registrant_id FROM registrant_change) AS rows ORDER BY id",
         webinar=webinar,
     )
@@ -53,7 +53,7 @@ def _note_rows(conn: Connection, webinar: str, after: str, limit: int) -> tuple[
     )
     with dialect(conn).by_index(conn):
         rows = run(conn, following, webinar=webinar, after=after, limit=limit).all()
-    note_changes(conn, [row.id for row in rows])
+    note_changes(conn, [row.id for row in rows], webinar=webinar)
     return len(rows), rows[-1].address if rows else after
 
 
@@ -63,22 +63,24 @@ def _note_others(conn: Connection, webinar: str) -> int:
     with dialect(conn).by_index(conn):
         noted = run(
             conn,
-            "INSERT INTO registrant_change (registrant_id, operation)"
-            " SELECT registrant_id, '' FROM registration g WHERE webinar = :webinar AND registrant_id IS NOT NULL"
+            "INSERT INTO registrant_change (registrant_id, operation, webinar)"
+            " SELECT registrant_id, '', webinar FROM registration g WHERE webinar = :webinar"
+            " AND registrant_id IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = g.registrant_id)"
-            " UNION SELECT registrant_id, '' FROM row_set_aside WHERE webinar = :webinar",
+            " UNION SELECT registrant_id, '', webinar FROM row_set_aside WHERE webinar = :webinar",
             webinar=webinar,
         )
     return noted.rowcount
 
 
-def note_changes(conn: Connection, ids: list[int], operation: str = "") -> None:
+def note_changes(conn: Connection, ids: list[int], operation: str = "", webinar: str = "") -> None:
     """As a trigger does it."""
     if ids:
         run(
             conn,
-            "INSERT INTO registrant_change (registrant_id, operation)"
-            f" SELECT number, :operation FROM {listed(conn, 'ids')} AS rows ORDER BY number",
+            "INSERT INTO registrant_change (registrant_id, operation, webinar)"
+            f" SELECT number, :operation, :webinar FROM {listed(conn, 'ids')} AS rows ORDER BY number",
             ids=as_list(conn, sorted(ids)),
             operation=operation,
+            webinar=webinar,
         )

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -34,8 +35,18 @@ class Taken:
     """What one batch brought."""
 
     more: bool = False
+    webinar: str = ""  # whose changes they were, unless they were the newest of all
     rows: int = 0
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
+
+
+class _Change(NamedTuple):
+    """What was done to a row of this number, and of which webinar, as far as it is known."""
+
+    id: int
+    registrant_id: int | None
+    operation: str
+    webinar: str
 
 
 @dataclass(slots=True, eq=False)
@@ -68,21 +79,24 @@ def take_changes(
     return_within: timedelta,
     *,
     limit: int | None = None,
-    newest: bool = False,
+    after: str | None = "",
 ) -> Taken:
-    """Turn one batch of up to `limit` changed rows, the oldest or the newest, into registrations, which are then
-    planned. Raises RegistrantsUnreadable. Only one service may do so at a time.
+    """Turn one batch of up to `limit` changed rows into registrations, which are then planned: of the next webinar that
+    has any `after` this one, or the newest of all (None). Raises RegistrantsUnreadable. Only one service may do so at
+    a time.
 
     A row that comes back for the same webinar and address within `return_within` is the same registration; later it is
     a new one with the UID of the old.
     """
-    if not run(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar():
+    if not _some_wait(conn):
         return Taken()
     registrants = Registrants(conn)
     with dialect(conn).by_index(conn):
-        changes = _take_off(conn, limit or BATCH, newest)
-        taken = Taken(more=len(changes) == (limit or BATCH), rows=len(changes))
-        if any(registrant_id is None for registrant_id, _ in changes):
+        changes = _take_off(conn, limit or BATCH, after)
+        taken = Taken(more=_some_wait(conn), rows=len(changes))
+        if changes and after is not None:
+            taken.webinar = str(changes[0].webinar)
+        if any(change.registrant_id is None for change in changes):
             _name_rows_that_are_gone(conn)
             taken.more = True
         batch = _Batch(conn, now, webinars, return_within, registrants, changes, taken)
@@ -91,15 +105,29 @@ def take_changes(
     return taken
 
 
-def _take_off(conn: Connection, limit: int, newest: bool) -> list[tuple[int | None, str]]:
-    """The oldest or newest changes, deleted: the row's id, and what was done to it. Their order is no matter: a row is
-    read as it is now."""
-    order = "id DESC" if newest else "id"
-    query = f"SELECT id, registrant_id, operation FROM registrant_change ORDER BY {order} LIMIT :limit"
-    changes = run(conn, query, limit=limit).all()
+def _some_wait(conn: Connection) -> bool:
+    return bool(run(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar())
+
+
+def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:
+    """Changes of the next webinar, or the newest of all (None), deleted. Their order is no matter: a row is read as it
+    is now."""
+    query, values = "SELECT id, registrant_id, operation, webinar FROM registrant_change", {"limit": limit}
+    if after is None:
+        rows = run(conn, f"{query} ORDER BY id DESC LIMIT :limit", **values)
+    else:
+        rows = run(conn, f"{query} WHERE webinar = {_NEXT_WEBINAR} LIMIT :limit", after=after, **values)
+    changes = [_Change(row.id, row.registrant_id, row.operation, row.webinar) for row in rows]
     deleted = f"DELETE FROM registrant_change WHERE {dialect(conn).among('id', 'done')}"
     run(conn, deleted, done=as_list(conn, (change.id for change in changes)))
-    return [(change.registrant_id, change.operation) for change in changes]
+    return changes
+
+
+# They take turns. What somebody else wrote is compared as the database has it.
+_NEXT_WEBINAR = (
+    "coalesce((SELECT min(webinar) FROM registrant_change WHERE webinar > :after),"
+    " (SELECT min(webinar) FROM registrant_change))"
+)
 
 
 def _name_rows_that_are_gone(conn: Connection) -> None:
@@ -122,14 +150,14 @@ class _Batch:
         webinars: Mapping[str, Webinar],
         return_within: timedelta,
         registrants: Registrants,
-        changes: Collection[tuple[int | None, str]],
+        changes: Collection[_Change],
         taken: Taken,
     ) -> None:
         self.conn, self.engine, self.now = conn, dialect(conn), now
         self.webinars, self.return_within, self.taken = webinars, return_within, taken
         self.registrants = registrants
-        self.ids = sorted({registrant_id for registrant_id, _ in changes if registrant_id is not None})
-        self.written_again = {registrant_id for registrant_id, operation in changes if operation in _NEW_ROW}
+        self.ids = sorted({one.registrant_id for one in changes if one.registrant_id is not None})
+        self.written_again = {one.registrant_id for one in changes if one.operation in _NEW_ROW}
         self.there = registrants.people(self.ids)
         self.rows = registrants.read(
             number for number, (webinar, _) in self.there.items() if webinar in webinars
@@ -458,8 +486,8 @@ class _Batch:
         if self.freed:
             again = run(
                 self.conn,
-                "INSERT INTO registrant_change (registrant_id) SELECT registrant_id FROM row_set_aside"
-                " WHERE webinar IN :webinars AND reason = :reason",
+                "INSERT INTO registrant_change (registrant_id, webinar)"
+                " SELECT registrant_id, webinar FROM row_set_aside WHERE webinar IN :webinars AND reason = :reason",
                 webinars=self.freed,
                 reason=SHARED_ADDRESS,
             )

@@ -24,27 +24,35 @@ NOT_NOTICED = "changes of registrants are not noticed"
 NO_INDEX = "registrants has lost its unique index on addresses"
 _INDEX = "CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
 
-# 'R' names a row that an INSERT or UPDATE may take the place of: SQLite fires no delete trigger for it.
+# 'R' names a row that an INSERT or UPDATE may take the place of: SQLite fires no delete trigger for it. The webinar is
+# cut to what an index takes.
 _SQLITE = """
 CREATE TRIGGER registrants_inserted AFTER INSERT ON registrants
-BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (NEW.id, 'I'); END
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+VALUES (NEW.id, 'I', substr(coalesce(NEW.webinar, ''), 1, 64)); END
 
 CREATE TRIGGER registrants_replaced BEFORE INSERT ON registrants
-BEGIN INSERT INTO registrant_change (registrant_id, operation) SELECT id, 'R' FROM registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+SELECT id, 'R', substr(coalesce(webinar, ''), 1, 64) FROM registrants
 WHERE id = NEW.id OR webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
 
 CREATE TRIGGER registrants_updated_over BEFORE UPDATE OF webinar, email ON registrants
-BEGIN INSERT INTO registrant_change (registrant_id, operation) SELECT id, 'R' FROM registrants
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+SELECT id, 'R', substr(coalesce(webinar, ''), 1, 64) FROM registrants
 WHERE id <> OLD.id AND webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
 
 CREATE TRIGGER registrants_updated AFTER UPDATE ON registrants WHEN OLD.id = NEW.id
-BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (NEW.id, 'U'); END
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+VALUES (NEW.id, 'U', substr(coalesce(NEW.webinar, ''), 1, 64)); END
 
 CREATE TRIGGER registrants_renumbered AFTER UPDATE OF id ON registrants WHEN OLD.id <> NEW.id
-BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (OLD.id, 'D'), (NEW.id, 'I'); END
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+VALUES (OLD.id, 'D', substr(coalesce(OLD.webinar, ''), 1, 64)),
+(NEW.id, 'I', substr(coalesce(NEW.webinar, ''), 1, 64)); END
 
 CREATE TRIGGER registrants_deleted AFTER DELETE ON registrants
-BEGIN INSERT INTO registrant_change (registrant_id, operation) VALUES (OLD.id, 'D'); END
+BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
+VALUES (OLD.id, 'D', substr(coalesce(OLD.webinar, ''), 1, 64)); END
 """
 _POSTGRESQL = """
 CREATE TRIGGER registrants_changed AFTER INSERT OR UPDATE OR DELETE ON registrants

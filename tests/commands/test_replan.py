@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.registrants import again
+from scheduler.ledger import chunk
 from scheduler.registrants.triggers import TRIGGERS
 from tests.commands.scene import Scene
 from tests.support import utc
@@ -37,7 +37,8 @@ def unnoticed(scene: Scene) -> Scene:
 
 
 def test_edited_deleted_and_new_rows_are_taken_in(unnoticed: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(again.Chunk, "took", lambda self, rows, seconds: setattr(self, "rows", 2))
+    for limit in ("FIRST", "MOST"):
+        monkeypatch.setattr(chunk, limit, 2)
     result = unnoticed.run("replan")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "7 rows to be taken in again; a running service does so within seconds.\n"

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
 from scheduler.problem import Problem
+from scheduler.ledger import chunk
 from scheduler.registrants import importing
 from scheduler.registrants.importing import Import, Oddities, Report, import_file, import_rows
 from scheduler.registrants.reading import CsvFile, CsvRow, read_csv
@@ -71,7 +72,7 @@ class Pieces(People):
         report, told = Report(), list[Problem]()
         asked = Import("people.csv", ["w", "v"], default, **options)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(importing, "Chunk", TwoRows)
+            pieces_of(2, patched)
             import_file(
                 self.database, CsvFile(io.BytesIO(csv.encode()), "people.csv"), asked, report, told.append
             )
@@ -80,14 +81,9 @@ class Pieces(People):
         return report
 
 
-class TwoRows:
-    rows = 2
-
-    def __init__(self, _seconds: float) -> None:
-        pass
-
-    def took(self, rows: int, seconds: float) -> None:
-        pass
+def pieces_of(rows: int, patched: pytest.MonkeyPatch) -> None:
+    for limit in ("FIRST", "MOST"):
+        patched.setattr(chunk, limit, rows)
 
 
 def test_rows_become_registrants_with_all_their_columns(people: People) -> None:
@@ -273,7 +269,7 @@ def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_th
     csv = "email\n" + "".join(f"{n}@example.org\n" for n in range(8))
     asked = Import("people.csv", ["w"], "w", already_confirmed=True)
     file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
-    monkeypatch.setattr(importing, "Chunk", TwoRows)
+    pieces_of(2, monkeypatch)
     with pytest.raises(DBAPIError):
         import_file(database, file, asked, report, lambda problem: None)
     assert (counts(report), report.through) == ((4, 0, 0), 5)
@@ -320,8 +316,7 @@ def test_ten_times_the_rows_take_the_same_memory(sqlite_url: str) -> None:
         )
         file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(importing, "Chunk", TwoRows)
-            patched.setattr(TwoRows, "rows", 100)
+            pieces_of(100, patched)
             tracemalloc.start()
             import_file(database, file, Import("people.csv", ["w"], "w"), Report(), lambda problem: None)
             peaks.append(tracemalloc.get_traced_memory()[1])

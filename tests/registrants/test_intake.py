@@ -331,9 +331,8 @@ def test_what_is_written_of_a_webinar_that_has_ended_concerns_nobody(ledger: Led
     ledger.sql("UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE id = :id", id=rows[1])
     ledger.sql("UPDATE registrants SET webinar = 'v' WHERE id = :id", id=rows[2])
     ledger.register("d@example.org")
-    webinars = {"v": webinar(id="v")}
-    with ledger.database.transaction() as conn:
-        take_changes(conn, LATER, webinars, DAY)
+    ledger.revisions.forget()
+    take_in(ledger)
     assert ledger.sql("SELECT * FROM row_set_aside") == []
     assert ledger.sql("SELECT * FROM registrant_change") == []
     assert [
