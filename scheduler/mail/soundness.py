@@ -34,8 +34,8 @@ KNOWN: dict[str, Found] = {}
 """The verdicts that this process knows, by digest."""
 MOST_KNOWN = 100_000
 PATIENCE = 60.0  # seconds without a sign of life: then the machine is too busy, or the child is stopped
-MOST_TRIED = 2000  # pairs while somebody waits at a terminal: half a minute of computing
-_STOPPED_COUNTS = 50  # as so many that end by themselves
+FEW, BRIEFLY = 100, 5.0  # while somebody waits at a terminal: so many pairs, and more for so many seconds
+_STOPPED_COUNTS = 20  # as so many that end by themselves
 _LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
 _LIMITS = f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"
 _ENDED = "the child that tries them was ended from outside"
@@ -65,10 +65,10 @@ def check_texts(
     layout: Layout | None = None,
     *,
     ask: Callable[[Sequence[str]], Mapping[str, Found]] = lambda digests: {},
-    most: int = MOST_TRIED,
+    seconds: float = BRIEFLY,
 ) -> Verdicts:
-    """What is wrong with the texts of the folder `root`. At most so many pairs of a text and a webinar are tried, and
-    of the others it says that they are not.
+    """What is wrong with the texts of the folder `root`. A FEW pairs of a text and a webinar are tried, and more for so
+    many seconds; of the others it says that they are not.
 
     `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
     for nothing can be said. `ask`: for the verdicts that others know.
@@ -77,12 +77,13 @@ def check_texts(
     pairs = pairs_of(sources, webinars, layout)
     if left := untried(pairs, KNOWN):
         remember(ask([pair.digest for pair in left]))
-    spent, why = 0, "that takes long, and `webinar run` does it"
+    tried, why = 0, "that takes long, and `webinar run` does it"
+    end = time.monotonic() + seconds
 
     def told(digest: str, found: Found) -> None:
-        nonlocal spent
+        nonlocal tried
         remember({digest: found})
-        spent += _STOPPED_COUNTS if any(_was_stopped(one) for one in found) else 1
+        tried += _STOPPED_COUNTS if any(_was_stopped(one) for one in found) else 1
 
     try:
         try_pairs(
@@ -90,7 +91,7 @@ def check_texts(
             sources,
             layout,
             told,
-            lambda: spent >= most,
+            lambda: tried >= FEW and time.monotonic() > end,
         )
     except NotTried as reason:
         why = str(reason)
@@ -190,7 +191,7 @@ def _outcomes(
 
 
 def _ended_at(pair: Pair, number: int, how: str) -> Found | _Crash | _PutOff:
-    if number in (signal.SIGPROF, signal.SIGXCPU):
+    if number == signal.SIGPROF:
         return _stopped(pair, "filling it in was stopped (too much computing)")
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         return _PutOff(_ENDED)  # by a person, or by a machine that has no memory left

@@ -13,7 +13,6 @@ import pickle
 import resource
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,9 +93,8 @@ class _Trier:
         return self._cases
 
     def _limit(self) -> None:
-        """The timer ends a pair, to the millisecond; RLIMIT_CPU, in whole seconds, ends what would outlive it."""
-        cpu = int(time.process_time() + CPU_SECONDS) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu, resource.RLIM_INFINITY))
+        """The timer ends a pair. No RLIMIT_CPU: it counts from the beginning of the process in ticks, of which no clock
+        tells how many there were."""
         limit_memory()
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
 

@@ -29,30 +29,30 @@ _INDEX = "CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, l
 _SQLITE = """
 CREATE TRIGGER registrants_inserted AFTER INSERT ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-VALUES (NEW.id, 'I', substr(coalesce(NEW.webinar, ''), 1, 64)); END
+VALUES (NEW.id, 'I', coalesce(CAST(substr(NEW.webinar, 1, 64) AS TEXT), '')); END
 
 CREATE TRIGGER registrants_replaced BEFORE INSERT ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-SELECT id, 'R', substr(coalesce(webinar, ''), 1, 64) FROM registrants
+SELECT id, 'R', coalesce(CAST(substr(webinar, 1, 64) AS TEXT), '') FROM registrants
 WHERE id = NEW.id OR webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
 
 CREATE TRIGGER registrants_updated_over BEFORE UPDATE OF webinar, email ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-SELECT id, 'R', substr(coalesce(webinar, ''), 1, 64) FROM registrants
+SELECT id, 'R', coalesce(CAST(substr(webinar, 1, 64) AS TEXT), '') FROM registrants
 WHERE id <> OLD.id AND webinar = NEW.webinar AND lower(email) = lower(NEW.email); END
 
 CREATE TRIGGER registrants_updated AFTER UPDATE ON registrants WHEN OLD.id = NEW.id
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-VALUES (NEW.id, 'U', substr(coalesce(NEW.webinar, ''), 1, 64)); END
+VALUES (NEW.id, 'U', coalesce(CAST(substr(NEW.webinar, 1, 64) AS TEXT), '')); END
 
 CREATE TRIGGER registrants_renumbered AFTER UPDATE OF id ON registrants WHEN OLD.id <> NEW.id
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-VALUES (OLD.id, 'D', substr(coalesce(OLD.webinar, ''), 1, 64)),
-(NEW.id, 'I', substr(coalesce(NEW.webinar, ''), 1, 64)); END
+VALUES (OLD.id, 'D', coalesce(CAST(substr(OLD.webinar, 1, 64) AS TEXT), '')),
+(NEW.id, 'I', coalesce(CAST(substr(NEW.webinar, 1, 64) AS TEXT), '')); END
 
 CREATE TRIGGER registrants_deleted AFTER DELETE ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
-VALUES (OLD.id, 'D', substr(coalesce(OLD.webinar, ''), 1, 64)); END
+VALUES (OLD.id, 'D', coalesce(CAST(substr(OLD.webinar, 1, 64) AS TEXT), '')); END
 """
 _POSTGRESQL = """
 CREATE TRIGGER registrants_changed AFTER INSERT OR UPDATE OR DELETE ON registrants

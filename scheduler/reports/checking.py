@@ -16,7 +16,7 @@ from sqlalchemy import Connection, case, func, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery
-from scheduler.ledger.planning import Governing, plan
+from scheduler.ledger.planning import Governing, plan_people, take_in
 from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
@@ -378,11 +378,14 @@ def edit_effects(
     return_within: timedelta,
 ) -> dict[str, list[Effect]]:
     """Plan these webinars on a `scratch` copy of them, and say what that changed for each."""
-    before = {name: _pending(conn, now, name) for name in webinars}
-    ours = {name: governing[name] for name in before if name in governing}
-    while plan(conn, now, ours, return_within):
+    before = _pending(conn, now)
+    while take_in(conn, now, governing, return_within).more:
         pass
-    return {name: _changes(pending, _pending(conn, now, name)) for name, pending in before.items()}
+    for name in run(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
+        while name in governing and plan_people(conn, now, governing[name]):
+            pass
+    after = _pending(conn, now)
+    return {name: _changes(before.get(name, {}), after.get(name, {})) for name in webinars}
 
 
 _Pending = dict[str, tuple[int, int, datetime | None]]  # message: how many, how many at once, when the next
@@ -396,19 +399,24 @@ def _changes(before: _Pending, after: _Pending) -> list[Effect]:
     ]
 
 
-def _pending(conn: Connection, now: datetime, webinar: str) -> _Pending:
+def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
+    """By webinar."""
     table = Delivery.__table__  # type: ignore[attr-defined]
     rows = conn.execute(
         select(
+            table.c.webinar,
             table.c.message,
             func.count(),
             func.sum(case((table.c.due_at <= now, 1), else_=0)),
             func.min(case((table.c.due_at > now, table.c.due_at))),
         )
-        .where(table.c.webinar == webinar, table.c.state.in_(["pending", "held"]))
-        .group_by(table.c.message)
+        .where(table.c.state.in_(["pending", "held"]))
+        .group_by(table.c.webinar, table.c.message)
     )
-    return {row[0]: (row[1], int(row[2] or 0), row[3]) for row in rows}
+    found: dict[str, _Pending] = {}
+    for webinar, message, many, at_once, next_due in rows:
+        found.setdefault(webinar, {})[message] = (many, int(at_once or 0), next_due)
+    return found
 
 
 def propose_files(

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
-from scheduler.problem import Problem
 from scheduler.ledger import chunk
+from scheduler.problem import Problem
 from scheduler.registrants import importing
 from scheduler.registrants.importing import Import, Oddities, Report, import_file, import_rows
 from scheduler.registrants.reading import CsvFile, CsvRow, read_csv
