@@ -26,7 +26,7 @@ from scheduler.mail.layout import Layout, TextProblems
 from scheduler.mail.matrix import cases
 from scheduler.mail.sound import problems_of
 from scheduler.mail.templates import parse_text
-from scheduler.mail.trying import CPU_SECONDS, limit_memory
+from scheduler.mail.trying import CPU_SECONDS, child_environment, limit_memory
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
@@ -102,6 +102,7 @@ async def _new_child() -> asyncio.subprocess.Process:
         stdin=pipe,
         stdout=pipe,
         stderr=asyncio.subprocess.DEVNULL,
+        env=child_environment(),
     )
 
 

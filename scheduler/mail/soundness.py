@@ -23,7 +23,7 @@ from typing import IO, Any, cast
 
 from scheduler.mail.layout import Layout, read_layout, text_path
 from scheduler.mail.pairs import Key, Pair, Verdicts, pairs_of, untried, verdicts_of
-from scheduler.mail.trying import CPU_SECONDS, MEMORY, Job
+from scheduler.mail.trying import CPU_SECONDS, MEMORY, Job, child_environment
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
@@ -165,7 +165,9 @@ def _outcomes(
         given.write(pickle.dumps(job))
         given.seek(0)
         command = [sys.executable, "-m", "scheduler.mail.trying"]
-        with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE, stderr=errors) as child:  # noqa: S603
+        with subprocess.Popen(  # noqa: S603
+            command, stdin=given, stdout=subprocess.PIPE, stderr=errors, env=child_environment()
+        ) as child:
             try:
                 for line in _lines(child, enough):
                     word: dict[str, Any] = json.loads(line)

@@ -26,6 +26,7 @@ from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
 CPU_SECONDS = 1.0  # a pair
+_OF_PYTHON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 MEMORY = 256 * 2**20  # bytes, on top of what Python and the modules take
 
 
@@ -97,6 +98,14 @@ class _Trier:
         tells how many there were."""
         limit_memory()
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment variables of a process that fills in organizers' texts: what Python needs, and no setting of the
+    service, for some hold secrets."""
+    return {
+        name: value for name, value in os.environ.items() if name in _OF_PYTHON or name.startswith("PYTHON")
+    }
 
 
 def limit_memory() -> None:

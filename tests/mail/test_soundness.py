@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scheduler.editor import trial
 from scheduler.mail import soundness
 from scheduler.mail.matrix import cases
 from scheduler.mail.pairs import Key, Verdicts, pairs_of
@@ -165,6 +168,31 @@ def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPa
     assert found.problems == {}
     assert found.untried == set(sources)
     assert found.why_untried == "the child that tries them can't begin: exit 1: "
+
+
+def test_no_secret_of_the_service_is_in_the_environment_of_what_fills_in_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    for name in ("SMTP_PASSWORD", "DATABASE_URL", "SMTP_OAUTH_CLIENT_SECRET"):
+        monkeypatch.setenv(name, "sw0rdfish")
+
+    check_texts({("confirmation", "en"): HEAD + "Hi, whoever you are" + WHOLE}, [webinar()], TEMPLATES)
+    checked = (tmp_path / "seen").read_text()
+    asyncio.run(_try_one())
+
+    for seen in (checked, (tmp_path / "seen").read_text()):
+        assert "PATH=" in seen
+        assert "sw0rdfish" not in seen
+
+
+async def _try_one() -> None:
+    """As the editor does it."""
+    child = await trial._new_child()
+    await child.wait()
 
 
 def try_all(sources: dict[Key, str], *webinars: Webinar) -> tuple[dict[str, Found], str]:
