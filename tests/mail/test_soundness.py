@@ -159,6 +159,25 @@ def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
     assert time.process_time() - began < 2  # the work is the children's
 
 
+def test_what_says_nothing_to_a_reader_is_not_sound() -> None:
+    words = {
+        "en": "{{ webinar.title.format }}",
+        "fr": "{{ self }}",
+        "ru": "{% set words = webinar.title.split() %}{{ words }}",
+        "es": "{{ webinar.title.upper() }}",
+    }
+    sources = {("follow-up", language): f"{HEAD}Hi {said}" for language, said in words.items()}
+
+    found = check_texts(sources, [webinar()], TEMPLATES)
+
+    assert {key[1]: problems[0].found for key, problems in found.problems.items()} == {
+        "en": "cannot be filled in: `{{ … }}` prints a function of the program, not words",
+        "fr": "cannot be filled in: `{{ … }}` prints a TemplateReference of the program, not words",
+        "ru": "cannot be filled in: `{{ … }}` prints a list of the program, not words",
+    }
+    assert found.sound == {("follow-up", "es")}
+
+
 def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soundness.sys, "executable", "/bin/false")
     sources = {("confirmation", "en"): HEAD + "Hi, of whom nothing is known" + WHOLE}
