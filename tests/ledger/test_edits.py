@@ -99,10 +99,11 @@ def _afresh(ledger: Ledger) -> None:
         ledger.sql(f"DELETE FROM {table}")
 
 
-def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database) -> None:
+@pytest.mark.parametrize("examples", [6, pytest.param(40, marks=pytest.mark.full)])
+def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database, examples: int) -> None:
     ledger = Ledger(database)
 
-    @settings(max_examples=6 if database.dialect.takes_replicas else 30)
+    @settings(max_examples=examples)
     @given(REVISIONS)
     def holds(revisions: list[tuple[Webinar, list[str]]]) -> None:
         _afresh(ledger)
