@@ -26,6 +26,20 @@ structlog.configure(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`engines("sqlite")` is for modules whose SQL others run on PostgreSQL as well, `engines("both")` for the tests
+    in them that run some of their own."""
+    for item in items:
+        mark = item.get_closest_marker("engines")
+        if mark and mark.args == ("sqlite",) and _engine(item) == "postgresql":
+            item.add_marker(pytest.mark.full)
+
+
+def _engine(item: pytest.Item) -> str | None:
+    return item.callspec.params.get("database_url") if hasattr(item, "callspec") else None
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the garbage collector need not look through it each time."""
     gc.collect()

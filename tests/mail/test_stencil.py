@@ -199,7 +199,7 @@ def prepare(reader: Claimed, *given: Any, eight_bit: bool, told: Told | None) ->
     STENCILS.render(first, *given, eight_bit=eight_bit, told=told)
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [30, pytest.param(100, marks=pytest.mark.full)])
 def test_both_ways_make_the_same_mail(examples: int) -> None:
     @settings(max_examples=examples)
     @given(
@@ -266,7 +266,7 @@ def only_the_fast_way() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(200, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [25, pytest.param(80, marks=pytest.mark.full)])
 def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> None:
     @settings(max_examples=examples)
     @given(

@@ -266,7 +266,7 @@ class Services:
 
 
 @pytest.mark.parametrize("waits", [False, True])
-@pytest.mark.parametrize("examples", [10, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [10, pytest.param(25, marks=pytest.mark.full)])
 def test_after_any_history_what_all_folders_hold_governs(
     sqlite_url: str, examples: int, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

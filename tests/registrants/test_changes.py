@@ -187,7 +187,7 @@ def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], b
             world.step(*step)
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
 def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirmed_twice(
     ledger: Ledger, examples: int
 ) -> None:
