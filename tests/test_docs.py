@@ -17,7 +17,7 @@ from scheduler.cli import main
 from scheduler.database.engine import Database
 from scheduler.settings import VARIABLES, read_settings
 from scheduler.webinar import Webinar, read_webinar
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, copy_texts, utc, webinar
 
 DOCS = Path("docs")
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
@@ -40,9 +40,10 @@ def blocks(page: str, kind: str) -> list[Block]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what organizers edit, with the webinars of the pages; commands run there."""
-    for name in ("config", "templates"):
-        shutil.copytree(name, tmp_path / name)
+    """A copy of what organizers edit, with the webinars of the pages and texts in their languages; commands run
+    there."""
+    shutil.copytree("config", tmp_path / "config")
+    copy_texts(tmp_path / "templates", "en", "fr")
     for page in PAGES:
         for block in blocks(page, "toml"):
             for word in block.words:

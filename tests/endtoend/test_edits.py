@@ -28,6 +28,7 @@ def _part(mail: Message, kind: str) -> str:
     )
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_text_is_broken_and_fixed(tmp_path: Path, database_url: str) -> None:
     """By default the last sound text goes out; a webinar that says "hold" waits. The organizer has two mails."""
