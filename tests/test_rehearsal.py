@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from click.testing import CliRunner
 from scheduler.cli import main
 from tests.received import MONTHS, WEEKDAYS, Clock, Entry, Mail, clocks
 from tests.rehearsed import ROOT, Rehearsal, rehearse, sample, shared_folder
-from tests.support import toml
+from tests.support import copy_texts, toml
 
 START, END = datetime(2025, 7, 3, 11, tzinfo=UTC), datetime(2025, 7, 3, 13, tzinfo=UTC)
 LINK = "https://webinar.example.org/trilateral-2025"
@@ -635,7 +634,7 @@ def test_a_folder_of_texts_that_is_none_is_told(
 
 def test_a_broken_text_holds_its_own_message_only_and_a_bad_row_nobody_else_s(tmp_path: Path) -> None:
     templates, people = tmp_path / "templates", tmp_path / "people.csv"
-    shutil.copytree(ROOT / "templates", templates)
+    copy_texts(templates, "en", "fr")
     text = templates / "reminder-hour" / "en.md"
     text.write_text(text.read_text("utf-8").replace("{{ join_button }}", "{{ join_buton }}"), "utf-8")
     people.write_text("email,language\na@example.org,en\nb@example.org,fr\nnobody,en\n")

@@ -187,11 +187,8 @@ class Pool:
         idle_limit: float = IDLE_LIMIT,
     ) -> None:
         """Reads the certificates to trust. Raises ValueError when `ca_file` cannot be used."""
-        try:
-            self._context = ssl.create_default_context(cafile=settings.ca_file)
-        except OSError as error:
-            raise ValueError(f"no certificates can be read from {settings.ca_file}: {error}") from None
         self._settings = settings
+        self._context = _trusted(settings)
         self._tokens = Tokens(settings.oauth, settings.ca_file) if settings.oauth else None
         self.content_timeout = content_timeout
         self.mails_per_connection = settings.mails_per_connection
@@ -281,6 +278,16 @@ async def send_one(pools: Iterable[Pool], sender: str, recipient: str, content: 
         else:
             return ""
     return why
+
+
+def _trusted(settings: RelaySettings) -> ssl.SSLContext | None:
+    """None where nothing is encrypted: the system's certificates are many, and take long to read."""
+    if settings.tls == "none" and not settings.ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise ValueError(f"no certificates can be read from {settings.ca_file}: {error}") from None
 
 
 def _own_name() -> str:

@@ -91,7 +91,7 @@ class Session:
     """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
 
     def __init__(
-        self, settings: RelaySettings, context: ssl.SSLContext, tokens: Tokens | None = None
+        self, settings: RelaySettings, context: ssl.SSLContext | None, tokens: Tokens | None = None
     ) -> None:
         """`tokens`: for XOAUTH2, shared by all sessions of an account."""
         self._settings, self._tokens = settings, tokens

@@ -7,14 +7,13 @@ less: an abbreviation may be that of several zones (IST), an offset does not say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache, lru_cache
 
 import pytz
 from babel.core import get_global
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 Zone = pytz.BaseTzInfo
 
@@ -204,10 +203,17 @@ def _fold(name: str) -> str:
     return name.replace(" ", "_").casefold()
 
 
+def _windows() -> Mapping[str, str]:
+    """Windows' names, and the zones that they mean. All of icalendar is loaded for them, which takes a while."""
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+    return WINDOWS_TO_OLSON
+
+
 @cache
 def _known() -> dict[str, str]:
     """Folded name to present IANA name. Later entries win: what we know better than tzdata comes last."""
-    names = {windows: zone for windows, zone in WINDOWS_TO_OLSON.items() if utc_offset(windows) is None}
+    names = {windows: zone for windows, zone in _windows().items() if utc_offset(windows) is None}
     names |= {zone: zone for zone in pytz.all_timezones}
     names |= _CLEAR | dict.fromkeys(_GENEVA_NAMES, GENEVA)
     return {_fold(name): canonical(zone) for name, zone in names.items()}
@@ -238,7 +244,7 @@ def _windows_display(tidy: str) -> str | None:
         return zone if offset in _standard_offsets(zone) else None
     zones = [zone for city in match[2].split(",") for zone in _cities().get(_fold(city.strip()), ())
              if offset in _standard_offsets(zone)]  # fmt: skip
-    chosen = {canonical(zone) for zone in WINDOWS_TO_OLSON.values()}
+    chosen = {canonical(zone) for zone in _windows().values()}
     return next((zone for zone in zones if zone in chosen), zones[0] if zones else None)
 
 

@@ -13,6 +13,8 @@ from scheduler.commands import common
 from tests.commands.scene import Scene, lines
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 JUNE = utc("2025-06-12 08:00")
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
 
@@ -76,6 +78,7 @@ def test_status_says_what_waits_and_that_is_nothing_wrong(scene: Scene) -> None:
     assert lines(scene.run("status"), "note")
 
 
+@pytest.mark.engines("both")
 def test_it_lets_the_edit_take_effect_at_once(scene: Scene) -> None:
     scene.plan(JUNE)
     result = scene.run("notify", "w", "--yes")
@@ -85,6 +88,7 @@ def test_it_lets_the_edit_take_effect_at_once(scene: Scene) -> None:
     assert scene.json("status")["notices"] == []
 
 
+@pytest.mark.engines("both")
 def test_it_asks_first(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.plan(JUNE)
     assert scene.run("notify", "w").exit_code == 2, "there is no terminal to ask on"

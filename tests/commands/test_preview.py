@@ -19,6 +19,8 @@ from scheduler.mail.pairs import Verdicts
 from tests.commands.scene import BROKEN_TEXT, Scene
 from tests.support import SEQUENCE, toml, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 AMINA = {
     "name": "Amina Wanjiru",
     "language": "fr",
@@ -150,6 +152,7 @@ def test_a_registrant_gets_it_in_their_language_and_zone_with_their_own_link(qui
     assert count_of(quick) == before
 
 
+@pytest.mark.engines("both")
 def test_a_registrants_confirmation_is_the_one_of_when_they_registered(quick: Scene) -> None:
     quick.write()
     quick.register("amina@example.org", **AMINA)
@@ -194,6 +197,7 @@ def test_an_assumed_zone_is_said_to_be_assumed(quick: Scene) -> None:
     assert "assumed" not in confirmed.stdout
 
 
+@pytest.mark.engines("both")
 def test_a_row_that_the_service_has_not_seen_yet_will_do(quick: Scene) -> None:
     quick.write()
     quick.register("amina@example.org", **AMINA)
@@ -217,6 +221,7 @@ def test_who_does_not_get_it_is_told_so(quick: Scene) -> None:
     assert quick.run("preview", "morning", "--zone", "Europe/Zurich").exit_code == 0
 
 
+@pytest.mark.engines("both")
 def test_what_the_ledger_skipped_or_cancelled_is_told(quick: Scene) -> None:
     quick.write()
     quick.register("late@example.org", timezone="Europe/Zurich")

@@ -10,6 +10,8 @@ from scheduler.database.models import Attempt
 from tests.commands.scene import Scene, lines
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 PLANNED, LATER = utc("2025-06-20 08:00"), utc("2025-06-20 09:30")
 
 
@@ -110,6 +112,7 @@ def test_nobody_else_and_no_personal_link_is_shown(registered: Scene) -> None:
         assert "maya-only" not in output
 
 
+@pytest.mark.engines("both")
 def test_tables_on_a_terminal_that_no_name_can_steer(registered: Scene) -> None:
     registered.sql(
         "UPDATE registration SET name = :name WHERE registrant_id = 1", name="[red]Maya\x1b[2J\u202e\nx[/]"
@@ -134,6 +137,7 @@ def test_addresses_are_folded_beyond_ascii(scene: Scene) -> None:
     assert scene.run("show", "é.favre@who.int").exit_code == 0
 
 
+@pytest.mark.engines("both")
 def test_each_webinar_of_a_person_and_whether_it_is_a_draft(registered: Scene) -> None:
     registered.write(name="z.toml", id="z", status="draft")
     registered.register("maya.shrestha@who.int", webinar="z")
@@ -171,6 +175,7 @@ def test_a_suppressed_address_even_of_nobody(registered: Scene) -> None:
     assert result.stdout.startswith("Suppressed since ")
 
 
+@pytest.mark.engines("both")
 def test_rows_that_are_set_aside_or_not_planned_from_yet(registered: Scene) -> None:
     aside = registered.register("anna@who.int", webinar="elsewhere")
     registered.plan(LATER)

@@ -21,6 +21,8 @@ from scheduler.web.server import WebServer
 from tests.commands.scene import BROKEN_TEXT, Scene, lines
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 PLANNED, NOW = utc("2025-06-20 08:00"), utc("2025-06-21 08:00")
 
 
@@ -217,6 +219,7 @@ def test_failed_and_in_doubt_are_counted_and_no_fault_of_the_service(running: Sc
     assert running.run("status").exit_code == 0
 
 
+@pytest.mark.engines("both")
 def test_an_alert_that_stands_is_told_with_since_when_and_whether_organizers_know(running: Scene) -> None:
     words = "The relay refuses all mail, and only its operator can change that: auth: 535 5.7.8"
     for address, told in (("a@who.int", NOW), ("b@who.int", None)):
@@ -305,6 +308,7 @@ def test_the_same_reasons_and_notes_as_readyz(scene: Scene) -> None:
     assert [one["reason"] for one in found["notes"]] == list(told.notes)
 
 
+@pytest.mark.engines("both")
 def test_looking_changes_nothing(scene: Scene) -> None:
     scene.write()
     scene.register("lea@who.int")
@@ -334,6 +338,7 @@ def test_a_database_server_that_does_not_answer(tmp_path: Path, unused_port: int
     assert "secret" not in result.output
 
 
+@pytest.mark.engines("both")
 def test_replicas_with_different_files_are_a_note_also_of_readyz(
     running: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

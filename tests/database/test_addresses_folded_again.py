@@ -203,6 +203,7 @@ def test_of_two_that_are_one_nobody_gets_a_second_confirmation(
     assert list(before.set_aside().values()) == [SHARED] * (2 - len(confirmed))
 
 
+@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     ("wide", "plain"), [("sent", "pending"), ("pending", "sent"), ("pending", "pending")]
 )

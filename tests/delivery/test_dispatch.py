@@ -34,6 +34,8 @@ from tests.mail.samples import TEMPLATES
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 MESSAGES = ("confirmation", "reminder-day", "reminder-hour", "follow-up")
 BUSY = "421 4.3.2 Too busy"
@@ -131,6 +133,7 @@ def desk(database: Database) -> Over:
     return lambda server, **more: Desk(database, server, **more)
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_is_due_goes_out_once_and_is_on_record(desk: Over) -> None:
     async with MailServer() as server:
@@ -370,6 +373,7 @@ async def test_a_relay_that_bears_fewer_connections_than_we_may_open_gets_its_ma
 # Doubt
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize(("policy", "mails"), [("resend", 1), ("hold", 0)])
 @in_loop
 async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int) -> None:
@@ -472,6 +476,7 @@ async def test_what_is_no_longer_useful_is_not_sent_however_late_it_was_noticed(
         assert server.mails == []
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_was_planned_again_while_it_was_rendered_is_not_sent(
     desk: Over, monkeypatch: pytest.MonkeyPatch
@@ -525,6 +530,7 @@ async def test_an_end_in_the_middle_of_a_claim_leaves_no_lease_behind(
 # What may be in doubt
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize(("on_doubt", "most"), [("resend", 8), ("hold", 1)])
 @in_loop
 async def test_no_more_are_begun_at_a_time_than_the_readme_promises(

@@ -28,6 +28,7 @@ def _part(mail: Message, kind: str) -> str:
     )
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_text_is_broken_and_fixed(tmp_path: Path, database_url: str) -> None:
     """By default the last sound text goes out; a webinar that says "hold" waits. The organizer has two mails."""
@@ -62,6 +63,7 @@ async def test_a_text_is_broken_and_fixed(tmp_path: Path, database_url: str) -> 
         assert here.relay.counts().total() == 5
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_the_folder_of_texts_is_not_mounted_when_the_service_starts_again(
     tmp_path: Path, database_url: str

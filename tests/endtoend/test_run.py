@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -38,10 +37,15 @@ after_end = "1s"
 async def test_a_webinar_from_the_first_registration_to_the_follow_up(
     tmp_path: Path, postgresql_url: str
 ) -> None:
-    """On both databases at once, for most of it is waiting."""
-    sqlite_url = f"sqlite:///{tmp_path}/webinar.db"
-    async with scene(tmp_path / "one", sqlite_url) as one, scene(tmp_path / "other", postgresql_url) as other:
-        await asyncio.gather(_live_through(one), _live_through(other))
+    async with scene(tmp_path, postgresql_url) as here:
+        await _live_through(here)
+
+
+@pytest.mark.full  # a dozen seconds, most of them waiting
+@on_the_real_clock
+async def test_the_same_on_sqlite(tmp_path: Path) -> None:
+    async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:
+        await _live_through(here)
 
 
 async def _live_through(here: Scene) -> None:

@@ -63,6 +63,7 @@ async def test_a_service_that_stood_still_doubles_nothing_but_what_was_in_doubt(
         await until(lambda: here.sql.states() == {"sent": 61}, "one more")
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_of_two_tz_databases_the_newest_plans_until_its_service_is_gone(
     tmp_path: Path, postgresql_url: str
@@ -74,6 +75,7 @@ async def test_of_two_tz_databases_the_newest_plans_until_its_service_is_gone(
         here.sql(
             "INSERT INTO service (holder, counter, tz_version, started_at) VALUES (7, 0, '2999a', now())"
         )
+        await service.unready("tz database")
         here.sql.register(people(1))
         for _ in range(8):  # longer than one that stands still is waited for
             here.sql("UPDATE service SET counter = counter + 1 WHERE holder = 7")

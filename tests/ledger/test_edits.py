@@ -16,6 +16,8 @@ from scheduler.webinar import Webinar
 from tests.registrants.test_changes import TABLES
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
 HELLO = '[[messages]]\nid = "hello"\n'
@@ -99,10 +101,12 @@ def _afresh(ledger: Ledger) -> None:
         ledger.sql(f"DELETE FROM {table}")
 
 
-def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database) -> None:
+@pytest.mark.engines("both")
+@pytest.mark.parametrize("examples", [6, pytest.param(30, marks=pytest.mark.full)])
+def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database, examples: int) -> None:
     ledger = Ledger(database)
 
-    @settings(max_examples=6 if database.dialect.takes_replicas else 30)
+    @settings(max_examples=examples)
     @given(REVISIONS)
     def holds(revisions: list[tuple[Webinar, list[str]]]) -> None:
         _afresh(ledger)
@@ -260,6 +264,7 @@ def test_calling_off_and_on_again_repeats_no_reminder(ledger: Ledger) -> None:
     assert "reminder-day#1" not in ledger.states()
 
 
+@pytest.mark.engines("both")
 def test_who_may_have_been_told_by_a_mail_in_doubt_is_told_of_the_move(ledger: Ledger) -> None:
     ledger.register("perhaps@example.org")
     ledger.plan(ANNOUNCED)
@@ -318,6 +323,7 @@ def test_a_mail_on_the_wire_keeps_its_lease_through_an_edit(ledger: Ledger) -> N
     assert ledger.states()["confirmation"] == "sending"
 
 
+@pytest.mark.engines("both")
 def test_an_edit_of_words_alone_makes_no_new_plan(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)

@@ -234,6 +234,7 @@ def test_the_same_address_in_other_letters_is_the_same_recipient(ledger: Ledger)
 # Rows that can't be used
 
 
+@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [

@@ -80,6 +80,7 @@ def test_what_comes_back_is_sent_again(ledger: Ledger, how: str) -> None:
     assert ledger.states()["confirmation"] == "pending"
 
 
+@pytest.mark.engines("sqlite")
 @WAYS
 @pytest.mark.parametrize(
     ("meanwhile", "state"),

@@ -14,6 +14,8 @@ from scheduler.registrants.importing import CsvRow, import_rows
 from tests.histories import RETURN, History, kinds, notified
 from tests.support import SEQUENCE, settle_and_plan, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 A, B = "a@example.org", "b@example.org"
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
 NEW_LINK = {"join_url": "https://meet.who.int/new"}
@@ -41,6 +43,7 @@ def uids(history: History) -> set[tuple[str, str]]:
 # Reloads
 
 
+@pytest.mark.engines("both")
 @EDITS
 def test_an_edit_in_the_middle_of_a_reload_notifies_everybody_once(
     history: History, edit: dict[str, Any], notice: str
@@ -176,6 +179,7 @@ def test_a_confirmation_that_is_on_the_wire_during_an_edit_is_followed_by_a_noti
     assert [(one.message, one.says.join_url) for one in got] == [("change", NEW_LINK["join_url"])]
 
 
+@pytest.mark.engines("both")
 def test_a_mail_that_was_claimed_before_an_edit_is_not_begun_after_it(history: History) -> None:
     history.register("c@example.org")
     history.tick()
@@ -187,6 +191,7 @@ def test_a_mail_that_was_claimed_before_an_edit_is_not_begun_after_it(history: H
     assert [(one.message, one.says.join_url) for one in got] == [("confirmation", NEW_LINK["join_url"])]
 
 
+@pytest.mark.engines("both")
 def test_nothing_is_claimed_for_who_waits_to_be_planned(history: History) -> None:
     history.now = utc("2025-07-02 07:00")
     history.sql("UPDATE registration SET plan = 0 WHERE address = :a", a=A)
@@ -196,6 +201,7 @@ def test_nothing_is_claimed_for_who_waits_to_be_planned(history: History) -> Non
 # Links of people's own
 
 
+@pytest.mark.engines("both")
 def test_a_changed_link_in_a_row_waits_and_so_do_reminders(history: History) -> None:
     history.edit(notice_after="10m")
     history.run()
@@ -310,6 +316,7 @@ def test_edits_that_go_on_and_on_wait_at_most_three_times_as_long(patient: Histo
     assert minute == 29
 
 
+@pytest.mark.engines("both")
 def test_confirmations_leave_by_the_old_facts_while_an_edit_waits_and_are_followed_by_the_notice(
     patient: History,
 ) -> None:
@@ -369,6 +376,7 @@ def test_people_in_the_middle_of_a_reload_count(patient: History) -> None:
     assert [one.people for one in patient.waiting()] == [2]
 
 
+@pytest.mark.engines("both")
 def test_an_edit_of_words_rules_or_messages_takes_effect_at_once(patient: History) -> None:
     patient.edit(title="Another title")
     patient.tick()
@@ -430,6 +438,7 @@ def test_an_edit_of_words_never_waits_though_somebody_was_told_otherwise(patient
     assert patient.waiting() == []
 
 
+@pytest.mark.engines("both")
 def test_who_was_told_something_later_gets_the_notice_of_an_earlier_time_again(history: History) -> None:
     history.edit(**AT_ONCE, **MOVED)
     history.run()
@@ -492,6 +501,7 @@ def test_a_reminder_that_was_refused_goes_for_the_next_start(history: History) -
     assert kinds(history.run()) == {"reminder-day": 2}
 
 
+@pytest.mark.engines("both")
 def test_a_draft_that_moved_says_from_when_to_when_as_it_goes_live(patient: History) -> None:
     patient.edit(status="draft")
     patient.tick()
@@ -503,6 +513,7 @@ def test_a_draft_that_moved_says_from_when_to_when_as_it_goes_live(patient: Hist
     assert (waits.before["start"], waits.after["start"]) == (utc("2025-07-03 11:00"), utc("2025-07-10 11:00"))
 
 
+@pytest.mark.engines("both")
 def test_a_mail_is_not_begun_while_its_person_is_being_planned(history: History) -> None:
     if not history.database.dialect.takes_replicas:
         pytest.skip("SQLite has one writer at a time")

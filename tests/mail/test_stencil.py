@@ -199,49 +199,53 @@ def prepare(reader: Claimed, *given: Any, eight_bit: bool, told: Told | None) ->
     STENCILS.render(first, *given, eight_bit=eight_bit, told=told)
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    text=texts,
-    governing=governing_ones,
-    name=names,
-    address=st.sampled_from(ADDRESSES) | st.from_regex(r"\A[a-z0-9!#$%&'*+/=?^_`{|}~.-]+@example\.org\Z"),
-    join_url=st.sampled_from(LINKS) | st.from_regex(r"\Ahttps://[!-~]{1,90}\Z"),
-    zone=st.sampled_from(ZONES),
-    known_by=st.sampled_from(["timezone", "assumed", "webinar"]),
-    now=moments,
-    invited_before=st.sampled_from([None, "", OWN_LINK]),
-    told=st.sampled_from(TOLD),
-    eight_bit=st.booleans(),
-)
-def test_both_ways_make_the_same_mail(
-    text: tuple[str, LiveText],
-    governing: Webinar,
-    name: str,
-    address: str,
-    join_url: str,
-    zone: str,
-    known_by: str,
-    now: datetime,
-    invited_before: str | None,
-    told: Told | None,
-    eight_bit: bool,
-) -> None:
-    message, live = text
-    last = None if invited_before is None else stored_version(governing, invited_before)
-    reader = replace(
-        CLAIMED,
-        message=message,
-        name=name,
-        address=address,
-        join_url=join_url,
-        zone=zone,
-        zone_known_by=known_by,
+@pytest.mark.parametrize("examples", [30, pytest.param(100, marks=pytest.mark.full)])
+def test_both_ways_make_the_same_mail(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(
+        text=texts,
+        governing=governing_ones,
+        name=names,
+        address=st.sampled_from(ADDRESSES) | st.from_regex(r"\A[a-z0-9!#$%&'*+/=?^_`{|}~.-]+@example\.org\Z"),
+        join_url=st.sampled_from(LINKS) | st.from_regex(r"\Ahttps://[!-~]{1,90}\Z"),
+        zone=st.sampled_from(ZONES),
+        known_by=st.sampled_from(["timezone", "assumed", "webinar"]),
+        now=moments,
+        invited_before=st.sampled_from([None, "", OWN_LINK]),
+        told=st.sampled_from(TOLD),
+        eight_bit=st.booleans(),
     )
-    given = (governing, live, last, now, "relay:587")
-    prepare(reader, *given, eight_bit=eight_bit, told=told)
-    plain = outcome(render, reader, *given, told=told)
-    fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, told=told)
-    assert_same(plain, fast, eight_bit)
+    def holds(
+        text: tuple[str, LiveText],
+        governing: Webinar,
+        name: str,
+        address: str,
+        join_url: str,
+        zone: str,
+        known_by: str,
+        now: datetime,
+        invited_before: str | None,
+        told: Told | None,
+        eight_bit: bool,
+    ) -> None:
+        message, live = text
+        last = None if invited_before is None else stored_version(governing, invited_before)
+        reader = replace(
+            CLAIMED,
+            message=message,
+            name=name,
+            address=address,
+            join_url=join_url,
+            zone=zone,
+            zone_known_by=known_by,
+        )
+        given = (governing, live, last, now, "relay:587")
+        prepare(reader, *given, eight_bit=eight_bit, told=told)
+        plain = outcome(render, reader, *given, told=told)
+        fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, told=told)
+        assert_same(plain, fast, eight_bit)
+
+    holds()
 
 
 def stored_version(governing: Webinar, join_url: str) -> Version | None:
@@ -262,39 +266,43 @@ def only_the_fast_way() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    text=texts,
-    governing=governing_ones,
-    name=names,
-    own_link=st.booleans(),
-    told=st.sampled_from(TOLD),
-    eight_bit=st.booleans(),
-)
-def test_only_the_first_of_many_readers_takes_the_plain_way(
-    text: tuple[str, LiveText],
-    governing: Webinar,
-    name: str,
-    own_link: bool,
-    told: Told | None,
-    eight_bit: bool,
-) -> None:
-    message, live = text
-    reader = replace(CLAIMED, message=message, name=name, join_url=OWN_LINK if own_link else "")
-    given = (governing, live, None, NOW, "relay:587")
-    nameless = replace(reader, name="")
-    for first in (reader, nameless):
-        prepare(first, *given, eight_bit=eight_bit, told=told)
-    with only_the_fast_way():
-        ready = STENCILS.render(reader, *given, eight_bit=eight_bit, told=told)
-    mail = read(ready.content)
-    assert ready.written.plain_lines or not eight_bit or clean_name(name).startswith("."), (
-        "nobody looks again"
+@pytest.mark.parametrize("examples", [25, pytest.param(80, marks=pytest.mark.full)])
+def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(
+        text=texts,
+        governing=governing_ones,
+        name=names,
+        own_link=st.booleans(),
+        told=st.sampled_from(TOLD),
+        eight_bit=st.booleans(),
     )
+    def holds(
+        text: tuple[str, LiveText],
+        governing: Webinar,
+        name: str,
+        own_link: bool,
+        told: Told | None,
+        eight_bit: bool,
+    ) -> None:
+        message, live = text
+        reader = replace(CLAIMED, message=message, name=name, join_url=OWN_LINK if own_link else "")
+        given = (governing, live, None, NOW, "relay:587")
+        nameless = replace(reader, name="")
+        for first in (reader, nameless):
+            prepare(first, *given, eight_bit=eight_bit, told=told)
+        with only_the_fast_way():
+            ready = STENCILS.render(reader, *given, eight_bit=eight_bit, told=told)
+        mail = read(ready.content)
+        assert ready.written.plain_lines or not eight_bit or clean_name(name).startswith("."), (
+            "nobody looks again"
+        )
 
-    for part in mail.walk():
-        if part["Content-Transfer-Encoding"] == "quoted-printable":
-            assert max(map(len, str(part.get_payload()).splitlines())) <= 76, "RFC 2045, 6.7"
+        for part in mail.walk():
+            if part["Content-Transfer-Encoding"] == "quoted-printable":
+                assert max(map(len, str(part.get_payload()).splitlines())) <= 76, "RFC 2045, 6.7"
+
+    holds()
 
 
 # 8BITMIME

@@ -14,6 +14,8 @@ from scheduler.reports.reasons import replica_notes
 from tests.histories import History, Replica, kinds, notified
 from tests.support import toml, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 A = "a@example.org"
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
 AT_ONCE = {"notice_after": "0s"}
@@ -55,6 +57,7 @@ def beside(history: History, running: set[int], **keys: Any) -> Replica:
 OLD, NEW = utc("2025-07-03 11:00"), utc("2025-07-10 11:00")
 
 
+@pytest.mark.engines("both")
 def test_a_replica_with_an_older_file_plans_and_sends_by_what_governs(
     history: History, running: set[int]
 ) -> None:
@@ -234,6 +237,7 @@ def test_without_people_last_years_file_is_anybodys(database: Database, running:
     assert problems(history) == ""
 
 
+@pytest.mark.engines("both")
 def test_a_future_start_is_not_moved_into_the_past(history: History) -> None:
     history.edit(start=datetime(2025, 6, 3, 13), end=datetime(2025, 6, 3, 15))
     assert "in the past; before it was 2025-07-03 11:00 UTC" in problems(history)

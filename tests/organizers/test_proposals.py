@@ -266,12 +266,13 @@ class Services:
 
 
 @pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("examples", [10, pytest.param(25, marks=pytest.mark.full)])
 def test_after_any_history_what_all_folders_hold_governs(
-    sqlite_url: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+    sqlite_url: str, examples: int, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(sqlite_url)
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(STEPS, max_size=25), st.sampled_from(CONTENTS))
     def holds(steps: list[tuple[str, int, str | None]], last: str) -> None:
         services = Services(database, waits)

@@ -22,6 +22,8 @@ from tests.organizers.trying import quick_trials
 from tests.smtp_server import in_loop
 from tests.support import toml, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 LAYOUT = (TEMPLATES / FILE).read_text("utf-8")
 MESSAGES = ("confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation")
@@ -149,6 +151,7 @@ def house(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # Texts
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_two_services_with_different_files_send_the_same_text(house: House) -> None:
     one, _ = await house.start(1), await house.start(2)
@@ -248,6 +251,7 @@ async def test_one_service_that_starts_again_with_an_older_file_takes_it_for_mea
     assert one.subject == OLD
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_services_with_different_files_are_named_with_what_governs(house: House) -> None:
     one, _, _ = await house.start(1), await house.start(2), await house.start(3)
@@ -376,6 +380,7 @@ async def test_a_folder_that_is_mounted_late_with_older_files_is_no_change(house
     assert house.subjects() == [NEW, NEW]
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_a_poll_with_nothing_new_stores_nothing_and_reads_no_text_again(house: House) -> None:
     one = await house.start(1)

@@ -187,10 +187,11 @@ def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], b
             world.step(*step)
 
 
+@pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
 def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirmed_twice(
-    ledger: Ledger,
+    ledger: Ledger, examples: int
 ) -> None:
-    @settings(max_examples=8 if ledger.database.dialect.takes_replicas else 50)
+    @settings(max_examples=examples)
     @given(steps=STEPS, batch=st.sampled_from([1, 2, 5000]))
     def holds(steps: list[tuple[str, str, str, str, str]], batch: int) -> None:
         _live_through(ledger, steps, batch)
