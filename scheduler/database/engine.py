@@ -12,11 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, CursorResult, TextClause, bindparam, make_url, text
+from sqlalchemy import Connection, CursorResult, TextClause, bindparam, inspect, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -97,7 +93,11 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
-        config = _migrations()
+        from alembic import command  # it takes a quarter of a second to load, and only `webinar run` migrates
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.begin() as conn:
             self.dialect.take_time(conn)
             self.dialect.one_migration(conn)
@@ -223,24 +223,23 @@ def _is_scratch(conn: Connection) -> bool:
 
 
 def _schema(conn: Connection) -> Schema:
-    there = MigrationContext.configure(conn).get_current_revision()
-    newest, *earlier = _revisions()
+    if not inspect(conn).has_table("alembic_version"):
+        return Schema.NONE
+    there = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if there is None:
         return Schema.NONE
-    if there not in (newest, *earlier):
+    *earlier, newest = _revisions()
+    if there not in (*earlier, newest):
         raise NewerSchema(
             f"The database is of a newer version of this program ({there}, here {newest}): use that version."
         )
     return Schema.CURRENT if there == newest else Schema.EARLIER
 
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
 @cache
 def _revisions() -> tuple[str, ...]:
-    """Of the schema, which this program knows; the newest first."""
-    return tuple(one.revision for one in ScriptDirectory.from_config(_migrations()).walk_revisions())
-
-
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
+    """Of the schema, which this program knows, by the names of their files; the newest last."""
+    return tuple(sorted(file.name.partition("_")[0] for file in _MIGRATIONS.glob("versions/[0-9]*.py")))

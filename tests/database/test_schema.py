@@ -7,7 +7,9 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
+from scheduler.database import engine
 from scheduler.database.engine import Database, run
+from tests.database.earlier import REVISIONS
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
@@ -28,6 +30,10 @@ def test_one_address_registers_once_for_a_webinar_whatever_its_case(database: Da
         )
     with pytest.raises(IntegrityError), database.transaction() as conn:
         run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'A@example.org')")
+
+
+def test_the_files_of_the_migrations_are_named_by_their_order() -> None:
+    assert engine._revisions() == tuple(reversed(REVISIONS))
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
