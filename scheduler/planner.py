@@ -18,12 +18,13 @@ from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.chunk import Chunk
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
-from scheduler.registrants.changes import Taken
+from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
 
 T = TypeVar("T")
 
 TAKING_IN = "taking in rows of registrants"
+WHOSE_NEXT = "looking whose rows to take in next"
 
 
 class Planner:
@@ -70,21 +71,26 @@ class Planner:
         return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
 
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
-        taken = Taken()
+        # Who comes after thousands, of this or of another webinar, does not wait for all of them.
+        after = None if self._turn % 2 else self._taken_last
         with self._troubles.told(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
-            # Who comes after thousands, of this or of another webinar, does not wait for all of them.
-            after = None if self._turn % 2 else self._taken_last
             taken, took = await self._database.run(
                 _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
             )
-            self._taken_last = taken.webinar or self._taken_last
             self._rows.took(taken.rows, took)
+            if taken.webinar is not None:
+                self._taken_last = taken.webinar
             await asyncio.sleep(self._rows.pause)
-        return taken.more
+            return taken.more
+        self._rows.failed()
+        if after is not None:  # the others go on
+            with self._troubles.told(WHOSE_NEXT):
+                self._taken_last = await self._database.run(next_webinar, after)
+        return False
 
     async def _plan_people(self, governing: Governing) -> int:
-        name, people = governing.webinar.id, 0
+        name, people = governing.webinar.id, -1
         self._turns[name] = self._turn
         with self._troubles.told(_planning(name)):
             now, most = self._clock.now(), self._people.rows
@@ -93,9 +99,11 @@ class Planner:
             )
             self._people.took(people, took)
             await asyncio.sleep(self._people.pause)
-        if people:
+        if people < 0:
+            self._people.failed()
+        if people > 0:
             self._planned()
-        return people
+        return max(people, 0)
 
 
 def _planning(webinar: str) -> str:

@@ -94,12 +94,12 @@ class PostgreSQL(Dialect):
 
     def shadow(self, conn: Connection, table: str) -> str:
         schema = conn.execute(text(_SCHEMA), {"table": table}).scalar_one()  # quoted, where it must be
-        numbered = conn.execute(text(_NUMBERED), {"table": f"{schema}.{table}"}).all()
-        make = f"LIKE {schema}.{table} INCLUDING ALL EXCLUDING IDENTITY"
+        conn.exec_driver_sql(_TEMPORARY_FIRST)
+        make = f"LIKE {schema}.{table} INCLUDING ALL"
         conn.exec_driver_sql(f"CREATE TEMPORARY TABLE {table} ({make}) ON COMMIT DROP")
-        for column, sequence in numbered:  # numbers go on; those that are not used after all are no matter
-            set_default = f"ALTER COLUMN {column} SET DEFAULT nextval('{sequence}')"
-            conn.exec_driver_sql(f"ALTER TABLE {table} {set_default}")
+        for column in conn.execute(text(_NUMBERED), {"table": f"pg_temp.{table}"}).scalars().all():
+            restart = f"ALTER COLUMN {column} RESTART WITH {_BEYOND}"
+            conn.exec_driver_sql(f"ALTER TABLE pg_temp.{table} {restart}")
         return f"{schema}.{table}"
 
     def indexed_by(self, index: str) -> str:
@@ -156,9 +156,11 @@ class PostgreSQL(Dialect):
 
 
 _SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = CAST(:table AS regclass)"
-_NUMBERED = (
-    "SELECT attname, pg_get_serial_sequence(:table, attname) FROM pg_attribute"
-    " WHERE attrelid = CAST(:table AS regclass) AND attidentity <> ''"
+_NUMBERED = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attidentity <> ''"
+_BEYOND = 10**12  # numbers that no row has
+_TEMPORARY_FIRST = (
+    "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
+    " WHERE current_setting('search_path') NOT LIKE 'pg_temp, %%'"
 )
 _SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 

@@ -15,9 +15,10 @@ from scheduler.database.engine import Database, dialect, run
 
 SMALL = (
     "webinar", "webinar_revision", "file_seen", "planned_webinar", "planned_message", "due_time", "zone_evidence",
-    "row_set_aside", "registrant_change",
+    "row_set_aside",
 )  # fmt: skip
 OF_WEBINARS = {
+    "registrant_change": "webinar IN :webinars OR webinar = ''",
     "registration": "webinar IN :webinars",
     "delivery": "webinar IN :webinars",
     "told": "uid IN (SELECT uid FROM registration)",
@@ -31,8 +32,11 @@ def scratch(database: Database, webinars: Collection[str] = ()) -> Iterator[Conn
     with database.engine.connect().execution_options(**options) as conn, conn.begin() as transaction:
         for table in SMALL:
             _copy(conn, table, "TRUE")
-        for table, which in OF_WEBINARS.items() if webinars else ():
-            _copy(conn, table, which, **({"webinars": webinars} if ":" in which else {}))
+        if webinars:
+            for table, which in OF_WEBINARS.items():
+                _copy(conn, table, which, **({"webinars": webinars} if ":" in which else {}))
+        else:
+            dialect(conn).shadow(conn, "registrant_change")  # a webinar that appears notes its rows there
         dialect(conn).many_rows_came(conn, *SMALL, *(OF_WEBINARS if webinars else ()))
         yield conn
         transaction.rollback()

@@ -25,3 +25,7 @@ class Chunk:
             return
         fits = rows * self._seconds / max(seconds, 0.001)
         self.rows = int(min(max(fits, self.rows / 4, LEAST), self.rows * 2, MOST))
+
+    def failed(self) -> None:
+        """A transaction of so many rows failed, perhaps because it lasted too long."""
+        self.rows = max(self.rows // 4, LEAST)

@@ -36,6 +36,7 @@ MOST_KNOWN = 100_000
 PATIENCE = 60.0  # seconds without a sign of life: then the machine is too busy, or the child is stopped
 FEW, BRIEFLY = 100, 5.0  # while somebody waits at a terminal: so many pairs, and more for so many seconds
 _STOPPED_COUNTS = 20  # as so many that end by themselves
+_LONGER = 15.0  # seconds for the few
 _LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
 _LIMITS = f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"
 _ENDED = "the child that tries them was ended from outside"
@@ -91,7 +92,7 @@ def check_texts(
             sources,
             layout,
             told,
-            lambda: tried >= FEW and time.monotonic() > end,
+            lambda: time.monotonic() > end + (0 if tried >= FEW else _LONGER),
         )
     except NotTried as reason:
         why = str(reason)

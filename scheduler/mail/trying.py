@@ -50,6 +50,9 @@ def main() -> None:
     with suppress(OSError):
         os.nice(job.niceness)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, {signal.SIGPROF}
+    )  # whoever started the service may have blocked it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     trier = _Trier(job)
     for number in range(len(job.pairs)):
@@ -72,12 +75,12 @@ class _Trier:
             return
         try:
             fillings = () if webinar is None else self._fillings(webinar, language)
+            self._limit()
         except Exception as fault:  # ours: it says nothing about the text
             _say(fault=f"{type(fault).__name__}: {fault}", pair=number)
             return
-        _say(begun=number)
         place = f"{message}/{language}.md"
-        self._limit()
+        _say(begun=number)
         try:
             found = problems_of(source, place, message, self._job.layout, fillings)
         except MemoryError:
@@ -113,8 +116,10 @@ def limit_memory() -> None:
     statm = Path("/proc/self/statm")
     # Elsewhere than on Linux nothing tells how much is taken, and RLIMIT_AS counts differently.
     if statm.exists():
-        taken = int(statm.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.RLIM_INFINITY))
+        most = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)  # who has no privilege can't raise it
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _say(**words: Any) -> None:

@@ -7,13 +7,12 @@ Whoever is taken in again and has not changed is not planned again.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, as_list, dialect, listed, run
 from scheduler.ledger.chunk import Chunk
-
-_FIRST = ""  # before all addresses
 
 
 def take_in_again(conn: Connection, webinar: str) -> int:
@@ -31,30 +30,21 @@ def take_in_again(conn: Connection, webinar: str) -> int:
 
 def replan(database: Database, webinar: str) -> int:
     """The same for all of them, in short transactions of its own."""
+    with database.reading() as conn:
+        rows = (
+            run(conn, "SELECT id FROM registrants WHERE webinar = :webinar", webinar=webinar).scalars().all()
+        )
     with database.transaction() as conn:
-        noted, last = _note_others(conn, webinar), _FIRST
-    piece = Chunk(others_wait=True)
-    while True:
+        noted = _note_others(conn, webinar)
+    piece, first = Chunk(others_wait=True), 0
+    while following := rows[first : first + piece.rows]:
         began = time.monotonic()
         with database.transaction() as conn:
-            more, last = _note_rows(conn, webinar, last, piece.rows)
-        piece.took(more, time.monotonic() - began)
+            note_changes(conn, following, webinar=webinar)
+        piece.took(len(following), time.monotonic() - began)
         time.sleep(piece.pause)
-        noted += more
-        if not more:
-            return noted
-
-
-def _note_rows(conn: Connection, webinar: str, after: str, limit: int) -> tuple[int, str]:
-    """Note the next rows by address as changed. Returns how many, and the last address."""
-    following = (
-        "SELECT id, lower(email) AS address FROM registrants"
-        " WHERE webinar = :webinar AND lower(email) > :after ORDER BY lower(email) LIMIT :limit"
-    )
-    with dialect(conn).by_index(conn):
-        rows = run(conn, following, webinar=webinar, after=after, limit=limit).all()
-    note_changes(conn, [row.id for row in rows], webinar=webinar)
-    return len(rows), rows[-1].address if rows else after
+        first += len(following)
+    return noted + len(rows)
 
 
 def _note_others(conn: Connection, webinar: str) -> int:
@@ -73,7 +63,7 @@ def _note_others(conn: Connection, webinar: str) -> int:
     return noted.rowcount
 
 
-def note_changes(conn: Connection, ids: list[int], operation: str = "", webinar: str = "") -> None:
+def note_changes(conn: Connection, ids: Sequence[int], operation: str = "", webinar: str = "") -> None:
     """As a trigger does it."""
     if ids:
         run(

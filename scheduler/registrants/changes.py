@@ -35,7 +35,9 @@ class Taken:
     """What one batch brought."""
 
     more: bool = False
-    webinar: str = ""  # whose changes they were, unless they were the newest of all
+    webinar: str | None = (
+        None  # whose changes they were ("" where that is not known), not of the newest of all
+    )
     rows: int = 0
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
 
@@ -107,6 +109,11 @@ def take_changes(
 
 def _some_wait(conn: Connection) -> bool:
     return bool(run(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar())
+
+
+def next_webinar(conn: Connection, after: str) -> str:
+    """The next one that has changes: they take turns."""
+    return str(run(conn, f"SELECT {_NEXT_WEBINAR}", after=after).scalar() or "")
 
 
 def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:

@@ -379,7 +379,7 @@ def edit_effects(
 ) -> dict[str, list[Effect]]:
     """Plan these webinars on a `scratch` copy of them, and say what that changed for each."""
     before = _pending(conn, now)
-    while take_in(conn, now, governing, return_within).more:
+    while take_in(conn, now, governing, return_within, after=None).more:
         pass
     for name in run(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
         while name in governing and plan_people(conn, now, governing[name]):

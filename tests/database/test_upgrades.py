@@ -42,3 +42,35 @@ def test_every_earlier_version_becomes_this_one_and_keeps_its_rows(database: Dat
         assert run(conn, "SELECT email FROM registrants").scalars().all() == ["a@example.org"]
         run(conn, "UPDATE registrants SET name = 'A'")
         assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 2
+
+
+OWNERS = (
+    "ALTER TABLE registrants RENAME COLUMN webinar TO event",
+    "ALTER TABLE registrants RENAME COLUMN email TO mail",
+)
+
+
+@pytest.mark.parametrize("sql", OWNERS)
+def test_an_upgrade_leaves_a_table_alone_whose_owner_has_renamed_a_column(
+    database: Database, sql: str
+) -> None:
+    made_by(database, "0012")
+    with database.transaction() as conn:
+        run(conn, sql)
+
+    database.migrate()
+
+    webinar, email = ("event", "email") if "event" in sql else ("webinar", "mail")
+    with database.transaction() as conn:
+        run(conn, f"INSERT INTO registrants ({webinar}, {email}) VALUES ('w', 'a@example.org')")
+        run(conn, "UPDATE registrants SET name = 'A'")
+        run(conn, "DELETE FROM registrants")
+        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
+
+
+def test_an_upgrade_goes_on_where_the_table_of_registrants_is_gone(database: Database) -> None:
+    made_by(database, "0012")
+    with database.transaction() as conn:
+        run(conn, "ALTER TABLE registrants RENAME TO people")
+        run(conn, "CREATE VIEW registrants AS SELECT * FROM people")
+    database.migrate()

@@ -189,6 +189,18 @@ def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPa
     assert found.why_untried == "the child that tries them can't begin: exit 1: "
 
 
+def test_a_limit_of_memory_that_an_operator_set_stays_as_it_is() -> None:
+    limit = 8 * 2**30
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
+        "from scheduler.mail.trying import limit_memory; limit_memory()\n"
+        "print(*resource.getrlimit(resource.RLIMIT_AS))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    soft, hard = map(int, done.stdout.split())
+    assert soft < hard == limit
+
+
 def test_no_secret_of_the_service_is_in_the_environment_of_what_fills_in_a_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

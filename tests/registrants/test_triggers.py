@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from scheduler.database.engine import Database
+from scheduler.registrants.again import replan
 from scheduler.registrants.triggers import TRIGGERS, check_intake
 from tests.support import Ledger, utc, webinar
 
@@ -178,6 +179,38 @@ def postgresql(postgresql_url: str) -> Iterator[Ledger]:
     ledger.govern(webinar())
     yield ledger
     database.close()
+
+
+def test_a_row_whose_address_is_no_utf_8_ends_no_look_for_rows(sqlite_url: str) -> None:
+    """It sorts after what it is read as."""
+    database = Database(sqlite_url)
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    no_utf_8 = "CAST(x'fc40622e6f7267' AS TEXT)"
+    ledger.sql(f"INSERT INTO registrants (webinar, email) VALUES ('w', 'a@x.org'), ('w', {no_utf_8})")
+    ledger.sql("DELETE FROM registrant_change")
+    assert replan(database, "w") == 2
+    assert [row.registrant_id for row in ledger.sql("SELECT * FROM registrant_change ORDER BY 1")] == [1, 2]
+    database.close()
+
+
+@pytest.mark.parametrize("form", ['{"q": "\\u0000"}', '{"q": "\\ud83d"}', '{"q": 1e400000}'])
+def test_nothing_else_in_a_row_keeps_its_owner_from_writing_it(postgresql: Ledger, form: str) -> None:
+    postgresql.sql("ALTER TABLE registrants ADD COLUMN form json")
+    postgresql.sql(
+        "INSERT INTO registrants (webinar, email, form) VALUES ('w', 'a@x.org', CAST(:form AS json))",
+        form=form,
+    )
+    postgresql.sql("UPDATE registrants SET name = 'A'")
+    changes = postgresql.sql("SELECT webinar, operation FROM registrant_change ORDER BY id")
+    assert changes == [("w", "I"), ("w", "U")]
+
+
+def test_whoever_writes_with_another_search_path_is_noticed(postgresql: Ledger) -> None:
+    with postgresql.database.transaction() as conn:
+        conn.exec_driver_sql("SET LOCAL search_path = ''")
+        conn.exec_driver_sql("INSERT INTO public.registrants (webinar, email) VALUES ('w', 'a@x.org')")
+    assert postgresql.sql("SELECT webinar FROM registrant_change") == [("w",)]
 
 
 def test_triggers_that_were_left_disabled_are_enabled(postgresql: Ledger) -> None:
