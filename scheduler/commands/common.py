@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 import click
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, NewerSchema, Schema, first_line
+from scheduler.database.engine import Database, NewerSchema, Schema, first_line, run
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
 from scheduler.webinar import Webinar, read_webinar
@@ -139,6 +139,13 @@ def mistakes_told() -> Iterator[None]:
     except Problems as error:
         print_problems(error.problems)
         sys.exit(2)
+
+
+def no_webinar(conn: Connection, webinar: str, known: Iterable[str]) -> str:
+    """Why nothing can be done to this webinar, which is not among those that are `known`."""
+    if run(conn, "SELECT 1 FROM webinar WHERE webinar = :webinar", webinar=webinar).first():
+        return f"{webinar} has ended: nothing of it is planned or sent"
+    return f"there is no webinar `{webinar}`; allowed: {', '.join(known) or 'none yet'}"
 
 
 def confirm(question: str) -> None:

@@ -75,6 +75,8 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
         click.echo(f"{webinar_id} is {status} already.")
         return
     click.echo(f"{webinar_id}: {tables.printable(webinar.title)}\n{explain_time(webinar)}")
+    if _status(source) == "ended":
+        click.echo("It has ended: from now on it is planned, and its file is looked at, again.")
     _print_outlook(settings, webinar, status)
     if not yes:
         confirm(f"Set {webinar_id} to {status}?")

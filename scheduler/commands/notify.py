@@ -7,7 +7,7 @@ import sys
 import click
 
 from scheduler.clock import SystemClock
-from scheduler.commands.common import confirm, opened_database, settings_of_environment, stop
+from scheduler.commands.common import confirm, no_webinar, opened_database, settings_of_environment, stop
 from scheduler.database.engine import one_proposer
 from scheduler.organizers.governing import Revisions, let_take_effect
 from scheduler.organizers.notices import notices
@@ -31,8 +31,8 @@ def notify(webinar_id: str, yes: bool) -> None:
                 if one.webinar == webinar_id
             ]
             known = revisions.governing(conn)
-        if not waiting and webinar_id not in known:
-            stop(f"ID: no webinar `{webinar_id}` governs; allowed: {', '.join(known) or 'none yet'}")
+            if not waiting and webinar_id not in known:
+                stop(f"ID: {no_webinar(conn, webinar_id, known)}")
         if not waiting:
             click.echo(f"Nothing of {webinar_id} waits.", err=True)
             sys.exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from scheduler.commands.common import opened_database, settings_of_environment, stop
+from scheduler.commands.common import no_webinar, opened_database, settings_of_environment, stop
 from scheduler.database.engine import run
 from scheduler.registrants.again import replan
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
@@ -25,8 +25,8 @@ def replan_command(webinar_id: str | None) -> None:
                 stop(str(reason))
             query = "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar"
             known = list(run(conn, query).scalars())
-        if webinar_id and webinar_id not in known:
-            stop(f"--webinar: no webinar `{webinar_id}` governs; allowed: {', '.join(known) or 'none yet'}")
+            if webinar_id and webinar_id not in known:
+                stop(f"--webinar: {no_webinar(conn, webinar_id, known)}")
         rows = sum(replan(database, one) for one in ([webinar_id] if webinar_id else known))
     click.echo(
         f"{rows} row{'' if rows == 1 else 's'} to be taken in again; a running service does so within seconds."

@@ -15,6 +15,7 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
 
+_NOT_SENT = {"draft": "the webinar is a draft", "ended": "the webinar has ended"}
 _KNOWN_BY = {
     "confirmed": "confirmed by them",
     "timezone": "as registered",
@@ -106,8 +107,8 @@ def _state(delivery: Mapping[str, Any], webinar_status: str | None) -> str:
     state = str(delivery["state"])
     if delivery["reason"]:
         state += f": {delivery['reason']}"
-    elif state == State.PENDING and webinar_status == "draft":
-        state += ": the webinar is a draft"
+    elif state == State.PENDING and webinar_status in _NOT_SENT:
+        state += f": {_NOT_SENT[webinar_status]}"
     return state.replace("in_doubt", "in doubt")
 
 

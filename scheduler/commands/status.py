@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from scheduler.ledger.states import State
 from scheduler.reports.reasons import concerns_rows
 from scheduler.reports.status import HELD_FIXES, collect, stage
 
+_ENDED_SHOWN = 10  # webinars
 _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 
 
@@ -39,6 +40,7 @@ def status(as_json: bool) -> None:
 def _print(found: Mapping[str, Any]) -> None:
     for webinar in found["webinars"]:
         _print_webinar(webinar)
+    _print_ended(found["ended"])
     _print_wrong(found)
     _print_notes(found)
     if found["changes_not_planned"]:
@@ -87,6 +89,15 @@ def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     rows = [(message, *(by.get(state, 0) for state in states)) for message, by in counts.items()]
     headings = [state.replace("_", " ") for state in states]
     tables.print_table((), ("message", *headings), rows)
+
+
+def _print_ended(ended: Sequence[str]) -> None:
+    """In a pipe a line for each; on a terminal the last ones to end."""
+    if not tables.on_terminal():
+        tables.print_table(("ended",), (), [(name,) for name in ended])
+    elif ended:
+        more = f" and {len(ended) - _ENDED_SHOWN} more" if len(ended) > _ENDED_SHOWN else ""
+        click.echo(f"Ended, so nothing of them is planned or sent: {', '.join(ended[:_ENDED_SHOWN])}{more}")
 
 
 def _print_wrong(found: Mapping[str, Any]) -> None:

@@ -151,7 +151,7 @@ def end_leases(
         conn,
         "end_leases",
         everybody=holders is None,
-        holders=holders or [""],
+        holders=" ".join(holders or ()),
         known=as_list(conn, known),
     )
     in_doubt = [row for row in ended if row.state == "in_doubt"]

@@ -16,16 +16,14 @@ from scheduler.database.models import (
     Attempt,
     ConfirmedElsewhere,
     Delivery,
+    GoverningWebinar,
     Registration,
     Suppression,
-    WebinarRevision,
     ZoneEvidence,
 )
 from scheduler.input.addresses import fold
-from scheduler.problem import Problems
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.timezones import to_local
-from scheduler.webinar import read_webinar
 
 Json = dict[str, Any]
 
@@ -124,14 +122,9 @@ def _local(instant: datetime, zone: str) -> datetime:
 
 
 def _webinar_status(conn: Connection, webinar: str) -> str | None:
-    """Draft or live by the last sound revision that the service saw."""
-    table: Table = WebinarRevision.__table__  # type: ignore[attr-defined]
-    newest = select(table.c.source).where(table.c.webinar == webinar).order_by(table.c.id.desc()).limit(1)
-    source = conn.execute(newest).scalar()
-    try:
-        return read_webinar(source, webinar).status if source else None
-    except Problems:  # sound for an earlier version of this program only
-        return None
+    """draft, live or ended, as it governs; None where it never did."""
+    table: Table = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    return conn.execute(select(table.c.status).where(table.c.webinar == webinar)).scalar()
 
 
 def _zone_problem(conn: Connection, row: Json) -> str:

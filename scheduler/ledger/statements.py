@@ -1,7 +1,7 @@
 """The large statements of the ledger: files in `sql/`, one text for both engines, with what differs filled in.
 
-`python -m scheduler.ledger.statements sqlite|postgresql [NAME]` prints them, to be run by hand: parameters are written
-as `:name`, which psql and sqlite3 know as variables.
+`python -m scheduler.ledger.statements sqlite|postgresql [NAME]` prints them with sample values of their parameters, to
+be run by hand in sqlite3 or psql.
 """
 
 from __future__ import annotations
@@ -96,16 +96,55 @@ def _samples(conn: Connection) -> dict[str, Any]:
     samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
     samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled"), False)
-    return samples | {"webinar": "w", "link": "", "holders": ["00000000"]}
+    return samples | {"webinar": "w", "link": "", "holders": "00000000"}
+
+
+_BY_HAND = {
+    "postgresql": ("\\set {name} {value}", {"ids": "'{1,2}'", "known": "'{}'"}),
+    "sqlite": (
+        ".parameter set :{name} {value}",
+        {"ids": "'[1, 2]'", "known": "'[]'"},
+    ),
+}
+"""How a parameter is set by hand, and the values that only one engine takes; instants as the engine compares them."""
+
+
+def parameters(engine: str) -> dict[str, str]:
+    """A value of each parameter as one writes it in SQL, to be replaced."""
+    suffix, cast = ("+00", "CAST('{}' AS timestamptz)") if engine == "postgresql" else (".000000", "'{}'")
+    instants = dict.fromkeys(
+        ("now", "start", "end", "gone_since"), cast.format(f"2025-07-03 11:00:00{suffix}")
+    )
+    rows = dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "'[]'")
+    numbers = dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), "1")
+    yes_or_no = dict.fromkeys(("everybody", "drafts_too", "cancelled"), "FALSE")
+    return (
+        instants
+        | rows
+        | numbers
+        | yes_or_no
+        | {"webinar": "'w'", "link": "''", "holders": "'00000001'"}
+        | _BY_HAND[engine][1]
+    )
+
+
+def _set(engine: str, name: str, value: str) -> str:
+    quoted = "'" + value.replace("'", "''") + "'" if engine == "postgresql" else f'"{value}"'
+    return _BY_HAND[engine][0].format(name=name, value=quoted)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("engine", choices=sorted(DIALECTS))
-    parser.add_argument("names", nargs="*", metavar="name", help="all, unless named")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"all, unless named: {', '.join(names())}")
     chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(names()):
+        parser.error(f"no statement is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    values = parameters(chosen.engine)
     for name in chosen.names or names():
-        print(f"-- {name}\n{statement(name, DIALECTS[chosen.engine])};\n")
+        sql = statement(name, DIALECTS[chosen.engine])
+        needed = [one for one in values if re.search(rf"(?<!:):{one}\b", sql)]
+        print(f"-- {name}", *(_set(chosen.engine, one, values[one]) for one in needed), f"{sql};\n", sep="\n")
 
 
 if __name__ == "__main__":

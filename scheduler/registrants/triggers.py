@@ -124,9 +124,8 @@ def _restore(database: Database, lacking: _Repair) -> str:
             conn.exec_driver_sql(lacking.sql)
     except DBAPIError as error:
         then = ", then `webinar replan`" if lacking.notices else ""
-        return (
-            f"{lacking.reason} and cannot be restored ({fault(error)}); run as its owner: {lacking.sql}{then}"
-        )
+        can = f"the table's owner can: {lacking.sql}{then}"
+        return f"{lacking.reason}; the service could not restore it ({fault(error)}), {can}"
     log.warning("restored", lacked=lacking.reason)
     return ""
 

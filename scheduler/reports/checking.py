@@ -385,7 +385,11 @@ def edit_effects(
         while name in governing and plan_people(conn, now, governing[name]):
             pass
     after = _pending(conn, now)
-    return {name: _changes(before.get(name, {}), after.get(name, {})) for name in webinars}
+    ended = before.keys() - governing.keys()
+    return {
+        name: _changes(before.get(name, {}), {} if name in ended else after.get(name, {}))
+        for name in webinars
+    }
 
 
 _Pending = dict[str, tuple[int, int, datetime | None]]  # message: how many, how many at once, when the next

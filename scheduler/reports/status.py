@@ -43,11 +43,15 @@ HELD_FIXES = {
 }
 
 
+_ENDED = "SELECT webinar FROM webinar WHERE status = 'ended' ORDER BY ends_at DESC, webinar"
+
+
 def collect(settings: Settings, database: Database, now: datetime) -> Json:
     """The whole status at `now` (UTC). Changes nothing."""
     seen = look(settings, database, now)
     with database.reading() as conn:
         planned = planned_webinars(conn)
+        ended = list(run(conn, _ENDED).scalars())
         webinars = [_webinar(conn, now, one, seen, planned) for one in seen.catalogue.governing.values()]
         standing = [vars(one) for one in alerts.standing(conn) if not one.key.startswith(alerts.NOTICE)]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
@@ -69,6 +73,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         "notes": noted,
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
+        "ended": ended,
         "alerts": standing,
         "notices": [one.as_json() for one in seen.notices],
         "rows_set_aside": rows,

@@ -94,3 +94,15 @@ def test_what_was_tried_is_gone_afterwards(here: Scene) -> None:
     here.run("check")
     here.run("status")
     assert {table: here.sql(f"SELECT * FROM {table}") for table in TABLES} == before
+
+
+def test_what_an_end_stops_is_told_before_and_after(here: Scene) -> None:
+    here.write(status="ended")
+    (effects,) = here.json("check")["edits"].values()
+    assert [(one["message"], one["pending_before"], one["pending_after"]) for one in effects] == [
+        ("confirmation", 1, 0), ("follow-up", 1, 0), ("reminder-day", 1, 0), ("reminder-hour", 1, 0)
+    ]  # fmt: skip
+    here.plan(NOW)
+    assert here.json("status")["ended"] == ["w"]
+    assert "ended\tw\n" in here.run("status").stdout
+    assert "It has ended: from now on it is planned" in here.run("draft", "w", "--yes").stdout

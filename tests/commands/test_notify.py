@@ -106,7 +106,7 @@ def test_nothing_waits(scene: Scene) -> None:
 
 def test_an_unknown_webinar_and_no_database_are_told(scene: Scene, tmp_path: Path) -> None:
     result = scene.run("notify", "v", "--yes")
-    assert (result.exit_code, result.stderr) == (2, "ID: no webinar `v` governs; allowed: w\n")
+    assert (result.exit_code, result.stderr) == (2, "ID: there is no webinar `v`; allowed: w\n")
     nowhere = {"DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
     assert scene.run("notify", "w", "--yes", env=nowhere).exit_code == 2
     assert not (tmp_path / "none.db").exists()

@@ -70,10 +70,11 @@ def test_twice_plans_nobody_again(unnoticed: Scene) -> None:
 
 def test_a_webinar_that_nobody_knows_or_that_has_ended_is_refused(unnoticed: Scene) -> None:
     unnoticed.sql("UPDATE webinar SET status = 'ended' WHERE webinar = 'v'")
-    for name in ("x", "v"):
+    told = {"x": "there is no webinar `x`; allowed: w", "v": "v has ended: nothing of it is planned or sent"}
+    for name, words in told.items():
         result = unnoticed.run("replan", "--webinar", name)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr == f"--webinar: no webinar `{name}` governs; allowed: w\n"
+        assert result.stderr == f"--webinar: {words}\n"
     assert unnoticed.sql("SELECT * FROM registrant_change") == []
 
 

@@ -175,6 +175,21 @@ def test_a_suppressed_address_even_of_nobody(registered: Scene) -> None:
     assert result.stdout.startswith("Suppressed since ")
 
 
+def test_a_webinar_whose_file_was_put_back_is_what_governs(registered: Scene) -> None:
+    for status in ("draft", "live"):
+        registered.write(status=status)
+        registered.plan(LATER)
+    (one,) = registered.json("show", "maya.shrestha@who.int")["registrations"]
+    assert one["webinar_status"] == "live"
+
+
+def test_of_a_webinar_that_has_ended_it_says_that_nothing_is_sent(registered: Scene) -> None:
+    registered.write(status="ended")
+    registered.plan(LATER)
+    words = registered.run("show", "maya.shrestha@who.int").stdout
+    assert "pending: the webinar has ended" in words
+
+
 @pytest.mark.engines("both")
 def test_rows_that_are_set_aside_or_not_planned_from_yet(registered: Scene) -> None:
     aside = registered.register("anna@who.int", webinar="elsewhere")

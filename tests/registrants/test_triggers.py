@@ -242,9 +242,9 @@ def test_who_does_not_own_the_table_says_what_its_owner_must_run_and_finds_new_r
     service = Database(make_url(postgresql_url).set(username=role).render_as_string(hide_password=False))
     try:
         assert check_intake(service) == (
-            "changes of registrants are not noticed: trigger registrants_changed is disabled and cannot be restored"
-            " (InsufficientPrivilege); run as its owner: ALTER TABLE registrants ENABLE TRIGGER registrants_changed,"
-            " then `webinar replan`",
+            "changes of registrants are not noticed: trigger registrants_changed is disabled; the service could"
+            " not restore it (InsufficientPrivilege), the table's owner can: ALTER TABLE registrants ENABLE TRIGGER"
+            " registrants_changed, then `webinar replan`",
         )
         postgresql.plan(ANNOUNCED)
         assert len(postgresql.sql("SELECT * FROM registration")) == 1
