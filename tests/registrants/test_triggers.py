@@ -157,7 +157,7 @@ def test_an_index_that_rows_stand_against_is_told_with_its_sql(ledger: Ledger) -
         "registrants has lost its unique index on addresses: one address may register twice"
     )
     assert reason.endswith(
-        "run as its owner: CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
+        "the table's owner can: CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
     )
     assert "a@example.org" not in reason
 
