@@ -16,13 +16,15 @@ from scheduler.ledger.chunk import Chunk
 
 
 def take_in_again(conn: Connection, webinar: str) -> int:
-    """Note all rows of a webinar as changed, but for those that are noted already, and its registrations whose row is
-    gone. Returns how many."""
+    """Note all rows of a webinar as changed, and its registrations whose row is gone. Returns how many.
+
+    Those that are noted already, too: another service may be about to set them aside, as of a webinar that it does not
+    know yet.
+    """
     noted = run(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation, webinar)"
-        " SELECT id, '', :webinar FROM (SELECT id FROM registrants WHERE webinar = :webinar"
-        " EXCEPT SELECT registrant_id FROM registrant_change) AS rows ORDER BY id",
+        " SELECT id, '', webinar FROM registrants WHERE webinar = :webinar ORDER BY id",
         webinar=webinar,
     )
     return noted.rowcount + _note_others(conn, webinar)

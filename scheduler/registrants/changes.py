@@ -35,9 +35,8 @@ class Taken:
     """What one batch brought."""
 
     more: bool = False
-    webinar: str | None = (
-        None  # whose changes they were ("" where that is not known), not of the newest of all
-    )
+    webinar: str | None = None
+    """Whose changes they were ("" where that is not known); not of the newest of all."""
     rows: int = 0
     moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
 
