@@ -52,7 +52,7 @@ class Planner:
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
-            waits = await self._database.run(webinars_to_plan)
+            waits = await self._database.run_reading(webinars_to_plan)
             self._troubles.keep({TAKING_IN, *map(_planning, waits)})
             if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
                 if not await self._plan_people(governing[name]):

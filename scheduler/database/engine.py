@@ -133,6 +133,15 @@ class Database:
         """`in_transaction`, beside the event loop and the transactions of sending."""
         return await self._beside(self._aside, lambda conn: function(conn, *args, **kwargs))
 
+    async def run_reading(self, function: Callable[[Connection], T]) -> T:
+        """The same for what changes nothing: on SQLite it does not wait for whoever writes."""
+
+        def read() -> T:
+            with self.reading() as conn:
+                return function(conn)
+
+        return await asyncio.get_running_loop().run_in_executor(self._aside, read)
+
     async def run_sending(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -20,7 +20,7 @@ class Chunk:
 
     def took(self, rows: int, seconds: float) -> None:
         """A transaction of so many rows lasted so long. A few rows say nothing about many."""
-        self.pause = min(seconds, self._seconds) / 2 if self._others_wait and rows else 0.0
+        self.pause = min(seconds, self._seconds) if self._others_wait and rows else 0.0
         if rows * 2 < self.rows and seconds < self._seconds:
             return
         fits = rows * self._seconds / max(seconds, 0.001)
