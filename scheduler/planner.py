@@ -90,7 +90,7 @@ class Planner:
         return False
 
     async def _plan_people(self, governing: Governing) -> int:
-        name, people = governing.webinar.id, -1
+        name = governing.webinar.id
         self._turns[name] = self._turn
         with self._troubles.told(_planning(name)):
             now, most = self._clock.now(), self._people.rows
@@ -98,12 +98,12 @@ class Planner:
                 _timed, lambda conn: plan_people(conn, now, governing, most)
             )
             self._people.took(people, took)
+            if people:
+                self._planned()
             await asyncio.sleep(self._people.pause)
-        if people < 0:
-            self._people.failed()
-        if people > 0:
-            self._planned()
-        return max(people, 0)
+            return people
+        self._people.failed()
+        return 0
 
 
 def _planning(webinar: str) -> str:

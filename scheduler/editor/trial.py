@@ -26,7 +26,7 @@ from scheduler.mail.layout import Layout, TextProblems
 from scheduler.mail.matrix import cases
 from scheduler.mail.sound import problems_of
 from scheduler.mail.templates import parse_text
-from scheduler.mail.trying import CPU_SECONDS, child_environment, limit_memory
+from scheduler.mail.trying import CPU_SECONDS, child_environment, let_timer_end_it, limit_memory
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
@@ -132,7 +132,7 @@ def _tried(answer: dict[str, Any]) -> Tried:
 
 def main() -> None:
     """Pickled trials on stdin (they come from the service itself), JSON on stdout, each with its length before it."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    let_timer_end_it()
     limit_memory()
     while head := sys.stdin.buffer.read(_LENGTH.size):
         trial: Trial = pickle.loads(sys.stdin.buffer.read(*_LENGTH.unpack(head)))  # noqa: S301

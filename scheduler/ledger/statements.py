@@ -19,7 +19,7 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import DIALECTS, as_list, dialect, first_line, is_the_statements, run
+from scheduler.database.engine import DIALECTS, dialect, first_line, is_the_statements, run
 from scheduler.ledger.states import Why
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES
 
@@ -51,9 +51,8 @@ def _files(engine: Dialect) -> Environment:
         "numbers": engine.numbers,
         "rows": engine.rows,
         "join_next": engine.join_next,
-        "by_index": engine.indexed_by,
+        "indexed_by": engine.indexed_by,
         "skip_locked": engine.skip_locked,
-        "share_skipping": engine.share_skipping,
         "update_skipping": engine.update_skipping,
         "why": SimpleNamespace(**{why.name.lower(): _literal(why.value) for why in Why}),
         "notices": f"({', '.join(map(_literal, NOTICES))})",
@@ -73,11 +72,11 @@ class StatementFails(RuntimeError):
 
 def check(conn: Connection) -> None:
     """Have the database plan every statement, and execute none. Raises StatementFails."""
+    engine = dialect(conn)
     for name in names():
-        sql = statement(name, dialect(conn))
-        values = {one: value for one, value in _samples(conn).items() if re.search(rf"(?<!:):{one}\b", sql)}
+        sql = statement(name, engine)
         try:
-            run(conn, f"EXPLAIN {sql}", **values)
+            run(conn, f"EXPLAIN {sql}", **_samples(sql, engine))
         except DBAPIError as error:
             if not is_the_statements(error):
                 raise
@@ -87,50 +86,35 @@ def check(conn: Connection) -> None:
             ) from error
 
 
-def _samples(conn: Connection) -> dict[str, Any]:
-    """A value for each parameter."""
+def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
+    """A value for each parameter of a statement."""
     samples: dict[str, Any] = dict.fromkeys(
-        ("now", "start", "end", "gone_since"), datetime(2025, 7, 3, tzinfo=UTC)
+        ("now", "start", "end", "gone_since"), datetime(2025, 7, 3, 11, tzinfo=UTC)
     )
-    samples |= dict.fromkeys(("ids", "known"), as_list(conn, []))
+    samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
     samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
     samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled"), False)
-    return samples | {"webinar": "w", "link": "", "holders": "00000000"}
+    samples |= {"webinar": "w", "link": "", "holders": "00000001"}
+    return {name: value for name, value in samples.items() if re.search(rf"(?<!:):{name}\b", sql)}
 
 
-_BY_HAND = {
-    "postgresql": ("\\set {name} {value}", {"ids": "'{1,2}'", "known": "'{}'"}),
-    "sqlite": (
-        ".parameter set :{name} {value}",
-        {"ids": "'[1, 2]'", "known": "'[]'"},
-    ),
-}
-"""How a parameter is set by hand, and the values that only one engine takes; instants as the engine compares them."""
+def _in_psql(name: str, value: Any) -> str:
+    sql = f"CAST({_literal(str(value))} AS timestamptz)" if isinstance(value, datetime) else _in_sql(value)
+    return f"\\set {name} {_literal(sql)}"
 
 
-def parameters(engine: str) -> dict[str, str]:
-    """A value of each parameter as one writes it in SQL, to be replaced."""
-    suffix, cast = ("+00", "CAST('{}' AS timestamptz)") if engine == "postgresql" else (".000000", "'{}'")
-    instants = dict.fromkeys(
-        ("now", "start", "end", "gone_since"), cast.format(f"2025-07-03 11:00:00{suffix}")
-    )
-    rows = dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "'[]'")
-    numbers = dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), "1")
-    yes_or_no = dict.fromkeys(("everybody", "drafts_too", "cancelled"), "FALSE")
-    return (
-        instants
-        | rows
-        | numbers
-        | yes_or_no
-        | {"webinar": "'w'", "link": "''", "holders": "'00000001'"}
-        | _BY_HAND[engine][1]
-    )
+def _in_sqlite3(name: str, value: Any) -> str:
+    sql = _in_sql(DIALECTS["sqlite"].written(value) if isinstance(value, datetime) else value)
+    return f'.parameter set :{name} "{sql}"'
 
 
-def _set(engine: str, name: str, value: str) -> str:
-    quoted = "'" + value.replace("'", "''") + "'" if engine == "postgresql" else f'"{value}"'
-    return _BY_HAND[engine][0].format(name=name, value=quoted)
+def _in_sql(value: Any) -> str:
+    return _literal(value) if isinstance(value, str) else str(value).upper()
+
+
+_SHELLS = {"postgresql": _in_psql, "sqlite": _in_sqlite3}
+"""How a parameter is given to each engine's shell."""
 
 
 def main() -> None:
@@ -140,11 +124,11 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(names()):
         parser.error(f"no statement is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
-    values = parameters(chosen.engine)
+    engine = DIALECTS[chosen.engine]
     for name in chosen.names or names():
-        sql = statement(name, DIALECTS[chosen.engine])
-        needed = [one for one in values if re.search(rf"(?<!:):{one}\b", sql)]
-        print(f"-- {name}", *(_set(chosen.engine, one, values[one]) for one in needed), f"{sql};\n", sep="\n")
+        sql = statement(name, engine)
+        given = [_SHELLS[chosen.engine](*sample) for sample in _samples(sql, engine).items()]
+        print(f"-- {name}", *given, f"{sql};\n", sep="\n")
 
 
 if __name__ == "__main__":

@@ -49,10 +49,7 @@ def main() -> None:
     job: Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
     with suppress(OSError):
         os.nice(job.niceness)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, {signal.SIGPROF}
-    )  # whoever started the service may have blocked it
+    let_timer_end_it()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     trier = _Trier(job)
     for number in range(len(job.pairs)):
@@ -109,6 +106,12 @@ def child_environment() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if name in _OF_PYTHON or name.startswith("PYTHON")
     }
+
+
+def let_timer_end_it() -> None:
+    """Let SIGPROF end this process, though whoever started the service may ignore or block it."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
 
 
 def limit_memory() -> None:
