@@ -4,8 +4,7 @@ many rows of events that are not ours.
 
     python -m benchmarks.intake [--quick]
 
-Each step: seconds until all rows are taken in, and then until everybody is planned. It calls what earlier versions have
-as well, so that it can be run in a worktree of one: `PYTHONPATH=. python /elsewhere/benchmarks/intake.py`.
+Each step: seconds until all rows are taken in, and then until everybody is planned.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ import pytz
 from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, write_webinar
 from scheduler.database.engine import Database
-from scheduler.ledger.planning import plan
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import Revisions, bring_up_to_date
 from scheduler.registrants.changes import take_changes
-from tests.support import SEQUENCE
+from tests.support import SEQUENCE, plan
 
 ZONES = list(pytz.common_timezones[:400])
 DAY = timedelta(hours=24)

@@ -16,7 +16,7 @@ from scheduler.database.models import Delivery, Registration
 from scheduler.ledger import settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Start, Version
-from scheduler.ledger.planning import Governing, plan
+from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.ledger.told import Mail, Telling, facts_of, tell
 from scheduler.ledger.told import accepted as note_accepted
 from scheduler.organizers import governing
@@ -198,6 +198,17 @@ class Ledger:
                 tell(conn, [Telling(mail, facts_of(webinar, row.join_url or webinar.join_url), invited)])
                 if accepted:
                     note_accepted(conn, [mail])
+
+
+def plan(
+    conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
+) -> bool:
+    """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
+    more = take_in(conn, now, governing, return_within).more
+    for name in webinars_to_plan(conn):
+        if name in governing:
+            more |= plan_people(conn, now, governing[name]) > 0
+    return more
 
 
 def settle_and_plan(

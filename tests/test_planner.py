@@ -54,6 +54,18 @@ class Desk:
         while await self.plan():
             pass
 
+    async def turns_until_planned(
+        self, webinar: str, beside: Callable[[int], None] = lambda turn: None
+    ) -> int:
+        """How many turns of planning it takes until somebody of this webinar is planned; `beside` is called before
+        each."""
+        turns = 0
+        while not self.number(webinar):
+            beside(turns)
+            assert await self.plan(seconds=0)
+            turns += 1
+        return turns
+
     def number(self, webinar: str) -> int:
         ((number,),) = self.ledger.sql(
             "SELECT count(DISTINCT registration_id) FROM delivery WHERE webinar = :webinar", webinar=webinar
@@ -93,11 +105,7 @@ async def test_who_registers_for_another_webinar_does_not_wait_until_all_of_one_
     desk.small()
     assert await desk.plan(seconds=0)
     desk.register(1, "other")
-    turns = 0
-    while not desk.number("other"):
-        assert await desk.plan(seconds=0)
-        turns += 1
-    assert turns <= 2
+    assert await desk.turns_until_planned("other") <= 2
     ((behind,),) = desk.ledger.sql("SELECT count(*) FROM registration WHERE plan < 2 AND webinar = 'w'")
     assert behind >= MANY - 4 * 50
 
@@ -107,11 +115,7 @@ async def test_who_registers_after_thousands_does_not_wait_until_all_of_them_are
     desk.small()
     desk.register(MANY)
     desk.register(1, "other")
-    turns = 0
-    while not desk.number("other"):
-        assert await desk.plan(seconds=0)
-        turns += 1
-    assert turns <= 3
+    assert await desk.turns_until_planned("other") <= 3
     ((left,),) = desk.ledger.sql("SELECT count(*) FROM registrant_change")
     assert left >= MANY - 3 * 50
     await desk.plan_all()
@@ -124,13 +128,12 @@ async def test_who_registers_for_another_webinar_does_not_wait_for_an_import_tha
     desk.small()
     desk.register(MANY)
     desk.register(1, "other")
-    turns = 0
-    while not desk.number("other"):
-        values = ", ".join(f"('w', 'import-{turns}-{number}@people.test')" for number in range(200))
+
+    def import_more(turn: int) -> None:
+        values = ", ".join(f"('w', 'import-{turn}-{number}@people.test')" for number in range(200))
         desk.ledger.sql(f"INSERT INTO registrants (webinar, email) VALUES {values}")
-        assert await desk.plan(seconds=0)
-        turns += 1
-    assert turns <= 4
+
+    assert await desk.turns_until_planned("other", import_more) <= 4
 
 
 @in_loop
@@ -140,11 +143,7 @@ async def test_nobody_waits_for_changes_of_which_nothing_says_whose_they_are(des
     desk.register(MANY)
     desk.register(1, "other")
     desk.ledger.sql("UPDATE registrant_change SET webinar = '' WHERE webinar = 'w'")
-    turns = 0
-    while not desk.number("other"):
-        assert await desk.plan(seconds=0)
-        turns += 1
-    assert turns <= 4
+    assert await desk.turns_until_planned("other") <= 4
     await desk.plan_all()
     assert desk.number("w") == MANY
 

@@ -76,17 +76,6 @@ def plan_people(conn: Connection, now: datetime, governing: Governing, most: int
     return people
 
 
-def plan(
-    conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
-) -> bool:
-    """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
-    more = take_in(conn, now, governing, return_within).more
-    for name in webinars_to_plan(conn):
-        if name in governing:
-            more |= plan_people(conn, now, governing[name]) > 0
-    return more
-
-
 def _plan_chunk(conn: Connection, now: datetime, governing: Governing, most: int) -> int:
     name, number = governing.webinar.id, governing.plan
     chunk = execute(conn, "chunk_to_plan", webinar=name, plan=number, most=most).all()

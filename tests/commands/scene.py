@@ -16,14 +16,13 @@ from scheduler.cli import main
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.database.engine import Database, run
-from scheduler.ledger.planning import plan
 from scheduler.mail.pairs import Verdicts
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import Revisions, bring_up_to_date
 from scheduler.reports import looking
-from tests.support import copy_texts, toml
+from tests.support import copy_texts, plan, toml
 
 BROKEN_TEXT = "---\nsubject: Soon\npreheader: Soon\n---\nDear {{ nmae }},\n"
 

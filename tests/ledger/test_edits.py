@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.database.engine import Database, run
-from scheduler.ledger.planning import plan
 from scheduler.webinar import Webinar
 from tests.registrants.test_changes import TABLES
-from tests.support import SEQUENCE, Ledger, utc, webinar
+from tests.support import SEQUENCE, Ledger, plan, utc, webinar
 
 pytestmark = pytest.mark.engines("sqlite")
 

@@ -15,11 +15,10 @@ from scheduler.database.engine import Database, run
 from scheduler.ledger import claims, outcomes, planning
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
-from scheduler.ledger.planning import plan
 from scheduler.ledger.states import State
 from scheduler.registrants.importing import CsvRow, import_rows
 from scheduler.registrants.suppression import suppress
-from tests.support import Ledger, settle_and_plan, start, utc, webinar
+from tests.support import Ledger, plan, settle_and_plan, start, utc, webinar
 
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")

@@ -26,10 +26,9 @@ from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
-from scheduler.ledger.planning import plan
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
 from scheduler.registrants.suppression import suppress
-from tests.support import Ledger, start, utc, webinar
+from tests.support import Ledger, plan, start, utc, webinar
 
 PEOPLE = ("a@x.org", "b@x.org", "c@x.org")
 LATER: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
