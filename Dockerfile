@@ -43,6 +43,7 @@ ENV PATH=/opt/webinar/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONTZPATH="" \
     CONFIG_DIR=/config \
     TEMPLATES_DIR=/templates \
+    HEALTH_HOST=0.0.0.0 \
     HEALTH_PORT=8080
 WORKDIR /
 USER 10001:10001

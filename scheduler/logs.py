@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
+
+REPEATED_AFTER = 60.0
+"""Seconds after which the same warning or error is written again, with how many there were meanwhile."""
+_MOST_KNOWN = 1000
 
 
 def set_up_logs(level: str) -> None:
@@ -32,6 +38,7 @@ def set_up_logs(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -48,6 +55,41 @@ def set_up_logs(level: str) -> None:
         "httpcore",
     ):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class Repeats(logging.Filter):
+    """Lets the same warning or error through once a minute: what fails in each turn of a loop, or for each of a
+    thousand connections, must not fill a disk."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._known: dict[str, list[float]] = {}  # when it was written last, and how often it came since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        now, known = self._clock(), self._known.setdefault(_said(record), [float("-inf"), 0])
+        if now - known[0] < REPEATED_AFTER:
+            known[1] += 1
+            return False
+        if known[1] and isinstance(record.msg, dict):
+            record.msg["repeated"] = int(known[1])
+        known[:] = [now, 0]
+        if len(self._known) > _MOST_KNOWN:
+            self._known = {said: one for said, one in self._known.items() if now - one[0] < REPEATED_AFTER}
+        return True
+
+
+def _said(record: logging.LogRecord) -> str:
+    """What a record says, but for when."""
+    if isinstance(record.msg, dict):
+        return repr(
+            sorted(
+                (key, str(value)) for key, value in record.msg.items() if key not in ("timestamp", "exc_info")
+            )
+        )
+    return f"{record.name} {record.getMessage()}"
 
 
 def _where_it_failed(

@@ -17,14 +17,13 @@ from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect, fault, is_the_databases
 from scheduler.database.presence import Presence
 from scheduler.delivery.recorder import LedgerTrouble
-from scheduler.editor.desk import Desk
-from scheduler.editor.serving import Serving
 from scheduler.ledger import claims
-from scheduler.mail.layout import Layout, read_layout
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
 from scheduler.troubles import Troubles
+from scheduler.web.child import WebChild, web_settings, why_off
 from scheduler.web.health import Readiness, health_app
+from scheduler.web.limits import OF_HEALTH, raise_descriptors
 from scheduler.web.server import WebServer
 
 log = structlog.get_logger()
@@ -49,13 +48,7 @@ class Runner:
         self._service = Service(
             settings, database, clock, holder=self._presence.holder if self._presence else 0
         )
-        sources = self._service.sources
-        desk = Desk(
-            settings.templates_dir, database, clock, lambda: sources.catalogue.webinars,
-            lambda: sources.texts.problems,
-            lambda: sources.texts.live, self._layout, self._service.send_test,
-        )  # fmt: skip
-        self._editor = Serving(desk, settings)
+        self._web = WebChild(web_settings(settings))
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
         self._scheduler = AsyncIOScheduler(
             timezone=pytz.utc,
@@ -68,17 +61,18 @@ class Runner:
         self._troubles = Troubles()
         self._last_tick: float | None = None
 
-    def _layout(self) -> Layout:
-        """What the editor shows texts in. Raises Problems where there never was a sound one."""
-        return self._service.sources.templates.layout or read_layout(self._settings.templates_dir)
-
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then drain."""
-        health = WebServer(health_app(self.readiness), self._settings.health_host, self._settings.health_port)
+        health = WebServer(
+            health_app(self.readiness),
+            self._settings.health_host,
+            self._settings.health_port,
+            limits=OF_HEALTH,
+        )
         await health.start()
         try:
             await self._service.start()
-            await self._editor.start()
+            self._start_web()
             gc.collect()
             gc.freeze()  # modules, texts and rules are no garbage: to look through them again and again delays mails
             seconds = self._settings.poll_seconds
@@ -103,9 +97,15 @@ class Runner:
             if self._presence:
                 await self._presence.close()
         finally:
-            await self._editor.stop()
+            await self._web.stop()
             await health.stop()
         log.info("stopped")
+
+    def _start_web(self) -> None:
+        if why := why_off(self._settings):
+            log.info("the editor is off", reason=why)
+        else:
+            self._web.start()
 
     def readiness(self) -> Readiness:
         """The service's own reasons, and those of its surroundings."""
@@ -116,7 +116,10 @@ class Runner:
             reasons.append("nothing was planned for two minutes")
         service = self._service.readiness()
         presence = self._presence.troubles if self._presence else ()
-        return Readiness((*reasons, *self._troubles.words, *presence, *service.reasons), service.notes)
+        notes = filter(None, [self._web.trouble])
+        return Readiness(
+            (*reasons, *self._troubles.words, *presence, *service.reasons), (*service.notes, *notes)
+        )
 
     async def _keep_waking(self) -> None:
         """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
@@ -199,6 +202,7 @@ class Runner:
 async def run_service(settings: Settings) -> None:
     """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
     DBAPIError."""
+    raise_descriptors()
     database = Database(settings.database_url.get_secret_value())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

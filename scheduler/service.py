@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.database.presence import newer_tz_version
+from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, send_one
+from scheduler.delivery.relay import Pool
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.delivery.session import RelaySettings
@@ -73,7 +74,9 @@ class Service:
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
         self._pools = [relay.pool for relay in self._relays]
         self._teller = Teller(database, self._pools, settings.only_to_allows)
+        self._asked_for = AskedFor(database, clock, self._pools, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
+        self._sending_asked: asyncio.Task[None] | None = None
         self._row_notes: tuple[str, ...] = ()
         self._replica_notes: tuple[str, ...] = ()
         self._replicas_again_at: datetime | None = None
@@ -184,12 +187,6 @@ class Service:
         """Until the next tick, claim nothing; what is claimed already goes out."""
         self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
 
-    async def send_test(self, webinar: Webinar, address: str, mail: bytes) -> str:
-        """An editor's mail to themselves; returns why it did not go out, or ""."""
-        if not self._settings.only_to_allows(address):
-            return "ONLY_TO does not allow this address"
-        return await send_one(self._pools, webinar.sender.address, address, mail)
-
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""
         await self.dispatcher.settled()
@@ -202,9 +199,10 @@ class Service:
         await self.dispatcher.drain(self._settings.drain_seconds)
         if self._checking:
             await self._checking
-        if self._telling:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        for task in (self._telling, self._sending_asked):
+            if task:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await asyncio.gather(*(relay.pool.close() for relay in self._relays))
 
     def readiness(self) -> Readiness:
@@ -226,6 +224,8 @@ class Service:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell_now(now, webinars))
+        if self._sending_asked is None or self._sending_asked.done():
+            self._sending_asked = asyncio.create_task(self._send_asked())
 
     async def _note_notices(self, now: datetime) -> None:
         """Say which edits wait, once each."""
@@ -248,6 +248,10 @@ class Service:
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
         with self._troubles.told("writing to organizers"):
             await self._teller.tell(now, webinars)
+
+    async def _send_asked(self) -> None:
+        with self._troubles.told("sending test mails"):
+            await self._asked_for.send()
 
     def _relay_words(self) -> str:
         refused = (

@@ -13,7 +13,7 @@ from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
@@ -66,10 +66,22 @@ def _patterns(value: object) -> object:
 
 
 def _public_url(value: object) -> object:
-    address = urlsplit(str(value))
-    if address.scheme != "https" or not address.hostname or address.path not in ("", "/") or address.username:
+    try:
+        address = urlsplit(str(value))
+    except ValueError:
+        raise mistake(shown(value)) from None
+    with_more = address.path not in ("", "/") or address.username or address.query or address.fragment
+    if address.scheme != "https" or not address.hostname or with_more or not _is_port(address):
         raise mistake(shown(value))
-    return f"https://{address.netloc.lower()}"
+    host, port = fold_domain(address.hostname), address.port
+    return f"https://{f'[{host}]' if ':' in host else host}{'' if port in (None, 443) else f':{port}'}"
+
+
+def _is_port(address: SplitResult) -> bool:
+    try:
+        return address.port != 0
+    except ValueError:
+        return False
 
 
 def _networks(value: object) -> object:
@@ -99,7 +111,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     config_dir: Folder = Field(default=Path("config"), description="a folder that exists")
     templates_dir: Folder = Field(default=Path("templates"), description="a folder that exists")
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
-    health_host: Host = Field(default="0.0.0.0", description="an IP address or a host name")  # noqa: S104
+    health_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
     health_port: int = Field(
         default=8080, ge=0, le=65535, description="a number, 1 to 65535, or 0 for any free port"
     )
@@ -111,6 +123,9 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     )
     return_hours: float = Field(default=24, ge=0, le=720, description="hours, 0 to 720")
     poll_seconds: float = Field(default=1, ge=0.05, le=60, description="seconds, 0.05 to 60")
+    editor: Annotated[Literal["on", "off"], BeforeValidator(lower)] = Field(
+        default="on", description="on or off"
+    )
     editor_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
     editor_port: int = Field(
         default=8090, ge=0, le=65535, description="a number, 1 to 65535, or 0 for any free port"

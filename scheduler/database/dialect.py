@@ -32,9 +32,12 @@ class Dialect(ABC):
     reading: ClassVar[Mapping[str, Any]]
     """Execution options of a transaction that sees one moment and changes nothing."""
 
+    guest_pause: ClassVar[float]
+    """Seconds between two writing transactions of a process beside the service."""
+
     @abstractmethod
-    def engine(self, url: str) -> Engine:
-        """The SQLAlchemy engine for `url`. Opens no connection."""
+    def engine(self, url: str, *, guest: bool = False) -> Engine:
+        """The SQLAlchemy engine for `url`. Opens no connection. `guest`: for a process beside the service."""
 
     @abstractmethod
     def may_plan(self, conn: Connection, what: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from scheduler.database.sqlite import SQLite, lock_file
 P = ParamSpec("P")
 T = TypeVar("T")
 
+GUEST_READERS = 4  # threads
 MOST_TRIES = 5  # of a transaction that others get in the way of
 
 DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
@@ -79,9 +81,12 @@ class NewerSchema(RuntimeError):
 class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, guest: bool = False) -> None:
+        """`guest`: of a process beside the service, which must never keep sending waiting: it reads in threads of its
+        own, and on SQLite its writing transactions, which are to be small, come one by one with pauses."""
         self.dialect = DIALECTS[make_url(url).get_backend_name()]
-        self.engine = self.dialect.engine(url)
+        self.engine = self.dialect.engine(url, guest=guest)
+        self._pause = self.dialect.guest_pause if guest else 0.0
         self._sending = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-sending")
         # Of two writers SQLite lets one wait by trying again and again; in one thread they take turns.
         self._aside = (
@@ -89,6 +94,7 @@ class Database:
             if self.dialect.takes_replicas
             else self._sending
         )
+        self._reading = ThreadPoolExecutor(GUEST_READERS, "database-reading") if guest else self._aside
         self._lock: IO[str] | None = None
 
     def migrate(self) -> None:
@@ -133,14 +139,16 @@ class Database:
         """`in_transaction`, beside the event loop and the transactions of sending."""
         return await self._beside(self._aside, lambda conn: function(conn, *args, **kwargs))
 
-    async def run_reading(self, function: Callable[[Connection], T]) -> T:
-        """The same for what changes nothing: on SQLite it does not wait for whoever writes."""
+    async def run_reading(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for what changes nothing: on SQLite it does not wait for whoever else writes."""
 
         def read() -> T:
             with self.reading() as conn:
-                return function(conn)
+                return function(conn, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._aside, read)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read)
 
     async def run_sending(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -159,7 +167,10 @@ class Database:
         while True:
             try:
                 with self.engine.begin() as conn:
-                    return function(conn)
+                    found = function(conn)
+                if self._pause:
+                    time.sleep(self._pause)
+                return found
             except DBAPIError as error:
                 if not is_conflict(error) or tries == MOST_TRIES:
                     raise
@@ -168,6 +179,7 @@ class Database:
     def close(self) -> None:
         self._sending.shutdown(wait=True)
         self._aside.shutdown(wait=True)
+        self._reading.shutdown(wait=True)
         self.engine.dispose()
         if self._lock:
             self._lock.close()

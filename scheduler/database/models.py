@@ -399,6 +399,25 @@ class TextEdit(SQLModel, table=True):
     note: str = _text()
 
 
+class Outbox(SQLModel, table=True):
+    """A mail that is no delivery, such as a test of a text, until it is sent."""
+
+    __table_args__ = (
+        _partial("outbox_waiting", "id", where="taken_at IS NULL"),
+        Index("outbox_recipient", "recipient", "asked_at"),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    recipient: str = _text()
+    sender: str = _text()
+    content: str = _text()
+    asked_at: datetime = _instant()
+    taken_at: datetime | None = _instant(nullable=True)
+    done_at: datetime | None = _instant(nullable=True)
+    refusal: str = _text()
+
+
 class Account(SQLModel, table=True):
     """Somebody who may sign in to the editor; `role` is edit or view."""
 

@@ -36,8 +36,9 @@ class PostgreSQL(Dialect):
     update_skipping = "FOR UPDATE SKIP LOCKED"
     share_skipping = "FOR SHARE SKIP LOCKED"
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
+    guest_pause = 0.0
 
-    def engine(self, url: str) -> Engine:
+    def engine(self, url: str, *, guest: bool = False) -> Engine:
         # No prepared statements: behind a pooler the next transaction may be another session's.
         arguments = KEEPALIVE | {"prepare_threshold": None}
         engine = create_engine(url, pool_pre_ping=True, pool_size=2, connect_args=arguments)

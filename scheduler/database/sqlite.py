@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from scheduler.database.dialect import DatabaseInUse, Dialect
 
 BUSY_SECONDS = 30
+_GUEST_BUSY_SECONDS = 2
 
 
 class SQLite(Dialect):
@@ -27,13 +28,16 @@ class SQLite(Dialect):
     )
     skip_locked = update_skipping = share_skipping = ""  # there is one writer anyway
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
+    # Whoever finds the file locked tries again after a pause, and another process that writes in a loop may keep them
+    # from it for seconds. One write in 50 ms, without waiting for the disk, delays the service by 3 ms at most.
+    guest_pause = 0.05
 
-    def engine(self, url: str) -> Engine:
+    def engine(self, url: str, *, guest: bool = False) -> Engine:
         path = make_url(url).database
         if path and path != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "connect", _prepare_guest if guest else _prepare)
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -138,10 +142,20 @@ def lock_file(path: str) -> IO[str]:
 
 
 def _prepare(connection: Any, _record: Any) -> None:
+    _say(connection, "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}")
+
+
+def _prepare_guest(connection: Any, _record: Any) -> None:
+    """A guest leaves it to the service to wait for the disk: its next commit writes what is here before it, too."""
+    busy = f"busy_timeout={_GUEST_BUSY_SECONDS * 1000}"
+    _say(connection, busy, "synchronous=NORMAL", "wal_autocheckpoint=0")
+
+
+def _say(connection: Any, *pragmas: str) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     # A name that another program wrote in Latin-1 must not end the whole result.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 

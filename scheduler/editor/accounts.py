@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Literal, get_args
 
 from argon2 import PasswordHasher
@@ -21,6 +23,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 1000
 SESSION = timedelta(hours=12)
+KNOWN_FOR = timedelta(days=180)
+"""For which a browser is known again."""
 
 # argon2id with 19 MiB, as OWASP's Password Storage Cheat Sheet has it: the service is small, and people sign in seldom.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -92,6 +96,22 @@ def fits(password: str, password_hash: str) -> bool:
         return _HASHER.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def known_browser(password_hash: str) -> str:
+    """The value of a cookie by which a browser is known again in which this password was right."""
+    nonce = secrets.token_urlsafe(16)
+    return f"{nonce}.{_signed(password_hash, nonce)}"
+
+
+def browser_of(cookie: str, password_hash: str) -> str:
+    """Which browser has this cookie, if it got it for the same account and password; or ""."""
+    nonce, _, signature = cookie.partition(".")
+    return nonce if compare_digest(signature.encode(), _signed(password_hash, nonce).encode()) else ""
+
+
+def _signed(password_hash: str, nonce: str) -> str:
+    return hmac.new(password_hash.encode(), f"browser {nonce}".encode(), sha256).hexdigest()
 
 
 def begin(conn: Connection, now: datetime, address: str) -> str:

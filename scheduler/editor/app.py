@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,6 +15,8 @@ from urllib.parse import parse_qsl
 import pytz
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,33 +24,37 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from scheduler.database.engine import fault
 from scheduler.editor import accounts, shelf
-from scheduler.editor.accounts import LONGEST_PASSWORD, SESSION, Editor
-from scheduler.editor.advice import advice
-from scheduler.editor.desk import Desk
-from scheduler.editor.guard import Guard, Tries, is_from_here, is_ours
+from scheduler.editor.accounts import KNOWN_FOR, LONGEST_PASSWORD, SESSION, Editor
+from scheduler.editor.desk import Desk, Sight
+from scheduler.editor.files import FilesHang
+from scheduler.editor.guard import WITHIN, Guard, Hashing, Tries, is_from_here, is_ours, network_of
 from scheduler.editor.test_mail import as_test, marked, to_oneself
-from scheduler.editor.trial import Trial, Tried, Trier
+from scheduler.editor.trial import Busy, Trial, Tried, Trier
 from scheduler.input.addresses import fold
 from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import Layout, text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.wording import language_name, right_to_left
 from scheduler.organizers.texts import digest
+from scheduler.outbox import MOST_WITHIN, TooMany
 from scheduler.problem import Problem, Problems
 from scheduler.reports.previewing import NotRegistered
 from scheduler.timezones import UnknownZone
-from scheduler.web.received import Received, read_invitation, read_mail
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
 
 _FILES = {"editor.css": "text/css", "editor.js": "text/javascript"}
-_LINE = re.compile(r", line (\d+)")
-_WHERE_DARK = re.compile(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{")
+_LINE = re.compile(r", line (\d{1,9})")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)  # PostgreSQL takes no NUL, and no text needs the others
 
 LARGEST_FORM = 10_000  # bytes
 LARGEST_QUESTION = 4 * shelf.LARGEST + 10_000
+TRIED_AT_ONCE = 3  # webinars with which a text is tried while somebody waits
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
@@ -57,7 +65,8 @@ class EditorApp:
     def __init__(self, desk: Desk, hosts: Collection[str], trier: Trier | None = None) -> None:
         """`hosts`: the names by which browsers may ask for it, with their ports (`answer_to`)."""
         self._hosts = set(hosts)
-        self._desk, self._trier, self._tries = desk, trier or Trier(), Tries()
+        self._desk, self._trier = desk, trier or Trier()
+        self._tries, self._hashing = Tries(), Hashing()
         self._saving = asyncio.Lock()
         self._pages = Environment(
             loader=PackageLoader("scheduler.editor", "pages"), autoescape=True, undefined=StrictUndefined
@@ -78,7 +87,13 @@ class EditorApp:
                 Route(f"{text}/save", self._changed_by(self._save), methods=post),
                 Route(f"{text}/send", self._changed_by(self._send), methods=post),
             ],
-            middleware=[Middleware(Guard, hosts=self._hosts)],
+            middleware=[Middleware(Guard, hosts=self._hosts, https=lambda: desk.https)],
+            exception_handlers={
+                FilesHang: _try_later,
+                Busy: _try_later,
+                PoolTimeout: _try_later,
+                DBAPIError: _try_later,
+            },
         )
 
     def answer_to(self, port: int) -> None:
@@ -87,6 +102,7 @@ class EditorApp:
 
     async def stop(self) -> None:
         await self._trier.stop()
+        self._hashing.stop()
 
     # Who asks
 
@@ -94,12 +110,16 @@ class EditorApp:
     def _cookie(self) -> str:
         return "__Host-session" if self._desk.https else "session"
 
+    @property
+    def _known_cookie(self) -> str:
+        return "__Host-known" if self._desk.https else "known"
+
     async def _who(self, request: Request) -> Editor | None:
         if self._desk.everybody:
             return self._desk.everybody
         token = request.cookies.get(self._cookie, "")
         now = self._desk.clock.now()
-        return await self._desk.database.run(accounts.signed_in, now, token) if token else None
+        return await self._desk.database.run_reading(accounts.signed_in, now, token) if token else None
 
     def _seen_by(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -129,21 +149,33 @@ class EditorApp:
             return self._page("sign_in.html", 403, wrong="This did not come from a page of the editor.")
         form = await _form(request)
         address, password = fold(form.get("address", "")[:320]), form.get("password", "")[:LONGEST_PASSWORD]
-        computer = request.client.host if request.client else ""
-        if self._tries.too_many(address, computer):
-            return self._page("sign_in.html", 429, wrong="Too many wrong passwords. Try again in 15 minutes.")
-        known = await self._desk.database.run(accounts.hash_of, address)
-        if not await asyncio.to_thread(accounts.fits, password, known):
-            self._tries.failed(address, computer)
+        known = await self._desk.database.run_reading(accounts.hash_of, address)
+        browser = accounts.browser_of(request.cookies.get(self._known_cookie, ""), known)
+        tried = self._tries.begin(address, network_of(request.client.host if request.client else ""), browser)
+        fits = await self._hashing.fits(password, known) if tried else None
+        if tried is None or fits is None:
+            log.warning("editor: too many passwords are tried")
+            minutes = (
+                f"Try again in {WITHIN / 60:.0f} minutes." if tried is None else "Try again in a moment."
+            )
+            page = self._page("sign_in.html", 429, wrong=f"Too many passwords are tried. {minutes}")
+            page.headers["retry-after"] = f"{WITHIN:.0f}" if tried is None else "5"
+            return page
+        if not fits:
             log.warning("editor: a wrong password")
             return self._page("sign_in.html", 403, wrong="The address or the password is wrong.")
+        tried.fitted()
         token = await self._desk.database.run(accounts.begin, self._desk.clock.now(), address)
         answer = RedirectResponse("/templates", 303)
+        self._set_cookie(answer, self._cookie, token, SESSION)
+        self._set_cookie(answer, self._known_cookie, accounts.known_browser(known), KNOWN_FOR)
+        return answer
+
+    def _set_cookie(self, answer: Response, name: str, value: str, lasts: timedelta) -> None:
         answer.set_cookie(
-            self._cookie, token, max_age=int(SESSION.total_seconds()), httponly=True, samesite="strict",
+            name, value, max_age=int(lasts.total_seconds()), httponly=True, samesite="strict",
             secure=self._desk.https, path="/",
         )  # fmt: skip
-        return answer
 
     async def _sign_out(self, request: Request, editor: Editor) -> Response:
         await self._desk.database.run(accounts.end, editor.token)
@@ -166,38 +198,40 @@ class EditorApp:
         return PlainTextResponse(content, media_type=_FILES[name])
 
     async def _list(self, request: Request, editor: Editor) -> Response:
-        sources = await asyncio.to_thread(self._desk.sources)
-        webinars = list(self._desk.webinars().values())
-        problems = await asyncio.to_thread(self._desk.problems)
-        entries = await self._desk.database.run(shelf.shelf, webinars, sources, problems, self._desk.live())
+        desk, sight = self._desk, await self._desk.sight()
+        problems = await desk.files.run(lambda: desk.problems(sight))
+        webinars = list(sight.webinars.values())
+        entries = await desk.database.run_reading(shelf.shelf, webinars, sight.sources, problems, sight.live)
         by_message: dict[str, list[shelf.Entry]] = {}
         for entry in entries:
             by_message.setdefault(entry.message, []).append(entry)
         return self._page(
-            "list.html", editor=editor, messages=by_message, why=self._why_not(editor),
-            called=lambda tag: language_name(tag, "en"), signs_in=not self._desk.everybody,
+            "list.html", editor=editor, messages=by_message, why=await self._why_not(editor),
+            called=lambda tag: language_name(tag, "en"), signs_in=not desk.everybody,
         )  # fmt: skip
 
-    def _why_not(self, editor: Editor) -> str:
+    async def _why_not(self, editor: Editor) -> str:
         if not editor.may_edit:
             return "Your account may look at the texts, not change them."
-        if not shelf.writable(self._desk.root):
+        if not await self._desk.files.run(lambda: shelf.writable(self._desk.root)):
             return f"The folder {self._desk.root} can't be written here, so the texts can be looked at, not changed."
         return ""
 
-    def _key(self, request: Request) -> Key:
-        key = request.path_params["message"], request.path_params["language"]
-        if key not in self._desk.openable():
+    async def _key(self, request: Request) -> tuple[Key, Sight]:
+        key, sight = (
+            (request.path_params["message"], request.path_params["language"]),
+            await self._desk.sight(),
+        )
+        if key not in sight.openable():
             raise HTTPException(404, "There is no such text.")
-        return key
+        return key, sight
 
     async def _edit(self, request: Request, editor: Editor) -> Response:
-        message, language = self._key(request)
-        now = shelf.read(self._desk.root, message, language)
-        source = now or shelf.read(self._desk.root, message, "en")
-        began_with, restored = digest(now), ""
+        (message, language), sight = await self._key(request)
+        now = sight.sources.get((message, language), "")
+        source, restored = now or sight.sources.get((message, "en"), ""), ""
         if wanted := request.query_params.get("revision"):
-            saved = await self._desk.database.run(shelf.history, message, language)
+            saved = await self._desk.database.run_reading(shelf.history, message, language)
             for one in saved:
                 if str(one.id) == wanted:
                     source, restored = (
@@ -205,23 +239,18 @@ class EditorApp:
                         f"{one.saved_at:%Y-%m-%d %H:%M} UTC, {one.saved_by or 'in the folder'}",
                     )
         return self._page(
-            "edit.html", editor=editor, message=message, language=language, source=source, began_with=began_with,
+            "edit.html", editor=editor, message=message, language=language, source=source, began_with=digest(now),
             called=language_name(language, "en"), direction="rtl" if right_to_left(language) else "ltr",
-            webinars=self._desk.users_of(message), why=self._why_not(editor), restored=restored, missing=not now,
-            variables=VARIABLES, blocks=BLOCKS, sends=self._desk.send is not None,
+            webinars=sight.users_of(message), why=await self._why_not(editor), restored=restored, missing=not now,
+            variables=VARIABLES, blocks=BLOCKS, sends=self._desk.send is not None and editor.may_edit,
             zones=pytz.common_timezones, signs_in=not self._desk.everybody,
         )  # fmt: skip
 
     async def _history(self, request: Request, editor: Editor) -> Response:
-        message, language = self._key(request)
-        saved = await self._desk.database.run(shelf.history, message, language)
-        now = shelf.read(self._desk.root, message, language)
-        before = [*(one.source for one in saved), ""][1:]
-        rows = [
-            (one, shelf.difference(old, one.source) if old else [], one.source == now)
-            for one, old in zip(saved, before, strict=True)
-        ]
-        elsewhere = shelf.difference(saved[0].source, now) if saved and saved[0].source != now else []
+        (message, language), sight = await self._key(request)
+        now = sight.sources.get((message, language), "")
+        saved = await self._desk.database.run_reading(shelf.history, message, language)
+        rows, elsewhere = await asyncio.to_thread(_differences, saved, now)
         return self._page(
             "history.html", editor=editor, message=message, language=language, rows=rows, elsewhere=elsewhere,
             called=language_name(language, "en"), signs_in=not self._desk.everybody,
@@ -233,154 +262,196 @@ class EditorApp:
 
     # What a page asks for as somebody types
 
-    async def _asked(self, request: Request) -> tuple[Key, dict[str, str], str, Webinar]:
-        """Which text, what else was said, its words as they would be in a file, and for which webinar. Raises
-        HTTPException."""
-        key = self._key(request)
-        try:
-            said = {
-                name: str(value) for name, value in json.loads(await _body(request, LARGEST_QUESTION)).items()
-            }
-        except (ValueError, AttributeError):
-            raise HTTPException(400, "This is no question that the editor's page asks.") from None
+    async def _asked(self, request: Request) -> _Asked:
+        """Raises HTTPException."""
+        key, sight = await self._key(request)
+        said = _said(await _body(request, LARGEST_QUESTION))
         source = said.get("source", "").replace("\r\n", "\n").replace("\r", "\n")
         if len(source) > shelf.LARGEST:
             raise HTTPException(413, f"A text has at most {shelf.LARGEST:,} characters.")
-        webinars = {one.id: one for one in self._desk.users_of(key[0])}
+        webinars = {one.id: one for one in sight.users_of(key[0])}
         if not webinars:
             raise HTTPException(409, "There is no webinar to show this text for.")
-        return key, said, source, webinars.get(said.get("webinar", "")) or next(iter(webinars.values()))
+        webinar = webinars.get(said.get("webinar", "")) or next(iter(webinars.values()))
+        return _Asked(key, said, source, webinar, sight)
 
-    async def _tried(
-        self, key: Key, said: dict[str, str], source: str, webinar: Webinar, send_to: str = ""
-    ) -> tuple[Tried, Received, list[tuple[bool, Problem]], str]:
-        """What came of it, the mail as it is read, what there is to say of both, and the reader's zone. Raises
-        Problems."""
-        place = str(text_path(self._desk.root, *key))
+    async def _tried(self, asked: _Asked, *, send_to: str = "") -> Tried:
+        """What came of it. Raises Problems."""
+        key, said, webinar = asked.key, asked.said, asked.webinar
         try:
             reader = await self._desk.reader(webinar, key[1], said)
         except (NotRegistered, UnknownZone) as reason:
             raise Problems([Problem("who reads it", str(reason))]) from None
         if send_to:
             reader, webinar = to_oneself(reader, webinar, send_to), as_test(webinar)
-        layout = await self._layout()
-        trial = Trial(source, place, key[0], layout, webinar, reader, whole=bool(said.get("whole")))
-        tried = await self._trier.try_(trial)
-        mail = read_mail(tried.mail)
-        found = [(True, problem) for problem in tried.problems]
-        found += advice(source, place, key[1], webinar, tried.subject, mail.html)
-        return tried, mail, found, reader.zone
-
-    async def _layout(self) -> Layout:
-        """Raises Problems that name no line, for it would not be one of the text."""
-        try:
-            return await asyncio.to_thread(self._desk.layout)
-        except Problems as error:
-            raise Problems([Problem("the layout", str(one)) for one in error.problems]) from None
+        place, whole, dark = (
+            str(text_path(self._desk.root, *key)),
+            bool(said.get("whole")),
+            bool(said.get("dark")),
+        )
+        return await self._trier.try_(
+            Trial(asked.source, place, key[0], _layout(asked.sight), webinar, reader, whole, dark)
+        )
 
     async def _try(self, request: Request, editor: Editor) -> Response:
-        key, said, source, webinar = await self._asked(request)
         try:
-            tried, mail, found, zone = await self._tried(key, said, source, webinar)
+            tried = await self._tried(await self._asked(request))
         except Problems as error:
             return JSONResponse({"problems": [_told(True, one) for one in error.problems], "mail": None})
-        answer: dict[str, Any] = {
-            "problems": [_told(*one) for one in found],
-            "values": tried.values,
-            "mail": None,
-        }
-        if tried.mail:
-            html = _WHERE_DARK.sub("@media all {" if said.get("dark") else "@media not all {", mail.html)
-            invitation = read_invitation(mail.calendar) if mail.calendar else None
-            answer["mail"] = {
-                "subject": tried.subject, "preheader": tried.preheader, "from": mail.sender, "date": mail.date,
-                "text": mail.text, "bytes": len(tried.mail),
-                "frame": f"/templates/shown/{self._desk.show(html)}",
-                "invitation": invitation and {
-                    "title": invitation.summary, "where": invitation.location,
-                    "start": invitation.start and invitation.start.isoformat(),
-                    "end": invitation.end and invitation.end.isoformat(),
-                    "zone": zone,
-                },
-            }  # fmt: skip
-        return JSONResponse(answer)
+        shown = dict(tried.shown)
+        if shown:
+            shown["frame"] = f"/templates/shown/{self._desk.show(shown.pop('html'))}"
+        problems = [*((True, one) for one in tried.problems), *tried.advice]
+        return JSONResponse(
+            {
+                "problems": [_told(*one) for one in problems],
+                "values": tried.values,
+                "mail": shown or None,
+            }
+        )
 
     async def _save(self, request: Request, editor: Editor) -> Response:
-        key, said, source, _ = await self._asked(request)
-        if why := self._why_not(editor):
+        asked = await self._asked(request)
+        if why := await self._why_not(editor):
             return JSONResponse({"error": why}, 403)
+        desk, key, source, began_with = self._desk, asked.key, asked.source, asked.said.get("began_with", "")
         async with self._saving:
             try:
-                before = await asyncio.to_thread(
-                    shelf.write, self._desk.root, *key, source, said.get("began_with", "")
-                )
+                before = await desk.files.run(lambda: shelf.write(desk.root, *key, source, began_with))
             except shelf.Conflict as conflict:
-                return JSONResponse(
-                    {
-                        "error": "Somebody else has changed this text since you opened it. Nothing was saved.",
-                        "theirs": conflict.theirs, "theirs_began_with": digest(conflict.theirs),
-                        "difference": shelf.difference(conflict.theirs, source),
-                    },
-                    409,
-                )  # fmt: skip
+                return await _conflict(conflict.theirs, source)
+            except FilesHang:
+                raise
             except OSError as error:
                 return JSONResponse({"error": f"The file can't be written: {error.strerror}."}, 500)
-            note = said.get("note", "").strip()[:500]
-            now = self._desk.clock.now()
-            await self._desk.database.run(shelf.note_saved, now, key, before, source, editor.address, note)
-        unsound = await self._unsound(key, source)
+            note = asked.said.get("note", "").strip()[:500]
+            now = desk.clock.now()
+            await desk.database.run(shelf.note_saved, now, key, before, source, editor.address, note)
+        unsound = await self._unsound(asked)
         log.info("text saved", message=key[0], language=key[1], sound=not unsound)
         return JSONResponse(
             {
                 "began_with": digest(source), "sound": not unsound,
                 "problems": [_told(True, one) for one in unsound],
-                "difference": shelf.difference(before, source),
+                "difference": await asyncio.to_thread(shelf.difference, before, source),
             }
         )  # fmt: skip
 
-    async def _unsound(self, key: Key, source: str) -> list[Problem]:
-        """What keeps a text from going out, for any reader of any webinar that uses it."""
-        place = str(text_path(self._desk.root, *key))
-        try:
-            layout = await self._layout()
-        except Problems as error:
-            return list(error.problems)
+    async def _unsound(self, asked: _Asked) -> list[Problem]:
+        """What keeps a text from going out, for any reader of the next webinars that use it; the service tries it with
+        all of them."""
         found: dict[Problem, None] = {}
-        for webinar in self._desk.users_of(key[0]):
-            reader = await self._desk.reader(webinar, key[1], {})
-            trial = Trial(source, place, key[0], layout, webinar, reader, whole=True)
-            found |= dict.fromkeys((await self._trier.try_(trial)).problems)
+        for webinar in asked.sight.users_of(asked.key[0])[:TRIED_AT_ONCE]:
+            one = replace(asked, said={"whole": "yes"}, webinar=webinar)
+            try:
+                found |= dict.fromkeys((await self._tried(one)).problems)
+            except Problems as error:
+                return list(error.problems)
         return list(found)
 
     async def _send(self, request: Request, editor: Editor) -> Response:
-        key, said, source, webinar = await self._asked(request)
-        if self._desk.send is None:
+        asked, send = await self._asked(request), self._desk.send
+        if send is None:
             return JSONResponse({"error": "No mail leaves from here."}, 409)
+        if not editor.may_edit:
+            return JSONResponse({"error": "Your account may look at the texts, not send them."}, 403)
         try:
-            tried, _, found, _ = await self._tried(key, said, source, webinar, editor.address)
+            tried = await self._tried(asked, send_to=editor.address)
+            if not tried.mail:
+                raise Problems(tried.problems)
+            failed = await send(asked.webinar, editor.address, marked(tried.mail, tried.shown["subject"]))
         except Problems as error:
-            return JSONResponse({"error": str(error)}, 422)
-        if not tried.mail:
-            return JSONResponse({"error": f"There is no mail to send: {found[0][1]}"}, 422)
-        failed = await self._desk.send(webinar, editor.address, marked(tried.mail, tried.subject))
+            return JSONResponse({"error": f"There is no mail to send: {error}"}, 422)
+        except TooMany:
+            words = f"At most {MOST_WITHIN} test mails are sent to one person in an hour. Try again later."
+            return JSONResponse({"error": words}, 429)
         if failed:
-            return JSONResponse({"error": f"The relay did not take it: {failed}"}, 502)
+            return JSONResponse({"error": f"It was not sent: {failed}"}, 502)
         return JSONResponse({"sent_to": editor.address})
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which text, what else was said, its words as they would be in a file, and for which webinar."""
+
+    key: Key
+    said: Mapping[str, str]
+    source: str
+    webinar: Webinar
+    sight: Sight
+
+
+def _layout(sight: Sight) -> Layout:
+    """Raises Problems that name no line, for it would not be one of the text."""
+    if sight.layout is None:
+        raise Problems([Problem("the layout", str(one)) for one in sight.layout_problems])
+    return sight.layout
+
+
+def _said(body: bytes) -> dict[str, str]:
+    """The fields of a question: a flat JSON object of texts that can be written to a file. Raises HTTPException."""
+    try:
+        asked = json.loads(body)
+        said = {str(name): value for name, value in asked.items() if isinstance(value, str)}
+        for value in said.values():
+            value.encode()  # no lone surrogate
+    except (ValueError, AttributeError, RecursionError):
+        raise HTTPException(400, "This is no question that the editor's page asks.") from None
+    if any(_CONTROL.search(value) for value in said.values()):
+        raise HTTPException(400, "There is a control character in what was sent. Remove it.")
+    return said
+
+
+def _differences(saved: Sequence[shelf.Saved], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
+    """Each earlier version with what it changed, and whether it is the present one; and what was changed elsewhere
+    since."""
+    before = [*(one.source for one in saved), ""][1:]
+    rows = [
+        (one, shelf.difference(old, one.source) if old else [], one.source == now)
+        for one, old in zip(saved, before, strict=True)
+    ]
+    return rows, shelf.difference(saved[0].source, now) if saved and saved[0].source != now else []
+
+
+async def _conflict(theirs: str, ours: str) -> JSONResponse:
+    return JSONResponse(
+        {
+            "error": "Somebody else has changed this text since you opened it. Nothing was saved.",
+            "theirs": theirs, "theirs_began_with": digest(theirs),
+            "difference": await asyncio.to_thread(shelf.difference, theirs, ours),
+        },
+        409,
+    )  # fmt: skip
+
+
+def _try_later(request: Request, error: Exception) -> Response:
+    """What this process works with does not answer now."""
+    words = {
+        FilesHang: "The folder of texts does not answer. Try again.",
+        Busy: "Many texts are being tried. Try again in a moment.",
+    }.get(type(error), "The database does not answer. Try again.")
+    log.warning("editor: try later", error=fault(error))
+    answer: Response = PlainTextResponse(words, 503)
+    if request.method == "POST":
+        answer = JSONResponse({"error": words}, 503)
+    answer.headers["retry-after"] = "5"
+    return answer
 
 
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a small form."""
-    return dict(parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace")))
+    fields = parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace"))
+    return {name: _CONTROL.sub("", value) for name, value in fields}
 
 
 async def _body(request: Request, most: int) -> bytes:
     """What was sent. Raises HTTPException before more than `most` bytes are kept."""
-    body = b""
+    body = bytearray()
     async for some in request.stream():
         body += some
         if len(body) > most:
             raise HTTPException(413, f"At most {most:,} bytes are taken.")
-    return body
+    return bytes(body)
 
 
 def _told(wrong: bool, problem: Problem) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from scheduler.clock import SystemClock
 from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
 from scheduler.editor.app import EditorApp
-from scheduler.editor.desk import Desk
-from scheduler.mail.layout import read_layout
+from scheduler.editor.desk import Desk, Sight
+from scheduler.mail.layout import layout_of
 from scheduler.mail.pairs import Key
 from scheduler.mail.soundness import check_texts
 from scheduler.organizers.folder import Folder
+from scheduler.organizers.layouts import sound_layout
 from scheduler.organizers.sources import TEXT_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem
@@ -35,14 +36,17 @@ def rehearsal_app(
     with database.transaction() as conn:
         import_rows(conn, list(rows), place, webinars=[webinar.id], default_webinar=webinar.id)
 
-    def problems() -> Mapping[Key, tuple[Problem, ...]]:
-        return check_texts(sources_of(Folder(templates, TEXT_FILES).read()), [webinar], templates).problems
+    def look() -> Sight:
+        files = Folder(templates, TEXT_FILES).read()
+        ours, problems = sound_layout(files, templates)
+        layout = layout_of(ours, templates) if ours else None
+        return Sight({webinar.id: webinar}, sources_of(files), (), layout, problems)
+
+    def problems(sight: Sight) -> Mapping[Key, tuple[Problem, ...]]:
+        return check_texts(sight.sources, [webinar], templates, sight.layout).problems if sight.layout else {}
 
     you = Editor("you", "edit", secrets.token_urlsafe())
-    desk = Desk(
-        templates, database, SystemClock(), lambda: {webinar.id: webinar}, problems, lambda: (),
-        lambda: read_layout(templates), everybody=you,
-    )  # fmt: skip
+    desk = Desk(templates, database, SystemClock(), look, problems, everybody=you)
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

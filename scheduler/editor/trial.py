@@ -1,8 +1,8 @@
-"""A text tried as it is typed: filled in for one reader by a child process that is kept warm and under limits.
+"""A text tried as it is typed: filled in for one reader by child processes that are kept warm and under limits.
 
-Jinja2's sandbox bounds neither time nor memory, so what is not known to be sound is never filled in by the service
-itself (`mail.soundness`). The child answers within some 50 ms; one that computes for longer than a second, or takes
-256 MB more than it began with, is ended by the system, and the next text gets a new one.
+Jinja2's sandbox bounds neither time nor memory, so what is not known to be sound is never filled in, nor read, by the
+process that serves pages (`mail.soundness`). A child answers within some 50 ms; one that computes for longer than a
+second, or takes 256 MB more than it began with, is ended by the system, and the next text gets a new one.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import asyncio
 import base64
 import json
 import pickle
+import re
 import signal
 import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePath
 from typing import Any, cast
 
 import pytz
 
+from scheduler.editor.advice import advice
 from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
 from scheduler.mail.layout import Layout, TextProblems
 from scheduler.mail.matrix import cases
@@ -30,15 +33,26 @@ from scheduler.mail.trying import CPU_SECONDS, child_environment, let_timer_end_
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
+from scheduler.web.received import read_invitation, read_mail
 from scheduler.webinar import Webinar
 
+CHILDREN = 2
+MOST_WAITING = 20
+LARGEST_MAIL = 1_000_000  # bytes
+LARGEST_ANSWER = 8 * LARGEST_MAIL
+MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
+_WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
+
+
+class Busy(Exception):
+    """Too many texts wait to be tried."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What to try. `whole`: for every kind of reader, too, which takes longer."""
+    """What to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client."""
 
     source: str
     place: str
@@ -47,6 +61,7 @@ class Trial:
     webinar: Webinar
     reader: Reader
     whole: bool = False
+    dark: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,43 +69,60 @@ class Tried:
     """What came of it; `mail` is empty where it can't be made."""
 
     mail: bytes = b""
-    subject: str = ""
-    preheader: str = ""
     problems: tuple[Problem, ...] = ()
+    advice: tuple[tuple[bool, Problem], ...] = ()
+    """Each with whether it is wrong, or only likely to be."""
     values: dict[str, str] = field(default_factory=dict)
     """Of each variable, for this reader."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """The mail as an editor sees it: subject, preheader, from, date, text, html, bytes, invitation."""
 
 
 class Trier:
-    """Tries one text at a time."""
+    """Tries texts, two at a time."""
 
-    def __init__(self) -> None:
-        self._child: asyncio.subprocess.Process | None = None
-        self._one_by_one = asyncio.Lock()
+    def __init__(self, children: int = CHILDREN) -> None:
+        self._idle: list[asyncio.subprocess.Process] = []
+        self._slots = asyncio.Semaphore(children)
+        self._waiting = 0
 
     async def try_(self, trial: Trial) -> Tried:
-        """Never raises for what is in the text."""
-        async with self._one_by_one:
-            if self._child is None or self._child.returncode is not None:
-                self._child = await _new_child()
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    return _tried(await _ask(self._child, pickle.dumps(trial)))
-            except TimeoutError:
-                await _end(self._child)
-                self._child = None
-                found = f"could not be tried within {PATIENCE:g} s: the machine is busy"
-                return Tried(problems=(Problem(trial.place, found, hint="try again"),))
-            except (OSError, asyncio.IncompleteReadError):
-                await _end(self._child)
-                self._child = None
-        found = "filling it in was stopped: it computes too long or takes too much memory"
-        return Tried(problems=(Problem(trial.place, found, f"{CPU_SECONDS:g} s", "is there a loop in it?"),))
+        """Never raises for what is in the text. Raises Busy."""
+        if self._waiting >= MOST_WAITING:
+            raise Busy
+        self._waiting += 1
+        try:
+            async with self._slots:
+                return await self._in_child(trial)
+        finally:
+            self._waiting -= 1
+
+    async def _in_child(self, trial: Trial) -> Tried:
+        child = self._idle.pop() if self._idle else await _new_child()
+        answered = False
+        try:
+            async with asyncio.timeout(PATIENCE):
+                tried = _tried(await _ask(child, pickle.dumps(trial)))
+            answered = True
+        except TimeoutError:
+            found = f"could not be tried within {PATIENCE:g} s: the machine is busy"
+            return Tried(problems=(Problem(trial.place, found, hint="try again"),))
+        except (OSError, ValueError, asyncio.IncompleteReadError):
+            found = "filling it in was stopped: it computes too long or takes too much memory"
+            return Tried(
+                problems=(Problem(trial.place, found, f"{CPU_SECONDS:g} s", "is there a loop in it?"),)
+            )
+        finally:
+            if answered:
+                self._idle.append(child)
+            else:  # also where nobody waits for the answer any more
+                await _end(child)
+        return tried
 
     async def stop(self) -> None:
-        """End the child."""
-        if self._child:
-            await _end(self._child)
+        """End the children."""
+        while self._idle:
+            await _end(self._idle.pop())
 
 
 async def _new_child() -> asyncio.subprocess.Process:
@@ -107,10 +139,13 @@ async def _new_child() -> asyncio.subprocess.Process:
 
 
 async def _ask(child: asyncio.subprocess.Process, job: bytes) -> dict[str, Any]:
+    """Raises OSError, IncompleteReadError; ValueError for what is no answer."""
     to, back = cast(asyncio.StreamWriter, child.stdin), cast(asyncio.StreamReader, child.stdout)
     to.write(_LENGTH.pack(len(job)) + job)
     await to.drain()
     (length,) = _LENGTH.unpack(await back.readexactly(_LENGTH.size))
+    if length > LARGEST_ANSWER:
+        raise ValueError("the answer is too long")
     answer: dict[str, Any] = json.loads(await back.readexactly(length))
     return answer
 
@@ -123,8 +158,9 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 def _tried(answer: dict[str, Any]) -> Tried:
     problems = tuple(Problem(**one) for one in answer["problems"])
+    advised = tuple((wrong, Problem(**one)) for wrong, one in answer["advice"])
     mail = base64.b64decode(answer["mail"])
-    return Tried(mail, answer["subject"], answer["preheader"], problems, answer["values"])
+    return Tried(mail, problems, advised, answer["values"], answer["shown"])
 
 
 # The child
@@ -144,26 +180,22 @@ def main() -> None:
 
 
 def answer_to(trial: Trial) -> dict[str, Any]:
-    """In the child: the mail, or why there is none."""
+    """In the child: the mail and how it is shown, or why there is none; and what there is to say of both."""
     language = PurePath(trial.place).stem
     problems: list[Problem] = []
     filling = variables(_facts(trial), language)
-    answer: dict[str, Any] = {"mail": "", "subject": "", "preheader": "", "values": _values(filling)}
+    answer: dict[str, Any] = {"mail": "", "values": _values(filling), "shown": {}}
     try:
         text = parse_text(trial.source, trial.place, trial.layout)
         words = text.fill(filling)
-        mail = composed(
-            trial.webinar,
-            trial.message,
-            trial.reader,
-            pytz.timezone(trial.reader.zone),
-            LiveText(text, language, 0),
-        )
-        answer |= {
-            "mail": base64.b64encode(mail).decode(),
-            "subject": words.subject,
-            "preheader": words.preheader,
-        }
+        zone = pytz.timezone(trial.reader.zone)
+        mail = composed(trial.webinar, trial.message, trial.reader, zone, LiveText(text, language, 0))
+        if len(mail) > LARGEST_MAIL:
+            found, allowed = f"the mail has {len(mail) // 1000:,} kB", f"at most {LARGEST_MAIL // 1000:,} kB"
+            problems.append(Problem(trial.place, found, allowed, "is there a loop in it?"))
+        else:
+            shown = {"subject": words.subject, "preheader": words.preheader, **_shown(mail, trial)}
+            answer |= {"mail": base64.b64encode(mail).decode(), "shown": shown}
     except TextProblems as error:
         problems += error.problems
     except MemoryError:
@@ -174,8 +206,31 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         fillings = list(cases(trial.webinar, language))
         own = [case for case in fillings if trial.message in case.messages]
         problems += problems_of(trial.source, trial.place, trial.message, trial.layout, own or fillings)
-    answer["problems"] = [vars(problem) for problem in problems]
+    answer["problems"] = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
+    subject, html = answer["shown"].get("subject", ""), answer["shown"].get("html", "")
+    advised = advice(trial.source, trial.place, language, trial.webinar, subject, html)
+    answer["advice"] = [(wrong, vars(problem)) for wrong, problem in islice(advised, MOST_PROBLEMS)]
     return answer
+
+
+def _shown(mail: bytes, trial: Trial) -> dict[str, Any]:
+    read = read_mail(mail)
+    invitation = read_invitation(read.calendar) if read.calendar else None
+    return {
+        "from": read.sender,
+        "date": read.date,
+        "text": read.text,
+        "html": _WHERE_DARK.sub("@media all {" if trial.dark else "@media not all {", read.html),
+        "bytes": len(mail),
+        "invitation": invitation
+        and {
+            "title": invitation.summary,
+            "where": invitation.location,
+            "start": invitation.start and invitation.start.isoformat(),
+            "end": invitation.end and invitation.end.isoformat(),
+            "zone": trial.reader.zone,
+        },
+    }
 
 
 def _facts(trial: Trial) -> Facts:

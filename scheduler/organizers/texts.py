@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -116,19 +116,32 @@ def read_governing_texts(
     which it is not.
     """
     newest = _newest(conn)
-    problems = dict(checked.problems)
-    used = [(one.languages, one.message_ids) for one in webinars]
-    for key in newest.keys() - sources.keys():
-        if any(key[0] in messages and key[1] in languages for languages, messages in used):
-            problems[key] = (_gone(root, *key),)
-    for key in _missing(used, {*sources, *newest}):
-        problems[key] = (_no_text(root, *key),)
+    problems = folder_problems(root, newest, sources, checked, webinars)
     read = {key: _read(conn, root, layout, revision) for key, revision in newest.items()}
     first = {
         key: LiveText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
         for key in checked.begun - newest.keys()
     }
     return Texts(first | {key: live for key, live in read.items() if live}, problems, checked.only_with)
+
+
+def folder_problems(
+    root: Path,
+    stored: Collection[Key],
+    sources: Mapping[Key, str],
+    checked: Verdicts,
+    webinars: Iterable[Webinar],
+) -> dict[Key, tuple[Problem, ...]]:
+    """What is wrong with the texts of our folder: mistakes in them, and those that are gone or missing. `stored`: the
+    texts of which there is a revision."""
+    problems = dict(checked.problems)
+    used = [(one.languages, one.message_ids) for one in webinars]
+    for key in set(stored) - sources.keys():
+        if any(key[0] in messages and key[1] in languages for languages, messages in used):
+            problems[key] = (_gone(root, *key),)
+    for key in _missing(used, {*sources, *stored}):
+        problems[key] = (_no_text(root, *key),)
+    return problems
 
 
 def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> LiveText | None:

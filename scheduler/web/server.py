@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,23 +17,44 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from scheduler.web.inbox import BODY_POLICY, FILES, FOLDERS, PAGE_POLICY
+from scheduler.web.limits import OF_PAGES, Connection, Limits, connections_at_most
+
+log = structlog.get_logger()
 
 _GRACE_SECONDS = 3  # for answers under way when the server stops; no page takes that long
+_QUEUE = 128  # connections that the system keeps until they are accepted
+_PAUSE = 1.0  # seconds, where the system has no descriptor or memory left
 
 
 class WebServer:
-    """Serves one application on one port. Signals, logging and the loop stay with whoever runs the service."""
+    """Serves one application on one port, within limits: uvicorn's HTTP, and connections that are accepted here.
+    Signals, logging and the loop stay with whoever runs the service."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *, limits: Limits = OF_PAGES
+    ) -> None:
         """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken."""
-        self._proxies = list(proxies)
-        self._app = app
-        self._host = host
-        self._port = port
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._host, self._port, self._limits = host, port, limits
+        self._config = uvicorn.Config(
+            app if limits.keep_alive else _closing(app),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+        )
+        self._state = ServerState()
+        self._open: dict[Connection, None] = {}  # the oldest first
+        self._room = asyncio.Event()
+        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
 
     @property
     def port(self) -> int:
@@ -47,60 +68,84 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError, in words for the operator, when host and port can't be had."""
-        if self._task:
+        if self._accepting:
             raise RuntimeError("the web server runs already")
-        listener = _listen(self._host, self._port)
-        self._port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            self._app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(self._proxies),
-            forwarded_allow_ips=self._proxies,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="web server")
-        listening = asyncio.create_task(self._server.listening.wait())
-        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not listening.done():
-            listening.cancel()
-            listener.close()
-            await self._task  # raises what went wrong
+        self._config.load()
+        self._listener = _listen(self._host, self._port)
+        self._port = self._listener.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listener), name="web server")
 
     async def stop(self) -> None:
         """End what is under way, for three seconds at most, and give the port back. Twice does no harm."""
-        if self._server and self._task:
-            self._server.should_exit = True
-            await self._task
-        self._server = self._task = None
+        if self._accepting and self._listener:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._listener.close()
+            for connection in list(self._open):
+                connection.shutdown()
+            if self._state.tasks:
+                await asyncio.wait(set(self._state.tasks), timeout=_GRACE_SECONDS)
+            for task in set(self._state.tasks):
+                task.cancel()
+            for connection in list(self._open):
+                connection.abort()
+            while self._open:
+                self._room.clear()
+                await self._room.wait()
+        self._accepting = self._listener = None
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        most = connections_at_most(self._limits)
+        while True:
+            while len(self._open) >= most:
+                await self._make_room()
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor is left, or the client is gone already
+                log.warning(
+                    "connection not accepted", port=self._port, error=errno.errorcode.get(error.errno or 0)
+                )
+                await asyncio.sleep(_PAUSE)
+                continue
+            await self._take(client)
+            await asyncio.sleep(1 / self._limits.per_second)
+
+    async def _take(self, client: socket.socket) -> None:
+        connection = Connection(self._config, self._state, self._limits, self._closed)
+        self._open[connection] = None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
+        except OSError:
+            client.close()
+            self._closed(connection)
+
+    async def _make_room(self) -> None:
+        """Who has been silent for longest gives way; where all wait for an answer, the next one waits, too."""
+        self._room.clear()
+        silent = next((one for one in self._open if not one.is_asking), None)
+        if silent:
+            silent.abort()
+        await self._room.wait()
+
+    def _closed(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._room.set()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server that leaves signals alone and says when it listens."""
+def _closing(app: ASGIApp) -> ASGIApp:
+    """`app`, with one request on each connection."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, adding([(b"connection", b"close")], send))
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+    return closing
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=_QUEUE)
     except OSError as error:
         why = {
             errno.EADDRINUSE: "another program has it",
@@ -110,6 +155,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(
             error.errno, f"port {port} on {host or 'all addresses'} can't be used: {why}"
         ) from error
+    listener.setblocking(False)
+    return listener
 
 
 def inbox_app(out: Path) -> Starlette:

@@ -15,10 +15,14 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.editor import accounts
 from scheduler.editor.app import EditorApp
-from scheduler.editor.desk import Desk
+from scheduler.editor.desk import Desk, Sight
 from scheduler.editor.trial import Trier
-from scheduler.mail.layout import read_layout
+from scheduler.mail.layout import layout_of
 from scheduler.mail.pairs import Key
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.layouts import sound_layout
+from scheduler.organizers.sources import TEXT_FILES
+from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 from tests.support import copy_texts, utc, webinar
@@ -58,15 +62,19 @@ class Room:
                 self.root,
                 self.database,
                 self.clock,
-                lambda: self.webinars,
-                lambda: self.problems,
-                lambda: self.live,
-                lambda: read_layout(self.root),
+                self.look,
+                lambda sight: self.problems,
                 self._send,
             ),
             {HOST},
             self.trier,
         )
+
+    def look(self) -> Sight:
+        files = Folder(self.root, TEXT_FILES).read()
+        ours, problems = sound_layout(files, self.root)
+        layout = layout_of(ours, self.root) if ours else None
+        return Sight(self.webinars, sources_of(files), self.live, layout, problems)
 
     async def _send(self, of: Webinar, address: str, mail: bytes) -> str:
         self.sent.append((address, mail))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.editor.serving import why_off
+from scheduler.web.child import why_off
 from scheduler.settings import SettingsProblems, read_settings
 
 HERE = {"CONFIG_DIR": "config", "TEMPLATES_DIR": "templates"}

@@ -1,0 +1,31 @@
+"""Sends the mails that somebody asked for and waits for, such as tests of texts (`outbox`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from scheduler import outbox
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.delivery.relay import Pool, send_one
+
+
+class AskedFor:
+    """One after the other, so that they take one connection from what is due."""
+
+    def __init__(
+        self, database: Database, clock: Clock, pools: Sequence[Pool], may_write_to: Callable[[str], bool]
+    ) -> None:
+        """`pools`: of the relays, in order of preference."""
+        self._database, self._clock, self._pools, self._may_write_to = database, clock, pools, may_write_to
+
+    async def send(self) -> None:
+        """Send what waits. Raises DBAPIError."""
+        if not await self._database.run_reading(outbox.anything_waits):
+            return
+        while mail := await self._database.run(outbox.take, self._clock.now()):
+            if not self._may_write_to(mail.recipient):
+                refusal = "ONLY_TO does not allow this address"
+            else:
+                refusal = await send_one(self._pools, mail.sender, mail.recipient, mail.content)
+            await self._database.run(outbox.note_outcome, self._clock.now(), mail.id, refusal)

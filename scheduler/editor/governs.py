@@ -1,0 +1,86 @@
+"""What governs beside what the folder of texts holds: for a process that only reads the service's database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import Database, run
+from scheduler.editor.desk import Sight
+from scheduler.mail.layout import Layout, layout_of
+from scheduler.mail.pairs import Key, Pair, pairs_of, untried, verdicts_of
+from scheduler.mail.soundness import KNOWN, keep_known, remember
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.governing import Revisions
+from scheduler.organizers.layouts import read_governing_layout, sound_layout
+from scheduler.organizers.sources import TEXT_FILES
+from scheduler.organizers.texts import folder_problems, sources_of
+from scheduler.organizers.verdicts import read_verdicts
+from scheduler.problem import Problem
+from scheduler.webinar import Webinar
+
+
+class _Stored(NamedTuple):
+    """What the database holds."""
+
+    webinars: dict[str, Webinar]
+    texts: frozenset[Key]
+    layout: Layout | None
+
+
+class Governs:
+    """Looks again and again; what has not changed since is not worked out twice."""
+
+    def __init__(self, root: Path, database: Database) -> None:
+        self._database, self._folder = database, Folder(root, TEXT_FILES)
+        self._revisions = Revisions()
+        self._one_by_one = Lock()
+        self._layout: tuple[int, Layout | None] = 0, None  # by its newest revision
+        self._texts: tuple[int, frozenset[Key]] = 0, frozenset()
+        self._pairs: tuple[object, list[Pair]] = (), []
+
+    def look(self) -> Sight:
+        """What there is now. Blocks; raises DBAPIError."""
+        with self._one_by_one:
+            files = self._folder.read()
+            root, sources = self._folder.root, sources_of(files)
+            with self._database.reading() as conn:
+                stored = self._stored(conn)
+            layout, problems = stored.layout, tuple[Problem, ...]()
+            if layout is None:
+                ours, problems = sound_layout(files, root)
+                layout = layout_of(ours, root) if ours else None
+            return Sight(stored.webinars, sources, stored.texts, layout, problems)
+
+    def _stored(self, conn: Connection) -> _Stored:
+        webinars = {name: one.webinar for name, one in self._revisions.governing(conn).items()}
+        row = run(
+            conn,
+            "SELECT (SELECT max(id) FROM layout_revision) AS layout, (SELECT max(id) FROM text_revision) AS text",
+        ).one()
+        if self._layout[0] != row.layout:
+            self._layout = row.layout, read_governing_layout(conn, self._folder.root)
+        if self._texts[0] != row.text:
+            stored = run(conn, "SELECT DISTINCT message, language FROM text_revision")
+            self._texts = row.text, frozenset((one.message, one.language) for one in stored)
+        return _Stored(webinars, self._texts[1], self._layout[1])
+
+    def problems(self, sight: Sight) -> dict[Key, tuple[Problem, ...]]:
+        """What the service has found out about the texts of the folder, by its verdicts. Blocks; raises DBAPIError."""
+        if sight.layout is None or not sight.sources:
+            return {}
+        webinars = list(sight.webinars.values())
+        with self._one_by_one:
+            around = sight.sources, webinars, sight.layout
+            if self._pairs[0] != around:
+                self._pairs = around, pairs_of(*around)
+                keep_known(pair.digest for pair in self._pairs[1])
+            pairs = self._pairs[1]
+            if left := untried(pairs, KNOWN):
+                with self._database.reading() as conn:
+                    remember(read_verdicts(conn, [pair.digest for pair in left]))
+        verdicts = verdicts_of(pairs, KNOWN, self._folder.root)
+        return folder_problems(self._folder.root, sight.live, sight.sources, verdicts, webinars)

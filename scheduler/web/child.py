@@ -1,0 +1,134 @@
+"""The service's side of the web process: starts it, watches it, starts it again, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from scheduler.mail.trying import child_environment
+from scheduler.settings import Settings
+
+log = structlog.get_logger()
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BEAT_SECONDS = 5.0
+QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
+END_SECONDS = 8.0  # for it to end by itself
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """What the web process has to know: no more, for what is sent in reaches it first."""
+
+    database_url: str
+    templates_dir: Path
+    host: str
+    port: int
+    public_url: str
+    proxies: tuple[str, ...]
+    log_level: str
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """The part of the service's settings that concerns it."""
+    return WebSettings(
+        settings.database_url.get_secret_value(),
+        settings.templates_dir.absolute(),
+        settings.editor_host,
+        settings.editor_port,
+        settings.public_url,
+        settings.trusted_proxies,
+        settings.log_level,
+    )
+
+
+def why_off(settings: Settings) -> str:
+    """Why the editor may not be on with these settings, or "": nobody signs in over a wire that others can read."""
+    if settings.editor == "off":
+        return "EDITOR=off"
+    if settings.public_url and settings.trusted_proxies:
+        return ""
+    if settings.editor_host not in LOOPBACK:
+        return "EDITOR_HOST is not this machine alone; set PUBLIC_URL (https) and TRUSTED_PROXIES"
+    return "PUBLIC_URL is set without TRUSTED_PROXIES" if settings.public_url else ""
+
+
+class WebChild:
+    """One web process, as long as the service runs. Its absence keeps no mail from going out."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self.trouble = ""
+        """Why there is none now, in words without personal data."""
+        self._settings = settings
+        self._keeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Returns at once."""
+        self._keeping = asyncio.create_task(self._keep(), name="web process")
+
+    async def stop(self) -> None:
+        """End it. Twice does no harm."""
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        self._keeping = None
+
+    async def _keep(self) -> None:
+        pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                why = await self._run()
+            except OSError as error:  # the system has no process or descriptor left
+                why = error.strerror or type(error).__name__
+            self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
+            log.warning("web process ended", reason=why)
+            pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _run(self) -> str:
+        """From its start to its end; returns why it ended. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "scheduler.web.process", stdin=theirs.fileno(), env=child_environment()
+            )
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            writer.write(pickle.dumps(self._settings))
+            return await self._watch(reader, child)
+        finally:
+            ours.close()
+            await _end(child)
+
+    async def _watch(self, reader: asyncio.StreamReader, child: asyncio.subprocess.Process) -> str:
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    if not await reader.read(64):
+                        return f"exit {await child.wait()}"
+            except TimeoutError:
+                child.kill()
+                return f"it gave no sign of life for {QUIET_SECONDS:g} s"
+            except ConnectionError:
+                return f"exit {await child.wait()}"
+            self.trouble = ""
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """It ends by itself once its socket is closed."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await child.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()

@@ -1,0 +1,129 @@
+"""What a listener gives to whoever connects: how many connections, how fast, and how much time to each.
+
+Without limits silent connections take every descriptor of the process, and requests that never end stay for ever
+(CWE-770, "slowloris").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from enum import Enum, auto
+
+from h11 import SEND_BODY
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+MOST_DESCRIPTORS = 65_536
+_LINGER = 1.0  # seconds for reading on what was sent in vain, so that the answer arrives before the reset
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one listener. Times are seconds."""
+
+    connections: int
+    """Open at once."""
+    per_second: float
+    """Accepted; the others wait in the system's queue."""
+    first_byte: float
+    """From the connection, or the answer before, to the first byte of a request."""
+    head: float
+    """From there to the end of its head."""
+    whole: float
+    """From there to the end of the answer, the request's body included."""
+    keep_alive: bool = True
+
+
+OF_PAGES = Limits(connections=256, per_second=1000, first_byte=10, head=10, whole=60)
+OF_HEALTH = Limits(connections=32, per_second=200, first_byte=2, head=2, whole=5, keep_alive=False)
+"""It shares a process with sending: what connects there costs it no more than some milliseconds in each second."""
+
+
+class Connection(H11Protocol):
+    """One connection to a client, which is cut off when it takes longer than it may."""
+
+    def __init__(
+        self, config: Config, state: ServerState, limits: Limits, closed: Callable[[Connection], None]
+    ) -> None:
+        super().__init__(config, state, {})
+        self._limits, self._closed = limits, closed
+        self._stage = _Stage.SILENT
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a request is under way, its head complete."""
+        return self._stage is _Stage.ANSWERING
+
+    def abort(self) -> None:
+        """Cut it off at once."""
+        if self.transport:
+            self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin(_Stage.SILENT, self._limits.first_byte)
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is _Stage.SILENT:
+            self._begin(_Stage.HEAD, self._limits.head)
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]  # RFC 9110, 6.6.1
+        super().data_received(data)
+        self._look_for_request()
+
+    def on_response_complete(self) -> None:
+        unread = self.conn.their_state is SEND_BODY
+        self._begin(_Stage.SILENT, self._limits.first_byte)
+        super().on_response_complete()
+        if unread:
+            self._begin(_Stage.CLOSING, _LINGER)
+        self._look_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+        self._closed(self)
+
+    def _look_for_request(self) -> None:
+        asks = self.cycle is not None and not self.cycle.response_complete
+        if asks and self._stage in (_Stage.SILENT, _Stage.HEAD):
+            self._begin(_Stage.ANSWERING, self._limits.whole)
+
+    def _begin(self, stage: _Stage, seconds: float) -> None:
+        self._stage = stage
+        self._stop_timer()
+        if not self.transport.is_closing() or stage is _Stage.CLOSING:
+            self._timer = self.loop.call_later(seconds, self.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+
+class _Stage(Enum):
+    SILENT = auto()
+    HEAD = auto()
+    ANSWERING = auto()
+    CLOSING = auto()
+
+
+def raise_descriptors() -> None:
+    """Let this process open as many files and sockets as the system lets it, within reason."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connections_at_most(limits: Limits) -> int:
+    """How many connections a listener may have: never more than a quarter of the descriptors of this process, for
+    relays, database and files need theirs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        limits.connections if soft == resource.RLIM_INFINITY else max(1, min(limits.connections, soft // 4))
+    )

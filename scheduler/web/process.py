@@ -1,0 +1,117 @@
+"""The web process: serves the editor beside the service, which starts it, watches it and ends it (`web.child`).
+
+It knows no relay. It shares nothing with the service but the database, and the socket on its standard input: there it
+gets its settings, there it says that it is alive, and when that is closed it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+
+import structlog
+
+from scheduler import outbox
+from scheduler.clock import SystemClock
+from scheduler.database.engine import Database
+from scheduler.editor.app import EditorApp
+from scheduler.editor.desk import Desk
+from scheduler.editor.governs import Governs
+from scheduler.logs import set_up_logs
+from scheduler.web.child import BEAT_SECONDS, WebSettings
+from scheduler.web.limits import raise_descriptors
+from scheduler.web.server import WebServer
+from scheduler.webinar import Webinar
+
+log = structlog.get_logger()
+
+NICENESS = 10
+END_SECONDS = 5.0  # for answers under way; then it ends at once
+TEST_SECONDS, LOOK_SECONDS = 45.0, 0.3  # for a test mail; between two looks what became of it
+NOT_SENT_YET = "the service has not sent it yet; it may still arrive"
+
+
+def main() -> None:
+    """The process; its standard input is a socket to the service."""
+    service = socket.socket(fileno=0)
+    with service.makefile("rb", buffering=0) as given:
+        settings: WebSettings = pickle.load(given)  # noqa: S301 (from the service itself)
+    set_up_logs(settings.log_level)
+    os.nice(NICENESS)
+    raise_descriptors()
+    for name in (signal.SIGINT, signal.SIGHUP):  # of a terminal, for the service
+        signal.signal(name, signal.SIG_IGN)
+    try:
+        asyncio.run(_Web(settings, service).run())
+    except OSError as error:
+        log.warning("the editor is off", reason=str(error))
+        sys.exit(1)
+
+
+class _Web:
+    def __init__(self, settings: WebSettings, service: socket.socket) -> None:
+        self._settings, self._service = settings, service
+        self._database = Database(settings.database_url, guest=True)
+        self._clock = SystemClock()
+
+    async def run(self) -> None:
+        """Serve until the service closes its end, or SIGTERM. Raises OSError where the port can't be had."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        threading.Thread(target=_end_with_service, args=(self._service, loop, stop), daemon=True).start()
+        settings = self._settings
+        governs = Governs(settings.templates_dir, self._database)
+        desk = Desk(
+            settings.templates_dir, self._database, self._clock, governs.look, governs.problems, self._send,
+            https=bool(settings.public_url),
+        )  # fmt: skip
+        editor = EditorApp(
+            desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()
+        )
+        server = WebServer(editor.app, settings.host, settings.port, settings.proxies)
+        await server.start()
+        if not settings.public_url:
+            editor.answer_to(server.port)
+        log.info("the editor is on", url=f"{settings.public_url or server.url}/templates")
+        beating = asyncio.create_task(self._beat())
+        await stop.wait()
+        beating.cancel()
+        await server.stop()
+        await editor.stop()
+        await asyncio.to_thread(self._database.close)
+
+    async def _beat(self) -> None:
+        while True:
+            self._service.send(b".")  # never blocks: the service reads, or is gone
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _send(self, webinar: Webinar, address: str, mail: bytes) -> str:
+        """Have the service send a test mail, and wait for what becomes of it. Raises outbox.TooMany."""
+        number = await self._database.run(
+            outbox.put, self._clock.now(), webinar.sender.address, address, mail
+        )
+        try:
+            async with asyncio.timeout(TEST_SECONDS):
+                while (refusal := await self._database.run_reading(outbox.outcome, number)) is None:  # noqa: ASYNC110 (another process writes it)
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            return NOT_SENT_YET
+        return refusal
+
+
+def _end_with_service(service: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """In a thread of its own, for a loop that is busy must not keep the port from the next service."""
+    while service.recv(1024):
+        pass
+    threading.Timer(END_SECONDS, os._exit, (0,)).start()
+    loop.call_soon_threadsafe(stop.set)
+
+
+if __name__ == "__main__":
+    main()
