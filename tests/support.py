@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +54,13 @@ def copy_texts(to: Path, *languages: str) -> None:
         if text.stem in ("layout", *languages):
             (to / text.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(text, to / text.parent.name)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nobody here can be woken by: what another task or process does. Raises TimeoutError."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def utc(text: str) -> datetime:

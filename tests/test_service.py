@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from scheduler.running import Runner
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
 from tests.smtp_server import MailServer, in_loop
-from tests.support import Ledger, copy_texts, toml, utc
+from tests.support import Ledger, copy_texts, toml, until, utc
 
 NOW = utc("2025-06-20 08:00")
 
@@ -52,12 +51,6 @@ def settings(folder: Path, database: Database, server: MailServer, sequence: str
             "poll_seconds": 0.1,
         }
     )
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (what the service says, nobody here sets)
-            await asyncio.sleep(0.01)
 
 
 @in_loop

@@ -25,7 +25,7 @@ def test_nothing_set() -> None:
     assert (settings.smtp_connections, settings.smtp_timeout, settings.drain_seconds) == (4, 300, 30)
     assert (settings.smtp_per_minute, settings.smtp_per_day, settings.smtp_auth) == (None, None, "password")
     assert settings.relays == (settings.relay,)
-    assert (settings.health_host, settings.health_port) == ("0.0.0.0", 8080)
+    assert (settings.health_host, settings.health_port) == ("127.0.0.1", 8080)
     assert (settings.log_level, settings.only_to) == ("info", ())
     assert (settings.return_hours, settings.poll_seconds) == (24, 1)
 

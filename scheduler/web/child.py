@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 1.0
 QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
 END_SECONDS = 8.0  # for it to end by itself
 
@@ -97,23 +97,25 @@ class WebChild:
     async def _run(self) -> str:
         """From its start to its end; returns why it ended. Raises OSError."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "scheduler.web.process", stdin=theirs.fileno(), env=child_environment()
             )
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            writer.write(pickle.dumps(self._settings))
-            return await self._watch(reader, child)
-        finally:
-            ours.close()
-            await _end(child)
+            theirs.close()
+            try:
+                ours.setblocking(False)
+                await asyncio.get_running_loop().sock_sendall(ours, pickle.dumps(self._settings))
+                return await self._watch(ours, child)
+            finally:
+                ours.close()
+                await _end(child)
 
-    async def _watch(self, reader: asyncio.StreamReader, child: asyncio.subprocess.Process) -> str:
+    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> str:
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout(QUIET_SECONDS):
-                    if not await reader.read(64):
+                    if not await loop.sock_recv(ours, 64):
                         return f"exit {await child.wait()}"
             except TimeoutError:
                 child.kill()

@@ -28,7 +28,7 @@ from scheduler.web.limits import raise_descriptors
 from scheduler.web.server import WebServer
 from scheduler.webinar import Webinar
 
-log = structlog.get_logger()
+log = structlog.get_logger(__spec__.name if __spec__ else __name__)
 
 NICENESS = 10
 END_SECONDS = 5.0  # for answers under way; then it ends at once

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -15,7 +14,7 @@ from scheduler.database.presence import Presence
 from scheduler.ledger import claims
 from tests.endtoend.support import free_port
 from tests.smtp_server import in_loop
-from tests.support import Ledger, utc, webinar
+from tests.support import Ledger, until, utc, webinar
 
 
 def holders(database: Database) -> list[int]:
@@ -43,12 +42,6 @@ def end_all_sessions(database: Database) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (what the server says, nobody here sets)
-            await asyncio.sleep(0.02)
 
 
 @in_loop

@@ -27,7 +27,7 @@ from scheduler.ledger import claims, settling
 from scheduler.mail.stencil import Stencils
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
-from tests.support import webinar
+from tests.support import until, webinar
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +35,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 0.02)
     monkeypatch.setattr(recorder, "LAST_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(dispatch, "RETRY_SECONDS", 0.01)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (what the service says, nobody here sets)
-            await asyncio.sleep(0.01)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.editor import accounts
 from scheduler.editor.accounts import Editor
-from scheduler.editor.guard import TRIES, WITHIN, Tries
+from scheduler.editor.guard import OF_BOTH, OF_BROWSER, OF_NETWORK, WITHIN, Tries, network_of
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -56,20 +56,56 @@ def test_a_session_lasts_twelve_hours_and_its_token_is_not_in_the_database(datab
         assert len(list(conn.exec_driver_sql("SELECT 1 FROM web_session"))) == 1, "what is over is swept away"
 
 
-def test_wrong_passwords_are_counted_by_address_and_by_computer() -> None:
+def test_passwords_are_counted_by_address_and_network_each_before_it_is_compared() -> None:
     at = 0.0
     tries = Tries(lambda: at)
-    for n in range(TRIES):
-        assert not tries.too_many("ada", "here")
-        tries.failed("ada", "here")
-        tries.failed(f"somebody {n}", "here")
-    assert tries.too_many("ada", "elsewhere")
-    assert not tries.too_many("bob", "here")
-    for n in range(5 * TRIES):
-        tries.failed(f"anybody {n}", "here")
-    assert tries.too_many("bob", "here")
+    assert all(tries.begin("ada", "192.0.2.1") for _ in range(OF_BOTH))
+    assert not tries.begin("ada", "192.0.2.1")
+    assert tries.begin("bob", "192.0.2.1")
+    assert tries.begin("ada", "192.0.2.2"), "somebody else's failures are not hers"
+    names = iter(range(1000))
+    while tries.begin(f"anybody {next(names)}", "192.0.2.1"):
+        pass
+    assert not tries.begin("bob", "192.0.2.1"), "the network has had enough"
+    networks = iter(range(1000))
+    while tries.begin("ada", f"198.51.100.{next(networks)}"):
+        pass
+    assert not tries.begin("ada", "203.0.113.1"), "so has the address, but for browsers that are known"
+    assert all(tries.begin("ada", "192.0.2.1", "hers") for _ in range(OF_BROWSER))
+    assert not tries.begin("ada", "192.0.2.1", "hers")
     at = WITHIN + 1
-    assert not tries.too_many("ada", "here")
+    assert tries.begin("ada", "192.0.2.1")
+
+
+def test_a_password_that_fits_does_not_count() -> None:
+    tries = Tries(lambda: 0.0)
+    for _ in range(3 * OF_NETWORK):
+        tried = tries.begin("ada", "192.0.2.1")
+        assert tried
+        tried.fitted()
+
+
+@pytest.mark.parametrize(
+    ("computer", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("unix:", "unix:"),
+    ],
+)
+def test_a_network_is_what_one_person_has_addresses_of_at_will(computer: str, network: str) -> None:
+    assert network_of(computer) == network
+
+
+def test_a_known_browser_is_one_of_this_account_and_password() -> None:
+    cookie = accounts.known_browser("hash")
+    assert accounts.browser_of(cookie, "hash")
+    assert accounts.browser_of(cookie, "hash") != accounts.browser_of(accounts.known_browser("hash"), "hash")
+    for forged in (cookie[:-1], "x" + cookie, "", ".", "\xe9."):
+        assert not accounts.browser_of(forged, "hash")
+    assert not accounts.browser_of(cookie, "another hash")
 
 
 @pytest.mark.parametrize("count", [20_000])
@@ -78,5 +114,5 @@ def test_an_attack_with_made_up_addresses_fills_no_memory(count: int) -> None:
     tries = Tries(lambda: at)
     for n in range(count):
         at = float(n)
-        tries.failed(f"address {n}", f"computer {n}")
-    assert len(tries._failed) < 12_000
+        tries.begin(f"address {n}", f"computer {n}")
+    assert len(tries._tried) < 12_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes
 from email.policy import default
@@ -12,8 +13,10 @@ from email.policy import default
 import httpx
 import pytest
 
+from scheduler.editor.guard import OF_BOTH
 from scheduler.mail.layout import read_layout
 from scheduler.organizers.texts import digest
+from scheduler.outbox import TooMany
 from scheduler.problem import Problem
 from scheduler.web.received import read_invitation, read_mail
 from tests.editor.conftest import PASSWORD, Room
@@ -89,11 +92,50 @@ async def test_a_wrong_password_and_a_wrong_address_are_told_alike_and_not_for_e
         wrong, nobody = await sign_in("ada@who.int", "wrong"), await sign_in("eve@who.int", PASSWORD)
         assert wrong.status_code == nobody.status_code == 403
         assert wrong.text == nobody.text
-        for _ in range(4):
+        for _ in range(OF_BOTH - 1):
             await sign_in("ada@who.int", "wrong")
         last = await sign_in("ada@who.int", PASSWORD)
         assert last.status_code == 429
         assert "15 minutes" in last.text
+
+
+@in_loop
+async def test_of_many_passwords_at_once_no_more_are_tried_than_one_after_the_other(room: Room) -> None:
+    room.account()
+    async with room.browser() as client:
+        tries = [{"address": "ada@who.int", "password": f"wrong {n}"} for n in range(99)]
+        right = {"address": "ada@who.int", "password": PASSWORD}
+        asked = [client.post("/templates/sign-in", data=one) for one in [*tries, right]]
+        found = [answer.status_code for answer in await asyncio.gather(*asked)]
+    assert found.count(403) == OF_BOTH
+    assert found.count(429) == 100 - OF_BOTH
+
+
+@in_loop
+async def test_failing_in_an_editors_name_does_not_lock_out_the_browser_that_they_know(room: Room) -> None:
+    """OWASP, "Slow Down Online Guessing Attacks with Device Cookies"."""
+    right = {"address": room.account(), "password": PASSWORD}
+    guess = right | {"password": "guessed again"}
+    async with room.browser(right["address"]) as theirs, room.browser() as attacker:
+        theirs.cookies.delete("session")
+        while (await attacker.post("/templates/sign-in", data=guess)).status_code != 429:
+            pass
+        assert (await attacker.post("/templates/sign-in", data=right)).status_code == 429
+        attacker.cookies.set("known", f"0{theirs.cookies['known']}", domain="127.0.0.1")
+        assert (await attacker.post("/templates/sign-in", data=right)).status_code == 429, "forged"
+        assert (await theirs.post("/templates/sign-in", data=right)).status_code == 303
+
+
+@in_loop
+async def test_over_https_browsers_are_told_to_stay_there(room: Room) -> None:
+    room.editor._desk.https = True
+    room.editor._hosts.add("texts.who.int")
+    async with room.browser() as client:
+        for host in ("texts.who.int", "Texts.WHO.int:443"):
+            answer = await client.get("/templates/sign-in", headers={"Host": host})
+            assert answer.status_code == 200, host
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert (await client.get("/", headers={"Host": "texts.who.int:8443"})).status_code == 421
 
 
 @in_loop
@@ -350,7 +392,7 @@ async def test_a_text_is_tried_with_the_layout_that_governs_and_saved_even_witho
         said = (await ask(room, client, "save", source=source, began_with=digest(before))).json()
         assert not said["sound"]
         assert "layout.html" in said["problems"][0]["found"]
-        room.editor._desk.layout = lambda: governing
+        room.layout = governing
         said = (await ask(room, client, "save", source=before, began_with=said["began_with"])).json()
         assert said["sound"]
 
@@ -395,7 +437,95 @@ async def test_what_a_registrant_or_a_text_says_is_never_markup_of_the_page(room
             assert huge.status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b"[" * 100_000, 400, id="deep"),
+        pytest.param(b'{"source": "\\ud800"}', 400, id="a lone surrogate"),
+        pytest.param(b'{"source": "\\u0000"}', 400, id="NUL"),
+        pytest.param(b'{"registrant": "a\\u0000@who.int"}', 400, id="NUL in an address"),
+        pytest.param(b'{"source": {"a": 1}, "zone": ["x"], "webinar": 7}', 200, id="no texts"),
+        pytest.param(b"\xff\xfe", 400, id="no UTF-8"),
+        pytest.param(b"null", 400, id="null"),
+        pytest.param(b"NaN", 400, id="NaN"),
+        pytest.param(b'{"zone": "Mars/Base", "source": "x"}', 200, id="an unknown zone"),
+    ],
+)
+def test_whatever_is_asked_is_no_fault_of_ours(
+    room: Room, loop: asyncio.Runner, body: bytes, status: int
+) -> None:
+    async def asked() -> int:
+        async with room.browser(room.account()) as client:
+            answer = await client.post(f"{TEXT}/try", content=body, headers={"X-CSRF": room.csrf(client)})
+            return answer.status_code
+
+    assert loop.run(asked()) == status
+
+
+@in_loop
+async def test_a_text_that_computes_for_ever_keeps_no_page_waiting(room: Room) -> None:
+    """A view account is enough to type it."""
+    bomb = f"---\nsubject: x\n---\n{'a{{' * 60_000}"
+    async with room.browser(room.account("eve@who.int", "view")) as eve, room.browser(room.account()) as ada:
+        hers = [asyncio.ensure_future(ask(room, eve, "try", source=bomb, whole="yes")) for _ in range(4)]
+        async with asyncio.timeout(10):
+            assert (await ada.get("/templates")).status_code == 200, "a page needs no child"
+        assert (await ask(room, ada, "try", source=room.file().read_text())).json()["mail"]
+        assert all(answer.status_code == 200 for answer in await asyncio.gather(*hers))
+
+
+@in_loop
+async def test_beyond_a_number_of_texts_that_wait_it_says_so(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        source = room.file().read_text()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scheduler.editor.trial.MOST_WAITING", 2)
+            answers = await asyncio.gather(*(ask(room, client, "try", source=source) for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+
+
+@in_loop
+async def test_a_mail_that_loops_make_huge_is_named_and_not_kept(room: Room) -> None:
+    loops = "{% for a in name %}" * 4 + "{{ name }}" + "{% endfor %}" * 4
+    async with room.browser(room.account()) as client:
+        huge = {"source": f"---\nsubject: x\npreheader: y\n---\n{loops}\n", "name": "long"}
+        said = (await ask(room, client, "try", **huge)).json()
+        assert said["mail"] is None
+        assert said["problems"]
+        assert (await ask(room, client, "try", source=room.file().read_text())).json()["mail"]
+
+
+@in_loop
+async def test_a_folder_that_hangs_says_so_and_costs_no_stack(room: Room) -> None:
+    released, look = threading.Event(), room.look
+    async with room.browser(room.account()) as client:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scheduler.editor.files.SECONDS", 0.1)
+            patch.setattr(room, "look", lambda: (released.wait(20), look())[1])
+            answers = await asyncio.gather(*(client.get("/templates") for _ in range(6)))
+            assert {(one.status_code, one.text) for one in answers} == {
+                (503, "The folder of texts does not answer. Try again.")
+            }
+            assert (await client.get("/templates/sign-in")).status_code == 303, "the rest goes on"
+        released.set()
+        assert (await client.get("/templates")).status_code == 200
+
+
 # Sending oneself a mail
+
+
+@in_loop
+async def test_who_may_only_look_sends_nothing_and_who_sends_too_much_hears_it(room: Room) -> None:
+    source = room.file().read_text()
+    async with room.browser(room.account("eve@who.int", "view")) as client:
+        assert "Send me this" not in (await client.get(TEXT)).text
+        assert (await ask(room, client, "send", source=source)).status_code == 403
+    async with room.browser(room.account()) as client:
+        room.refusal = TooMany()
+        answer = await ask(room, client, "send", source=source)
+        assert answer.status_code == 429
+        assert "in an hour" in answer.json()["error"]
 
 
 @in_loop

@@ -331,6 +331,7 @@ class Scene:
             "HEALTH_HOST": HOST,
             "HEALTH_PORT": str(port),
             "POLL_SECONDS": "0.2",
+            "EDITOR": "off",
         } | environment
         log = self.folder / f"stderr-{len(self.processes) + 1}"
         with log.open("wb") as stderr:

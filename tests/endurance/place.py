@@ -71,7 +71,7 @@ class Place:
         copy_texts(folder / "templates", "en")
         self._environ = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ} | {
             "DATABASE_URL": url, "CONFIG_DIR": str(folder), "TEMPLATES_DIR": str(folder / "templates"),
-            "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none", "HEALTH_HOST": HOST,
+            "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none", "HEALTH_HOST": HOST, "EDITOR": "off",
         }  # fmt: skip
 
     def webinar(self, name: str, sequence: str, **keys: Any) -> None:

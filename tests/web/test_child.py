@@ -1,11 +1,26 @@
-"""Where the editor listens, and when it must not."""
+"""Where the editor listens, when it must not, and its process beside the service."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
 import pytest
 
-from scheduler.web.child import why_off
+from scheduler.database.engine import Database
 from scheduler.settings import SettingsProblems, read_settings
+from scheduler.web.child import WebChild, WebSettings, web_settings, why_off
+from tests.endtoend.support import free_port
+from tests.support import until
 
 HERE = {"CONFIG_DIR": "config", "TEMPLATES_DIR": "templates"}
 
@@ -58,3 +73,118 @@ def test_a_mistake_in_its_settings_is_named(name: str, value: str) -> None:
     (problem,) = raised.value.problems
     assert name in problem.place
     assert problem.allowed
+
+
+# The process itself
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> WebSettings:
+    Database(sqlite_url).close()
+    return web_settings(
+        read_settings(
+            {"DATABASE_URL": sqlite_url, "TEMPLATES_DIR": "templates", "EDITOR_PORT": str(free_port())}
+        )
+    )
+
+
+async def _answer(settings: WebSettings) -> int:
+    """What /templates says, as soon as anybody listens there."""
+    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+        while True:
+            try:
+                return (await client.get(f"http://127.0.0.1:{settings.port}/templates/sign-in")).status_code
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+
+
+def _processes(parent: int) -> list[int]:
+    """Its web processes."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"PPid:\t{parent}\n" in (folder / "status").read_text():
+                found.append(int(folder.name))
+    return [one for one in found if b"scheduler.web.process" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def _environment(process: int) -> set[str]:
+    return {one.partition("=")[0] for one in Path(f"/proc/{process}/environ").read_text().split("\0")}
+
+
+def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service(
+    settings: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "a secret of the relay")
+
+    async def test() -> None:
+        child = WebChild(settings)
+        child.start()
+        try:
+            assert await _answer(settings) == 200
+            (first,) = _processes(os.getpid())
+            assert not {"DATABASE_URL", "SMTP_PASSWORD"} & _environment(first)
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: child.trouble)
+            assert child.trouble.startswith("the web process ended (exit -9)")
+            assert await _answer(settings) == 200
+            await until(lambda: not child.trouble)
+            assert _processes(os.getpid()) != [first]
+        finally:
+            await child.stop()
+        assert not _processes(os.getpid())
+
+    asyncio.run(test())
+
+
+def test_one_that_hangs_is_killed(settings: WebSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        child = WebChild(settings)
+        child.start()
+        try:
+            assert await _answer(settings) == 200
+            monkeypatch.setattr("scheduler.web.child.QUIET_SECONDS", 2.0)
+            await asyncio.sleep(1.1)  # for the next sign of life: from then on it counts
+            (first,) = _processes(os.getpid())
+            os.kill(first, signal.SIGSTOP)
+            await until(lambda: child.trouble)
+            assert "no sign of life" in child.trouble
+        finally:
+            await child.stop()
+
+    asyncio.run(test())
+
+
+def test_when_the_service_is_killed_it_leaves_the_port(settings: WebSettings) -> None:
+    script = (
+        "import asyncio, pickle, sys; from scheduler.web.child import WebChild\n"
+        "async def run():\n    WebChild(pickle.load(sys.stdin.buffer)).start(); await asyncio.sleep(60)\n"
+        "asyncio.run(run())"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as service:
+        assert service.stdin
+        service.stdin.write(pickle.dumps(settings))
+        service.stdin.close()
+        assert asyncio.run(_answer(settings)) == 200
+        service.kill()
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_server(("127.0.0.1", settings.port)).close()
+        except OSError:
+            assert time.monotonic() < end, "an orphan holds the port"
+            time.sleep(0.05)
+        else:
+            break
+
+
+def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> None:
+    async def test() -> None:
+        child = WebChild(settings)
+        with socket.create_server(("127.0.0.1", settings.port)):
+            child.start()
+            await until(lambda: child.trouble)
+        await child.stop()
+        assert "exit 1" in child.trouble
+
+    asyncio.run(test())

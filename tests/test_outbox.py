@@ -1,0 +1,58 @@
+"""Mails that are no delivery: asked for by one process, sent by another."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from scheduler import outbox
+from scheduler.database.engine import Database
+from scheduler.outbox import MOST_WITHIN, USEFUL_FOR, WITHIN, TooMany
+from tests.support import utc
+
+NOW = utc("2025-06-20 08:00")
+MAIL = b"Subject: \xc3\xa9\r\n\r\n\xff\r\n"
+
+
+def _put(database: Database, recipient: str = "ada@who.int", after: timedelta = timedelta()) -> int:
+    with database.transaction() as conn:
+        return outbox.put(conn, NOW + after, "webinar@who.int", recipient, MAIL)
+
+
+def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_became_of_it(
+    database: Database,
+) -> None:
+    first, second = _put(database), _put(database, "bob@who.int")
+    with database.transaction() as conn:
+        assert outbox.anything_waits(conn)
+        assert outbox.take(conn, NOW) == (first, "webinar@who.int", "ada@who.int", MAIL)
+        assert outbox.outcome(conn, first) is None, "not yet"
+        taken = outbox.take(conn, NOW)
+        assert taken
+        assert taken.id == second
+        assert outbox.take(conn, NOW) is None
+        outbox.note_outcome(conn, NOW, first, "")
+        outbox.note_outcome(conn, NOW, second, "rcpt: 550")
+        assert (outbox.outcome(conn, first), outbox.outcome(conn, second)) == ("", "rcpt: 550")
+        assert not outbox.anything_waits(conn)
+        assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}, "nothing is kept"
+
+
+def test_one_person_gets_so_many_an_hour_whoever_else_asks(database: Database) -> None:
+    for _ in range(MOST_WITHIN):
+        _put(database)
+    with pytest.raises(TooMany):
+        _put(database)
+    _put(database, "bob@who.int")
+    _put(database, after=WITHIN + timedelta(seconds=1))
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent_and_leaves_the_next_day(database: Database) -> None:
+    number = _put(database)
+    with database.transaction() as conn:
+        assert outbox.take(conn, NOW + USEFUL_FOR + timedelta(seconds=1)) is None
+        assert outbox.outcome(conn, number) == "nothing could be sent in time"
+    _put(database, "bob@who.int", timedelta(days=2))
+    with database.transaction() as conn:
+        assert list(conn.exec_driver_sql("SELECT recipient FROM outbox").scalars()) == ["bob@who.int"]
