@@ -42,7 +42,6 @@ def main() -> None:
     with service.makefile("rb", buffering=0) as given:
         settings: WebSettings = pickle.load(given)  # noqa: S301 (from the service itself)
     set_up_logs(settings.log_level)
-    os.nice(NICENESS)
     raise_descriptors()
     for name in (signal.SIGINT, signal.SIGHUP):  # of a terminal, for the service
         signal.signal(name, signal.SIG_IGN)
@@ -78,6 +77,7 @@ class _Web:
         await server.start()
         if not settings.public_url:
             editor.answer_to(server.port)
+        os.nice(NICENESS)  # from now on: until somebody can see it, the start goes first
         log.info("the editor is on", url=f"{settings.public_url or server.url}/templates")
         beating = asyncio.create_task(self._beat())
         await stop.wait()

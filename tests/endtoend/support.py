@@ -204,7 +204,7 @@ class Process:
     """One `webinar run`."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-        self._process, self._port, self._log = process, port, log
+        self._process, self.port, self._log = process, port, log
 
     @property
     def pid(self) -> int:
@@ -243,7 +243,7 @@ class Process:
 
         def ask() -> tuple[int, Any]:
             try:
-                with urllib.request.urlopen(f"http://{HOST}:{self._port}{path}", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://{HOST}:{self.port}{path}", timeout=10) as answer:
                     return answer.status, json.load(answer)
             except urllib.error.HTTPError as error:
                 with error:
