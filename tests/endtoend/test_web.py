@@ -41,7 +41,8 @@ async def test_an_editor_sees_what_governs_sends_a_test_and_an_edit_goes_out(
             edited = source.replace("---\n", "---\n", 1) + "\nA word from the editor.\n"
             said = {"source": edited, "began_with": digest(source)}
             assert (await client.post(f"{TEXT}/save", json=said, headers=csrf, timeout=30)).json()["sound"]
-            await until(lambda: here.sql("SELECT 1 FROM text_revision WHERE id > 1"), "the edit governs")
+            stored = "SELECT count(*) FROM text_revision WHERE message = 'confirmation'"
+            await until(lambda: here.sql(stored) == [(2,)], "the edit governs")
             here.sql.register(people(1))
             await until(lambda: here.relay.of("confirmation"), "the confirmation")
             body = here.relay.of("confirmation")[-1].mail.get_body(("plain",))
