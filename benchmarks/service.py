@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class Service:
             "DATABASE_URL": url, "CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates"),
             "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none",
             "SMTP_CONNECTIONS": str(CONNECTIONS), "POLL_SECONDS": "1",
-            "HEALTH_HOST": HOST, "HEALTH_PORT": str(self.health_port), "PATH": os.environ["PATH"],
+            "HEALTH_HOST": HOST, "HEALTH_PORT": str(self.health_port), "PATH": os.environ["PATH"], "EDITOR": "off",
         } | environment  # fmt: skip
         self.log = folder / f"log-{self.health_port}"
         with self.log.open("wb") as log:
@@ -128,13 +128,36 @@ class Service:
 
     def peak_memory(self) -> float:
         """In MB, of the process until now."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        (line,) = (one for one in status.splitlines() if one.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e6
+        return _peak(self._process.pid)
+
+    def peak_memory_of_web(self) -> float:
+        """The same of its web process."""
+        return max(
+            _peak(pid) for pid in _children(self._process.pid) if "scheduler.web.process" in _command(pid)
+        )
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait()
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (one for one in status.splitlines() if one.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            if f"PPid:\t{pid}\n" in status.read_text():
+                found.append(int(status.parent.name))
+    return found
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 @contextmanager

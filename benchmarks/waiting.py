@@ -16,12 +16,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks import receivers
-from benchmarks.service import HOST, Ledger, databases, running, seconds_until_sent, write_webinar
+from benchmarks.service import (
+    HOST,
+    Ledger,
+    Service,
+    databases,
+    running,
+    seconds_until_sent,
+    write_webinar,
+)
 
 APART = 0.25  # seconds
 REMINDER = '\n[[messages]]\nid = "reminder-hour"\nbefore_start = "24h"\n'
@@ -57,12 +65,17 @@ def noting() -> Iterator[tuple[int, dict[str, float]]]:
         server.shutdown()
 
 
-def due_to_first_byte(new: Callable[[], Ledger], mails: int) -> list[float]:
-    """Seconds, of reminders whose times lie a quarter of a second apart."""
+def due_to_first_byte(
+    new: Callable[[], Ledger],
+    mails: int,
+    beside: Callable[[Service, Ledger], AbstractContextManager[None]] = lambda service, ledger: nullcontext(),
+    **environment: str,
+) -> list[float]:
+    """Seconds, of reminders whose times lie a quarter of a second apart, with something going on beside."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, noting() as (port, began):
         write_webinar(Path(folder), REMINDER)
         ledger = new()
-        with running(Path(folder), ledger.url, port):
+        with running(Path(folder), ledger.url, port, **environment) as service, beside(service, ledger):
             ledger.register(0, mails)
             while ledger.one("SELECT count(*) FROM delivery") < mails:
                 time.sleep(0.1)
@@ -126,19 +139,20 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
-            _say(engine, due_to_first_byte(new, 20 if quick else 200))
+            say(engine, due_to_first_byte(new, 20 if quick else 200))
     print("\n| a registrant's INSERT to their confirmation, sent, in a burst of reminders | | | | |")
     print("|---|---|---|---|---|")
     reminders, confirmations = (15_000, 2) if quick else (100_000, 30)
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
-            _say(engine, confirmations_in_a_burst(new, reminders, confirmations))
+            say(engine, confirmations_in_a_burst(new, reminders, confirmations))
 
 
-def _say(engine: str, waits: list[float]) -> None:
+def say(what: str, waits: list[float]) -> None:
+    """One line of a table."""
     highest = statistics.quantiles(waits, n=100)[98]
     print(
-        f"| {engine} | {len(waits)} | {statistics.median(waits) * 1000:.0f} ms | {highest * 1000:.0f} ms"
+        f"| {what} | {len(waits)} | {statistics.median(waits) * 1000:.0f} ms | {highest * 1000:.0f} ms"
         f" | {max(waits) * 1000:.0f} ms |",
         flush=True,
     )

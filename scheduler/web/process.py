@@ -11,8 +11,9 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import threading
+import time
+from contextlib import suppress
 
 import structlog
 
@@ -49,7 +50,8 @@ def main() -> None:
         asyncio.run(_Web(settings, service).run())
     except OSError as error:
         log.warning("the editor is off", reason=str(error))
-        sys.exit(1)
+        os._exit(1)
+    os._exit(0)  # at once: nothing is left to be put away
 
 
 class _Web:
@@ -109,8 +111,10 @@ def _end_with_service(service: socket.socket, loop: asyncio.AbstractEventLoop, s
     """In a thread of its own, for a loop that is busy must not keep the port from the next service."""
     while service.recv(1024):
         pass
-    threading.Timer(END_SECONDS, os._exit, (0,)).start()
-    loop.call_soon_threadsafe(stop.set)
+    with suppress(RuntimeError):  # the loop has ended already
+        loop.call_soon_threadsafe(stop.set)
+    time.sleep(END_SECONDS)
+    os._exit(0)
 
 
 if __name__ == "__main__":
