@@ -48,6 +48,7 @@ bench: .venv/bench.stamp node_modules/.stamp
 	$(BIN)/python -m benchmarks.distance $(QUICK)
 	$(BIN)/python -m benchmarks.waiting $(QUICK)
 	$(BIN)/python -m benchmarks.flooded $(QUICK)
+	$(BIN)/python -m benchmarks.guest $(QUICK)
 	$(BIN)/python -m benchmarks.editing $(QUICK)
 	$(BIN)/python -m benchmarks.intake $(QUICK)
 	$(BIN)/python -m benchmarks.beside $(QUICK)

@@ -89,7 +89,8 @@ def _said(record: logging.LogRecord) -> str:
                 (key, str(value)) for key, value in record.msg.items() if key not in ("timestamp", "exc_info")
             )
         )
-    return f"{record.name} {record.getMessage()}"
+    first, _, _ = record.getMessage().partition("\n")  # asyncio adds what differs below
+    return f"{record.name} {first}"
 
 
 def _where_it_failed(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from scheduler.logs import set_up_logs
+from scheduler.logs import Repeats, set_up_logs
 
 ADDRESS = "amina@example.org"
 
@@ -113,3 +113,36 @@ def test_the_level_holds_for_everybody(capsys: pytest.CaptureFixture[str]) -> No
     structlog.get_logger().warning("quiet")
     logging.getLogger("aiosmtplib").warning("quiet")
     assert _lines(capsys) == []
+
+
+def test_the_same_warning_is_written_once_a_minute_with_how_many_there_were(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = 0.0
+    set_up_logs("INFO")
+    (handler,) = logging.getLogger().handlers
+    handler.filters = [Repeats(lambda: at)]
+    log = structlog.get_logger("service")
+    for at in (0.0, 1.0, 59.0, 61.0):
+        log.warning("connection not accepted", error="EMFILE")
+        logging.getLogger("asyncio").error("out of %s\nin a loop at %s", "descriptors", at)
+        log.info("sent", delivery=17)
+    log.warning("connection not accepted", error="ENOMEM")
+    said = [(line["event"], line.get("error"), line.get("repeated")) for line in _lines(capsys)]
+    assert said.count(("sent", None, None)) == 4, "what is no warning is always written"
+    assert [one for one in said if one[0] != "sent"] == [
+        ("connection not accepted", "EMFILE", None),
+        ("out of descriptors", None, None),
+        ("connection not accepted", "EMFILE", 2),
+        ("out of descriptors", None, None),
+        ("connection not accepted", "ENOMEM", None),
+    ]
+
+
+def test_many_different_warnings_fill_no_memory() -> None:
+    at = 0.0
+    repeats = Repeats(lambda: at)
+    for number in range(10_000):
+        at = float(number)
+        repeats.filter(logging.LogRecord("x", logging.WARNING, "", 0, f"warning {number}", None, None))
+    assert len(repeats._known) <= 1001

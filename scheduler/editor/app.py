@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -54,6 +55,7 @@ _CONTROL = re.compile(
 
 LARGEST_FORM = 10_000  # bytes
 LARGEST_QUESTION = 4 * shelf.LARGEST + 10_000
+COMPARED_SECONDS = 1.0  # for the earlier versions of a text, the newest first
 TRIED_AT_ONCE = 3  # webinars with which a text is tried while somebody waits
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
@@ -406,8 +408,9 @@ def _differences(saved: Sequence[shelf.Saved], now: str) -> tuple[list[Any], lis
     """Each earlier version with what it changed, and whether it is the present one; and what was changed elsewhere
     since."""
     before = [*(one.source for one in saved), ""][1:]
+    end = time.monotonic() + COMPARED_SECONDS
     rows = [
-        (one, shelf.difference(old, one.source) if old else [], one.source == now)
+        (one, shelf.difference(old, one.source) if old and time.monotonic() < end else [], one.source == now)
         for one, old in zip(saved, before, strict=True)
     ]
     return rows, shelf.difference(saved[0].source, now) if saved and saved[0].source != now else []

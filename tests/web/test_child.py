@@ -30,6 +30,7 @@ HERE = {"CONFIG_DIR": "config", "TEMPLATES_DIR": "templates"}
     [
         ({}, ""),
         ({"EDITOR_HOST": "localhost"}, ""),
+        ({"EDITOR": "off"}, "EDITOR=off"),
         ({"EDITOR_HOST": "0.0.0.0"}, "EDITOR_HOST is not this machine alone"),
         ({"EDITOR_HOST": "192.0.2.7", "PUBLIC_URL": "https://texts.who.int"}, "TRUSTED_PROXIES"),
         ({"PUBLIC_URL": "https://texts.who.int"}, "PUBLIC_URL is set without TRUSTED_PROXIES"),
@@ -56,8 +57,25 @@ def test_it_is_on_for_this_machine_alone_or_behind_a_proxy_with_https(
 
 
 @pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("https://texts.who.int:443", "texts.who.int"),
+        ("https://Texts.WHO.int:8443/", "texts.who.int:8443"),
+        ("https://téxts.who.int", "xn--txts-bpa.who.int"),
+        ("https://[2001:DB8::1]", "[2001:db8::1]"),
+    ],
+)
+def test_the_public_name_is_the_one_that_browsers_send(given: str, host: str) -> None:
+    assert read_settings(HERE | {"PUBLIC_URL": given}).public_url == f"https://{host}"
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("PUBLIC_URL", "https://texts.who.int:99999"),
+        ("PUBLIC_URL", "https://[::1"),
+        ("PUBLIC_URL", "https://texts.who.int?x"),
+        ("EDITOR", "yes"),
         ("PUBLIC_URL", "http://texts.who.int"),
         ("PUBLIC_URL", "https://texts.who.int/path"),
         ("PUBLIC_URL", "https://user:secret@texts.who.int"),
