@@ -36,12 +36,13 @@ pidfile = {folder}/pid
 
 
 @contextmanager
-def pooler(url: str) -> Iterator[str]:
-    """PgBouncer as Debian packages it, before this database; gives the address through it."""
+def pooler(url: str, listen: int = 0) -> Iterator[str]:
+    """PgBouncer as Debian packages it, before this database, at this port or a free one; gives the address through
+    it."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if not program:
         pytest.fail("NOT RUN: needs PgBouncer (apt-get install pgbouncer)", pytrace=False)
-    direct, listen = make_url(url), free_port()
+    direct, listen = make_url(url), listen or free_port()
     host = str(direct.query.get("host") or direct.host)
     folder = Path(tempfile.mkdtemp(prefix="pooler-"))
     folder.chmod(0o777)

@@ -62,10 +62,13 @@ class Postgres:
 class Place:
     """Folders, a database, a receiver, and services that are started and killed."""
 
-    def __init__(self, folder: Path, url: str, smtp_port: int) -> None:
-        self.folder, self.url = folder, url
+    def __init__(
+        self, folder: Path, url: str, smtp_port: int, receiver: Callable[[], subprocess.Popen[bytes]]
+    ) -> None:
+        self.folder, self.url, self._receiver = folder, url, receiver
+        self._receiving: subprocess.Popen[bytes] | None = None
         self.services: dict[int, subprocess.Popen[bytes]] = {}
-        self._health: dict[int, int] = {}  # ports
+        self.health: dict[int, int] = {}  # ports
         self.taken_file = folder / "taken"
         (folder / "webinars").mkdir()
         copy_texts(folder / "templates", "en")
@@ -73,6 +76,14 @@ class Place:
             "DATABASE_URL": url, "CONFIG_DIR": str(folder), "TEMPLATES_DIR": str(folder / "templates"),
             "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none", "HEALTH_HOST": HOST, "EDITOR": "off",
         }  # fmt: skip
+
+    def start_receiver(self) -> None:
+        self._receiving = self._receiver()
+
+    def end_receiver(self) -> None:
+        if self._receiving:
+            self._receiving.kill()
+            self._receiving.wait()
 
     def webinar(self, name: str, sequence: str, **keys: Any) -> None:
         """One in three days, in English."""
@@ -99,8 +110,9 @@ class Place:
     def start(self, number: int, **environ: str) -> None:
         webinar = str(Path(sys.executable).with_name("webinar"))
         with socket.create_server((HOST, 0)) as free:
-            self._health[number] = free.getsockname()[1]
-        environ = self._environ | {"HEALTH_PORT": str(self._health[number])} | environ
+            self.health[number] = free.getsockname()[1]
+        own = {"HEALTH_PORT": str(self.health[number]), "STATE_DIR": str(self.folder / f"state-{number}")}
+        environ = self._environ | own | environ
         with self.log(number).open("ab") as log:
             # In a session of its own: what is stopped there goes on only when we say so.
             self.services[number] = subprocess.Popen(
@@ -121,7 +133,7 @@ class Place:
 
     def _reasons(self, number: int) -> list[str]:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self._health[number]}/readyz", timeout=10):
+            with urllib.request.urlopen(f"http://{HOST}:{self.health[number]}/readyz", timeout=10):
                 return []
         except urllib.error.HTTPError as error:
             with error:
@@ -150,10 +162,11 @@ def wait_until(true: Callable[[], object], patience: float, poll: float = 0.1) -
 
 @contextmanager
 def place(
-    folder: Path, engine: str, seed: int, answer_after: float = 0
+    folder: Path, engine: str, seed: int, answer_after: float = 0, password: str = ""
 ) -> Iterator[tuple[Place, Postgres | None]]:
     """Everything but the services, which are killed at the end. `answer_after`: seconds from the content of a mail to
-    the receiver's answer; 0: unevenly, in no time."""
+    the receiver's answer; 0: unevenly, in no time. `password`: what it asks of whoever signs in, until the file
+    `relay-password` holds another one; "": nobody need sign in."""
     with ExitStack() as stack:
         url, postgres = f"sqlite:///{folder / 'webinar.db'}", None
         if engine == "postgresql":
@@ -161,15 +174,18 @@ def place(
             stack.callback(postgres.remove)
             url = postgres.url
         listening = stack.enter_context(socket.create_server((HOST, 0)))
-        here = Place(folder, url, listening.getsockname()[1])
-        arguments = [here.taken_file, listening.fileno(), seed, answer_after]
-        receiver = subprocess.Popen(
-            [sys.executable, "-m", "tests.endurance.receiver", *map(str, arguments)],
-            cwd=ROOT,
-            pass_fds=[listening.fileno()],
-        )
-        stack.callback(receiver.wait)
-        stack.callback(receiver.kill)
+        arguments = [folder / "taken", listening.fileno(), seed, answer_after]
+        if password:
+            arguments.append(folder / "relay-password")
+            (folder / "relay-password").write_text(password)
+
+        def receiver() -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "tests.endurance.receiver", *map(str, arguments)]
+            return subprocess.Popen(command, cwd=ROOT, pass_fds=[listening.fileno()])
+
+        here = Place(folder, url, listening.getsockname()[1], receiver)
+        here.start_receiver()
+        stack.callback(here.end_receiver)
         try:
             yield here, postgres
         finally:

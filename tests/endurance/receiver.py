@@ -8,6 +8,7 @@ meanwhile goes on with the mails behind it. It uses no code of the sender's, nor
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import random
@@ -42,8 +43,10 @@ def read(file: Path) -> list[Taken]:
     return [Taken(*json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-async def serve(file: Path, listening: socket.socket, seed: int, answer_after: float) -> None:
-    """Accept connections until killed."""
+async def serve(
+    file: Path, listening: socket.socket, seed: int, answer_after: float, password: Path | None = None
+) -> None:
+    """Accept connections until killed. `password`: the file with what is asked of whoever signs in."""
     luck = random.Random(seed)
     offers = cycle(luck.sample(OFFERS, len(OFFERS)))
     taken = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -58,7 +61,7 @@ async def serve(file: Path, listening: socket.socket, seed: int, answer_after: f
         os.fsync(taken)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, next(offers), luck, take, answer_after)
+        connection = Connection(reader, writer, next(offers), luck, take, answer_after, password)
         answering = asyncio.create_task(connection.answer())
         try:
             await connection.listen()
@@ -78,10 +81,11 @@ class Connection:
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, offers: bytes, luck: random.Random,
-        take: Callable[[bytes, bytes], None], answer_after: float,
+        take: Callable[[bytes, bytes], None], answer_after: float, password: Path | None,
     ) -> None:  # fmt: skip
         self._reader, self._writer, self._offers, self._luck = reader, writer, offers.split(), luck
-        self._take, self._answer_after = take, answer_after
+        self._take, self._answer_after, self._password = take, answer_after, password
+        self._signed_in = password is None
         self._replies: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
     async def answer(self) -> None:
@@ -104,7 +108,12 @@ class Connection:
             word, _, rest = line.partition(b" ")
             word = word.upper()
             if word == b"EHLO":
-                self._say(b"250 receiver.test", *(b"250 " + offer for offer in self._offers))
+                offers = self._offers if self._password is None else [*self._offers, b"AUTH PLAIN"]
+                self._say(b"250 receiver.test", *(b"250 " + offer for offer in offers))
+            elif word == b"AUTH":
+                self._sign_in(rest)
+            elif not self._signed_in and word != b"QUIT":
+                self._say(b"530 5.7.0 sign in first")
             elif word == b"RCPT":
                 recipient = rest.partition(b"<")[2].rpartition(b">")[0]
                 self._say(b"250 2.1.5 recipient ok")
@@ -120,6 +129,13 @@ class Connection:
             else:  # MAIL, RSET, NOOP
                 self._say(b"250 2.1.0 ok")
 
+    def _sign_in(self, given: bytes) -> None:
+        assert self._password
+        said = base64.b64decode(given.partition(b" ")[2]).rpartition(b"\0")[2]
+        self._signed_in = said == self._password.read_bytes()
+        # It repeats what it was given, as some do.
+        self._say(b"235 2.7.0 welcome" if self._signed_in else b"535 5.7.8 not " + said)
+
     async def _content(self, content: bytes, recipient: bytes) -> None:
         await asyncio.sleep(self._luck.choice(PAUSES))
         self._take(content, recipient)
@@ -127,6 +143,8 @@ class Connection:
 
 
 if __name__ == "__main__":
+    file, number, seed, answer_after, *password = sys.argv[1:]
+    listening = socket.socket(fileno=int(number))
     asyncio.run(
-        serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]), float(sys.argv[4]))
+        serve(Path(file), listening, int(seed), float(answer_after), Path(password[0]) if password else None)
     )
