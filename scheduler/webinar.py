@@ -326,7 +326,7 @@ def explain_time(webinar: Webinar) -> str:
     date = "" if webinar.start.date() == local.date() else f" on {_day(webinar.start)}"
     line = f"{local:%H:%M}{named} in {city} (UTC{local.isoformat()[-6:]}) = {webinar.start:%H:%M} UTC{date}"
     for announced, other in (("CET", "CEST"), ("CEST", "CET")):
-        if re.search(rf"\b{announced}\b", webinar.zone, re.IGNORECASE) and abbreviation == other:
+        if re.search(rf"\b{re.escape(announced)}\b", webinar.zone, re.IGNORECASE) and abbreviation == other:
             line += f"; what was announced as {announced} is {other} on {_day(local)}"
     return line
 

@@ -25,7 +25,7 @@ FILE = f"{FOLDER}/{PAGE}"
 PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 LARGEST_PICTURE = 50_000  # bytes
 BODY = '<main id="body"></main>'
-_PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
+_PIECE = re.compile(r'<template id="([\w.-]+)">\n?([^<]*+(?:<(?!/?template)[^<]*+)*+)</template>')
 _MAY_LACK = {"changes"}
 """Blocks that are younger than many an organizer's own layout: only a text that uses one needs it there."""
 _NEEDED = (
