@@ -213,8 +213,8 @@ def _validated(model: type[M], given: Given, prefix: str) -> M | None:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """What `*` of ONLY_TO stands for: anything without an @. Whatever lies between two of them is looked for once, where
-    it comes first, so that no address takes long."""
+    """The expression for a pattern of ONLY_TO, where `*` is anything without an @. What stands between two of them is
+    looked for once, where it comes first, so that no address takes long."""
     first, *others = (re.escape(part) for part in pattern.split("*"))
     if not others:
         return re.compile(first)

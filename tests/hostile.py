@@ -15,7 +15,7 @@ _CATEGORIES = {
 }  # fmt: skip
 _REPEATS = (code.MAX_REPEAT, code.MIN_REPEAT, code.POSSESSIVE_REPEAT)
 _USUAL = "a1 -\n"  # for whatever a negated set or a dot lets pass
-_MOST_CHARACTERS = 12
+_MOST_CHARACTERS = 8
 _TAILS = ("", "\0", "\n!")  # the latter two end in what few patterns match
 
 
@@ -63,7 +63,7 @@ def _shortest(tree: Sequence[Any]) -> str:
     return "".join(_shortest_of(op, arg) for op, arg in tree)
 
 
-def _shortest_of(op: Any, arg: Any) -> str:
+def _shortest_of(op: Any, arg: Any) -> str:  # noqa: PLR0911
     if op is code.LITERAL:
         return chr(arg)
     if op is code.NOT_LITERAL:

@@ -11,7 +11,7 @@ _COMMENT = r"\#[^\n]*"
 _STRING = r'"""(?:\\[\s\S]|[^\\])*?"{3,5}|\'\'\'[\s\S]*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
 _KEY = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
-_PART = re.compile(rf"[ \t]*(?:\.[ \t]*)?({_KEY})")
+_NEXT_KEY = re.compile(rf"[ \t]*(?:\.[ \t]*)?({_KEY})")
 _STATEMENT = re.compile(
     rf"(?P<blank>\s+|{_COMMENT})"
     rf"|\[\[[ \t]*(?P<array>{_KEYS})[ \t]*\]\]"
@@ -65,7 +65,7 @@ def _note(path: Path, line: int, lines: dict[Path, int]) -> None:
 def _parts(dotted: str) -> Path:
     parts: list[str] = []
     position = 0
-    while found := _PART.match(dotted, position):
+    while found := _NEXT_KEY.match(dotted, position):
         parts.append(found[1].strip("\"'"))
         position = found.end()
     return tuple(parts)

@@ -10,17 +10,17 @@ _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\
 _QUOTES = 'put text in straight quotes: title = "My webinar"'
 _HINTS = (
     (
-        re.compile(r"=\s*(True|False|Yes|No|TRUE|FALSE|yes|no)\s*(#.*)?$"),
+        re.compile(r"=\s*(True|False|Yes|No|TRUE|FALSE|yes|no)\s*(#|$)"),
         "write true or false, in small letters",
     ),
     (re.compile(r"[“”„«»‘’]"), 'use straight quotes (") around text'),
-    (re.compile(r"=\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d\s*(#.*)?$"), "write the seconds too: 2025-07-03T13:00:00"),
-    (re.compile(r"=\s*\d{1,2}:\d\d.*$"), 'put a time of day in quotes: at = "09:00"'),
+    (re.compile(r"=\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d\s*(#|$)"), "write the seconds too: 2025-07-03T13:00:00"),
+    (re.compile(r"=\s*\d{1,2}:\d\d"), 'put a time of day in quotes: at = "09:00"'),
     (re.compile(r"=\s*\d{4}-\d\d-\d\d[T ]"), "write a date that the calendar has, as 2025-07-03T13:00:00"),
     (re.compile(r"=\s*\d{1,2}[./]\d{1,2}[./]\d{4}"), "write a date and time as 2025-07-03T13:00:00"),
     (re.compile(r"=\s*$"), "write a value behind the =, or remove the line"),
     (re.compile(r"^\s*(start|end)\s*="), "write a date and time as 2025-07-03T13:00:00"),
-    (re.compile(r"=\s*[^\s\"'\[{\d+-].*$"), _QUOTES),
+    (re.compile(r"=\s*[^\s\"'\[{\d+-]"), _QUOTES),
     (re.compile(r"^[^=\[]*$"), 'a line is a key, an equals sign and a value: title = "My webinar"'),
 )
 _SAID = {
