@@ -29,7 +29,7 @@ from scheduler.input.toml_lines import key_lines, line_of
 from scheduler.input.toml_syntax import syntax_problem
 from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
 from scheduler.input.values import Mailbox
-from scheduler.problem import Problem, Problems, nearest
+from scheduler.problem import Problem, Problems, nearest, too_long
 from scheduler.timezones import UnknownZone, WallTimeError, Zone, to_local, to_utc, webinar_zone, zone_place
 
 Id = Annotated[str, BeforeValidator(values.identifier)]
@@ -280,6 +280,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         )
 
 
+LARGEST_FILE = 256_000  # characters of a webinar's file
+
+
 class WebinarProblems(Problems):
     """Every mistake of one webinar's file."""
 
@@ -291,6 +294,8 @@ def read_webinar(source: str, place: str) -> Webinar:
     where messages are counted from 1).
     """
     source = source.removeprefix("\ufeff")  # Windows' editor writes it
+    if large := too_long(source, place, LARGEST_FILE):
+        raise WebinarProblems([large])
     try:
         raw = tomllib.loads(source)
     except (ValueError, RecursionError) as error:

@@ -16,13 +16,13 @@ from sqlalchemy import Connection, func, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
-from scheduler.mail.layout import text_path
+from scheduler.mail.layout import LARGEST_TEXT, text_path
 from scheduler.mail.pairs import Key
 from scheduler.organizers.texts import digest, keys_of, last_edits
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
-LARGEST = 200_000  # characters of a text
+LARGEST = LARGEST_TEXT
 _AROUND = 2  # lines that are alike, around those that differ
 _MOST_SHOWN = 400  # lines of a difference
 _MOST_COMPARED = 250_000  # pairs of lines: some 500 in each text, between the first and the last that differ
