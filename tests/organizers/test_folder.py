@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.organizers.folder import LARGEST_READ, Folder, Watch
-from tests.support import in_loop
+from tests.smtp_server import in_loop
 
 
 @pytest.fixture
