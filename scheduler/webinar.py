@@ -281,10 +281,19 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
 
 
 LARGEST_FILE = 256_000  # characters of a webinar's file
+DEEPEST_KEY = 100  # dots in a key
 
 
 class WebinarProblems(Problems):
     """Every mistake of one webinar's file."""
+
+
+def _deep_key(source: str, place: str) -> Problem | None:
+    """Keys within keys: TOML's parser takes time by the square of how many."""
+    for number, line in enumerate(source.split("\n"), 1):
+        if line.partition("=")[0].count(".") > DEEPEST_KEY:
+            return Problem(f"{place}, line {number}", f"a key of more than {DEEPEST_KEY} parts", "a key, =, a value")
+    return None
 
 
 def read_webinar(source: str, place: str) -> Webinar:
@@ -296,6 +305,8 @@ def read_webinar(source: str, place: str) -> Webinar:
     source = source.removeprefix("\ufeff")  # Windows' editor writes it
     if large := too_long(source, place, LARGEST_FILE):
         raise WebinarProblems([large])
+    if deep := _deep_key(source, place):
+        raise WebinarProblems([deep])
     try:
         raw = tomllib.loads(source)
     except (ValueError, RecursionError) as error:
