@@ -292,7 +292,9 @@ def _deep_key(source: str, place: str) -> Problem | None:
     """Keys within keys: TOML's parser takes time by the square of how many."""
     for number, line in enumerate(source.split("\n"), 1):
         if line.partition("=")[0].count(".") > DEEPEST_KEY:
-            return Problem(f"{place}, line {number}", f"a key of more than {DEEPEST_KEY} parts", "a key, =, a value")
+            return Problem(
+                f"{place}, line {number}", f"a key of more than {DEEPEST_KEY} parts", "a key, =, a value"
+            )
     return None
 
 

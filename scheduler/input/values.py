@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -83,10 +84,14 @@ def language(value: object) -> str:
     try:
         parsed = Locale.parse(text, sep="-")
     except (ValueError, UnknownLocaleError):
-        names = {name.casefold(): code for code, name in Locale("en").languages.items()}
-        code = names.get(text.casefold(), "")
+        code = _english_names().get(text.casefold(), "")
         raise mistake(shown(text), hint=f"did you mean `{code}`?" if code else "") from None
     return "-".join(part for part in (parsed.language, parsed.script, parsed.territory) if part)
+
+
+@cache
+def _english_names() -> dict[str, str]:
+    return {name.casefold(): str(code) for code, name in Locale("en").languages.items()}
 
 
 def wall_time(value: object) -> datetime:

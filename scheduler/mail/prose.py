@@ -121,13 +121,8 @@ class _Document:
 
     def blocks(self) -> Iterator[Problem]:
         """Blocks that do not stand alone on a line."""
-        standing = {
-            id(hole)
-            for token in self.tokens
-            if token.type == "inline"
-            for hole in self.holes.alone(token.content)
-            if _is_piece([hole]) and _is_piece(self.holes.alone(token.content))
-        }
+        inline = (self.holes.alone(token.content) for token in self.tokens if token.type == "inline")
+        standing = {id(hole) for holes in inline if _is_piece(holes) for hole in holes if _is_piece([hole])}
         for hole in self.holes.found:
             named = [name for name, pattern in _BLOCK.items() if pattern.search(hole.source)]
             if named and not hole.is_statement and id(hole) not in standing:
