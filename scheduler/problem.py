@@ -33,6 +33,13 @@ class Problem:
         return replace(self, place=place + self.place)
 
 
+def too_long(source: str, place: str, longest: int) -> Problem | None:
+    """The mistake of a file whose text is longer than anybody writes by hand."""
+    if len(source) <= longest:
+        return None
+    return Problem(place, f"more than {longest:,} characters", f"at most {longest:,}")
+
+
 class Problems(ValueError):
     """Every mistake of one input at once."""
 

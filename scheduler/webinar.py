@@ -29,7 +29,7 @@ from scheduler.input.toml_lines import key_lines, line_of
 from scheduler.input.toml_syntax import syntax_problem
 from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
 from scheduler.input.values import Mailbox
-from scheduler.problem import Problem, Problems, nearest
+from scheduler.problem import Problem, Problems, nearest, too_long
 from scheduler.timezones import UnknownZone, WallTimeError, Zone, to_local, to_utc, webinar_zone, zone_place
 
 Id = Annotated[str, BeforeValidator(values.identifier)]
@@ -280,8 +280,22 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         )
 
 
+LARGEST_FILE = 256_000  # characters of a webinar's file
+DEEPEST_KEY = 100  # dots in a key
+
+
 class WebinarProblems(Problems):
     """Every mistake of one webinar's file."""
+
+
+def _deep_key(source: str, place: str) -> Problem | None:
+    """Keys within keys: TOML's parser takes time by the square of how many."""
+    for number, line in enumerate(source.split("\n"), 1):
+        if line.partition("=")[0].count(".") > DEEPEST_KEY:
+            return Problem(
+                f"{place}, line {number}", f"a key of more than {DEEPEST_KEY} parts", "a key, =, a value"
+            )
+    return None
 
 
 def read_webinar(source: str, place: str) -> Webinar:
@@ -291,6 +305,10 @@ def read_webinar(source: str, place: str) -> Webinar:
     where messages are counted from 1).
     """
     source = source.removeprefix("\ufeff")  # Windows' editor writes it
+    if large := too_long(source, place, LARGEST_FILE):
+        raise WebinarProblems([large])
+    if deep := _deep_key(source, place):
+        raise WebinarProblems([deep])
     try:
         raw = tomllib.loads(source)
     except (ValueError, RecursionError) as error:
@@ -326,7 +344,7 @@ def explain_time(webinar: Webinar) -> str:
     date = "" if webinar.start.date() == local.date() else f" on {_day(webinar.start)}"
     line = f"{local:%H:%M}{named} in {city} (UTC{local.isoformat()[-6:]}) = {webinar.start:%H:%M} UTC{date}"
     for announced, other in (("CET", "CEST"), ("CEST", "CET")):
-        if re.search(rf"\b{announced}\b", webinar.zone, re.IGNORECASE) and abbreviation == other:
+        if re.search(rf"\b{re.escape(announced)}\b", webinar.zone, re.IGNORECASE) and abbreviation == other:
             line += f"; what was announced as {announced} is {other} on {_day(local)}"
     return line
 

@@ -292,3 +292,17 @@ def test_any_value_for_any_key_is_taken_or_a_mistake_of_that_key(key: str, value
 
     for problem in problems:
         assert re.match(r"w\.toml, line \d+, \w", problem.place)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("a = 1\n" + ".".join("a" * 100_000) + " = 1", "line 2: a key of more than 100 parts"),
+        ("[" + ".".join("a" * 100_000) + "]", "line 1: a key of more than 100 parts"),
+        ("#" * 256_001, "more than 256,000 characters"),
+    ],
+)
+def test_what_nobody_writes_by_hand_is_refused_at_once(source: str, found: str) -> None:
+    """Each would take minutes to be read."""
+    with pytest.raises(WebinarProblems, match=found):
+        read_webinar(source, "w.toml")

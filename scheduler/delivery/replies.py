@@ -75,9 +75,14 @@ def read_reply(stage: Stage, code: int, text: str) -> Reply:
     enhanced = enhanced_code(code, text)
     lines = [line for line in text.splitlines() if line.strip()]
     if enhanced:
-        lines = [_ENHANCED.sub("", line, count=1) if enhanced_code(code, line) else line for line in lines]
+        lines = [_without_code(line) if enhanced_code(code, line) else line for line in lines]
     words = _UNPRINTABLE.sub(" ", " ".join(line.strip() for line in lines))
     return Reply(stage, code, enhanced, words.strip()[:_LONGEST_TEXT])
+
+
+def _without_code(line: str) -> str:
+    found = _ENHANCED.match(line)
+    return line[found.end() :] if found else line
 
 
 _AT = r"(?:@|＠|﹫|%40|=40|&#64;|&commat;)"
@@ -85,6 +90,7 @@ _QUOTED_ADDRESS = re.compile(rf'"[^"]*"{_AT}\S+', re.IGNORECASE)
 _WORD = re.compile(r"[^\s<>(),;:\[\]]+")
 _HAS_AT = re.compile(_AT, re.IGNORECASE)
 REMOVED = "<address>"
+_BRACKETED = re.compile(r"(?<!<)<+address>+")
 
 
 def log_safe(text: str, address: str = "") -> str:
@@ -99,7 +105,7 @@ def log_safe(text: str, address: str = "") -> str:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REMOVED, text, flags=re.IGNORECASE)
     text = _QUOTED_ADDRESS.sub(REMOVED, text)
     text = _WORD.sub(lambda word: REMOVED if _HAS_AT.search(word[0]) else word[0], text)
-    return re.sub(r"<*<address>>*", REMOVED, text)
+    return _BRACKETED.sub(REMOVED, text)
 
 
 OPENING: tuple[Stage, ...] = ("connect", "ehlo", "starttls", "auth")
@@ -138,15 +144,6 @@ class Rule:
     source: str
     slows: bool = False
     """Whether the relay asks for fewer mails at a time."""
-
-    def fits(self, reply: Reply, words: str) -> bool:
-        """Whether this rule speaks about `reply`, whose text without addresses is `words`."""
-        return (
-            reply.stage in self.stages
-            and re.fullmatch(self.code or ".*", str(reply.code)) is not None
-            and re.fullmatch(self.enhanced or ".*", reply.enhanced) is not None
-            and re.search(self.words, words, re.IGNORECASE) is not None
-        )
 
 
 _R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, Verdict.STOP
@@ -195,7 +192,7 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "5..", r"5\.1\.90|5\.7\.23[23]", "", _P, "Microsoft 365: the day's recipients are used up"),
     Rule(ONE, "5..", r"5\.4\.5", "", _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
     Rule(ONE, "5..", r"5\.2\.2", r"STOREDRV\.Submission", _S, "Exchange: 554 5.2.2, the sender's own mailbox is full"),
-    Rule(ONE, "5..", "", r"submission.*quota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceededException"),
+    Rule(ONE, "5..", "", r"submission.{0,100}quota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceededException"),
     Rule(ONE, "5..", "", r"send ?as ?denied", _S, "Exchange: 554 5.2.0 or 5.2.252 SendAsDenied, 550 5.7.60"),
     Rule(ONE, "5..", r"5\.1\.\d", r"^\W*(<address>\W*)?sender", _S, "Postfix: 5.1.0 Sender address rejected"),
     Rule(ONE, "552", r"5\.2\.3", r"Google", _S, "Gmail: 552 5.2.3 exceeded Google's message size limits"),
@@ -229,12 +226,28 @@ RULES: tuple[Rule, ...] = (
     Rule(BODY, "5..", "", "", _S, "SES: 554 Message rejected; filters: 550 or 554 5.7.1 looks like spam"),
     Rule(ANY, "", "", "", _R, "nothing that SMTP knows here"),
 )  # fmt: skip
+_COMPILED = tuple(
+    (
+        rule,
+        re.compile(rule.code or ".*"),
+        re.compile(rule.enhanced or ".*"),
+        re.compile(rule.words, re.IGNORECASE),
+    )
+    for rule in RULES
+)
 
 
 def deciding_rule(reply: Reply) -> Rule:
     """The first rule of the table that fits. Addresses in the text are no words: they decide nothing."""
-    words = log_safe(reply.text)
-    return next(rule for rule in RULES if rule.fits(reply, words))
+    code, words = str(reply.code), log_safe(reply.text)
+    return next(
+        rule
+        for rule, codes, enhanced, said in _COMPILED
+        if reply.stage in rule.stages
+        and codes.fullmatch(code)
+        and enhanced.fullmatch(reply.enhanced)
+        and said.search(words)
+    )
 
 
 def classify(reply: Reply) -> Verdict:

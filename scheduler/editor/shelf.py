@@ -16,13 +16,16 @@ from sqlalchemy import Connection, func, select
 
 from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
-from scheduler.mail.layout import text_path
+from scheduler.mail.layout import LARGEST_TEXT, text_path
 from scheduler.mail.pairs import Key
 from scheduler.organizers.texts import digest, keys_of, last_edits
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 
-LARGEST = 200_000  # characters of a text
+LARGEST = LARGEST_TEXT
+_AROUND = 2  # lines that are alike, around those that differ
+_MOST_SHOWN = 400  # lines of a difference
+_MOST_COMPARED = 250_000  # pairs of lines: some 500 in each text, between the first and the last that differ
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,35 @@ def writable(root: Path) -> bool:
 
 
 def difference(before: str, after: str) -> list[tuple[str, str]]:
-    """The lines that differ, with some around them: (" ", "-", "+" or "@", line)."""
-    lines = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
-    return [(line[0], line[1:] if line[0] != "@" else "…") for line in list(lines)[2:]]
+    """The lines that differ, with some around them: (" ", "-", "+" or "@", line). At most `_MOST_SHOWN`.
+
+    difflib takes time by the square of the lines: only what lies between the first and the last difference is compared,
+    and where that is long, it is shown as taken out and put in as a whole.
+    """
+    old, new = before.splitlines(), after.splitlines()
+    start = _alike(old, new)
+    end = _alike(old[start:][::-1], new[start:][::-1])
+    old_middle, new_middle = old[start : len(old) - end], new[start : len(new) - end]
+    if not old_middle and not new_middle:
+        return []
+    above = [(" ", line) for line in old[max(start - _AROUND, 0) : start]]
+    below = [(" ", line) for line in old[len(old) - end :][:_AROUND]]
+    found = [("@", "…"), *above, *_compared(old_middle, new_middle), *below]
+    if len(found) <= _MOST_SHOWN:
+        return found
+    return [*found[:_MOST_SHOWN], ("@", f"… and {len(found) - _MOST_SHOWN} lines more")]
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines both begin with."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _compared(old: list[str], new: list[str]) -> list[tuple[str, str]]:
+    """Two pieces that differ in their first and in their last line."""
+    if len(old) * len(new) > _MOST_COMPARED:
+        return [*(("-", line) for line in old), *(("+", line) for line in new)]
+    lines = unified_diff(old, new, lineterm="", n=_AROUND)
+    return [(line[0], line[1:] if line[0] != "@" else "…") for line in list(lines)[3:]]

@@ -18,7 +18,6 @@ _ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ORDINARY_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # a dot-atom (RFC 5322, 3.2.3)
 # In quotation marks, programs on the way lose blanks and what is not ASCII.
 _QUOTED_LOCAL = re.compile(r'"(?:[!#-\[\]-~]|\\[!-~])+"')
-_ENCODED_WORD = re.compile(r"=\?.*\?=")  # mail programs decode it, wherever it stands (RFC 2047)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -80,7 +79,9 @@ def _why_not_carried(local: str, domain: str) -> str:
     if len(local.encode()) + 1 + len(fold_domain(domain)) > LONGEST:  # A-labels are longer
         return _TOO_LONG
     quoted = local.startswith('"') and not _QUOTED_LOCAL.fullmatch(local)
-    return NOT_CARRIED if quoted or _ENCODED_WORD.search(local) else ""
+    # An encoded word: mail programs decode it, wherever it stands (RFC 2047).
+    encoded = "?=" in local.partition("=?")[2]
+    return NOT_CARRIED if quoted or encoded else ""
 
 
 @lru_cache(maxsize=4096)

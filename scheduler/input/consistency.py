@@ -14,6 +14,7 @@ from scheduler.input.validation import Location, Mistake, shown
 from scheduler.problem import nearest
 
 RULES = ("on_registration", "before_start", "after_end", "days_before", "days_after")
+MOST_LANGUAGES = 200
 _ONE_RULE = f"exactly one of {', '.join(RULES)}"
 _PLACEHOLDER = re.compile(
     r"(?<![\w.-])(?:(?:[\w-]+\.)*(?:example\.(?:org|com|net)|[\w-]+\.(?:example|invalid)|localhost)"
@@ -73,6 +74,9 @@ def _rule_mistakes(message: Mapping[str, Any]) -> Iterator[Mistake]:
 def _language_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     languages, translations = raw.get("languages"), raw.get("translations")
     tags = [tag for tag in languages if isinstance(tag, str)] if isinstance(languages, list) else []
+    if len(tags) > MOST_LANGUAGES:
+        yield Mistake(("languages",), f"{len(tags)} languages", f"at most {MOST_LANGUAGES}")
+        return
     known = [tag.casefold() for tag in tags]
     if twice := [tag for tag in tags if known.count(tag.casefold()) > 1]:
         yield Mistake(("languages",), f"{shown(twice[-1])} twice", "each language once")

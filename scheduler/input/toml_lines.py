@@ -11,6 +11,7 @@ _COMMENT = r"\#[^\n]*"
 _STRING = r'"""(?:\\[\s\S]|[^\\])*?"{3,5}|\'\'\'[\s\S]*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
 _KEY = r"""(?:"(?:\\.|[^"\\\n])*"|'[^'\n]*'|[A-Za-z0-9_-]+)"""
 _KEYS = rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*"
+_NEXT_KEY = re.compile(rf"[ \t]*(?:\.[ \t]*)?({_KEY})")
 _STATEMENT = re.compile(
     rf"(?P<blank>\s+|{_COMMENT})"
     rf"|\[\[[ \t]*(?P<array>{_KEYS})[ \t]*\]\]"
@@ -62,7 +63,12 @@ def _note(path: Path, line: int, lines: dict[Path, int]) -> None:
 
 
 def _parts(dotted: str) -> Path:
-    return tuple(part.strip("\"'") for part in re.findall(_KEY, dotted))
+    parts: list[str] = []
+    position = 0
+    while found := _NEXT_KEY.match(dotted, position):
+        parts.append(found[1].strip("\"'"))
+        position = found.end()
+    return tuple(parts)
 
 
 def _resolved(path: Path, lengths: Mapping[Path, int]) -> Path:

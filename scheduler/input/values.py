@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,11 +18,11 @@ from email_validator import EmailNotValidError, validate_email
 from scheduler.input.validation import mistake, shown
 
 LAST_YEAR = 2037  # pytz knows no daylight saving rule beyond
-_DURATION = re.compile(r"(?:(\d{1,6})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,6})m)?\s*(?:(\d{1,6})s)?")
-_LOOSE_PART = re.compile(r"(\d+)\s*(d|h|m|s)[a-z]*\s*", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d{1,6})d\s*)?(?:(\d{1,6})h\s*)?(?:(\d{1,6})m\s*)?(?:(\d{1,6})s)?")
+_LOOSE_PART = re.compile(r"(?<!\d)(\d{1,6})\s*(d|h|m|s)[a-z]*\s*", re.IGNORECASE)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 _LOOSE_CLOCK = re.compile(r"(\d{1,2})(?:[:.h](\d{2}))?(?::(\d{2}))?\s*([ap])?\.?m?\.?", re.IGNORECASE)
-_MAILBOX = re.compile(r'"?(?P<name>[^<>"]*?)"?\s*<(?P<address>[^<>]*)>')
+_MAILBOX = re.compile(r'"?(?P<name>[^<>"]*+)"?\s*<(?P<address>[^<>]*)>')
 _NO_REPLY = re.compile(r"(no|do-?not)[-_.]?reply\b", re.IGNORECASE)
 
 
@@ -83,10 +84,14 @@ def language(value: object) -> str:
     try:
         parsed = Locale.parse(text, sep="-")
     except (ValueError, UnknownLocaleError):
-        names = {name.casefold(): code for code, name in Locale("en").languages.items()}
-        code = names.get(text.casefold(), "")
+        code = _english_names().get(text.casefold(), "")
         raise mistake(shown(text), hint=f"did you mean `{code}`?" if code else "") from None
     return "-".join(part for part in (parsed.language, parsed.script, parsed.territory) if part)
+
+
+@cache
+def _english_names() -> dict[str, str]:
+    return {name.casefold(): str(code) for code, name in Locale("en").languages.items()}
 
 
 def wall_time(value: object) -> datetime:
@@ -173,7 +178,7 @@ def link(value: object) -> str:
         raise mistake(shown(text)) from None
     if parts.scheme == "http":
         raise mistake(shown(text), hint=f"did you mean `https{text[4:]}`?")
-    if parts.scheme != "https" or not re.fullmatch(r"localhost|[^.]+(\.[^.]+)+|.*:.*", host):
+    if parts.scheme != "https" or not (":" in host or re.fullmatch(r"localhost|[^.]+(\.[^.]+)+", host)):
         raise mistake(shown(text))
     if parts.username is not None:
         raise mistake("a user name or password in the link")

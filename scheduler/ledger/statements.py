@@ -96,7 +96,7 @@ def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
     samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled"), False)
     samples |= {"webinar": "w", "link": "", "holders": "00000001"}
-    return {name: value for name, value in samples.items() if re.search(rf"(?<!:):{name}\b", sql)}
+    return {name: value for name, value in samples.items() if re.search(rf"(?<!:):{re.escape(name)}\b", sql)}
 
 
 def _in_psql(name: str, value: Any) -> str:

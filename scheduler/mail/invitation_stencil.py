@@ -66,7 +66,7 @@ def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationSten
     """
     sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
     lines: list[bytes | str] = [b""]
-    for line in map(_line, re.findall(rb".*?\r\n(?! )", sample, re.DOTALL)):
+    for line in map(_line, filter(None, re.split(rb"(?<=\r\n)(?! )", sample))):
         if isinstance(line, bytes) and isinstance(lines[-1], bytes):
             lines[-1] += line
         else:
@@ -81,7 +81,9 @@ def _line(folded: bytes) -> bytes | str:
     if name in _PLAIN_VALUES:
         return f"{name}:%({name})s"
     if name == "ATTENDEE":
-        return re.sub(";CN=[^;]*;(.*):mailto:.*", r";%(CN)s;\1:%(mailto)s", line)
+        before, _, named = line.partition(";CN=")
+        parameters = named.partition(";")[2].rpartition(":mailto:")[0]
+        return f"{before};%(CN)s;{parameters}:%(mailto)s"
     if _LINK in line:
         return line.replace(_LINK, "%(TEXT)s" if name in _TEXT_VALUES else "%(URI)s")
     return folded

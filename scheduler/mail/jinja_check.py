@@ -91,13 +91,14 @@ def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) ->
 
 # Jinja's words, and plain ones: what is found, and how to fix it.
 _PLAIN = (
-    (r"Unexpected end of template.*innermost block that needs to be closed is '(\w+)'",
+    (re.compile(r"Unexpected end of template.*innermost block that needs to be closed is '(\w+)'", re.DOTALL),
      r"`{% \1 … %}` without its end", r"close it with `{% end\1 %}`"),
-    (r"unexpected end of template, expected 'end of print statement'", "`{{` without its end",
+    (re.compile(r"unexpected end of template, expected 'end of print statement'"), "`{{` without its end",
      "close it with `}}`, as in `{{ name }}`"),
-    (r"unexpected end of template, expected 'end of statement block'", "`{%` without its end", "close it with `%}`"),
-    (r"unexpected '}'", "one brace where two belong", "write `{{ name }}`"),
-    (r"Encountered unknown tag '(end\w+|else|elif)'", r"`{% \1 %}` without a beginning",
+    (re.compile(r"unexpected end of template, expected 'end of statement block'"), "`{%` without its end",
+     "close it with `%}`"),
+    (re.compile(r"unexpected '}'"), "one brace where two belong", "write `{{ name }}`"),
+    (re.compile(r"Encountered unknown tag '(end\w+|else|elif)'"), r"`{% \1 %}` without a beginning",
      "remove it, or write the `{% if … %}` that belongs to it"),
 )  # fmt: skip
 
@@ -106,7 +107,7 @@ def _syntax_problem(error: TemplateSyntaxError, place: str, first_line: int) -> 
     message = (error.message or "Jinja cannot read this").rstrip(".")
     where = f"{place}, line {first_line + error.lineno - 1}"
     for pattern, found, fix in _PLAIN:
-        if match := re.match(pattern, message, re.DOTALL):
+        if match := pattern.match(message):
             return Problem(where, match.expand(found), hint=match.expand(fix))
     hint = ""
     for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):

@@ -18,14 +18,15 @@ from scheduler.mail.facts import BLOCKS, LAYOUT_VARIABLES
 from scheduler.mail.holes import Hole, Holes, statements_as_comments
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.prose import Prose
-from scheduler.problem import Problem, Problems
+from scheduler.problem import Problem, Problems, too_long
 
 FOLDER, PAGE = "_layout", "layout.html"
 FILE = f"{FOLDER}/{PAGE}"
 PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 LARGEST_PICTURE = 50_000  # bytes
+LARGEST_TEXT = 200_000  # characters of a text, and of the layout
 BODY = '<main id="body"></main>'
-_PIECE = re.compile(r'<template id="([\w.-]+)">\n?(.*?)</template>', re.DOTALL)
+_PIECE = re.compile(r'<template id="([\w.-]+)">\n?([^<]*+(?:<(?!/?template)[^<]*+)*+)</template>')
 _MAY_LACK = {"changes"}
 """Blocks that are younger than many an organizer's own layout: only a text that uses one needs it there."""
 _NEEDED = (
@@ -124,6 +125,8 @@ def _unreadable(page: Path, reason: str) -> Problem:
 
 def parse_layout(source: str, place: str) -> Layout:
     """The layout that `source`, the content of the file `place`, describes. Raises TextProblems."""
+    if large := too_long(source, place, LARGEST_TEXT):
+        raise TextProblems([large])
     layout, problems = _parse(source)
     if problems:
         raise TextProblems(one.below(place) for one in problems)

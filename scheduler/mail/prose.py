@@ -21,7 +21,8 @@ ADDRESSES = ("join_url", "webinar.materials_url")
 
 _VOID = frozenset({"br", "hr"})
 _OPEN, _MIDDLE, _CLOSE = {"if", "for"}, {"elif", "else"}, {"endif", "endfor"}
-_PART = re.compile(rf"{HOLE.pattern}|<(?P<close>/?)(?P<tag>[a-z][a-z0-9]*)[^>]*>")
+_PART = re.compile(rf"{HOLE.pattern}|<(?P<close>/?)(?P<tag>[a-z][a-z0-9]*+)[^<>]*+>")
+_BLOCK = {name: re.compile(rf"(?<![.\w]){re.escape(name)}\b") for name in BLOCKS}
 _MARKDOWN = MarkdownIt("commonmark", {"html": True})  # only to find HTML and refuse it
 
 
@@ -120,15 +121,10 @@ class _Document:
 
     def blocks(self) -> Iterator[Problem]:
         """Blocks that do not stand alone on a line."""
-        standing = {
-            id(hole)
-            for token in self.tokens
-            if token.type == "inline"
-            for hole in self.holes.alone(token.content)
-            if _is_piece([hole]) and _is_piece(self.holes.alone(token.content))
-        }
+        inline = (self.holes.alone(token.content) for token in self.tokens if token.type == "inline")
+        standing = {id(hole) for holes in inline if _is_piece(holes) for hole in holes if _is_piece([hole])}
         for hole in self.holes.found:
-            named = [name for name in BLOCKS if re.search(rf"(?<![.\w]){name}\b", hole.source)]
+            named = [name for name, pattern in _BLOCK.items() if pattern.search(hole.source)]
             if named and not hole.is_statement and id(hole) not in standing:
                 yield self._problem(hole.line, f"`{hole.source}` in the middle of a line",
                                     f"`{{{{ {named[0]} }}}}` alone on a line")  # fmt: skip

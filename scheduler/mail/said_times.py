@@ -19,7 +19,9 @@ from scheduler.problem import Problem
 
 USE_A_VARIABLE = "`{{ times }}`, `{{ your_time }}` or `{{ webinar_time }}` show each reader the right one"
 
-_JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_JINJA = re.compile(r"\{[{%#]")
+_JINJA_ENDS = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_NO_BREAK = re.compile(r"[^\n]")
 _LINK = re.compile(r"https?://\S+")
 _HOUR = re.compile(
     r"(?<![\w.])\d{1,2}(?::[0-5]\d)?\s?[ap]\.?m\b\.?"  # 1 pm, 1:00 p.m.
@@ -31,7 +33,21 @@ _HOUR = re.compile(
 _ZONE = re.compile(
     r"\b(?:CEST|CET|MESZ|MEZ|MET|HNEC|HAEC|GMT|UTC|BST|IST|[ECMP][SD]T)\b(?:\s?[+−-]\s?\d{1,2}(?::?\d\d)?)?"
 )
-_WORD = r"[^\W\d_]+"
+
+# Words are sought from where they begin, and no weekday or month is longer: a line of letters takes no time.
+_WORD = r"(?<![^\W\d_])[^\W\d_]{1,30}"
+_DATES = (
+    re.compile(
+        r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|º)?\.?\s+(?:de\s+)?"
+        rf"(?P<month>{_WORD})\.?(?:\s+(?:de\s+)?(?P<year>\d{{4}}))?"
+    ),
+    re.compile(rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?"),
+    re.compile(r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
+)
+_LAST_BUT_ONE = re.compile(rf"({_WORD})\W{{1,30}}{_WORD}$")
+_LAST = re.compile(rf"({_WORD})$")
+_NEXT = re.compile(rf"\s*(?:[,(（]\s*)?({_WORD})")
+_NEAR = 100  # characters around a date, where its weekday stands
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ class SaidTime:
 def said_times(source: str, language: str, start_local: datetime) -> Iterator[SaidTime]:
     """What is written by hand in `source`; `start_local` is the webinar's start on its own clock, aware, of which its
     year and the name of its zone count (`alike`)."""
-    bare = _LINK.sub(_blank, _JINJA.sub(_blank, source))
+    bare = _LINK.sub(_blank, _without_jinja(source))
     for number, line in enumerate(bare.split("\n"), 1):
         yield from _zones(number, line, start_local)
         for match in _HOUR.finditer(line):
@@ -70,7 +86,24 @@ def time_problems(
 
 
 def _blank(match: re.Match[str]) -> str:
-    return re.sub(r"[^\n]", " ", match[0])
+    return _NO_BREAK.sub(" ", match[0])
+
+
+def _without_jinja(source: str) -> str:
+    """`source` with blanks for its Jinja. What has no end is looked for once, not from each place where it begins."""
+    parts: list[str] = []
+    done = position = 0
+    endless: set[str] = set()
+    while begun := _JINJA.search(source, position):
+        end = -1 if begun[0] in endless else source.find(_JINJA_ENDS[begun[0]], begun.end())
+        if end < 0:
+            endless.add(begun[0])
+            position = begun.start() + 1
+            continue
+        position = end + 2
+        parts += [source[done : begun.start()], _NO_BREAK.sub(" ", source[begun.start() : position])]
+        done = position
+    return "".join([*parts, source[done:]])
 
 
 def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
@@ -86,11 +119,10 @@ def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
 
 def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[SaidTime]:
     days = _day_names(language)
-    for words, day in _dates(line, language, year):
-        before = line[: line.index(words)].rstrip(" ,.，（(")
-        candidates = [re.search(rf"({_WORD})(?:\W+{_WORD})?$", before), re.search(rf"({_WORD})$", before)]
-        after = re.match(r"\s*[,(（]?\s*(" + _WORD + ")", line[line.index(words) + len(words) :])
-        for found in (*candidates, after):
+    for start, words, day in _dates(line, language, year):
+        before = line[max(start - _NEAR, 0) : start].rstrip(" ,.，（(")
+        after = line[start + len(words) : start + len(words) + _NEAR]
+        for found in (_LAST_BUT_ONE.search(before), _LAST.search(before), _NEXT.match(after)):
             if found is None:
                 continue
             said = days.get(found[1].casefold())
@@ -120,18 +152,17 @@ def _month_names(language: str) -> dict[str, int]:
     }
 
 
-def _dates(line: str, language: str, year: int) -> Iterator[tuple[str, date]]:
-    """Dates as people write them, with the webinar's year where none is said."""
+def _dates(line: str, language: str, year: int) -> Iterator[tuple[int, str, date]]:
+    """Dates as people write them, and where in the line, with the webinar's year where none is said."""
     months = _month_names(language)
-    patterns = (
-        rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|º)?\.?\s+(?:de\s+)?(?P<month>{_WORD})\.?(?:\s+(?:de\s+)?(?P<year>\d{{4}}))?",
-        rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?",
-        r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日",
-    )
-    for pattern in patterns:
-        for match in re.finditer(pattern, line):
+    for pattern in _DATES:
+        for match in pattern.finditer(line):
             month = months.get(match["month"].casefold()) or match["month"]
             try:
-                yield match[0], date(int(match["year"] or year), int(str(month)), int(match["day"]))
+                yield (
+                    match.start(),
+                    match[0],
+                    date(int(match["year"] or year), int(str(month)), int(match["day"])),
+                )
             except ValueError:  # no month, or no such day
                 continue

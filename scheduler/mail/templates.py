@@ -19,11 +19,11 @@ from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
 from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.holes import Holes
 from scheduler.mail.jinja_check import check_jinja
-from scheduler.mail.layout import Layout, TextProblems, read_layout
+from scheduler.mail.layout import LARGEST_TEXT, Layout, TextProblems, read_layout
 from scheduler.mail.phrases import unbreakable
 from scheduler.mail.prose import Prose, convert
 from scheduler.mail.sandbox import HTML, PLAIN
-from scheduler.problem import Problem
+from scheduler.problem import Problem, too_long
 
 __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", "read_layout"]
 
@@ -123,6 +123,8 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
 
 @lru_cache(maxsize=256)  # whatever folder it is in
 def _parse(source: str, place: str, layout: Layout) -> Text:
+    if large := too_long(source, place, LARGEST_TEXT):
+        raise TextProblems([large])
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     language = PurePath(place).stem
     front, problems = read_front_matter(unbreakable(source, language), place)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+LARGEST_READ = 1_000_000  # bytes of one file; of a larger one whoever reads it says that it is too large
+MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # of one folder; the files behind them, by name, are not read
+PATIENCE = 1.0  # seconds that a tick waits for a folder; then it goes on with what governs
+HANGS_AFTER = 10.0  # seconds after which a folder that does not answer is named
 
 
 class Folder:
@@ -13,30 +24,39 @@ class Folder:
         self.root, self.pattern = root, pattern
         self._seen: dict[str, bytes] | None = None
         self._settled: dict[str, bytes] | None = None
+        self._given: dict[str, bytes] | None = None
+        self.is_too_full = False
 
     def read(self) -> dict[str, bytes]:
-        """Every matching file by its path below the root. A file that can't be read counts as not there."""
+        """Every matching file by its path below the root, as far as `LARGEST_READ`. A file that can't be read, or is no
+        file but a pipe or a device, counts as not there."""
         found: dict[str, bytes] = {}
-        for path in self._paths():
+        size, paths = 0, self._paths()
+        for path in paths[:MOST_FILES]:
             with suppress(OSError):
-                found[path.relative_to(self.root).as_posix()] = path.read_bytes()
+                content = _read(path)
+                size += len(content)
+                if size > MOST_BYTES:
+                    break
+                found[path.relative_to(self.root).as_posix()] = content
+        self.is_too_full = len(paths) > MOST_FILES or size > MOST_BYTES
         return found
 
     def _paths(self) -> list[Path]:
         try:
-            return sorted(path for path in self.root.glob(self.pattern) if path.is_file())
+            return sorted(self.root.glob(self.pattern))
         except OSError:  # a network folder that does not answer
             return []
 
     def settle(self) -> dict[str, bytes]:
         """What is there now, without waiting for a second read: for a start."""
-        self._seen = self._settled = self.read()
+        self._seen = self._settled = self._given = self.read()
         return self._settled
 
     @property
-    def settled(self) -> dict[str, bytes]:
-        """What was given out last."""
-        return self.read() if self._settled is None else self._settled
+    def settled(self) -> dict[str, bytes] | None:
+        """What was given out last; None: nothing yet."""
+        return self._given
 
     def again(self) -> None:
         """What was given out last could not be taken in: give it out again."""
@@ -47,5 +67,79 @@ class Folder:
         before, self._seen = self._seen, self.read()
         if self._seen != before or self._seen == self._settled:
             return None
-        self._settled = self._seen
+        self._settled = self._given = self._seen
         return self._settled
+
+
+def _read(path: Path) -> bytes:
+    """A file's content, cut behind `LARGEST_READ`. Raises OSError, also where it is not a regular file: opening a pipe
+    would wait for whoever writes into it."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        return file.read(LARGEST_READ + 1)
+
+
+class Watch:
+    """Reads a folder beside the event loop, in a daemon thread of its own: a network folder may hang for ever, which
+    must neither take a thread of the common pool each time nor keep the process from ending. One read at a time."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._begun: float | None = None  # by time.monotonic(), while a read is under way
+        self._done = asyncio.Event()
+        self._found: dict[str, bytes] | None = None
+        self._error: Exception | None = None
+
+    @property
+    def note(self) -> str:
+        """What is to be known of the folder, or ""."""
+        if self._begun is not None and time.monotonic() - self._begun > HANGS_AFTER:
+            return (
+                f"the folder {self.folder.root} does not answer: what governs goes on, and edits are not seen"
+            )
+        if self.folder.is_too_full:
+            limits = f"{MOST_FILES} files or {MOST_BYTES // 1_000_000} MB"
+            return f"the folder {self.folder.root} has more than {limits}: what stands behind is not read"
+        return ""
+
+    async def settle(self) -> dict[str, bytes] | None:
+        """`Folder.settle`; None where the folder does not answer in `HANGS_AFTER`: what it holds is polled later."""
+        return await self._ask(self.folder.settle, HANGS_AFTER)
+
+    async def poll(self) -> dict[str, bytes] | None:
+        """`Folder.poll`, or what an earlier read found that took longer than the tick which began it."""
+        return await self._ask(self.folder.poll, PATIENCE)
+
+    async def _ask(
+        self, read: Callable[[], dict[str, bytes] | None], patience: float
+    ) -> dict[str, bytes] | None:
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun, self._done = now, asyncio.Event()
+            arguments = (read, self._done, asyncio.get_running_loop())
+            threading.Thread(target=self._run, args=arguments, name="folder", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self._begun + patience - now, 0)):
+                await self._done.wait()
+        if not self._done.is_set():
+            return None
+        self._begun = None
+        found, error, self._found, self._error = self._found, self._error, None, None
+        if error:
+            raise error
+        return found
+
+    def _run(
+        self,
+        read: Callable[[], dict[str, bytes] | None],
+        done: asyncio.Event,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        try:
+            self._found = read()
+        except Exception as error:  # raised where it is waited for
+            self._error = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(done.set)

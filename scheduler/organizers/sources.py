@@ -17,7 +17,7 @@ from scheduler.mail.pairs import Key
 from scheduler.organizers import alerts, proposals
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import Catalogue, take_webinars
-from scheduler.organizers.folder import Folder
+from scheduler.organizers.folder import Folder, Watch
 from scheduler.organizers.governing import Revisions
 from scheduler.organizers.templates import Templates
 from scheduler.organizers.texts import Texts, authors_of
@@ -54,8 +54,8 @@ class Sources:
             str, frozenset[str]
         ] = {}  # by prefix, what was undecided at the first note, and still is
         self._settings, self._database, self._drafts_too = settings, database, drafts_too
-        self._webinars = Folder(settings.config_dir, WEBINAR_FILES)
-        self._texts = Folder(settings.templates_dir, TEXT_FILES)
+        self._webinars = Watch(Folder(settings.config_dir, WEBINAR_FILES))
+        self._texts = Watch(Folder(settings.templates_dir, TEXT_FILES))
 
     @property
     def texts(self) -> Texts:
@@ -75,15 +75,16 @@ class Sources:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know though the next mail would go out."""
-        return tuple(filter(None, [self.templates.trials.trouble]))
+        return tuple(filter(None, [self.templates.trials.trouble, self._webinars.note, self._texts.note]))
 
     async def start(self, now: datetime) -> None:
-        """Read everything, without waiting for a second read."""
+        """Read everything, without waiting for a second read. A folder that does not answer is read later."""
         await self._database.run(proposals.begin, self._holder)
-        await self._take(now, self._webinars.settle(), self._texts.settle())
+        webinars, texts = await asyncio.gather(self._webinars.settle(), self._texts.settle())
+        await self._take(now, webinars, texts)
         await self.templates.first(now)
         if self.templates.trials.news:
-            await self._take(now, None, self._texts.settled)
+            await self._take(now, None, self._texts.folder.settled)
 
     def adopt(self, governing: Mapping[str, Governing]) -> None:
         """Go by what governs now, whoever proposed it. With the texts that govern: the next poll has them tried with
@@ -94,16 +95,15 @@ class Sources:
     async def poll(self, now: datetime) -> bool:
         """Take in what was edited, here or at another service, and what trials of texts have found. True when something
         was. A failure loses no edit: the next poll has it again."""
-        webinars = await asyncio.to_thread(self._webinars.poll)
-        texts = await asyncio.to_thread(self._texts.poll)
+        webinars, texts = await asyncio.gather(self._webinars.poll(), self._texts.poll())
         edited = webinars is not None or texts is not None or self._moved
         if not edited and not await self.templates.moved(now):
             return False
         try:
-            await self._take(now, webinars, self._texts.settled)
+            await self._take(now, webinars, self._texts.folder.settled)
         except BaseException:
-            self._webinars.again()
-            self._texts.again()
+            self._webinars.folder.again()
+            self._texts.folder.again()
             raise
         self._moved = False
         return True
@@ -117,10 +117,12 @@ class Sources:
         await self.templates.trials.stop()
 
     async def _take(
-        self, now: datetime, webinars: Mapping[str, bytes] | None, texts: Mapping[str, bytes]
+        self, now: datetime, webinars: Mapping[str, bytes] | None, texts: Mapping[str, bytes] | None
     ) -> None:
-        """Raises DBAPIError. Any other failure is a fault of ours in front of some file: it is told, and what
-        governed before goes on, for a service that fails at each tick would plan nothing at all."""
+        """None: nothing was edited, or the folder has not answered yet.
+
+        Raises DBAPIError. Any other failure is a fault of ours in front of some file: it is told, and what governed
+        before goes on, for a service that fails at each tick would plan nothing at all."""
         try:
             if webinars is not None:
                 await self._take_webinars(now, webinars)
@@ -155,7 +157,7 @@ class Sources:
         await self._note(now, wrong, "webinar file ")
         self.catalogue = catalogue
 
-    async def _take_texts(self, now: datetime, files: Mapping[str, bytes]) -> None:
+    async def _take_texts(self, now: datetime, files: Mapping[str, bytes] | None) -> None:
         await self.templates.take(now, files, list(self.catalogue.webinars.values()))
         if problems := self.templates.layout_problems:
             log.error("layout is not sound", problems=_lines(problems))

@@ -80,10 +80,16 @@ class Templates:
             propose_texts(conn, now, self._holder, self._proposed)
         return _newest(conn) != self._newest
 
-    async def take(self, now: datetime, files: Mapping[str, bytes], webinars: Sequence[Webinar]) -> None:
-        """Propose what is known to be sound among the files of the folder, and read what governs then. What is not
-        known yet is tried."""
-        self._sound_layout, self.layout_problems = sound_layout(files, self._root)
+    async def take(
+        self, now: datetime, files: Mapping[str, bytes] | None, webinars: Sequence[Webinar]
+    ) -> None:
+        """Propose what is known to be sound among the files of the folder (None: it did not answer yet), and read what
+        governs then. What is not known yet is tried."""
+        if files is None:
+            files, self._sound_layout, self.layout_problems = {}, None, ()
+        else:  # in a thread: it may be large
+            found = await asyncio.to_thread(sound_layout, files, self._root)
+            self._sound_layout, self.layout_problems = found
         self.layout, self._layout_lags, self._newest = await self._database.run(self._take_layout, now)
         if self.layout is None:
             self.trials.drop()

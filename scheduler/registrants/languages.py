@@ -9,7 +9,7 @@ from babel import Locale
 
 _TAG = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{2,8})*", re.IGNORECASE)  # RFC 5646, 2.1, as far as it is used
 _NAMED_IN = "ar de en es fr hi id it ja ko nl pl pt ru sw tr uk vi zh zh-Hant"
-_ADDED = re.compile(r" *[(,/;–-].*| +[A-Z]{2}$")  # "French (Canada)", "English - UK", "English UK"
+_ADDED = re.compile(r" ?[(,/;–-].*| [A-Z]{2}$")  # "French (Canada)", "English - UK", "English UK"
 
 
 @lru_cache(maxsize=1024)

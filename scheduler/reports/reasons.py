@@ -49,6 +49,7 @@ _FIXES = (
     ("text ", _SHARE),
     ("the layout: ", _SHARE),
     ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
+    ("the folder ", "see the disk or network share that it is on; it is read again by itself"),
     ("starting", "ask again in a minute"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),

@@ -63,3 +63,12 @@ def test_what_is_no_time_and_what_is_right_is_left_alone(prose: str) -> None:
 def test_the_name_of_the_season_is_right_in_its_season() -> None:
     assert [one.wrong for one in said_times("13 o'clock CET", "en", WINTER)] == [False]
     assert [one.wrong for one in said_times("13 o'clock CEST", "en", WINTER)] == [True]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["a" * 200_000, "{{" * 100_000, "{{ a }}{%" * 20_000, "July 3 " * 20_000, "3 " * 100_000, " " * 200_000],
+)
+def test_no_text_takes_long(source: str) -> None:
+    """It would take minutes, or hours, if each place were compared with all that follows."""
+    assert not any(said.wrong for said in said_times(source, "en", START))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from scheduler.organizers.folder import Folder
+from scheduler.organizers.folder import LARGEST_READ, Folder, Watch
+from tests.smtp_server import in_loop
 
 
 @pytest.fixture
@@ -110,3 +112,56 @@ def test_a_network_folder_that_does_not_answer_ends_nothing(
 
     monkeypatch.setattr(Path, "glob", stale)
     assert folder.read() == {}
+
+
+def test_a_pipe_a_loop_and_a_closed_folder_hang_nothing_and_hide_no_file(folder: Folder) -> None:
+    """Opening a pipe to read it would wait until somebody writes into it."""
+    below = folder.root / "webinars"
+    os.mkfifo(below / "pipe.toml")
+    (below / "loop.toml").symlink_to(below / "loop.toml")
+    (below / "folder.toml").mkdir()
+    (below / "nothing.toml").symlink_to("/dev/zero")
+    assert folder.read() == {"webinars/a.toml": b"one"}
+
+
+def test_of_a_large_file_only_its_beginning_is_read(folder: Folder) -> None:
+    with (folder.root / "webinars" / "large.toml").open("wb") as file:
+        file.truncate(10_000_000_000)
+    assert len(folder.read()["webinars/large.toml"]) == LARGEST_READ + 1
+
+
+def test_of_a_folder_with_very_many_files_some_are_read(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.organizers.folder.MOST_FILES", 2)
+    watch = Watch(folder)
+    for name in ("b", "c"):
+        _write(folder.root, name, "more")
+    assert list(folder.read()) == ["webinars/a.toml", "webinars/b.toml"]
+    assert "more than" in watch.note
+
+
+@in_loop
+async def test_a_folder_that_hangs_is_waited_for_once_and_read_when_it_answers(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, reads = threading.Event(), []
+
+    def read(path: Path) -> bytes:
+        reads.append(path)
+        assert answers.wait(60)
+        return b"two"
+
+    monkeypatch.setattr("scheduler.organizers.folder._read", read)
+    monkeypatch.setattr("scheduler.organizers.folder.PATIENCE", 0.01)
+    monkeypatch.setattr("scheduler.organizers.folder.HANGS_AFTER", 0.0)
+    watch = Watch(folder)
+    for _ in range(3):
+        assert await watch.poll() is None
+    assert "does not answer" in watch.note
+    assert len(reads) == 1, "one read is under way, however often it is asked for"
+    answers.set()
+    monkeypatch.setattr("scheduler.organizers.folder.PATIENCE", 60.0)
+    found = [await watch.poll() for _ in range(3)]
+    assert {"webinars/a.toml": b"two"} in found
+    assert watch.note == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from scheduler.editor import shelf
 from scheduler.mail.layout import Layout
 from scheduler.mail.pairs import Pair
 from scheduler.mail.soundness import NotTried
-from scheduler.organizers import alerts, trials
+from scheduler.organizers import alerts, folder, trials
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.sources import Sources
 from scheduler.settings import Settings
@@ -474,3 +475,46 @@ def test_the_shipped_texts_and_an_unknown_variable_in_one_of_them(
         assert desk.mails() == [("wrong", "text confirmation/en")]
 
     asyncio.run(test())  # for as long as it takes
+
+
+@in_loop
+async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network folder that does not answer, for a service that runs and for one that starts."""
+    await desk.sources.start(NOW)
+    answers, read = threading.Event(), folder._read
+
+    def hang(path: Path) -> bytes:
+        assert answers.wait(60)
+        return read(path)
+
+    monkeypatch.setattr(folder, "_read", hang)
+    monkeypatch.setattr(folder, "PATIENCE", 0.01)
+    monkeypatch.setattr(folder, "HANGS_AFTER", 0.01)
+    desk.text(SECOND)
+    assert not await desk.sources.poll(NOW)
+    assert desk.subject() == FIRST
+    restarted = Sources(desk.settings, desk.database, drafts_too=False)
+    await restarted.start(NOW)
+    governing = await desk.database.run(restarted.revisions.governing)
+    restarted.adopt(governing)
+    assert restarted.live == ["w"]
+    assert restarted.texts.find(restarted.catalogue.webinars["w"], "confirmation", "en")
+    assert restarted.problems() == []
+    assert "does not answer" in restarted.notes[0]
+    answers.set()
+    monkeypatch.setattr(folder, "PATIENCE", 60.0)
+    await desk.settle()
+    await desk.settle()
+    assert desk.subject() == SECOND
+
+
+@in_loop
+async def test_files_that_are_too_large_are_named(desk: Desk) -> None:
+    await desk.sources.start(NOW)
+    desk.webinar("# " + "x" * 2_000_000, "large")
+    desk.text("x" * 200_001)
+    await desk.settle()
+    assert "large.toml: more than 256,000 characters; allowed: at most 256,000" in desk.problems()
+    assert desk.subject() == FIRST
