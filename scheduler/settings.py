@@ -52,6 +52,13 @@ def _folder(value: object) -> object:
     return value
 
 
+def _folder_to_be(value: object) -> object:
+    path = Path(str(value))
+    if path.exists() and not path.is_dir():
+        raise mistake(f"{shown(value)}, which is no folder")
+    return value
+
+
 def _patterns(value: object) -> object:
     patterns = [part.strip() for part in str(value).split(",")]
     if not any(patterns):
@@ -110,6 +117,9 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     )
     config_dir: Folder = Field(default=Path("config"), description="a folder that exists")
     templates_dir: Folder = Field(default=Path("templates"), description="a folder that exists")
+    state_dir: Annotated[Path, BeforeValidator(_folder_to_be)] = Field(
+        default=Path("data"), description="a folder; it is made when it is missing"
+    )
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
     health_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
     health_port: int = Field(
