@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from scheduler.input.addresses import fold, fold_domain
 from scheduler.input.environment import Given, place_of, read_variables
-from scheduler.input.smtp_settings import Host, SmtpSettings, conflicts, explained, lower
+from scheduler.input.smtp_settings import Host, SmtpSettings, Source, conflicts, explained, lower
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
 
@@ -198,12 +198,37 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     first, second = _validated(Settings, given, FIRST), None
     if any(name in given.origin for name in _OF_SECOND):
         second = _validated(SmtpSettings, given, SECOND)
+        second = second and second.from_source(_source(environ, given, SECOND))
     if first and second and first.relay.account == second.relay.account:
         place = place_of("SMTP2_HOST")
         given.problems.append(Problem(place, "the first relay again", "another relay, or another user name"))
     if given.problems or first is None:
         raise SettingsProblems(given.problems)
-    return first.model_copy(update={"second": second})
+    return first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
+
+
+def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:
+    """One relay's settings alone. Raises SettingsProblems."""
+    names = tuple(name.upper().replace(FIRST, prefix) for name in SmtpSettings.model_fields)
+    secrets = tuple(name.replace(FIRST, prefix) for name in _SECRETS)
+    ours = {
+        name: value
+        for name, value in environ.items()
+        if name.removesuffix("_FILE") in secrets or name in names
+    }
+    given = read_variables(ours, names, secrets)
+    found = _validated(SmtpSettings, given, prefix)
+    if given.problems or found is None:
+        raise SettingsProblems(given.problems)
+    return found.from_source(_source(ours, given, prefix)).relay
+
+
+def _source(environ: Mapping[str, str], given: Given, prefix: str) -> Source:
+    origins = [given.origin[name] for one in _SECRETS if (name := one.replace(FIRST, prefix)) in given.origin]
+    paths = [environ.get(name, "") for name in (*origins, f"{prefix}CA_FILE") if name.endswith("_FILE")]
+    files = tuple(Path(path) for path in paths if path)
+    kept = dict(environ)  # the files change, their names do not
+    return Source(tuple(origins), files, (lambda: read_relay(kept, prefix)) if files else None)
 
 
 def _validated(model: type[M], given: Given, prefix: str) -> M | None:
