@@ -64,10 +64,11 @@ class Desk:
         server: MailServer | ScriptedServer | Server,
         connections: int = 1,
         second: MailServer | ScriptedServer | None = None,
+        relays: list[Relay] | None = None,
         **more: Any,
     ) -> None:
         self.ledger, self.server, self.clock = Ledger(database), server, VirtualClock(ANNOUNCED)
-        self.relays = [
+        self.relays = relays or [
             Relay(
                 name,
                 Pool(RelaySettings(one.host, one.port, tls="none", connections=connections, timeout=5)),
