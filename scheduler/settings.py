@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.input.addresses import fold, fold_domain
-from scheduler.input.environment import Given, place_of, read_variables
+from scheduler.input.environment import Given, file_text, place_of, read_variables
 from scheduler.input.smtp_settings import Host, SmtpSettings, Source, conflicts, explained, lower
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
@@ -146,6 +146,8 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
     )
+    _url_files: dict[str, Path] = PrivateAttr(default_factory=dict)  # by field
+    _last_urls: dict[str, str] = PrivateAttr(default_factory=dict)  # as they could be used last
     second: SmtpSettings | None = None
     """The second relay: SMTP2_… in the environment, under the first one's names here."""
 
@@ -153,6 +155,22 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     def return_within(self) -> timedelta:
         """A row that comes back within this time is the same registration."""
         return timedelta(hours=self.return_hours)
+
+    def url_now(self, name: Literal["database_url", "database_direct_url"]) -> str:
+        """This setting, in the clear, with the user name and password that its file holds now, where it came from a
+        file. What can't be used changes nothing: the next connection asks again."""
+        given: SecretStr = getattr(self, name) or self.database_url
+        last = self._last_urls.get(name, given.get_secret_value())
+        if not (file := self._url_files.get(name)):
+            return last
+        try:
+            now = make_url(str(_database_url(file_text(file))))
+        except (OSError, ValueError):  # a mistake is one
+            return last
+        if now.username:
+            url = make_url(last).set(username=now.username, password=now.password)
+            self._last_urls[name] = url.render_as_string(hide_password=False)
+        return self._last_urls.get(name, last)
 
     @property
     def relays(self) -> tuple[RelaySettings, ...]:
@@ -204,7 +222,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         given.problems.append(Problem(place, "the first relay again", "another relay, or another user name"))
     if given.problems or first is None:
         raise SettingsProblems(given.problems)
-    return first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
+    settings = first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
+        if given.origin.get(name, name) != name:
+            settings._url_files[name.lower()] = Path(environ[given.origin[name]])
+    return settings
 
 
 def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:
