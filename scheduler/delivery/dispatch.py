@@ -120,7 +120,9 @@ class Dispatcher:
             self._looking = asyncio.create_task(self._look_at_files())
 
     async def settled(self) -> None:
-        """Wait until nothing that is due now is left to send."""
+        """Wait until the files were looked at, and nothing that is due now is left to send."""
+        if self._looking:
+            await self._looking
         if self._pump:
             await self._pump
 

@@ -337,7 +337,8 @@ class Pool:
             await session.open(self._client_name)
         except RelayFailure as failure:
             if failure.reply.stage == "auth":
-                self._refused = f"{' and '.join(self._settings.secrets_from) or 'signing in'}: {failure}"
+                names = " and ".join(self._settings.secrets_from) or "what is set"
+                self._refused = f"can't sign in with {names}: {failure}"
             raise
         self._refused = ""
         return session

@@ -147,7 +147,7 @@ async def test_a_wrong_password_is_named_and_the_right_one_ends_the_stop_at_once
         await here.send()
         assert here.dispatcher.stopped
         (note,) = here.dispatcher.notes
-        assert note.startswith("SMTP_USERNAME_FILE and SMTP_PASSWORD_FILE: auth: 535")
+        assert note == "can't sign in with SMTP_USERNAME_FILE and SMTP_PASSWORD_FILE: auth: 535 5.7.8"
         assert "first" not in note
         files.replace(files.password, "second")
         await here.relays[0].look_at_files()
