@@ -1,19 +1,20 @@
 """Takes secrets out of what others say: a relay or a token endpoint may repeat what it was sent.
 
-Whatever signs in names its secrets here once (`keep_secret`), and every reply passes `redact` before it is kept, shown
-or logged. Any eight characters in a row of a secret count as it, so that an echo that was cut off is found, too.
+Whatever signs in names its secrets here (`keep_secret`), and every reply passes `redact` before it is kept, shown or
+logged. Any eight characters in a row of a secret count as it, so that an echo that was cut off is found, too.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 REMOVED = "<secret>"
 SHORTEST = 4  # characters; what is shorter is in too many words
 PART = 8  # characters in a row of a secret that may not be shown; of a shorter one, all of it
+LONG = 64  # characters, as access tokens have: of these, twice as many in a row may not be shown
 MOST = 64  # secrets that are known at a time: access tokens come and go
 
 _ESCAPED = re.compile(rb"[%=+\\]x?([0-9A-Fa-f]{2})")  # URLs, quoted-printable, xtext (RFC 3461, 4), Python
@@ -24,18 +25,27 @@ class _Secrets:
 
     def __init__(self) -> None:
         self._parts: OrderedDict[bytes, frozenset[bytes]] = OrderedDict()
-        self._by_length: dict[int, frozenset[bytes]] = {}
+        self._by_length: dict[int, Counter[bytes]] = {}  # how many secrets have this part
 
     def keep(self, secret: bytes) -> None:
         if secret in self._parts:
             self._parts.move_to_end(secret)
         elif len(secret) >= SHORTEST:
-            self._parts[secret] = frozenset(_parts(secret))
+            self._parts[secret] = parts = frozenset(_parts(secret))
+            for part in parts:
+                self._by_length.setdefault(len(part), Counter())[part] += 1
             if len(self._parts) > MOST:
-                self._parts.popitem(last=False)
-            every = frozenset[bytes]().union(*self._parts.values())
-            lengths = {len(part) for part in every}
-            self._by_length = {size: frozenset(one for one in every if len(one) == size) for size in lengths}
+                self._forget()
+
+    def _forget(self) -> None:
+        """The one that was named longest ago."""
+        for part in self._parts.popitem(last=False)[1]:
+            count = self._by_length[len(part)]
+            count[part] -= 1
+            if not count[part]:
+                del count[part]
+                if not count:
+                    del self._by_length[len(part)]
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
         """Where a part of a secret stands in `text`."""
@@ -72,10 +82,10 @@ def redact(text: str) -> str:
 
 
 def _parts(secret: bytes) -> Iterator[bytes]:
-    """Of every form of a secret, in lower case: each run of PART characters."""
+    """Of every form of a secret, in lower case: each run of PART characters, of a LONG one every PARTth of them."""
     for form in (secret, *_in_base64(secret)):
         size = min(PART, len(form))
-        for start in range(len(form) - size + 1):
+        for start in range(0, len(form) - size + 1, PART if len(secret) > LONG else 1):
             yield form[start : start + size].lower()
 
 

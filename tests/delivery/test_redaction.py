@@ -71,6 +71,16 @@ def test_what_stands_around_a_secret_does_not_hide_it(secret: str, before: str, 
     assert REMOVED in redact(before + secret + after)
 
 
+@pytest.mark.parametrize("start", range(0, 40, 7))
+def test_a_long_token_that_is_cut_off_leaves_no_more_than_its_ends(start: int) -> None:
+    token = "".join(chr(33 + one * 37 % 94) for one in range(300))
+    keep_secret(token)
+    for form in (token, b64("x" * start + token)):
+        said = redact(f"no: {form[start : start + 200]}")
+        assert REMOVED in said
+        assert len(said.replace(REMOVED, "")) < len("no: ") + 2 * 8 + start * 4 / 3
+
+
 def test_words_that_are_no_secret_stay() -> None:
     keep_secret(SECRET)
     text = "Ok: queued as 4cZ+w=41%zz \\x the correct horse"
