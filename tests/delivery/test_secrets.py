@@ -107,6 +107,7 @@ def talkative() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, settings = root.handlers, root.level, structlog.get_config()
     set_up_logs("debug")
+    structlog.configure(cache_logger_on_first_use=False)  # or the loggers of modules would stay so
     yield
     root.handlers, root.level = handlers, level
     structlog.configure(**settings)
