@@ -223,7 +223,7 @@ class Pool:
         self._watched = [*proof, *settings.files]
         self._stamps = _stamps(self._watched)
         self._unread = ""  # which files can't be used as they are
-        self._refused = ""  # which settings the relay refuses to sign in with
+        self._refused = ""  # which settings no connection comes about with
         self.content_timeout = content_timeout
         self.ways = Ways(settings)
         self._fewer: tuple[int, float] | None = None  # mails on a connection, until when on the loop's clock
@@ -336,12 +336,20 @@ class Pool:
         try:
             await session.open(self._client_name)
         except RelayFailure as failure:
-            if failure.reply.stage == "auth":
-                names = " and ".join(self._settings.secrets_from) or "what is set"
-                self._refused = f"can't sign in with {names}: {failure}"
+            self._refused = self._blamed(failure)
             raise
         self._refused = ""
         return session
+
+    def _blamed(self, failure: RelayFailure) -> str:
+        """The settings that are at fault when no connection comes about, if some are."""
+        if failure.reply.stage == "auth":
+            names = " and ".join(self._settings.secrets_from) or "what is set"
+            return f"can't sign in with {names}: {failure}"
+        if not failure.reply.code and "certificate" in failure.reply.text:
+            authorities = self._settings.ca_file or "the system's authorities"
+            return f"the relay's certificate cannot be verified by {authorities}: {failure}"
+        return ""
 
     async def _take_back(self, session: Session) -> None:
         if not session.usable:

@@ -142,9 +142,10 @@ class Relay:
 
     def has_enough(self, reply: Reply) -> bool:
         """Whether this reply to an opening leaves the other connections as they are, which work, or are about to: it
-        says that there are enough of them, or that whoever comes now can't sign in, as with a new password that is
-        wrong. Then there will be no more than those, for a while. To be asked inside `works`."""
-        if reply.stage not in OPENING or (reply.code // 100 != 4 and reply.stage != "auth"):
+        says that there are enough of them, or that nobody gets in any more, as with a new password or authority that
+        is wrong. Then there will be no more than those, for a while. To be asked inside `works`."""
+        nobody_gets_in = reply.stage == "auth" or (not reply.code and classify(reply) is Verdict.STOP)
+        if reply.stage not in OPENING or not (reply.code // 100 == 4 or nobody_gets_in):
             return False
         others = self._workers - 1
         if not others:  # it takes nobody's, and when it is back it will bear as many as ever

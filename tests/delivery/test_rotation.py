@@ -197,22 +197,36 @@ async def test_a_wrong_new_password_keeps_the_connections_that_work(
         await here.close()
 
 
-@in_loop
-async def test_where_one_connection_is_left_that_works_all_mails_go_over_it(
-    tmp_path: Path, database: Database
+@pytest.mark.parametrize("wrong", ["password", "authority"])
+def test_where_one_connection_is_left_that_works_all_mails_go_over_it(
+    wrong: str, tmp_path: Path, database: Database
 ) -> None:
-    async with MailServer(tls="starttls", users={USER: "first"}) as server:
-        files = Files(tmp_path, server)
-        here = desk_over(database, server, files.settings, connections=4)
-        here.register("a")
-        await here.send()
-        files.replace(files.password, "wrong")
-        here.crowd(40)
-        await here.send()
-        assert not here.dispatcher.stopped
-        assert len(server.mails) == 41
-        assert here.dispatcher.notes
-        await here.close()
+    @in_loop
+    async def test() -> None:
+        async with MailServer(tls="starttls", users={USER: "first"}) as server:
+            files = Files(tmp_path, server)
+            here = desk_over(database, server, files.settings, connections=4)
+            here.register("a")
+            await here.send()
+            if wrong == "password":
+                files.replace(files.password, "wrong")
+            else:
+                files.replace(files.ca, trustme.CA().cert_pem.bytes().decode())
+            await here.relays[0].look_at_files()
+            here.crowd(40)
+            await here.send()
+            assert not here.dispatcher.stopped
+            assert len(server.mails) == 41
+            assert len({mail.connection for mail in server.mails}) == 1
+            (note,) = here.dispatcher.notes
+            assert ("SMTP_PASSWORD_FILE" if wrong == "password" else str(files.ca)) in note
+            await server.hang_up()
+            here.register("z")
+            await here.send()
+            assert here.dispatcher.stopped, "when none is left"
+            await here.close()
+
+    test()
 
 
 @in_loop
