@@ -6,7 +6,6 @@ import asyncio
 import gc
 import signal
 from datetime import datetime, timedelta
-from functools import partial
 
 import pytz
 import structlog
@@ -39,8 +38,7 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
         self._settings, self._database, self._clock = settings, database, clock
-        url = partial(settings.url_now, "database_url")
-        direct = partial(settings.url_now, "database_direct_url") if settings.database_direct_url else url
+        url, direct = settings.address("database_url").now, settings.address("database_direct_url").now
         self._presence = (
             Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
         )
@@ -202,7 +200,8 @@ async def run_service(settings: Settings) -> None:
     """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
     DBAPIError."""
     raise_descriptors()
-    database = Database(settings.database_url.get_secret_value(), partial(settings.url_now, "database_url"))
+    address = settings.address("database_url")
+    database = Database(address.url, address.now)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import ip_network
@@ -101,6 +102,28 @@ def _networks(value: object) -> object:
     return tuple(parts)
 
 
+@dataclass
+class DatabaseAddress:
+    """The address of a database, in the clear, and the file that it came from, if any."""
+
+    url: str = field(repr=False)
+    file: Path | None = None
+
+    def now(self) -> str:
+        """With the user name and password that the file holds now. What can't be used changes nothing: the next
+        connection asks again."""
+        if self.file is None:
+            return self.url
+        try:
+            found = make_url(str(_database_url(file_text(self.file))))
+        except (OSError, ValueError):  # a mistake is one
+            return self.url
+        if found.username:
+            url = make_url(self.url).set(username=found.username, password=found.password)
+            self.url = url.render_as_string(hide_password=False)
+        return self.url
+
+
 Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
@@ -147,7 +170,6 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
     )
     _url_files: dict[str, Path] = PrivateAttr(default_factory=dict)  # by field
-    _last_urls: dict[str, str] = PrivateAttr(default_factory=dict)  # as they could be used last
     second: SmtpSettings | None = None
     """The second relay: SMTP2_… in the environment, under the first one's names here."""
 
@@ -156,21 +178,12 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
         """A row that comes back within this time is the same registration."""
         return timedelta(hours=self.return_hours)
 
-    def url_now(self, name: Literal["database_url", "database_direct_url"]) -> str:
-        """This setting, in the clear, with the user name and password that its file holds now, where it came from a
-        file. What can't be used changes nothing: the next connection asks again."""
-        given: SecretStr = getattr(self, name) or self.database_url
-        last = self._last_urls.get(name, given.get_secret_value())
-        if not (file := self._url_files.get(name)):
-            return last
-        try:
-            now = make_url(str(_database_url(file_text(file))))
-        except (OSError, ValueError):  # a mistake is one
-            return last
-        if now.username:
-            url = make_url(last).set(username=now.username, password=now.password)
-            self._last_urls[name] = url.render_as_string(hide_password=False)
-        return self._last_urls.get(name, last)
+    def address(self, name: Literal["database_url", "database_direct_url"]) -> DatabaseAddress:
+        """This setting, in the clear; without a DATABASE_DIRECT_URL that is DATABASE_URL."""
+        if getattr(self, name) is None:
+            return self.address("database_url")
+        secret: SecretStr = getattr(self, name)
+        return DatabaseAddress(secret.get_secret_value(), self._url_files.get(name))
 
     @property
     def relays(self) -> tuple[RelaySettings, ...]:
@@ -225,7 +238,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     settings = first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
         if given.origin.get(name, name) != name:
-            settings._url_files[name.lower()] = Path(environ[given.origin[name]])
+            settings._url_files[name.lower()] = Path(environ[given.origin[name]]).absolute()
     return settings
 
 

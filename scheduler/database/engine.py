@@ -81,9 +81,7 @@ class NewerSchema(RuntimeError):
 class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
-    def __init__(
-        self, url: str, url_now: Callable[[], str] | None = None, *, guest: bool = False
-    ) -> None:
+    def __init__(self, url: str, url_now: Callable[[], str] | None = None, *, guest: bool = False) -> None:
         """`url_now` gives `url` with the user name and password by which new connections sign in. `guest`: of a process
         beside the service, which must never keep sending waiting: it reads in threads of its own, and on SQLite its
         writing transactions, which are to be small, come one by one with pauses."""

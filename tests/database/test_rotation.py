@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -60,8 +59,8 @@ def test_the_next_connection_signs_in_with_what_the_file_holds_then(
     rotate("first")
     address = Address(tmp_path, postgresql_url)
     address.write("first")
-    settings = address.settings
-    database = Database(settings.database_url.get_secret_value(), partial(settings.url_now, "database_url"))
+    given = address.settings.address("database_url")
+    database = Database(given.url, given.now)
 
     def works() -> bool:
         with database.transaction() as conn:
@@ -94,8 +93,7 @@ async def test_so_do_the_sessions_by_which_others_know_the_service(
     rotate("second")
     address = Address(tmp_path, postgresql_url)
     address.write("first")
-    settings = address.settings
-    url, woken = partial(settings.url_now, "database_url"), asyncio.Event()
+    url, woken = address.settings.address("database_direct_url").now, asyncio.Event()
     here = Presence(url, url, woken.set)
     monkeypatch.setattr(presence, "HUNG_SECONDS", 0.2)
     await here.start()
