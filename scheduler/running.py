@@ -38,12 +38,9 @@ class Runner:
 
     def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
         self._settings, self._database, self._clock = settings, database, clock
-        url = settings.database_url.get_secret_value()
-        direct = settings.database_direct_url or settings.database_url
+        url, direct = settings.address("database_url").now, settings.address("database_direct_url").now
         self._presence = (
-            Presence(url, direct.get_secret_value(), self._notified, self._set_back)
-            if database.dialect.takes_replicas
-            else None
+            Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
         )
         self._service = Service(
             settings, database, clock, holder=self._presence.holder if self._presence else 0
@@ -203,7 +200,8 @@ async def run_service(settings: Settings) -> None:
     """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
     DBAPIError."""
     raise_descriptors()
-    database = Database(settings.database_url.get_secret_value())
+    address = settings.address("database_url")
+    database = Database(address.url, address.now)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):

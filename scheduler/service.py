@@ -19,11 +19,8 @@ from scheduler.database.engine import Database
 from scheduler.database.presence import newer_tz_version
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
-from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
-from scheduler.delivery.session import RelaySettings
 from scheduler.ledger import claims, settling, statements
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
@@ -31,11 +28,12 @@ from scheduler.organizers.catalogue import look_again
 from scheduler.organizers.governing import bring_up_to_date
 from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
-from scheduler.organizers.telling import Teller
+from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import reasons, replica_notes, restored, row_notes
 from scheduler.settings import Settings
+from scheduler.state_dir import StateDir
 from scheduler.timezones import tz_version
 from scheduler.troubles import Troubles
 from scheduler.web.health import Readiness
@@ -66,15 +64,15 @@ class Service:
     ) -> None:
         """`holder`: the number of this service among the replicas (`database.presence`)."""
         self._settings, self._database, self._clock = settings, database, clock
-        self._relays = [_relay(one, database) for one in settings.relays]
+        state = StateDir(settings.state_dir)
+        self._relays = [Relay.of(one, database, state) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._drafts_too = drafts_too
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
-        self._pools = [relay.pool for relay in self._relays]
-        self._teller = Teller(database, self._pools, settings.only_to_allows)
-        self._asked_for = AskedFor(database, clock, self._pools, settings.only_to_allows)
+        self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
+        self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._sending_asked: asyncio.Task[None] | None = None
         self._row_notes: tuple[str, ...] = ()
@@ -124,6 +122,7 @@ class Service:
         if time.monotonic() > self._check_again and (self._checking is None or self._checking.done()):
             self._checking = asyncio.create_task(self._check_intake())
         self.dispatcher.wake()
+        self.dispatcher.look_at_files()
         self._tell(now, list(self.sources.catalogue.webinars.values()))
         return more
 
@@ -216,6 +215,7 @@ class Service:
                 *(one.words for one in self._notices),
                 *self._replica_notes,
                 *self._row_notes,
+                *self.dispatcher.notes,
                 *self.sources.notes,
             ),
         )
@@ -242,7 +242,7 @@ class Service:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(settling.count_restored)
-        await self._note(now, "relay", self._relay_words() if self.dispatcher.stopped else "")
+        await self._note(now, RELAY, self._relay_words() if self.dispatcher.stopped else "")
         await self._note(now, "ledger restored", restored(self._restored))
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
@@ -252,6 +252,10 @@ class Service:
     async def _send_asked(self) -> None:
         with self._troubles.told("sending test mails"):
             await self._asked_for.send()
+
+    def _stands(self, key: str) -> bool:
+        """Another replica's alert is its own to take back."""
+        return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
 
     def _relay_words(self) -> str:
         refused = (
@@ -267,11 +271,6 @@ class Service:
             return
         await self._database.run(alerts.note, now, {Wrong(key, address): words for address in told}, key)
         self._told_of[key] = told
-
-
-def _relay(one: RelaySettings, database: Database) -> Relay:
-    pace = Pace(one.per_minute, one.per_day, database=database, account=one.account)
-    return Relay(one.name, Pool(one), pace, one.connections)
 
 
 def _rest_beside_a_newer_tz_database(conn: Connection) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import ip_network
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from scheduler.input.addresses import fold, fold_domain
-from scheduler.input.environment import Given, place_of, read_variables
-from scheduler.input.smtp_settings import Host, SmtpSettings, conflicts, explained, lower
+from scheduler.input.environment import Given, file_text, place_of, read_variables
+from scheduler.input.smtp_settings import Host, SmtpSettings, Source, conflicts, explained, lower
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
 
@@ -48,6 +49,13 @@ def _database_url(value: object) -> object:
 
 def _folder(value: object) -> object:
     if not Path(str(value)).is_dir():
+        raise mistake(f"{shown(value)}, which is no folder")
+    return value
+
+
+def _folder_to_be(value: object) -> object:
+    path = Path(str(value))
+    if path.exists() and not path.is_dir():
         raise mistake(f"{shown(value)}, which is no folder")
     return value
 
@@ -94,6 +102,28 @@ def _networks(value: object) -> object:
     return tuple(parts)
 
 
+@dataclass
+class DatabaseAddress:
+    """The address of a database, in the clear, and the file that it came from, if any."""
+
+    url: str = field(repr=False)
+    file: Path | None = None
+
+    def now(self) -> str:
+        """With the user name and password that the file holds now. What can't be used changes nothing: the next
+        connection asks again."""
+        if self.file is None:
+            return self.url
+        try:
+            found = make_url(str(_database_url(file_text(self.file))))
+        except (OSError, ValueError):  # a mistake is one
+            return self.url
+        if found.username:
+            url = make_url(self.url).set(username=found.username, password=found.password)
+            self.url = url.render_as_string(hide_password=False)
+        return self.url
+
+
 Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
@@ -110,6 +140,9 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     )
     config_dir: Folder = Field(default=Path("config"), description="a folder that exists")
     templates_dir: Folder = Field(default=Path("templates"), description="a folder that exists")
+    state_dir: Annotated[Path, BeforeValidator(_folder_to_be)] = Field(
+        default=Path("data"), description="a folder; it is made when it is missing"
+    )
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
     health_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
     health_port: int = Field(
@@ -136,6 +169,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
     )
+    _url_files: dict[str, Path] = PrivateAttr(default_factory=dict)  # by field
     second: SmtpSettings | None = None
     """The second relay: SMTP2_… in the environment, under the first one's names here."""
 
@@ -143,6 +177,13 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     def return_within(self) -> timedelta:
         """A row that comes back within this time is the same registration."""
         return timedelta(hours=self.return_hours)
+
+    def address(self, name: Literal["database_url", "database_direct_url"]) -> DatabaseAddress:
+        """This setting, in the clear; without a DATABASE_DIRECT_URL that is DATABASE_URL."""
+        if getattr(self, name) is None:
+            return self.address("database_url")
+        secret: SecretStr = getattr(self, name)
+        return DatabaseAddress(secret.get_secret_value(), self._url_files.get(name))
 
     @property
     def relays(self) -> tuple[RelaySettings, ...]:
@@ -185,12 +226,41 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     first, second = _validated(Settings, given, FIRST), None
     if any(name in given.origin for name in _OF_SECOND):
         second = _validated(SmtpSettings, given, SECOND)
+        second = second and second.from_source(_source(environ, given, SECOND))
     if first and second and first.relay.account == second.relay.account:
         place = place_of("SMTP2_HOST")
         given.problems.append(Problem(place, "the first relay again", "another relay, or another user name"))
     if given.problems or first is None:
         raise SettingsProblems(given.problems)
-    return first.model_copy(update={"second": second})
+    settings = first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
+        if given.origin.get(name, name) != name:
+            settings._url_files[name.lower()] = Path(environ[given.origin[name]]).absolute()
+    return settings
+
+
+def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:
+    """One relay's settings alone. Raises SettingsProblems."""
+    names = tuple(name.upper().replace(FIRST, prefix) for name in SmtpSettings.model_fields)
+    secrets = tuple(name.replace(FIRST, prefix) for name in _SECRETS)
+    ours = {
+        name: value
+        for name, value in environ.items()
+        if name.removesuffix("_FILE") in secrets or name in names
+    }
+    given = read_variables(ours, names, secrets)
+    found = _validated(SmtpSettings, given, prefix)
+    if given.problems or found is None:
+        raise SettingsProblems(given.problems)
+    return found.from_source(_source(ours, given, prefix)).relay
+
+
+def _source(environ: Mapping[str, str], given: Given, prefix: str) -> Source:
+    origins = [given.origin[name] for one in _SECRETS if (name := one.replace(FIRST, prefix)) in given.origin]
+    paths = [environ.get(name, "") for name in (*origins, f"{prefix}CA_FILE") if name.endswith("_FILE")]
+    files = tuple(Path(path) for path in paths if path)
+    kept = dict(environ)  # the files change, their names do not
+    return Source(tuple(origins), files, (lambda: read_relay(kept, prefix)) if files else None)
 
 
 def _validated(model: type[M], given: Given, prefix: str) -> M | None:

@@ -236,6 +236,6 @@ async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_w
         event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
         await service.tick(NOW)
         await service.settled()
-        limit = 55 if database.dialect.takes_replicas else 45
+        limit = 58 if database.dialect.takes_replicas else 48
         assert len(statements) <= limit, "\n".join(statements)
         await service.stop()

@@ -143,6 +143,32 @@ def test_signing_in_by_oauth(scheme: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("prefix", "number"), [("SMTP_", 0), ("SMTP2_", 1)])
+def test_each_relay_is_read_again_from_its_own_files(tmp_path: Path, prefix: str, number: int) -> None:
+    environ = {"SMTP_HOST": "one", "SMTP2_HOST": "two", "HEALTH_PORT": "1", "SMTP_HOTEL": ""}
+    for name in ("USERNAME", "PASSWORD"):
+        (tmp_path / name).write_text("before\n")
+        environ[f"{prefix}{name}_FILE"] = str(tmp_path / name)
+    relay = read_settings(environ).relays[number]
+    environ.clear()  # what it was, not what it is
+    assert relay.secrets_from == (f"{prefix}USERNAME_FILE", f"{prefix}PASSWORD_FILE")
+    assert relay.read_again
+    (tmp_path / "PASSWORD").write_text(SECRET)
+    again = relay.read_again()
+    assert (again.host, again.username, again.password) == (relay.host, "before", SECRET)
+    assert again.read_again
+    assert SECRET not in repr(again)
+    (tmp_path / "PASSWORD").write_text("")
+    with pytest.raises(SettingsProblems, match=f"{prefix}PASSWORD_FILE: its file is empty"):
+        relay.read_again()
+
+
+def test_without_files_there_is_nothing_to_read_again() -> None:
+    relay = read_settings({"SMTP_USERNAME": "me", "SMTP_PASSWORD": SECRET}).relay
+    assert (relay.files, relay.read_again) == ((), None)
+    assert relay.secrets_from == ("SMTP_USERNAME", "SMTP_PASSWORD")
+
+
 def test_a_second_relay_has_settings_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("second secret\n")
     settings = read_settings(

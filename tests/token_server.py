@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from tests.smtp_server import HOST, server_context
 
 Answer = tuple[int, Mapping[str, Any] | bytes]
-"""HTTP status, and JSON or whatever else it says."""
+"""HTTP status, and JSON or whatever else it says; with status 0 bytes that it says instead of HTTP."""
 
 
 def token(name: str, **more: Any) -> Answer:
@@ -23,7 +23,8 @@ def token(name: str, **more: Any) -> Answer:
 class TokenServer:
     """Gives the `answers` in turn, the last one again and again. `forms` has what it was sent.
 
-    While `silent` is set it says nothing; `asked` is set when it was asked.
+    While `silent` is set it says nothing; `asked` is set when it was asked. `headers`: more of them, each with its
+    line end.
     """
 
     def __init__(self, *answers: Answer, secure: bool = True, expired: bool = False) -> None:
@@ -31,6 +32,7 @@ class TokenServer:
         self.forms: list[dict[str, str]] = []
         self.heads: list[str] = []
         self.silent = False
+        self.headers = ""
         self.asked = asyncio.Event()
         self._context = server_context(HOST, "localhost", expired=expired) if secure else None
         self._server: asyncio.Server | None = None
@@ -63,9 +65,9 @@ class TokenServer:
             await asyncio.Event().wait()
         status, said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         body = said if isinstance(said, bytes) else json.dumps(said).encode()
-        writer.write(
-            f"HTTP/1.1 {status} So\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        )
+        if status:
+            length = f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+            writer.write(f"HTTP/1.1 {status} So\r\n{length}{self.headers}\r\n".encode())
         writer.write(body)
         await writer.drain()
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
+from functools import partial
 from pathlib import Path
 
 import click
 import pytz
 
 from scheduler.commands.chosen import asked, the_webinar
-from scheduler.commands.common import mistakes_told, settings_of_environment, stop
+from scheduler.commands.common import (
+    NoDatabase,
+    existing_database,
+    mistakes_told,
+    settings_of_environment,
+    stop,
+)
 from scheduler.commands.preview import text_for, unsound_told
-from scheduler.delivery.relay import Pool, send_one
+from scheduler.delivery.relay import proof_of
+from scheduler.delivery.relays import Relay, send_one
+from scheduler.delivery.session import RelaySettings
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems
 from scheduler.reports.previewing import composed, made_up
 from scheduler.settings import Settings
+from scheduler.state_dir import StateDir
 
 
 @click.command("send-test")
@@ -62,8 +73,21 @@ def send_test(
 
 
 async def _send(settings: Settings, sender: str, address: str, mail: bytes) -> str:
-    pools = [Pool(relay) for relay in settings.relays]
-    try:
-        return await send_one(pools, sender, address, mail)
-    finally:
-        await asyncio.gather(*(pool.close() for pool in pools))
+    """The mail counts toward the relay's limits, and a service that left the relay alone learns that it takes mails."""
+    with ExitStack() as opened:
+        database, state = None, StateDir(settings.state_dir)
+        if any(one.per_minute or one.per_day for one in settings.relays):
+            with suppress(NoDatabase):
+                database = opened.enter_context(existing_database(settings))
+        relays = [Relay.of(one, database, state) for one in settings.relays]
+        for relay, one in zip(relays, settings.relays, strict=True):
+            relay.woken = partial(_prove, state, one)
+        try:
+            return await send_one(relays, sender, address, mail)
+        finally:
+            await asyncio.gather(*(relay.pool.close() for relay in relays))
+
+
+def _prove(state: StateDir, relay: RelaySettings) -> None:
+    with suppress(OSError):  # then the service tries again by itself, later
+        state.write(proof_of(relay), b"")

@@ -84,8 +84,10 @@ def printable(text: str) -> str:
 
 
 def as_json(value: object) -> str:
-    """JSON, with instants as 2025-07-02T07:00:00Z and local times with their offset."""
-    return json.dumps(value, ensure_ascii=False, indent=1, default=_iso)
+    """JSON, with instants as 2025-07-02T07:00:00Z and local times with their offset. What is not seen, or turns the
+    direction of writing, is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=_iso)
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def _iso(value: object) -> str:

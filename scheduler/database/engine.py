@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, auto
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, CursorResult, TextClause, bindparam, inspect, make_url, text
+from sqlalchemy import Connection, CursorResult, TextClause, bindparam, event, inspect, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -81,11 +81,14 @@ class NewerSchema(RuntimeError):
 class Database:
     """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
-    def __init__(self, url: str, *, guest: bool = False) -> None:
-        """`guest`: of a process beside the service, which must never keep sending waiting: it reads in threads of its
-        own, and on SQLite its writing transactions, which are to be small, come one by one with pauses."""
+    def __init__(self, url: str, url_now: Callable[[], str] | None = None, *, guest: bool = False) -> None:
+        """`url_now` gives `url` with the user name and password by which new connections sign in. `guest`: of a process
+        beside the service, which must never keep sending waiting: it reads in threads of its own, and on SQLite its
+        writing transactions, which are to be small, come one by one with pauses."""
         self.dialect = DIALECTS[make_url(url).get_backend_name()]
         self.engine = self.dialect.engine(url, guest=guest)
+        if url_now and self.dialect.takes_replicas:
+            event.listen(self.engine, "do_connect", partial(_sign_in, url_now))
         self._pause = self.dialect.guest_pause if guest else 0.0
         self._sending = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-sending")
         # Of two writers SQLite lets one wait by trying again and again; in one thread they take turns.
@@ -183,6 +186,14 @@ class Database:
         self.engine.dispose()
         if self._lock:
             self._lock.close()
+
+
+def _sign_in(
+    url_now: Callable[[], str], dialect: object, record: object, positional: object, named: dict[str, Any]
+) -> None:
+    """Connect with these, which may have been changed since the engine was made (psycopg's keywords)."""
+    url = make_url(url_now())
+    named.update({"user": url.username, "password": url.password})
 
 
 def is_the_databases(error: Exception) -> bool:

@@ -52,18 +52,21 @@ class Presence:
 
     def __init__(
         self,
-        url: str,
-        direct_url: str,
+        url: str | Callable[[], str],
+        direct_url: str | Callable[[], str],
         woken: Callable[[], None] = lambda: None,
         set_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """URLs as SQLAlchemy has them. Called in the event loop: `woken` when rows were written, or when the service
-        may go on; `set_back` when the database has lost what this service wrote to it."""
+        """URLs as SQLAlchemy has them; a function gives one for each connection.
+
+        Called in the event loop: `woken` when rows were written, or when the service may go on; `set_back` when the
+        database has lost what this service wrote to it.
+        """
         self.holder = secrets.randbelow(2**31 - 1) + 1
         """The number by which others know this service; its leases carry it."""
         self.gone: watch.Counters = {}
         """The other services that are gone, by name, with their counters (`claims.end_leases_of_gone`)."""
-        self._url, self._direct_url = _conninfo(url), _conninfo(direct_url)
+        self._url, self._direct_url = url, direct_url
         self._woken, self._set_back = woken, set_back
         self._name = f"{self.holder:08x}"
         self._counter = 0  # as the database confirmed it
@@ -168,8 +171,9 @@ def newer_tz_version(conn: Connection) -> str:
     return newest if newest > tz_version() else ""
 
 
-async def _connect(conninfo: str, **more: int) -> psycopg.AsyncConnection[Any]:
+async def _connect(url: str | Callable[[], str], **more: int) -> psycopg.AsyncConnection[Any]:
     options: dict[str, Any] = KEEPALIVE | more
+    conninfo = _conninfo(await asyncio.to_thread(url) if callable(url) else url)
     return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None, **options)
 
 

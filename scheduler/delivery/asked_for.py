@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from scheduler import outbox
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.delivery.relay import Pool, send_one
+from scheduler.delivery.relays import Relay, send_one
 
 
 class AskedFor:
     """One after the other, so that they take one connection from what is due."""
 
     def __init__(
-        self, database: Database, clock: Clock, pools: Sequence[Pool], may_write_to: Callable[[str], bool]
+        self, database: Database, clock: Clock, relays: Sequence[Relay], may_write_to: Callable[[str], bool]
     ) -> None:
-        """`pools`: of the relays, in order of preference."""
-        self._database, self._clock, self._pools, self._may_write_to = database, clock, pools, may_write_to
+        """`relays`: in order of preference."""
+        self._database, self._clock, self._relays, self._may_write_to = database, clock, relays, may_write_to
 
     async def send(self) -> None:
         """Send what waits. Raises DBAPIError."""
@@ -27,5 +27,5 @@ class AskedFor:
             if not self._may_write_to(mail.recipient):
                 refusal = "ONLY_TO does not allow this address"
             else:
-                refusal = await send_one(self._pools, mail.sender, mail.recipient, mail.content)
+                refusal = await send_one(self._relays, mail.sender, mail.recipient, mail.content)
             await self._database.run(outbox.note_outcome, self._clock.now(), mail.id, refusal)

@@ -52,11 +52,14 @@ class Dispatcher:
     ) -> None:
         """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
+        for relay in relays:
+            relay.woken = self.wake
         self.recorder = Recorder(database, self._hold_restored, self._give_up)
         self._backlog = Backlog()
         self._sender = Sender(clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose)
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._troubles = Troubles()
         self._woken = asyncio.Event()
         self._lost = False  # whether the ledger may have leases of ours that we do not know
@@ -85,6 +88,11 @@ class Dispatcher:
         return (*filter(None, [self.recorder.trouble]), *self._troubles.words)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong with secrets and certificates, though mails may go out; in such words, too."""
+        return tuple(words for relay in self._relays for words in relay.pool.troubles)
+
+    @property
     def stopped(self) -> bool:
         """Whether all relays say what only their operators can do something about."""
         return all(relay.standing.stopped for relay in self._relays)
@@ -106,8 +114,15 @@ class Dispatcher:
         if not self._sender.draining and not self.busy:
             self._pump = asyncio.create_task(self._pump_on())
 
+    def look_at_files(self) -> None:
+        """Find out whether secrets or certificates were changed, beside everything else."""
+        if not self._sender.draining and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look_at_files())
+
     async def settled(self) -> None:
-        """Wait until nothing that is due now is left to send."""
+        """Wait until the files were looked at, and nothing that is due now is left to send."""
+        if self._looking:
+            await self._looking
         if self._pump:
             await self._pump
 
@@ -121,7 +136,7 @@ class Dispatcher:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=seconds)
-        left = [*self._workers, *filter(None, [self._pump])]
+        left = [*self._workers, *filter(None, [self._pump, self._looking])]
         for task in left:
             task.cancel()
         # What is not on record by then waits for a database that is away: its mails will be in doubt.
@@ -129,6 +144,11 @@ class Dispatcher:
         await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
         with self._troubles.told("giving leases back"):
             await self._end_leases()
+
+    async def _look_at_files(self) -> None:
+        with self._troubles.told("looking at files of secrets"):
+            for relay in self._relays:
+                await relay.look_at_files()
 
     async def _pump_on(self) -> None:
         with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
@@ -179,7 +199,7 @@ class Dispatcher:
                 relay.pace.slow_down()
             verdict = relay.standing.verdict(0, failure.reply)
             log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
-            relay.standing.pause(self._clock.now(), str(failure), verdict)
+            relay.standing.pause(self._clock.now(), str(failure), verdict, failure.reply.stage)
         except DayIsFull as full:
             relay.standing.rest(full.until, str(full))
 

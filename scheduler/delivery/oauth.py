@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
+import math
 import re
 import ssl
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-EARLY = 60.0  # seconds before its end at which a token is no longer used
+import structlog
+
+from scheduler.delivery.redaction import keep_secret, redact
+from scheduler.state_dir import StateDir
+
+log = structlog.get_logger()
+
+EARLY = 60.0  # seconds before its end at which a token is renewed
 LIFE = 3600.0  # seconds, where the endpoint does not say: as long as Google's and Microsoft's
+LONGEST_LIFE = 24 * 3600.0  # seconds, whatever the endpoint says
 LONGEST_WAIT = 30.0  # seconds for an answer; connections that need a token wait meanwhile
+SHORT_WAIT = 5.0  # seconds, while the token in hand is still good
+AGAIN_AFTER = 15.0  # seconds after a renewal that failed, while the token in hand is still good
+LONGEST_ANSWER = 65_536  # bytes; Microsoft's have some 3,000
 
 _FOR_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+# RFC 6749, 5.2; RFC 8628, 3.5; Microsoft's and Google's own. Whatever else an endpoint says there is not repeated.
+_CODES = frozenset({
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "invalid_scope", "access_denied", "temporarily_unavailable", "server_error", "invalid_resource",
+    "interaction_required", "consent_required", "login_required", "slow_down", "expired_token",
+    "admin_policy_enforced", "deleted_client", "org_internal",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,23 +56,41 @@ class NoToken(Exception):
 class Tokens:
     """The token of one account, for all its connections."""
 
-    def __init__(self, settings: OAuthSettings, ca_file: str | None = None) -> None:
-        """`ca_file` (PEM): authorities that may vouch for the endpoint, besides the system's."""
+    def __init__(
+        self, settings: OAuthSettings, ca_file: str | None = None, state: StateDir | None = None
+    ) -> None:
+        """`ca_file` (PEM): authorities that may vouch for the endpoint, besides the system's. `state` keeps a refresh
+        token that the endpoint renewed."""
+        self.trouble = ""
+        """What is wrong though there is a token, in words that are safe to show."""
         self._settings = settings
-        self._context = ssl.create_default_context()
-        if ca_file:
-            self._context.load_verify_locations(ca_file)
-        self._refresh_token = settings.refresh_token
+        self._context = _context(ca_file)
+        self._refresh_token = RefreshToken(state)
         self._one_by_one = asyncio.Lock()
-        self._token, self._accepted, self._until = "", False, 0.0
+        self._token, self._accepted = "", False
+        self._renew_at, self._ends_at = 0.0, 0.0  # on the loop's clock
         self._failure, self._failed_at = "", 0.0
+        keep_secret(settings.client_secret, settings.refresh_token)
+
+    def use(self, settings: OAuthSettings, ca_file: str | None, *, new_authorities: bool) -> None:
+        """Go by these from now on. The token in hand is used until one that comes from them takes its place."""
+        if settings != self._settings:
+            self._renew_at = 0.0
+        self._settings = settings
+        keep_secret(settings.client_secret, settings.refresh_token)
+        if new_authorities:
+            self._context = _context(ca_file)
 
     async def current(self) -> str:
-        """A token that is valid for a while. Raises NoToken."""
+        """A token that is valid now. Raises NoToken."""
         asked_at = asyncio.get_running_loop().time()
         async with self._one_by_one:
-            if not self._token or asyncio.get_running_loop().time() >= self._until:
-                await self._fetch(asked_at)
+            now = asyncio.get_running_loop().time()
+            if self._token and now < self._ends_at:
+                if now >= self._renew_at:
+                    await self._renew(asked_at)
+            else:
+                await self._fetch(asked_at, LONGEST_WAIT)
             return self._token
 
     def accepted(self, token: str) -> None:
@@ -65,65 +104,168 @@ class Tokens:
             if refused == self._token:
                 if not self._accepted:
                     return None
-                await self._fetch(asked_at)
+                await self._fetch(asked_at, LONGEST_WAIT)
             return self._token
 
-    async def _fetch(self, asked_at: float) -> None:
+    async def _renew(self, asked_at: float) -> None:
+        """Another one in the place of one that is still good, and stays so where none is to be had."""
+        try:
+            await self._fetch(asked_at, SHORT_WAIT)
+        except NoToken as failure:
+            self._renew_at = asyncio.get_running_loop().time() + AGAIN_AFTER
+            self.trouble = f"the access token in hand is used while there is no other: {failure}"
+            log.warning("no new access token", reason=str(failure))
+
+    async def _fetch(self, asked_at: float, within: float) -> None:
         if self._failed_at > asked_at:  # while we waited for it
             raise NoToken(self._failure)
         try:
-            status, answer = await self._ask()
+            configured = self._settings.refresh_token
+            refresh_token = await asyncio.to_thread(self._refresh_token.instead_of, configured)
+            status, answer = await self._ask(refresh_token, within)
             self._take(status, answer)
         except NoToken as failure:
             self._failure, self._failed_at = str(failure), asyncio.get_running_loop().time()
             raise
+        self.trouble = ""
+        renewed = answer.get("refresh_token")  # RFC 6749, 6: it replaces the one that we have
+        if configured and isinstance(renewed, str) and renewed not in ("", refresh_token):
+            keep_secret(renewed)
+            self.trouble = await asyncio.to_thread(self._refresh_token.renew, configured, renewed)
 
     def _take(self, status: int, answer: dict[str, Any]) -> None:
+        token = answer.get("access_token")
+        if isinstance(token, str):
+            keep_secret(token)
         if status != HTTPStatus.OK:
             raise NoToken(_refusal(status, answer))
-        token = answer.get("access_token")
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise NoToken("the token endpoint's answer holds no token")
-        try:
-            life = float(answer["expires_in"])
-        except (KeyError, TypeError, ValueError):
-            life = LIFE
-        self._until = asyncio.get_running_loop().time() + life - EARLY
+        now = asyncio.get_running_loop().time()
+        self._ends_at = now + _life(answer.get("expires_in"))
+        self._renew_at = self._ends_at - EARLY
         self._token, self._accepted = token, False
-        renewed = answer.get("refresh_token")  # RFC 6749, 6: it replaces the one that we have
-        if self._refresh_token and isinstance(renewed, str):
-            self._refresh_token = renewed
 
-    async def _ask(self) -> tuple[int, dict[str, Any]]:
+    async def _ask(self, refresh_token: str, within: float) -> tuple[int, dict[str, Any]]:
         import httpx  # slow to import, and only few services need it
 
         settings = self._settings
         form = {
-            "grant_type": "refresh_token" if self._refresh_token else "client_credentials",
+            "grant_type": "refresh_token" if refresh_token else "client_credentials",
             "client_id": settings.client_id,
             "client_secret": settings.client_secret,
-            "refresh_token": self._refresh_token,
+            "refresh_token": refresh_token,
             "scope": settings.scope,
         }
+        given = {name: value for name, value in form.items() if value}
+        # As it comes: a small answer that is compressed may be a very large one.
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        body = b""
         try:
-            async with asyncio.timeout(LONGEST_WAIT), httpx.AsyncClient(verify=self._context) as client:
-                given = {name: value for name, value in form.items() if value}
-                response = await client.post(settings.token_url, data=given, timeout=LONGEST_WAIT)
+            async with (
+                asyncio.timeout(within),
+                httpx.AsyncClient(verify=self._context, timeout=within) as client,
+                client.stream("POST", settings.token_url, data=given, headers=plain) as response,
+            ):
+                async for some in response.aiter_raw():
+                    body += some
+                    if len(body) > LONGEST_ANSWER:
+                        raise NoToken("the token endpoint's answer is too long")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            why = str(error) or type(error).__name__
-            raise NoToken(f"the token endpoint does not answer: {why}") from None
+            raise NoToken(f"the token endpoint does not answer: {_why(error)}") from None
         try:
-            answer = response.json()
-        except ValueError:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
 
 
+class RefreshToken:
+    """The refresh token that an endpoint gave in the place of the configured one, kept in a file of STATE_DIR.
+
+    It counts for that configured one alone, which is known by a digest: an operator who sets another one wins.
+    """
+
+    def __init__(self, state: StateDir | None) -> None:
+        self._state = state
+        self._renewed: dict[
+            str, str
+        ] = {}  # by the digest of the configured one; what could not be kept in the file
+
+    def instead_of(self, configured: str) -> str:
+        """What to send where this one is configured. Another service that shares the folder may have renewed it."""
+        if not configured:
+            return ""
+        digest = _digest(configured)
+        renewed = self._renewed.get(digest) or self._kept(digest) or configured
+        keep_secret(renewed)
+        return renewed
+
+    def renew(self, configured: str, renewed: str) -> str:
+        """Use this one from now on. Returns what is wrong, or ""."""
+        digest = _digest(configured)
+        content = json.dumps({"instead_of": digest, "refresh_token": renewed}).encode()
+        try:
+            if self._state:
+                self._state.write(_file(digest), content)
+                self._renewed.pop(digest, None)
+                return ""
+        except OSError as error:
+            why = (error.strerror or type(error).__name__).lower()
+            log.error("refresh token not kept", reason=why)
+            self._renewed[digest] = renewed
+            return f"a renewed refresh token cannot be kept in STATE_DIR ({why}), and a restart loses it"
+        self._renewed[digest] = renewed
+        return ""
+
+    def _kept(self, digest: str) -> str:
+        try:
+            content = self._state.read(_file(digest)) if self._state else None
+            kept = json.loads(content) if content else {}
+        except (OSError, ValueError, RecursionError):
+            return ""
+        renewed = kept.get("refresh_token") if isinstance(kept, dict) else None
+        return renewed if isinstance(renewed, str) and kept.get("instead_of") == digest else ""
+
+
+def _digest(configured: str) -> str:
+    return hashlib.sha256(configured.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _file(digest: str) -> str:
+    return f"refresh-token-{digest[:16]}.json"
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def _life(said: object) -> float:
+    """Seconds for which a token is good, by `expires_in`, which some endpoints send as text."""
+    try:
+        life = float(said)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return LIFE
+    return min(life, LONGEST_LIFE) if 0 < life < math.inf else LIFE
+
+
+def _why(error: Exception) -> str:
+    """Of a fault of HTTP only its kind: the endpoint's own words may repeat what it was sent."""
+    import httpx
+
+    if isinstance(error, httpx.ProtocolError | httpx.DecodingError):
+        return "what it says is not HTTP"
+    return redact(str(error)) or type(error).__name__
+
+
 def _refusal(status: int, answer: dict[str, Any]) -> str:
     """Named by the codes of RFC 6749, 5.2, and of Microsoft; never by a description, which may quote names."""
-    named = re.fullmatch(r"[a-z_]{1,40}", str(answer.get("error", "")))
-    code = named[0] if named else f"HTTP status {status}"
-    found = re.match(r"AADSTS\d+", str(answer.get("error_description", "")))
+    said = answer.get("error")
+    code = said if isinstance(said, str) and said in _CODES else f"HTTP status {status}"
+    found = re.match(r"AADSTS\d{1,9}(?!\d)", str(answer.get("error_description", "")))
     words = f"{code} ({found[0]})" if found else code
     for_now = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _FOR_NOW
     if for_now or code in ("temporarily_unavailable", "server_error"):

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, blames_values, fault, run
+from scheduler.delivery.replies import queue_id
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 from scheduler.ledger.states import State, Why
@@ -176,8 +177,12 @@ class Recorder:
         if held:
             self.has_held = True
             log.error("the database was set back to an earlier state: what may have gone out is held")
-        if sent := [one.claimed.id for one in outcomes if one.state is State.SENT]:
-            log.info("sent", deliveries=sent)
+        if sent := [one for one in outcomes if one.state is State.SENT]:
+            log.info(
+                "sent",
+                deliveries=[one.claimed.id for one in sent],
+                queue_ids=[queue_id(one.reply, one.claimed.address) for one in sent],
+            )
         return begun
 
 

@@ -7,18 +7,27 @@ relay which hung up on an idle connection costs no mail its attempt.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
 
 from scheduler.delivery.oauth import Tokens
+from scheduler.delivery.redaction import keep_secret
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
 from scheduler.delivery.transaction import Mail, transact
 from scheduler.delivery.ways import Way, Ways
 from scheduler.delivery.wire import More, Wire
+from scheduler.problem import Problems
+from scheduler.state_dir import StateDir
+
+log = structlog.get_logger()
 
 __all__ = ["Connection", "Doubtful", "Pool", "Refused", "RelayFailure", "RelaySettings", "Unreachable"]
 
@@ -26,6 +35,10 @@ CONTENT_TIMEOUT = 600.0
 """Seconds to wait for the reply after the content (RFC 5321, 4.5.3.2.6): giving up sooner makes doubles."""
 IDLE_LIMIT = 10.0
 """Seconds after which an unused connection is asked whether it still lives before a mail is given to it."""
+FILE_SECONDS = 5.0
+"""How long files of secrets are waited for; until they can be read, what they held before is used."""
+FEWER_SECONDS = 3600.0
+"""How long a connection carries no more mails than the one on which the relay said that it had enough."""
 
 # A 421 to MAIL that is about this connection, not the relay: it waited, or carried mails, long enough.
 _WORN_OUT = re.compile(
@@ -90,6 +103,15 @@ class Connection:
         """Whether the relay named this extension of SMTP."""
         return self.session.offers(extension)
 
+    async def takes_from(self, sender: str) -> bool:
+        """Whether the relay takes mails from this sender; none is sent."""
+        try:
+            reply = await self.session.command("mail", b"MAIL", f"FROM:<{sender}>".encode())
+        except Unreachable:
+            return False
+        await self.session.reset()
+        return reply.code // 100 == 2
+
     async def send_all(
         self, mails: Sequence[Mail], ahead: Mail | None = None, more: More | None = None
     ) -> list[Reply | RelayFailure]:
@@ -126,6 +148,7 @@ class Connection:
     ) -> list[Reply | RelayFailure]:
         """In the end `mails` holds those whose results are returned."""
         session, way, began = self.session, self._way, asyncio.get_running_loop().time()
+        mails[:] = [mail.as_taken_by(session) for mail in mails]
         session.mails += len(mails)
 
         async def tell(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
@@ -177,27 +200,84 @@ class Connection:
 
 
 class Pool:
-    """At most `settings.connections` connections to one relay, opened when needed, kept open and reused."""
+    """At most `settings.connections` connections to one relay, opened when needed, kept open and reused.
+
+    What signs in and whom to trust is read when a connection is opened: from its files as they are then.
+    """
 
     def __init__(
         self,
         settings: RelaySettings,
         *,
+        state: StateDir | None = None,
         content_timeout: float = CONTENT_TIMEOUT,
         idle_limit: float = IDLE_LIMIT,
     ) -> None:
-        """Reads the certificates to trust. Raises ValueError when `ca_file` cannot be used."""
+        """Reads the certificates to trust. `state` keeps refresh tokens that were renewed. Raises ValueError when
+        `ca_file` cannot be used."""
         self._settings = settings
+        self._authorities = _content(settings.ca_file)
         self._context = _trusted(settings)
-        self._tokens = Tokens(settings.oauth, settings.ca_file) if settings.oauth else None
+        self._tokens = Tokens(settings.oauth, settings.ca_file, state) if settings.oauth else None
+        proof = [state.path(proof_of(settings))] if state else []
+        self._watched = [*proof, *settings.files]
+        self._stamps = _stamps(self._watched)
+        self._unread = ""  # which files can't be used as they are
+        self._refused = ""  # which settings no connection comes about with
         self.content_timeout = content_timeout
-        self.mails_per_connection = settings.mails_per_connection
         self.ways = Ways(settings)
+        self._fewer: tuple[int, float] | None = None  # mails on a connection, until when on the loop's clock
         self._idle_limit = idle_limit
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[tuple[float, Session]] = []
         self._client_name: str | None = settings.client_name or None
+        self._extensions: set[str] = set()  # that any machine behind the relay's name has named
         self._closed = False
+        keep_secret(settings.password)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with the files and secrets, though mails may go out; in words that are safe to show."""
+        renewal = self._tokens.trouble if self._tokens else ""
+        return tuple(filter(None, (self._unread, self._refused, renewal)))
+
+    async def look_again(self) -> bool:
+        """Whether it is time to try again: the files of secrets and certificates hold something else that can be used,
+        or a command has sent a mail over this relay."""
+        before, self._stamps = self._stamps, await asyncio.to_thread(_stamps, self._watched)
+        if before == self._stamps:
+            return False
+        files = len(self._settings.files)
+        proven = before[:-files] != self._stamps[:-files] if files else True
+        return await self._read_again() or proven
+
+    async def _read_again(self) -> bool:
+        """Go by the files as they are, if they can be used, else by what they held before. Returns whether anything is
+        different."""
+        before = self._settings
+        if not (before.read_again and before.files):
+            return False
+        try:
+            async with asyncio.timeout(FILE_SECONDS):
+                settings = await asyncio.to_thread(before.read_again)
+                authorities = await asyncio.to_thread(_content, settings.ca_file)
+            if new_authorities := authorities != self._authorities:
+                self._context = _trusted(settings)
+            if self._tokens and settings.oauth:
+                self._tokens.use(settings.oauth, settings.ca_file, new_authorities=new_authorities)
+        except (Problems, ValueError, OSError) as error:
+            problems = (
+                error.problems if isinstance(error, Problems) else [str(error) or "they can't be read now"]
+            )
+            words = "; ".join(map(str, problems))
+            if words != self._unread:
+                log.error("files of secrets or certificates not used", relay=before.name, reason=words)
+            self._unread = f"{words} (what it held before is still used)"
+            return False
+        self._unread = ""
+        self._settings, self._authorities = settings, authorities
+        keep_secret(settings.password)
+        return settings != before or new_authorities
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -222,10 +302,17 @@ class Pool:
             return False
         return wire.is_open and self.ways.of(session) > Way.PLAIN if wire else session.usable
 
+    @property
+    def mails_per_connection(self) -> int:
+        """After so many a connection is closed; 0: never."""
+        if self._fewer and asyncio.get_running_loop().time() >= self._fewer[1]:
+            self._fewer = None
+        return self._fewer[0] if self._fewer else self._settings.mails_per_connection
+
     def note_limit(self, mails: int) -> None:
         """The relay hung up on a connection because it had carried so many."""
         if mails and not 0 < self.mails_per_connection <= mails:
-            self.mails_per_connection = mails
+            self._fewer = mails, asyncio.get_running_loop().time() + FEWER_SECONDS
 
     async def _ready_session(self) -> Session:
         now = asyncio.get_running_loop().time()
@@ -244,9 +331,25 @@ class Pool:
         """A new secured connection. Raises Refused or Unreachable."""
         if self._client_name is None:
             self._client_name = await asyncio.to_thread(_own_name)
-        session = Session(self._settings, self._context, self._tokens)
-        await session.open(self._client_name)
+        await self._read_again()
+        session = Session(self._settings, self._context, self._tokens, self._extensions)
+        try:
+            await session.open(self._client_name)
+        except RelayFailure as failure:
+            self._refused = self._blamed(failure)
+            raise
+        self._refused = ""
         return session
+
+    def _blamed(self, failure: RelayFailure) -> str:
+        """The settings that are at fault when no connection comes about, if some are."""
+        if failure.reply.stage == "auth":
+            names = " and ".join(self._settings.secrets_from) or "what is set"
+            return f"can't sign in with {names}: {failure}"
+        if not failure.reply.code and "certificate" in failure.reply.text:
+            authorities = self._settings.ca_file or "the system's authorities"
+            return f"the relay's certificate cannot be verified by {authorities}: {failure}"
+        return ""
 
     async def _take_back(self, session: Session) -> None:
         if not session.usable:
@@ -263,21 +366,30 @@ class Pool:
         await asyncio.gather(*(session.quit() for _, session in idle))
 
 
-async def send_one(pools: Iterable[Pool], sender: str, recipient: str, content: bytes) -> str:
-    """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that takes it.
-    Returns why none did, in the first one's words, or "". What may have been taken is not tried again."""
-    why = ""
-    for pool in pools:
-        try:
-            async with pool.connection() as connection:
-                await connection.send(sender, recipient, content)
-        except RelayFailure as failure:
-            why = why or str(failure)
-            if isinstance(failure, Doubtful):
-                break
-        else:
-            return ""
-    return why
+def proof_of(settings: RelaySettings) -> str:
+    """The file in STATE_DIR that a command writes when this relay has taken a mail: a service that leaves the relay
+    alone then tries again."""
+    return f"relay-{hashlib.sha256(settings.account.encode()).hexdigest()[:16]}"
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    """By which a file that was written or replaced, also behind a link, is told from the one before."""
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _content(ca_file: str | None) -> bytes:
+    try:
+        return Path(ca_file).read_bytes() if ca_file else b""
+    except OSError:
+        return b""
 
 
 def _trusted(settings: RelaySettings) -> ssl.SSLContext | None:

@@ -1,19 +1,22 @@
-"""The relays, in order of preference, and how each of them stands. Opens nothing."""
+"""The relays, in order of preference, and how each of them stands; single mails that are no deliveries."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from scheduler.delivery.pace import Pace
+from scheduler.database.engine import Database
+from scheduler.delivery.pace import DayIsFull, Pace
 from scheduler.delivery.relay import Pool
-from scheduler.delivery.replies import OPENING, Reply, Verdict, backoff, classify
+from scheduler.delivery.replies import OPENING, Reply, Stage, Verdict, asks_for_less, backoff, classify
+from scheduler.delivery.session import Doubtful, RelayFailure, RelaySettings
+from scheduler.state_dir import StateDir
 
 log = structlog.get_logger()
 
@@ -34,6 +37,7 @@ class Standing:
         self.trouble = ""  # in words without personal data
         self.stopped = False  # by a reply that only the operator can do something about
         self.paused_until: datetime | None = None
+        self._stage: Stage | None = None  # where a reply paused it
         self._failures = 0
         self._met_by: int | None = None
 
@@ -58,21 +62,40 @@ class Standing:
             return Verdict.RETRY_MAIL
         return found
 
-    def pause(self, now: datetime, words: str, verdict: Verdict) -> datetime:
-        """Leave it alone for a while, longer each time. Returns until when. Mails that meet the same trouble together
-        are one failure, not many."""
+    @property
+    def refuses_everybody(self) -> bool:
+        """Whether it stopped before any recipient or content was named: a connection and MAIL show whether it still
+        does."""
+        return self.stopped and self._stage in (*OPENING, "mail")
+
+    def proven(self) -> None:
+        """It took a mail that is no delivery. What it refuses to everybody, it refuses no longer; where it refused
+        recipients or contents, a mail to a registrant has to show it, and may do so at once."""
+        if self._stage in (*OPENING, "mail"):
+            self.well()
+        else:
+            self.try_again()
+
+    def try_again(self) -> None:
+        """Do not wait any longer before the next try, by one mail; what was agreed upon is waited for."""
+        if self._stage:
+            self.paused_until = None
+
+    def pause(self, now: datetime, words: str, verdict: Verdict, stage: Stage = "content") -> datetime:
+        """Leave it alone for a while, longer each time. Returns until when. `stage`: where the reply came that says so.
+        Mails that meet the same trouble together are one failure, not many."""
         stops = verdict is Verdict.STOP and not self.stopped
         if self.paused_until and self.is_paused(now) and not stops:
             return self.paused_until
         self._failures += 1
         self.paused_until = now + (STOP_PAUSE if verdict is Verdict.STOP else wait(self._failures) / 10)
-        self.trouble = words
+        self.trouble, self._stage = words, stage
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until
 
     def rest(self, until: datetime, words: str) -> None:
         """Leave it alone until then, by agreement: its day is full."""
-        self.paused_until, self.trouble = until, words
+        self.paused_until, self.trouble, self._stage = until, words, None
 
 
 @dataclass
@@ -91,6 +114,14 @@ class Relay:
         default_factory=dict
     )  # since when who waits for it, on the loop's clock
     _opening: int = 0
+    woken: Callable[[], None] = lambda: None
+    """Called when it may take mails before its pause is over."""
+
+    @classmethod
+    def of(cls, settings: RelaySettings, database: Database | None, state: StateDir) -> Relay:
+        """Over `database` its limits are shared with other services; None: they are this process's own."""
+        pace = Pace(settings.per_minute, settings.per_day, database=database, account=settings.account)
+        return cls(settings.name, Pool(settings, state=state), pace, settings.connections)
 
     @contextmanager
     def works(self) -> Iterator[None]:
@@ -110,9 +141,11 @@ class Relay:
         return min(self.connections, self._most + more)
 
     def has_enough(self, reply: Reply) -> bool:
-        """Whether this reply to an opening says no more than that there are enough connections: others work, or are
-        about to. Then there will be no more than those, for a while. To be asked inside `works`."""
-        if reply.stage not in OPENING or reply.code // 100 != 4:
+        """Whether this reply to an opening leaves the other connections as they are, which work, or are about to: it
+        says that there are enough of them, or that nobody gets in any more, as with a new password or authority that
+        is wrong. Then there will be no more than those, for a while. To be asked inside `works`."""
+        nobody_gets_in = reply.stage == "auth" or (not reply.code and classify(reply) is Verdict.STOP)
+        if reply.stage not in OPENING or not (reply.code // 100 == 4 or nobody_gets_in):
             return False
         others = self._workers - 1
         if not others:  # it takes nobody's, and when it is back it will bear as many as ever
@@ -140,6 +173,17 @@ class Relay:
             del self._asked[who]
             self._opening -= opening
 
+    def proven(self) -> None:
+        """It took a mail that is no delivery."""
+        self.standing.proven()
+        self.woken()
+
+    async def look_at_files(self) -> None:
+        """Where what signs in or whom to trust was changed, try at once."""
+        if await self.pool.look_again():
+            self.standing.try_again()
+            self.woken()
+
     @property
     def silence(self) -> float:
         """Seconds since which every one waits, if that is too long; else 0."""
@@ -166,6 +210,47 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
             return [*wanted, (relay, relay.allowed)]
         wanted.append((relay, 1))
     return wanted
+
+
+async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content: bytes) -> str:
+    """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that takes it. It
+    has its turn among the others, and counts as one of them.
+
+    Returns why none took it, in the first one's words, or "". What may have been taken is not tried again. Raises
+    DBAPIError where turns are shared and the database does not answer.
+    """
+    why = ""
+    for relay in relays:
+        try:
+            with relay.works():
+                async with relay.pool.connection() as connection:
+                    await relay.pace.turns(1)
+                    await connection.send(sender, recipient, content)
+        except RelayFailure as failure:
+            why = why or str(failure)
+            if asks_for_less(failure.reply):
+                relay.pace.slow_down()
+            if isinstance(failure, Doubtful):
+                break
+        except DayIsFull as full:
+            why = why or str(full)
+        else:
+            relay.pace.well(1)
+            relay.proven()
+            return ""
+    return why
+
+
+async def ask_again(relays: Iterable[Relay], sender: str) -> None:
+    """Find out which of these relays still refuse everybody, by a connection and MAIL, without sending anything."""
+    for relay in relays:
+        if not relay.standing.refuses_everybody:
+            continue
+        with suppress(RelayFailure), relay.works():
+            async with relay.pool.connection() as connection:
+                takes = await connection.takes_from(sender)
+            if takes:
+                relay.proven()
 
 
 def wait(attempt: int) -> timedelta:

@@ -1,4 +1,4 @@
-"""What a relay's reply means for the mail, for its address and for the relay. Pure.
+"""What a relay's reply means for the mail, for its address and for the relay. Pure, but for our secrets.
 
 A reply is told apart by where in the conversation it came (the stage), its code (RFC 5321, 4.2), its enhanced
 code (RFC 3463) and, where relays say different things with one code, its words. `RULES` is the whole
@@ -12,10 +12,13 @@ So a refusal that blames nobody clearly is tried again rather than held against 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
+
+from scheduler.delivery.redaction import redact
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content"]
 
@@ -39,8 +42,9 @@ class Verdict(StrEnum):
 class Reply:
     """A relay's reply, or (code 0) in our own words why there is none.
 
-    `enhanced` is the code of RFC 3463 ("5.1.1") or empty, `text` the rest as one line without control
-    characters. The text often repeats the recipient's address: it may be kept, never logged (`log_safe`).
+    `enhanced` is the code of RFC 3463 ("5.1.1") or empty, `text` the rest as one line without control or format
+    characters (U+202E), and without our secrets. It often repeats the recipient's address: it may be kept, never
+    logged (`log_safe`).
     """
 
     stage: Stage
@@ -59,6 +63,12 @@ _ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})\)?:?(?=\s|$)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
+def _printable(text: str) -> str:
+    """On one line, and without characters that are not seen but turn or hide others (Unicode's category Cf)."""
+    text = _UNPRINTABLE.sub(" ", text)
+    return text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
+
+
 def enhanced_code(code: int, text: str) -> str:
     """The enhanced status code that a reply's text begins with ("5.1.1"), or an empty string.
 
@@ -71,12 +81,16 @@ def enhanced_code(code: int, text: str) -> str:
 
 
 def read_reply(stage: Stage, code: int, text: str) -> Reply:
-    """A reply as the relay gave it, its lines joined, its enhanced code apart, cut to 1,000 characters."""
+    """A reply as the relay gave it, its lines joined, its enhanced code apart, cut to 1,000 characters.
+
+    Of one to AUTH, which may repeat what was said there, only the codes are kept."""
     enhanced = enhanced_code(code, text)
+    if stage == "auth" and code:
+        return Reply(stage, code, enhanced, "")
     lines = [line for line in text.splitlines() if line.strip()]
     if enhanced:
         lines = [_without_code(line) if enhanced_code(code, line) else line for line in lines]
-    words = _UNPRINTABLE.sub(" ", " ".join(line.strip() for line in lines))
+    words = redact(_printable(" ".join(line.strip() for line in lines)))
     return Reply(stage, code, enhanced, words.strip()[:_LONGEST_TEXT])
 
 
@@ -98,7 +112,7 @@ def log_safe(text: str, address: str = "") -> str:
 
     Some relays repeat only the part before the @: given the recipient's `address`, that goes as well.
     """
-    text = _UNPRINTABLE.sub(" ", text)[: 2 * _LONGEST_TEXT]
+    text = _printable(text)[: 2 * _LONGEST_TEXT]
     local = address.rpartition("@")[0].strip('"')
     for secret in (address, local):
         if len(secret) > 1:
@@ -235,6 +249,28 @@ _COMPILED = tuple(
     )
     for rule in RULES
 )
+
+
+_QUEUE_ID = re.compile(
+    r"\bqueued as (?P<postfix>\S+)"  # and SendGrid
+    r"|\bid=(?P<exim>\S+)"
+    r"|\bInternalId=(?P<exchange>\d+)"
+    r"|(?<!\S)(?P<gmail>\S+) - gsmtp$",
+    re.IGNORECASE,
+)
+_LONGEST_ID = 100
+
+
+def queue_id(text: str, address: str) -> str:
+    """The name that the relay gave to a mail that it accepted, by which its operator finds it in the relay's log; ""
+    where it gave none. `text` is its reply, `address` the recipient's, of which nothing is returned."""
+    text = log_safe(text, address)
+    found, last = _QUEUE_ID.search(text), text.rpartition(" ")[2]  # SES, and others, end with it
+    word = next(filter(None, found.groups()), "") if found else last if re.search(r"\d", last) else ""
+    if REMOVED in word:
+        return ""
+    known = re.match(r"[\w.:+/=-]+", word.strip("<>()[]\"'"), re.ASCII)
+    return known[0][:_LONGEST_ID].rstrip(".:") if known else ""
 
 
 def deciding_rule(reply: Reply) -> Rule:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -156,10 +157,12 @@ class Sender:
             live = self.job.texts.find(webinar, claimed.message, claimed.language)
             if live is None:
                 return _held(claimed, now, Why.TEMPLATE)
-            rendered = self._stencils.render(
-                claimed, webinar, live, last, now, relay.name, eight_bit=eight_bit, told=claimed.told
+            render = partial(
+                self._stencils.render, claimed, webinar, live, last, now, relay.name, told=claimed.told
             )
-            mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written)
+            rendered = render(eight_bit=eight_bit)
+            in_7_bits = (lambda: render(eight_bit=False).written) if eight_bit else None
+            mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written, in_7_bits)
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)
@@ -274,9 +277,10 @@ class Sender:
             return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:
-            until = relay.standing.pause(now, words, verdict)
-            # No mail has to do with a connection that did not come about: once it does, nobody waits any more.
-            again_at = None if reply.stage in OPENING else until
+            until = relay.standing.pause(now, words, verdict, reply.stage)
+            # No mail has to do with a connection that did not come about, or with a sender that is refused: once the
+            # relay is well, nobody waits any more.
+            again_at = None if reply.stage in (*OPENING, "mail") else until
         return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", "", again_at, counts), reply)
 
 

@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import ipaddress
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiosmtplib
@@ -54,6 +55,12 @@ class RelaySettings:
     oauth: OAuthSettings | None = None
     per_minute: int | None = None
     per_day: int | None = None
+    secrets_from: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The settings that say who signs in and by what, for people: SMTP_PASSWORD_FILE."""
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """The files that secrets and certificates come from."""
+    read_again: Callable[[], RelaySettings] | None = field(default=None, repr=False, compare=False)
+    """Reads the same settings from these files as they are now. Raises Problems, which name no content."""
 
     @property
     def name(self) -> str:
@@ -91,10 +98,16 @@ class Session:
     """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
 
     def __init__(
-        self, settings: RelaySettings, context: ssl.SSLContext | None, tokens: Tokens | None = None
+        self,
+        settings: RelaySettings,
+        context: ssl.SSLContext | None,
+        tokens: Tokens | None = None,
+        seen: set[str] | None = None,
     ) -> None:
-        """`tokens`: for XOAUTH2, shared by all sessions of an account."""
+        """`tokens`: for XOAUTH2, shared by all sessions of an account. `seen`: the extensions that any session of a
+        relay, which may be many machines behind one name, was offered."""
         self._settings, self._tokens = settings, tokens
+        self._seen = set() if seen is None else seen
         self._smtp = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
@@ -135,7 +148,8 @@ class Session:
         except SMTPResponseException as error:
             if error.code // 100 in (4, 5):
                 raise Refused(read_reply(stage, error.code, error.message)) from None
-            raise unreachable(stage, _why(error)) from None
+            # What it says to AUTH may be what it was told there.
+            raise unreachable(stage, "not an SMTP reply" if stage == "auth" else _why(error)) from None
         except (SMTPException, OSError, UnicodeError) as error:
             raise unreachable(stage, _why(error)) from None
         self.transport = self._smtp.transport
@@ -152,6 +166,7 @@ class Session:
         # Kept here, because aiosmtplib forgets it when a connection breaks, and "broken" is not "not offered".
         response = await self._step("ehlo", self._smtp.ehlo())
         self._extensions, self._auth_methods = parse_esmtp_extensions(response.message)
+        self._seen.update(self._extensions)
 
     async def _sign_in(self) -> None:
         """In the clear only to this very machine."""
@@ -207,6 +222,10 @@ class Session:
     def offers(self, extension: str) -> bool:
         """Whether the relay named this extension in its last reply to EHLO."""
         return extension.lower() in self._extensions
+
+    def elsewhere_offers(self, extension: str) -> bool:
+        """Whether another machine of this relay named it."""
+        return extension.lower() in self._seen
 
     @property
     def timeout(self) -> float:

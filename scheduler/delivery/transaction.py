@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import idna
 
@@ -38,16 +39,33 @@ class Mail:
     content: bytes
     plain_lines: bool = False
     """Each line is known to end in CRLF and not to begin with a dot."""
+    in_7_bits: Callable[[], tuple[bytes, bool]] | None = field(default=None, compare=False, repr=False)
+    """Makes the same mail without 8-bit content: its bytes, and `plain_lines`."""
 
     @classmethod
-    def checked(cls, sender: str, recipient: str, content: bytes, plain_lines: bool = False) -> Mail:
+    def checked(
+        cls,
+        sender: str,
+        recipient: str,
+        content: bytes,
+        plain_lines: bool = False,
+        in_7_bits: Callable[[], tuple[bytes, bool]] | None = None,
+    ) -> Mail:
         """Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) and for what is no address."""
         if not plain_lines and not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
             raise ValueError("the mail's content has a bare CR or LF")
         if not content.endswith(b"\r\n"):
             content += b"\r\n"
         path = _mailbox(sender, "sender") if sender else ""
-        return cls(path, _mailbox(recipient, "recipient"), content, plain_lines)
+        return cls(path, _mailbox(recipient, "recipient"), content, plain_lines, in_7_bits)
+
+    def as_taken_by(self, session: Session) -> Mail:
+        """This mail, without 8-bit content where the machine at the other end takes none: it may be another one behind
+        the relay's name than the one for which it was made (RFC 6152)."""
+        if self.in_7_bits is None or session.offers("8BITMIME") or self.content.isascii():
+            return self
+        content, plain_lines = self.in_7_bits()
+        return Mail.checked(self.sender, self.recipient, content, plain_lines)
 
     @property
     def on_the_wire(self) -> bytes:
@@ -71,6 +89,9 @@ class Mail:
         if not (self.sender + self.recipient).isascii():  # RFC 6531
             if not session.offers("SMTPUTF8"):
                 whose: Stage = "rcpt" if self.sender.isascii() else "mail"
+                if session.elsewhere_offers("SMTPUTF8"):
+                    text = "the address is not ASCII, and this machine of the relay takes none (SMTPUTF8)"
+                    raise Refused(Reply(whose, 450, "4.6.7", text))
                 text = "the address is not ASCII, and the relay does not take such addresses (SMTPUTF8)"
                 raise Refused(Reply(whose, 553, "5.6.7" if whose == "rcpt" else "5.1.7", text))
             words.append(b"SMTPUTF8")

@@ -50,7 +50,7 @@ def read_variables(environ: Mapping[str, str], names: Sequence[str], secrets: Se
             continue
         given.origin[name] = variable
         try:
-            given.values[name] = _file_text(Path(path))
+            given.values[name] = file_text(Path(path))
         except OSError as error:
             found = f"its file: {reason(error)}"
             given.problems.append(Problem(place_of(variable), found, "the path of a file that can be read"))
@@ -64,7 +64,7 @@ def reason(error: OSError) -> str:
     return (error.strerror or "cannot be read").lower()
 
 
-def _file_text(path: Path) -> str:
+def file_text(path: Path) -> str:
     """A file's text without the line end that editors put at its end. ValueError says what is wrong."""
     with path.open("rb") as opened:
         content = opened.read(_LONGEST_SECRET + 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 
 from scheduler.input.environment import reason
 from scheduler.input.validation import Mistake, mistake, shown
@@ -63,6 +64,18 @@ Secret = Annotated[SecretStr, BeforeValidator(_line)]
 Host = Annotated[str, BeforeValidator(_host)]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where one relay's settings come from, as far as it matters while the service runs."""
+
+    secrets: tuple[str, ...] = ()
+    """The variables that say who signs in and by what."""
+    files: tuple[Path, ...] = ()
+    """Those of secrets and certificates, whose content may change."""
+    read_again: Callable[[], RelaySettings] | None = field(default=None, compare=False, repr=False)
+    """Raises Problems."""
+
+
 class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """One relay's settings; each field is the environment variable of that name in capitals."""
 
@@ -101,6 +114,13 @@ class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=
     smtp_pipelining: bool = Field(default=True, description="on or off")
     smtp_chunking: bool = Field(default=True, description="on or off")
     smtp_timeout: float = Field(default=300, ge=1, le=3600, description="seconds, 1 to 3600")
+    _source: Source = PrivateAttr(default_factory=Source)
+
+    def from_source(self, source: Source) -> Self:
+        """The same settings, which know where they come from."""
+        copy = self.model_copy()
+        copy._source = source
+        return copy
 
     @property
     def relay(self) -> RelaySettings:
@@ -130,6 +150,9 @@ class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=
             mails_per_connection=self.smtp_mails_per_connection,
             per_minute=self.smtp_per_minute,
             per_day=self.smtp_per_day,
+            secrets_from=self._source.secrets,
+            files=self._source.files,
+            read_again=self._source.read_again,
         )
 
 

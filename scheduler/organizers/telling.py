@@ -11,7 +11,7 @@ from email.utils import format_datetime, make_msgid
 import structlog
 
 from scheduler.database.engine import Database
-from scheduler.delivery.relay import Pool, send_one
+from scheduler.delivery.relays import Relay, ask_again, send_one
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Telling
 from scheduler.webinar import Webinar
@@ -19,6 +19,7 @@ from scheduler.webinar import Webinar
 log = structlog.get_logger()
 
 AGAIN_AFTER = timedelta(minutes=1)  # when the relay did not take one
+RELAY = "relay"  # the key of the alert that no relay takes mails
 
 WRONG = """\
 Something needs your attention:
@@ -45,10 +46,16 @@ class Teller:
     """Sends the mails that organizers have still to get. A mail that the relay refuses is tried again."""
 
     def __init__(
-        self, database: Database, pools: Sequence[Pool], may_write_to: Callable[[str], bool]
+        self,
+        database: Database,
+        relays: Sequence[Relay],
+        may_write_to: Callable[[str], bool],
+        stands: Callable[[str], bool] = lambda key: True,
     ) -> None:
-        """`pools`: of the relays, in order of preference."""
-        self._database, self._pools, self._may_write_to = database, pools, may_write_to
+        """`relays`: in order of preference. `stands`: whether what is wrong by this key still is, as far as is known
+        here."""
+        self._database, self._relays = database, relays
+        self._may_write_to, self._stands = may_write_to, stands
         self._not_before: datetime | None = None
 
     async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
@@ -57,15 +64,30 @@ class Teller:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
         for telling in await self._database.run(alerts.to_tell, now):
-            allowed = self._may_write_to(telling.alert_to)
-            if allowed and await self._database.run(alerts.take, now, telling):
-                await self._send(now, telling, senders.get(telling.alert_to, telling.alert_to))
+            sender = senders.get(telling.alert_to, telling.alert_to)
+            if not self._may_write_to(telling.alert_to) or not await self._is_true(now, telling, sender):
+                continue
+            if await self._database.run(alerts.take, now, telling):
+                await self._send(now, telling, sender)
+
+    async def _is_true(self, now: datetime, telling: Telling, sender: str) -> bool:
+        """That a relay refuses everybody is asked for once more before anybody reads it: where the mail that says so
+        would go out, it is no longer true."""
+        if telling.key != RELAY or telling.right_again:
+            return True
+        await ask_again(self._relays, sender)
+        if not self._stands(telling.key):
+            return False
+        if all(relay.standing.refuses_everybody for relay in self._relays):
+            self._not_before = now + AGAIN_AFTER
+            return False
+        return True
 
     async def _send(self, now: datetime, telling: Telling, sender: str) -> None:
         """One address that is refused keeps nothing from the others."""
         sent = False
         try:
-            failed = await send_one(self._pools, sender, telling.alert_to, _mail(telling, sender, now))
+            failed = await send_one(self._relays, sender, telling.alert_to, _mail(telling, sender, now))
             sent = not failed
             if sent:
                 log.info("organizer notified", about=telling.key, right_again=telling.right_again)

@@ -176,4 +176,6 @@ def why_no_link(join_url: str) -> str:
         sound = False
     if not sound or _CONTROL.search(join_url) or not join_url.isascii():
         return "join_url is not an https link"
+    if parts.username is not None:  # what stands before an @ hides where the link leads, or is a password
+        return "join_url holds a user name or password"
     return ""

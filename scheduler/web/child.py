@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from scheduler.mail.trying import child_environment
-from scheduler.settings import Settings
+from scheduler.settings import DatabaseAddress, Settings
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ END_SECONDS = 8.0  # for it to end by itself
 class WebSettings:
     """What the web process has to know: no more, for what is sent in reaches it first."""
 
-    database_url: str
+    database: DatabaseAddress
     templates_dir: Path
     host: str
     port: int
@@ -40,7 +40,7 @@ class WebSettings:
 def web_settings(settings: Settings) -> WebSettings:
     """The part of the service's settings that concerns it."""
     return WebSettings(
-        settings.database_url.get_secret_value(),
+        settings.address("database_url"),
         settings.templates_dir.absolute(),
         settings.editor_host,
         settings.editor_port,

@@ -57,7 +57,7 @@ def main() -> None:
 class _Web:
     def __init__(self, settings: WebSettings, service: socket.socket) -> None:
         self._settings, self._service = settings, service
-        self._database = Database(settings.database_url, guest=True)
+        self._database = Database(settings.database.url, settings.database.now, guest=True)
         self._clock = SystemClock()
 
     async def run(self) -> None:

@@ -41,6 +41,7 @@ class Scene:
             "DATABASE_URL": url,
             "CONFIG_DIR": str(root / "config"),
             "TEMPLATES_DIR": str(self.templates),
+            "STATE_DIR": str(root / "state"),
             "HEALTH_PORT": "0",
         }
 

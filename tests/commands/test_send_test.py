@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 
+from scheduler.delivery.relay import Pool
+from scheduler.settings import read_settings
+from scheduler.state_dir import StateDir
 from tests.commands.scene import BROKEN_TEXT, Scene
 from tests.smtp_server import HOST, MailServer
 
@@ -42,6 +45,31 @@ def test_it_arrives_marked_and_nothing_is_recorded(sqlite_scene: Scene) -> None:
     assert mail["Subject"].startswith("[TEST] ")
     assert mail["Content-Language"] == "fr"
     assert sqlite_scene.sql("SELECT 1 FROM delivery") == []
+
+
+def test_a_service_that_left_the_relay_alone_learns_that_it_takes_mails(sqlite_scene: Scene) -> None:
+    sqlite_scene.write()
+    with relay() as (server, settings):
+        sqlite_scene.env |= settings
+        pool = Pool(read_settings(sqlite_scene.env).relay, state=StateDir(sqlite_scene.root / "state"))
+        assert not asyncio.run(pool.look_again())
+        assert sqlite_scene.run("send-test", "ada@who.int").exit_code == 0
+        assert asyncio.run(pool.look_again())
+        assert not asyncio.run(pool.look_again())
+        server.refusals = {"ada@who.int": "550 5.1.1 No such user"}
+        assert sqlite_scene.run("send-test", "ada@who.int").exit_code == 1
+        assert not asyncio.run(pool.look_again())
+
+
+def test_it_counts_toward_the_limits_of_the_relay(sqlite_scene: Scene) -> None:
+    sqlite_scene.write()
+    with relay() as (server, settings):
+        sqlite_scene.env |= settings | {"SMTP_PER_DAY": "1"}
+        assert sqlite_scene.run("send-test", "ada@who.int").exit_code == 0
+        full = sqlite_scene.run("send-test", "ada@who.int")
+        assert full.exit_code == 1
+        assert "the daily limit of mails is reached" in full.stderr
+        assert len(server.mails) == 1
 
 
 def test_what_keeps_it_from_leaving_is_told(sqlite_scene: Scene) -> None:

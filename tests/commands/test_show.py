@@ -112,6 +112,19 @@ def test_nobody_else_and_no_personal_link_is_shown(registered: Scene) -> None:
         assert "maya-only" not in output
 
 
+def test_no_reply_that_was_kept_before_turns_the_terminal_that_prints_it(registered: Scene) -> None:
+    said = "rejec\u202eted \u2066\x9b31m \U000e0041"
+    registered.sql("UPDATE attempt SET reply = :said", said=said)
+    output = registered.run("show", "maya.shrestha@who.int", "--json").stdout
+    assert all(one.isprintable() or one == "\n" for one in output)
+    (one,) = registered.json("show", "maya.shrestha@who.int")["registrations"]
+    assert one["deliveries"][0]["attempts"][0]["reply"] == said
+    registered.on_a_terminal()
+    shown = registered.run("show", "maya.shrestha@who.int").stdout
+    assert "\u202e" not in shown
+    assert "\x9b" not in shown
+
+
 @pytest.mark.engines("both")
 def test_tables_on_a_terminal_that_no_name_can_steer(registered: Scene) -> None:
     registered.sql(

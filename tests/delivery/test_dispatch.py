@@ -12,6 +12,7 @@ from email import message_from_bytes
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
@@ -64,10 +65,11 @@ class Desk:
         server: MailServer | ScriptedServer | Server,
         connections: int = 1,
         second: MailServer | ScriptedServer | None = None,
+        relays: list[Relay] | None = None,
         **more: Any,
     ) -> None:
         self.ledger, self.server, self.clock = Ledger(database), server, VirtualClock(ANNOUNCED)
-        self.relays = [
+        self.relays = relays or [
             Relay(
                 name,
                 Pool(RelaySettings(one.host, one.port, tls="none", connections=connections, timeout=5)),
@@ -162,6 +164,29 @@ async def test_who_registers_now_does_not_wait_behind_the_reminders_of_all_the_o
         recipients = [mail.recipients[0] for mail in server.mails]
         assert len(recipients) == 9
         assert recipients[0] == "new@people.test"
+
+
+@in_loop
+async def test_the_log_names_what_the_relay_calls_a_mail_that_it_took(desk: Over) -> None:
+    said: list[Any] = [
+        "250 2.0.0 Ok: queued as 4cZQ1w2Xy3z",
+        "250 2.0.0 queued as a@people.test \u202e\x1b[31m",
+    ]
+    async with ScriptedServer({"content": said}) as server:
+        here = desk(server)
+        with capture_logs() as logs:
+            here.register("a", "b")
+            await here.send()
+            await here.close()
+        sent = [one for one in logs if one["event"] == "sent"]
+        ids = {here.delivery(name)["id"]: name for name in "ab"}
+        named = {
+            ids[number]: name
+            for one in sent
+            for number, name in zip(one["deliveries"], one["queue_ids"], strict=True)
+        }
+        assert named == {"a": "4cZQ1w2Xy3z", "b": ""}
+        assert "people.test" not in str(logs)
 
 
 # Refusals

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gzip
 import logging
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +15,27 @@ import pytest
 from scheduler.delivery import oauth
 from scheduler.delivery.oauth import NoToken, OAuthSettings, Tokens
 from scheduler.delivery.replies import Reply, Verdict, classify
+from scheduler.state_dir import StateDir
 from tests.smtp_server import ca_file, in_loop, pass_time
-from tests.token_server import TokenServer, token
+from tests.token_server import Answer, TokenServer, token
 
 SECRET, REFRESH = "c0rrect-h0rse", "b4ttery-st4ple"
 
 
-def tokens_of(server: TokenServer, **changes: Any) -> Tokens:
+def tokens_of(server: TokenServer, state: StateDir | None = None, **changes: Any) -> Tokens:
     values: dict[str, Any] = {"client_id": "client", "client_secret": SECRET, "refresh_token": REFRESH}
-    return Tokens(OAuthSettings(server.url, **(values | changes)), ca_file())
+    return Tokens(OAuthSettings(server.url, **(values | changes)), ca_file(), state)
+
+
+def the_file_in(folder: Path) -> Path:
+    (file,) = folder.iterdir()
+    return file
+
+
+@functools.cache
+def bomb() -> bytes:
+    """20 kB that would be 20 MB."""
+    return gzip.compress(b'{"access_token": "one", "x": "' + b"x" * 20_000_000 + b'"}')
 
 
 def verdict(error: NoToken) -> Verdict:
@@ -119,6 +135,151 @@ async def test_instead_of_a_token_that_was_never_accepted_there_is_none() -> Non
         tokens = tokens_of(server)
         assert await tokens.instead_of(await tokens.current()) is None
         assert len(server.forms) == 1
+
+
+# A refresh token that was renewed.
+@in_loop
+async def test_a_renewed_refresh_token_outlives_a_restart(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
+        await tokens_of(server, state=state).current()
+        await tokens_of(server, state=state).current()
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "another"]
+    file = the_file_in(state.folder)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert REFRESH not in file.read_text() + file.name
+
+
+@in_loop
+async def test_an_operator_who_sets_another_refresh_token_wins(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
+        tokens = tokens_of(server, state=state)
+        await tokens.current()
+        settings = OAuthSettings(server.url, "client", SECRET, "set anew")
+        tokens.use(settings, ca_file(), new_authorities=False)
+        assert await tokens.current() == "two"
+        await tokens_of(server, state=state, refresh_token="set anew").current()
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "set anew", "set anew"]
+
+
+@in_loop
+async def test_what_another_service_renewed_in_the_same_folder_is_used(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    async with TokenServer(
+        token("one", expires_in=1), token("two", refresh_token="another"), token("x")
+    ) as server:
+        first, second = tokens_of(server, state=state), tokens_of(server, state=state)
+        await first.current()
+        await second.current()
+        await first.current()
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, REFRESH, "another"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"refresh_token": 1}', b"[" * 100_000])
+@in_loop
+async def test_a_file_of_state_that_is_damaged_counts_as_none(content: bytes, tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
+        await tokens_of(server, state=state).current()
+        state.write(the_file_in(tmp_path).name, content)
+        await tokens_of(server, state=state).current()
+        assert server.forms[-1]["refresh_token"] == REFRESH
+
+
+@in_loop
+async def test_a_refresh_token_that_cannot_be_kept_is_used_and_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    state = StateDir(tmp_path / "file")
+    async with TokenServer(token("one", expires_in=1, refresh_token="another"), token("two")) as server:
+        tokens = tokens_of(server, state=state)
+        await tokens.current()
+        assert "cannot be kept in STATE_DIR" in tokens.trouble
+        assert "another" not in tokens.trouble
+        await tokens.current()
+        assert server.forms[-1]["refresh_token"] == "another"
+
+
+# A token that is good while its renewal fails.
+@pytest.mark.parametrize("answer", [(503, b""), (400, {"error": "invalid_grant"}), (200, b"<html>")])
+@in_loop
+async def test_a_token_that_is_still_good_is_used_when_its_renewal_fails(answer: Answer) -> None:
+    async with TokenServer(token("one", expires_in=600), answer) as server:
+        tokens = tokens_of(server)
+        await tokens.current()
+        pass_time(550)
+        assert [await tokens.current() for _ in range(3)] == ["one"] * 3
+        assert len(server.forms) == 2, "not each time"
+        assert "in hand is used" in tokens.trouble
+        pass_time(20)
+        assert await tokens.current() == "one"
+        assert len(server.forms) == 3
+        pass_time(31)
+        with pytest.raises(NoToken):
+            await tokens.current()
+        server.answers = [token("two")]
+        assert await tokens.current() == "two"
+        assert tokens.trouble == ""
+
+
+@in_loop
+async def test_while_it_is_good_nobody_waits_long_for_its_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oauth, "SHORT_WAIT", 0.1)
+    async with TokenServer(token("one", expires_in=600)) as server:
+        tokens = tokens_of(server)
+        await tokens.current()
+        pass_time(550)
+        server.silent = True
+        async with asyncio.timeout(5):
+            assert await tokens.current() == "one"
+
+
+# What an endpoint says of itself is not believed.
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("-1", 3600), ("-3600.5", 3600), ("0", 3600), ("1e400", 3600), ("NaN", 3600), ("Infinity", 3600),
+        ('"nan"', 3600), ("[]", 3600), ("{}", 3600), ("null", 3600), ("1" + "0" * 30, 86_400), ('"1e30"', 86_400),
+        ("9" * 400, 3600), ("120", 120), ('"120.5"', 120.5), ("true", 1),
+    ],
+)  # fmt: skip
+@in_loop
+async def test_a_life_that_makes_no_sense(said: str, seconds: float) -> None:
+    body = f'{{"access_token": "one", "expires_in": {said}}}'.encode()
+    async with TokenServer((200, body), token("two")) as server:
+        tokens = tokens_of(server)
+        before = asyncio.get_running_loop().time()
+        assert await tokens.current() == "one"
+        assert 0 <= tokens._ends_at - before - seconds < 20
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@in_loop
+async def test_an_answer_that_does_not_end_is_not_read_on(status: int) -> None:
+    async with TokenServer((status, b'{"x": "' + b"x" * 5_000_000), token("one")) as server:
+        tokens = tokens_of(server)
+        with pytest.raises(NoToken, match="too long") as failure:
+            await tokens.current()
+        assert verdict(failure.value) is Verdict.PAUSE_RELAY
+        assert await tokens.current() == "one"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@in_loop
+async def test_an_answer_is_not_decompressed(encoding: str) -> None:
+    async with TokenServer((200, bomb())) as server:
+        server.headers = f"Content-Encoding: {encoding}\r\n"
+        with pytest.raises(NoToken, match="holds no token"):
+            await tokens_of(server).current()
+        assert "accept-encoding: identity" in server.heads[0].lower()
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"expires_in": ' + b"9" * 10_000 + b"}"])
+@in_loop
+async def test_an_answer_that_no_parser_takes(body: bytes) -> None:
+    async with TokenServer((200, body)) as server:
+        with pytest.raises(NoToken, match="holds no token"):
+            await tokens_of(server).current()
 
 
 # Refused, or out of order.

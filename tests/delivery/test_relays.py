@@ -149,6 +149,21 @@ class TestEnoughConnections:
         assert here.allowed == 3
 
     @pytest.mark.parametrize(
+        "reply",
+        [
+            read_reply("auth", 535, "5.7.8 no"),
+            read_reply("starttls", 0, "certificate verify failed: unknown"),
+        ],
+    )
+    def test_so_does_a_new_secret_or_authority_that_is_wrong_while_others_work(self, reply: Reply) -> None:
+        here = relay("first", connections=3)
+        with here.works():
+            with here.works():
+                assert here.has_enough(reply)
+                assert here.allowed == 1
+            assert not here.has_enough(reply), "when none is left"
+
+    @pytest.mark.parametrize(
         "reply", [SPAM, read_reply("connect", 554, "no"), read_reply("connect", 0, "gone")]
     )
     def test_no_other_reply_says_so(self, reply: Reply) -> None:

@@ -19,11 +19,14 @@ LINES = st.lists(st.binary(max_size=30).map(lambda line: line.translate(None, b"
 class Offers:
     """A session, as far as MAIL asks it."""
 
-    def __init__(self, *extensions: str) -> None:
-        self._extensions = extensions
+    def __init__(self, *extensions: str, elsewhere: tuple[str, ...] = ()) -> None:
+        self._extensions, self._elsewhere = extensions, elsewhere
 
     def offers(self, extension: str) -> bool:
         return extension in self._extensions
+
+    def elsewhere_offers(self, extension: str) -> bool:
+        return extension in self._elsewhere
 
 
 def mail_command(mail: Mail, *extensions: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.delivery import relays
+from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool
 from scheduler.organizers.notices import note_notices
 from scheduler.organizers.telling import Teller
@@ -81,7 +83,9 @@ async def test_the_mail_says_in_its_subject_who_will_be_notified_and_when(histor
     with history.database.transaction() as conn:
         note_notices(conn, history.now, waiting)
     relay = Relay()
-    await Teller(history.database, [cast(Pool, relay)], lambda _: True).tell(history.now, [webinar()])
+    await Teller(
+        history.database, [relays.Relay("relay", cast(Pool, relay), Pace(), 1)], lambda _: True
+    ).tell(history.now, [webinar()])
     (raw,) = relay.contents
     mail = message_from_bytes(raw, policy=policy.default)
     assert mail["Subject"] == (

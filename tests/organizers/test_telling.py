@@ -13,6 +13,8 @@ from typing import cast
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.delivery import relays
+from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Doubtful, Pool, Refused, RelayFailure, Unreachable
 from scheduler.delivery.replies import Reply
 from scheduler.organizers import alerts
@@ -61,8 +63,12 @@ def _note(database: Database, *wrong: Wrong, words: str = "templates/x/fr.md, li
         alerts.note(conn, NOW, dict.fromkeys(wrong, words), "")
 
 
-def _teller(database: Database, *relays: Relay, allowed: Callable[[str], bool] = lambda _: True) -> Teller:
-    return Teller(database, [cast(Pool, relay) for relay in relays], allowed)
+def _over(pool: Relay) -> relays.Relay:
+    return relays.Relay("relay", cast(Pool, pool), Pace(), 1)
+
+
+def _teller(database: Database, *pools: Relay, allowed: Callable[[str], bool] = lambda _: True) -> Teller:
+    return Teller(database, [_over(pool) for pool in pools], allowed)
 
 
 @in_loop

@@ -1,0 +1,121 @@
+"""Takes secrets out of what others say: a relay or a token endpoint may repeat what it was sent.
+
+Whatever signs in names its secrets here (`keep_secret`), and every reply passes `redact` before it is kept, shown or
+logged. Any eight characters in a row of a secret count as it, so that an echo that was cut off is found, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+
+REMOVED = "<secret>"
+SHORTEST = 4  # characters; what is shorter is in too many words
+PART = 8  # characters in a row of a secret that may not be shown; of a shorter one, all of it
+LONG = 64  # characters, as access tokens have: of these, twice as many in a row may not be shown
+MOST = 64  # secrets that are known at a time: access tokens come and go
+
+_ESCAPED = re.compile(rb"[%=+\\]x?([0-9A-Fa-f]{2})")  # URLs, quoted-printable, xtext (RFC 3461, 4), Python
+
+
+class _Secrets:
+    """The secrets that this process knows, each as the set of its parts in every form."""
+
+    def __init__(self) -> None:
+        self._parts: OrderedDict[bytes, frozenset[bytes]] = OrderedDict()
+        self._by_length: dict[int, Counter[bytes]] = {}  # how many secrets have this part
+
+    def keep(self, secret: bytes) -> None:
+        if secret in self._parts:
+            self._parts.move_to_end(secret)
+        elif len(secret) >= SHORTEST:
+            self._parts[secret] = parts = frozenset(_parts(secret))
+            for part in parts:
+                self._by_length.setdefault(len(part), Counter())[part] += 1
+            if len(self._parts) > MOST:
+                self._forget()
+
+    def _forget(self) -> None:
+        """The one that was named longest ago."""
+        for part in self._parts.popitem(last=False)[1]:
+            count = self._by_length[len(part)]
+            count[part] -= 1
+            if not count[part]:
+                del count[part]
+                if not count:
+                    del self._by_length[len(part)]
+
+    def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
+        """Where a part of a secret stands in `text`."""
+        text = text.lower()
+        for size, parts in self._by_length.items():
+            for start in range(len(text) - size + 1):
+                if text[start : start + size] in parts:
+                    yield start, start + size
+
+
+_known = _Secrets()
+
+
+def keep_secret(*secrets: str) -> None:
+    """Let these be taken out of everything from now on; empty ones are none."""
+    for secret in secrets:
+        _known.keep(secret.encode("utf-8", "surrogatepass"))
+
+
+def redact(text: str) -> str:
+    """`text` without any secret in clear, in base64 (also inside something longer) or escaped as in URLs."""
+    raw = text.encode("utf-8", "surrogatepass")
+    spans = list(_known.spans(raw))
+    if _ESCAPED.search(raw):
+        plain, places = _unescaped(raw)
+        spans += [(places[start], places[end]) for start, end in _known.spans(plain)]
+    if not spans:
+        return text
+    pieces, at = [], 0
+    for start, end in _joined(spans):
+        pieces.append(raw[at:start].decode("utf-8", "ignore"))
+        at = end
+    return REMOVED.join([*pieces, raw[at:].decode("utf-8", "ignore")])
+
+
+def _parts(secret: bytes) -> Iterator[bytes]:
+    """Of every form of a secret, in lower case: each run of PART characters, of a LONG one every PARTth of them."""
+    for form in (secret, *_in_base64(secret)):
+        size = min(PART, len(form))
+        for start in range(0, len(form) - size + 1, PART if len(secret) > LONG else 1):
+            yield form[start : start + size].lower()
+
+
+def _in_base64(secret: bytes) -> Iterator[bytes]:
+    """What every base64 text (RFC 4648, 4 and 5) that encodes the secret holds, whatever stands around it."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + secret)
+        depends_on_neighbours = (0, 2, 3)[before], (0, 3, 2)[(before + len(secret)) % 3]
+        form = encoded[depends_on_neighbours[0] : len(encoded) - depends_on_neighbours[1]]
+        yield form
+        yield form.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _unescaped(raw: bytes) -> tuple[bytes, list[int]]:
+    """`raw` with its escapes undone, and where each byte of that began, and the last one ended."""
+    plain, places, at = bytearray(), [], 0
+    while at < len(raw):
+        found = _ESCAPED.match(raw, at)
+        plain += bytes.fromhex(found[1].decode()) if found else raw[at : at + 1]
+        places.append(at)
+        at = found.end() if found else at + 1
+    return bytes(plain), [*places, len(raw)]
+
+
+def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Spans that touch or overlap as one, in order."""
+    first, last = (spans := sorted(spans))[0]
+    for start, end in spans:
+        if start > last:
+            yield first, last
+            first = start
+        last = max(last, end)
+    yield first, last
