@@ -65,6 +65,9 @@ FREE = "state = 'pending' AND lease_token IS NULL"
 
 _AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
 
+KEEP_DAYS = 90
+"""For how many days after a webinar's end its personal data is kept, unless its file says otherwise."""
+
 
 class Registrant(SQLModel, table=True):
     """The contract: any registration system may INSERT, UPDATE or DELETE here with plain SQL.
@@ -191,7 +194,8 @@ class GoverningWebinar(SQLModel, table=True):
     status: draft, live, or ended. version: 1 more than any had when this row was written, so that whoever knows the
     highest knows them all. plan: counts the changes that planning must follow; fingerprint: what planning reads, as a
     hash; behind: whether there may be people planned by an earlier plan. waiting_id: the revision that takes effect at
-    takes_effect_at unless the edit is undone; waiting_since: its first edit.
+    takes_effect_at unless the edit is undone; waiting_since: its first edit. keep_days: how long personal data is kept
+    after its end (`ledger.retention`).
     """
 
     __tablename__ = "webinar"
@@ -212,6 +216,7 @@ class GoverningWebinar(SQLModel, table=True):
     join_url: str = _text()
     cancelled: bool = False
     status: str = _text()
+    keep_days: int = Field(default=KEEP_DAYS, sa_column_kwargs={"server_default": text(str(KEEP_DAYS))})
     version: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
     behind: bool = Field(default=True, sa_column_kwargs={"server_default": text("TRUE")})
     waiting_id: int | None = _number(nullable=True)
@@ -441,7 +446,7 @@ class WebSession(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """An address that nobody writes to any more."""
+    """An address that nobody writes to any more. Of whoever was forgotten, table `forgotten` says so instead."""
 
     __tablename__ = "suppression"
 
@@ -456,6 +461,72 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
     webinar: str = Field(primary_key=True, sa_type=Text)
     address_folded: str = Field(primary_key=True, sa_type=Text)
+
+
+class Secret(SQLModel, table=True):
+    """A secret of this database's own. "forgotten": the key of the digests in table `forgotten`."""
+
+    __tablename__ = "secret"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    value: str = _text()
+
+
+class Forgotten(SQLModel, table=True):
+    """Somebody who was forgotten, or one webinar in which they stood then, as a keyed digest
+    (`registrants.forgetting`), by which their rows in `registrants` are known and passed over.
+
+    suppressed: whether nobody may write to them, whatever they register for. returned_at: since when they are known to
+    have registered for this webinar anew.
+    """
+
+    __tablename__ = "forgotten"
+
+    digest: str = Field(primary_key=True, sa_type=Text)
+    since: datetime = _instant()
+    suppressed: bool = Field(default=False, sa_column_kwargs={"server_default": text("FALSE")})
+    returned_at: datetime | None = _instant(nullable=True)
+
+
+class FormerUid(SQLModel, table=True):
+    """A UID that a registration had before its address was corrected: invitations and `told` know a person by it."""
+
+    __tablename__ = "former_uid"
+    __table_args__ = (Index("former_uid_registration", "registration_id"),)
+
+    uid: str = Field(primary_key=True, sa_type=Text)
+    registration_id: int = _number()
+
+
+class Purge(SQLModel, table=True):
+    """When a webinar's personal data is removed (`ledger.retention`), and whether that has begun and ended.
+
+    not_before: the first instant at which it may, after an upgrade. announced_at, purge_at: when organizers were told,
+    and of which instant; NULL while it is far away. begun_at: later than announced_at once it has begun. people: how
+    many registrations were removed.
+    """
+
+    __tablename__ = "purge"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    not_before: datetime | None = _instant(nullable=True)
+    announced_at: datetime | None = _instant(nullable=True)
+    purge_at: datetime | None = _instant(nullable=True)
+    begun_at: datetime | None = _instant(nullable=True)
+    purged_at: datetime | None = _instant(nullable=True)
+    people: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+
+
+class Tally(SQLModel, table=True):
+    """How many deliveries of a webinar ended so, of those that are no longer in the ledger."""
+
+    __tablename__ = "tally"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    message: str = Field(primary_key=True, sa_type=Text)
+    state: str = Field(primary_key=True, sa_type=Text)
+    reason: str = Field(primary_key=True, sa_type=Text)
+    n: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
 
 
 class Alert(SQLModel, table=True):
