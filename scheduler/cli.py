@@ -9,6 +9,8 @@ from __future__ import annotations
 import click
 
 from scheduler.commands.check import check
+from scheduler.commands.export import export
+from scheduler.commands.forget import forget
 from scheduler.commands.gallery import gallery
 from scheduler.commands.live import draft, live
 from scheduler.commands.notify import notify
@@ -35,6 +37,8 @@ for command in (
     check,
     import_,
     suppress,
+    forget,
+    export,
     replan_command,
     status,
     show,

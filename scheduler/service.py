@@ -30,6 +30,7 @@ from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
+from scheduler.purger import Purger
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import reasons, replica_notes, restored, row_notes
 from scheduler.settings import Settings
@@ -42,6 +43,7 @@ from scheduler.webinar import Webinar
 log = structlog.get_logger()
 
 PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
+PURGE_SECONDS = 0.2  # in one tick, beside planning
 CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
 REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a minute
 
@@ -70,6 +72,7 @@ class Service:
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         self._drafts_too = drafts_too
+        self._purger = Purger(database)
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
         self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
@@ -124,7 +127,7 @@ class Service:
         self.dispatcher.wake()
         self.dispatcher.look_at_files()
         self._tell(now, list(self.sources.catalogue.webinars.values()))
-        return more
+        return await self._purge(now) or more
 
     async def send_due(self) -> datetime | None:
         """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""
@@ -182,6 +185,11 @@ class Service:
             while await self._database.run(settling.expire, now) == settling.MANY:
                 pass
 
+    async def _purge(self, now: datetime) -> bool:
+        with self._troubles.told("removing personal data"):
+            return await self._purger.purge(now, PURGE_SECONDS)
+        return False
+
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""
         self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
@@ -216,6 +224,7 @@ class Service:
                 *self._replica_notes,
                 *self._row_notes,
                 *self.dispatcher.notes,
+                *self._purger.notes,
                 *self.sources.notes,
             ),
         )

@@ -53,6 +53,8 @@ CANCELLATION = "cancellation"
 NOTICES = (CHANGE, CANCELLATION)
 LONGEST = timedelta(days=31)
 USEFUL_AFTER = timedelta(days=30)  # a follow-up later than this is of no use
+KEEP_DAYS = 90  # after the end, unless the file says otherwise
+LONGEST_KEPT = 3650  # days, ten years: nothing about a person is kept for ever
 _DURATIONS = (
     'a duration of days, hours, minutes and seconds such as "1h", "90m", "1h 30m" or "90s"; '
     'a day is exactly 24 hours here: for a time of day use {} with at = "09:00"'
@@ -182,6 +184,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     notice_after: Wait = Field(
         default=timedelta(minutes=10),
         description='how long an edit that notifies people waits, a duration such as "10m"; "0s" for no wait',
+    )
+    keep_days: StrictInt = Field(
+        default=KEEP_DAYS, ge=1, le=LONGEST_KEPT, description=f"a whole number of days, 1 to {LONGEST_KEPT}"
     )
     again: StrictBool = Field(default=False, description="true or false")
     messages: tuple[Message, ...] = Field(

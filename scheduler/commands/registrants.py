@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DBAPIError
 
+from scheduler.clock import SystemClock
 from scheduler.commands.common import (
     mistakes_told,
     opened_database,
@@ -39,14 +40,18 @@ from scheduler.webinar import Webinar
 @click.option(
     "--already-confirmed", is_flag=True, help="These people have a confirmation from another system."
 )
-def import_(file: Path, webinar_id: str | None, already_confirmed: bool) -> None:
+@click.option(
+    "--registered-again", is_flag=True, help="Whoever of these people was forgotten has registered again."
+)
+def import_(file: Path, webinar_id: str | None, already_confirmed: bool, registered_again: bool) -> None:
     """Import registrants from a CSV. The same file twice changes nothing."""
     settings = settings_of_environment()
     with mistakes_told(), opened_file(file) as opened:
         webinars = webinars_of(settings)
         csv = CsvFile(opened, str(file))
         default = _default_webinar(webinar_id, settings, webinars, csv)
-        asked = Import(str(file), webinars, default, already_confirmed)
+        again = SystemClock().now() if registered_again else None
+        asked = Import(str(file), webinars, default, already_confirmed, again)
         with opened_database(settings) as database:
             complete = _import(database, csv, asked, Oddities(str(file), webinars, default))
     sys.exit(0 if complete else 1)

@@ -45,6 +45,10 @@ class Dialect(ABC):
         does."""
 
     @abstractmethod
+    def wait_to_plan(self, conn: Connection, what: str) -> None:
+        """The same, waiting for whoever does."""
+
+    @abstractmethod
     def take_time(self, conn: Connection) -> None:
         """Let this transaction last as long as it likes."""
 

@@ -65,9 +65,6 @@ FREE = "state = 'pending' AND lease_token IS NULL"
 
 _AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
 
-KEEP_DAYS = 90
-"""For how many days after a webinar's end its personal data is kept, unless its file says otherwise."""
-
 
 class Registrant(SQLModel, table=True):
     """The contract: any registration system may INSERT, UPDATE or DELETE here with plain SQL.
@@ -216,7 +213,7 @@ class GoverningWebinar(SQLModel, table=True):
     join_url: str = _text()
     cancelled: bool = False
     status: str = _text()
-    keep_days: int = Field(default=KEEP_DAYS, sa_column_kwargs={"server_default": text(str(KEEP_DAYS))})
+    keep_days: int = Field(default=90, sa_column_kwargs={"server_default": text("90")})
     version: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
     behind: bool = Field(default=True, sa_column_kwargs={"server_default": text("TRUE")})
     waiting_id: int | None = _number(nullable=True)

@@ -46,8 +46,11 @@ class PostgreSQL(Dialect):
         return engine
 
     def may_plan(self, conn: Connection, what: str) -> bool:
-        lock = "SELECT pg_try_advisory_xact_lock(hashtext('webinar-scheduler planning'), hashtext(:what))"
+        lock = f"SELECT pg_try_advisory_xact_lock({_PLANNING})"
         return bool(conn.execute(text(lock), {"what": what}).scalar_one())
+
+    def wait_to_plan(self, conn: Connection, what: str) -> None:
+        conn.execute(text(f"SELECT pg_advisory_xact_lock({_PLANNING})"), {"what": what})
 
     def take_time(self, conn: Connection) -> None:
         conn.exec_driver_sql(
@@ -164,6 +167,8 @@ _TEMPORARY_FIRST = (
     " WHERE current_setting('search_path') NOT LIKE 'pg_temp, %%'"
 )
 _SCANS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+
+_PLANNING = "hashtext('webinar-scheduler planning'), hashtext(:what)"
 
 
 def _limit(conn: Connection) -> None:

@@ -15,7 +15,7 @@ from scheduler.database.engine import Database, dialect, run
 
 SMALL = (
     "webinar", "webinar_revision", "file_seen", "planned_webinar", "planned_message", "due_time", "zone_evidence",
-    "row_set_aside",
+    "row_set_aside", "former_uid", "forgotten", "purge",
 )  # fmt: skip
 OF_WEBINARS = {
     "registrant_change": "webinar IN :webinars OR webinar = ''",

@@ -44,6 +44,9 @@ class SQLite(Dialect):
     def may_plan(self, conn: Connection, what: str) -> bool:
         return True
 
+    def wait_to_plan(self, conn: Connection, what: str) -> None:
+        pass
+
     def take_time(self, conn: Connection) -> None:
         pass
 
@@ -155,7 +158,8 @@ def _say(connection: Any, *pragmas: str) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     # A name that another program wrote in Latin-1 must not end the whole result.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    for pragma in pragmas:
+    # What is deleted is overwritten, in the file as well (Debian's build does so by default).
+    for pragma in (*pragmas, "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -15,6 +15,7 @@ from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.delivery.replies import queue_id
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
+from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why
 
 log = structlog.get_logger()
@@ -213,4 +214,6 @@ def _record(
 def _has(conn: Connection, known: _Known) -> bool:
     query = "SELECT outcome FROM attempt WHERE delivery_id = :id AND lease_token = :token"
     outcome = run(conn, query, id=known.claimed.id, token=known.claimed.token).scalar()
-    return outcome is not None and (outcome != "" or not known.has_outcome)
+    if outcome is None:
+        return was_removed_since(conn, known.claimed.webinar, known.claimed.due_at)
+    return outcome != "" or not known.has_outcome

@@ -44,7 +44,7 @@ def history(conn: Connection, address: str) -> Json | None:
     A registration whose address was corrected is found by each address that a mail of it went to.
     """
     folded = fold(address)
-    ids = {*_registrations_of(conn, folded), *_registrations_mailed_at(conn, folded)}
+    ids = {*registrations_of(conn, folded), *registrations_mailed_at(conn, folded)}
     table: Table = Suppression.__table__  # type: ignore[attr-defined]
     suppressed = conn.execute(select(table.c.since).where(table.c.address_folded == folded)).scalar()
     rows = _rows_without_plan(conn, folded)
@@ -53,17 +53,18 @@ def history(conn: Connection, address: str) -> Json | None:
     found = conn.execute(select(_R).where(_R.c.id.in_(ids)).order_by(_R.c.webinar, _R.c.id)).mappings().all()
     return {
         "suppressed_since": suppressed,
-        "registrations": [_registration(conn, dict(row)) for row in found],
+        "registrations": [registration_history(conn, dict(row)) for row in found],
         "rows": rows,
     }
 
 
-def _registrations_of(conn: Connection, folded: str) -> list[int]:
+def registrations_of(conn: Connection, folded: str) -> list[int]:
+    """The registrations that have this address now."""
     return list(conn.execute(select(_R.c.id).where(_R.c.address_folded == folded)).scalars())
 
 
-def _registrations_mailed_at(conn: Connection, folded: str) -> list[int]:
-    """Folded here, as no database folds as we do."""
+def registrations_mailed_at(conn: Connection, folded: str) -> list[int]:
+    """Those a mail of which went there. Folded here, as no database folds as we do."""
     written = [one for one in conn.execute(select(_A.c.address).distinct()).scalars() if fold(one) == folded]
     query = select(_D.c.registration_id).join(_A, _A.c.delivery_id == _D.c.id)
     return list(conn.execute(query.where(_A.c.address.in_(written)).distinct()).scalars()) if written else []
@@ -88,7 +89,8 @@ def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
     return found
 
 
-def _registration(conn: Connection, row: Json) -> Json:
+def registration_history(conn: Connection, row: Json) -> Json:
+    """What is known of one registration, whose columns are `row`, with its mails."""
     deliveries = conn.execute(
         select(_D).where(_D.c.registration_id == row["id"]).order_by(_D.c.due_at, _D.c.id)
     ).mappings()

@@ -90,7 +90,7 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     is not ours. Idempotent: the recorder repeats a transaction whose commit it could not confirm.
     """
     engine = dialect(conn)
-    if engine.share_skipping and starts:
+    if starts:
         starts = _not_being_planned(conn, starts, engine)
     if outdated := _store_versions(conn, starts):
         release(conn, [start.claimed for start in outdated])  # to be rendered again
@@ -111,8 +111,8 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
 
 
 def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialect) -> list[Start]:
-    """Those whose person no other transaction is planning: it would not see what this mail tells. The others are
-    released. Planning waits for us, and we never for it."""
+    """Those whose person is there, who may have been forgotten since, and is not being planned by another transaction:
+    it would not see what this mail tells. The others are released. Planning waits for us, and we never for it."""
     ids = {start.claimed.registration_id for start in starts}
     query = f"SELECT id FROM registration WHERE id IN :ids {engine.share_skipping}"
     free = set(run(conn, query, ids=ids).scalars())

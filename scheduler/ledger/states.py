@@ -44,7 +44,7 @@ def _transitions() -> tuple[Transition, ...]:
         ((held,), "what held it is fixed, and it is still useful", pending),
         ((pending, held), "its use is over", expired),
         ((pending, held), "its row was deleted, its message taken out, its webinar cancelled, its address "
-                          "suppressed, or a later edition takes its place", cancelled),
+                          "suppressed, its person forgotten, or a later edition takes its place", cancelled),
         ((cancelled,), "what cancelled it is undone, and it is still useful", pending),
         ((skipped, expired), "an edit or another zone puts its time ahead", pending),
         ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent", skipped),
@@ -65,6 +65,7 @@ class Why(StrEnum):
     NO_LONGER_USEFUL = "no longer useful"
     ROW_DELETED = "the registrant's row was deleted"
     SUPPRESSED = "the address is suppressed"
+    FORGOTTEN = "its person was forgotten"
     MESSAGE_REMOVED = "the message was taken out of the webinar"
     CALLED_OFF = "the webinar is cancelled"
     REGISTERED_BEFORE = "registered before this message was due on registration"

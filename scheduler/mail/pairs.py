@@ -21,7 +21,7 @@ from scheduler.webinar import Webinar
 
 Key = tuple[str, str]  # message, language
 
-UNSEEN = frozenset({"alert_to", "again", "notice_after", "on_broken", "on_doubt", "status"})
+UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken", "on_doubt", "status"})
 """What of a webinar no trial reads; of its messages it reads the kinds."""
 _WORDS = frozenset({"title", "about", "how_to_join", "organizers", "host", "translations"})
 _PACKAGES = ("babel", "css-inline", "jinja2", "markdown-it-py", "markupsafe", "pydantic")

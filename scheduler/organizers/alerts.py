@@ -21,6 +21,8 @@ AGAIN_AFTER = timedelta(minutes=10)
 """Between two mails about what is wrong with one thing: somebody who edits a file saves often."""
 NOTICE = "notice "
 """Begins the keys of what is not wrong, but will be sent to people unless somebody stops it."""
+RETENTION = "retention "
+"""Begins the keys of what is not wrong either: people whose webinar is long over are about to be removed."""
 
 
 class Wrong(NamedTuple):

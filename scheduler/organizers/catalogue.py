@@ -18,6 +18,7 @@ from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.input.addresses import why_no_address
 from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
+from scheduler.ledger.retention import is_removed
 from scheduler.organizers.governing import (
     ENDED,
     ENDS_AFTER,
@@ -194,7 +195,8 @@ def _other_time(conn: Connection, now: datetime, governs: _Governs, file: File) 
     webinar = file.webinar
     if governs.starts_at == webinar.start or not _has_people(conn, webinar.id):
         return None
-    if governs.ends_at <= now < webinar.start and not webinar.again:
+    takes_place_again = now < webinar.start or is_removed(conn, webinar.id)
+    if governs.ends_at <= now and takes_place_again and not webinar.again:
         return Problem(
             f"{file.path}, start",
             f"{said(webinar.start)}, but the webinar `{webinar.id}` ended at {said(governs.ends_at)}, and its"
@@ -218,8 +220,9 @@ def said(instant: datetime) -> str:
 
 
 def _has_people(conn: Connection, webinar: str) -> bool:
+    """Or had, before they were removed: who stands in `registrants` would get mails about another time, too."""
     query = "SELECT 1 FROM registration WHERE webinar = :webinar LIMIT 1"
-    return run(conn, query, webinar=webinar).first() is not None
+    return run(conn, query, webinar=webinar).first() is not None or is_removed(conn, webinar)
 
 
 def _meanwhile(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 
 from scheduler.database.engine import one_proposer, run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.told import facts_of, people_told_otherwise
 from scheduler.problem import Problems
@@ -210,11 +211,13 @@ def end_what_is_over(conn: Connection, now: datetime) -> None:
 
 
 def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
-    """Let this revision govern from now on, by the next plan unless nothing that planning reads differs."""
+    """Let this revision govern from now on, by the next plan unless nothing that planning reads differs. A webinar
+    whose people were removed stays ended, unless it takes place again."""
     before, version = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first(), _next_version(conn)
     now_says = fingerprint(webinar)
     same = before is not None and before.fingerprint == now_says
-    if before is None or before.status == ENDED:
+    stays_removed = retention.stays_removed(conn, webinar)
+    if not stays_removed and (before is None or before.status == ENDED):
         take_in_again(conn, webinar.id)
     conn.execute(delete(_W).where(_W.c.webinar == webinar.id))
     conn.execute(
@@ -230,7 +233,8 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
             "ends_at": webinar.end,
             "join_url": webinar.join_url,
             "cancelled": webinar.cancelled,
-            "status": webinar.status,
+            "status": ENDED if stays_removed else webinar.status,
+            "keep_days": webinar.keep_days,
             **_NOTHING_WAITS,
         },
     )

@@ -35,6 +35,13 @@ An edit waits, because it notifies people:
 
 Until then, confirmations still go out as before the edit, and reminders wait.
 """
+RETENTION = """\
+{first}. {words}
+
+Names, addresses, links and the relay's replies go; how many mails were sent stays, and so do suppressions. The rows of
+the table registrants are their owner's, and stay. To keep the data longer, set keep_days in the webinar's file before
+then.
+"""
 RIGHT = """\
 This problem is resolved. For your records:
 
@@ -116,6 +123,8 @@ def _words(telling: Telling) -> tuple[str, str]:
     first, _, rest = telling.words.partition("\n\n")
     if telling.key.startswith(alerts.NOTICE):
         return f"Action needed? {first}", NOTICE.format(words=rest)
+    if telling.key.startswith(alerts.RETENTION):
+        return first, RETENTION.format(first=first, words=rest)
     if telling.right_again:  # what goes out until then is no longer so
         return f"Resolved: {telling.key}", RIGHT.format(words=first)
     return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

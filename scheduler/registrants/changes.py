@@ -20,6 +20,7 @@ from scheduler.database.engine import as_list, dialect, run
 from scheduler.database.models import Registration
 from scheduler.input.addresses import fold, spellings
 from scheduler.ledger.states import Why
+from scheduler.registrants.forgetting import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
 from scheduler.registrants.zones import zones_of
@@ -160,23 +161,28 @@ class _Batch:
         taken: Taken,
     ) -> None:
         self.conn, self.engine, self.now = conn, dialect(conn), now
-        self.webinars, self.return_within, self.taken = webinars, return_within, taken
+        self.return_within, self.taken = return_within, taken
         self.registrants = registrants
         self.ids = sorted({one.registrant_id for one in changes if one.registrant_id is not None})
         self.written_again = {one.registrant_id for one in changes if one.operation in _NEW_ROW}
         self.there = registrants.people(self.ids)
-        self.rows = registrants.read(
-            number for number, (webinar, _) in self.there.items() if webinar in webinars
+        self.ended = self._ended({webinar for webinar, _ in self.there.values()})
+        self.webinars = {name: one for name, one in webinars.items() if name not in self.ended}
+        rows = registrants.read(
+            number for number, (webinar, _) in self.there.items() if webinar in self.webinars
         )
+        forgotten = rows_of_forgotten(conn, now, registrants, rows)
+        self.rows = [row for row in rows if row.id not in forgotten]
         self.people = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
         self.by_row: dict[int, list[_Known]] = {}
         self.by_person: dict[Person, list[_Known]] = {}
         self.all: list[_Known] = []
         self.lost: dict[int, _Known] = {}  # by its own id: their row is gone, or is another person's now
-        self.aside: list[tuple[int, str, str]] = []  # row, webinar, reason
+        self.aside = [(row.id, row.webinar, forgotten[row.id]) for row in rows if row.id in forgotten]
+        self.former: list[tuple[str, int]] = []  # UIDs that were given up, and whose
         self.freed: set[str] = set()  # webinars in which somebody gave an address up
         self._load()
-        self.ended = self._ended()
+        self.ended |= self._ended({one.webinar for one in self.all} - self.webinars.keys())
         self.elsewhere = self._elsewhere()
 
     # What there is
@@ -217,17 +223,17 @@ class _Batch:
             self.by_row.setdefault(known.registrant_id, []).append(known)
         self.by_person.setdefault(known.person, []).append(known)
 
-    def _ended(self) -> set[str]:
-        """Of the webinars that do not govern those that have ended: what is written of them is nobody's concern."""
-        named = {webinar for webinar, _ in self.there.values()} | {one.webinar for one in self.all}
-        if not (others := sorted(named - self.webinars.keys())):
+    def _ended(self, named: set[str]) -> set[str]:
+        """Those of these webinars that have ended, whatever this service knows: what is written of them is nobody's
+        concern."""
+        if not named:
             return set()
-        given = self.engine.rows("others", {"webinar": "text"})
+        given = self.engine.rows("named", {"webinar": "text"})
         ended = (
-            f"SELECT w.webinar FROM {given} AS o {self.engine.join_next} webinar w ON w.webinar = o.webinar"
+            f"SELECT w.webinar FROM {given} AS n {self.engine.join_next} webinar w ON w.webinar = n.webinar"
             " WHERE w.status = 'ended'"
         )
-        return set(run(self.conn, ended, others=json.dumps([[one] for one in others])).scalars())
+        return set(run(self.conn, ended, named=json.dumps([[one] for one in sorted(named)])).scalars())
 
     def _elsewhere(self) -> set[int]:
         """The registrations whose row has another address now, and which are not merely corrected: the row was written
@@ -341,6 +347,7 @@ class _Batch:
             values["uid"] = new_uid(webinar)
             known.plan_again = True
             if known.id is not None:
+                self.former.append((str(known.values["uid"]), known.id))
                 self.taken.moved_address.append(known.id)
         elif known.values["join_url"] != row.join_url:
             known.plan_again = True
@@ -414,6 +421,7 @@ class _Batch:
         self._resolve_zones(changed)
         self._insert([known for known in changed if known.id is None])
         self._write_changed([known for known in changed if known.id is not None])
+        self._note_former_uids()
         self._set_aside()
         self._look_again_at_rows_that_shared_an_address()
 
@@ -471,6 +479,14 @@ class _Batch:
             self.engine.written(cell) if isinstance(cell := facts[name], datetime) else cell
             for name in columns
         ]
+
+    def _note_former_uids(self) -> None:
+        columns = {"uid": "text", "registration_id": "bigint"}
+        self._write(
+            "INSERT INTO former_uid (uid, registration_id) SELECT uid, registration_id"
+            f" FROM {self.engine.rows('people', columns)} AS people WHERE TRUE ON CONFLICT DO NOTHING",
+            [list(one) for one in self.former],
+        )
 
     def _set_aside(self) -> None:
         run(

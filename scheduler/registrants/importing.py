@@ -24,6 +24,8 @@ from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
 from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
+from scheduler.registrants.again import note_changes
+from scheduler.registrants.forgetting import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.reading import CsvFile, CsvRow, Lines
 from scheduler.registrants.rows import COLUMNS, Person, Registrants, Row, why_unusable
@@ -55,6 +57,8 @@ class Import:
     webinars: Collection[str]
     default_webinar: str
     already_confirmed: bool = False
+    registered_again: datetime | None = None
+    """When somebody said that these people registered anew, whoever of them was forgotten before."""
 
     def person(self, row: CsvRow) -> Person:
         return row.values.get("webinar", self.default_webinar), fold(row.values.get("email", ""))
@@ -203,9 +207,13 @@ class _Writing:
 
     def write(self, usable: Mapping[Person, CsvRow], odd: Mapping[str, Mapping[Person, int]]) -> None:
         """`odd`: what is known of `Registrants.odd`, by webinar."""
+        if self._asked.registered_again:
+            registered_again(self._conn, self._asked.registered_again, usable.keys())
         if self._asked.already_confirmed:  # before the rows: who is seen is confirmed already
-            self._confirm(usable.keys())
+            self._confirm(not_forgotten(self._conn, usable.keys()))
         there = self._there(usable, odd)
+        if self._asked.registered_again:  # also those whose rows say nothing new
+            note_changes(self._conn, [row.id for row in there.values()])
         changed = self._update(usable, there)
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
 from scheduler.database.engine import as_list, dialect, fault, run
-from scheduler.input.addresses import fold, why_no_address
+from scheduler.input.addresses import fold, spellings, why_no_address
 from scheduler.troubles import Trouble
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
@@ -90,6 +90,24 @@ class Registrants:
             rows = self._lookup(people) if has_index(self._conn) else self._everybody()
         found = (((_tidy(row[1]), fold(_tidy(row[2]))), row[0]) for row in rows)
         return {person: number for person, number in found if person in wanted}
+
+    def of_address(self, address: str) -> dict[int, str]:
+        """The rows with this address, for whatever webinar, by id with their webinar. Looks at the whole table."""
+        odd = f"{self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%'"
+        sql = f"SELECT r.id, {self._person} FROM registrants r WHERE lower(r.email) IN :spelled OR {odd}"
+        with _told():
+            rows: Sequence[Any] = run(
+                self._conn, sql, spelled=[one.strip().lower() for one in spellings(address)]
+            ).all()
+        folded = fold(address)
+        return {row[0]: _tidy(row[1]) for row in rows if fold(_tidy(row[2])) == folded}
+
+    def registered_at(self, ids: Iterable[int]) -> dict[int, str]:
+        """When the people in these rows registered, as their owner wrote it, by id; without those that do not say."""
+        sql = f"SELECT r.id, {self._cell('registered_at')} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
+        with _told():
+            rows: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, sorted(ids))).all()
+        return {row[0]: said for row in rows if (said := _tidy(row[1]))}
 
     def odd(self, webinar: str) -> dict[Person, int]:
         """The rows of a webinar that `find` may miss, as its key has it: more than `lower` makes their address the same

@@ -8,13 +8,17 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import run
 from scheduler.input.addresses import fold
+from scheduler.registrants.forgetting import suppress_forgotten
 
 
 def suppress(conn: Connection, now: datetime, address: str) -> int:
     """Write to this address no more, for any webinar, now or later. Returns how many registrations it has.
 
-    What is pending is cancelled when the service next plans, and at once where it might be sent before.
+    What is pending is cancelled when the service next plans, and at once where it might be sent before. Of somebody who
+    was forgotten, the address is not written down again.
     """
+    if suppress_forgotten(conn, address):
+        return 0
     folded = fold(address)
     run(
         conn,

@@ -29,7 +29,9 @@ from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
 from scheduler.organizers.notices import Notice, notices_if_saved
 from scheduler.organizers.texts import LiveText, keys_of, sources_of
 from scheduler.problem import Problem
+from scheduler.registrants.forgetting import DOUBTFUL
 from scheduler.reports.previewing import composed, made_up
+from scheduler.reports.reasons import fix_of, rows_set_aside
 from scheduler.timezones import to_local
 from scheduler.timing import timings
 from scheduler.webinar import Webinar
@@ -241,10 +243,9 @@ def _some(zones: Sequence[str]) -> str:
 
 def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses with a likely slip in a big domain. Never quoted."""
-    aside = "SELECT registrant_id, reason FROM row_set_aside WHERE webinar = :webinar ORDER BY registrant_id"
-    for row in run(conn, aside, webinar=webinar):
-        fix = "correct the row; it is planned then"
-        yield warning(Problem(f"registrants, row {row.registrant_id}", row.reason, hint=fix))
+    for aside in rows_set_aside(conn, webinar=webinar):
+        fix = fix_of(aside.reason) if aside.reason == DOUBTFUL else "correct the row; it is planned then"
+        yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )

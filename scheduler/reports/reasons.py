@@ -18,11 +18,14 @@ from scheduler.organizers.layouts import governing_layout
 from scheduler.organizers.proposals import Kind, Revision, differing
 from scheduler.organizers.texts import governing_texts
 from scheduler.problem import Problem
+from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN
 from scheduler.registrants.rows import UNREADABLE
 from scheduler.registrants.triggers import NO_INDEX, NOT_NOTICED
 
 ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
+RETENTION = "Registrants of "
+"""Begins what is said of people who are about to be removed."""
 _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
 _SERVICE = "no service answers"
@@ -32,6 +35,7 @@ _RESTORED = "the database was set back"
 _FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
+    (RETENTION, "nothing, if it is meant; a larger `keep_days` in the webinar's file keeps them longer"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
     (_RESTORED, "compare what is held as `restored` with the relay's log; the operator's guide tells how to send it or"
@@ -121,14 +125,19 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
     )
 
 
-def rows_set_aside(conn: Connection, limit: int | None = None) -> list[RowAside]:
-    """The rows set aside, by id."""
-    query = "SELECT registrant_id, webinar, reason FROM row_set_aside ORDER BY registrant_id"
+def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | None = None) -> list[RowAside]:
+    """The rows set aside, of a webinar or all, by id, but for those of people who were forgotten, which are as they
+    should be."""
+    query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason <> :forgotten"
+    values: dict[str, object] = {"forgotten": FORGOTTEN}
+    if webinar is not None:
+        query, values = f"{query} AND webinar = :webinar", values | {"webinar": webinar}
+    query += " ORDER BY registrant_id"
     if limit is None:
-        found = run(conn, query).all()
+        found = run(conn, query, **values).all()
     else:  # the first by the index, however many there are
         with dialect(conn).by_index(conn):
-            found = run(conn, f"{query} LIMIT :limit", limit=limit).all()
+            found = run(conn, f"{query} LIMIT :limit", limit=limit, **values).all()
     return [RowAside(row.registrant_id, row.webinar, row.reason) for row in found]
 
 
@@ -143,4 +152,6 @@ def concerns_rows(note: str) -> bool:
 
 def fix_of(reason: str) -> str:
     """What to do about a reason or a note."""
+    if DOUBTFUL in reason:
+        return "if they did, `webinar import --registered-again`; else leave it, or have its owner delete it"
     return next((fix for start, fix in _FIXES if reason.startswith(start)), _EDIT_THE_FILE)

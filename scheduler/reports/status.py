@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, text
 
 from scheduler.database.engine import Database, run
-from scheduler.database.models import Delivery
+from scheduler.database.models import Instant
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
@@ -17,6 +17,8 @@ from scheduler.ledger.settling import count_restored
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.sources import uses
+from scheduler.purger import coming
+from scheduler.purger import notes as retention_notes
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
     fix_of,
@@ -53,10 +55,16 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
         webinars = [_webinar(conn, now, one, seen, planned) for one in seen.catalogue.governing.values()]
-        standing = [vars(one) for one in alerts.standing(conn) if not one.key.startswith(alerts.NOTICE)]
+        standing = [
+            vars(one)
+            for one in alerts.standing(conn)
+            if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
+        ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*reasons("", seen.problems), *filter(None, [restored(count_restored(conn))])]
         notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
+        notes += retention_notes(coming(conn, now))
+        removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
     notes = tuple(dict.fromkeys([*(service.notes if service.answers else notes), *seen.untried]))
@@ -74,6 +82,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "ended": ended,
+        "removed": removed,
         "alerts": standing,
         "notices": [one.as_json() for one in seen.notices],
         "rows_set_aside": rows,
@@ -85,7 +94,7 @@ def _webinar(
     conn: Connection, now: datetime, governing: Governing, seen: Seen, planned: Mapping[str, int]
 ) -> Json:
     webinar = governing.webinar
-    counted = _counted(conn, webinar)
+    counted = _counted(conn, webinar.id)
     ahead = outlook(conn, now, webinar.id)
     return {
         "id": webinar.id,
@@ -100,7 +109,7 @@ def _webinar(
         "sound_since": seen.sound_since.get(webinar.id),
         "planned": _planned(planned.get(webinar.id), governing),
         "registrants": _registrants(conn, webinar.id),
-        "counts": _by_message(counted, webinar),
+        "counts": _by_message(counted, [message.id for message in webinar.messages]),
         "held": _by_reason(counted, State.HELD),
         "failed": _by_reason(counted, State.FAILED),
         "in_doubt": sum(_by_reason(counted, State.IN_DOUBT).values()),
@@ -151,18 +160,36 @@ def _registrants(conn: Connection, webinar: str) -> int:
 Counted = dict[tuple[str, str, str], int]  # message, state, reason: how many
 
 
-def _counted(conn: Connection, webinar: Webinar) -> Counted:
-    table = Delivery.__table__  # type: ignore[attr-defined]
-    columns = (table.c.message, table.c.state, table.c.reason)
-    rows = conn.execute(
-        select(*columns, func.count()).where(table.c.webinar == webinar.id).group_by(*columns)
+def _counted(conn: Connection, webinar: str) -> Counted:
+    """What is in the ledger, and what was counted when it was removed from it."""
+    found: Counted = {}
+    for counted in (
+        "SELECT message, state, reason, count(*) AS n FROM delivery WHERE webinar = :webinar"
+        " GROUP BY message, state, reason",
+        "SELECT message, state, reason, n FROM tally WHERE webinar = :webinar ORDER BY message",
+    ):
+        for row in run(conn, counted, webinar=webinar):
+            key = (row.message, row.state, row.reason)
+            found[key] = found.get(key, 0) + row.n
+    return found
+
+
+def _removed(conn: Connection) -> list[Json]:
+    """The webinars whose people were removed, the last one first, with what became of their mails."""
+    query = (
+        "SELECT p.webinar, p.purged_at, p.people FROM purge p JOIN webinar w ON w.webinar = p.webinar"
+        " WHERE p.begun_at >= w.ends_at AND p.purged_at >= p.begun_at ORDER BY p.purged_at DESC, p.webinar"
     )
-    return {(row[0], row[1], row[2]): row[3] for row in rows}
+    typed = text(query).columns(purged_at=Instant())
+    return [
+        {"id": row.webinar, "removed_at": row.purged_at, "people": row.people,
+         "counts": _by_message(_counted(conn, row.webinar), ())}
+        for row in conn.execute(typed).all()
+    ]  # fmt: skip
 
 
-def _by_message(counted: Counted, webinar: Webinar) -> dict[str, dict[str, int]]:
-    """Messages in the order of the sequence, then notices and what was taken out; states as the ledger has them."""
-    order = [message.id for message in webinar.messages]
+def _by_message(counted: Counted, order: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Messages in this order, then all others; states as the ledger has them."""
     others = sorted({message for message, _, _ in counted} - set(order))
     result: dict[str, dict[str, int]] = {message: {} for message in (*order, *others)}
     for state in State:

@@ -1,0 +1,10 @@
+-- The webinars that are over by now, and of whose people something is kept or is being removed: when that may be
+-- removed, when it is said to be, and whether that has begun. One look at an index for each.
+SELECT w.webinar, w.ends_at, w.keep_days, w.revision_id, p.not_before, p.announced_at, p.purge_at, p.begun_at
+FROM webinar w
+LEFT JOIN purge p ON p.webinar = w.webinar
+WHERE w.ends_at <= :now
+  AND ((SELECT r.id FROM registration r WHERE r.webinar = w.webinar LIMIT 1) IS NOT NULL
+       OR (SELECT e.webinar FROM confirmed_elsewhere e WHERE e.webinar = w.webinar LIMIT 1) IS NOT NULL
+       OR p.begun_at >= w.ends_at AND (p.purged_at IS NULL OR p.purged_at < p.begun_at))
+ORDER BY w.webinar
