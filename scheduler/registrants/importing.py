@@ -86,9 +86,11 @@ def import_rows(
     webinars: Collection[str],
     default_webinar: str,
     already_confirmed: bool = False,
+    registered_again: datetime | None = None,
 ) -> Report:
     """Write these few rows to `registrants`, in this transaction; the service plans them when it sees them."""
-    asked, report = Import(place, webinars, default_webinar, already_confirmed), Report()
+    asked = Import(place, webinars, default_webinar, already_confirmed, registered_again)
+    report = Report()
     first_lines: dict[Person, int] = {}
     usable: dict[Person, CsvRow] = {}
     for row in rows:
