@@ -122,12 +122,13 @@ class Service:
             self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
+        more |= await self._purge(now)
         if time.monotonic() > self._check_again and (self._checking is None or self._checking.done()):
             self._checking = asyncio.create_task(self._check_intake())
         self.dispatcher.wake()
         self.dispatcher.look_at_files()
         self._tell(now, list(self.sources.catalogue.webinars.values()))
-        return await self._purge(now) or more
+        return more
 
     async def send_due(self) -> datetime | None:
         """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""

@@ -94,6 +94,8 @@ def toml(sequence: str = SEQUENCE, **changed: Any) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, list):
