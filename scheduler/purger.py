@@ -13,17 +13,18 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, run
 from scheduler.ledger.chunk import Chunk
-from scheduler.ledger.retention import Past, announce, past_webinars, people_of, remove
+from scheduler.ledger.retention import Past, announce, if_saved, past_webinars, people_of, remove
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import said
 from scheduler.problem import Problems
 from scheduler.reports.reasons import RETENTION
-from scheduler.webinar import read_webinar
+from scheduler.webinar import Webinar, read_webinar
 
 log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
+SOON = timedelta(days=30)
 NAMED = 20  # webinars, in notes and in a mail
 
 
@@ -57,6 +58,16 @@ def coming(conn: Connection, now: datetime) -> list[Coming]:
         if not one.has_begun
     ]
     return sorted((one for one in found if one.people), key=lambda one: (one.at, one.webinar))
+
+
+def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming | None:
+    """Who would be removed, and when, were this file saved now: where that is soon, or sooner than by what governs."""
+    after, before = if_saved(conn, webinar)
+    people, at = people_of(conn, webinar.id), after.would_be(now)
+    sooner = before is not None and after.kept_until < before.kept_until
+    if not people or after.has_begun or not (sooner or at <= now + SOON):
+        return None
+    return Coming(webinar.id, people, at)
 
 
 def notes(found: Iterable[Coming]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from scheduler.cli import main
+from scheduler.clock import SystemClock
 from scheduler.database.engine import Database
 from scheduler.settings import VARIABLES, read_settings
 from scheduler.webinar import Webinar, read_webinar
@@ -57,6 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def commands() -> Iterator[tuple[str, int, str, int]]:
     for page in PAGES:
         for block in blocks(page, "sh"):
+            if "person" in block.words:  # of somebody who must be there
+                continue
             exit_code = next((int(word[5:]) for word in block.words if word.startswith("exit=")), 0)
             for offset, line in enumerate(block.text.splitlines(), 1):
                 if line.strip():
@@ -74,6 +78,43 @@ def test_a_command_does_what_the_page_says(
     result = CliRunner().invoke(main, arguments, env={"SMTP_HOST": None})
     assert result.exit_code == exit_code, f"{page}, line {line}: {result.output}"
     assert "Traceback" not in result.output
+
+
+SECTIONS = {
+    "Forget a person": "Forgotten: 1 registration",
+    "Give a person what we hold of them": '"address": "maya@example.org"',
+    "How long data is kept": "the personal data of 1 person is removed from",
+}
+"""Of the operator's tasks about one person: what one of their commands prints."""
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_task_about_a_person_goes_as_the_page_says(
+    folder: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    (folder / "data").mkdir()
+    shutil.copy(migrated_file, folder / "data/webinar.db")
+    database = Database(f"sqlite:///{folder / 'data/webinar.db'}")
+    ledger = Ledger(database)
+    source = (folder / "config/webinars/trilateral-2025.toml").read_text("utf-8")
+    ledger.govern(read_webinar(source, "trilateral-2025.toml"))
+    ledger.register("maya@example.org", "trilateral-2025", name="Maya")
+    ledger.plan(utc("2025-06-20 08:00"))
+    database.close()
+    monkeypatch.setattr(SystemClock, "now", lambda self: utc("2025-09-28 08:00"))
+    page = (DOCS / "operator.md").read_text("utf-8")
+    here = page[page.index(f"\n## {section}\n") + 1 :].partition("\n## ")[0]
+    commands = re.findall(r"^```sh person\n(.*?)^```$", here, re.MULTILINE | re.DOTALL)
+    printed = []
+    for command in "".join(commands).splitlines():
+        result = CliRunner().invoke(
+            main, shlex.split(command)[1:], env={"SMTP_HOST": None, "HEALTH_PORT": "0"}
+        )
+        assert result.exit_code == 0, result.output
+        printed.append(result.output)
+    assert SECTIONS[section] in "".join(printed)
+    if "-o maya.json" in here:
+        assert json.loads((folder / "maya.json").read_text("utf-8"))["registrations"]
 
 
 def test_the_organizers_webinar_is_sound_and_every_key_is_in_the_table() -> None:

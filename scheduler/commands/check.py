@@ -34,6 +34,7 @@ from scheduler.organizers.notices import Notice
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
+from scheduler.purger import Coming, coming_if_saved
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
@@ -70,6 +71,7 @@ class _Report:
         self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
         self.notices: list[Notice] = []
+        self.removals: dict[str, Coming] = {}  # by path
         self.unknown = ""  # that nobody can say whom an edit would notify, and why
         self.sizes: Callable[[], Mapping[str, int]] = dict  # of the mails, in bytes, by the text's path
 
@@ -134,6 +136,8 @@ class _Report:
                 for place, webinar in webinars.items():
                     people[place] = checking.people_by_zone(conn, webinar.id)
                     self.findings += checking.row_findings(conn, webinar.id)
+                    if removal := coming_if_saved(conn, SystemClock().now(), webinar):
+                        self.removals[place] = removal
                 effects, self.notices, refused = _effects(conn, settings, webinars)
                 self.findings += map(error, refused)
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
@@ -205,6 +209,9 @@ class _Report:
                 for finding in self.findings
             ],
             "notices": [one.as_json() for one in self.notices],
+            "removals": {
+                place: {"people": one.people, "from": one.at} for place, one in self.removals.items()
+            },
             "edits": {
                 place: [
                     {
@@ -228,6 +235,8 @@ class _Report:
                 click.echo(f"{place}: {_effect_words(effect)}")
         for notice in self.notices:
             click.echo(f"Webinar {notice.webinar}: if saved now, {notice.who_and_when()} of {notice.what}")
+        for place, removal in self.removals.items():
+            click.echo(f"{place}: {removal.words}")
         if self.unknown:
             click.echo(self.unknown)
         for words in self.well:

@@ -41,6 +41,7 @@ def _print(found: Mapping[str, Any]) -> None:
     for webinar in found["webinars"]:
         _print_webinar(webinar)
     _print_ended(found["ended"])
+    _print_removed(found["removed"])
     _print_wrong(found)
     _print_notes(found)
     if found["changes_not_planned"]:
@@ -98,6 +99,27 @@ def _print_ended(ended: Sequence[str]) -> None:
     elif ended:
         more = f" and {len(ended) - _ENDED_SHOWN} more" if len(ended) > _ENDED_SHOWN else ""
         click.echo(f"Ended, so nothing of them is planned or sent: {', '.join(ended[:_ENDED_SHOWN])}{more}")
+
+
+def _print_removed(removed: Sequence[Mapping[str, Any]]) -> None:
+    """What is left of webinars whose people were removed; on a terminal the last ones."""
+    shown = removed[:_ENDED_SHOWN] if tables.on_terminal() else removed
+    rows = [
+        (one["id"], tables.utc_words(one["removed_at"]), one["people"], _in_words(one["counts"]))
+        for one in shown
+    ]
+    tables.print_table(("removed",), ("personal data removed", "at (UTC)", "people", "mails"), rows)
+
+
+def _in_words(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """ "340 sent, 12 skipped"."""
+    by_state: dict[str, int] = {}
+    for states in counts.values():
+        for state, n in states.items():
+            by_state[state] = by_state.get(state, 0) + n
+    return ", ".join(
+        f"{by_state[state]} {state.value.replace('_', ' ')}" for state in State if state in by_state
+    )
 
 
 def _print_wrong(found: Mapping[str, Any]) -> None:

@@ -22,6 +22,9 @@ ANNOUNCED = timedelta(days=7)
 """How long before it a removal is announced, at least."""
 
 
+_INSTANTS = ("ends_at", "not_before", "announced_at", "purge_at", "begun_at")
+
+
 @dataclass(frozen=True)
 class Past:
     """A webinar that is over, and how the removal of its people stands. Instants are UTC."""
@@ -72,10 +75,21 @@ def kept_until(ends_at: datetime, keep_days: int, not_before: datetime | None) -
 def past_webinars(conn: Connection, now: datetime) -> list[Past]:
     """The webinars that are over and of whose people something is kept, by id."""
     query = text(statement("webinars_past", dialect(conn))).bindparams(bindparam("now", now, Instant()))
-    instants = ("ends_at", "not_before", "announced_at", "purge_at", "begun_at")
-    typed = query.columns(**dict.fromkeys(instants, Instant()))
+    typed = query.columns(**dict.fromkeys(_INSTANTS, Instant()))
     with dialect(conn).by_index(conn):
         return [Past(**row) for row in conn.execute(typed).mappings()]
+
+
+def if_saved(conn: Connection, webinar: Webinar) -> tuple[Past, Past | None]:
+    """How the removal of this webinar's people would stand by this revision, and how it does by the one that governs
+    (None: none does)."""
+    columns = "w.ends_at, w.keep_days, p.not_before, p.announced_at, p.purge_at, p.begun_at"
+    query = f"SELECT {columns} FROM webinar w LEFT JOIN purge p ON p.webinar = w.webinar WHERE w.webinar = :webinar"
+    typed = text(query).columns(**dict.fromkeys(_INSTANTS, Instant()))
+    row = conn.execute(typed, {"webinar": webinar.id}).mappings().first()
+    before = Past(webinar=webinar.id, revision_id=0, **row) if row else None
+    after = before or Past(webinar.id, webinar.end, webinar.keep_days, 0)
+    return replace(after, ends_at=webinar.end, keep_days=webinar.keep_days), before
 
 
 def people_of(conn: Connection, webinar: str) -> int:
