@@ -30,8 +30,8 @@ def registered(scene: Scene) -> Scene:
     scene.plan(PLANNED)
     scene.sql("UPDATE delivery SET state = 'sent', sent_at = :at WHERE message = 'confirmation'", at=PLANNED)
     scene.sql(
-        "INSERT INTO attempt (delivery_id, relay, address, language, text_revision, started_at, ended_at, outcome, code,"
-        " reply) SELECT d.id, 'relay.who.int:587', r.address, 'en', 1, :at, :at, 'sent', 250, '2.0.0 queued'"
+        "INSERT INTO attempt (delivery_id, relay, address, language, text_revision, started_at, ended_at, outcome,"
+        " code, reply) SELECT d.id, 'relay.who.int:587', r.address, 'en', 1, :at, :at, 'sent', 250, '2.0.0 queued'"
         " FROM delivery d JOIN registration r ON r.id = d.registration_id WHERE d.message = 'confirmation'",
         at=PLANNED,
     )
