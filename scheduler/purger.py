@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
 SOON = timedelta(days=30)
+FIRST = 100  # rows in the first transaction: nobody hurries
 NAMED = 20  # webinars, in notes and in a mail
 
 
@@ -85,6 +86,7 @@ class Purger:
         """Whose people are about to be removed, in words without personal data."""
         self._database = database
         self._chunk = Chunk(others_wait=not database.dialect.takes_replicas)
+        self._chunk.rows = FIRST
         self._look_at: datetime | None = None
         self._due: list[Past] = []
         self._known: dict[tuple[str, int, datetime | None], Coming] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from scheduler.database.engine import Database, run
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Version
+from scheduler.ledger.outcomes import Outcome, Start, Version
+from scheduler.ledger.planning import plan_people, take_in
 from scheduler.ledger.states import State
+from scheduler.organizers.governing import bring_up_to_date
 from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN, Erased, find, forget
 from scheduler.registrants.importing import import_rows
 from scheduler.registrants.reading import read_csv
@@ -43,14 +46,18 @@ def claim(ledger: Ledger) -> list[Claimed]:
         return claims.claim(conn, NOW, claims.new_token(1), 100, 100)
 
 
-def begin(ledger: Ledger, claimed: list[Claimed]) -> set[int]:
-    """As a service does it, with an invitation that names its reader."""
+def starts_of(claimed: list[Claimed]) -> list[Start]:
+    """With an invitation that names its reader."""
     starts = []
     for one in claimed:
         calendar = f"ATTENDEE;CN={one.name}:mailto:\r\n {one.address}\r\nURL:{one.join_url}".encode()
         starts.append(start(one, NOW, invitation=Version(one.uid, 0, "REQUEST", NOW, "", calendar)))
+    return starts
+
+
+def begin(ledger: Ledger, claimed: list[Claimed]) -> set[int]:
     with ledger.database.transaction() as conn:
-        return outcomes.begin(conn, starts)
+        return outcomes.begin(conn, starts_of(claimed))
 
 
 def conclude(ledger: Ledger, claimed: list[Claimed], state: Any = State.SENT, attempt: str = "sent") -> None:
@@ -264,6 +271,37 @@ def test_the_start_of_a_mail_that_is_recorded_again_brings_nothing_back(ledger: 
     forgets(ledger)
     assert begin(ledger, claimed) == set()
     assert held(ledger) == []
+
+
+@pytest.mark.parametrize("what", ["a mail begins", "they are planned"])
+def test_what_another_service_does_at_this_moment_is_waited_for(postgresql_url: str, what: str) -> None:
+    """What it writes would stay, unseen."""
+    database = Database(postgresql_url)
+    ledger = Ledger(database)
+    ledger.govern(webinar())
+    register(ledger)
+    if what == "they are planned":
+        with database.transaction() as conn:
+            bring_up_to_date(conn, NOW, ledger.revisions)
+            take_in(conn, NOW, ledger.governing, timedelta(hours=24))
+    else:
+        ledger.plan(NOW)
+    claimed = claim(ledger)
+    governing = ledger.governing["w"]
+    with ThreadPoolExecutor(1) as aside, database.engine.begin() as conn:
+        if claimed:
+            assert outcomes.begin(conn, starts_of(claimed))
+        else:
+            assert plan_people(conn, NOW, governing) == 1
+        forgetting = aside.submit(forgets, ledger)
+        while not ledger.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not forgetting.done()
+        conn.commit()
+        erased = forgetting.result(20)
+    assert held(ledger) == []
+    assert erased.on_the_wire == len(claimed)
+    assert ledger.sql("SELECT 1 FROM delivery WHERE registration_id > 0") == []
+    database.close()
 
 
 # Their rows
