@@ -13,10 +13,9 @@ import asyncio
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from benchmarks.service import databases
-from scheduler import purger
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger.outcomes import Outcome, Version
@@ -85,22 +84,24 @@ def on_disk(database: Database) -> int:
 
 async def removed(database: Database) -> tuple[float, float]:
     """Seconds in all, and of the longest transaction."""
-    longest, chunk = 0.0, purger.remove
+    took: list[float] = []
 
-    def timed(*given: object) -> int | None:
-        nonlocal longest
-        began = time.perf_counter()
-        rows = chunk(*given)  # type: ignore[arg-type]
-        longest = max(longest, time.perf_counter() - began)
-        return rows
+    def begins(_conn: Connection) -> None:
+        took.append(-time.perf_counter())
 
-    purger.remove = timed  # type: ignore[assignment]
+    def ends(_conn: Connection) -> None:
+        took[-1] += time.perf_counter()
+
+    event.listen(database.engine, "begin", begins)
+    event.listen(database.engine, "commit", ends)
     one, began = Purger(database), time.perf_counter()
     for now in (END + timedelta(days=83), END + timedelta(days=90)):
         while await one.purge(now, 0.2):
             pass
-    purger.remove = chunk
-    return time.perf_counter() - began, longest
+    seconds = time.perf_counter() - began
+    event.remove(database.engine, "begin", begins)
+    event.remove(database.engine, "commit", ends)
+    return seconds, max(took)
 
 
 def main() -> None:

@@ -101,7 +101,9 @@ class Erased:
     attempts: int = 0
     invitations: int = 0
     others: int = 0  # registrations with another address now, of which what went to this one was removed
-    marks: int = 0  # that another system confirmed it, and that it is suppressed
+    marks: int = (
+        0  # that another system confirmed it, that it is suppressed, that somebody asked for a mail to it
+    )
     suppressed: bool = False
     remembered: bool = False  # so that no row of theirs brings them back
 
@@ -117,12 +119,13 @@ class Found:
     rows: Mapping[int, str]  # of `registrants` by id, with their webinar
     others: Collection[int]  # registrations with another address now, to which mails went at this one
     confirmed: Collection[str]  # webinars for which another system confirmed it
+    asked_for: Collection[str]  # as it was written where somebody asked for a mail to it (`outbox`)
 
 
 def find(conn: Connection, address: str) -> Found:
     """What of an address no index finds. Goes through whole tables, so not while anybody waits."""
     folded = fold(address)
-    others = set(registrations_mailed_at(conn, folded)) - set(registrations_of(conn, folded))
+    others: Collection[int] = set(registrations_mailed_at(conn, folded)) - set(registrations_of(conn, folded))
     confirmed = run(
         conn, "SELECT webinar FROM confirmed_elsewhere WHERE address_folded = :folded", folded=folded
     )
@@ -130,7 +133,10 @@ def find(conn: Connection, address: str) -> Found:
         rows = Registrants(conn).of_address(address)
     except RegistrantsUnreadable:  # `webinar status` says so
         rows = {}
-    return Found(rows, sorted(one for one in others if one > 0), confirmed.scalars().all())
+    recipients = run(conn, "SELECT DISTINCT recipient FROM outbox").scalars()
+    asked_for = [one for one in recipients if fold(one) == folded]
+    others = sorted(one for one in others if one > 0)  # those below are forgotten already
+    return Found(rows, others, confirmed.scalars().all(), asked_for)
 
 
 def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erased:
@@ -146,7 +152,7 @@ def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erase
         _erase_zone_evidence(conn, places)
     for one in found.others:
         _erase_what_went_there(conn, one, folded, erased)
-    _erase_marks(conn, folded, found.confirmed, erased)
+    _erase_marks(conn, folded, found, erased)
     known = forgotten(conn, address)
     if erased.anything or (found.rows and not known):
         erased.suppressed |= known is not None and known[1]
@@ -225,8 +231,11 @@ def _erase_what_went_there(conn: Connection, registration_id: int, folded: str, 
     erased.others += 1
 
 
-def _erase_marks(conn: Connection, folded: str, confirmed: Iterable[str], erased: Erased) -> None:
-    for webinar in confirmed:
+def _erase_marks(conn: Connection, folded: str, found: Found, erased: Erased) -> None:
+    for recipient in found.asked_for:
+        asked = "DELETE FROM outbox WHERE recipient = :recipient"
+        erased.marks += run(conn, asked, recipient=recipient).rowcount
+    for webinar in found.confirmed:
         mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
         erased.marks += run(conn, mark, webinar=webinar, folded=folded).rowcount
     suppression = "DELETE FROM suppression WHERE address_folded = :folded"

@@ -135,6 +135,9 @@ def test_nothing_of_them_is_left_in_any_column_of_any_table(ledger: Ledger) -> N
     send(ledger)
     with ledger.database.transaction() as conn:
         suppress(conn, NOW, ADDRESS)
+    ledger.sql(
+        "INSERT INTO outbox (recipient, content, asked_at) VALUES (:to, 'Dear M.', :now)", to=ADDRESS, now=NOW
+    )
     hers = uids(ledger)
     before = held(ledger, *hers)
     assert {"registration.address", "registration.uid", "attempt.reply", "invitation.calendar", "told.uid",
