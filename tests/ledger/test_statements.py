@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, run
-from scheduler.ledger import claims, outcomes, settling
+from scheduler.ledger import claims, outcomes, retention, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.statements import StatementFails, check, names, statement
@@ -210,3 +210,8 @@ def _a_day(ledger: Ledger) -> None:
         people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
         settling.hold_restored(conn, NOW)
         settling.count_restored(conn)
+        later = NOW + timedelta(days=200)
+        [past] = [one for one in retention.past_webinars(conn, later) if one.webinar == "other"]
+        retention.announce(conn, later, past)
+        for _ in range(3):
+            assert retention.remove(conn, later, past, 10)
