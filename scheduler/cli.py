@@ -24,9 +24,18 @@ from scheduler.commands.show import show
 from scheduler.commands.status import status
 from scheduler.commands.timeline import timeline_command
 from scheduler.commands.user import user
+from scheduler.commands.version import print_version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Show the versions of the program, its schema and the tz database.",
+)
 def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
 

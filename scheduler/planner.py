@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.chunk import Chunk
@@ -79,6 +80,7 @@ class Planner:
                 _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
             )
             self._rows.took(taken.rows, took)
+            metrics.PLANNING.observe(took)
             if taken.webinar is not None:
                 self._taken_last = taken.webinar
             await asyncio.sleep(self._rows.pause)
@@ -98,6 +100,7 @@ class Planner:
                 _timed, lambda conn: plan_people(conn, now, governing, most)
             )
             self._people.took(people, took)
+            metrics.PLANNING.observe(took)
             if people:
                 self._planned()
             await asyncio.sleep(self._people.pause)

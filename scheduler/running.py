@@ -13,11 +13,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from scheduler import metrics
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect, fault, is_the_databases
 from scheduler.database.presence import Presence
 from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.ledger import claims
+from scheduler.monitor import Monitor
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
 from scheduler.troubles import Troubles
@@ -42,9 +44,9 @@ class Runner:
         self._presence = (
             Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
         )
-        self._service = Service(
-            settings, database, clock, holder=self._presence.holder if self._presence else 0
-        )
+        holder = self._presence.holder if self._presence else 0
+        self._service = Service(settings, database, clock, holder=holder)
+        self._monitor = Monitor(settings, database, clock, self._service.relays, holder)
         self._web = WebChild(web_settings(settings))
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
         self._scheduler = AsyncIOScheduler(
@@ -61,7 +63,7 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then drain."""
         health = WebServer(
-            health_app(self.readiness),
+            health_app(self.readiness, self._exposition),
             self._settings.health_host,
             self._settings.health_port,
             limits=OF_HEALTH,
@@ -69,6 +71,7 @@ class Runner:
         await health.start()
         try:
             await self._service.start()
+            self._monitor.start()
             self._start_web()
             gc.collect()
             gc.freeze()  # modules, texts and rules are no garbage: to look through them again and again delays mails
@@ -94,6 +97,7 @@ class Runner:
             if self._presence:
                 await self._presence.close()
         finally:
+            await self._monitor.stop()
             await self._web.stop()
             await health.stop()
         log.info("stopped")
@@ -115,8 +119,13 @@ class Runner:
         presence = self._presence.troubles if self._presence else ()
         notes = filter(None, [self._web.trouble])
         return Readiness(
-            (*reasons, *self._troubles.words, *presence, *service.reasons), (*service.notes, *notes)
+            (*reasons, *self._troubles.words, *presence, *service.reasons, *self._monitor.reasons),
+            (*service.notes, *self._monitor.notes, *notes),
+            self._monitor.late,
         )
+
+    async def _exposition(self) -> bytes:
+        return await self._monitor.exposition(self.readiness().ready)
 
     async def _keep_waking(self) -> None:
         """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
@@ -156,6 +165,7 @@ class Runner:
                 await self._join(self._presence)
             self._tick_again |= await self._service.tick(self._clock.now())
             self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
+            metrics.ticked()
         except MustRest as reason:
             self._service.rest()
             if str(reason) != self._trouble:
@@ -187,6 +197,7 @@ class Runner:
         if presence.trouble:
             raise MustRest(presence.trouble)
         ahead = self._clock.now().timestamp() - theirs
+        metrics.CLOCK_OFFSET.set(ahead)
         if abs(ahead) > SKEW_SECONDS:
             how = "ahead of" if ahead > 0 else "behind"
             raise MustRest(

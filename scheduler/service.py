@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -88,6 +89,10 @@ class Service:
         self._restored = 0  # deliveries held because the database was set back
         self._told_of: dict[str, frozenset[str]] = {}
         self._troubles = Troubles()
+
+    @property
+    def relays(self) -> Sequence[Relay]:
+        return self._relays
 
     async def start(self) -> None:
         """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote.

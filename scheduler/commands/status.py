@@ -11,10 +11,16 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
-from scheduler.commands.common import opened_database, settings_of_environment
+from scheduler.commands.common import (
+    EarlierDatabase,
+    NoDatabase,
+    existing_database,
+    settings_of_environment,
+    stop,
+)
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import concerns_rows
-from scheduler.reports.status import HELD_FIXES, collect, stage
+from scheduler.reports.status import HELD_FIXES, before_the_first_run, collect, stage
 
 _ENDED_SHOWN = 10  # webinars
 _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
@@ -25,11 +31,17 @@ _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 def status(as_json: bool) -> None:
     """Show each webinar's mails by state, what goes next, and what is wrong and how to fix it.
 
-    Exit code 1 when something is wrong, 2 when there is no database to look at.
+    Exit code 1 when something is wrong, 2 when the database can't be looked at.
     """
     settings = settings_of_environment()
-    with opened_database(settings) as database:
-        found = collect(settings, database, SystemClock().now())
+    now = SystemClock().now()
+    try:
+        with existing_database(settings) as database:
+            found = collect(settings, database, now)
+    except EarlierDatabase as reason:
+        stop(str(reason))
+    except NoDatabase as reason:
+        found = before_the_first_run(settings, now, str(reason))
     if as_json:
         click.echo(tables.as_json(found))
     else:
@@ -70,6 +82,8 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
         (one["message"], tables.utc_words(one["due_at"]), tables.local_words(one["due_local"]), one["mails"])
         for one in webinar["next"]
     ]
+    late = [(one["message"], tables.utc_words(one["due_at"]), one["seconds"]) for one in webinar["late"]]
+    tables.print_table(("late", name), ("due, and not sent yet", "since (UTC)", "seconds"), late)
     heading = "goes next" if webinar["status"] == "live" else "would go next, if it were live"
     tables.print_table(("next", name), (heading, "UTC", "on the webinar's clock", "mails"), goes)
     held = [(f"held: {reason}", many, HELD_FIXES.get(reason, "")) for reason, many in webinar["held"].items()]

@@ -125,6 +125,11 @@ class Database:
         with self.reading() as conn:
             return _schema(conn)
 
+    def revision(self) -> str | None:
+        """Of its schema, whichever program made it; None: it has no tables yet."""
+        with self.reading() as conn:
+            return _revision(conn)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         with self.engine.begin() as conn:
@@ -255,9 +260,7 @@ def _is_scratch(conn: Connection) -> bool:
 
 
 def _schema(conn: Connection) -> Schema:
-    if not inspect(conn).has_table("alembic_version"):
-        return Schema.NONE
-    there = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    there = _revision(conn)
     if there is None:
         return Schema.NONE
     *earlier, newest = _revisions()
@@ -266,6 +269,18 @@ def _schema(conn: Connection) -> Schema:
             f"The database is of a newer version of this program ({there}, here {newest}): use that version."
         )
     return Schema.CURRENT if there == newest else Schema.EARLIER
+
+
+def _revision(conn: Connection) -> str | None:
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    found: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
+
+
+def newest_revision() -> str:
+    """Of the schema: the one that this program makes."""
+    return _revisions()[-1]
 
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection as SqlConnection
 
+from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
@@ -234,7 +235,7 @@ class Dispatcher:
             return
         self._ahead = self._enough(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
-        with self._troubles.told("claiming what is due"):
+        with self._troubles.told("claiming what is due"), metrics.CLAIMING.time():
             found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
         if found is None:  # perhaps it was committed all the same
             self._lost, self._nothing_more = True, [True, True]  # until the next wake

@@ -93,6 +93,11 @@ class Tokens:
                 await self._fetch(asked_at, LONGEST_WAIT)
             return self._token
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the token ends."""
+        return self._until + EARLY - asyncio.get_running_loop().time()
+
     def accepted(self, token: str) -> None:
         """The relay took it."""
         self._accepted = self._accepted or token == self._token

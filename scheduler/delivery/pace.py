@@ -57,6 +57,11 @@ class Pace:
         return self._rate.per_second is not None
 
     @property
+    def per_second(self) -> float | None:
+        """Mails that may begin, as far as is known here; None: no limit."""
+        return self._rate.per_second
+
+    @property
     def unlimited(self) -> bool:
         """Whether mails may begin without waiting or counting: `turns` returns at once."""
         return self._rate.per_day is None and not self.limited

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 from sqlalchemy import Connection
 
+from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.delivery.replies import queue_id
 from scheduler.ledger.claims import Claimed
@@ -169,9 +170,10 @@ class Recorder:
         if not (starts or outcomes or self._known or is_set_back):
             return set()
         try:
-            begun, self._known, held = await self._database.run_sending(
-                _record, starts, outcomes, self._known, is_set_back, self._hold
-            )
+            with metrics.RECORDING.time():
+                begun, self._known, held = await self._database.run_sending(
+                    _record, starts, outcomes, self._known, is_set_back, self._hold
+                )
         except BaseException:
             self.is_set_back = self.is_set_back or is_set_back
             raise

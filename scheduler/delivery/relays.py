@@ -36,6 +36,7 @@ class Standing:
     def __init__(self) -> None:
         self.trouble = ""  # in words without personal data
         self.stopped = False  # by a reply that only the operator can do something about
+        self.rests = False  # its day is full
         self.paused_until: datetime | None = None
         self._stage: Stage | None = None  # where a reply paused it
         self._failures = 0
@@ -89,13 +90,13 @@ class Standing:
             return self.paused_until
         self._failures += 1
         self.paused_until = now + (STOP_PAUSE if verdict is Verdict.STOP else wait(self._failures) / 10)
-        self.trouble, self._stage = words, stage
+        self.trouble, self._stage, self.rests = words, stage, False
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until
 
     def rest(self, until: datetime, words: str) -> None:
         """Leave it alone until then, by agreement: its day is full."""
-        self.paused_until, self.trouble, self._stage = until, words, None
+        self.paused_until, self.trouble, self._stage, self.rests = until, words, None, True
 
 
 @dataclass

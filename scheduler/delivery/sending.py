@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.recorder import Recorder
@@ -235,6 +236,7 @@ class Sender:
         begun = await self._recorder.write(outcomes, [ready.start for ready in group])
         self._backlog.settle(outcome.claimed for outcome in outcomes)
         outcomes.clear()
+        metrics.begun(ready.start for ready in group if ready.start.claimed.id in begun)
         self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
         return [ready for ready in group if ready.start.claimed.id in begun]
 
@@ -247,6 +249,7 @@ class Sender:
             self._outcome(relay, ready.start.claimed, result)
             for ready, result in zip(landed, results, strict=True)
         ]
+        metrics.landed(relay.name, (ready.start for ready in landed), found)
         if sent := sum(outcome.state is State.SENT for outcome in found):
             relay.pace.well(sent)
         return found

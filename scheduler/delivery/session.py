@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
+from scheduler import metrics
 from scheduler.delivery.oauth import NoToken, OAuthSettings, Tokens
 from scheduler.delivery.replies import Reply, Stage, log_safe, read_reply
 
@@ -135,6 +137,7 @@ class Session:
                     raise unreachable("starttls", "the relay does not offer STARTTLS; nothing was sent to it")
                 await self._step("starttls", smtp.starttls())
                 await self._hello()  # RFC 3207, 4.2: what was known before TLS is void
+            metrics.secured(self._settings.name, self.transport)
             if self._settings.username:
                 await self._sign_in()
         except BaseException:
@@ -216,8 +219,10 @@ class Session:
                 token = another
                 await self._step("auth", smtp.auth_xoauth2(username, token))
         except NoToken as error:
+            metrics.token(self._settings.name, None)
             raise unreachable("auth", str(error)) from None
         tokens.accepted(token)
+        metrics.token(self._settings.name, time() + tokens.seconds_left)
 
     def offers(self, extension: str) -> bool:
         """Whether the relay named this extension in its last reply to EHLO."""

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import structlog
 
+from scheduler import metrics
 from scheduler.database.engine import Database
 from scheduler.mail.layout import Layout
 from scheduler.mail.pairs import Key, Pair, untried
@@ -135,12 +136,13 @@ class Trials:
             self._found[digest] = found
             loop.call_soon_threadsafe(self._moved.set)
 
-        await asyncio.to_thread(
-            try_pairs,
-            wanted.left,
-            wanted.sources,
-            wanted.layout,
-            told,
-            lambda: self._wanted is not wanted,
-            niceness=wanted.niceness,
-        )
+        with metrics.TRYING.time():
+            await asyncio.to_thread(
+                try_pairs,
+                wanted.left,
+                wanted.sources,
+                wanted.layout,
+                told,
+                lambda: self._wanted is not wanted,
+                niceness=wanted.niceness,
+            )

@@ -82,9 +82,9 @@ def text_findings(
         if (message, language) in sources:
             source = sources[message, language]
             yield from map(error, unsound.get((message, language), ()))
-            yield from _not_reviewed(source, place)
             users = [webinar for webinar in webinars if message in webinar.message_ids]
             yield from _written_times(source, place, language, users)
+    yield from _not_reviewed(webinars, root, sources)
     yield from _missing_texts(webinars, root, sources)
     yield from _missing_phrases(webinars, root, sources)
 
@@ -127,12 +127,23 @@ def _missing_phrases(
             yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
 
 
-def _not_reviewed(source: str, place: str) -> Iterator[Finding]:
-    front, problems = read_front_matter(source.replace("\r\n", "\n"), place)
-    if not problems and not front.values.get("reviewed_by"):
-        line = front.lines.get("reviewed_by")
-        where = f"{place}, line {line}, reviewed_by" if line else f"{place}, reviewed_by"
-        yield warning(Problem(where, "nobody has reviewed this text", "the name of who did"))
+def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
+    """One warning, however many texts it is about."""
+    places: list[str] = []
+    languages: Counter[str] = Counter()
+    for message, language in sorted(keys_of(webinars) & sources.keys()):
+        place = str(text_path(root, message, language))
+        front, problems = read_front_matter(sources[message, language].replace("\r\n", "\n"), place)
+        if not problems and not front.values.get("reviewed_by"):
+            line = front.lines.get("reviewed_by")
+            places.append(f"{place}, line {line}, reviewed_by" if line else f"{place}, reviewed_by")
+            languages[language] += 1
+    if len(places) == 1:
+        yield warning(Problem(places[0], "nobody has reviewed this text", "the name of who did"))
+    elif places:
+        many = ", ".join(f"{number} in {language}" for language, number in sorted(languages.items()))
+        found = f"nobody has reviewed {len(places)} texts: {many}"
+        yield warning(Problem(str(root), found, "`reviewed_by` with the name of who did"))
 
 
 def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:

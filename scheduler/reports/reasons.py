@@ -6,7 +6,7 @@ A reason or a note is words without personal data. Rows of `registrants` are nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -28,15 +28,18 @@ RETENTION = "Registrants of "
 """Begins what is said of people who are about to be removed."""
 _RELAY = "the relay takes no mail"
 _ROWS = "registrants, "
+_WAIT = "rows of registrants wait to be planned"
 _SERVICE = "no service answers"
 _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give each the same files"
 _SHARE_CONFIG = "let all replicas share one folder of webinars (CONFIG_DIR), or give each the same files"
+_NEVER_RUN = "no service has run on this database yet"
 _RESTORED = "the database was set back"
 _FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
     (RETENTION, "nothing, if it is meant; a larger `keep_days` in the webinar's file keeps them longer"),
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
+    (_NEVER_RUN, "start it: `webinar run`, under whatever keeps processes alive, or the containers"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
     (_RESTORED, "compare what is held as `restored` with the relay's log; the operator's guide tells how to send it or"
                 " leave it"),
@@ -55,6 +58,9 @@ _FIXES = (
     ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
     ("the folder ", "see the disk or network share that it is on; it is read again by itself"),
     ("starting", "ask again in a minute"),
+    ("no mail was accepted", "see the service's log, and ask the relay's operator what it does with our mails; they go"
+                             " by themselves once it takes them"),
+    (_WAIT, "see the service's log, and start it again"),
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
     ("the database does not answer", "start the database; the service goes on by itself"),
@@ -144,6 +150,12 @@ def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | No
 def no_service(address: str) -> str:
     """The reason when nothing answers where the service should."""
     return f"{_SERVICE} at {address}: while it does not run, nothing is planned or sent"
+
+
+def never_run(why: str, live: Collection[str]) -> str:
+    """The reason, or note, before the first `webinar run`. `why`: what there is instead of a database; `live`: webinars."""
+    which = f"live: {', '.join(live)}" if live else "no webinar is live"
+    return f"{_NEVER_RUN}, so nothing is planned or sent ({which}). {why}"
 
 
 def concerns_rows(note: str) -> bool:

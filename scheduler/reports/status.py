@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,17 +12,20 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
 from scheduler.ledger.due_times import planned_webinars
+from scheduler.ledger.lateness import Late, lateness
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.settling import count_restored
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
-from scheduler.organizers.sources import uses
+from scheduler.organizers.folder import Folder
+from scheduler.organizers.sources import WEBINAR_FILES, uses
 from scheduler.purger import coming
 from scheduler.purger import notes as retention_notes
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
     fix_of,
+    never_run,
     no_service,
     reasons,
     replica_notes,
@@ -54,7 +58,11 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
-        webinars = [_webinar(conn, now, one, seen, planned) for one in seen.catalogue.governing.values()]
+        late = lateness(conn, now).late
+        webinars = [
+            _webinar(conn, now, one, seen, planned, [mail for mail in late if mail.webinar == name])
+            for name, one in seen.catalogue.governing.items()
+        ]
         standing = [
             vars(one)
             for one in alerts.standing(conn)
@@ -90,8 +98,45 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     }
 
 
+def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
+    """What there is to say of the files, where no service has run on the database yet."""
+    files = Folder(settings.config_dir, WEBINAR_FILES).read()
+    live = sorted(filter(None, map(_live_id, files.values())))
+    reason = never_run(why, live)
+    said = [{"reason": reason, "fix": fix_of(reason)}]
+    return {
+        "at": now,
+        "tz_database": tz_version(),
+        "right": not live,
+        "wrong": said if live else [],
+        "notes": [] if live else said,
+        "service": {"address": "", "answers": None, "ready": None},
+        "webinars": [],
+        "ended": [],
+        "removed": [],
+        "alerts": [],
+        "notices": [],
+        "rows_set_aside": [],
+        "changes_not_planned": 0,
+    }
+
+
+def _live_id(raw: bytes) -> str:
+    """The webinar of a file that says that it is live; of another, or of one that can't be read: ""."""
+    try:
+        webinar = tomllib.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return ""
+    return str(webinar.get("id", "?")) if webinar.get("status") == "live" else ""
+
+
 def _webinar(
-    conn: Connection, now: datetime, governing: Governing, seen: Seen, planned: Mapping[str, int]
+    conn: Connection,
+    now: datetime,
+    governing: Governing,
+    seen: Seen,
+    planned: Mapping[str, int],
+    late: Sequence[Late],
 ) -> Json:
     webinar = governing.webinar
     counted = _counted(conn, webinar.id)
@@ -116,6 +161,14 @@ def _webinar(
         "at_once": ahead.at_once,
         "later": ahead.later,
         "next": next_of(ahead, webinar),
+        "late": [
+            {
+                "message": one.message,
+                "due_at": one.due_at,
+                "seconds": round((now - one.due_at).total_seconds()),
+            }
+            for one in late
+        ],
         "texts": list(_texts_behind(webinar, seen)),
     }
 

@@ -19,6 +19,8 @@ from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, run
 from scheduler.ledger import claims, outcomes, retention, settling
 from scheduler.ledger.claims import Claimed
+from scheduler.ledger.counting import count_deliveries, count_in_doubt
+from scheduler.ledger.lateness import lateness
 from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.statements import StatementFails, check, names, statement
 from scheduler.ledger.states import State
@@ -210,6 +212,9 @@ def _a_day(ledger: Ledger) -> None:
         people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
         settling.hold_restored(conn, NOW)
         settling.count_restored(conn)
+        lateness(conn, NOW, 1)
+        count_deliveries(conn, "other")
+        count_in_doubt(conn, NOW)
         later = NOW + timedelta(days=200)
         [past] = [one for one in retention.past_webinars(conn, later) if one.webinar == "other"]
         retention.announce(conn, later, past)

@@ -63,12 +63,17 @@ AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id AND z.me
                 AND z.state <> 'cancelled' AND z.id > {{ l }}.id)
 {%- endmacro %}
 
-{#- The delivery d may go out: r is planned by the present plan of w, and it need not wait for an edit, or a link of the
-    person's own, that takes effect soon. Until then only confirmations leave. -#}
+{#- No edit, and no changed link of the person's own, keeps the delivery d back until it takes effect. Meanwhile only
+    confirmations leave. -#}
+{% macro no_edit_waits() -%}
+(w.waiting_id IS NULL OR d.urgency = 0 AND d.message NOT IN {{ notices }})
+AND (d.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)
+{%- endmacro %}
+
+{#- The delivery d may go out: r is planned by the present plan of w, and it need not wait for an edit. -#}
 {% macro may_go() -%}
 r.plan = w.plan
-AND (w.waiting_id IS NULL OR d.urgency = 0 AND d.message NOT IN {{ notices }})
-AND (d.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)
+AND {{ no_edit_waits() }}
 {%- endmacro %}
 
 {#- As the partial indexes of what may be claimed say it. -#}

@@ -1,0 +1,58 @@
+"""How much of what there is, for whoever watches the service. Only reads."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import GoverningWebinar
+from scheduler.ledger.statements import execute
+
+
+class Count(NamedTuple):
+    """So many deliveries of one message in one state; `why`: what holds them, if they are held."""
+
+    message: str
+    state: str
+    why: str
+    mails: int
+
+
+def count_deliveries(conn: Connection, webinar: str) -> list[Count]:
+    """Goes through all deliveries of the webinar: half a second for a million."""
+    rows = execute(conn, "count_deliveries", webinar=webinar)
+    return [Count(row.message, row.state, row.why, row.mails) for row in rows]
+
+
+def count_in_doubt(conn: Connection, now: datetime) -> int:
+    """Mails of which nobody knows whether they went out, and that are still useful."""
+    return int(execute(conn, "count_in_doubt", now=now).scalar_one())
+
+
+def count_rows_set_aside(conn: Connection) -> int:
+    return int(run(conn, "SELECT count(*) FROM row_set_aside").scalar_one())
+
+
+def live_webinars(conn: Connection, now: datetime, most: int) -> list[str]:
+    """Those that end, or ended, nearest to `now`: so many at most."""
+    table = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    rows = conn.execute(select(table.c.webinar, table.c.ends_at).where(table.c.status == "live")).all()
+
+    def distance(row: tuple[str, datetime]) -> timedelta:
+        return abs(row[1] - now)
+
+    return [row[0] for row in sorted(((row.webinar, row.ends_at) for row in rows), key=distance)[:most]]
+
+
+def standing_alerts(conn: Connection) -> list[str]:
+    """The keys of what organizers are, or will be, notified of."""
+    return list(run(conn, "SELECT DISTINCT key FROM alert WHERE cleared_at IS NULL").scalars())
+
+
+def changes_to_take_in(conn: Connection) -> tuple[int, int] | None:
+    """The ids of the oldest and the newest change of `registrants` that waits to be taken in; None: none waits."""
+    ends = [run(conn, f"SELECT {end}(id) FROM registrant_change").scalar() for end in ("min", "max")]
+    return None if None in ends else (ends[0], ends[1])
