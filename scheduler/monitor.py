@@ -162,7 +162,7 @@ class Monitor:
         ages = {(one.webinar, one.message): (now - one.due_at).total_seconds() for one in seen.late}
         metrics.OLDEST_DUE.replace(dict(list(ages.items())[:MOST_WEBINARS]))
         metrics.PLANNING_LAG.set(self._intake.lag(at))
-        metrics.STALLED.set(self._progress.stalled(at))
+        metrics.STALLED.set(self._stalled(at))
         metrics.LEDGER_SEEN.set_to_current_time()
 
     async def count(self) -> None:
@@ -181,7 +181,7 @@ class Monitor:
     def reasons(self) -> tuple[str, ...]:
         """Why mails that are due do not leave, in words without personal data."""
         at, found = asyncio.get_running_loop().time(), list[str]()
-        if (seconds := self._progress.stalled(at)) > self._patience and self.late:
+        if (seconds := self._stalled(at)) and self.late:
             webinar, message, age = self.late[0]
             oldest = f"the oldest is {message} of {webinar}, due for {age:.0f} s"
             found.append(f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}")
@@ -203,11 +203,13 @@ class Monitor:
                 self._until = loop.time() + FRESH_SECONDS
             return self._exposition
 
-    @property
-    def _patience(self) -> float:
-        """Seconds. Where the pace lets mails begin minutes apart, the next one may not have come."""
+    def _stalled(self, at: float) -> float:
+        """Seconds for which mails have been due and none was accepted; 0 as long as that is nothing to worry about.
+        Where the pace lets mails begin minutes apart, the next one may not have come."""
         paces = [relay.pace.per_second for relay in self._relays]
-        return STALLED_SECONDS + max((2 / pace for pace in paces if pace), default=0.0)
+        patience = STALLED_SECONDS + max((2 / pace for pace in paces if pace), default=0.0)
+        seconds = self._progress.stalled(at)
+        return seconds if seconds > patience else 0.0
 
     def _look_around(self, ready: bool) -> None:
         """What is known without asking anybody."""

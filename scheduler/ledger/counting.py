@@ -54,5 +54,5 @@ def standing_alerts(conn: Connection) -> list[str]:
 
 def changes_to_take_in(conn: Connection) -> tuple[int, int] | None:
     """The ids of the oldest and the newest change of `registrants` that waits to be taken in; None: none waits."""
-    ends = [run(conn, f"SELECT {end}(id) FROM registrant_change").scalar() for end in ("min", "max")]
-    return None if None in ends else (ends[0], ends[1])
+    first, last = (run(conn, f"SELECT {end}(id) FROM registrant_change").scalar() for end in ("min", "max"))
+    return None if first is None or last is None else (first, last)

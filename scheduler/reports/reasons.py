@@ -153,7 +153,7 @@ def no_service(address: str) -> str:
 
 
 def never_run(why: str, live: Collection[str]) -> str:
-    """The reason, or note, before the first `webinar run`. `why`: what there is instead of a database; `live`: webinars."""
+    """The reason, or note, before the first `webinar run`. `why`: what there is instead of a database."""
     which = f"live: {', '.join(live)}" if live else "no webinar is live"
     return f"{_NEVER_RUN}, so nothing is planned or sent ({which}). {why}"
 

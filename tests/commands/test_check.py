@@ -267,7 +267,15 @@ def test_what_is_wrong_alike_in_many_texts_is_one_line(folder: Path) -> None:
         text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
     output = CliRunner().invoke(main, ["check"], env=_environment(folder)).output
     (line,) = [line for line in output.splitlines() if "nobody has reviewed" in line]
-    assert re.search(r"reviewed_by and \d+ more places: nobody has reviewed this text", line)
+    assert re.search(r"templates: nobody has reviewed 6 texts: 6 in en; allowed: `reviewed_by`", line)
+
+
+def test_texts_that_nobody_has_reviewed_are_one_warning_by_language(folder: Path) -> None:
+    for text in (folder / "templates").glob("*/??.md"):
+        text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
+    (folder / "templates" / "confirmation" / "en.md").write_text("not even a text")
+    warnings = [one for one in _check(folder)[1]["findings"] if "reviewed" in one["found"]]
+    assert [one["found"] for one in warnings] == ["nobody has reviewed 11 texts: 5 in en, 6 in fr"]
 
 
 def test_words_that_are_not_translated_are_named(folder: Path) -> None:

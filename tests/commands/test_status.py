@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from scheduler.settings import read_settings
 from scheduler.web.health import Readiness, health_app
 from scheduler.web.server import WebServer
 from tests.commands.scene import BROKEN_TEXT, Scene, lines
-from tests.support import utc
+from tests.support import toml, utc
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -324,11 +325,53 @@ def _status_of(url: str, root: Path) -> Result:
     return CliRunner().invoke(main, ["status"], env=env)
 
 
-def test_no_database_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("files", "kind", "which", "code"), [
+    ({}, "note", "no webinar is live", 0),
+    ({"w": "draft"}, "note", "no webinar is live", 0),
+    ({"w": "live", "v": "draft", "u": "live"}, "wrong", "live: u, w", 1),
+])  # fmt: skip
+def test_before_the_first_run_it_says_so_and_how_to_start_and_makes_nothing(
+    tmp_path: Path, files: dict[str, str], kind: str, which: str, code: int
+) -> None:
+    (tmp_path / "webinars").mkdir()
+    for name, status in files.items():
+        (tmp_path / "webinars" / f"{name}.toml").write_text(toml(id=name, status=status))
+    (tmp_path / "webinars" / "broken.toml").write_text("id =")
     result = _status_of(f"sqlite:///{tmp_path}/data/webinar.db", tmp_path)
+    assert result.exit_code == code
+    [[words, fix]] = lines(result, kind)
+    assert words.startswith(
+        f"no service has run on this database yet, so nothing is planned or sent ({which})"
+    )
+    assert fix.startswith("start it: `webinar run`")
+    assert not (tmp_path / "data").exists()
+
+
+def test_before_the_first_run_the_json_has_the_same_keys(scene: Scene, tmp_path: Path) -> None:
+    scene.write()
+    whole = scene.json("status")
+    env = scene.env | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/webinar.db"}
+    found = json.loads(scene.run("status", "--json", env=env).stdout)
+    assert found.keys() == whole.keys()
+    assert (found["right"], found["webinars"], len(found["wrong"])) == (False, [], 1)
+
+
+def test_a_database_of_an_earlier_version_is_not_looked_at(running: Scene) -> None:
+    running.sql("UPDATE alembic_version SET version_num = '0006'")
+    result = running.run("status")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "There is no database yet" in result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert "of an earlier version" in result.stderr
+
+
+def test_what_is_late_by_message_and_since_when(running: Scene) -> None:
+    assert lines(running.run("status"), "late") == []
+    running.sql("UPDATE delivery SET state = 'pending' WHERE message = 'confirmation'")
+    assert lines(running.run("status"), "late") == [["w", "confirmation", "2025-06-20 08:00", "86400"]]
+    assert running.json("status")["webinars"][0]["late"] == [
+        {"message": "confirmation", "due_at": "2025-06-20T08:00:00Z", "seconds": 86400}
+    ]
+    running.on_a_terminal()
+    assert "due, and not sent yet" in running.run("status").stdout
 
 
 def test_a_database_server_that_does_not_answer(tmp_path: Path, unused_port: int) -> None:

@@ -42,19 +42,25 @@ def test_a_process_that_answers_is_alive_even_when_not_ready() -> None:
 
 def test_ready_when_the_next_mail_would_go_out() -> None:
     status, body = _ask("GET", "/readyz")
-    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": []})
+    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": [], "late": []})
 
 
 def test_not_ready_says_why() -> None:
     reasons = ("the relay refused our password", "config/webinars/a.toml has mistakes")
     status, body = _ask("GET", "/readyz", lambda: Readiness(reasons))
-    assert (status, json.loads(body)) == (503, {"ready": False, "reasons": list(reasons), "notes": []})
+    assert (status, json.loads(body)) == (
+        503,
+        {"ready": False, "reasons": list(reasons), "notes": [], "late": []},
+    )
 
 
 def test_notes_are_told_and_it_is_ready_all_the_same() -> None:
     notes = ("registrants, row 7: email is empty; the row is set aside", "another note")
     status, body = _ask("GET", "/readyz", lambda: Readiness(notes=notes))
-    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": list(notes)})
+    assert (status, json.loads(body)) == (
+        200,
+        {"ready": True, "reasons": [], "notes": list(notes), "late": []},
+    )
     status, body = _ask("GET", "/readyz", lambda: Readiness(("the relay is down",), notes))
     assert (status, json.loads(body)["notes"]) == (503, list(notes))
 
@@ -66,7 +72,7 @@ def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
     status, body = _ask("GET", "/readyz", broken)
     assert status == 503
     reasons = ["the check of readiness failed (ValueError)"]
-    assert json.loads(body) == {"ready": False, "reasons": reasons, "notes": []}
+    assert json.loads(body) == {"ready": False, "reasons": reasons, "notes": [], "late": []}
 
 
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503)])
@@ -77,3 +83,19 @@ def test_head_answers_as_get_does_without_a_body(path: str, status: int) -> None
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/healthz", 405), ("GET", "/other", 404)])
 def test_anything_else_is_refused(method: str, path: str, status: int) -> None:
     assert _ask(method, path)[0] == status
+
+
+def test_what_is_late_is_listed_and_changes_neither_answer() -> None:
+    late = (("w", "reminder-day", 75.5), ("v", "confirmation", 3.0))
+    status, body = _ask("GET", "/readyz", lambda: Readiness(late=late))
+    assert status == 200
+    assert json.loads(body)["late"] == [
+        {"webinar": "w", "message": "reminder-day", "seconds": 75.5},
+        {"webinar": "v", "message": "confirmation", "seconds": 3.0},
+    ]
+
+
+def test_of_a_thousand_messages_that_are_late_the_oldest_are_listed() -> None:
+    late = tuple((f"w{number}", "x", 1000.0 - number) for number in range(1000))
+    _, body = _ask("GET", "/readyz", lambda: Readiness(late=late))
+    assert [one["webinar"] for one in json.loads(body)["late"]] == [f"w{number}" for number in range(20)]

@@ -1,0 +1,293 @@
+"""Each alert brought about by what it is for: by what the service exports it fires, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scheduler import metrics, monitor
+from scheduler.clock import SteadyClock
+from scheduler.database.engine import Database
+from scheduler.delivery import relays
+from scheduler.organizers import alerts
+from tests.endtoend.support import Relay, free_port
+from tests.monitoring.rules import rules
+from tests.monitoring.watched import watched
+from tests.smtp_server import (
+    HOST,
+    MailServer,
+    Misdeed,
+    ScriptedServer,
+    authority,
+    in_loop,
+    pass_time,
+    server_context,
+)
+from tests.token_server import TokenServer, token
+
+pytestmark = pytest.mark.engines("sqlite")
+
+NOT_HERE = {"WebinarServiceDown"}  # of what Prometheus itself sees: test_prometheus
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Looks follow each other soon, and no test sees what another one's service exported."""
+    monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "COUNT_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "COUNT_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "SHARE", 1.0)
+    monkeypatch.setattr(monitor, "FRESH_SECONDS", 0.0)
+    yield
+    for one in (metrics.RELAY_UP, metrics.RELAY_STOPPED, metrics.CERTIFICATE_EXPIRY, metrics.TOKEN_FAILED,
+                metrics.DISK_FREE, metrics.DISK_FREE_RATIO):  # fmt: skip
+        one.clear()
+    metrics.CLOCK_OFFSET.set(0)
+
+
+def test_each_rule_has_a_test_here() -> None:
+    here = Path(__file__).read_text("utf-8")
+    assert [alert for alert in rules().keys() - NOT_HERE if f'"{alert}"' not in here] == []
+
+
+@in_loop
+async def test_a_relay_that_hangs_after_the_content_stalls_and_makes_late(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
+    async with (
+        Relay() as relay,
+        watched(tmp_path, database, relay, smtp_tls="starttls", smtp_username="webinar@relay.test",
+                smtp_password="Wo7-relay-secret") as here,
+    ):  # fmt: skip
+        relay.answering.clear()
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarStalled")
+        status, said = await here.readyz()
+        assert status == 503
+        (reason,) = said["reasons"]
+        assert reason.startswith("no mail was accepted for ")
+        assert ", and mails are due: the oldest is confirmation of w, due for " in reason
+        assert [(one["webinar"], one["message"]) for one in said["late"]] == [("w", "confirmation")]
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        here.ledger.sql("UPDATE delivery SET due_at = :then", then=long_ago)
+        await here.alerted("WebinarLate")
+        relay.answering.set()
+        await here.is_over("WebinarStalled")
+        await here.is_over("WebinarLate")
+        await here.ready()
+
+
+@in_loop
+async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(tmp_path: Path, database: Database) -> None:
+    script = {"content": [Misdeed.CLOSE]}
+    async with ScriptedServer(script) as server, watched(tmp_path, database, server) as here:
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarInDoubt")
+        here.edit(on_doubt="hold")
+        await here.is_over("WebinarInDoubt")
+        await here.alerted("WebinarHeld")
+        here.edit(on_doubt="resend")
+        await here.is_over("WebinarHeld")
+        assert len(server.mails) == 1
+
+
+@in_loop
+async def test_a_text_that_is_gone_holds_mails_of_a_live_webinar(tmp_path: Path, database: Database) -> None:
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        text = here.folder / "templates" / "confirmation" / "en.md"
+        sound = text.read_text("utf-8")
+        text.unlink()
+        here.ledger.sql("DELETE FROM text_revision WHERE message = 'confirmation'")
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarHeld")
+        assert (
+            "webinar_held",
+            frozenset({"webinar": "w", "reason": "template"}.items()),
+        ) in await here.metrics()
+        text.write_text(sound, "utf-8")
+        await here.is_over("WebinarHeld")
+
+
+@in_loop
+async def test_what_only_to_keeps_back_is_held_and_alerts_nobody(tmp_path: Path, database: Database) -> None:
+    async with MailServer() as server, watched(tmp_path, database, server, only_to="*@who.int") as here:
+        here.ledger.register("anna@x.org")
+        config = ("webinar_held", frozenset({"webinar": "w", "reason": "config"}.items()))
+        while config not in await here.metrics():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await here.is_over("WebinarHeld")
+        assert (await here.readyz())[1]["late"] == []
+
+
+@in_loop
+async def test_a_relay_that_refuses_all_mail(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "STOP_PAUSE", timedelta(seconds=0.2))
+    users = {"webinar": "another password"}
+    async with (
+        MailServer(tls="starttls", users=users) as server,
+        watched(
+            tmp_path, database, server, smtp_tls="starttls", smtp_username="webinar", smtp_password="x"
+        ) as here,
+    ):
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarRelayRefuses")
+        await here.alerted("WebinarNotReady")
+        users["webinar"] = "x"
+        await here.is_over("WebinarRelayRefuses")
+        await here.is_over("WebinarNotReady")
+
+
+@in_loop
+async def test_a_relay_that_is_down(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "wait", lambda attempt: timedelta(seconds=0.2))
+    port = free_port()
+    async with watched(tmp_path, database, port) as here:
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarRelayDown")
+        relay = Relay(port)
+        relay.tls, relay.context, relay.users = "none", None, {}
+        async with relay:
+            await here.is_over("WebinarRelayDown")
+
+
+@in_loop
+async def test_a_certificate_that_is_about_to_end(tmp_path: Path, database: Database) -> None:
+    async with (
+        MailServer(tls="starttls") as server,
+        watched(tmp_path, database, server, smtp_tls="starttls", smtp_mails_per_connection=1) as here,
+    ):
+        good = server.context
+        certificate = authority().issue_cert(HOST, not_after=datetime.now(UTC) + timedelta(days=3))
+        server.context = server_context.__wrapped__(HOST)
+        certificate.configure_cert(server.context)
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarCertificateEnds")
+        server.context = good
+        here.ledger.register("lea@x.org")
+        await here.is_over("WebinarCertificateEnds")
+        assert len(server.mails) == 2
+
+
+@in_loop
+async def test_a_token_that_is_not_to_be_had(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "wait", lambda attempt: timedelta(seconds=0.2))
+    monkeypatch.setattr(relays, "STOP_PAUSE", timedelta(seconds=0.2))
+    async with TokenServer((400, {"error": "invalid_client"})) as tokens, ScriptedServer(
+        tls="starttls", extensions=["AUTH XOAUTH2"]
+    ) as server, watched(
+        tmp_path, database, server, smtp_tls="starttls", smtp_auth="xoauth2", smtp_username="w@x.org",
+        smtp_oauth_token_url=tokens.url, smtp_oauth_client_id="c", smtp_oauth_client_secret="s",
+    ) as here:  # fmt: skip
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarTokenFails")
+        tokens.answers = [token("fresh")]
+        await here.is_over("WebinarTokenFails")
+        relay = frozenset({"relay": f"{HOST}:{server.port}"}.items())
+        ends = (await here.metrics())["webinar_relay_token_expiry_timestamp_seconds", relay]
+        assert abs(ends - time.time() - 3600) < 60
+
+
+@in_loop
+async def test_rows_that_wait_to_be_planned(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        await here.ready()
+        here.ledger.sql("ALTER TABLE registrants RENAME COLUMN email TO address")  # nothing can be taken in
+        here.ledger.sql("INSERT INTO registrants (webinar, address) VALUES ('w', 'anna@x.org')")
+        await asyncio.sleep(0.2)
+        pass_time(200)
+        await here.alerted("WebinarPlanningLagging")
+        reasons = (await here.readyz())[1]["reasons"]
+        assert any(
+            one.startswith("rows of registrants wait to be planned, and none was taken in") for one in reasons
+        )
+        here.ledger.sql("ALTER TABLE registrants RENAME COLUMN address TO email")
+        await here.is_over("WebinarPlanningLagging")
+        await here.ready()
+
+
+@in_loop
+async def test_looks_that_fail(tmp_path: Path, database: Database) -> None:
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        await here.ready()
+        here.ledger.sql("ALTER TABLE webinar RENAME COLUMN waiting_id TO waits")
+        await here.alerted("WebinarReplicaBlind", later=120)
+        assert any(one.startswith("looking what is late: ") for one in (await here.readyz())[1]["notes"])
+        here.ledger.sql("ALTER TABLE webinar RENAME COLUMN waits TO waiting_id")
+        await here.is_over("WebinarReplicaBlind", later=110)
+        await here.ready()
+
+
+@pytest.mark.engines("both")
+@in_loop
+async def test_a_replica_that_rests_for_its_clock(
+    tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.clock.LASTS", timedelta(seconds=0.2))
+    off = timedelta(seconds=10)
+    clock = SteadyClock(lambda: datetime.now(UTC) + off)
+    database = Database(postgresql_url)
+    async with MailServer() as server, watched(tmp_path, database, server, clock) as here:
+        await here.alerted("WebinarClockOff")
+        shifted = time.monotonic
+        monkeypatch.setattr(metrics, "monotonic", lambda: shifted() + 61)
+        await here.alerted("WebinarReplicaLagging")
+        off = timedelta()
+        await here.is_over("WebinarClockOff")
+        await here.is_over("WebinarReplicaLagging")
+        await here.ready()
+    database.close()
+
+
+@in_loop
+async def test_a_clock_that_is_set(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = timedelta()
+    clock = SteadyClock(lambda: datetime.now(UTC) + off)
+    async with MailServer() as server, watched(tmp_path, database, server, clock) as here:
+        await here.is_over("WebinarClockSet")
+        off = timedelta(hours=1)
+        await here.alerted("WebinarClockSet")
+        off = timedelta()
+        await here.is_over("WebinarClockSet")
+
+
+@in_loop
+async def test_a_disk_without_room(tmp_path: Path, database: Database) -> None:
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        folders = here.runner._monitor._folders
+        assert folders["database"] == Path(str(database.engine.url.database)).parent
+        await here.is_over("WebinarDiskNearlyFull")
+        there = folders["database"]
+        folders["database"] = Path("/proc")  # a file system with no free block
+        await here.alerted("WebinarDiskNearlyFull")
+        folders["database"] = there
+        await here.is_over("WebinarDiskNearlyFull")
+
+
+@in_loop
+async def test_alerts_of_organizers_by_kind(tmp_path: Path, database: Database) -> None:
+    standing = ("webinar_alerts_standing", frozenset({"kind": "webinar file"}.items()))
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        await here.ready()
+        here.edit(zone="Nowhere/Nowhere")
+        while not (await here.metrics()).get(standing):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        here.edit()
+        while (await here.metrics())[standing]:
+            await asyncio.sleep(0.02)
+    assert alerts.NOTICE.strip() in monitor._KINDS
