@@ -79,6 +79,7 @@ OLDEST_DUE = Table(
 )
 ALERTS = Table("alerts_standing", "Alerts that organizers are notified of, by kind.", ("kind",))
 IN_DOUBT = _gauge("in_doubt", "Mails in doubt that are still useful.")
+RECENT_DOUBTS = _gauge("recent_doubts", "Attempts that ended in doubt in the last 15 minutes.")
 ROWS_SET_ASIDE = _gauge("rows_set_aside", "Rows of registrants that can't be used.")
 PLANNING_LAG = _gauge("planning_lag_seconds", "For how long rows, or an edited webinar, wait to be planned.")
 LEDGER_SEEN = _gauge("ledger_seen_timestamp_seconds", "When this service last looked what is due.")
@@ -141,6 +142,13 @@ def identify(schema: str, tz_database: str) -> None:
     """Say which program this is."""
     BUILD.labels(version("webinar-scheduler"), schema).set(1)
     TZ.labels(tz_database).set(1)
+
+
+def know(relays: Iterable[str]) -> None:
+    """Let their counters begin at 0: of one that begins at 1 Prometheus sees no increase."""
+    for relay in relays:
+        for verdict in ("sent", "deferred", "refused", "in_doubt", "relay"):
+            ATTEMPTS.labels(relay, verdict)
 
 
 def ticked() -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from scheduler.ledger.counting import (
     count_in_doubt,
     count_rows_set_aside,
     live_webinars,
+    recent_doubts,
     standing_alerts,
 )
 from scheduler.ledger.lateness import Accepted, Lateness, lateness
@@ -44,6 +45,8 @@ SHARE = 0.01  # of the time, at most, goes into counting one webinar's
 ROUND_SECONDS = 1.0  # for one round; what is left over comes first in the next one
 STALLED_SECONDS = 60.0  # mails are due and none is accepted
 MOST_WEBINARS = 200  # in metrics: each has a series for each message and state
+RECENT = timedelta(minutes=15)
+MOST_ATTEMPTS = 10_000  # that are looked at for doubts
 DELAY_SECONDS = 0.25  # between two measurements of the event loop
 FRESH_SECONDS = 1.0  # an answer with metrics serves whoever asks in this time
 
@@ -131,6 +134,7 @@ class Monitor:
         self._exposition, self._until = b"", 0.0
         self._one_by_one = asyncio.Lock()
         metrics.identify(newest_revision(), tz_version())
+        metrics.know(relay.name for relay in relays)
 
     def start(self) -> None:
         """Begin to look."""
@@ -228,15 +232,17 @@ class Monitor:
     def _count(self) -> None:
         measure_disks(self._folders)
         end, now = time.monotonic() + ROUND_SECONDS, self._clock.now()
-        webinars, in_doubt, aside, alerts = self._read(
+        webinars, in_doubt, doubts, aside, alerts = self._read(
             lambda conn: (
                 live_webinars(conn, now, MOST_WEBINARS),
                 count_in_doubt(conn, now),
+                recent_doubts(conn, now - RECENT, MOST_ATTEMPTS),
                 count_rows_set_aside(conn),
                 standing_alerts(conn),
             )
         )
         metrics.IN_DOUBT.set(in_doubt)
+        metrics.RECENT_DOUBTS.set(doubts)
         metrics.ROWS_SET_ASIDE.set(aside)
         kinds = [next((kind for kind in _KINDS if key.startswith(kind)), "other") for key in alerts]
         metrics.ALERTS.replace({(kind,): kinds.count(kind) for kind in (*_KINDS, "other")})

@@ -32,6 +32,11 @@ def count_in_doubt(conn: Connection, now: datetime) -> int:
     return int(execute(conn, "count_in_doubt", now=now).scalar_one())
 
 
+def recent_doubts(conn: Connection, since: datetime, most: int) -> int:
+    """How many of the newest attempts ended in doubt since then, whatever became of their mails."""
+    return int(execute(conn, "recent_doubts", since=since, most=most).scalar_one())
+
+
 def count_rows_set_aside(conn: Connection) -> int:
     return int(run(conn, "SELECT count(*) FROM row_set_aside").scalar_one())
 

@@ -10,7 +10,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger import lateness as looking
-from scheduler.ledger.counting import count_deliveries, count_in_doubt, live_webinars
+from scheduler.ledger.counting import count_deliveries, count_in_doubt, live_webinars, recent_doubts
 from scheduler.ledger.lateness import Late, Lateness, lateness
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
@@ -177,6 +177,15 @@ def test_in_doubt_and_still_useful(ledger: Ledger) -> None:
     ledger.sql("UPDATE delivery SET expires_at = :now WHERE message = 'confirmation'", now=LATER)
     with ledger.database.reading() as conn:
         assert count_in_doubt(conn, LATER) == 2
+
+
+def test_attempts_that_ended_in_doubt_of_late(ledger: Ledger) -> None:
+    _send(ledger, State.IN_DOUBT, "in_doubt", limit=1)
+    _send(ledger, State.SENT, "sent", limit=1)
+    with ledger.database.reading() as conn:
+        assert recent_doubts(conn, NOW - timedelta(minutes=1), 1000) == 1
+        assert recent_doubts(conn, NOW, 1000) == 0
+        assert recent_doubts(conn, NOW - timedelta(minutes=1), 1) == 0, "no further than so many attempts"
 
 
 def test_of_many_live_webinars_those_nearest_in_time(ledger: Ledger) -> None:

@@ -13,11 +13,10 @@ import pytest
 from scheduler import metrics, monitor
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
-from scheduler.delivery import relays
-from scheduler.organizers import alerts
+from scheduler.delivery import relays, sending
 from tests.endtoend.support import Relay, free_port
 from tests.monitoring.rules import rules
-from tests.monitoring.watched import watched
+from tests.monitoring.watched import until_async, watched
 from tests.smtp_server import (
     HOST,
     MailServer,
@@ -28,11 +27,17 @@ from tests.smtp_server import (
     pass_time,
     server_context,
 )
+from tests.support import copy_texts
 from tests.token_server import TokenServer, token
 
-pytestmark = pytest.mark.engines("sqlite")
-
 NOT_HERE = {"WebinarServiceDown"}  # of what Prometheus itself sees: test_prometheus
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    database = Database(sqlite_url)
+    yield database
+    database.close()
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +52,13 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for one in (metrics.RELAY_UP, metrics.RELAY_STOPPED, metrics.CERTIFICATE_EXPIRY, metrics.TOKEN_FAILED,
                 metrics.DISK_FREE, metrics.DISK_FREE_RATIO):  # fmt: skip
         one.clear()
+    for table in (metrics.DELIVERIES, metrics.HELD, metrics.OLDEST_DUE, metrics.ALERTS):
+        table.replace({})
     metrics.CLOCK_OFFSET.set(0)
+
+
+async def _took(server: MailServer, mails: int) -> bool:
+    return len(server.mails) == mails
 
 
 def test_each_rule_has_a_test_here() -> None:
@@ -84,43 +95,48 @@ async def test_a_relay_that_hangs_after_the_content_stalls_and_makes_late(
 
 
 @in_loop
-async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(tmp_path: Path, database: Database) -> None:
-    script = {"content": [Misdeed.CLOSE]}
-    async with ScriptedServer(script) as server, watched(tmp_path, database, server) as here:
+async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "wait", lambda attempt: timedelta(seconds=0.1))
+    async with (
+        ScriptedServer({"content": [Misdeed.CLOSE]}) as server,
+        watched(tmp_path, database, server) as here,
+    ):
+        here.edit(on_doubt="hold")
+        await here.ready()
         here.ledger.register("anna@x.org")
         await here.alerted("WebinarInDoubt")
-        here.edit(on_doubt="hold")
-        await here.is_over("WebinarInDoubt")
         await here.alerted("WebinarHeld")
         here.edit(on_doubt="resend")
         await here.is_over("WebinarHeld")
         assert len(server.mails) == 1
+        monkeypatch.setattr(monitor, "RECENT", timedelta())
+        await here.is_over("WebinarInDoubt")
 
 
 @in_loop
-async def test_a_text_that_is_gone_holds_mails_of_a_live_webinar(tmp_path: Path, database: Database) -> None:
-    async with MailServer() as server, watched(tmp_path, database, server) as here:
-        text = here.folder / "templates" / "confirmation" / "en.md"
-        sound = text.read_text("utf-8")
-        text.unlink()
-        here.ledger.sql("DELETE FROM text_revision WHERE message = 'confirmation'")
+async def test_a_text_that_is_missing_holds_mails_of_a_live_webinar(
+    tmp_path: Path, database: Database
+) -> None:
+    def without(folder: Path) -> None:
+        (folder / "templates" / "confirmation" / "en.md").unlink()
+
+    async with MailServer() as server, watched(tmp_path, database, server, prepare=without) as here:
         here.ledger.register("anna@x.org")
         await here.alerted("WebinarHeld")
-        assert (
-            "webinar_held",
-            frozenset({"webinar": "w", "reason": "template"}.items()),
-        ) in await here.metrics()
-        text.write_text(sound, "utf-8")
+        held = ("webinar_held", frozenset({"webinar": "w", "reason": "template"}.items()))
+        assert (await here.metrics())[held] == 1
+        copy_texts(tmp_path / "templates", "en")
         await here.is_over("WebinarHeld")
+        await until_async(lambda: _took(server, 1), "the mail")
 
 
 @in_loop
 async def test_what_only_to_keeps_back_is_held_and_alerts_nobody(tmp_path: Path, database: Database) -> None:
     async with MailServer() as server, watched(tmp_path, database, server, only_to="*@who.int") as here:
         here.ledger.register("anna@x.org")
-        config = ("webinar_held", frozenset({"webinar": "w", "reason": "config"}.items()))
-        while config not in await here.metrics():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await here.shows("webinar_held", webinar="w", reason="config")
         await here.is_over("WebinarHeld")
         assert (await here.readyz())[1]["late"] == []
 
@@ -175,7 +191,7 @@ async def test_a_certificate_that_is_about_to_end(tmp_path: Path, database: Data
         server.context = good
         here.ledger.register("lea@x.org")
         await here.is_over("WebinarCertificateEnds")
-        assert len(server.mails) == 2
+        await until_async(lambda: _took(server, 2), "both mails")
 
 
 @in_loop
@@ -231,7 +247,6 @@ async def test_looks_that_fail(tmp_path: Path, database: Database) -> None:
         await here.ready()
 
 
-@pytest.mark.engines("both")
 @in_loop
 async def test_a_replica_that_rests_for_its_clock(
     tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
@@ -281,13 +296,9 @@ async def test_a_disk_without_room(tmp_path: Path, database: Database) -> None:
 
 @in_loop
 async def test_alerts_of_organizers_by_kind(tmp_path: Path, database: Database) -> None:
-    standing = ("webinar_alerts_standing", frozenset({"kind": "webinar file"}.items()))
     async with MailServer() as server, watched(tmp_path, database, server) as here:
         await here.ready()
         here.edit(zone="Nowhere/Nowhere")
-        while not (await here.metrics()).get(standing):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await here.shows("webinar_alerts_standing", kind="webinar file")
         here.edit()
-        while (await here.metrics())[standing]:
-            await asyncio.sleep(0.02)
-    assert alerts.NOTICE.strip() in monitor._KINDS
+        await here.shows("webinar_alerts_standing", 0, kind="webinar file")

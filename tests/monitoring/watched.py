@@ -29,6 +29,7 @@ class Watched:
 
     def __init__(self, runner: Runner, ledger: Ledger, folder: Path, port: int) -> None:
         self.runner, self.ledger, self.folder, self._port = runner, ledger, folder, port
+        self._start = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0, tzinfo=None)
 
     async def metrics(self) -> Samples:
         return samples((await self._get("/metrics"))[1].decode())
@@ -45,18 +46,21 @@ class Watched:
         """Wait until it does not, and for a service that is ready."""
         await self._until(alert, False, later)
 
+    async def shows(self, metric: str, value: float = 1, **labels: str) -> None:
+        """Wait until the metric has this value."""
+
+        async def looked() -> bool:
+            return (await self.metrics()).get((metric, frozenset(labels.items()))) == value
+
+        await until_async(looked, f"{metric} {labels}: {value}")
+
     async def ready(self) -> None:
         await until_async(self._is_ready, "ready")
 
     def edit(self, **changed: Any) -> None:
         """The webinar's file; it is tomorrow."""
-        start = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0, tzinfo=None)
-        keys = {
-            "zone": "Africa/Abidjan",
-            "languages": ["en"],
-            "start": start,
-            "end": start + timedelta(hours=2),
-        }
+        times = {"start": self._start, "end": self._start + timedelta(hours=2)}
+        keys = {"zone": "Africa/Abidjan", "languages": ["en"], **times}
         path = self.folder / "webinars" / "w.toml"
         fresh = path.with_suffix(".new")
         fresh.write_text(toml(changed.pop("sequence", CONFIRMATION_ONLY), **(keys | changed)), "utf-8")
@@ -94,9 +98,17 @@ async def until_async(condition: Callable[[], Any], what: str) -> None:
 
 @asynccontextmanager
 async def watched(
-    folder: Path, database: Database, server: _Server | int, clock: SteadyClock | None = None, **more: Any
+    folder: Path,
+    database: Database,
+    server: _Server | int,
+    clock: SteadyClock | None = None,
+    prepare: Callable[[Path], object] = lambda folder: None,
+    **more: Any,
 ) -> AsyncIterator[Watched]:
-    """A service with one live webinar tomorrow, that sends over `server` (or to a port where there may be none)."""
+    """A service with one live webinar tomorrow, that sends over `server`, or to a port where there may be none.
+
+    `prepare` changes the folder before it starts.
+    """
     (folder / "webinars").mkdir()
     copy_texts(folder / "templates", "en")
     port = free_port()
@@ -117,6 +129,7 @@ async def watched(
     runner = Runner(Settings.model_validate(given | more), database, clock or SteadyClock())
     here = Watched(runner, Ledger(database), folder, port)
     here.edit()
+    prepare(folder)
     stop = asyncio.Event()
     running = asyncio.create_task(runner.run(stop))
     try:
