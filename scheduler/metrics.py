@@ -142,6 +142,7 @@ def identify(schema: str, tz_database: str) -> None:
     """Say which program this is."""
     BUILD.labels(version("webinar-scheduler"), schema).set(1)
     TZ.labels(tz_database).set(1)
+    LEDGER_SEEN.set_to_current_time()  # and not in 1970
 
 
 def know(relays: Iterable[str]) -> None:

@@ -207,6 +207,10 @@ class Process:
         self._process, self.port, self._log = process, port, log
 
     @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
@@ -315,7 +319,7 @@ class Scene:
     async def run(self, **environment: str) -> Process:
         """Start `webinar run`; `environment` on top of what it needs. With others on one database they judge each other
         within seconds."""
-        port = free_port()
+        port = int(environment.pop("HEALTH_PORT", 0)) or free_port()
         paths = [environment.pop("PYTHONPATH", HASTY), os.environ.get("PYTHONPATH", "")]
         given = {
             "PATH": os.environ["PATH"],
