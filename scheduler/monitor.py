@@ -9,8 +9,10 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +23,9 @@ from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, newest_revision
 from scheduler.delivery.relays import Relay
 from scheduler.ledger.counting import (
-    Count,
     changes_to_take_in,
     count_deliveries,
+    count_held,
     count_in_doubt,
     count_rows_set_aside,
     live_webinars,
@@ -41,7 +43,7 @@ T = TypeVar("T")
 LOOK_SECONDS = 5.0  # between two looks at what is due
 COUNT_SECONDS = 10.0  # between two rounds of counting
 COUNT_AGAIN_SECONDS = 60.0  # between two counts of one webinar's deliveries, at least
-SHARE = 0.01  # of the time, at most, goes into counting one webinar's
+SHARE = 0.01  # of the time, at most, goes into counting the same again and again
 ROUND_SECONDS = 1.0  # for one round; what is left over comes first in the next one
 STALLED_SECONDS = 60.0  # mails are due and none is accepted
 MOST_WEBINARS = 200  # in metrics: each has a series for each message and state
@@ -50,6 +52,7 @@ MOST_ATTEMPTS = 10_000  # that are looked at for doubts
 DELAY_SECONDS = 0.25  # between two measurements of the event loop
 FRESH_SECONDS = 1.0  # an answer with metrics serves whoever asks in this time
 
+_HELD = ""  # no webinar is called so
 _KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice")
 
 
@@ -127,7 +130,7 @@ class Monitor:
         self._folders = folders(settings)
         self._progress, self._intake = Progress(), Intake()
         self._seen = Lateness()
-        self._counted: dict[str, list[Count]] = {}
+        self._counted: dict[str, dict[tuple[str, str], int]] = {}
         self._count_again: dict[str, float] = {}
         self._troubles = Troubles()
         self._tasks: list[asyncio.Task[None]] = []
@@ -246,20 +249,32 @@ class Monitor:
         metrics.ROWS_SET_ASIDE.set(aside)
         kinds = [next((kind for kind in _KINDS if key.startswith(kind)), "other") for key in alerts]
         metrics.ALERTS.replace({(kind,): kinds.count(kind) for kind in (*_KINDS, "other")})
+        self._count_again = {key: at for key, at in self._count_again.items() if key in (*webinars, _HELD)}
+        with self._counting(_HELD, COUNT_SECONDS, end) as now_is_time:
+            if now_is_time:
+                held = self._read(count_held)
+                metrics.HELD.replace({key: mails for key, mails in held.items() if key[0] in webinars})
         for webinar in sorted(webinars, key=lambda one: self._count_again.get(one, 0.0)):
-            if self._count_again.get(webinar, 0.0) <= time.monotonic() < end:
-                self._count_one(webinar)
+            with self._counting(webinar, COUNT_AGAIN_SECONDS, end) as now_is_time:
+                if now_is_time:
+                    self._counted[webinar] = self._read(partial(count_deliveries, webinar=webinar))
         self._counted = {one: self._counted[one] for one in webinars if one in self._counted}
-        self._count_again = {one: self._count_again[one] for one in self._counted}
-        metrics.DELIVERIES.replace(_sums(self._counted, lambda one: (one.message, one.state)))
-        held = {name: [one for one in counts if one.why] for name, counts in self._counted.items()}
-        metrics.HELD.replace(_sums(held, lambda one: (one.why,)))
+        metrics.DELIVERIES.replace(
+            {
+                (webinar, *key): mails
+                for webinar, counts in self._counted.items()
+                for key, mails in counts.items()
+            }
+        )
 
-    def _count_one(self, webinar: str) -> None:
+    @contextmanager
+    def _counting(self, what: str, every: float, end: float) -> Iterator[bool]:
+        """Around a count: whether it is to be done, which is the more seldom the longer it takes."""
         began = time.monotonic()
-        self._counted[webinar] = self._read(lambda conn: count_deliveries(conn, webinar))
-        took = time.monotonic() - began
-        self._count_again[webinar] = time.monotonic() + max(COUNT_AGAIN_SECONDS, took / SHARE)
+        is_due = self._count_again.get(what, 0.0) <= began < end
+        yield is_due
+        if is_due:
+            self._count_again[what] = time.monotonic() + max(every, (time.monotonic() - began) / SHARE)
 
     async def _keep(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -299,14 +314,3 @@ def measure_disks(those: Mapping[str, Path]) -> None:
             continue
         metrics.DISK_FREE.labels(of).set(there.f_bavail * there.f_frsize)
         metrics.DISK_FREE_RATIO.labels(of).set(there.f_bavail / max(1, there.f_blocks))
-
-
-def _sums(
-    counted: Mapping[str, Sequence[Count]], by: Callable[[Count], tuple[str, ...]]
-) -> dict[tuple[str, ...], float]:
-    found: dict[tuple[str, ...], float] = {}
-    for webinar, counts in counted.items():
-        for one in counts:
-            key = (webinar, *by(one))
-            found[key] = found.get(key, 0.0) + one.mails
-    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from scheduler import metrics, monitor
 from scheduler.clock import SteadyClock
@@ -184,23 +185,20 @@ async def test_a_webinar_whose_deliveries_take_long_to_count_is_counted_less_oft
 ) -> None:
     """Both: a minute apart at least, and a hundred times as long as it took."""
     ledger.govern(webinar())
-    one, counted = _monitor(ledger.database), list[str]()
-    monkeypatch.setattr(monitor, "count_deliveries", lambda conn, name: counted.append(name) or [])
-    now = 1000.0
+    one, counted, now, takes = _monitor(ledger.database), list[str](), 1000.0, 0.0
+
+    def counts(conn: Connection, webinar: str) -> dict[tuple[str, str], int]:
+        nonlocal now
+        now += takes
+        counted.append(webinar)
+        return {}
+
+    monkeypatch.setattr(monitor, "count_deliveries", counts)
     monkeypatch.setattr("scheduler.monitor.time.monotonic", lambda: now)
-    await one.count()
-    now += 59
-    await one.count()
-    assert counted == ["w"]
-    now += 1
-    await one.count()
-    assert counted == ["w"] * 2
-    ticks = iter([now + 60, now + 60, now + 60, now + 62, now + 62])  # two seconds in counting
-    monkeypatch.setattr("scheduler.monitor.time.monotonic", lambda: next(ticks, now + 62 + 199))
-    await one.count()
-    assert counted == ["w"] * 3
-    await one.count()
-    assert counted == ["w"] * 3
+    for later, takes, many in ((0, 0, 1), (59, 0, 1), (1, 2, 2), (199, 0, 2), (1, 0, 3)):  # noqa: B007
+        now += later
+        await one.count()
+        assert len(counted) == many, now
 
 
 @in_loop

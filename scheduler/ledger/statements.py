@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import DIALECTS, dialect, first_line, is_the_statements, run
-from scheduler.ledger.states import Why
+from scheduler.ledger.states import State, Why
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES
 
 FOLDER = Path(__file__).parent / "sql"
@@ -54,6 +54,7 @@ def _files(engine: Dialect) -> Environment:
         "indexed_by": engine.indexed_by,
         "skip_locked": engine.skip_locked,
         "update_skipping": engine.update_skipping,
+        "states": [state.value for state in State],
         "why": SimpleNamespace(**{why.name.lower(): _literal(why.value) for why in Why}),
         "notices": f"({', '.join(map(_literal, NOTICES))})",
         "change": _literal(CHANGE),

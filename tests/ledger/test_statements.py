@@ -19,7 +19,7 @@ from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, run
 from scheduler.ledger import claims, outcomes, retention, settling
 from scheduler.ledger.claims import Claimed
-from scheduler.ledger.counting import count_deliveries, count_in_doubt, recent_doubts
+from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.lateness import lateness
 from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.statements import StatementFails, check, names, statement
@@ -214,6 +214,7 @@ def _a_day(ledger: Ledger) -> None:
         settling.count_restored(conn)
         lateness(conn, NOW, 1)
         count_deliveries(conn, "other")
+        count_held(conn)
         count_in_doubt(conn, NOW)
         recent_doubts(conn, NOW - DAY, 1000)
         later = NOW + timedelta(days=200)

@@ -1,3 +1,6 @@
--- How many deliveries of one webinar there are, by message and state, and what holds those that are held.
-SELECT message, state, CASE WHEN state = 'held' THEN reason ELSE '' END AS why, count(*) AS mails FROM delivery
-WHERE webinar = :webinar GROUP BY 1, 2, 3
+-- How many deliveries of one webinar there are, by message and state: in the order of an index, so that nothing is sorted.
+SELECT message
+{% for state in states %}
+     , sum(CASE WHEN state = '{{ state }}' THEN 1 ELSE 0 END) AS {{ state }}
+{% endfor %}
+FROM delivery WHERE webinar = :webinar GROUP BY message
