@@ -197,6 +197,8 @@ def _a_day(ledger: Ledger) -> None:
     for number in range(3):
         ledger.register(f"new{number}@x.org", "other", timezone="Asia/Tokyo")
     ledger.plan(NOW)
+    with ledger.database.transaction() as conn:
+        lateness(conn, NOW, 1)
     _send(ledger, State.PENDING)
     ledger.plan(NOW)
     _send(ledger)
@@ -212,7 +214,6 @@ def _a_day(ledger: Ledger) -> None:
         people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
         settling.hold_restored(conn, NOW)
         settling.count_restored(conn)
-        lateness(conn, NOW, 1)
         count_deliveries(conn, "other")
         count_held(conn)
         count_in_doubt(conn, NOW)

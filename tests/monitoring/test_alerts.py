@@ -95,6 +95,24 @@ async def test_a_relay_that_hangs_after_the_content_stalls_and_makes_late(
 
 
 @in_loop
+async def test_a_relay_that_greylists_everybody(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(sending, "wait", lambda attempt: timedelta(seconds=2))
+    async with (
+        ScriptedServer({"rcpt": "450 4.7.1 Greylisted, try again later"}) as server,
+        watched(tmp_path, database, server) as here,
+    ):
+        for name in ("anna", "lea", "maya"):
+            here.ledger.register(f"{name}@x.org")
+        await here.alerted("WebinarStalled")
+        server.script.clear()
+        await here.is_over("WebinarStalled")
+        await here.ready()
+
+
+@in_loop
 async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,31 @@ def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
     assert json.loads(body) == {"ready": False, "reasons": reasons, "notes": [], "late": []}
 
 
+def test_metrics_are_what_was_prepared_in_the_format_of_prometheus() -> None:
+    async def prepared() -> bytes:
+        return b"webinar_ready 1\n"
+
+    async def run() -> tuple[int, str | None, bytes]:
+        server = WebServer(health_app(Readiness, prepared), "127.0.0.1", 0)
+        await server.start()
+        try:
+            return await asyncio.to_thread(_typed, server.port)
+        finally:
+            await server.stop()
+
+    assert asyncio.run(run()) == (200, "text/plain; version=0.0.4; charset=utf-8", b"webinar_ready 1\n")
+
+
+def _typed(port: int) -> tuple[int, str | None, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        return response.status, response.getheader("content-type"), response.read()
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503)])
 def test_head_answers_as_get_does_without_a_body(path: str, status: int) -> None:
     assert _ask("HEAD", path, lambda: Readiness(("x",))) == (status, b"")
