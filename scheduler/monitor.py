@@ -193,7 +193,7 @@ class Monitor:
             oldest = f"the oldest is {message} of {webinar}, due for {age:.0f} s"
             found.append(f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}")
         if (seconds := self._intake.stuck(at)) > STALLED_SECONDS:
-            found.append(f"rows of registrants wait to be planned, and none was taken in for {seconds:.0f} s")
+            found.append(f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s")
         return tuple(found)
 
     @property
