@@ -63,17 +63,17 @@ AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id AND z.me
                 AND z.state <> 'cancelled' AND z.id > {{ l }}.id)
 {%- endmacro %}
 
-{#- No edit, and no changed link of the person's own, keeps the delivery d back until it takes effect. Meanwhile only
+{#- No edit, and no changed link of the person's own, keeps a delivery back until it takes effect. Meanwhile only
     confirmations leave. -#}
-{% macro no_edit_waits() -%}
-(w.waiting_id IS NULL OR d.urgency = 0 AND d.message NOT IN {{ notices }})
-AND (d.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)
+{% macro no_edit_waits(d) -%}
+(w.waiting_id IS NULL OR {{ d }}.urgency = 0 AND {{ d }}.message NOT IN {{ notices }})
+AND ({{ d }}.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)
 {%- endmacro %}
 
 {#- The delivery d may go out: r is planned by the present plan of w, and it need not wait for an edit. -#}
 {% macro may_go() -%}
 r.plan = w.plan
-AND {{ no_edit_waits() }}
+AND {{ no_edit_waits("d") }}
 {%- endmacro %}
 
 {#- As the partial indexes of what may be claimed say it. -#}
