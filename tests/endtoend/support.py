@@ -207,10 +207,6 @@ class Process:
         self._process, self.port, self._log = process, port, log
 
     @property
-    def port(self) -> int:
-        return self._port
-
-    @property
     def pid(self) -> int:
         return self._process.pid
 
