@@ -180,8 +180,8 @@ def secured(relay: str, transport: BaseTransport | None) -> None:
         CERTIFICATE_EXPIRY.labels(relay).set(ssl.cert_time_to_seconds(certificate["notAfter"]))
 
 
-def token(relay: str, ends_at: float | None) -> None:
-    """There is a token that ends then (seconds since 1970), or none was to be had."""
-    TOKEN_FAILED.labels(relay).set(ends_at is None)
+def token(relay: str, ends_at: float | None, *, failed: bool) -> None:
+    """There is a token that ends then (seconds since 1970), or none. `failed`: no new one was to be had."""
+    TOKEN_FAILED.labels(relay).set(failed)
     if ends_at is not None:
         TOKEN_EXPIRY.labels(relay).set(ends_at)

@@ -300,8 +300,7 @@ def folders(settings: Settings) -> dict[str, Path]:
     found, url = dict[str, Path](), make_url(settings.database_url.get_secret_value())
     if url.get_backend_name() == "sqlite" and url.database:
         found["database"] = Path(url.database).parent
-    if state := getattr(settings, "state_dir", None):
-        found["state"] = Path(state)
+    found["state"] = settings.state_dir
     return found
 
 

@@ -96,7 +96,7 @@ class Tokens:
     @property
     def seconds_left(self) -> float:
         """Until the token ends."""
-        return self._until + EARLY - asyncio.get_running_loop().time()
+        return self._ends_at - asyncio.get_running_loop().time()
 
     def accepted(self, token: str) -> None:
         """The relay took it."""

@@ -219,10 +219,10 @@ class Session:
                 token = another
                 await self._step("auth", smtp.auth_xoauth2(username, token))
         except NoToken as error:
-            metrics.token(self._settings.name, None)
+            metrics.token(self._settings.name, None, failed=True)
             raise unreachable("auth", str(error)) from None
         tokens.accepted(token)
-        metrics.token(self._settings.name, time() + tokens.seconds_left)
+        metrics.token(self._settings.name, time() + tokens.seconds_left, failed=bool(tokens.trouble))
 
     def offers(self, extension: str) -> bool:
         """Whether the relay named this extension in its last reply to EHLO."""
