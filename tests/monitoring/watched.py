@@ -89,7 +89,7 @@ class Watched:
 
 async def until_async(condition: Callable[[], Any], what: str) -> None:
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while not await condition():  # noqa: ASYNC110 (what a server answers, nobody here sets)
                 await asyncio.sleep(0.02)
     except TimeoutError:
@@ -116,6 +116,7 @@ async def watched(
         "database_url": database.engine.url.render_as_string(hide_password=False),
         "config_dir": folder,
         "templates_dir": folder / "templates",
+        "state_dir": folder / "state",
         "smtp_host": "127.0.0.1",
         "smtp_port": server if isinstance(server, int) else server.port,
         "smtp_ca_file": ca_file(),
