@@ -113,6 +113,7 @@ TOKEN_FAILED = _gauge("relay_token_failed", "Whether no new OAuth token was to b
 # This service
 
 READY = _gauge("ready", "Whether /readyz answers 200.")
+WEB_UP = _gauge("web_up", "Whether the web process gives signs of life; 1 where there is to be none.")
 TICK_AGE = _gauge("tick_age_seconds", "Since the last tick that planned to its end, or the start.")
 CLOCK_WRONG = _gauge("clock_wrong", "Whether the system's clock was set and is not followed yet.")
 CLOCK_OFFSET = _gauge(
@@ -130,6 +131,7 @@ TZ = _gauge("tz_database_info", "1; the version of the tz database is a label.",
 ProcessCollector(namespace="webinar", registry=REGISTRY)
 
 _ticked_at = monotonic()
+WEB_UP.set(1)
 TICK_AGE.set_function(lambda: monotonic() - _ticked_at)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from scheduler import metrics
 from scheduler.mail.trying import child_environment
 from scheduler.settings import DatabaseAddress, Settings
 
@@ -90,6 +91,7 @@ class WebChild:
             except OSError as error:  # the system has no process or descriptor left
                 why = error.strerror or type(error).__name__
             self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
+            metrics.WEB_UP.set(0)
             log.warning("web process ended", reason=why)
             pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
             await asyncio.sleep(pause)
@@ -123,6 +125,7 @@ class WebChild:
             except ConnectionError:
                 return f"exit {await child.wait()}"
             self.trouble = ""
+            metrics.WEB_UP.set(1)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.metrics import exposition
 from scheduler.settings import SettingsProblems, read_settings
 from scheduler.web.child import WebChild, WebSettings, web_settings, why_off
 from tests.endtoend.support import free_port
@@ -145,8 +146,10 @@ def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service
             os.kill(first, signal.SIGKILL)
             await until(lambda: child.trouble)
             assert child.trouble.startswith("the web process ended (exit -9)")
+            assert b"webinar_web_up 0.0" in exposition()
             assert await _answer(settings) == 200
             await until(lambda: not child.trouble)
+            assert b"webinar_web_up 1.0" in exposition()
             assert _processes(os.getpid()) != [first]
         finally:
             await child.stop()
