@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytz
 import structlog
@@ -26,14 +23,15 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from scheduler.database.engine import fault
-from scheduler.editor import accounts, shelf
-from scheduler.editor.accounts import KNOWN_FOR, LONGEST_PASSWORD, SESSION, Editor
+from scheduler.editor import shelf
+from scheduler.editor.accounts import Editor
 from scheduler.editor.desk import Desk, Sight
 from scheduler.editor.files import FilesHang
-from scheduler.editor.guard import WITHIN, Guard, Hashing, Tries, is_from_here, is_ours, network_of
+from scheduler.editor.guard import Guard, is_ours
+from scheduler.editor.requests import form, question
+from scheduler.editor.sign_in import SignIn
 from scheduler.editor.test_mail import as_test, marked, to_oneself
 from scheduler.editor.trial import Busy, Trial, Tried, Trier
-from scheduler.input.addresses import fold
 from scheduler.mail.facts import BLOCKS, VARIABLES
 from scheduler.mail.layout import Layout, text_path
 from scheduler.mail.pairs import Key
@@ -49,12 +47,7 @@ log = structlog.get_logger()
 
 _FILES = {"editor.css": "text/css", "editor.js": "text/javascript"}
 _LINE = re.compile(r", line (\d{1,9})")
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-)  # PostgreSQL takes no NUL, and no text needs the others
 
-LARGEST_FORM = 10_000  # bytes
-LARGEST_QUESTION = 4 * shelf.LARGEST + 10_000
 COMPARED_SECONDS = 1.0  # for the earlier versions of a text, the newest first
 TRIED_AT_ONCE = 3  # webinars with which a text is tried while somebody waits
 
@@ -68,7 +61,7 @@ class EditorApp:
         """`hosts`: the names by which browsers may ask for it, with their ports (`answer_to`)."""
         self._hosts = set(hosts)
         self._desk, self._trier = desk, trier or Trier()
-        self._tries, self._hashing = Tries(), Hashing()
+        self._signing = SignIn(desk, self._page)
         self._saving = asyncio.Lock()
         self._pages = Environment(
             loader=PackageLoader("scheduler.editor", "pages"), autoescape=True, undefined=StrictUndefined
@@ -79,8 +72,8 @@ class EditorApp:
             routes=[
                 Route("/", lambda request: RedirectResponse("/templates")),
                 Route("/templates", self._seen_by(self._list), methods=get),
-                Route("/templates/sign-in", self._sign_in, methods=["GET", "POST"]),
-                Route("/templates/sign-out", self._changed_by(self._sign_out), methods=post),
+                Route("/templates/sign-in", self._signing.page, methods=["GET", "POST"]),
+                Route("/templates/sign-out", self._changed_by(self._signing.out), methods=post),
                 Route("/templates/files/{name}", self._file, methods=get),
                 Route("/templates/shown/{number}", self._seen_by(self._shown), methods=get),
                 Route(text, self._seen_by(self._edit), methods=get),
@@ -104,87 +97,27 @@ class EditorApp:
 
     async def stop(self) -> None:
         await self._trier.stop()
-        self._hashing.stop()
+        self._signing.stop()
 
     # Who asks
 
-    @property
-    def _cookie(self) -> str:
-        return "__Host-session" if self._desk.https else "session"
-
-    @property
-    def _known_cookie(self) -> str:
-        return "__Host-known" if self._desk.https else "known"
-
-    async def _who(self, request: Request) -> Editor | None:
-        if self._desk.everybody:
-            return self._desk.everybody
-        token = request.cookies.get(self._cookie, "")
-        now = self._desk.clock.now()
-        return await self._desk.database.run_reading(accounts.signed_in, now, token) if token else None
-
     def _seen_by(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            editor = await self._who(request)
+            editor = await self._signing.who(request)
             return await page(request, editor) if editor else RedirectResponse("/templates/sign-in", 303)
 
         return answer
 
     def _changed_by(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            editor = await self._who(request)
+            editor = await self._signing.who(request)
             if editor is None:
                 return JSONResponse({"error": "You are not signed in any more."}, 401)
-            token = request.headers.get("x-csrf") or (await _form(request)).get("csrf", "")
+            token = request.headers.get("x-csrf") or (await form(request)).get("csrf", "")
             if not is_ours(request, editor, token):
                 return JSONResponse({"error": "This did not come from a page of the editor."}, 403)
             return await page(request, editor)
 
-        return answer
-
-    async def _sign_in(self, request: Request) -> Response:
-        if await self._who(request):
-            return RedirectResponse("/templates", 303)
-        if request.method == "GET":
-            return self._page("sign_in.html", wrong="")
-        if not is_from_here(request):  # or somebody is signed in as somebody else, and does not see it
-            return self._page("sign_in.html", 403, wrong="This did not come from a page of the editor.")
-        form = await _form(request)
-        address, password = fold(form.get("address", "")[:320]), form.get("password", "")[:LONGEST_PASSWORD]
-        known = await self._desk.database.run_reading(accounts.hash_of, address)
-        browser = accounts.browser_of(request.cookies.get(self._known_cookie, ""), known)
-        tried = self._tries.begin(address, network_of(request.client.host if request.client else ""), browser)
-        fits = await self._hashing.fits(password, known) if tried else None
-        if tried is None or fits is None:
-            log.warning("editor: too many passwords are tried")
-            minutes = (
-                f"Try again in {WITHIN / 60:.0f} minutes." if tried is None else "Try again in a moment."
-            )
-            page = self._page("sign_in.html", 429, wrong=f"Too many passwords are tried. {minutes}")
-            page.headers["retry-after"] = f"{WITHIN:.0f}" if tried is None else "5"
-            return page
-        if not fits:
-            log.warning("editor: a wrong password")
-            return self._page("sign_in.html", 403, wrong="The address or the password is wrong.")
-        tried.fitted()
-        token = await self._desk.database.run(accounts.begin, self._desk.clock.now(), address)
-        answer = RedirectResponse("/templates", 303)
-        self._set_cookie(answer, self._cookie, token, SESSION)
-        self._set_cookie(answer, self._known_cookie, accounts.known_browser(known), KNOWN_FOR)
-        return answer
-
-    def _set_cookie(self, answer: Response, name: str, value: str, lasts: timedelta) -> None:
-        answer.set_cookie(
-            name, value, max_age=int(lasts.total_seconds()), httponly=True, samesite="strict",
-            secure=self._desk.https, path="/",
-        )  # fmt: skip
-
-    async def _sign_out(self, request: Request, editor: Editor) -> Response:
-        await self._desk.database.run(accounts.end, editor.token)
-        answer = RedirectResponse("/templates/sign-in", 303)
-        answer.delete_cookie(
-            self._cookie, path="/", secure=self._desk.https, httponly=True, samesite="strict"
-        )
         return answer
 
     # Pages
@@ -267,7 +200,7 @@ class EditorApp:
     async def _asked(self, request: Request) -> _Asked:
         """Raises HTTPException."""
         key, sight = await self._key(request)
-        said = _said(await _body(request, LARGEST_QUESTION))
+        said = await question(request)
         source = said.get("source", "").replace("\r\n", "\n").replace("\r", "\n")
         if len(source) > shelf.LARGEST:
             raise HTTPException(413, f"A text has at most {shelf.LARGEST:,} characters.")
@@ -390,20 +323,6 @@ def _layout(sight: Sight) -> Layout:
     return sight.layout
 
 
-def _said(body: bytes) -> dict[str, str]:
-    """The fields of a question: a flat JSON object of texts that can be written to a file. Raises HTTPException."""
-    try:
-        asked = json.loads(body)
-        said = {str(name): value for name, value in asked.items() if isinstance(value, str)}
-        for value in said.values():
-            value.encode()  # no lone surrogate
-    except (ValueError, AttributeError, RecursionError):
-        raise HTTPException(400, "This is no question that the editor's page asks.") from None
-    if any(_CONTROL.search(value) for value in said.values()):
-        raise HTTPException(400, "There is a control character in what was sent. Remove it.")
-    return said
-
-
 def _differences(saved: Sequence[shelf.Saved], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
     """Each earlier version with what it changed, and whether it is the present one; and what was changed elsewhere
     since."""
@@ -439,22 +358,6 @@ def _try_later(request: Request, error: Exception) -> Response:
         answer = JSONResponse({"error": words}, 503)
     answer.headers["retry-after"] = "5"
     return answer
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form."""
-    fields = parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace"))
-    return {name: _CONTROL.sub("", value) for name, value in fields}
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """What was sent. Raises HTTPException before more than `most` bytes are kept."""
-    body = bytearray()
-    async for some in request.stream():
-        body += some
-        if len(body) > most:
-            raise HTTPException(413, f"At most {most:,} bytes are taken.")
-    return bytes(body)
 
 
 def _told(wrong: bool, problem: Problem) -> dict[str, Any]:
