@@ -18,6 +18,7 @@ from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
 from scheduler.commands.rehearse import rehearse
 from scheduler.commands.replan import replan_command
+from scheduler.commands.restored import restored_command
 from scheduler.commands.run import run
 from scheduler.commands.send_test import send_test
 from scheduler.commands.show import show
@@ -49,6 +50,7 @@ for command in (
     forget,
     export,
     replan_command,
+    restored_command,
     status,
     show,
     live,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from datetime import datetime, timedelta
 
 import pytz
@@ -22,6 +21,8 @@ from scheduler.ledger import claims
 from scheduler.monitor import Monitor
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
+from scheduler.signals import Signals
+from scheduler.starting import Starting
 from scheduler.troubles import Troubles
 from scheduler.web.child import WebChild, web_settings, why_off
 from scheduler.web.health import Readiness, health_app
@@ -45,7 +46,7 @@ class Runner:
             Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
         )
         holder = self._presence.holder if self._presence else 0
-        self._service = Service(settings, database, clock, holder=holder)
+        self._service = Service(settings, database, clock, holder=holder, hands_over=True)
         self._monitor = Monitor(settings, database, clock, self._service.relays, holder)
         self._web = WebChild(web_settings(settings))
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
@@ -58,6 +59,7 @@ class Runner:
         self._noted: asyncio.Task[None] | None = None
         self._trouble = ""
         self._troubles = Troubles()
+        self._starting = Starting(database)
         self._last_tick: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,7 +72,9 @@ class Runner:
         )
         await health.start()
         try:
-            await self._service.start()
+            if not await self._started(stop):
+                log.info("stopped before it had started")
+                return
             self._monitor.start()
             self._start_web()
             gc.collect()
@@ -108,18 +112,41 @@ class Runner:
         else:
             self._web.start()
 
+    async def _started(self, stop: asyncio.Event) -> bool:
+        """Start the service; False where it is to stop before."""
+        starting = asyncio.create_task(self._starting.run(self._service.start))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if stop.is_set():
+            starting.cancel()
+            await asyncio.wait([starting])
+            await self._service.sources.stop()
+            return False
+        await starting
+        return True
+
+    def reload(self) -> None:
+        """Read again what can change."""
+        log.info("reloading")
+        self._service.reload()
+        self._notified()
+
     def readiness(self) -> Readiness:
         """The service's own reasons, and those of its surroundings."""
         reasons = [words for words in (self._trouble, self._clock.trouble) if words]
         if self._last_tick is None:
-            reasons.append("starting")
+            reasons.append(self._starting.reason)
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
             reasons.append("nothing was planned for two minutes")
         service = self._service.readiness()
-        presence = self._presence.troubles if self._presence else ()
+        presence = (
+            (self._presence.trouble, *self._presence.troubles) if self._presence and self._last_tick else ()
+        )
+        every = (*reasons, *self._troubles.words, *presence, *service.reasons, *self._monitor.reasons)
         notes = filter(None, [self._web.trouble])
         return Readiness(
-            (*reasons, *self._troubles.words, *presence, *service.reasons, *self._monitor.reasons),
+            tuple(dict.fromkeys(filter(None, every))),
             (*service.notes, *self._monitor.notes, *notes),
             self._monitor.late,
         )
@@ -207,18 +234,10 @@ class Runner:
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
 
 
-async def run_service(settings: Settings) -> None:
+async def run_service(settings: Settings, database: Database) -> None:
     """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
-    DBAPIError."""
+    DatabaseAway, DBAPIError."""
     raise_descriptors()
-    address = settings.address("database_url")
-    database = Database(address.url, address.now)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    try:
-        database.hold_for_service()
-        await Runner(settings, database, SteadyClock()).run(stop)
-    finally:
-        await asyncio.to_thread(database.close)
+    database.hold_for_service()
+    runner = Runner(settings, database, SteadyClock())
+    await runner.run(Signals(runner.reload).stop)

@@ -20,9 +20,10 @@ from scheduler.database.engine import Database
 from scheduler.database.presence import newer_tz_version
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
+from scheduler.delivery.handover import Handover
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
-from scheduler.ledger import claims, settling, statements
+from scheduler.ledger import claims, restored, settling, statements
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import look_again
@@ -33,7 +34,7 @@ from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
 from scheduler.purger import Purger
 from scheduler.registrants.triggers import check_intake
-from scheduler.reports.reasons import reasons, replica_notes, restored, row_notes
+from scheduler.reports.reasons import reasons, replica_notes, row_notes, set_back
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
 from scheduler.timezones import tz_version
@@ -43,6 +44,7 @@ from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
 
+CLOSE_SECONDS = 3.0  # for connections to be closed in order, at the stop
 PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
 PURGE_SECONDS = 0.2  # in one tick, beside planning
 CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
@@ -64,14 +66,17 @@ class Service:
         *,
         drafts_too: bool = False,
         holder: int = 0,
+        hands_over: bool = False,
     ) -> None:
-        """`holder`: the number of this service among the replicas (`database.presence`)."""
+        """`holder`: the number of this service among the replicas (`database.presence`). `hands_over`: whether
+        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none."""
         self._settings, self._database, self._clock = settings, database, clock
         state = StateDir(settings.state_dir)
         self._relays = [Relay.of(one, database, state) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
+        self._handover = Handover(state, database, self.dispatcher.recorder, holder) if hands_over else None
         self._drafts_too = drafts_too
         self._purger = Purger(database)
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
@@ -102,6 +107,8 @@ class Service:
         await asyncio.to_thread(self._database.migrate)
         await self._database.run(statements.check)
         now = self._clock.now()
+        if self._handover:
+            await self._handover.take(now)
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)
         await self._database.run(settling.free_held_by_config, now)
@@ -117,12 +124,12 @@ class Service:
         """
         recorder = self.dispatcher.recorder
         await recorder.settled()
-        await self._database.run(_rest_beside_a_newer_tz_database)
+        recorder.has_held |= await self._database.run(_looked_around)
         await self._govern(now)
         await self._settle(now)
         more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
         if recorder.has_held and not more:
-            await self._database.run(settling.hold_restored, self._clock.now())
+            await self._database.run(restored.hold_planned, self._clock.now())
             recorder.has_held = False
             self._hand_over()
         await self._note_notices(now)
@@ -196,6 +203,10 @@ class Service:
             return await self._purger.purge(now, PURGE_SECONDS)
         return False
 
+    def reload(self) -> None:
+        """Read folders and secrets again, whether they seem to have changed or not: at the next tick."""
+        self.sources.again()
+
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""
         self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
@@ -209,22 +220,23 @@ class Service:
     async def stop(self) -> None:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
         await self.sources.stop()
-        await self.dispatcher.drain(self._settings.drain_seconds)
-        if self._checking:
-            await self._checking
-        for task in (self._telling, self._sending_asked):
-            if task:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        await asyncio.gather(*(relay.pool.close() for relay in self._relays))
+        left = await self.dispatcher.drain(self._settings.drain_seconds)
+        if self._handover:
+            await self._handover.leave(left)
+        last = [*filter(None, [self._telling, self._sending_asked])]
+        for task in last:
+            task.cancel()
+        closing = [asyncio.create_task(relay.pool.close()) for relay in self._relays]
+        tasks = [*filter(None, [self._checking]), *last, *closing]
+        await asyncio.wait(tasks, timeout=CLOSE_SECONDS)  # the database may not answer
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        set_back = filter(None, [restored(self._restored)])
+        held = filter(None, [set_back(self._restored)])
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
         return Readiness(
-            (*self.dispatcher.troubles, *planning, *self._troubles.words, *set_back, *others),
+            (*self.dispatcher.troubles, *planning, *self._troubles.words, *held, *others),
             notes=(
                 *(one.words for one in self._notices),
                 *self._replica_notes,
@@ -232,6 +244,7 @@ class Service:
                 *self.dispatcher.notes,
                 *self._purger.notes,
                 *self.sources.notes,
+                *(self._handover.notes if self._handover else ()),
             ),
         )
 
@@ -256,9 +269,9 @@ class Service:
         if self._replicas_again_at is None or now >= self._replicas_again_at:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
-        self._restored = await self._database.run(settling.count_restored)
+        self._restored = await self._database.run(restored.count)
         await self._note(now, RELAY, self._relay_words() if self.dispatcher.stopped else "")
-        await self._note(now, "ledger restored", restored(self._restored))
+        await self._note(now, "ledger restored", set_back(self._restored))
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
         with self._troubles.told("writing to organizers"):
@@ -288,9 +301,10 @@ class Service:
         self._told_of[key] = told
 
 
-def _rest_beside_a_newer_tz_database(conn: Connection) -> None:
-    """Raises MustRest."""
+def _looked_around(conn: Connection) -> bool:
+    """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
     if newer := newer_tz_version(conn):
         raise MustRest(
             f"this service has tz database {tz_version()}, another one {newer}: it neither plans nor sends"
         )
+    return restored.holds_planned(conn)

@@ -80,7 +80,7 @@ class _Report:
         report = cls()
         files = Folder(settings.config_dir, WEBINAR_FILES).read()
         webinars = report._webinars(settings, file, files)
-        report._texts(settings, list(webinars.values()))
+        report._texts(settings, list(webinars.values()), every=file is None)
         people = report._registrants(settings, webinars)
         for place, webinar in webinars.items():
             report._webinar(settings, place, webinar, people.get(place, {}), expect)
@@ -113,7 +113,7 @@ class _Report:
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
         return chosen
 
-    def _texts(self, settings: Settings, webinars: list[Webinar]) -> None:
+    def _texts(self, settings: Settings, webinars: list[Webinar], *, every: bool) -> None:
         root = settings.templates_dir
         files = Folder(root, TEXT_FILES).read()
         try:
@@ -122,6 +122,8 @@ class _Report:
             self.findings += map(error, layout.problems)
             return
         self.findings += checking.text_findings(webinars, root, files, tried.problems)
+        if every:
+            self.findings += checking.text_notes(webinars, root, files, tried.problems)
         self.findings += map(warning, untried_texts(root, tried))
         sound = {key: source for key, source in sources_of(files).items() if key in tried.sound}
         self.sizes = cache(partial(checking.mail_sizes, webinars, root, sound))
@@ -241,11 +243,11 @@ class _Report:
             click.echo(self.unknown)
         for words in self.well:
             click.echo(words)
-        for severity, colour in (("error", "red"), ("warning", "yellow")):
+        for severity, colour in (("error", "red"), ("warning", "yellow"), ("note", "blue")):
             for problem in _joined(one.problem for one in self.findings if one.severity == severity):
                 click.echo(f"{click.style(severity, fg=colour, bold=True)}: {problem}")
         errors = sum(finding.severity == "error" for finding in self.findings)
-        warnings = len(self.findings) - errors
+        warnings = sum(finding.severity == "warning" for finding in self.findings)
         click.echo(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}")
 
 

@@ -14,6 +14,7 @@ from scheduler.commands.common import print_problems, webinar_file
 from scheduler.input.validation import shown
 from scheduler.input.values import language as language_tag
 from scheduler.organizers.catalogue import ids_twice
+from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
 from scheduler.webinar import Webinar
@@ -36,7 +37,7 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
     if file is not None:
         return {str(file): webinar_file(file)[1]}, True
     folder = config_dir() / "webinars"
-    files = sorted(folder.glob("*.toml"))
+    files = webinar_files(folder)
     if not files:
         raise Problems([Problem(str(folder), "holds no webinar", "a folder with .toml files")])
     found: dict[str, Webinar] = {}

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database, NewerSchema, Schema, first_line, run
+from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
 from scheduler.webinar import Webinar, read_webinar
@@ -34,7 +35,7 @@ def webinar_file(file: Path) -> tuple[str, Webinar]:
 def webinars_of(settings: Settings) -> dict[str, Webinar]:
     """The webinars of the folder, by id; a file that is not sound is reported on stderr and left out."""
     webinars = {}
-    for file in sorted((settings.config_dir / "webinars").glob("*.toml")):
+    for file in webinar_files(settings.config_dir / "webinars"):
         try:
             webinar = webinar_file(file)[1]
         except Problems as error:

@@ -31,6 +31,7 @@ from scheduler.input.toml_edit import NotEditable, with_status
 from scheduler.input.toml_syntax import syntax_problem
 from scheduler.ledger.due_times import planned_for
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
+from scheduler.organizers.folder import webinar_files
 from scheduler.organizers.governing import Revisions
 from scheduler.organizers.notices import Notice, notices, notices_if_saved
 from scheduler.problem import Problem, Problems, nearest
@@ -96,7 +97,7 @@ def _file_of(folder: Path, webinar_id: str) -> Path:
     """The one file of that webinar. A file that is not TOML may be the one that is meant, so it is reported, too."""
     files: dict[str, list[Path]] = {}
     problems: list[Problem] = []
-    for file in sorted(folder.glob("*.toml")):
+    for file in webinar_files(folder):
         try:
             files.setdefault(_id(text_of(file), file), []).append(file)
         except Problems as error:

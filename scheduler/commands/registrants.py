@@ -25,6 +25,7 @@ from scheduler.commands.common import (
 from scheduler.database.engine import Database
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
+from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.importing import LEFT_OUT, Import, Oddities, Report, import_file
 from scheduler.registrants.reading import CsvFile
@@ -97,7 +98,7 @@ def _default_webinar(
     allowed = ", ".join(sorted(webinars)) or "none: no webinar's file is sound"
     if asked and asked not in webinars:
         raise Problems([Problem("--webinar", shown(asked), allowed, nearest(asked, webinars))])
-    if asked or len(list((settings.config_dir / "webinars").glob("*.toml"))) == len(webinars) == 1:
+    if asked or len(list(webinar_files(settings.config_dir / "webinars"))) == len(webinars) == 1:
         return asked or next(iter(webinars))
     with closing(csv.rows()) as rows:
         named = any("webinar" in row.values for row in rows)

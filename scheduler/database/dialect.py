@@ -100,6 +100,10 @@ class Dialect(ABC):
         """An instant (aware) in JSON, as the column that takes it holds it."""
 
     @abstractmethod
+    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
+        """Never give the next so many ids of a table to a row."""
+
+    @abstractmethod
     def by_index(self, conn: Connection) -> AbstractContextManager[None]:
         """Meanwhile rows are looked up by indexes: for small batches beside large tables, of which the statistics may
         say that they are empty. The statements say what by with `among` and `equal`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, CursorResult, TextClause, bindparam, event, inspect, make_url, text
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database.dialect import Dialect
@@ -222,6 +223,19 @@ def is_conflict(error: Exception) -> bool:
     return _code(error) in ("40001", "40P01")
 
 
+def may_come_back(error: Exception) -> bool:
+    """Whether the database may well answer soon: it starts up, fails over, is full of sessions, or can't be reached. A
+    wrong password or a database that does not exist is another matter."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if code := _code(error):
+        return code.startswith(_AWAY)
+    # Who is not let in gets no SQLSTATE from libpq. In other languages than English a refusal is waited for, too.
+    return isinstance(error, OperationalError) and not _REFUSED.search(str(error.orig))
+
+
 def is_the_statements(error: Exception) -> bool:
     """Whether the statement can't run on these tables, by this user, with whatever values."""
     return _code(error).startswith("42") or _code(error) == "SQLITE_ERROR"
@@ -232,6 +246,12 @@ def first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().split("\n")[0]
 
 
+_AWAY = ("08", "53", "57P", "25006", "55000")
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|no such (user|database)"
+    r"|not permitted to log ?in|permission denied|certificate|unsupported",
+    re.IGNORECASE,
+)
 _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 
 

@@ -287,6 +287,20 @@ class Delivery(SQLModel, table=True):
     for_link: str = _text()
 
 
+class LedgerIdentity(SQLModel, table=True):
+    """One row: which ledger this is, the same in each of its backups.
+
+    restorations: how often somebody has noticed that it was set back to an earlier state. hold_planned: whether what is
+    due once everybody is planned is to be held, too (`ledger.restored`).
+    """
+
+    __tablename__ = "ledger"
+
+    identity: str = Field(primary_key=True, sa_type=Text)
+    restorations: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    hold_planned: bool = Field(default=False, sa_column_kwargs={"server_default": text("FALSE")})
+
+
 class Attempt(SQLModel, table=True):
     """One try of a delivery at a relay, kept with the relay's words. outcome '' while it is under way."""
 

@@ -112,6 +112,9 @@ class PostgreSQL(Dialect):
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()
 
+    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
+        conn.execute(text(_LEAVE_OUT), {"table": table, "numbers": numbers})
+
     @contextmanager
     def by_index(self, conn: Connection) -> Iterator[None]:
         off = ", ".join(f"set_config('{name}', 'off', true)" for name in _SCANS)
@@ -161,6 +164,10 @@ class PostgreSQL(Dialect):
 
 _SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = CAST(:table AS regclass)"
 _NUMBERED = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attidentity <> ''"
+_LEAVE_OUT = """
+SELECT setval(sequence, nextval(sequence) + :numbers)
+FROM (SELECT CAST(pg_get_serial_sequence(:table, 'id') AS regclass) AS sequence) AS s
+WHERE has_sequence_privilege(sequence, 'UPDATE')"""  # who may not is no reason to hold nothing
 _BEYOND = 10**12  # numbers that no row has
 _TEMPORARY_FIRST = (
     "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"

@@ -122,7 +122,8 @@ class Presence:
 
     async def _beat(self) -> None:
         try:
-            async with await _connect(self._url, connect_timeout=int(HUNG_SECONDS)) as session:
+            session = await _connect(self._url, connect_timeout=int(HUNG_SECONDS))
+            try:
                 while not self._closing.is_set():
                     async with asyncio.timeout(HUNG_SECONDS):
                         await self._one_beat(session)
@@ -130,8 +131,10 @@ class Presence:
                         async with asyncio.timeout(watch.BEAT_SECONDS):
                             await self._closing.wait()
                 await session.execute(_LEAVE, (self.holder,))
+            finally:
+                await session.close()  # and no ROLLBACK before, as `async with` has it: that would hang, too
         except Exception as error:
-            self._fault = fault(error)
+            self._fault = "the database does not answer" if isinstance(error, TimeoutError) else fault(error)
             raise
 
     async def _one_beat(self, session: psycopg.AsyncConnection[Any]) -> None:

@@ -92,6 +92,14 @@ class SQLite(Dialect):
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
+    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
+        values = {"table": table, "numbers": numbers}
+        there = "SELECT 1 FROM sqlite_sequence WHERE name = :table"  # not while the table has never had a row
+        conn.execute(
+            text(f"INSERT INTO sqlite_sequence SELECT :table, 0 WHERE NOT EXISTS ({there})"), {"table": table}
+        )
+        conn.execute(text("UPDATE sqlite_sequence SET seq = seq + :numbers WHERE name = :table"), values)
+
     def by_index(self, conn: Connection) -> AbstractContextManager[None]:
         return nullcontext()  # its queries say their order themselves
 

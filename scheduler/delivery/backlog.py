@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from scheduler.ledger.claims import Claimed
+from scheduler.ledger.claims import Claimed, Lease
 from scheduler.ledger.outcomes import Version
 
 Item = tuple[Claimed, Version | None]
@@ -69,7 +69,7 @@ class Backlog:
         self._others.clear()
         return items
 
-    def settle(self, claimed: Iterable[Claimed]) -> None:
+    def settle(self, claimed: Iterable[Lease]) -> None:
         """Their outcome is on record, or they are given up: then whoever calls this has their leases ended."""
         for one in claimed:
             self.leased.pop(one.id, None)

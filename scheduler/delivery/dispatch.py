@@ -24,9 +24,9 @@ from scheduler.delivery.relays import Relay, wanted_workers
 from scheduler.delivery.replies import asks_for_less
 from scheduler.delivery.sending import Job, Sender
 from scheduler.delivery.session import RelayFailure
-from scheduler.ledger import claims, settling
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import last_versions
+from scheduler.ledger import claims, restored
+from scheduler.ledger.claims import Lease
+from scheduler.ledger.outcomes import Outcome, last_versions
 from scheduler.troubles import Troubles
 
 log = structlog.get_logger()
@@ -127,8 +127,9 @@ class Dispatcher:
         if self._pump:
             await self._pump
 
-    async def drain(self, seconds: float) -> None:
-        """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt."""
+    async def drain(self, seconds: float) -> list[Outcome]:
+        """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt. Returns what is not on
+        record by then, as the ledger can't be written."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         self._sender.draining = True
@@ -140,11 +141,14 @@ class Dispatcher:
         left = [*self._workers, *filter(None, [self._pump, self._looking])]
         for task in left:
             task.cancel()
-        # What is not on record by then waits for a database that is away: its mails will be in doubt.
         last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
         await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
+        if unwritten := self.recorder.abandon():
+            return unwritten  # with their leases, by which they are recorded later
         with self._troubles.told("giving leases back"):
-            await self._end_leases()
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._end_leases()
+        return []
 
     async def _look_at_files(self) -> None:
         with self._troubles.told("looking at files of secrets"):
@@ -252,7 +256,7 @@ class Dispatcher:
         self._lost = True
         self._woken.set()
 
-    def _give_up(self, claimed: Claimed) -> None:
+    def _give_up(self, claimed: Lease) -> None:
         self._backlog.settle([claimed])
         self._lose()
 
@@ -269,7 +273,7 @@ class Dispatcher:
         await self._database.run_sending(claims.end_leases, self._clock.now(), ours, known)
 
     def _hold_restored(self, conn: SqlConnection) -> None:
-        settling.hold_restored(conn, self._clock.now())
+        restored.hold(conn, self._clock.now())
 
 
 def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -14,7 +15,8 @@ from sqlalchemy import Connection
 from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.delivery.replies import queue_id
-from scheduler.ledger.claims import Claimed
+from scheduler.ledger import restored
+from scheduler.ledger.claims import Lease, address_of
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why
@@ -22,6 +24,7 @@ from scheduler.ledger.states import State, Why
 log = structlog.get_logger()
 
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 10.0  # doubled each time, with jitter
+SILENT_SECONDS = 10.0  # for one transaction; then people should know, and whoever waits for it
 GATHER_SECONDS = (
     0.003  # how long a transaction waits for other writers to join it: they make it hardly longer
 )
@@ -41,12 +44,17 @@ class _Group:
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """What the database has confirmed to us last: this attempt, and whether it had its outcome. As long as it is there,
     so is everything that was confirmed before."""
 
-    claimed: Claimed
+    delivery: int
+    token: str
+    webinar: str
+    due_at: datetime
     has_outcome: bool
+    restorations: int
+    """Of the ledger (`ledger.restored`), as it was then."""
 
 
 class Recorder:
@@ -57,7 +65,7 @@ class Recorder:
         self,
         database: Database,
         hold: Callable[[Connection], object] = lambda conn: None,
-        given_up: Callable[[Claimed], None] = lambda claimed: None,
+        given_up: Callable[[Lease], None] = lambda claimed: None,
     ) -> None:
         """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
         state. `given_up` is called when the database refuses the outcome of a mail altogether."""
@@ -65,7 +73,7 @@ class Recorder:
         self.is_set_back = False  # the database has lost what it confirmed: the next transaction holds
         self.has_held = False  # and one has
         self._database, self._hold, self._given_up = database, hold, given_up
-        self._known: _Known | None = None
+        self.known: Known | None = None
         self._next = _Group()
         self._group: _Group | None = None  # being written
         self._writers = 1  # who wrote, or came meanwhile, the last time
@@ -96,6 +104,16 @@ class Recorder:
             self._tried.clear()
             await self._tried.wait()
 
+    def abandon(self) -> list[Outcome]:
+        """Write nothing more. Returns what may not be on record, to be recorded later: a mail that was about to begin
+        was not sent."""
+        if self._writing:
+            self._writing.cancel()
+        groups = [*filter(None, [self._group]), self._next]
+        left = [one for group in groups for one in group.outcomes]
+        begun = [one for group in groups for one in group.starts]
+        return left + [Outcome(one.claimed, State.PENDING, one.at, "not_sent", counts=False) for one in begun]
+
     def caught_up(self) -> asyncio.Future[set[int]]:
         """Done once what came before is on record."""
         group = self._next
@@ -113,7 +131,11 @@ class Recorder:
                 if self._group is None:
                     await self._gather()
                     self._group, self._next = self._next, _Group()
-                begun = await self._commit(self._group)
+                silent = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._is_silent)
+                try:
+                    begun = await self._commit(self._group)
+                finally:
+                    silent.cancel()
             except Exception as error:
                 failures += 1
                 self.trouble = f"the ledger can't be written: {fault(error)}"
@@ -128,6 +150,11 @@ class Recorder:
             if group.written:
                 group.written.set_result(begun)
             self._tried.set()
+
+    def _is_silent(self) -> None:
+        self.trouble = "the ledger can't be written: the database does not answer"
+        self._tried.set()
+        log.error("ledger not written yet", error="the database does not answer", seconds=SILENT_SECONDS)
 
     async def _gather(self) -> None:
         """Wait for others of a burst: connections that take turns in twos and threes pay for many transactions."""
@@ -167,12 +194,12 @@ class Recorder:
 
     async def _record(self, starts: list[Start], outcomes: list[Outcome]) -> set[int]:
         is_set_back, self.is_set_back = self.is_set_back, False
-        if not (starts or outcomes or self._known or is_set_back):
+        if not (starts or outcomes or self.known or is_set_back):
             return set()
         try:
             with metrics.RECORDING.time():
-                begun, self._known, held = await self._database.run_sending(
-                    _record, starts, outcomes, self._known, is_set_back, self._hold
+                begun, self.known, held = await self._database.run_sending(
+                    _record, starts, outcomes, self.known, is_set_back, self._hold
                 )
         except BaseException:
             self.is_set_back = self.is_set_back or is_set_back
@@ -184,7 +211,7 @@ class Recorder:
             log.info(
                 "sent",
                 deliveries=[one.claimed.id for one in sent],
-                queue_ids=[queue_id(one.reply, one.claimed.address) for one in sent],
+                queue_ids=[queue_id(one.reply, address_of(one.claimed)) for one in sent],
             )
         return begun
 
@@ -193,29 +220,34 @@ def _record(
     conn: Connection,
     starts: list[Start],
     outcomes: list[Outcome],
-    known: _Known | None,
+    known: Known | None,
     is_set_back: bool,
     hold: Callable[[Connection], object],
-) -> tuple[set[int], _Known | None, bool]:
+) -> tuple[set[int], Known | None, bool]:
     """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called."""
-    is_set_back = is_set_back or (known is not None and not _has(conn, known))
+    is_set_back = is_set_back or (known is not None and not has(conn, known))
     conclude(conn, outcomes)
     if is_set_back:
         hold(conn)
         known = None
     begun = begin(conn, starts)
-    begins = [_Known(one.claimed, False) for one in starts if one.claimed.id in begun]
-    ends = [_Known(one.claimed, True) for one in outcomes if one.attempt != "not_sent"]
-    if begins:
-        known = begins[0]
-    elif ends and _has(conn, ends[0]):
-        known = ends[0]
+    begins = [one.claimed for one in starts if one.claimed.id in begun]
+    ends = [one.claimed for one in outcomes if one.attempt != "not_sent"]
+    if begins or ends:
+        last = _known((begins or ends)[0], not begins, restored.identity(conn).restorations)
+        if begins or has(conn, last):
+            known = last
     return begun, known, is_set_back
 
 
-def _has(conn: Connection, known: _Known) -> bool:
+def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
+    return Known(lease.id, lease.token, lease.webinar, lease.due_at, has_outcome, restorations)
+
+
+def has(conn: Connection, known: Known) -> bool:
+    """Whether the ledger still has what it confirmed."""
     query = "SELECT outcome FROM attempt WHERE delivery_id = :id AND lease_token = :token"
-    outcome = run(conn, query, id=known.claimed.id, token=known.claimed.token).scalar()
+    outcome = run(conn, query, id=known.delivery, token=known.token).scalar()
     if outcome is None:
-        return was_removed_since(conn, known.claimed.webinar, known.claimed.due_at)
+        return was_removed_since(conn, known.webinar, known.due_at)
     return outcome != "" or not known.has_outcome

@@ -158,20 +158,23 @@ class Relay:
         return True
 
     @contextmanager
-    def waits(self, *, opening: bool = False) -> Iterator[Callable[[], None]]:
-        """Around whatever waits for what the relay says, and gives what to call when it has said something and there is
-        more to come. `opening`: a connection, before any mail."""
+    def waits(self, *, opening: bool = False) -> Iterator[Callable[[bool], None]]:
+        """Around whatever waits for what the relay says. Gives what to call when it has said something: whether it is
+        its turn again, or whoever waits is busy with something else, as with the ledger. `opening`: a connection,
+        before any mail."""
         who, loop = object(), asyncio.get_running_loop()
 
-        def heard() -> None:
-            self._asked[who] = loop.time()
+        def heard(its_turn: bool) -> None:
+            self._asked.pop(who, None)
+            if its_turn:
+                self._asked[who] = loop.time()
 
-        heard()
+        heard(True)
         self._opening += opening
         try:
             yield heard
         finally:
-            del self._asked[who]
+            heard(False)
             self._opening -= opening
 
     def proven(self) -> None:

@@ -208,18 +208,21 @@ class Sender:
         yet."""
 
         async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
-            still_waits()
-            outcomes.extend(self._landed(relay, flying, results))
-            room = connection.room(len(flying))
-            if room < 1 or relay.standing.trouble or not relay.pace.unlimited:
-                return []
-            joining = await self._next_group(relay, connection, room, joins=True)
-            flying.extend(begun := await self._begin(joining, outcomes))
-            return [ready.mail for ready in begun]
+            heard(False)
+            try:
+                outcomes.extend(self._landed(relay, flying, results))
+                room = connection.room(len(flying))
+                if room < 1 or relay.standing.trouble or not relay.pace.unlimited:
+                    return []
+                joining = await self._next_group(relay, connection, room, joins=True)
+                flying.extend(begun := await self._begin(joining, outcomes))
+                return [ready.mail for ready in begun]
+            finally:
+                heard(True)
 
         alone = flying[0].alone
         try:
-            with relay.waits() as still_waits:
+            with relay.waits() as heard:
                 mails = [ready.mail for ready in flying]
                 results = await connection.send_all(mails, ahead, None if alone else more)
             outcomes.extend(self._landed(relay, flying, results))

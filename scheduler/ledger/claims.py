@@ -34,17 +34,24 @@ def new_token(holder: int) -> str:
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """One leased delivery with everything about its registrant that a mail needs."""
+class Lease:
+    """A lease on one delivery: what it takes to record its outcome, without personal data."""
 
     id: int
     token: str
     registration_id: int
+    uid: str
     webinar: str
+    due_at: datetime
+
+
+@dataclass(frozen=True)
+class Claimed(Lease):
+    """One leased delivery with everything about its registrant that a mail needs."""
+
     message: str
     attempts: int
     message_id: str
-    due_at: datetime
     expires_at: datetime
     address: str
     name: str
@@ -52,11 +59,15 @@ class Claimed:
     zone: str
     zone_known_by: str
     join_url: str
-    uid: str
     first_seen_at: datetime
     revision_id: int  # of the webinar, which governed when this was claimed
     urgency: int = 1  # 0: due on registration
     told: Told | None = None  # of a notice: what this person was told before
+
+
+def address_of(lease: Lease) -> str:
+    """The recipient's, to be taken out of what a relay says; "" where it is not known any more."""
+    return lease.address if isinstance(lease, Claimed) else ""
 
 
 def claim(

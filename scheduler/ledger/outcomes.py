@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import Claimed, release
+from scheduler.ledger.claims import Claimed, Lease, release
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
@@ -54,12 +54,15 @@ class Start:
     invitation: Version | None = None
 
 
+OutcomeState = Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, State.IN_DOUBT]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a delivery. `state` pending means: again at `again_at`."""
 
-    claimed: Claimed
-    state: Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, State.IN_DOUBT]
+    claimed: Lease
+    state: OutcomeState
     at: datetime
     attempt: str  # the word for the attempt: sent, deferred, refused, in_doubt, not_sent
     reason: str = ""
@@ -125,7 +128,7 @@ def _telling(start: Start) -> Telling:
     return Telling(_mail(start.claimed), start.told, counts)
 
 
-def _mail(claimed: Claimed) -> Mail:
+def _mail(claimed: Lease) -> Mail:
     return Mail(claimed.uid, claimed.id, claimed.token)
 
 

@@ -72,17 +72,3 @@ def free_held_by_config(conn: Connection, now: datetime) -> int:
         now=now,
         config=Why.CONFIG,
     ).rowcount
-
-
-def hold_restored(conn: Connection, now: datetime) -> int:
-    """Hold what may have gone out since the state to which the database was set back: all that was due by now, and
-    every notice, whatever else it was held for. Returns how many."""
-    held = execute(conn, "hold_restored", now=now).rowcount
-    execute(conn, "doubt_restored", now=now)
-    return held
-
-
-def count_restored(conn: Connection) -> int:
-    """How many deliveries `hold_restored` keeps back."""
-    query = f"SELECT count(*) FROM delivery WHERE {UNSETTLED} AND state = 'held' AND reason = :restored"
-    return int(run(conn, query, restored=Why.RESTORED).scalar_one())

@@ -42,6 +42,7 @@ def _transitions() -> tuple[Transition, ...]:
         ((pending, sending, in_doubt), "the database was set back to an earlier state: it may have gone out since",
          held),
         ((held,), "what held it is fixed, and it is still useful", pending),
+        ((held,), "the database was set back, and an operator or the service's log says that it went out", sent),
         ((pending, held), "its use is over", expired),
         ((pending, held), "its row was deleted, its message taken out, its webinar cancelled, its address "
                           "suppressed, its person forgotten, or a later edition takes its place", cancelled),
@@ -79,3 +80,5 @@ class Why(StrEnum):
     DOUBT = "doubt"
     CONFIG = "config"
     RESTORED = "restored"
+    SENT_BY_WORD = "it went out before the database was set back, as an operator says"
+    SENT_BY_LOG = "it went out before the database was set back, as the service's log says"

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
+
+_CLUTTER = re.compile(
+    r"\..*"  # .git, .DS_Store, vim's .en.md.swp, Emacs's .#en.md, macOS's ._en.md
+    r"|.*~|~\$.*|#.*#|\d+"  # editors' backups, Office's locks, Emacs's autosaves, vim's 4913
+    r"|.*\.(bak|swp|swo|swx|orig|rej|tmp|part|crdownload)"
+    r"|thumbs\.db|desktop\.ini",
+    re.IGNORECASE,
+)
+
+
+def is_clutter(path: PurePath) -> bool:
+    """Whether a file is clearly none of an organizer's, by its name: what editors, systems and version control leave
+    behind. `path` is relative to the folder that organizers edit."""
+    return bool(_CLUTTER.fullmatch(path.name)) or any(part.startswith(".") for part in path.parts)
+
+
+def webinar_files(folder: Path) -> list[Path]:
+    """The webinars' files in their folder, in order."""
+    return sorted(path for path in folder.glob("*.toml") if not is_clutter(PurePath(path.name)))
+
 
 LARGEST_READ = 1_000_000  # bytes of one file; of a larger one whoever reads it says that it is too large
 MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # of one folder; the files behind them, by name, are not read
@@ -44,9 +65,12 @@ class Folder:
 
     def _paths(self) -> list[Path]:
         try:
-            return sorted(self.root.glob(self.pattern))
+            return sorted(path for path in self.root.glob(self.pattern) if self._is_theirs(path))
         except OSError:  # a network folder that does not answer
             return []
+
+    def _is_theirs(self, path: Path) -> bool:
+        return not is_clutter(path.relative_to(self.root))
 
     def settle(self) -> dict[str, bytes]:
         """What is there now, without waiting for a second read: for a start."""

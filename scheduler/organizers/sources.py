@@ -102,11 +102,15 @@ class Sources:
         try:
             await self._take(now, webinars, self._texts.folder.settled)
         except BaseException:
-            self._webinars.folder.again()
-            self._texts.folder.again()
+            self.again()
             raise
         self._moved = False
         return True
+
+    def again(self) -> None:
+        """Read the folders again at the next poll, and take in what is there, as if all of it had been edited."""
+        self._webinars.folder.again()
+        self._texts.folder.again()
 
     async def tried(self) -> None:
         """Wait until all texts are tried, or can't be: the next poll takes in what was found."""
@@ -233,8 +237,10 @@ def _alert(key: Key) -> str:
 
 
 def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem]) -> list[Problem]:
-    """All that is wrong with these files."""
-    both = (*catalogue.problems.values(), *texts.problems.values())
+    """All that is wrong with these files. A text that no webinar uses keeps no mail: `webinar check` has a note."""
+    webinars = catalogue.webinars.values()
+    used = (texts.problems[key] for key in texts.problems if any(uses(one, key) for one in webinars))
+    both = (*catalogue.problems.values(), *used)
     return [*(one for problems in both for one in problems), *layout]
 
 

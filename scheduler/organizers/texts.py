@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,10 +86,19 @@ def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
     """The texts among the files of the templates folder (`<message>/<language>.md`). Undecodable bytes show
     as U+FFFD, which the check of soundness names."""
     return {
-        (path.split("/")[0], path.split("/")[1].removesuffix(".md")): raw.decode("utf-8-sig", "replace")
+        (found[1], found[2]): raw.decode("utf-8-sig", "replace")
         for path, raw in files.items()
-        if path.count("/") == 1 and path.endswith(".md") and not path.startswith("_")
+        if (found := _TEXT.fullmatch(path))
     }
+
+
+def doubtful_texts(files: Iterable[str]) -> list[str]:
+    """The paths that may be meant as texts, but for which no reader's language is: `confirmation/en (1).md`."""
+    beside = (path for path in files if path.count("/") == 1 and not path.startswith("_"))
+    return sorted(path for path in beside if not _TEXT.fullmatch(path))
+
+
+_TEXT = re.compile(r"([^_/][^/]*)/([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\.md")
 
 
 def propose_texts(conn: Connection, now: datetime, holder: int, sound: Mapping[Key, str]) -> bool:

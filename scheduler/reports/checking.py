@@ -27,7 +27,7 @@ from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
 from scheduler.organizers.notices import Notice, notices_if_saved
-from scheduler.organizers.texts import LiveText, keys_of, sources_of
+from scheduler.organizers.texts import LiveText, doubtful_texts, keys_of, sources_of
 from scheduler.problem import Problem
 from scheduler.registrants.forgetting import DOUBTFUL
 from scheduler.reports.previewing import composed, made_up
@@ -37,7 +37,7 @@ from scheduler.timing import timings
 from scheduler.webinar import Webinar
 
 _NEAR = timedelta(days=3)  # a day in any zone, and whatever a clock shows there at its begin and its end
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 BIG_DOMAINS = (
     "gmail.com", "googlemail.com", "yahoo.com", "yahoo.fr", "yahoo.co.uk", "hotmail.com", "hotmail.fr", "outlook.com",
@@ -66,6 +66,10 @@ def warning(problem: Problem) -> Finding:
     return Finding("warning", problem)
 
 
+def note(problem: Problem) -> Finding:
+    return Finding("note", problem)
+
+
 # Texts
 
 
@@ -87,6 +91,22 @@ def text_findings(
     yield from _not_reviewed(webinars, root, sources)
     yield from _missing_texts(webinars, root, sources)
     yield from _missing_phrases(webinars, root, sources)
+
+
+def text_notes(
+    webinars: Sequence[Webinar],
+    root: Path,
+    files: Mapping[str, bytes],
+    unsound: Mapping[Key, Sequence[Problem]],
+) -> Iterator[Finding]:
+    """What keeps no mail, and somebody may want to know of the files beside the texts that these webinars, all there
+    are, use."""
+    for path in doubtful_texts(files):
+        found = "is taken for no text: its name is no language"
+        yield note(Problem(str(root / path), found, "<language>.md, as in `en.md` or `pt-BR.md`"))
+    for key in sorted(unsound.keys() - keys_of(webinars)):
+        first = unsound[key][0]
+        yield note(Problem(first.place, f"no webinar uses this text, and it is not sound: {first.found}"))
 
 
 def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:

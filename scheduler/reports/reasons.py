@@ -41,8 +41,8 @@ _FIXES = (
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_NEVER_RUN, "start it: `webinar run`, under whatever keeps processes alive, or the containers"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
-    (_RESTORED, "compare what is held as `restored` with the relay's log; the operator's guide tells how to send it or"
-                " leave it"),
+    (_RESTORED, "`webinar restored` shows what is held; with --log and the service's log it records what went out, with"
+                " --sent or --send it decides about the rest"),
     ("this service has tz database", "bring every service to the same version"),
     ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),
@@ -83,12 +83,22 @@ def reasons(relay: str, files: Iterable[Problem]) -> tuple[str, ...]:
     return (*trouble, *map(str, files))
 
 
-def restored(mails: int) -> str:
+def set_back(mails: int) -> str:
     """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
     if not mails:
         return ""
-    held = f"mails that may have gone out since are held until somebody decides ({mails})"
+    held = (
+        f"mails that may have gone out since are held until somebody decides ({mails}), by `webinar restored`"
+    )
     return f"{_RESTORED} to an earlier state: {held}"
+
+
+def older_than_known(at: datetime) -> str:
+    """The reason when the ledger lacks what a service knew at that time (UTC), and none has held anything yet."""
+    return (
+        f"{_RESTORED} to an earlier state: it lacks what STATE_DIR has on record since {at:%Y-%m-%d %H:%M} UTC. Before"
+        " any service runs on it: `webinar restored --hold`; one that starts with this STATE_DIR does the same"
+    )
 
 
 def row_notes(conn: Connection) -> tuple[str, ...]:

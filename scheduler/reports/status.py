@@ -11,11 +11,12 @@ from sqlalchemy import Connection, text
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
+from scheduler.delivery import marks
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.lateness import Late, lateness
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.settling import count_restored
+from scheduler.ledger.restored import count as count_restored
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.folder import Folder
@@ -27,13 +28,15 @@ from scheduler.reports.reasons import (
     fix_of,
     never_run,
     no_service,
+    older_than_known,
     reasons,
     replica_notes,
-    restored,
     row_notes,
     rows_set_aside,
+    set_back,
 )
 from scheduler.settings import Settings
+from scheduler.state_dir import StateDir
 from scheduler.timezones import to_local, tz_version
 from scheduler.web.asking import ask
 from scheduler.webinar import Webinar, explain_time
@@ -44,7 +47,7 @@ HELD_FIXES = {
     Why.TEMPLATE: "fix the text; they go by themselves, if still useful",
     Why.DATA: "correct what these people's rows hold; they are planned again",
     Why.DOUBT: "`webinar show ADDRESS` has their Message-ID: the relay's log tells whether they went out",
-    Why.RESTORED: "the database was set back: the relay's log tells which of them went out",
+    Why.RESTORED: "the database was set back: `webinar restored` decides, with the service's or the relay's log",
     Why.CONFIG: "ONLY_TO keeps them back; without it they go when the service starts again",
 }
 
@@ -69,7 +72,9 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
             if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems), *filter(None, [restored(count_restored(conn))])]
+        found = [*reasons("", seen.problems), *filter(None, [set_back(count_restored(conn))])]
+        if mark := marks.lost(conn, StateDir(settings.state_dir)):
+            found.append(older_than_known(mark.at))
         notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
         notes += retention_notes(coming(conn, now))
         removed = _removed(conn)

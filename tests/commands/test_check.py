@@ -226,6 +226,21 @@ def _lines(report: dict[str, Any]) -> list[str]:
     return [f"{one['place']}: {one['found']}" for one in report["findings"] if "reviewed" not in one["found"]]
 
 
+def test_what_keeps_no_mail_is_a_note(folder: Path) -> None:
+    for path in ("confirmation/en (1).md", "invented/en.md", "confirmation/._en.md"):
+        (folder / "templates" / path).parent.mkdir(exist_ok=True)
+        (folder / "templates" / path).write_text("---\nsubject: {{ nmae }}\npreheader: Soon\n---\nHello\n")
+    code, report = _check(folder)
+    notes = [one for one in report["findings"] if one["severity"] == "note"]
+    assert [one["place"].rpartition("templates/")[2].partition(",")[0] for one in notes] == [
+        "confirmation/en (1).md",
+        "invented/en.md",
+    ]
+    assert "its name is no language" in notes[0]["found"]
+    assert "no webinar uses this text, and it is not sound" in notes[1]["found"]
+    assert code == 0
+
+
 def test_two_files_with_one_id_are_an_error_of_both(folder: Path) -> None:
     (folder / "config/webinars/v.toml").write_text(toml(languages=["en"]))
     exit_code, report = _check(folder, str(folder / "config/webinars/w.toml"))

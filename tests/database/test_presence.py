@@ -221,7 +221,10 @@ async def test_a_beat_that_hangs_is_told_and_its_connection_replaced(
     with database.transaction() as conn:
         run(conn, "LOCK TABLE service")
         await until(
-            lambda: here.trouble == "this service cannot show the others that it is alive: TimeoutError"
+            lambda: (
+                here.trouble
+                == "this service cannot show the others that it is alive: the database does not answer"
+            )
         )
         woken.clear()
     await until(lambda: not here.trouble)

@@ -23,7 +23,7 @@ from scheduler.database import sqlite as on_sqlite
 from scheduler.database.engine import Database, may_plan
 from scheduler.delivery import dispatch, recorder
 from scheduler.delivery.sending import Sender
-from scheduler.ledger import claims, settling
+from scheduler.ledger import claims, restored, settling
 from scheduler.mail.stencil import Stencils
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
@@ -590,7 +590,7 @@ async def test_what_is_held_for_it_goes_when_somebody_has_looked(desk: Over) -> 
         await here.send()
         with here.ledger.database.transaction() as conn:
             conn.exec_driver_sql("UPDATE delivery SET state = 'pending' WHERE state = 'sent'")
-            settling.hold_restored(conn, ANNOUNCED)
+            restored.hold(conn, ANNOUNCED)
             settling.settle_doubt(conn, ANNOUNCED, {"w": webinar()})
         await here.send()
         assert here["a"] == "held: restored"

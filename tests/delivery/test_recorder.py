@@ -116,6 +116,36 @@ async def test_trouble_of_the_database_or_ours_gives_nothing_up(fault: Exception
 
 
 @in_loop
+async def test_a_database_that_hangs_is_trouble_of_the_ledger_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It refuses nothing: it says nothing at all, as when it, or the pooler before it, stands still."""
+    monkeypatch.setattr(recorder, "SILENT_SECONDS", 0.02)
+    ledger = Ledger()
+    writer = Recorder(cast(Database, ledger))
+    writing = asyncio.create_task(writer.write([SENT]))
+    with pytest.raises(LedgerTrouble, match="the ledger can't be written: the database does not answer"):
+        await writer.settled()
+    ledger.go_on.set()
+    await writing
+    assert writer.trouble == ""
+    assert ledger.transactions == [1]
+
+
+@in_loop
+async def test_what_was_not_written_is_handed_out_once_writing_is_given_up() -> None:
+    ledger = Ledger()
+    writer = Recorder(cast(Database, ledger))
+    first = asyncio.create_task(writer.write([SENT]))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(writer.write([SENT, SENT]))
+    await asyncio.sleep(0.01)
+    assert writer.abandon() == [SENT] * 3
+    for task in (first, second):
+        task.cancel()
+
+
+@in_loop
 async def test_a_writer_whose_task_died_goes_on_with_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ever for a task that is no more: whoever comes next starts another one."""
     ledger = Ledger()

@@ -105,6 +105,17 @@ class TestSilence:
             assert re.fullmatch(r"no answer for 3[01] s", here.trouble)
         assert here.trouble == ""
 
+    def test_who_is_busy_with_the_ledger_does_not_wait_for_the_relay(self, loop: PassingTime) -> None:
+        here = relay("first", connections=1)
+        with here.waits() as heard:
+            heard(False)
+            loop.passed += 600
+            assert here.trouble == ""
+            heard(True)
+            assert here.trouble == ""
+            loop.passed += SILENT_SECONDS + 5
+            assert here.trouble != ""
+
     def test_one_slow_reply_among_several_connections_is_no_silence(self, loop: PassingTime) -> None:
         here = relay("first", connections=2)
         with here.waits():

@@ -40,6 +40,7 @@ PEOPLE = "people.test"  # the domain of every registrant
 NAME = "Registrantname"  # in every registrant's name
 SUBJECTS = {"You are registered": "confirmation", "Starts": "reminder-day", "We start": "reminder-hour",
             "Thank you": "follow-up"}  # fmt: skip
+WEBINAR = Path(sys.executable).with_name("webinar")
 HASTY = str(Path(__file__).parents[1] / "hasty_watch")
 CONFIRMATION_ONLY = '[[messages]]\nid = "confirmation"\non_registration = true\n'
 
@@ -231,6 +232,10 @@ class Process:
         self._process.send_signal(number)
 
     @property
+    def log(self) -> Path:
+        return self._log
+
+    @property
     def stderr(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
@@ -316,8 +321,27 @@ class Scene:
         """Start `webinar run`; `environment` on top of what it needs. With others on one database they judge each other
         within seconds."""
         port = int(environment.pop("HEALTH_PORT", 0)) or free_port()
+        log = self.folder / f"stderr-{len(self.processes) + 1}"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                WEBINAR, "run", env=self._environment(port, environment), cwd=self.folder, stderr=stderr
+            )
+        self.processes.append(Process(process, port, log))
+        return self.processes[-1]
+
+    async def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run another command of `webinar`, as an operator does beside the service. Returns its exit code, and all that
+        it printed."""
+        process = await asyncio.create_subprocess_exec(
+            WEBINAR, *arguments, env=self._environment(0, environment), cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await process.communicate()
+        return process.returncode or 0, printed.decode()
+
+    def _environment(self, port: int, environment: dict[str, str]) -> dict[str, str]:
         paths = [environment.pop("PYTHONPATH", HASTY), os.environ.get("PYTHONPATH", "")]
-        given = {
+        return {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "DATABASE_URL": self.sql.url,
@@ -333,13 +357,6 @@ class Scene:
             "POLL_SECONDS": "0.2",
             "EDITOR": "off",
         } | environment
-        log = self.folder / f"stderr-{len(self.processes) + 1}"
-        with log.open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                Path(sys.executable).with_name("webinar"), "run", env=given, cwd=self.folder, stderr=stderr
-            )
-        self.processes.append(Process(process, port, log))
-        return self.processes[-1]
 
     def doubled(self) -> set[tuple[str, str]]:
         """Each (address, message) that came more than once, which the ledger must have had in doubt as often."""

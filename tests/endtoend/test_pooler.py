@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from tests.endtoend.support import free_port, on_the_real_clock, people, scene, until
+from tests.endtoend.support import Sql, free_port, on_the_real_clock, people, scene, until
 
 pytestmark = pytest.mark.full
 
@@ -39,6 +40,13 @@ pidfile = {folder}/pid
 def pooler(url: str, listen: int = 0) -> Iterator[str]:
     """PgBouncer as Debian packages it, before this database, at this port or a free one; gives the address through
     it."""
+    with pooler_process(url, listen) as (through, _):
+        yield through
+
+
+@contextmanager
+def pooler_process(url: str, listen: int = 0) -> Iterator[tuple[str, int]]:
+    """The same, with the number of its process."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if not program:
         pytest.fail("NOT RUN: needs PgBouncer (apt-get install pgbouncer)", pytrace=False)
@@ -54,7 +62,7 @@ def pooler(url: str, listen: int = 0) -> Iterator[str]:
     user = ["-u", Path(host).owner()] if os.geteuid() == 0 else []
     with subprocess.Popen([program, "-q", *user, folder / "ini"]) as process:
         try:
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{listen}/{direct.database}"
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{listen}/{direct.database}", process.pid
         finally:
             process.terminate()
     shutil.rmtree(folder, ignore_errors=True)
@@ -79,6 +87,57 @@ async def test_two_replicas_behind_a_pooler_send_each_mail_once(tmp_path: Path, 
             assert here.relay.counts() == {(to, "confirmation"): 1 for to in people(300)}
             here.sql.register(["late@example.com"])  # NOTIFY comes over the direct connection
             await until(lambda: here.sql.states() == {"sent": 301}, "the one that came later", within=5)
+
+
+@contextmanager
+def refusing(url: str, pid: int) -> Iterator[None]:
+    """The database lets nobody in: the pooler answers with errors of its own."""
+    name = make_url(url).database
+    server = Sql(url.replace(str(name), "postgres"))
+    with server.autocommit() as conn:
+        conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+@contextmanager
+def hanging(url: str, pid: int) -> Iterator[None]:
+    """The pooler stands still: nobody refuses anything."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("cut_off", [refusing, hanging])
+@on_the_real_clock
+async def test_a_service_that_is_cut_off_from_its_ledger_says_so_and_nothing_of_the_relay(
+    tmp_path: Path, postgresql_url: str, cut_off: Callable[[str, int], AbstractContextManager[None]]
+) -> None:
+    """With mails on the wire, whose outcomes pile up."""
+    with pooler_process(postgresql_url) as (through, pid):
+        async with scene(tmp_path, postgresql_url) as here:
+            here.webinar()
+            service = await here.run(DATABASE_URL=through, DATABASE_DIRECT_URL=postgresql_url)
+            await service.ready()
+            here.relay.answering.clear()
+            here.sql.register(people(20))
+            await until(lambda: here.relay.unanswered, "mails on the wire")
+            with cut_off(postgresql_url, pid):
+                here.relay.answering.set()
+                await service.unready("this service cannot show the others that it is alive: ")
+                await service.unready("the ledger can't be written: ")
+                _, found = await service.get("/readyz")
+                assert not any("the relay" in one for one in found["reasons"])
+                assert "ledger not written" in service.stderr
+                await until(lambda: "session broken" in service.stderr, "the log says so")
+            await until(lambda: here.sql.states() == {"sent": 20}, "all of them", within=60)
+            await service.ready()
+            here.doubled()
 
 
 def _sessions(through: str) -> int:

@@ -89,32 +89,6 @@ async def test_of_two_tz_databases_the_newest_plans_until_its_service_is_gone(
         assert len(await names(here)) == 1
 
 
-@pytest.mark.full  # several seconds of waiting
-@on_the_real_clock
-async def test_a_service_ends_though_its_database_is_away(tmp_path: Path, postgresql_url: str) -> None:
-    """With mails on the wire whose outcomes it cannot write: the next one that starts has them in doubt."""
-    name = str(psycopg.conninfo.conninfo_to_dict(postgresql_url.replace("+psycopg", ""))["dbname"])
-    server = Sql(postgresql_url.replace(name, "postgres"))
-    async with scene(tmp_path, postgresql_url) as here:
-        here.webinar()
-        service = await here.run(SMTP_CONNECTIONS="2", DRAIN_SECONDS="1")
-        await service.ready()
-        here.relay.answering.clear()
-        here.sql.register(people(6))
-        await until(lambda: here.relay.unanswered == 2, "two mails on the wire")
-        with server.autocommit() as conn:
-            conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-            here.relay.answering.set()
-            await service.unready("the ledger can't be written")
-            service.terminate()
-            assert await service.exited() == 0
-            conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        await here.run()
-        await until(lambda: here.sql.states() == {"sent": 6}, "everything", within=40)
-        assert len(here.doubled()) == 2
-
-
 Restore = Callable[[], None]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.ledger import claims, outcomes, settling
+from scheduler.ledger import claims, outcomes, restored, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.states import State, Why
@@ -375,15 +375,15 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
         " '', 0, :later, :later, :later, 0, '', :later FROM delivery WHERE message = 'confirmation'",
         later=LATE,
     )
-    assert do(ledger, settling.hold_restored, ANNOUNCED) == 6
-    assert do(ledger, settling.hold_restored, ANNOUNCED) == 0
+    assert do(ledger, restored.hold, ANNOUNCED) == 6
+    assert do(ledger, restored.hold, ANNOUNCED) == 0
     held = "held: restored"
     assert ledger.states(first.address) == {
         "confirmation": held, "change#1": held, "reminder-day": "pending", "reminder-hour": "pending",
         "follow-up": "pending",
     }  # fmt: skip
     assert sorted(attempts(ledger)) == [("one", "in_doubt")] * 2
-    assert do(ledger, settling.count_restored) == 6
+    assert do(ledger, restored.count) == 6
 
     do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
     do(ledger, settling.free_held, ANNOUNCED, ["w"], ["confirmation", "change"])

@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, run
-from scheduler.ledger import claims, outcomes, retention, settling
+from scheduler.ledger import claims, outcomes, restored, retention, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.lateness import lateness
@@ -212,8 +212,8 @@ def _a_day(ledger: Ledger) -> None:
         settling.expire(conn, NOW)
         settling.settle_doubt(conn, NOW, {"other": webinar(id="other")})
         people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
-        settling.hold_restored(conn, NOW)
-        settling.count_restored(conn)
+        restored.hold(conn, NOW)
+        restored.count(conn)
         count_deliveries(conn, "other")
         count_held(conn)
         count_in_doubt(conn, NOW)

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from sqlmodel import SQLModel
 
 from scheduler.database.engine import Database
-from scheduler.ledger import claims, outcomes, settling
+from scheduler.ledger import claims, outcomes, restored, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
@@ -310,6 +310,7 @@ class World(RuleBasedStateMachine):
                 for one in self.claimed[:1]:
                     self._step(outcomes.begin, [start(one, self.now)])
                 self.the_database_is_set_back()
+                self.an_operator_decides(sent=True)
             case "cancelled":
                 self.edit({"cancelled": True})
                 self.tick()
@@ -332,10 +333,22 @@ class World(RuleBasedStateMachine):
     @rule()
     def the_database_is_set_back(self) -> None:
         """Others' transactions are lost; whoever notices holds what may have gone out."""
-        self._step(settling.hold_restored, self.now)
+        self._step(restored.hold, self.now)
         self.zombies += [*self.claimed, *self.on_the_wire]
         self.claimed, self.on_the_wire = [], []
         assert "sending" not in self.states.values()
+
+    @rule(sent=st.booleans())
+    def an_operator_decides(self, sent: bool) -> None:
+        """About what is held because the database was set back."""
+        with self.database.transaction() as conn:
+            held = list(restored.planned_at(conn))
+            governing = self.ledger.revisions.governing(conn)
+        if sent:
+            self._step(restored.record_sent, dict.fromkeys(held), Why.SENT_BY_WORD, governing)
+            self.sent |= set(held)
+        else:
+            self._step(restored.send, self.now, held)
 
     @precondition(lambda self: self.zombies)
     @rule(data=st.data(), what=st.sampled_from(["sent", "refused", "later", "doubt", "held"]))

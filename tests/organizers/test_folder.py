@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.organizers.folder import LARGEST_READ, Folder, Watch
+from scheduler.organizers.folder import LARGEST_READ, Folder, Watch, webinar_files
 from tests.smtp_server import in_loop
 
 
@@ -165,3 +165,26 @@ async def test_a_folder_that_hangs_is_waited_for_once_and_read_when_it_answers(
     found = [await watch.poll() for _ in range(3)]
     assert {"webinars/a.toml": b"two"} in found
     assert watch.note == ""
+
+
+CLUTTER = (
+    "._en.md", ".en.md.swp", ".#en.md", "#en.md#", "en.md~", "en.md.bak", "en.md.orig", "4913", "~$en.md", ".DS_Store",
+    "Thumbs.db", "desktop.ini", "en.md.tmp",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLUTTER)
+def test_what_editors_and_systems_leave_behind_is_not_there(tmp_path: Path, name: str) -> None:
+    folder = Folder(tmp_path, "*/*")
+    (tmp_path / "confirmation").mkdir()
+    (tmp_path / "confirmation" / "en.md").write_text("A text")
+    (tmp_path / "confirmation" / name).write_bytes(b"\xff")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "en.md").write_text("A text")
+    assert folder.read().keys() == {"confirmation/en.md"}
+
+
+def test_webinars_files_are_those_of_organizers(tmp_path: Path) -> None:
+    for name in ("w.toml", "2025.toml", "._w.toml", ".#w.toml", "w.toml~", "w.toml.bak"):
+        (tmp_path / name).write_text("")
+    assert [path.name for path in webinar_files(tmp_path)] == ["2025.toml", "w.toml"]

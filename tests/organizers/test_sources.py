@@ -237,6 +237,20 @@ async def test_only_those_are_told_of_a_broken_text_who_use_it(desk: Desk) -> No
 
 
 @in_loop
+async def test_a_text_that_no_webinar_uses_is_no_trouble_whatever_it_says(desk: Desk) -> None:
+    """Nor is a file whose name is no language, or one that an editor left behind."""
+    desk.text("BROKEN", "invented")
+    desk.text("BROKEN", "confirmation", "de")
+    for name in ("en (1)", "._en", "en.md"):
+        desk.text("BROKEN", "confirmation", name)
+    await desk.sources.start(NOW)
+    await desk.settle()
+    assert desk.problems() == ""
+    assert desk.told() == []
+    assert desk.subject() == FIRST
+
+
+@in_loop
 async def test_a_draft_that_goes_live_and_back(desk: Desk) -> None:
     desk.webinar(toml(status="draft"))
     await desk.sources.start(NOW)

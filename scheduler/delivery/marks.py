@@ -1,0 +1,141 @@
+"""The last attempt that the ledger confirmed, kept in STATE_DIR: a service that starts on a ledger that was set back
+meanwhile misses it there.
+
+It is written beside sending, once a second while mails go out, and at the stop. Each service has a file of its own, as
+replicas may share the folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.delivery.recorder import Known, has
+from scheduler.ledger import restored
+from scheduler.state_dir import StateDir
+from scheduler.troubles import Troubles
+
+PREFIX = "ledger-"
+SECONDS = 1.0  # between two writes
+KEPT_SECONDS = 3600.0  # a mark whose service may be alive, and write it again
+WRITING = "noting in STATE_DIR what is on record"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a service knew when it wrote its file."""
+
+    ledger: str
+    known: Known
+    at: datetime
+
+
+def lost(conn: Connection, state: StateDir) -> Mark | None:
+    """What the folder knows of this ledger, and this ledger does not: it was set back, and nobody has noticed."""
+    ledger = restored.identity(conn)
+    for mark in _read(state).values():
+        if (
+            mark.ledger == ledger.name
+            and mark.known.restorations >= ledger.restorations
+            and not has(conn, mark.known)
+        ):
+            return mark
+    return None
+
+
+class Marks:
+    """Keeps one service's mark."""
+
+    def __init__(self, state: StateDir, holder: int, known: Callable[[], Known | None]) -> None:
+        """`known`: what the ledger has confirmed last."""
+        self._state, self._known, self._file = state, known, f"{PREFIX}{holder:08x}"
+        self._ledger = ""
+        self._written: Known | None = None
+        self._troubles = Troubles()
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps it from being written; mails go out all the same."""
+        return self._troubles.words
+
+    def start(self, ledger: str) -> None:
+        """Keep the mark of this ledger, from now on until `stop`."""
+        self._ledger = ledger
+        if self._keeping:  # a start that was tried before
+            self._keeping.cancel()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self, seconds: float) -> None:
+        """Write it once more, which may take so many seconds."""
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping, asyncio.create_task(self._write())], timeout=seconds)
+
+    async def _keep(self) -> None:
+        while True:
+            await self._write()
+            await asyncio.sleep(SECONDS)
+
+    async def _write(self) -> None:
+        known = self._known()
+        if known is None or known == self._written:
+            return
+        with self._troubles.told(WRITING):
+            content = _content(Mark(self._ledger, known, datetime.now(UTC)))
+            await asyncio.to_thread(self._state.write, self._file, content)
+            self._written = known
+
+
+def tidy(conn: Connection, state: StateDir) -> None:
+    """Remove the marks of services that are gone, but for the newest. Raises OSError."""
+    ledger = restored.identity(conn).name
+    query = "SELECT id FROM attempt WHERE delivery_id = :id AND lease_token = :token"
+    attempts = {
+        file: run(conn, query, id=mark.known.delivery, token=mark.known.token).scalar() or 0
+        for file, mark in _read(state).items()
+        if mark.ledger == ledger
+    }
+    newest = max(attempts, key=lambda file: attempts[file], default="")
+    for file in attempts.keys() - {newest}:
+        if time.time() - state.path(file).stat().st_mtime > KEPT_SECONDS:
+            state.remove(file)
+
+
+def _read(state: StateDir) -> dict[str, Mark]:
+    """All marks in the folder, by file. What is none is left out: it says nothing about any ledger."""
+    found = {}
+    for path in sorted(state.folder.glob(f"{PREFIX}*")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found[path.name] = _mark(json.loads(state.read(path.name) or b""))
+    return found
+
+
+def _content(mark: Mark) -> bytes:
+    written = {"ledger": mark.ledger, "at": mark.at.isoformat(), "known": asdict(mark.known)}
+    return json.dumps(written, default=datetime.isoformat).encode()
+
+
+def _mark(written: dict[str, Any]) -> Mark:
+    known = written["known"]
+    return Mark(
+        str(written["ledger"]),
+        Known(
+            int(known["delivery"]),
+            str(known["token"]),
+            str(known["webinar"]),
+            datetime.fromisoformat(known["due_at"]),
+            bool(known["has_outcome"]),
+            int(known["restorations"]),
+        ),
+        datetime.fromisoformat(written["at"]),
+    )

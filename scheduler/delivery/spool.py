@@ -1,0 +1,172 @@
+"""Outcomes that could not be written to the ledger before the service had to end, in a file of STATE_DIR for the next
+start.
+
+A line is a JSON object with a checksum of itself, the first one says which ledger the others are for. They name
+deliveries and leases, and no person. Applied is an entry by its lease, so that a second time changes nothing; what is
+not of this ledger, or not whole, is kept aside under another name.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from scheduler.database.engine import as_list, listed, run
+from scheduler.delivery.replies import log_safe
+from scheduler.ledger import restored
+from scheduler.ledger.claims import Lease, address_of
+from scheduler.ledger.outcomes import Outcome, OutcomeState
+from scheduler.ledger.restored import Identity
+from scheduler.ledger.states import State
+from scheduler.state_dir import StateDir
+
+log = structlog.get_logger()
+
+PREFIX, ASIDE = "spool-", "aside-"  # of the names of files
+OF_ANOTHER = "of another database, or of what this one was before it was set back"
+NOT_WHOLE = "damaged"
+
+
+@dataclass(frozen=True)
+class Spool:
+    """One file: what it has for this ledger, and why the rest of it is kept aside ("": there is none)."""
+
+    file: str
+    outcomes: Sequence[Outcome]
+    rest: str
+
+
+def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Outcome]) -> str:
+    """Keep these. Returns the name of the file. Raises OSError."""
+    entries = [_entry(one) for one in outcomes]
+    head = {
+        "ledger": ledger.name,
+        "restorations": ledger.restorations,
+        "entries": len(entries),
+        "at": datetime.now(UTC).isoformat(),
+    }
+    file = f"{PREFIX}{holder:08x}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    state.write(file, b"".join(_line(one) for one in (head, *entries)))
+    return file
+
+
+def read(conn: Connection, state: StateDir) -> list[Spool]:
+    """All spools in the folder, compared with this ledger; the oldest first."""
+    ledger = restored.identity(conn)
+    files = sorted(path.name for path in state.folder.glob(f"{PREFIX}*"))
+    return [_spool(conn, state, ledger, file) for file in files]
+
+
+def done(state: StateDir, spool: Spool) -> None:
+    """Its outcomes are on record. Raises OSError."""
+    if not spool.rest:
+        state.remove(spool.file)
+        return
+    path = state.path(spool.file)
+    path.rename(state.path(f"{ASIDE}{spool.file}"))
+    log.error("spool kept aside", file=f"{ASIDE}{spool.file}", why=spool.rest)
+
+
+def kept_aside(state: StateDir) -> tuple[str, ...]:
+    """The files that a person has to look at, in words."""
+    files = sorted(path.name for path in state.folder.glob(f"{ASIDE}{PREFIX}*"))
+    return tuple(f"{file} in STATE_DIR has outcomes of mails that don't fit this database" for file in files)
+
+
+def _spool(conn: Connection, state: StateDir, ledger: Identity, file: str) -> Spool:
+    try:
+        lines = (state.read(file) or b"").splitlines()
+    except (OSError, ValueError) as error:
+        return Spool(file, (), f"{NOT_WHOLE}: {type(error).__name__}")
+    whole = list(_whole(lines))
+    head = whole[0] if whole else {}
+    if "ledger" not in head:
+        return Spool(file, (), NOT_WHOLE)
+    if (head["ledger"], head["restorations"]) != (ledger.name, ledger.restorations):
+        return Spool(file, (), OF_ANOTHER)
+    outcomes = [_outcome(one) for one in whole[1:]]
+    known = _known(conn, outcomes)
+    ours = [one for one in outcomes if (one.claimed.id, one.claimed.token) in known]
+    rest = OF_ANOTHER if len(ours) < len(outcomes) else ""
+    if len(outcomes) < head["entries"]:
+        rest = (
+            f"{NOT_WHOLE}: {head['entries'] - len(outcomes)} of its {head['entries']} entries can't be read"
+        )
+    return Spool(file, ours, rest)
+
+
+def _known(conn: Connection, outcomes: Sequence[Outcome]) -> set[tuple[int, str]]:
+    """Which of these leases the ledger has, or once had."""
+    ids = as_list(conn, {one.claimed.id for one in outcomes})
+    rows = run(
+        conn,
+        f"SELECT delivery_id, lease_token FROM attempt WHERE delivery_id IN {listed(conn, 'ids')}"
+        f" UNION SELECT id, lease_token FROM delivery WHERE id IN {listed(conn, 'ids')}",
+        ids=ids,
+    )
+    known = {(row.delivery_id, row.lease_token) for row in rows}
+    there = {number for number, _ in known}
+    # A lease without an attempt has put nothing on the wire: where it is gone, nothing is left to say.
+    never_begun = {(one.claimed.id, one.claimed.token) for one in outcomes if one.attempt == "not_sent"}
+    return known | {one for one in never_begun if one[0] in there}
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    text = json.dumps(entry, ensure_ascii=True)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+
+
+def _whole(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
+    """The lines before the first that is cut off or changed."""
+    for line in lines:
+        checksum, _, text = line.partition(b" ")
+        if checksum != f"{zlib.crc32(text):08x}".encode():
+            return
+        yield json.loads(text)
+
+
+def _entry(one: Outcome) -> dict[str, Any]:
+    return {
+        "delivery": one.claimed.id, "token": one.claimed.token, "registration": one.claimed.registration_id,
+        "uid": one.claimed.uid, "webinar": one.claimed.webinar, "due_at": one.claimed.due_at.isoformat(),
+        "state": one.state.value, "at": one.at.isoformat(), "attempt": one.attempt,
+        "reason": one.reason, "again_at": one.again_at.isoformat() if one.again_at else None, "counts": one.counts,
+        "stage": one.stage, "code": one.code, "enhanced": one.enhanced,
+        "reply": log_safe(one.reply, address_of(one.claimed)),
+    }  # fmt: skip
+
+
+_STATES: dict[str, OutcomeState] = {
+    "sent": State.SENT, "pending": State.PENDING, "failed": State.FAILED, "held": State.HELD,
+    "in_doubt": State.IN_DOUBT,
+}  # fmt: skip
+
+
+def _outcome(entry: dict[str, Any]) -> Outcome:
+    return Outcome(
+        Lease(
+            entry["delivery"],
+            entry["token"],
+            entry["registration"],
+            entry["uid"],
+            entry["webinar"],
+            datetime.fromisoformat(entry["due_at"]),
+        ),
+        _STATES[entry["state"]],
+        datetime.fromisoformat(entry["at"]),
+        entry["attempt"],
+        entry["reason"],
+        datetime.fromisoformat(entry["again_at"]) if entry["again_at"] else None,
+        entry["counts"],
+        entry["stage"],
+        entry["code"],
+        entry["enhanced"],
+        entry["reply"],
+    )

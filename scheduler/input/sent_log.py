@@ -1,0 +1,60 @@
+"""The service's own log, read for what was sent: JSON lines, also behind what container engines put before them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass
+class SentLog:
+    """The deliveries that went out, and when (UTC; None: the line does not say)."""
+
+    sent: dict[int, datetime | None] = field(default_factory=dict)
+    lines: int = 0
+    """That name any."""
+
+
+def read_sent_log(lines: Iterable[str]) -> SentLog:
+    """What is no line about mails that were sent is left out. So can be a spool (`delivery.spool`)."""
+    found = SentLog()
+    for line in lines:
+        entry = _entry(line)
+        if not (ids := _ids(entry)):
+            continue
+        found.lines += 1
+        at = _instant(entry)
+        for number in ids:
+            found.sent.setdefault(number, at)
+    return found
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line[line.index("{") :])
+    except (ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _ids(entry: dict[str, Any]) -> list[int]:
+    if entry.get("event") == "sent":
+        named = entry.get("deliveries")
+    else:  # an entry of a spool, or what is said where there is none
+        named = (
+            [entry["delivery"]] if entry.get("state") == "sent" and "delivery" in entry else entry.get("sent")
+        )
+    return [one for one in named if isinstance(one, int)] if isinstance(named, list | dict) else []
+
+
+def _instant(entry: dict[str, Any]) -> datetime | None:
+    for key in ("timestamp", "at"):
+        try:
+            found = datetime.fromisoformat(str(entry.get(key)))
+        except ValueError:
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None

@@ -1,0 +1,51 @@
+"""What signals do to `webinar run`: SIGTERM and SIGINT end it, the second one at once; after SIGHUP it reads again what
+can change.
+
+The handlers are Python's own, not the event loop's, so that they work while something keeps the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+
+class Signals:
+    """Set up for the rest of the process."""
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        """`reload` is called in the event loop, in which this is made."""
+        self.stop = asyncio.Event()
+        self._reload, self._loop = reload, asyncio.get_running_loop()
+        self._ending = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGHUP, self._read_again)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self._ending:
+            os._exit(128 + number)
+        self._ending = True
+        self._loop.call_soon_threadsafe(self.stop.set)
+
+    def _read_again(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._reload)
+
+
+def end_within(seconds: float, code: int) -> threading.Timer:
+    """End the process with this code after so many seconds, whatever threads still wait for, as for a database that
+    hangs. Cancel it where it is no longer needed."""
+
+    def end() -> None:
+        sys.stderr.flush()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer

