@@ -65,7 +65,14 @@ def test_nothing_else_of_libraries_that_is_private_is_used() -> None:
 
 
 def is_private(name: str) -> bool:
-    documented = ("_asdict", "_replace", "_fields", "_make", "_exit")  # of named tuples; os._exit
+    documented = (
+        "_asdict",
+        "_replace",
+        "_fields",
+        "_make",
+        "_exit",
+        "_mapping",
+    )  # of named tuples and SQLAlchemy's rows; os
     return name.startswith("_") and not name.startswith("__") and name not in documented
 
 
