@@ -44,7 +44,7 @@ def stopping() -> None:
 
 
 def _beat(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-    _send("WATCHDOG=1", wait=0)
+    _send("WATCHDOG=1", waits=False)
     loop.call_later(seconds, _beat, loop, seconds)
 
 
@@ -54,7 +54,7 @@ def _silence_seconds() -> float:
     return int(given) / 1e6 if given.isdecimal() and of in ("", str(os.getpid())) else 0
 
 
-def _send(state: str, wait: float = SEND_SECONDS) -> None:
+def _send(state: str, *, waits: bool = True) -> None:
     """Whatever becomes of it, the service goes on."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):  # others are not of this machine
@@ -63,8 +63,8 @@ def _send(state: str, wait: float = SEND_SECONDS) -> None:
         address = f"\0{address[1:]}"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-            manager.settimeout(wait)
+            manager.settimeout(SEND_SECONDS if waits else 0)
             manager.sendto(state.encode(), address)
     except OSError as error:
-        say = log.warning if wait else log.debug  # signs of life come too often
+        say = log.warning if waits else log.debug  # signs of life come too often
         say("service manager not notified", state=state.partition("=")[0], error=str(error))

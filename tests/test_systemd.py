@@ -143,7 +143,7 @@ def test_a_manager_that_takes_nothing_holds_up_no_sign_of_life(
     with capture_logs() as lines:
         while not lines:  # until its queue is full
             systemd.stopping()
-        systemd._send("WATCHDOG=1", wait=0)
+        systemd._send("WATCHDOG=1", waits=False)
     assert [one["log_level"] for one in lines] == ["warning", "debug"]
 
 
