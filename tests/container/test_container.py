@@ -12,6 +12,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,16 @@ def test_compose_files_shut_every_service_in(image: Path) -> None:
     assert ours["environment"]["DRAIN_SECONDS"] == 30
 
 
+def test_image_says_what_it_is_made_of(image: Path) -> None:
+    labels = json.loads((image / "image.json").read_text())["config"]["Labels"]
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert labels["org.opencontainers.image.version"] == version
+    assert labels["org.opencontainers.image.revision"].removesuffix("-dirty") == commit
+
+
 def test_image_alone_rehearses_the_shipped_webinar(image: Path) -> None:
     """`docker run --rm webinar-scheduler rehearse ...`: config and templates are in the image, too."""
     arguments = ["--name", "rehearsal", str(image), "rehearse", "--out", "/tmp/rehearsal", "--json"]
@@ -113,6 +124,7 @@ def test_service_in_its_container(image: Path, tmp_path: Path) -> None:
             service = compose("compose.yaml", **settings(server))["webinar"]
             async with Container(image, "alone", service, sources) as container:
                 await is_shut_in(container)
+                await serves_the_editor_beside_the_service(container)
                 await writes_to_a_registrant(container, volume, server)
                 await takes_an_edited_text(sources["/templates"], volume, server)
                 await stops_in_a_burst(container, volume, server)
@@ -138,6 +150,24 @@ async def is_shut_in(container: Container) -> None:
     assert (await container.exec("python", "-c", "import pip"))[0] == 1
     own_zones = "import zoneinfo; print(zoneinfo.TZPATH, zoneinfo.ZoneInfo('CET'))"
     assert await container.exec("python", "-c", own_zones) == (0, "() CET\n")
+
+
+async def serves_the_editor_beside_the_service(container: Container) -> None:
+    """In a niced process of the same user, which has no relay's name or password."""
+    ask = (
+        "import os, urllib.request as r;"
+        " print(r.urlopen(f'http://127.0.0.1:{os.environ[\"EDITOR_PORT\"]}/templates/sign-in').status)"
+    )
+    async with asyncio.timeout(60):
+        while (answer := await container.exec("python", "-c", ask)) != (0, "200\n"):
+            assert answer[0] != 0, answer
+    find = (
+        "import glob, os, pathlib as p;"
+        " found = [d for d in glob.glob('/proc/[0-9]*') if 'scheduler.web.process' in p.Path(d, 'cmdline').read_text()];"
+        " (d,) = found; number = int(d.rpartition('/')[2]);"
+        " print(os.getpriority(os.PRIO_PROCESS, number), b'SMTP' in p.Path(d, 'environ').read_bytes())"
+    )
+    assert await container.exec("python", "-c", find) == (0, "10 False\n")
 
 
 async def writes_to_a_registrant(container: Container, volume: Volume, server: MailServer) -> None:
