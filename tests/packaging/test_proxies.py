@@ -161,8 +161,19 @@ async def comes_by_the_name_with_its_port(there: Behind) -> None:
 
 
 async def sends_too_much(there: Behind) -> None:
+    """Announced, and not: the proxy refuses both, though the editor would."""
+
+    async def unannounced() -> AsyncIterator[bytes]:
+        for _ in range(300):
+            yield b"a" * 10_000
+
     async with there.browser() as browser:
         assert (await browser.post(SIGN_IN, content=b"a" * 3_000_000)).status_code == 413
+        assert (await browser.post(SIGN_IN, content=unannounced())).status_code == 413
+        answer = await browser.post(SIGN_IN, content=b"a" * 100_000)
+        assert (answer.status_code, answer.text) == (413, "At most 10,000 bytes are taken."), (
+            "the editor's own"
+        )
 
 
 async def is_led_to_https(there: Behind) -> None:
