@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,3 +185,20 @@ def test_the_command(old: Database, new: Database) -> None:
     assert "        2  registrants\n" in done.output
     again = CliRunner().invoke(main, ["move", file], env=environ | {"DATABASE_URL": there})
     assert (again.exit_code, "is in use" in again.output) == (2, True)
+
+
+def test_a_registration_system_needs_the_privileges_that_the_operators_page_names(new: Database) -> None:
+    page = Path("docs/operator.md").read_text("utf-8")
+    named = re.search(r"needs\s+((?:[A-Z]+(?:, | and )?)+) on `(\w+)`, and ([A-Z]+) on `(\w+)`", page)
+    assert named
+    with new.engine.connect() as conn, conn.begin() as transaction:
+        run(conn, "CREATE ROLE registering")
+        run(conn, f"GRANT {named[1].replace(' and ', ', ')} ON {named[2]} TO registering")
+        run(conn, f"GRANT {named[3]} ON {named[4]} TO registering")
+        run(conn, "SET LOCAL ROLE registering")
+        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@who.int')")
+        run(conn, "UPDATE registrants SET name = 'A' WHERE email = 'a@who.int'")
+        run(conn, "DELETE FROM registrants WHERE email = 'a@who.int'")
+        run(conn, "RESET ROLE")
+        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
+        transaction.rollback()
