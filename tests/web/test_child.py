@@ -222,6 +222,9 @@ def test_it_ends_with_a_service_that_was_killed_with_signs_of_life_unread(settin
         ours.sendall(pickle.dumps(settings))
         assert ours.recv(1, socket.MSG_PEEK), "a sign of life, which stays unread"
         ours.close()
-        _, said = process.communicate(timeout=30)
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
         assert process.returncode == 0, said
         assert b"Traceback" not in said
