@@ -43,6 +43,7 @@ ENV PATH=/opt/webinar/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONTZPATH="" \
     CONFIG_DIR=/config \
     TEMPLATES_DIR=/templates \
+    STATE_DIR=/data \
     HEALTH_HOST=0.0.0.0 \
     HEALTH_PORT=8080
 WORKDIR /

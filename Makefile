@@ -3,10 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-full lint types lock bench pictures clean
+.PHONY: run image test test-full lint types lock bench pictures clean
 
 run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
+
+# The image, with the version and the commit that it is made of in its labels. ENGINE=podman does as well.
+ENGINE ?= docker
+image:
+	$(ENGINE) build --tag webinar-scheduler \
+	    --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	    --build-arg REVISION=$$(git describe --always --abbrev=40 --exclude='*' --dirty) .
 
 # One worker more than processors: some tests wait for most of their time. Bytecode is kept even where Python is told
 # not to: each worker, and each process that a test starts, would compile everything again.

@@ -52,6 +52,7 @@ def main(folder: Path) -> None:
             "--network",
             "host",
             *mounts,
+            *build_arguments(),
             "-t",
             IMAGE,
             str(PROJECT),
@@ -89,6 +90,13 @@ class Buildah:
         if done.returncode:
             sys.exit(f"{done.stdout}\nbuildah {arguments[0]} failed")
         return done.stdout.strip()
+
+
+def build_arguments() -> list[str]:
+    """What `make image` gives an engine: the version and the commit, for the labels."""
+    make = ["make", "--silent", "image", "ENGINE=echo"]
+    done = subprocess.run(make, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+    return [part for pair in re.findall(r"(--build-arg) (\S+)", done.stdout) for part in pair]
 
 
 def base_name() -> str:

@@ -13,6 +13,7 @@ from scheduler.commands.export import export
 from scheduler.commands.forget import forget
 from scheduler.commands.gallery import gallery
 from scheduler.commands.live import draft, live
+from scheduler.commands.move import move
 from scheduler.commands.notify import notify
 from scheduler.commands.preview import preview
 from scheduler.commands.registrants import import_, suppress
@@ -56,6 +57,7 @@ for command in (
     live,
     draft,
     notify,
+    move,
     timeline_command,
     preview,
     gallery,

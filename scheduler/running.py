@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from scheduler import metrics
+from scheduler import metrics, systemd
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect, fault, is_the_databases
 from scheduler.database.presence import Presence
@@ -91,7 +91,9 @@ class Runner:
                 await self._presence.start()
             self._scheduler.start()
             waking = asyncio.create_task(self._keep_waking())
+            systemd.started()
             await stop.wait()
+            systemd.stopping()
             log.info("stopping")
             waking.cancel()
             # Our own mails first: APScheduler's shutdown cancels running coroutines.

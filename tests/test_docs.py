@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +18,8 @@ from click.testing import CliRunner
 from scheduler.cli import main
 from scheduler.clock import SystemClock
 from scheduler.database.engine import Database
-from scheduler.settings import VARIABLES, read_settings
+from scheduler.input.smtp_settings import SmtpSettings
+from scheduler.settings import FIRST, SECOND, SECRETS, VARIABLES, read_settings
 from scheduler.webinar import Webinar, read_webinar
 from tests.support import Ledger, copy_texts, utc, webinar
 
@@ -162,12 +165,46 @@ def test_every_setting_is_in_the_readme() -> None:
 
 
 def test_every_setting_can_be_given_to_the_container() -> None:
-    """But for those that the image fixes, and those of secrets, which are files there."""
-    compose = Path("compose.yaml").read_text("utf-8") + Path("compose.postgresql.yaml").read_text("utf-8")
-    fixed = {"CONFIG_DIR", "TEMPLATES_DIR", "HEALTH_HOST", "HEALTH_PORT", "DATABASE_DIRECT_URL"}
-    written = re.findall(r"^      ([A-Z_]+):", compose, re.MULTILINE)
-    named = {*written, *(name.removesuffix("_FILE") for name in written)}
-    assert {name for name in VARIABLES if name not in fixed} - named == set()
+    """Secrets as files: `docker inspect` shows the others to everybody."""
+    given = dict(
+        re.findall(
+            r"^      ([A-Z0-9_]+): ([^#\n]*?) *(?:#.*)?$",
+            Path("compose.yaml").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
+    second = (name.upper().replace(FIRST, SECOND) for name in SmtpSettings.model_fields)
+    settings = {f"{name}_FILE" if name in SECRETS else name for name in (*VARIABLES, *second)}
+    assert given.keys() == settings
+    fixed = {"CONFIG_DIR", "TEMPLATES_DIR", "STATE_DIR", "HEALTH_HOST", "HEALTH_PORT", "DRAIN_SECONDS"}
+    passed = {name for name, value in given.items() if re.fullmatch(rf"\$\{{{name}(:?[-?].*)?\}}", value)}
+    assert settings - passed == fixed, "from the variable of the same name"
+
+
+def test_every_container_has_limits() -> None:
+    seen = []
+    for file in ("compose.yaml", "compose.postgresql.yaml"):
+        for name, block in re.findall(
+            r"^  (\w+):\n((?:(?:    .*)?\n)+)", Path(file).read_text("utf-8"), re.MULTILINE
+        ):
+            if "\n    image: " in f"\n{block}":
+                seen.append(name)
+                for limit in ("mem_limit", "cpus", "pids_limit"):
+                    assert f"\n    {limit}: " in block, (file, name)
+    assert seen == ["webinar", "postgresql"]
+
+
+def test_make_image_passes_what_the_labels_say() -> None:
+    made = subprocess.run(
+        ["make", "--silent", "image", "ENGINE=echo"], capture_output=True, text=True, check=True
+    ).stdout
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    dockerfile = Path("Dockerfile").read_text("utf-8")
+    assert f"--build-arg VERSION={project['version']} " in made
+    assert re.search(r"--build-arg REVISION=([0-9a-f]{40}(-dirty)?) ", made)
+    assert f"\nARG VERSION={project['version']}\n" in dockerfile, "where nobody passes any"
+    for name, label in (("VERSION", "version"), ("REVISION", "revision")):
+        assert f'org.opencontainers.image.{label}="${{{name}}}"' in dockerfile
 
 
 def test_the_statements_for_registration_systems_run(database: Database) -> None:

@@ -73,7 +73,11 @@ class Guard:
 def is_from_here(request: Request) -> bool:
     """Whether no page of another site asks (RFC 6454, 7)."""
     origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
+    if origin is None:
+        return True
+    scheme, _, origin_host = origin.partition("://")
+    host = request.headers.get("host", "").lower()
+    return origin_host == (host.removesuffix(":443") if scheme == "https" else host)
 
 
 def is_ours(request: Request, editor: Editor, token: str) -> bool:

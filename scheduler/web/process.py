@@ -109,8 +109,9 @@ class _Web:
 
 def _end_with_service(service: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """In a thread of its own, for a loop that is busy must not keep the port from the next service."""
-    while service.recv(1024):
-        pass
+    with suppress(ConnectionError):  # of a service that was killed before it had read all signs of life
+        while service.recv(1024):
+            pass
     with suppress(RuntimeError):  # the loop has ended already
         loop.call_soon_threadsafe(stop.set)
     time.sleep(END_SECONDS)

@@ -105,8 +105,9 @@ class Container:
     ) -> None:
         self._image, self._name = image, name
         self._log = sources["/data"].parent / f"{name}.log"
-        self._options = ["--name", name, "--env", f"HEALTH_PORT={free_port()}"]
-        for variable, value in service["environment"].items():
+        self._options = ["--name", name]
+        ports = {"HEALTH_PORT": free_port(), "EDITOR_PORT": free_port()}
+        for variable, value in (service["environment"] | ports).items():
             self._options += ["--env", f"{variable}={value}"]
         for volume in service["volumes"]:
             target, mode = volume.split(":")[1:]

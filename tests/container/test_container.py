@@ -12,6 +12,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,16 @@ from tests.support import toml
 pytestmark = pytest.mark.full
 
 BURST = 400
+WEB_PROCESS = """
+import os, urllib.request
+from pathlib import Path
+page = f"http://127.0.0.1:{os.environ['EDITOR_PORT']}/templates/sign-in"
+status = urllib.request.urlopen(page).status
+of_web = b"-m\\0scheduler.web.process\\0"
+(process,) = [one for one in Path("/proc").glob("[0-9]*") if of_web in (one / "cmdline").read_bytes()]
+niceness = os.getpriority(os.PRIO_PROCESS, int(process.name))
+print(status, niceness, b"SMTP" in (process / "environ").read_bytes())
+"""
 
 
 def webinar() -> str:
@@ -91,6 +102,14 @@ def test_compose_files_shut_every_service_in(image: Path) -> None:
     assert ours["environment"]["DRAIN_SECONDS"] == 30
 
 
+def test_image_says_what_it_is_made_of(image: Path) -> None:
+    labels = json.loads((image / "image.json").read_text())["config"]["Labels"]
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert labels["org.opencontainers.image.version"] == version
+    commit = labels["org.opencontainers.image.revision"].removesuffix("-dirty")
+    subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=PROJECT, check=True)
+
+
 def test_image_alone_rehearses_the_shipped_webinar(image: Path) -> None:
     """`docker run --rm webinar-scheduler rehearse ...`: config and templates are in the image, too."""
     arguments = ["--name", "rehearsal", str(image), "rehearse", "--out", "/tmp/rehearsal", "--json"]
@@ -113,6 +132,7 @@ def test_service_in_its_container(image: Path, tmp_path: Path) -> None:
             service = compose("compose.yaml", **settings(server))["webinar"]
             async with Container(image, "alone", service, sources) as container:
                 await is_shut_in(container)
+                await serves_the_editor_beside_the_service(container)
                 await writes_to_a_registrant(container, volume, server)
                 await takes_an_edited_text(sources["/templates"], volume, server)
                 await stops_in_a_burst(container, volume, server)
@@ -138,6 +158,13 @@ async def is_shut_in(container: Container) -> None:
     assert (await container.exec("python", "-c", "import pip"))[0] == 1
     own_zones = "import zoneinfo; print(zoneinfo.TZPATH, zoneinfo.ZoneInfo('CET'))"
     assert await container.exec("python", "-c", own_zones) == (0, "() CET\n")
+
+
+async def serves_the_editor_beside_the_service(container: Container) -> None:
+    """In a niced process of the same user, which has no relay's name or password."""
+    async with asyncio.timeout(60):
+        while (answer := await container.exec("python", "-c", WEB_PROCESS)) != (0, "200 10 False\n"):
+            assert "Error" not in answer[1] or "refused" in answer[1], answer
 
 
 async def writes_to_a_registrant(container: Container, volume: Volume, server: MailServer) -> None:

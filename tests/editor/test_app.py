@@ -139,6 +139,24 @@ async def test_over_https_browsers_are_told_to_stay_there(room: Room) -> None:
 
 
 @in_loop
+async def test_a_page_by_its_own_name_is_its_own_whether_or_not_a_proxy_adds_the_port(room: Room) -> None:
+    """Browsers leave the usual port out of Origin (RFC 6454, 6.2); not every proxy leaves it out of Host."""
+    room.editor._desk.https = True
+    room.editor._hosts.add("texts.who.int")
+    data = {"address": room.account(), "password": PASSWORD}
+    async with room.browser() as client:
+        for host in ("texts.who.int", "Texts.WHO.int:443"):
+            for origin, status in (
+                ("https://texts.who.int", 303),
+                ("https://texts.who.int:8443", 403),
+                ("null", 403),
+            ):
+                headers = {"Host": host, "Origin": origin}
+                answer = await client.post("/templates/sign-in", data=data, headers=headers)
+                assert answer.status_code == status, headers
+
+
+@in_loop
 async def test_a_page_elsewhere_changes_nothing(room: Room) -> None:
     async with room.browser(room.account()) as client:
         before = room.file().read_text()

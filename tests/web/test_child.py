@@ -209,3 +209,22 @@ def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> 
         assert "exit 1" in child.trouble
 
     asyncio.run(test())
+
+
+def test_it_ends_with_a_service_that_was_killed_with_signs_of_life_unread(settings: WebSettings) -> None:
+    """The kernel resets the connection then, instead of closing it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scheduler.web.process"], stdin=theirs, stderr=subprocess.PIPE
+        )
+    with ours, process:
+        ours.sendall(pickle.dumps(settings))
+        assert ours.recv(1, socket.MSG_PEEK), "a sign of life, which stays unread"
+        ours.close()
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == 0, said
+        assert b"Traceback" not in said
