@@ -128,6 +128,7 @@ class Runner:
         await starting
         return True
 
+    @systemd.reloading()
     def reload(self) -> None:
         """Read again what can change."""
         log.info("reloading")

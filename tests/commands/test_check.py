@@ -286,6 +286,8 @@ def test_what_is_wrong_alike_in_many_texts_is_one_line(folder: Path) -> None:
 
 
 def test_texts_that_nobody_has_reviewed_are_one_warning_by_language(folder: Path) -> None:
+    copy_texts(folder / "templates", "fr")
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en", "fr"]))
     for text in (folder / "templates").glob("*/??.md"):
         text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
     (folder / "templates" / "confirmation" / "en.md").write_text("not even a text")

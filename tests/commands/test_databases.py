@@ -182,6 +182,8 @@ def test_the_service_ends_with_one_sentence_where_the_database_is_newer(here: Sc
 def _service(scene: Scene) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("webinar"), "run"],
-        env={"PATH": os.environ["PATH"]} | scene.env | {"EDITOR_PORT": "0"},
+        env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        | scene.env
+        | {"EDITOR": "off"},
         cwd=scene.root, capture_output=True, encoding="utf-8", timeout=60, check=False,
     )  # fmt: skip
