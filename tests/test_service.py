@@ -47,7 +47,7 @@ def settings(folder: Path, database: Database, server: MailServer, sequence: str
             "smtp_tls": "none",
             "health_host": "127.0.0.1",
             "health_port": 0,
-            "editor_port": 0,
+            "editor": "off",
             "poll_seconds": 0.1,
         }
     )

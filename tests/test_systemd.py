@@ -154,6 +154,7 @@ def test_processes_that_the_service_starts_know_no_manager(
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & child_environment().keys()
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_service_whose_database_does_not_answer_is_left_alone(tmp_path: Path) -> None:
     """Restarted, it would wait for the same database again, and lose what it has in memory."""

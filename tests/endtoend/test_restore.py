@@ -55,6 +55,7 @@ def backup(url: str, folder: Path) -> Restore:
     return (backup_on_postgresql if url.startswith("postgresql") else backup_on_sqlite)(url, folder)
 
 
+@pytest.mark.full  # three starts; tests/commands/test_restored.py has it piece by piece
 @pytest.mark.parametrize("state", ["with", "without"])
 @on_the_real_clock
 async def test_a_backup_of_the_middle_of_a_burst_doubles_and_loses_nothing(
@@ -97,6 +98,7 @@ async def test_a_backup_of_the_middle_of_a_burst_doubles_and_loses_nothing(
         assert confirmed == dict.fromkeys(people(MANY), 1)
 
 
+@pytest.mark.full  # three starts
 @on_the_real_clock
 async def test_a_restart_on_a_database_that_was_not_set_back_holds_nothing(
     tmp_path: Path, database_url: str

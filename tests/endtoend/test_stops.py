@@ -62,6 +62,7 @@ async def stopped_without_its_database(here: Scene) -> Process:
     return service
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_what_cannot_be_written_at_the_stop_is_recorded_at_the_next_start(
     tmp_path: Path, database_url: str
@@ -157,7 +158,9 @@ def hang_up(service: Process) -> None:
         service.send_signal(signal.SIGHUP)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.full)]
+)
 @on_the_real_clock
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals, code: int) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path / 'webinar.db'}") as here:
@@ -208,6 +211,7 @@ async def forwarded(port: int, url: str) -> AsyncIterator[None]:
         yield
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_database_that_comes_up_later_is_waited_for(tmp_path: Path, postgresql_url: str) -> None:
     async with scene(tmp_path, postgresql_url) as here:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from scheduler.database.engine import Database
 from scheduler.editor import accounts
@@ -50,6 +51,7 @@ async def test_an_editor_sees_what_governs_sends_a_test_and_an_edit_goes_out(
             assert "A word from the editor." in body.get_content()
 
 
+@pytest.mark.full  # tests/web/test_child.py has its parts
 @on_the_real_clock
 async def test_killed_with_its_service_it_leaves_the_port_and_without_it_mails_go_out(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:
@@ -65,6 +67,7 @@ async def test_killed_with_its_service_it_leaves_the_port_and_without_it_mails_g
         await until(lambda: _is_free(port), "the port is free")
 
 
+@pytest.mark.full  # tests/web/test_limits.py has its parts
 @on_the_real_clock
 async def test_health_answers_and_mails_leave_while_the_health_port_is_flooded(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/webinar.db") as here:

@@ -123,7 +123,7 @@ async def watched(
         "smtp_tls": "none",
         "health_host": "127.0.0.1",
         "health_port": port,
-        "editor_port": 0,
+        "editor": "off",
         "poll_seconds": 0.1,
         "drain_seconds": 0,
     }

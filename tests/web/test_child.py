@@ -158,6 +158,7 @@ def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service
     asyncio.run(test())
 
 
+@pytest.mark.full  # several seconds of waiting
 def test_one_that_hangs_is_killed(settings: WebSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         child = WebChild(settings)
@@ -199,6 +200,7 @@ def test_when_the_service_is_killed_it_leaves_the_port(settings: WebSettings) ->
             break
 
 
+@pytest.mark.full  # several seconds of waiting
 def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> None:
     async def test() -> None:
         child = WebChild(settings)
