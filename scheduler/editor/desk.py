@@ -21,7 +21,7 @@ from scheduler.reports.previewing import Reader, made_up, registered
 from scheduler.timezones import registrant_zone
 from scheduler.webinar import NOTICES, Webinar
 
-MOST_SHOWN, MOST_SHOWN_CHARACTERS = 100, 5_000_000
+MOST_SHOWN, MOST_SHOWN_CHARACTERS = 100, 2_000_000
 """Mails kept for their frames."""
 LONG_NAME = "Maria-Alejandra Wolfeschlegelsteinhausenbergerdorff de la Santísima Trinidad y Todos los Santos"[
     :LONGEST

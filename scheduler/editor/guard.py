@@ -25,7 +25,7 @@ WITHIN = 900.0
 OF_BOTH, OF_NETWORK, OF_ADDRESS, OF_BROWSER = 5, 25, 50, 10
 """for one address from one network, from one network, for one address, and from one browser that is known."""
 MOST_KNOWN = 10_000
-HASHERS, MOST_HASHES = 2, 10
+MOST_HASHES = 10
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
@@ -151,10 +151,10 @@ class Try:
 
 
 class Hashing:
-    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: two at a time, and a few that wait."""
+    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: one at a time, and a few that wait."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(HASHERS, "password")
+        self._threads = ThreadPoolExecutor(1, "password")
         self._waiting = 0
 
     async def fits(self, password: str, password_hash: str) -> bool | None:

@@ -38,7 +38,7 @@ from scheduler.webinar import Webinar
 
 CHILDREN = 2
 MOST_WAITING = 20
-LARGEST_MAIL = 1_000_000  # bytes
+LARGEST_MAIL = 400_000  # bytes
 LARGEST_ANSWER = 8 * LARGEST_MAIL
 MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before

@@ -19,6 +19,8 @@ from scheduler.settings import DatabaseAddress, Settings
 log = structlog.get_logger()
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
+_MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""mallopt(3): its threads share memory, and give back what a password or a large mail took."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 BEAT_SECONDS = 1.0
 QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
@@ -101,7 +103,11 @@ class WebChild:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "scheduler.web.process", stdin=theirs.fileno(), env=child_environment()
+                sys.executable,
+                "-m",
+                "scheduler.web.process",
+                stdin=theirs.fileno(),
+                env=child_environment() | _MALLOC,
             )
             theirs.close()
             try:

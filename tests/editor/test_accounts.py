@@ -106,6 +106,7 @@ def test_a_known_browser_is_one_of_this_account_and_password() -> None:
     for forged in (cookie[:-1], "x" + cookie, "", ".", "\xe9."):
         assert not accounts.browser_of(forged, "hash")
     assert not accounts.browser_of(cookie, "another hash")
+    assert not accounts.browser_of(accounts.known_browser(""), ""), "there is no such account"
 
 
 @pytest.mark.parametrize("count", [20_000])
