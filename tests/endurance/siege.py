@@ -269,8 +269,10 @@ def lay_siege(siege: Siege, minutes: float, deliveries: int) -> None:
 
 def settled(siege: Siege) -> bool:
     """Whether every mail has its outcome."""
-    ((done,),) = siege.here.sql("SELECT count(*) FROM delivery WHERE state IN ('sent', 'skipped')")
-    return int(done) >= 2 * len(siege.registered) and not siege.here.unready()
+    ((left, planned),) = siege.here.sql(
+        "SELECT count(CASE WHEN state IN ('pending', 'sending', 'in_doubt') THEN 1 END), count(*) FROM delivery"
+    )
+    return not left and planned >= 2 * len(siege.registered) and not siege.here.unready()
 
 
 def judge(siege: Siege) -> list[str]:
@@ -303,11 +305,12 @@ def _lost(siege: Siege, taken: set[tuple[str, str]]) -> list[str]:
     rows = siege.here.sql(
         "SELECT r.address, d.message_id, d.state FROM delivery d JOIN registration r ON r.id = d.registration_id"
     )
+    ours = set(siege.registered)  # some hostile addresses can have mail, too; it is theirs whether it arrives
     owed = Counter(address for address, _, _ in rows)
     lost = [
         address
         for address, message_id, state in rows
-        if state != "skipped" and (address, message_id) not in taken
+        if address in ours and state != "skipped" and (address, message_id) not in taken
     ]
     return [*lost, *(one for one in siege.registered if owed[one] < 2)]
 
