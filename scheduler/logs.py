@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -64,20 +65,23 @@ class Repeats(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._known: dict[str, list[float]] = {}  # when it was written last, and how often it came since
+        # When it was written last, and how often it came since; the first was written longest ago.
+        self._known: OrderedDict[str, list[float]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        now, known = self._clock(), self._known.setdefault(_said(record), [float("-inf"), 0])
+        now, said = self._clock(), _said(record)
+        known = self._known.setdefault(said, [float("-inf"), 0])
         if now - known[0] < REPEATED_AFTER:
             known[1] += 1
             return False
         if known[1] and isinstance(record.msg, dict):
             record.msg["repeated"] = int(known[1])
         known[:] = [now, 0]
+        self._known.move_to_end(said)
         if len(self._known) > _MOST_KNOWN:
-            self._known = {said: one for said, one in self._known.items() if now - one[0] < REPEATED_AFTER}
+            self._known.popitem(last=False)
         return True
 
 

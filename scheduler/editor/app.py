@@ -22,11 +22,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from scheduler.aside import Hangs
 from scheduler.database.engine import fault
 from scheduler.editor import shelf
 from scheduler.editor.accounts import Editor
 from scheduler.editor.desk import Desk, Sight
-from scheduler.editor.files import FilesHang
 from scheduler.editor.guard import Guard, is_ours
 from scheduler.editor.requests import form, question
 from scheduler.editor.sign_in import SignIn
@@ -84,7 +84,7 @@ class EditorApp:
             ],
             middleware=[Middleware(Guard, hosts=self._hosts, https=lambda: desk.https)],
             exception_handlers={
-                FilesHang: _try_later,
+                Hangs: _try_later,
                 Busy: _try_later,
                 PoolTimeout: _try_later,
                 DBAPIError: _try_later,
@@ -210,8 +210,8 @@ class EditorApp:
         webinar = webinars.get(said.get("webinar", "")) or next(iter(webinars.values()))
         return _Asked(key, said, source, webinar, sight)
 
-    async def _tried(self, asked: _Asked, *, send_to: str = "") -> Tried:
-        """What came of it. Raises Problems."""
+    async def _tried(self, asked: _Asked, editor: Editor, *, send_to: str = "") -> Tried:
+        """What came of it. Raises Problems, Busy."""
         key, said, webinar = asked.key, asked.said, asked.webinar
         try:
             reader = await self._desk.reader(webinar, key[1], said)
@@ -225,12 +225,13 @@ class EditorApp:
             bool(said.get("dark")),
         )
         return await self._trier.try_(
-            Trial(asked.source, place, key[0], _layout(asked.sight), webinar, reader, whole, dark)
+            Trial(asked.source, place, key[0], _layout(asked.sight), webinar, reader, whole, dark),
+            editor.address,
         )
 
     async def _try(self, request: Request, editor: Editor) -> Response:
         try:
-            tried = await self._tried(await self._asked(request))
+            tried = await self._tried(await self._asked(request), editor)
         except Problems as error:
             return JSONResponse({"problems": [_told(True, one) for one in error.problems], "mail": None})
         shown = dict(tried.shown)
@@ -255,33 +256,40 @@ class EditorApp:
                 before = await desk.files.run(lambda: shelf.write(desk.root, *key, source, began_with))
             except shelf.Conflict as conflict:
                 return await _conflict(conflict.theirs, source)
-            except FilesHang:
+            except Hangs:
                 raise
             except OSError as error:
                 return JSONResponse({"error": f"The file can't be written: {error.strerror}."}, 500)
             note = asked.said.get("note", "").strip()[:500]
-            now = desk.clock.now()
-            await desk.database.run(shelf.note_saved, now, key, before, source, editor.address, note)
-        unsound = await self._unsound(asked)
-        log.info("text saved", message=key[0], language=key[1], sound=not unsound)
+            try:
+                await desk.database.run(
+                    shelf.note_saved, desk.clock.now(), key, before, source, editor.address, note
+                )
+            except (DBAPIError, PoolTimeout) as error:  # the file is written, and counts
+                log.warning("editor: a save is not on record", error=fault(error))
+        unsound = await self._unsound(asked, editor)
+        sound = None if unsound is None else not unsound
+        log.info("text saved", message=key[0], language=key[1], sound=sound)
         return JSONResponse(
             {
-                "began_with": digest(source), "sound": not unsound,
-                "problems": [_told(True, one) for one in unsound],
+                "began_with": digest(source), "sound": sound,
+                "problems": [_told(True, one) for one in unsound or ()],
                 "difference": await asyncio.to_thread(shelf.difference, before, source),
             }
         )  # fmt: skip
 
-    async def _unsound(self, asked: _Asked) -> list[Problem]:
+    async def _unsound(self, asked: _Asked, editor: Editor) -> list[Problem] | None:
         """What keeps a text from going out, for any reader of the next webinars that use it; the service tries it with
-        all of them."""
+        all of them. None: it can't be tried now."""
         found: dict[Problem, None] = {}
         for webinar in asked.sight.users_of(asked.key[0])[:TRIED_AT_ONCE]:
             one = replace(asked, said={"whole": "yes"}, webinar=webinar)
             try:
-                found |= dict.fromkeys((await self._tried(one)).problems)
+                found |= dict.fromkeys((await self._tried(one, editor)).problems)
             except Problems as error:
                 return list(error.problems)
+            except Busy:
+                return None
         return list(found)
 
     async def _send(self, request: Request, editor: Editor) -> Response:
@@ -291,7 +299,7 @@ class EditorApp:
         if not editor.may_edit:
             return JSONResponse({"error": "Your account may look at the texts, not send them."}, 403)
         try:
-            tried = await self._tried(asked, send_to=editor.address)
+            tried = await self._tried(asked, editor, send_to=editor.address)
             if not tried.mail:
                 raise Problems(tried.problems)
             failed = await send(asked.webinar, editor.address, marked(tried.mail, tried.shown["subject"]))
@@ -349,7 +357,7 @@ async def _conflict(theirs: str, ours: str) -> JSONResponse:
 def _try_later(request: Request, error: Exception) -> Response:
     """What this process works with does not answer now."""
     words = {
-        FilesHang: "The folder of texts does not answer. Try again.",
+        Hangs: "The folder of texts does not answer. Try again.",
         Busy: "Many texts are being tried. Try again in a moment.",
     }.get(type(error), "The database does not answer. Try again.")
     log.warning("editor: try later", error=fault(error))

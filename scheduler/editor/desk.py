@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from scheduler.aside import Aside
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
-from scheduler.editor.files import Files
 from scheduler.mail.layout import Layout
 from scheduler.mail.names import LONGEST
 from scheduler.mail.pairs import Key
@@ -21,6 +21,7 @@ from scheduler.reports.previewing import Reader, made_up, registered
 from scheduler.timezones import registrant_zone
 from scheduler.webinar import NOTICES, Webinar
 
+FILE_SECONDS, FILES_AT_ONCE = 10.0, 4
 MOST_SHOWN, MOST_SHOWN_CHARACTERS = 100, 2_000_000
 """Mails kept for their frames."""
 LONG_NAME = "Maria-Alejandra Wolfeschlegelsteinhausenbergerdorff de la Santísima Trinidad y Todos los Santos"[
@@ -64,11 +65,11 @@ class Desk:
     send: Callable[[Webinar, str, bytes], Awaitable[str]] | None = None
     everybody: Editor | None = None
     https: bool = False
-    files: Files = field(default_factory=Files)
+    files: Aside = field(default_factory=lambda: Aside("the folder of texts", FILE_SECONDS, FILES_AT_ONCE))
     shown: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def sight(self) -> Sight:
-        """What there is now. Raises FilesHang."""
+        """What there is now. Raises Hangs."""
         return await self.files.run(self.look)
 
     async def reader(self, webinar: Webinar, language: str, wanted: Mapping[str, str]) -> Reader:

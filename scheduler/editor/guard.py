@@ -108,6 +108,7 @@ class Tries:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._tried: dict[str, deque[float]] = {}
+        self._tidy_beyond = MOST_KNOWN
 
     def begin(self, address: str, network: str, browser: str = "") -> Try | None:
         """Count one more; None: no more are taken for now. `browser`: of one that is known."""
@@ -124,8 +125,10 @@ class Tries:
         now = self._clock()
         for key, most in limits.items():
             self._tried.setdefault(key, deque(maxlen=most)).append(now)
-        if len(self._tried) > MOST_KNOWN:  # of an attack that makes addresses up
-            self._tried = {key: times for key, times in self._tried.items() if self._count(key)}
+        if len(self._tried) > self._tidy_beyond:  # of an attack that makes addresses up
+            for known in [key for key in self._tried if not self._count(key)]:
+                del self._tried[known]
+            self._tidy_beyond = max(MOST_KNOWN, 2 * len(self._tried))
         return Try(self._tried, tuple(limits), now)
 
     def _count(self, key: str) -> int:

@@ -15,6 +15,7 @@ import re
 import signal
 import struct
 import sys
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -37,7 +38,7 @@ from scheduler.web.received import read_invitation, read_mail
 from scheduler.webinar import Webinar
 
 CHILDREN = 2
-MOST_WAITING = 20
+MOST_WAITING, MOST_OF_ONE = 20, 5
 LARGEST_MAIL = 400_000  # bytes
 LARGEST_ANSWER = 8 * LARGEST_MAIL
 MOST_PROBLEMS = 200
@@ -84,18 +85,19 @@ class Trier:
     def __init__(self, children: int = CHILDREN) -> None:
         self._idle: list[asyncio.subprocess.Process] = []
         self._slots = asyncio.Semaphore(children)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
-    async def try_(self, trial: Trial) -> Tried:
-        """Never raises for what is in the text. Raises Busy."""
-        if self._waiting >= MOST_WAITING:
+    async def try_(self, trial: Trial, whose: str = "") -> Tried:
+        """Never raises for what is in the text. Raises Busy: for everybody, or for `whose` it is."""
+        if self._waiting.total() >= MOST_WAITING or self._waiting[whose] >= MOST_OF_ONE:
             raise Busy
-        self._waiting += 1
+        self._waiting[whose] += 1
         try:
             async with self._slots:
                 return await self._in_child(trial)
         finally:
-            self._waiting -= 1
+            self._waiting[whose] -= 1
+            self._waiting += Counter()  # without those of whom none waits
 
     async def _in_child(self, trial: Trial) -> Tried:
         child = self._idle.pop() if self._idle else await _new_child()

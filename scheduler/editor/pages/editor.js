@@ -127,7 +127,7 @@ async function save(event) {
   beganWith = said.began_with;
   saved = sent;
   $("note").value = "";
-  $("said").textContent = said.sound
+  $("said").textContent = said.sound === null ? "Saved. It goes out once it has been tried, which takes a moment." : said.sound
     ? "Saved. It goes out from now on."
     : "Saved as a draft: it is not sound, so the last sound version goes out until it is.";
 }

@@ -1,0 +1,78 @@
+"""Runs what touches files beside the event loop: a network folder may take long, or hang for ever.
+
+Threads of the loop's own pool are few, and names of hosts are resolved in them: what may hang must not take those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Hangs(OSError):
+    """What was asked does not answer in time; in words for people."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(None, f"{what} does not answer")
+
+
+class Aside:
+    """Daemon threads, so many at once, for one thing. Nobody waits for one that hangs, nor does the process's end."""
+
+    def __init__(self, what: str, seconds: float, at_once: int = 1) -> None:
+        """`what` is asked, in words; `seconds`: how long an answer is waited for."""
+        self._what, self._seconds, self._at_once = what, seconds, at_once
+        self._begun: dict[
+            object, float
+        ] = {}  # when each thread that has not ended began, on the loop's clock
+        self._ended = asyncio.Event()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """What `function` returns, or raises. Raises Hangs: at once, where earlier ones hang."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._turn()
+                return await self._in_thread(function)
+        except TimeoutError:
+            raise Hangs(self._what) from None
+
+    async def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        while len(self._begun) >= self._at_once:
+            if loop.time() - max(self._begun.values()) > self._seconds:
+                raise Hangs(self._what)
+            self._ended.clear()
+            await self._ended.wait()
+
+    def _in_thread(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        thread = object()
+        self._begun[thread] = loop.time()
+
+        def ended(result: T | None, error: BaseException | None) -> None:
+            del self._begun[thread]
+            self._ended.set()
+            if answer.done():  # nobody waits any more
+                return
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+
+        def work() -> None:
+            result, failure = None, None
+            try:
+                result = function()
+            except BaseException as error:
+                failure = error
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(ended, result, failure)
+
+        threading.Thread(target=work, name=self._what, daemon=True).start()
+        return answer
