@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pytz
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.schedulers.base import STATE_RUNNING
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -172,8 +173,9 @@ class Runner:
         self._service.dispatcher.recorder.is_set_back = True
 
     def _notified(self) -> None:
-        """Rows were written. Soon, not at once: those of one import come in many transactions."""
-        if self._noted is None or self._noted.done():
+        """Rows were written. Soon, not at once: those of one import come in many transactions. While it starts or stops
+        nothing is planned or claimed."""
+        if self._scheduler.state == STATE_RUNNING and (self._noted is None or self._noted.done()):
             self._noted = asyncio.create_task(self._wake_soon())
 
     async def _wake_soon(self) -> None:

@@ -34,6 +34,8 @@ M = TypeVar("M", bound=SmtpSettings)
 
 def _database_url(value: object) -> object:
     """SQLAlchemy's form of an address; nothing of it is ever shown, as it may hold a password anywhere."""
+    if str(value).partition("://")[2].partition("/")[0].count("@") > 1:
+        raise mistake("more than one @ before the host (not shown)", hint="in a password write it as %40")
     try:
         url = make_url(str(value))
     except (ArgumentError, ValueError):

@@ -146,3 +146,11 @@ def test_many_different_warnings_fill_no_memory() -> None:
         at = float(number)
         repeats.filter(logging.LogRecord("x", logging.WARNING, "", 0, f"warning {number}", None, None))
     assert len(repeats._known) <= 1001
+
+
+def test_a_line_costs_the_same_however_many_differ() -> None:
+    """A relay that refuses twenty thousand recipients brings as many lines."""
+    repeats = Repeats(lambda: 0.0)
+    for number in range(20_000):
+        assert repeats.filter(logging.LogRecord("x", logging.WARNING, "", 0, f"warning {number}", None, None))
+    assert len(repeats._known) <= 1001

@@ -17,7 +17,7 @@ from scheduler.delivery import recorder
 from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.ledger import restored
 from scheduler.organizers.telling import Teller
-from scheduler.running import Runner
+from scheduler.running import SOON, Runner
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
 from tests.smtp_server import MailServer, in_loop
@@ -239,3 +239,14 @@ async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_w
         limit = 59 if database.dialect.takes_replicas else 49
         assert len(statements) <= limit, "\n".join(statements)
         await service.stop()
+
+
+@in_loop
+async def test_while_it_starts_sighup_plans_and_claims_nothing(tmp_path: Path, database: Database) -> None:
+    """What an earlier run left is taken over first, and leases of that run are ended."""
+    async with MailServer() as server:
+        runner = Runner(settings(tmp_path, database, server), database, SteadyClock())
+        runner.reload()
+        await asyncio.sleep(3 * SOON)
+        assert runner._last_tick is None
+        assert server.mails == []

@@ -24,6 +24,7 @@ CLOSE_SECONDS = 2.0  # for the database to be closed in order
 def run() -> None:
     """Run the service until SIGTERM. Settings come from the environment."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it: it never kills
+    from scheduler.delivery.marks import StateUnreadable
     from scheduler.ledger.statements import StatementFails
     from scheduler.running import run_service
     from scheduler.signals import end_within
@@ -37,7 +38,7 @@ def run() -> None:
     database, runner, words = Database(address.url, address.now), asyncio.Runner(), ""
     try:
         runner.run(run_service(settings, database))
-    except (DatabaseInUse, NewerSchema, StatementFails, DatabaseAway, OSError) as error:
+    except (DatabaseInUse, NewerSchema, StatementFails, DatabaseAway, StateUnreadable, OSError) as error:
         words = str(error)
     except DBAPIError as error:
         words = unusable(error)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
+from scheduler.aside import Aside
 from scheduler.database.engine import Database
 from scheduler.delivery import marks, spool
 from scheduler.delivery.recorder import Recorder
@@ -38,6 +38,7 @@ class Handover:
         self._marks = marks.Marks(state, holder, lambda: recorder.known)
         self._ledger: Identity | None = None
         self._aside: tuple[str, ...] = ()
+        self._files = Aside("STATE_DIR", WRITE_SECONDS)
         self._troubles = Troubles()
 
     @property
@@ -48,7 +49,7 @@ class Handover:
     async def take(self, now: datetime) -> None:
         """Take over from earlier runs, before anything is claimed and any lease is ended. Where the ledger was set back
         meanwhile, hold what may have gone out since; else record what they could not. Killed in the middle, it does the
-        same again without harm. Raises DBAPIError."""
+        same again without harm. Raises DBAPIError, and StateUnreadable."""
         self._ledger = await self._database.run(_missed, self._state, now)
         with self._troubles.told(READING):
             await asyncio.to_thread(self._state.remove, HOLD)
@@ -73,20 +74,18 @@ class Handover:
             ledger = Identity(
                 self._ledger.name, known.restorations if known else self._ledger.restorations, False
             )
-            async with asyncio.timeout(WRITE_SECONDS):
-                file = await asyncio.to_thread(spool.write, self._state, self._holder, ledger, outcomes)
+            file = await self._files.run(lambda: spool.write(self._state, self._holder, ledger, outcomes))
             log.warning("the ledger can't be written: outcomes kept for the next start", file=file, sent=sent)
             return
         log.error("outcomes are lost: those that were on the wire will be in doubt", sent=sent)
 
 
 def _missed(conn: Connection, state: StateDir, now: datetime) -> Identity:
-    with suppress(OSError):  # a folder that can't be read says nothing
-        mark, said = marks.lost(conn, state), state.read(HOLD) is not None
-        if mark or said:
-            held = restored.hold(conn, now)
-            log.error(
-                "the database was set back to an earlier state: what may have gone out since is held",
-                held=held, known_since=mark.at.isoformat() if mark else None, by_word=said,
-            )  # fmt: skip
+    mark, said = marks.lost(conn, state), state.path(HOLD).exists()  # whoever may read it, it is there
+    if mark or said:
+        held = restored.hold(conn, now)
+        log.error(
+            "the database was set back to an earlier state: what may have gone out since is held",
+            held=held, known_since=mark.at.isoformat() if mark else None, by_word=said,
+        )  # fmt: skip
     return restored.identity(conn)

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from scheduler.aside import Aside
 from scheduler.database.engine import run
 from scheduler.delivery.recorder import Known, has
 from scheduler.ledger import restored
@@ -26,8 +27,13 @@ from scheduler.troubles import Troubles
 
 PREFIX = "ledger-"
 SECONDS = 1.0  # between two writes
+FILE_SECONDS = 10.0  # for one
 KEPT_SECONDS = 3600.0  # a mark whose service may be alive, and write it again
 WRITING = "noting in STATE_DIR what is on record"
+
+
+class StateUnreadable(RuntimeError):
+    """A file of STATE_DIR is another user's, in words for the operator."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Marks:
         self._state, self._known, self._file = state, known, f"{PREFIX}{holder:08x}"
         self._ledger = ""
         self._written: Known | None = None
+        self._files = Aside("STATE_DIR", FILE_SECONDS)
         self._troubles = Troubles()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -92,7 +99,7 @@ class Marks:
             return
         with self._troubles.told(WRITING):
             content = _content(Mark(self._ledger, known, datetime.now(UTC)))
-            await asyncio.to_thread(self._state.write, self._file, content)
+            await self._files.run(lambda: self._state.write(self._file, content))
             self._written = known
 
 
@@ -112,11 +119,19 @@ def tidy(conn: Connection, state: StateDir) -> None:
 
 
 def _read(state: StateDir) -> dict[str, Mark]:
-    """All marks in the folder, by file. What is none is left out: it says nothing about any ledger."""
+    """All marks in the folder, by file. What is none is left out: it says nothing about any ledger. Raises
+    StateUnreadable."""
     found = {}
     for path in sorted(state.folder.glob(f"{PREFIX}*")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found[path.name] = _mark(json.loads(state.read(path.name) or b""))
+        try:
+            content = state.read(path.name) or b""
+        except OSError as error:
+            raise StateUnreadable(
+                f"{path} can't be read ({(error.strerror or str(error)).lower()}), so nobody can tell whether the"
+                " database was set back: let the user of the service read and write all files in STATE_DIR"
+            ) from error
+        with suppress(ValueError, KeyError, TypeError):
+            found[path.name] = _mark(json.loads(content))
     return found
 
 

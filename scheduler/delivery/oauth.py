@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 
-from scheduler.delivery.redaction import keep_secret, redact
+from scheduler.aside import Aside
+from scheduler.delivery.redaction import keep_secret, keep_token, redact
 from scheduler.state_dir import StateDir
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Tokens:
         self._settings = settings
         self._context = _context(ca_file)
         self._refresh_token = RefreshToken(state)
+        self._files = Aside("STATE_DIR", SHORT_WAIT)
         self._one_by_one = asyncio.Lock()
         self._token, self._accepted = "", False
         self._renew_at, self._ends_at = 0.0, 0.0  # on the loop's clock
@@ -126,7 +128,7 @@ class Tokens:
             raise NoToken(self._failure)
         try:
             configured = self._settings.refresh_token
-            refresh_token = await asyncio.to_thread(self._refresh_token.instead_of, configured)
+            refresh_token = await self._kept(configured)
             status, answer = await self._ask(refresh_token, within)
             self._take(status, answer)
         except NoToken as failure:
@@ -135,13 +137,27 @@ class Tokens:
         self.trouble = ""
         renewed = answer.get("refresh_token")  # RFC 6749, 6: it replaces the one that we have
         if configured and isinstance(renewed, str) and renewed not in ("", refresh_token):
-            keep_secret(renewed)
-            self.trouble = await asyncio.to_thread(self._refresh_token.renew, configured, renewed)
+            keep_token(renewed)
+            self.trouble = await self._keep(configured, renewed)
+
+    async def _kept(self, configured: str) -> str:
+        try:
+            return await self._files.run(lambda: self._refresh_token.instead_of(configured))
+        except OSError as error:
+            raise NoToken(f"the refresh token in STATE_DIR can't be read: {_reason(error)}") from None
+
+    async def _keep(self, configured: str, renewed: str) -> str:
+        """To its end, whoever waits for it: the one before is of no use any more. Returns what is wrong, or ""."""
+        keeping = self._files.run(lambda: self._refresh_token.renew(configured, renewed))
+        try:
+            return await asyncio.shield(keeping)
+        except OSError as error:
+            return f"a renewed refresh token cannot be kept in STATE_DIR ({_reason(error)}), and a restart loses it"
 
     def _take(self, status: int, answer: dict[str, Any]) -> None:
         token = answer.get("access_token")
         if isinstance(token, str):
-            keep_secret(token)
+            keep_token(token)
         if status != HTTPStatus.OK:
             raise NoToken(_refusal(status, answer))
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
@@ -176,8 +192,11 @@ class Tokens:
                     body += some
                     if len(body) > LONGEST_ANSWER:
                         raise NoToken("the token endpoint's answer is too long")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except (httpx.HTTPError, OSError) as error:
             raise NoToken(f"the token endpoint does not answer: {_why(error)}") from None
+        except (httpx.InvalidURL, ValueError, ImportError):  # whose words may hold the proxy's password
+            words = "its address, or that of the proxy in the environment, can't be used"
+            raise NoToken(f"the token endpoint does not answer: {words}") from None
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
@@ -198,17 +217,20 @@ class RefreshToken:
         ] = {}  # by the digest of the configured one; what could not be kept in the file
 
     def instead_of(self, configured: str) -> str:
-        """What to send where this one is configured. Another service that shares the folder may have renewed it."""
+        """What to send where this one is configured. Another service that shares the folder may have renewed it. Raises
+        OSError."""
         if not configured:
             return ""
         digest = _digest(configured)
         renewed = self._renewed.get(digest) or self._kept(digest) or configured
-        keep_secret(renewed)
+        if renewed != configured:
+            keep_token(renewed)
         return renewed
 
     def renew(self, configured: str, renewed: str) -> str:
         """Use this one from now on. Returns what is wrong, or ""."""
         digest = _digest(configured)
+        self._renewed[digest] = renewed
         content = json.dumps({"instead_of": digest, "refresh_token": renewed}).encode()
         try:
             if self._state:
@@ -216,21 +238,23 @@ class RefreshToken:
                 self._renewed.pop(digest, None)
                 return ""
         except OSError as error:
-            why = (error.strerror or type(error).__name__).lower()
+            why = _reason(error)
             log.error("refresh token not kept", reason=why)
-            self._renewed[digest] = renewed
             return f"a renewed refresh token cannot be kept in STATE_DIR ({why}), and a restart loses it"
-        self._renewed[digest] = renewed
         return ""
 
     def _kept(self, digest: str) -> str:
         try:
             content = self._state.read(_file(digest)) if self._state else None
             kept = json.loads(content) if content else {}
-        except (OSError, ValueError, RecursionError):
+        except (NotADirectoryError, ValueError, RecursionError):  # nothing of ours is there
             return ""
         renewed = kept.get("refresh_token") if isinstance(kept, dict) else None
         return renewed if isinstance(renewed, str) and kept.get("instead_of") == digest else ""
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
 
 
 def _digest(configured: str) -> str:

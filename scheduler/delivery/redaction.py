@@ -15,7 +15,7 @@ REMOVED = "<secret>"
 SHORTEST = 4  # characters; what is shorter is in too many words
 PART = 8  # characters in a row of a secret that may not be shown; of a shorter one, all of it
 LONG = 64  # characters, as access tokens have: of these, twice as many in a row may not be shown
-MOST = 64  # secrets that are known at a time: access tokens come and go
+MOST = 64  # tokens that are known at a time: they come and go; what is configured stays
 
 _ESCAPED = re.compile(rb"[%=+\\]x?([0-9A-Fa-f]{2})")  # URLs, quoted-printable, xtext (RFC 3461, 4), Python
 
@@ -25,21 +25,23 @@ class _Secrets:
 
     def __init__(self) -> None:
         self._parts: OrderedDict[bytes, frozenset[bytes]] = OrderedDict()
+        self._stay: set[bytes] = set()
         self._by_length: dict[int, Counter[bytes]] = {}  # how many secrets have this part
 
-    def keep(self, secret: bytes) -> None:
+    def keep(self, secret: bytes, *, stays: bool) -> None:
+        if stays and len(secret) >= SHORTEST:
+            self._stay.add(secret)
         if secret in self._parts:
             self._parts.move_to_end(secret)
         elif len(secret) >= SHORTEST:
             self._parts[secret] = parts = frozenset(_parts(secret))
             for part in parts:
                 self._by_length.setdefault(len(part), Counter())[part] += 1
-            if len(self._parts) > MOST:
-                self._forget()
+            if len(self._parts) - len(self._stay) > MOST:
+                self._forget(next(one for one in self._parts if one not in self._stay))
 
-    def _forget(self) -> None:
-        """The one that was named longest ago."""
-        for part in self._parts.popitem(last=False)[1]:
+    def _forget(self, secret: bytes) -> None:
+        for part in self._parts.pop(secret):
             count = self._by_length[len(part)]
             count[part] -= 1
             if not count[part]:
@@ -60,9 +62,14 @@ _known = _Secrets()
 
 
 def keep_secret(*secrets: str) -> None:
-    """Let these be taken out of everything from now on; empty ones are none."""
+    """Let these, which are configured, be taken out of everything from now on; empty ones are none."""
     for secret in secrets:
-        _known.keep(secret.encode("utf-8", "surrogatepass"))
+        _known.keep(secret.encode("utf-8", "surrogatepass"), stays=True)
+
+
+def keep_token(token: str) -> None:
+    """The same for a token, until many others have come after it."""
+    _known.keep(token.encode("utf-8", "surrogatepass"), stays=False)
 
 
 def redact(text: str) -> str:

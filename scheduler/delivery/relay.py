@@ -11,12 +11,14 @@ import hashlib
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from scheduler.aside import Aside, Hangs
 from scheduler.delivery.oauth import Tokens
 from scheduler.delivery.redaction import keep_secret
 from scheduler.delivery.replies import Reply
@@ -222,6 +224,7 @@ class Pool:
         proof = [state.path(proof_of(settings))] if state else []
         self._watched = [*proof, *settings.files]
         self._stamps = _stamps(self._watched)
+        self._files = Aside("the folder of secrets and certificates", FILE_SECONDS)
         self._unread = ""  # which files can't be used as they are
         self._refused = ""  # which settings no connection comes about with
         self.content_timeout = content_timeout
@@ -244,7 +247,11 @@ class Pool:
     async def look_again(self) -> bool:
         """Whether it is time to try again: the files of secrets and certificates hold something else that can be used,
         or a command has sent a mail over this relay."""
-        before, self._stamps = self._stamps, await asyncio.to_thread(_stamps, self._watched)
+        try:
+            stamps = await self._files.run(lambda: _stamps(self._watched))
+        except Hangs:
+            return False
+        before, self._stamps = self._stamps, stamps
         if before == self._stamps:
             return False
         files = len(self._settings.files)
@@ -258,17 +265,13 @@ class Pool:
         if not (before.read_again and before.files):
             return False
         try:
-            async with asyncio.timeout(FILE_SECONDS):
-                settings = await asyncio.to_thread(before.read_again)
-                authorities = await asyncio.to_thread(_content, settings.ca_file)
+            settings, authorities = await self._files.run(partial(_read, before.read_again))
             if new_authorities := authorities != self._authorities:
                 self._context = _trusted(settings)
             if self._tokens and settings.oauth:
                 self._tokens.use(settings.oauth, settings.ca_file, new_authorities=new_authorities)
         except (Problems, ValueError, OSError) as error:
-            problems = (
-                error.problems if isinstance(error, Problems) else [str(error) or "they can't be read now"]
-            )
+            problems = error.problems if isinstance(error, Problems) else [_in_words(error)]
             words = "; ".join(map(str, problems))
             if words != self._unread:
                 log.error("files of secrets or certificates not used", relay=before.name, reason=words)
@@ -370,6 +373,15 @@ def proof_of(settings: RelaySettings) -> str:
     """The file in STATE_DIR that a command writes when this relay has taken a mail: a service that leaves the relay
     alone then tries again."""
     return f"relay-{hashlib.sha256(settings.account.encode()).hexdigest()[:16]}"
+
+
+def _read(read_again: Callable[[], RelaySettings]) -> tuple[RelaySettings, bytes]:
+    settings = read_again()
+    return settings, _content(settings.ca_file)
+
+
+def _in_words(error: Exception) -> str:
+    return error.strerror or "they can't be read now" if isinstance(error, OSError) else str(error)
 
 
 def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:

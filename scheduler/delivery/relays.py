@@ -227,8 +227,8 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
     for relay in relays:
         try:
             with relay.works():
+                await relay.pace.turns(1)  # without a connection, which others may need meanwhile
                 async with relay.pool.connection() as connection:
-                    await relay.pace.turns(1)
                     await connection.send(sender, recipient, content)
         except RelayFailure as failure:
             why = why or str(failure)

@@ -241,7 +241,8 @@ class Session:
     def size_limit(self) -> int | None:
         """The largest mail that the relay takes, in bytes; None: it names no limit (RFC 1870, 4)."""
         limit = self._extensions.get("size", "").strip()
-        return int(limit) or None if limit.isascii() and limit.isdecimal() else None
+        is_number = limit.isascii() and limit.isdecimal() and len(limit) <= 20  # digits, as RFC 1870 has it
+        return int(limit) or None if is_number else None
 
     @property
     def usable(self) -> bool:

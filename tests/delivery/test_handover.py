@@ -265,6 +265,32 @@ async def test_an_operator_may_have_said_so_before_the_start(desk: Desk) -> None
 
 
 @in_loop
+async def test_who_wrote_that_word_may_be_somebody_whose_files_the_service_cannot_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`webinar restored --hold`, as root."""
+    desk.state.write(HOLD, b"")
+    monkeypatch.setattr(StateDir, "read", _not_permitted)
+    await desk.take()
+    assert {desk.confirmation(name) for name in "abc"} == {"held: restored"}
+    assert not desk.state.path(HOLD).exists(), "once is enough"
+
+
+@in_loop
+async def test_a_mark_that_cannot_be_read_ends_the_start_and_names_the_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await has_sent(desk)
+    monkeypatch.setattr(StateDir, "read", _not_permitted)
+    with pytest.raises(marks.StateUnreadable, match=r"state/ledger-\w+ can't be read \(not permitted\)"):
+        await desk.take()
+
+
+def _not_permitted(state: StateDir, name: str) -> bytes:
+    raise PermissionError(13, "Not permitted")
+
+
+@in_loop
 async def test_another_ledger_is_not_judged_by_it(desk: Desk) -> None:
     await has_sent(desk)
     desk.ledger.sql("UPDATE ledger SET identity = 'another'")

@@ -359,6 +359,20 @@ async def test_an_address_that_leads_nowhere_pauses_the_relay(url: str) -> None:
         await Tokens(OAuthSettings(url, "client"), ca_file()).current()
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://me:Pa55/word@proxy:3128", "socks5://me:Pa55word@proxy", "ftp://me:Pa55word@proxy"]
+)
+@in_loop
+async def test_a_proxy_that_cannot_be_used_is_no_traceback_and_its_password_is_not_shown(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(NoToken, match="does not answer") as failure:
+        await Tokens(OAuthSettings("https://login.example.org/token", "client"), ca_file()).current()
+    assert "Pa55" not in str(failure.value)
+    assert verdict(failure.value) is Verdict.PAUSE_RELAY
+
+
 @in_loop
 async def test_an_endpoint_that_says_nothing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oauth, "LONGEST_WAIT", 0.2)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -245,3 +248,29 @@ async def test_a_command_that_sent_a_mail_ends_the_pause(tmp_path: Path, databas
         await here.dispatcher.settled()
         assert (here["a"], here.dispatcher.stopped) == ("sent", False)
         await here.close()
+
+
+@in_loop
+async def test_a_folder_of_secrets_that_hangs_costs_a_moment_once_and_no_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network folder: threads that hang must not be those in which names of hosts are resolved."""
+    monkeypatch.setattr("scheduler.delivery.relay.FILE_SECONDS", 0.2)
+    released, asked = threading.Event(), 0
+
+    def hang() -> RelaySettings:
+        nonlocal asked
+        asked += 1
+        released.wait(20)
+        return files.settings
+
+    async with MailServer(tls="starttls", users={USER: "first"}) as server:
+        files = Files(tmp_path, server)
+        pool = Pool(replace(files.settings, read_again=hang))
+        for _ in range(20):
+            await (await pool.open_session()).quit()
+        assert asked == 1
+        assert "does not answer (what it held before is still used)" in pool.troubles[0]
+        assert await asyncio.to_thread(lambda: "a thread of the loop's own") != ""
+        released.set()
+        await pool.close()

@@ -13,6 +13,7 @@ from email.policy import default
 import httpx
 import pytest
 
+from scheduler.aside import Aside
 from scheduler.editor.guard import OF_BOTH
 from scheduler.mail.layout import read_layout
 from scheduler.organizers.texts import digest
@@ -504,6 +505,27 @@ async def test_beyond_a_number_of_texts_that_wait_it_says_so(room: Room) -> None
 
 
 @in_loop
+async def test_one_account_takes_no_more_than_its_share_and_a_save_that_is_not_tried_yet_is_one(
+    room: Room,
+) -> None:
+    source = room.file().read_text()
+    async with room.browser(room.account("eve@who.int", "view")) as eve, room.browser(room.account()) as ada:
+        hers = [asyncio.ensure_future(ask(room, eve, "try", source=source)) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert (await ask(room, ada, "try", source=source)).json()["mail"], (
+            "who types much keeps nobody else waiting"
+        )
+        assert {one.status_code for one in await asyncio.gather(*hers)} == {200, 503}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("scheduler.editor.trial.MOST_WAITING", 0)
+            saved = await ask(room, ada, "save", source=source + "\nMore.\n", began_with=digest(source))
+        assert (saved.status_code, saved.json()["sound"]) == (200, None)
+        assert room.file().read_text() == source + "\nMore.\n"
+        again = await ask(room, ada, "save", source=source, began_with=saved.json()["began_with"])
+        assert again.json()["sound"], "and it is no conflict"
+
+
+@in_loop
 async def test_a_mail_that_loops_make_huge_is_named_and_not_kept(room: Room) -> None:
     loops = "{% for a in name %}" * 4 + "{{ name }}" + "{% endfor %}" * 4
     async with room.browser(room.account()) as client:
@@ -519,7 +541,7 @@ async def test_a_folder_that_hangs_says_so_and_costs_no_stack(room: Room) -> Non
     released, look = threading.Event(), room.look
     async with room.browser(room.account()) as client:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("scheduler.editor.files.SECONDS", 0.1)
+            patch.setattr(room.editor._desk, "files", Aside("the folder of texts", 0.1, 4))
             patch.setattr(room, "look", lambda: (released.wait(20), look())[1])
             answers = await asyncio.gather(*(client.get("/templates") for _ in range(6)))
             assert {(one.status_code, one.text) for one in answers} == {
