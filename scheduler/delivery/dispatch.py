@@ -61,6 +61,7 @@ class Dispatcher:
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._troubles = Troubles()
         self._woken = asyncio.Event()
         self._lost = False  # whether the ledger may have leases of ours that we do not know
@@ -116,9 +117,14 @@ class Dispatcher:
             self._pump = asyncio.create_task(self._pump_on())
 
     def look_at_files(self) -> None:
-        """Find out whether secrets or certificates were changed, beside everything else."""
-        if not self._sender.draining and (self._looking is None or self._looking.done()):
+        """Find out whether secrets or certificates were changed, and whether relays take connections again, beside
+        everything else."""
+        if self._sender.draining:
+            return
+        if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_at_files())
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._try_opening())
 
     async def settled(self) -> None:
         """Wait until the files were looked at, and nothing that is due now is left to send."""
@@ -138,7 +144,7 @@ class Dispatcher:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=seconds)
-        left = [*self._workers, *filter(None, [self._pump, self._looking])]
+        left = [*self._workers, *filter(None, [self._pump, self._looking, self._opening])]
         for task in left:
             task.cancel()
         last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
@@ -154,6 +160,10 @@ class Dispatcher:
         with self._troubles.told("looking at files of secrets"):
             for relay in self._relays:
                 await relay.look_at_files()
+
+    async def _try_opening(self) -> None:
+        with self._troubles.told("trying relays again"):
+            await asyncio.gather(*(relay.try_opening(self._clock.now()) for relay in self._relays))
 
     async def _pump_on(self) -> None:
         with self._troubles.told("handing out mails"):  # after a failure, again at the next wake

@@ -69,6 +69,10 @@ class Standing:
         does."""
         return self.stopped and self._stage in (*OPENING, "mail")
 
+    def wants_opening(self, now: datetime) -> bool:
+        """Whether no connection came about, and it is time to try again."""
+        return self._stage in OPENING and not self.is_paused(now)
+
     def proven(self) -> None:
         """It took a mail that is no delivery. What it refuses to everybody, it refuses no longer; where it refused
         recipients or contents, a mail to a registrant has to show it, and may do so at once."""
@@ -181,6 +185,21 @@ class Relay:
         """It took a mail that is no delivery."""
         self.standing.proven()
         self.woken()
+
+    async def try_opening(self, now: datetime) -> None:
+        """Where no connection came about, and no mail is due that would show whether one does now: open one."""
+        if not self.standing.wants_opening(now) or self._workers:
+            return
+        try:
+            with self.works():
+                async with self.pool.connection():
+                    pass
+        except RelayFailure as failure:
+            verdict = self.standing.verdict(0, failure.reply)
+            self.standing.pause(now, str(failure), verdict, failure.reply.stage)
+        else:
+            self.standing.well()
+            self.woken()
 
     async def look_at_files(self) -> None:
         """Where what signs in or whom to trust was changed, try at once."""

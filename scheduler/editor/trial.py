@@ -16,7 +16,6 @@ import signal
 import struct
 import sys
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePath
@@ -30,7 +29,7 @@ from scheduler.mail.layout import Layout, TextProblems
 from scheduler.mail.matrix import cases
 from scheduler.mail.sound import problems_of
 from scheduler.mail.templates import parse_text
-from scheduler.mail.trying import CPU_SECONDS, child_environment, let_timer_end_it, limit_memory
+from scheduler.mail.trying import CPU_SECONDS, child_environment, kill, let_timer_end_it, limit_memory
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
@@ -153,8 +152,7 @@ async def _ask(child: asyncio.subprocess.Process, job: bytes) -> dict[str, Any]:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        child.kill()
+    kill(child)
     await child.wait()
 
 

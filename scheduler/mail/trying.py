@@ -17,13 +17,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.mail.layout import Layout
 from scheduler.mail.matrix import Case, cases
 from scheduler.mail.sound import problems_of
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
+
+if TYPE_CHECKING:
+    import asyncio
 
 CPU_SECONDS = 1.0  # a pair
 _OF_PYTHON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
@@ -106,6 +109,14 @@ def child_environment() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if name in _OF_PYTHON or name.startswith("PYTHON")
     }
+
+
+def kill(child: asyncio.subprocess.Process) -> None:
+    """End a child at once. `child.kill` looks first whether it has ended, and may reap it unseen by asyncio, which
+    would warn of it."""
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
 
 
 def let_timer_end_it() -> None:

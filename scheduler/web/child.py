@@ -6,14 +6,13 @@ import asyncio
 import pickle
 import socket
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from scheduler import metrics
-from scheduler.mail.trying import child_environment
+from scheduler.mail.trying import child_environment, kill
 from scheduler.settings import DatabaseAddress, Settings
 
 log = structlog.get_logger()
@@ -126,7 +125,7 @@ class WebChild:
                     if not await loop.sock_recv(ours, 64):
                         return f"exit {await child.wait()}"
             except TimeoutError:
-                child.kill()
+                kill(child)
                 return f"it gave no sign of life for {QUIET_SECONDS:g} s"
             except ConnectionError:
                 return f"exit {await child.wait()}"
@@ -140,6 +139,5 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(END_SECONDS):
             await child.wait()
     except TimeoutError:
-        with suppress(ProcessLookupError):
-            child.kill()
+        kill(child)
         await child.wait()

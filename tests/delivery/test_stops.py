@@ -19,7 +19,7 @@ from scheduler.organizers.telling import AGAIN_AFTER, RELAY, Teller
 from tests.delivery.scripted import Server
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, ScriptedServer, in_loop, pass_time
-from tests.support import webinar
+from tests.support import until, webinar
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -62,6 +62,26 @@ def subjects(server: MailServer) -> list[str]:
         for mail in server.mails
         if ORGANIZER in mail.recipients
     ]
+
+
+@in_loop
+async def test_who_could_not_sign_in_tries_again_though_no_mail_is_due(database: Database) -> None:
+    """After a rotation at the relay alone: nothing here tells that it was set right, and readiness says 503."""
+    async with MailServer(users={"webinar": "another"}) as server:
+        here = Watched(database, server, username="webinar", password="right")
+        here.register("a")
+        await here.send()
+        assert "535" in here.dispatcher.trouble
+        here.ledger.sql("UPDATE delivery SET state = 'cancelled'")
+        server.users = {"webinar": "right"}
+        here.dispatcher.look_at_files()
+        await here.dispatcher.settled()
+        assert here.dispatcher.trouble, "not before its pause is over"
+        here.clock.move_to(here.clock.now() + STOP_PAUSE)
+        here.dispatcher.look_at_files()
+        await until(lambda: not here.dispatcher.trouble)
+        assert server.mails == []
+        await here.close()
 
 
 @in_loop
