@@ -128,10 +128,9 @@ class Dispatcher:
 
     async def settled(self) -> None:
         """Wait until the files were looked at, and nothing that is due now is left to send."""
-        if self._looking:
-            await self._looking
-        if self._pump:
-            await self._pump
+        for task in (self._looking, self._opening, self._pump):
+            if task:
+                await task
 
     async def drain(self, seconds: float) -> list[Outcome]:
         """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt. Returns what is not on

@@ -19,7 +19,7 @@ from scheduler.organizers.telling import AGAIN_AFTER, RELAY, Teller
 from tests.delivery.scripted import Server
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, ScriptedServer, in_loop, pass_time
-from tests.support import until, webinar
+from tests.support import webinar
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -79,7 +79,8 @@ async def test_who_could_not_sign_in_tries_again_though_no_mail_is_due(database:
         assert here.dispatcher.trouble, "not before its pause is over"
         here.clock.move_to(here.clock.now() + STOP_PAUSE)
         here.dispatcher.look_at_files()
-        await until(lambda: not here.dispatcher.trouble)
+        await here.dispatcher.settled()
+        assert here.dispatcher.trouble == ""
         assert server.mails == []
         await here.close()
 
