@@ -45,6 +45,8 @@ at = "10:00"
 """
 
 
+WRITTEN_BY_MIGRATIONS = frozenset({"alembic_version", "secret", "ledger"})
+"""Tables that are not empty in a new database."""
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 

@@ -66,6 +66,7 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._lost = False  # whether the ledger may have leases of ours that we do not know
         self._nothing_more = [False, False]  # urgent, others: the last claim found less than it asked for
+        self._wakes = 0
         self._ahead = AHEAD_EACH  # how many to have claimed
         self._taken = 0  # since the last claim
         self._claimed_at = 0.0
@@ -112,6 +113,7 @@ class Dispatcher:
     def wake(self) -> None:
         """Send what is due, besides what is under way."""
         self._nothing_more = [False, False]
+        self._wakes += 1
         self._woken.set()
         if not self._sender.draining and not self.busy:
             self._pump = asyncio.create_task(self._pump_on())
@@ -248,12 +250,15 @@ class Dispatcher:
             return
         self._ahead = self._enough(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
+        wakes = self._wakes
         with self._troubles.told("claiming what is due"), metrics.CLAIMING.time():
             found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
         if found is None:  # perhaps it was committed all the same
             self._lost, self._nothing_more = True, [True, True]  # until the next wake
             return
         self._backlog.add(found)
+        if wakes != self._wakes:  # meanwhile more may have come than this claim saw
+            return
         quick = sum(claimed.urgency == 0 for claimed, _ in found)
         self._nothing_more = [
             self._nothing_more[0] or quick < urgent,

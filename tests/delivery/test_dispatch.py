@@ -185,7 +185,10 @@ async def test_the_log_names_what_the_relay_calls_a_mail_that_it_took(desk: Over
             for one in sent
             for number, name in zip(one["deliveries"], one["queue_ids"], strict=True)
         }
-        assert named == {"a": "4cZQ1w2Xy3z", "b": ""}
+        assert sorted(named.values()) == [
+            "",
+            "4cZQ1w2Xy3z",
+        ]  # of two that are due together either may be first
         assert "people.test" not in str(logs)
 
 

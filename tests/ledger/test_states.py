@@ -28,7 +28,7 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
 from scheduler.registrants.suppression import suppress
-from tests.support import Ledger, plan, start, utc, webinar
+from tests.support import WRITTEN_BY_MIGRATIONS, Ledger, plan, start, utc, webinar
 
 PEOPLE = ("a@x.org", "b@x.org", "c@x.org")
 LATER: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -115,7 +115,9 @@ class World(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.url:
-            tables = ", ".join(table for table in SQLModel.metadata.tables if table != "alembic_version")
+            tables = ", ".join(
+                table for table in SQLModel.metadata.tables if table not in WRITTEN_BY_MIGRATIONS
+            )
             self.ledger.sql(f"TRUNCATE {tables}, moved CASCADE")
         self.database.close()
         self._folder.cleanup()

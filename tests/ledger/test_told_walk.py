@@ -30,7 +30,7 @@ from scheduler.registrants.suppression import suppress
 from scheduler.told import Told
 from scheduler.webinar import NOTICES
 from tests.histories import Got, History, Replica
-from tests.support import toml
+from tests.support import WRITTEN_BY_MIGRATIONS, toml
 
 PEOPLE = ("a@x.org", "b@x.org", "c@x.org", "refuses@x.org")
 MOVED: dict[str, Any] = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -70,7 +70,9 @@ class World(RuleBasedStateMachine):
         finally:
             self._patched.undo()
             if self.url:
-                tables = ", ".join(table for table in SQLModel.metadata.tables if table != "alembic_version")
+                tables = ", ".join(
+                    table for table in SQLModel.metadata.tables if table not in WRITTEN_BY_MIGRATIONS
+                )
                 with self.database.transaction() as conn:
                     run(conn, f"TRUNCATE {tables} CASCADE")
             self.database.close()
