@@ -10,20 +10,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
-import httpx
-
-from benchmarks.service import HOST, Ledger, Service, databases
+from benchmarks.service import Ledger, Service, databases, session_of_editor
 from benchmarks.waiting import due_to_first_byte, say
-from scheduler.database.engine import Database
-from scheduler.editor.accounts import Editor, put
+from scheduler.editor.accounts import Editor
 from tests.endtoend.support import free_port
-
-PASSWORD = "four words make one"
 
 
 def main() -> None:
@@ -50,8 +43,7 @@ def _flooded(new: Callable[[], Ledger], mails: int, memory: list[str]) -> list[f
 
     @contextmanager
     def beside(service: Service, ledger: Ledger) -> Iterator[None]:
-        with httpx.Client(base_url=f"http://{HOST}:{port}", timeout=60) as client:
-            session = _signed_in(client, ledger)
+        session = session_of_editor(ledger, port, "view")
         command = [sys.executable, "-m", "tests.endurance.flood", str(service.health_port), str(port)]
         with subprocess.Popen([*command, session, Editor("", "view", session).csrf]) as attackers:
             yield
@@ -60,22 +52,6 @@ def _flooded(new: Callable[[], Ledger], mails: int, memory: list[str]) -> list[f
         memory.append(f"peak memory {ours:.0f} MB, of the web process {web:.0f} MB")
 
     return due_to_first_byte(new, mails, beside, EDITOR="on", EDITOR_PORT=str(port))
-
-
-def _signed_in(client: httpx.Client, ledger: Ledger) -> str:
-    database = Database(ledger.url)
-    with database.transaction() as conn:
-        put(conn, datetime.now(UTC), "eve@who.int", PASSWORD, "view")
-    database.close()
-    end = time.monotonic() + 60
-    while True:
-        try:
-            answer = client.post("/templates/sign-in", data={"address": "eve@who.int", "password": PASSWORD})
-        except httpx.TransportError:
-            assert time.monotonic() < end, "the editor does not answer"
-            time.sleep(0.1)
-        else:
-            return str(answer.cookies["session"])
 
 
 if __name__ == "__main__":

