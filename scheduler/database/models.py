@@ -488,7 +488,7 @@ class Forgotten(SQLModel, table=True):
     (`registrants.forgetting`), by which their rows in `registrants` are known and passed over.
 
     suppressed: whether nobody may write to them, whatever they register for. returned_at: since when they are known to
-    have registered for this webinar anew.
+    have registered for this webinar again.
     """
 
     __tablename__ = "forgotten"

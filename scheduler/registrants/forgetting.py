@@ -6,7 +6,7 @@ stood. Without the key nobody can compute it for an address that they guess; who
 finds the row in `registrants` with less work. A key elsewhere would be missing in a restored database, on another
 replica or after a move, and then the mails would come back.
 
-Only what says itself that the person registered anew brings them back: a row with a `registered_at` after the
+Only what says itself that the person registered again brings them back: a row with a `registered_at` after the
 forgetting, or `webinar import --registered-again`. A row alone cannot: a reload deletes and inserts it every night.
 """
 
@@ -279,7 +279,7 @@ def suppress_forgotten(conn: Connection, address: str) -> bool:
 def rows_of_forgotten(
     conn: Connection, now: datetime, registrants: Registrants, rows: Sequence[RegistrantRow]
 ) -> dict[int, str]:
-    """Why rows are passed over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Whoever registered anew is
+    """Why rows are passed over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Whoever registered again is
     not among them, and is remembered as such."""
     if not rows or not run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return {}
@@ -308,7 +308,7 @@ def rows_of_forgotten(
 
 
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:
-    """Why a row brings nobody back, by what it says of when they registered; "" where they registered anew. `stood`:
+    """Why a row brings nobody back, by what it says of when they registered; "" where they registered again. `stood`:
     whether they were in this webinar when they were forgotten, as in a reload they are again."""
     instant, has_zone = _instant(said)
     if instant is None:
@@ -348,7 +348,7 @@ def _tells_when_it_was_loaded(
 
 
 def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) -> None:
-    """Somebody says that these people registered anew: those among them who were forgotten come back."""
+    """Somebody says that these people registered again: those among them who were forgotten come back."""
     if run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         key = _key(conn)
         of_address = {one: _of_address(key, one[1]) for one in people}
@@ -357,7 +357,7 @@ def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) 
 
 
 def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
-    """Those of these people of whom something may be written down: who was never forgotten, or registered anew."""
+    """Those of these people of whom something may be written down: who was never forgotten, or registered again."""
     people = list(people)
     if not run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return people

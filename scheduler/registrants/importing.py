@@ -58,7 +58,7 @@ class Import:
     default_webinar: str
     already_confirmed: bool = False
     registered_again: datetime | None = None
-    """When somebody said that these people registered anew, whoever of them was forgotten before."""
+    """When somebody said that these people registered again, whoever of them was forgotten before."""
 
     def person(self, row: CsvRow) -> Person:
         return row.values.get("webinar", self.default_webinar), fold(row.values.get("email", ""))

@@ -156,11 +156,11 @@ async def test_an_operator_who_sets_another_refresh_token_wins(tmp_path: Path) -
     async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
         tokens = tokens_of(server, state=state)
         await tokens.current()
-        settings = OAuthSettings(server.url, "client", SECRET, "set anew")
+        settings = OAuthSettings(server.url, "client", SECRET, "set again")
         tokens.use(settings, ca_file(), new_authorities=False)
         assert await tokens.current() == "two"
-        await tokens_of(server, state=state, refresh_token="set anew").current()
-        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "set anew", "set anew"]
+        await tokens_of(server, state=state, refresh_token="set again").current()
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "set again", "set again"]
 
 
 @in_loop
