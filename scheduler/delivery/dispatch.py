@@ -164,7 +164,21 @@ class Dispatcher:
 
     async def _try_opening(self) -> None:
         with self._troubles.told("trying relays again"):
-            await asyncio.gather(*(relay.try_opening(self._clock.now()) for relay in self._relays))
+            await asyncio.gather(*map(self._try_opening_to, self._relays))
+
+    async def _try_opening_to(self, relay: Relay) -> None:
+        try:
+            await relay.try_opening(self._clock.now())
+        except RelayFailure as failure:
+            self._not_opened(relay, failure)
+
+    def _not_opened(self, relay: Relay, failure: RelayFailure) -> None:
+        """No connection came about: no mail has to do with it."""
+        if asks_for_less(failure.reply):
+            relay.pace.slow_down()
+        verdict = relay.standing.verdict(0, failure.reply)
+        log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
+        relay.standing.pause(self._clock.now(), str(failure), verdict, failure.reply.stage)
 
     async def _pump_on(self) -> None:
         with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
@@ -208,14 +222,9 @@ class Dispatcher:
                 with relay.waits(opening=True):
                     connection = await opened.enter_async_context(relay.pool.connection())
                 await self._sender.send_over(relay, connection)
-        except RelayFailure as failure:  # no connection: no mail has to do with it
-            if relay.has_enough(failure.reply):
-                return
-            if asks_for_less(failure.reply):
-                relay.pace.slow_down()
-            verdict = relay.standing.verdict(0, failure.reply)
-            log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
-            relay.standing.pause(self._clock.now(), str(failure), verdict, failure.reply.stage)
+        except RelayFailure as failure:
+            if not relay.has_enough(failure.reply):
+                self._not_opened(relay, failure)
         except DayIsFull as full:
             relay.standing.rest(full.until, str(full))
 

@@ -187,19 +187,14 @@ class Relay:
         self.woken()
 
     async def try_opening(self, now: datetime) -> None:
-        """Where no connection came about, and no mail is due that would show whether one does now: open one."""
+        """Where no connection came about, and no mail is due that would show whether one does now: open one. Raises
+        RelayFailure."""
         if not self.standing.wants_opening(now) or self._workers:
             return
-        try:
-            with self.works():
-                async with self.pool.connection():
-                    pass
-        except RelayFailure as failure:
-            verdict = self.standing.verdict(0, failure.reply)
-            self.standing.pause(now, str(failure), verdict, failure.reply.stage)
-        else:
-            self.standing.well()
-            self.woken()
+        with self.works():
+            async with self.pool.connection():
+                self.standing.well()
+        self.woken()
 
     async def look_at_files(self) -> None:
         """Where what signs in or whom to trust was changed, try at once."""

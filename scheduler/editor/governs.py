@@ -17,6 +17,7 @@ from scheduler.organizers.folder import Folder
 from scheduler.organizers.governing import Revisions
 from scheduler.organizers.layouts import read_governing_layout, sound_layout
 from scheduler.organizers.sources import TEXT_FILES
+from scheduler.organizers.templates import newest_revisions
 from scheduler.organizers.texts import folder_problems, sources_of
 from scheduler.organizers.verdicts import read_verdicts
 from scheduler.problem import Problem
@@ -57,15 +58,12 @@ class Governs:
 
     def _stored(self, conn: Connection) -> _Stored:
         webinars = {name: one.webinar for name, one in self._revisions.governing(conn).items()}
-        row = run(
-            conn,
-            "SELECT (SELECT max(id) FROM layout_revision) AS layout, (SELECT max(id) FROM text_revision) AS text",
-        ).one()
-        if self._layout[0] != row.layout:
-            self._layout = row.layout, read_governing_layout(conn, self._folder.root)
-        if self._texts[0] != row.text:
+        layout, text = newest_revisions(conn)
+        if self._layout[0] != layout:
+            self._layout = layout, read_governing_layout(conn, self._folder.root)
+        if self._texts[0] != text:
             stored = run(conn, "SELECT DISTINCT message, language FROM text_revision")
-            self._texts = row.text, frozenset((one.message, one.language) for one in stored)
+            self._texts = text, frozenset((one.message, one.language) for one in stored)
         return _Stored(webinars, self._texts[1], self._layout[1])
 
     def problems(self, sight: Sight) -> dict[Key, tuple[Problem, ...]]:

@@ -78,7 +78,7 @@ class Templates:
         if self._layout_lags or self._texts_lag:
             propose_layout(conn, now, self._holder, self._sound_layout)
             propose_texts(conn, now, self._holder, self._proposed)
-        return _newest(conn) != self._newest
+        return newest_revisions(conn) != self._newest
 
     async def take(
         self, now: datetime, files: Mapping[str, bytes] | None, webinars: Sequence[Webinar]
@@ -137,7 +137,7 @@ class Templates:
 
     def _take_layout(self, conn: Connection, now: datetime) -> tuple[Layout | None, bool, tuple[int, int]]:
         lags = propose_layout(conn, now, self._holder, self._sound_layout)
-        return read_governing_layout(conn, self._root), lags, _newest(conn)
+        return read_governing_layout(conn, self._root), lags, newest_revisions(conn)
 
     def _take_texts(
         self, conn: Connection, now: datetime
@@ -147,7 +147,7 @@ class Templates:
         texts = read_governing_texts(
             conn, self._root, self._wanted.layout, self.sources, self.verdicts, self._webinars
         )
-        return texts, sound, lags, _newest(conn)
+        return texts, sound, lags, newest_revisions(conn)
 
     def _count_as_sound(self, conn: Connection) -> dict[Key, str]:
         """The sound texts of the folder, and those that are to be tried again: an edited webinar or layout does not
@@ -162,7 +162,7 @@ class Templates:
         return {key: self.sources[key] for key in (*self.verdicts.sound, *again)}
 
 
-def _newest(conn: Connection) -> tuple[int, int]:
+def newest_revisions(conn: Connection) -> tuple[int, int]:
     """The newest revision of the layout and of a text: while they are, nothing else governs."""
     query = (
         "SELECT (SELECT max(id) FROM layout_revision) AS layout, (SELECT max(id) FROM text_revision) AS text"
