@@ -24,7 +24,11 @@ SILENT_SECONDS = 30.0
 """A reply may take minutes (RFC 5321, 4.5.3.2), and is waited for; but then people should know, and others be asked."""
 ANOTHER_SECONDS = 300.0
 """How often one more connection is tried than the relay last accepted."""
-STOP_PAUSE = timedelta(minutes=5)  # between tries of a relay that takes nobody's mail
+STOP_PAUSE = timedelta(minutes=5)
+"""Between tries of a relay that takes nobody's mail."""
+FIRST_STOP_PAUSES = (timedelta(seconds=15), timedelta(minutes=1))
+"""Before the first tries of one that lets nobody in: a password is often changed there some seconds after it is here.
+No more of them, for who goes on with a wrong one is locked out."""
 
 
 class Standing:
@@ -40,6 +44,7 @@ class Standing:
         self.paused_until: datetime | None = None
         self._stage: Stage | None = None  # where a reply paused it
         self._failures = 0
+        self._stops = 0
         self._met_by: int | None = None
 
     def is_paused(self, now: datetime) -> bool:
@@ -92,8 +97,13 @@ class Standing:
         stops = verdict is Verdict.STOP and not self.stopped
         if self.paused_until and self.is_paused(now) and not stops:
             return self.paused_until
-        self._failures += 1
-        self.paused_until = now + (STOP_PAUSE if verdict is Verdict.STOP else wait(self._failures) / 10)
+        if verdict is Verdict.STOP:
+            soon = FIRST_STOP_PAUSES[self._stops :] if stage in OPENING else ()
+            self.paused_until = now + next(iter(soon), STOP_PAUSE)
+            self._stops += 1
+        else:
+            self._failures += 1
+            self.paused_until = now + wait(self._failures) / 10
         self.trouble, self._stage, self.rests = words, stage, False
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until

@@ -14,6 +14,7 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
 from scheduler.delivery.relays import (
     ANOTHER_SECONDS,
+    FIRST_STOP_PAUSES,
     SILENT_SECONDS,
     STOP_PAUSE,
     Relay,
@@ -62,6 +63,21 @@ class TestStanding:
         standing.pause(NOW, "busy", Verdict.PAUSE_RELAY)
         assert standing.pause(NOW, "no", Verdict.STOP) == NOW + STOP_PAUSE
         assert standing.stopped
+
+    def test_who_is_not_let_in_tries_again_soon_but_not_often(self) -> None:
+        """A password that is changed there is changed here some seconds later, or the other way round."""
+        standing, now, waits = Standing(), NOW, []
+        for _ in range(4):
+            until = standing.pause(now, "no", Verdict.STOP, "auth")
+            waits.append((until - now).total_seconds())
+            now = until
+        assert waits == [15, 60, 300, 300]
+
+    def test_connections_that_are_not_let_in_together_are_one_failure(self) -> None:
+        standing = Standing()
+        assert {standing.pause(NOW, "no", Verdict.STOP, "auth") for _ in range(10)} == {
+            NOW + FIRST_STOP_PAUSES[0]
+        }
 
     @pytest.mark.parametrize("reply", [SPAM, read_reply("rcpt", 554, "5.7.1 relay access denied")])
     def test_what_blames_the_sender_concerns_all_only_when_a_second_mail_meets_it(self, reply: Reply) -> None:

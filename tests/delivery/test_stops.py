@@ -11,7 +11,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.delivery.relays import STOP_PAUSE, Relay, send_one
+from scheduler.delivery.relays import FIRST_STOP_PAUSES, STOP_PAUSE, Relay, send_one
 from scheduler.delivery.replies import Reply, Verdict
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
@@ -77,7 +77,7 @@ async def test_who_could_not_sign_in_tries_again_though_no_mail_is_due(database:
         here.dispatcher.look_at_files()
         await here.dispatcher.settled()
         assert here.dispatcher.trouble, "not before its pause is over"
-        here.clock.move_to(here.clock.now() + STOP_PAUSE)
+        here.clock.move_to(here.clock.now() + FIRST_STOP_PAUSES[0])
         here.dispatcher.look_at_files()
         await here.dispatcher.settled()
         assert here.dispatcher.trouble == ""
