@@ -6,62 +6,75 @@ or file; nothing was touched).
 
 from __future__ import annotations
 
+import signal
+from importlib import import_module
+
 import click
 
-from scheduler.commands.check import check
-from scheduler.commands.export import export
-from scheduler.commands.forget import forget
-from scheduler.commands.gallery import gallery
-from scheduler.commands.live import draft, live
-from scheduler.commands.move import move
-from scheduler.commands.notify import notify
-from scheduler.commands.preview import preview
-from scheduler.commands.registrants import import_, suppress
-from scheduler.commands.rehearse import rehearse
-from scheduler.commands.replan import replan_command
-from scheduler.commands.restored import restored_command
-from scheduler.commands.run import run
-from scheduler.commands.send_test import send_test
-from scheduler.commands.show import show
-from scheduler.commands.status import status
-from scheduler.commands.timeline import timeline_command
-from scheduler.commands.user import user
-from scheduler.commands.version import print_version
+COMMANDS = {
+    "run": "run",
+    "rehearse": "rehearse",
+    "check": "check",
+    "import": "registrants:import_",
+    "suppress": "registrants",
+    "forget": "forget",
+    "export": "export",
+    "replan": "replan:replan_command",
+    "restored": "restored:restored_command",
+    "status": "status",
+    "show": "show",
+    "live": "live",
+    "draft": "live",
+    "notify": "notify",
+    "move": "move",
+    "timeline": "timeline:timeline_command",
+    "preview": "preview",
+    "gallery": "gallery",
+    "send-test": "send_test",
+    "user": "user",
+}
+"""Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands whose modules are imported when they are called: each needs a part of the program."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(
+            import_module(f"scheduler.commands.{module}"), name or cmd_name.replace("-", "_")
+        )
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (
+            args[0] == "run"
+        ):  # SIGHUP never ends a service: before its modules are imported, which takes a second
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    from scheduler.commands.version import print_version
+
+    print_version(ctx, parameter, wanted)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=print_version,
+    callback=_print_version,
     help="Show the versions of the program, its schema and the tz database.",
 )
 def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
-
-
-for command in (
-    run,
-    rehearse,
-    check,
-    import_,
-    suppress,
-    forget,
-    export,
-    replan_command,
-    restored_command,
-    status,
-    show,
-    live,
-    draft,
-    notify,
-    move,
-    timeline_command,
-    preview,
-    gallery,
-    send_test,
-    user,
-):
-    main.add_command(command)

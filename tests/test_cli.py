@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -88,14 +89,24 @@ def desk(tmp_path: Path, migrated_file: Path) -> Desk:
 def test_help_names_every_command_and_each_has_its_own() -> None:
     help_ = CliRunner().invoke(main, ["--help"])
     assert help_.exit_code == 0
-    assert {"run", "rehearse", "check", "import", "suppress", "status"} <= set(main.commands)
-    for name, command in main.commands.items():
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    assert {"run", "rehearse", "check", "import", "suppress", "status"} <= set(commands)
+    for name, command in commands.items():
+        assert command
         assert f"\n  {name} " in help_.stdout
         own = CliRunner().invoke(main, [name, "-h"])
         assert own.exit_code == 0
         assert own.stdout.startswith("Usage: ")
         assert command.help
         assert command.help.split(".")[0].split("\n")[0] in own.stdout.replace("\n  ", " ")
+
+
+def test_what_takes_long_to_import_is_imported_when_its_command_is_called() -> None:
+    """Before that `run` ignores SIGHUP, which never ends a service, and no command waits for what it does not use."""
+    loaded = "import sys, scheduler.cli; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert not {"sqlalchemy", "babel", "jinja2", "pydantic", "asyncio"} & set(modules.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 
 import click
@@ -23,7 +22,6 @@ CLOSE_SECONDS = 2.0  # for the database to be closed in order
 @click.command()
 def run() -> None:
     """Run the service until SIGTERM. Settings come from the environment."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service takes it: it never kills
     from scheduler.delivery.marks import StateUnreadable
     from scheduler.ledger.statements import StatementFails
     from scheduler.running import run_service

@@ -132,6 +132,8 @@ class Place:
         return [f"service {number}: {reason}" for number in self.services for reason in self._reasons(number)]
 
     def _reasons(self, number: int) -> list[str]:
+        if (code := self.services[number].poll()) is not None:
+            return [f"has ended with {code}"]
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.health[number]}/readyz", timeout=10):
                 return []

@@ -133,7 +133,15 @@ def password_rotates(siege: Siege) -> None:
 
 
 def reloads(siege: Siege) -> None:
-    siege.here.services[siege.one_replica()].send_signal(signal.SIGHUP)
+    process = siege.here.services[siege.one_replica()]
+    if _minds_hangups(process.pid):  # an interpreter that is being loaded does not yet
+        process.send_signal(signal.SIGHUP)
+
+
+def _minds_hangups(pid: int) -> bool:
+    """Whether it ignores or catches SIGHUP."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool((int(status["SigIgn"], 16) | int(status["SigCgt"], 16)) & 1)
 
 
 def stops_for_a_while(siege: Siege) -> None:
