@@ -62,7 +62,7 @@ bench: .venv/bench.stamp node_modules/.stamp
 	$(BIN)/python -m benchmarks.many_webinars $(QUICK)
 	$(BIN)/python -m benchmarks.keeping $(QUICK)
 	$(BIN)/python -m benchmarks.planning $(QUICK) $(if $(QUICK),,--svg benchmarks/growth.svg)
-	$(BIN)/python benchmarks/rehearsal_2000.py $(if $(QUICK),200)
+	$(BIN)/python benchmarks/rehearsal_2000.py $(if $(QUICK),50)
 
 .venv/bench.stamp: .venv/dev.stamp requirements-bench.lock
 	@$(PIP) --require-hashes -r requirements-bench.lock

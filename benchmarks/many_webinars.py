@@ -28,7 +28,7 @@ TURNS = 50
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    numbers = (1, 20) if parser.parse_args().quick else (1, 100, 500)
+    numbers = (1, 5) if parser.parse_args().quick else (1, 100, 500)
     print(
         "| engine | live | ended | a planner's turn | an empty claim | the next wake-up |\n|---|---|---|---|---|---|"
     )

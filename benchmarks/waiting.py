@@ -142,7 +142,7 @@ def main() -> None:
             say(engine, due_to_first_byte(new, 20 if quick else 200))
     print("\n| a registrant's INSERT to their confirmation, sent, in a burst of reminders | | | | |")
     print("|---|---|---|---|---|")
-    reminders, confirmations = (15_000, 2) if quick else (100_000, 30)
+    reminders, confirmations = (8_000, 2) if quick else (100_000, 30)
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
             say(engine, confirmations_in_a_burst(new, reminders, confirmations))
