@@ -6,11 +6,20 @@ Its files may hold secrets: none of their content belongs in a log or an error.
 from __future__ import annotations
 
 import os
+import re
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
 
 LONGEST = 16 * 2**20  # bytes; what is longer is not ours
+LEFT_SECONDS = (
+    3600.0  # after its last byte a file that is not in its place yet was left by a process that was killed
+)
+
+# Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
+_LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
 
 
 class StateDir:
@@ -62,6 +71,15 @@ class StateDir:
         if self.folder.is_dir():
             self._sync_folder()
 
+    def tidy(self) -> None:
+        """Remove what processes of this user that were killed in `write` have left. Raises OSError."""
+        if not self.folder.is_dir():
+            return
+        for path in filter(lambda one: _LEFT.fullmatch(one.name), list(self.folder.iterdir())):
+            with suppress(FileNotFoundError):  # another service that shares the folder is as tidy
+                if _is_left(path.lstat()):
+                    path.unlink()
+
     def _sync_folder(self) -> None:
         """Make the names durable, too."""
         descriptor = os.open(self.folder, os.O_RDONLY)
@@ -69,3 +87,10 @@ class StateDir:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _is_left(found: os.stat_result) -> bool:
+    is_ours = (
+        stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o600 and found.st_uid == os.geteuid()
+    )
+    return is_ours and found.st_nlink == 1 and time.time() - found.st_mtime > LEFT_SECONDS
