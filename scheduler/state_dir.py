@@ -97,8 +97,8 @@ class StateDir:
 
 
 class StateLock:
-    """Excludes other processes that share the folder. A thread of its own holds it from beginning to end, so that a folder
-    that hangs keeps nobody waiting, and leaves no lock behind."""
+    """Excludes other processes that share the folder. A thread of its own holds it from beginning to end, so that a
+    folder that hangs keeps nobody waiting, and leaves no lock behind."""
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
