@@ -109,10 +109,13 @@ async def test_a_spool_of_another_database_is_kept_aside_and_named(tmp_path: Pat
         assert len(spools(here, "aside-spool-*")) == 1
 
 
-def sessions(here: Scene) -> list[int]:
-    """The server's processes for those who are connected now."""
-    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    return [pid for (pid,) in here.sql(query)]
+def sessions(here: Scene, of: str = "%") -> list[int]:
+    """The server's processes for those who are connected now, by the names that they gave themselves."""
+    query = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name LIKE %s"
+    )
+    return [pid for (pid,) in here.sql(query, of)]
 
 
 async def ends_while_these_stand_still(here: Scene, service: Process, pids: list[int]) -> None:
@@ -133,13 +136,13 @@ async def ends_while_these_stand_still(here: Scene, service: Process, pids: list
 async def test_what_one_could_not_write_another_that_shares_the_folder_records(
     tmp_path: Path, postgresql_url: str
 ) -> None:
-    """Before it takes the first one for gone, which would leave both mails in doubt, to be sent again."""
+    """Long before it takes the first one for gone, which would leave both mails in doubt, to be sent again."""
     async with scene(tmp_path, postgresql_url) as here:
-        cut_off = await with_two_on_the_wire(here, DRAIN_SECONDS="0.5")
-        its_sessions = sessions(here)
-        other = await here.run()
+        its_url = f"{postgresql_url}&application_name=cut-off"
+        cut_off = await with_two_on_the_wire(here, DATABASE_URL=its_url, PYTHONPATH="")
+        other = await here.run(PYTHONPATH="")
         await other.ready()
-        await ends_while_these_stand_still(here, cut_off, its_sessions)
+        await ends_while_these_stand_still(here, cut_off, sessions(here, "cut-off"))
         await until(lambda: here.sql.states() == {"sent": 6}, "everything", within=60)
         assert "outcomes kept for the next start" in cut_off.stderr
         assert '"spool"' in other.stderr
