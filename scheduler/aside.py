@@ -1,4 +1,4 @@
-"""Runs what touches files beside the event loop: a network folder may take long, or hang for ever.
+"""Runs what touches files beside whoever asks: a network folder may take long, or hang for ever.
 
 Threads of the loop's own pool are few, and names of hosts are resolved in them: what may hang must not take those.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -76,3 +78,33 @@ class Aside:
 
         threading.Thread(target=work, name=self._what, daemon=True).start()
         return answer
+
+
+class Beside:
+    """The same for callers without an event loop."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        self._what, self._seconds = what, seconds
+        self._begun: dict[Future[Any], float] = {}  # when each thread that has not ended began (monotonic)
+
+    def run(self, function: Callable[[], T]) -> T:
+        """What `function` returns, or raises. Raises Hangs: at once, where an earlier one hangs."""
+        now, answer = time.monotonic(), Future[T]()
+        self._begun = {one: at for one, at in self._begun.items() if not one.done()}
+        if any(now - at >= self._seconds for at in self._begun.values()):
+            raise Hangs(self._what)
+        self._begun[answer] = now
+
+        def work() -> None:
+            try:
+                answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=work, name=self._what, daemon=True).start()
+        try:
+            return answer.result(self._seconds)
+        except TimeoutError:
+            if answer.done():  # it is what `function` raised
+                raise
+            raise Hangs(self._what) from None

@@ -235,7 +235,7 @@ class Runner:
             raise MustRest(
                 f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
             )
-        if presence.gone:
+        if presence.gone and await self._service.took_over():
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
 
 

@@ -217,9 +217,15 @@ class Service:
         if self._telling:
             await self._telling
 
+    async def took_over(self) -> bool:
+        """Whether what services that are gone left to others is on record, so that their leases may be ended."""
+        return self._handover is None or await self._handover.took_over()
+
     async def stop(self) -> None:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
         await self.sources.stop()
+        if self._handover:
+            self._handover.stop_looking()
         left = await self.dispatcher.drain(self._settings.drain_seconds)
         if self._handover:
             await self._handover.leave(left)

@@ -7,10 +7,10 @@ their values appear in no error, log or repr.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -20,8 +20,9 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationE
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from scheduler.aside import Beside, Hangs
 from scheduler.input.addresses import fold, fold_domain
-from scheduler.input.environment import Given, file_text, place_of, read_variables
+from scheduler.input.environment import HANGS, Given, file_text, place_of, read_variables
 from scheduler.input.smtp_settings import Host, SmtpSettings, Source, conflicts, explained, lower
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from scheduler.delivery.session import RelaySettings
 
 M = TypeVar("M", bound=SmtpSettings)
+
+FILE_SECONDS = 5.0  # for each file and folder that a setting names, at the start
+AGAIN_SECONDS = 1.0  # for the file of the database's address, later: a connection waits for it
 
 
 def _database_url(value: object) -> object:
@@ -110,6 +114,9 @@ class DatabaseAddress:
 
     url: str = field(repr=False)
     file: Path | None = None
+    _files: Beside = field(
+        default_factory=lambda: Beside("the file", AGAIN_SECONDS), repr=False, compare=False
+    )
 
     def now(self) -> str:
         """With the user name and password that the file holds now. What can't be used changes nothing: the next
@@ -117,7 +124,7 @@ class DatabaseAddress:
         if self.file is None:
             return self.url
         try:
-            found = make_url(str(_database_url(file_text(self.file))))
+            found = make_url(str(_database_url(self._files.run(partial(file_text, self.file)))))
         except (OSError, ValueError):  # a mistake is one
             return self.url
         if found.username:
@@ -224,7 +231,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     Looks at the files and folders that the variables name, and at nothing else.
     """
-    given = read_variables(environ, (*VARIABLES, *_OF_SECOND), SECRETS)
+    given = read_variables(environ, (*VARIABLES, *_OF_SECOND), SECRETS, _text_in_time)
+    if hanging := list(_hanging(given)):  # whoever looked at them now would wait for ever
+        raise SettingsProblems([*given.problems, *hanging])
     first, second = _validated(Settings, given, FIRST), None
     if any(name in given.origin for name in _OF_SECOND):
         second = _validated(SmtpSettings, given, SECOND)
@@ -239,6 +248,39 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         if given.origin.get(name, name) != name:
             settings._url_files[name.lower()] = Path(environ[given.origin[name]]).absolute()
     return settings
+
+
+def _text_in_time(file: Path) -> str:
+    return Beside("its file", FILE_SECONDS).run(partial(file_text, file))
+
+
+def _first_byte(file: str) -> bytes:
+    with Path(file).open("rb") as opened:
+        return opened.read(1)
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).is_dir()
+
+
+_LOOKS: dict[str, Callable[[str], object]] = {
+    "CONFIG_DIR": _is_folder, "TEMPLATES_DIR": _is_folder, "STATE_DIR": _is_folder,
+    "SMTP_CA_FILE": _first_byte, "SMTP2_CA_FILE": _first_byte,
+}  # fmt: skip
+
+
+def _hanging(given: Given) -> Iterator[Problem]:
+    """The files and folders that do not answer; what else is wrong with any is found later."""
+    for name, look in _LOOKS.items():
+        if not (path := given.values.get(name)):
+            continue
+        try:
+            Beside("it", FILE_SECONDS).run(partial(look, path))
+        except Hangs:
+            allowed = Settings.model_fields[name.lower().replace("smtp2_", "smtp_")].description or ""
+            yield Problem(place_of(name), f"{shown(path)}, which does not answer", allowed, HANGS)
+        except (OSError, ValueError):
+            continue
 
 
 def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:

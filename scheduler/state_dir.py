@@ -5,12 +5,28 @@ Its files may hold secrets: none of their content belongs in a log or an error.
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
-from contextlib import suppress
+import re
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import mkstemp
 
+from scheduler.aside import Aside
+
 LONGEST = 16 * 2**20  # bytes; what is longer is not ours
+LOCK_PAUSE_SECONDS = 0.05  # between two tries to lock
+HELD_SECONDS = 60.0  # for a lock: a thread that has not ended by then hangs
+LEFT_SECONDS = 3600.0  # since its last byte: whoever wrote it was killed before it was in its place
+
+# Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
+_LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
 
 
 class StateDir:
@@ -62,6 +78,15 @@ class StateDir:
         if self.folder.is_dir():
             self._sync_folder()
 
+    def tidy(self) -> None:
+        """Remove what processes of this user that were killed in `write` have left. Raises OSError."""
+        if not self.folder.is_dir():
+            return
+        for path in filter(lambda one: _LEFT.fullmatch(one.name), list(self.folder.iterdir())):
+            with suppress(FileNotFoundError):  # another service that shares the folder is as tidy
+                if _is_left(path.lstat()):
+                    path.unlink()
+
     def _sync_folder(self) -> None:
         """Make the names durable, too."""
         descriptor = os.open(self.folder, os.O_RDONLY)
@@ -69,3 +94,49 @@ class StateDir:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class StateLock:
+    """Excludes other processes that share the folder. A thread of its own holds it from beginning to end, so that a
+    folder that hangs keeps nobody waiting, and leaves no lock behind."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._threads = Aside("STATE_DIR", HELD_SECONDS)
+
+    @asynccontextmanager
+    async def held(self, name: str, seconds: float) -> AsyncIterator[bool | None]:
+        """Whether it is ours; False: another process has not given it back in time; None: nobody can lock here."""
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        ours: asyncio.Future[None] = loop.create_future()
+
+        def taken() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(ours.set_result, None)
+
+        holding = asyncio.create_task(self._threads.run(partial(_hold, self._state.path(name), over, taken)))
+        holding.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            await asyncio.wait({ours, holding}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            yield True if ours.done() else None if holding.done() else False
+        finally:
+            over.set()
+
+
+def _hold(path: Path, over: threading.Event, taken: Callable[[], None]) -> None:
+    """Lock this file as soon as nobody else does, until it is `over`. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as opened:
+        while not over.is_set():
+            with suppress(BlockingIOError):
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                taken()
+                over.wait()
+            over.wait(LOCK_PAUSE_SECONDS)
+
+
+def _is_left(found: os.stat_result) -> bool:
+    is_ours = (
+        stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o600 and found.st_uid == os.geteuid()
+    )
+    return is_ours and found.st_nlink == 1 and time.time() - found.st_mtime > LEFT_SECONDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,21 @@ def test_signing_in_by_oauth(scheme: str, tmp_path: Path) -> None:
         refresh_token="r3fresh",
         scope="https://outlook.office.com/SMTP.Send offline_access",
     )
+
+
+def test_a_file_that_hangs_later_keeps_no_connection_to_the_database_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.settings.AGAIN_SECONDS", 0.1)
+    file = tmp_path / "url"
+    file.write_text("postgresql://me:first@db/webinar")
+    address = read_settings({"DATABASE_URL_FILE": str(file)}).address("database_url")
+    file.unlink()
+    os.mkfifo(file)
+    before = threading.active_count()
+    assert [address.now() for _ in range(5)] == [address.url] * 5
+    assert threading.active_count() == before + 1
+    os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))  # whoever waits for a writer goes on
 
 
 @pytest.mark.parametrize(("prefix", "number"), [("SMTP_", 0), ("SMTP2_", 1)])

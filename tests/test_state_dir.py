@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,74 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
         opened.truncate(LONGEST + 1)
     with pytest.raises(ValueError, match="too long"):
         state.read("token")
+
+
+NAMES = [
+    "spool-0000002a-20250612T080000000001",
+    "ledger-0000002a",
+    "refresh-token-0123456789abcdef.json",
+    "restored",
+]
+
+
+def killed_in_the_middle(state: StateDir, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a kill -9 leaves behind: nothing is removed any more."""
+
+    def dies(descriptor: int) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", dies)
+        patched.setattr(Path, "unlink", lambda path: None)
+        with pytest.raises(SystemExit):
+            state.write(name, b"secret")
+    (left,) = state.folder.glob(f".{name}.*")
+    return left
+
+
+def aged(path: Path, seconds: float = 3700) -> Path:
+    then = time.time() - seconds
+    os.utime(path, (then, then), follow_symlinks=False)
+    return path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_kill_left_of_a_write_is_removed_after_an_hour(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDir(tmp_path)
+    state.write(name, b"stays")
+    aged(state.path(name))
+    left = killed_in_the_middle(state, name, monkeypatch)
+    state.tidy()
+    assert left.exists(), "another service that shares the folder may be writing it"
+    aged(left)
+    state.tidy()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    state, ours = StateDir(folder), ".ledger-0000002a.abcdefgh"
+    state.tidy()
+    assert not folder.exists()
+    (folder / ".restored.a_folder").mkdir(parents=True)
+    (tmp_path / "elsewhere").touch()
+    (folder / ours).symlink_to(aged(tmp_path / "elsewhere"))
+    names = [
+        ".webinar.db.abcdefgh",
+        ".nfs000000000000abcd",
+        ".ledger.swp",
+        ".ledger-0000002a.abc",
+        ".restored",
+        "restored",
+    ]
+    for name in [*names, ".ledger-0000002a.readable"]:
+        (folder / name).touch(mode=0o600)
+    (folder / ".ledger-0000002a.readable").chmod(0o644)
+    before = sorted(aged(one).name for one in folder.iterdir())
+    state.tidy()
+    assert sorted(one.name for one in folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["", "..", ".", "../token", "a/b", "/etc/passwd", ".hidden"])

@@ -1,11 +1,12 @@
-"""What one run of a service leaves to the next in STATE_DIR: the last that the ledger confirmed, and what could not be
-written there any more."""
+"""What one run of a service leaves in STATE_DIR to the next, or to others that share it: the last that the ledger
+confirmed, and what could not be written there any more."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from scheduler.aside import Aside
 from scheduler.database.engine import Database
 from scheduler.delivery import marks, spool
 from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.spool import Spool
 from scheduler.ledger import restored
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.restored import Identity
@@ -24,6 +26,11 @@ from scheduler.troubles import Troubles
 log = structlog.get_logger()
 
 WRITE_SECONDS = 2.0  # for the spool: a folder that hangs does not keep the process
+READ_SECONDS = 30.0  # for all spools, at a start
+LOOK_SECONDS = 5.0  # between two looks at the folder while the service runs
+AFTER_TROUBLE_SECONDS = 30.0  # the same after one that failed
+LOOKING_SECONDS = 2.0  # for one, as a tick may wait for it
+PATIENCE_SECONDS = 60.0  # without a look that succeeded: then leases end all the same
 SPOOLING = "keeping outcomes in STATE_DIR"
 READING = "reading STATE_DIR"
 HOLD = "restored"
@@ -38,7 +45,12 @@ class Handover:
         self._marks = marks.Marks(state, holder, lambda: recorder.known)
         self._ledger: Identity | None = None
         self._aside: tuple[str, ...] = ()
-        self._files = Aside("STATE_DIR", WRITE_SECONDS)
+        self._writing, self._reading = Aside("STATE_DIR", WRITE_SECONDS), Aside("STATE_DIR", READ_SECONDS)
+        self._looks = Aside("STATE_DIR", LOOKING_SECONDS)
+        self._one_by_one = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = 0.0  # on the loop's clock
+        self._recorded: set[str] = set()  # files of spools, which may still be there
         self._troubles = Troubles()
 
     @property
@@ -53,15 +65,63 @@ class Handover:
         self._ledger = await self._database.run(_missed, self._state, now)
         with self._troubles.told(READING):
             await asyncio.to_thread(self._state.remove, HOLD)
-        for one in await self._database.run(spool.read, self._state):
-            log.warning("spool", file=one.file, outcomes=len(one.outcomes), kept_aside=one.rest)
-            await self._recorder.write(one.outcomes)
-            with self._troubles.told(READING):
-                await asyncio.to_thread(spool.done, self._state, one)
+        contents = await self._reading.run(lambda: spool.read(self._state))
+        found = await self._database.run(spool.compared, contents)
+        await self._record(found)
         with self._troubles.told(READING):
-            self._aside = spool.kept_aside(self._state)
+            await self._put_away(self._reading, found)
+            await self._reading.run(self._state.tidy)
             await self._database.run(marks.tidy, self._state)
         self._marks.start(self._ledger.name)
+        self._looked_at = asyncio.get_running_loop().time()
+        if self._database.dialect.takes_replicas:
+            self.stop_looking()  # a start that was tried before
+            self._looking = asyncio.create_task(self._keep_looking())
+
+    async def took_over(self) -> bool:
+        """Record what services that have ended meanwhile left in the folder. Called before the leases of one are ended,
+        or what it had sent would be in doubt. False: the folder can't be read now, and is waited for."""
+        with self._troubles.told(READING):
+            async with self._one_by_one:
+                await self._look()
+            self._looked_at = asyncio.get_running_loop().time()
+            return True
+        return asyncio.get_running_loop().time() - self._looked_at > PATIENCE_SECONDS
+
+    def stop_looking(self) -> None:
+        """Before the recorder is abandoned: what it was given meanwhile is in its spool still."""
+        if self._looking:
+            self._looking.cancel()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(AFTER_TROUBLE_SECONDS if self._troubles.words else LOOK_SECONDS)
+            await self.took_over()
+
+    async def _look(self) -> None:
+        """What does not fit this ledger is left to a start: a service on another database may come back for it."""
+        contents = await self._looks.run(lambda: spool.read(self._state))
+        if not contents:
+            return
+        found = [one for one in await self._database.run(spool.compared, contents) if one.outcomes]
+        await self._record(found)
+        await self._put_away(self._looks, found)
+        for content in contents.values():
+            if isinstance(content, OSError):
+                raise content
+
+    async def _record(self, spools: Iterable[Spool]) -> None:
+        """Where two services do so at once, the second one changes nothing."""
+        for one in spools:
+            if one.file not in self._recorded:
+                log.warning("spool", file=one.file, outcomes=len(one.outcomes), kept_aside=one.rest)
+                await self._recorder.write(one.outcomes)
+                self._recorded.add(one.file)
+
+    async def _put_away(self, files: Aside, spools: Iterable[Spool]) -> None:
+        for one in spools:
+            await files.run(partial(spool.done, self._state, one))
+        self._aside = await files.run(lambda: spool.kept_aside(self._state))
 
     async def leave(self, outcomes: Sequence[Outcome]) -> None:
         """For the next run: these are not on record."""
@@ -74,7 +134,7 @@ class Handover:
             ledger = Identity(
                 self._ledger.name, known.restorations if known else self._ledger.restorations, False
             )
-            file = await self._files.run(lambda: spool.write(self._state, self._holder, ledger, outcomes))
+            file = await self._writing.run(lambda: spool.write(self._state, self._holder, ledger, outcomes))
             log.warning("the ledger can't be written: outcomes kept for the next start", file=file, sent=sent)
             return
         log.error("outcomes are lost: those that were on the wire will be in doubt", sent=sent)

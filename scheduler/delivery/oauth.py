@@ -8,6 +8,8 @@ import json
 import math
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +18,7 @@ import structlog
 
 from scheduler.aside import Aside
 from scheduler.delivery.redaction import keep_secret, keep_token, redact
-from scheduler.state_dir import StateDir
+from scheduler.state_dir import StateDir, StateLock
 
 log = structlog.get_logger()
 
@@ -25,9 +27,14 @@ LIFE = 3600.0  # seconds, where the endpoint does not say: as long as Google's a
 LONGEST_LIFE = 24 * 3600.0  # seconds, whatever the endpoint says
 LONGEST_WAIT = 30.0  # seconds for an answer; connections that need a token wait meanwhile
 SHORT_WAIT = 5.0  # seconds, while the token in hand is still good
+TURN_SHARE = 2 / 3  # of these: for other services that share STATE_DIR to end what they ask
 AGAIN_AFTER = 15.0  # seconds after a renewal that failed, while the token in hand is still good
 LONGEST_ANSWER = 65_536  # bytes; Microsoft's have some 3,000
 
+ENDED = (
+    "the refresh token has ended, was revoked, or was replaced when another service used it: set a new one, and let all"
+    " services share one STATE_DIR"
+)
 _FOR_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 # RFC 6749, 5.2; RFC 8628, 3.5; Microsoft's and Google's own. Whatever else an endpoint says there is not repeated.
 _CODES = frozenset({
@@ -67,6 +74,8 @@ class Tokens:
         self._settings = settings
         self._context = _context(ca_file)
         self._refresh_token = RefreshToken(state)
+        self._lock = StateLock(state) if state else None
+        self._exchanging: asyncio.Task[str] | None = None
         self._files = Aside("STATE_DIR", SHORT_WAIT)
         self._one_by_one = asyncio.Lock()
         self._token, self._accepted = "", False
@@ -117,28 +126,53 @@ class Tokens:
     async def _renew(self, asked_at: float) -> None:
         """Another one in the place of one that is still good, and stays so where none is to be had."""
         try:
-            await self._fetch(asked_at, SHORT_WAIT)
+            await self._fetch(asked_at, SHORT_WAIT, urgent=False)
         except NoToken as failure:
             self._renew_at = asyncio.get_running_loop().time() + AGAIN_AFTER
             self.trouble = f"the access token in hand is used while there is no other: {failure}"
             log.warning("no new access token", reason=str(failure))
 
-    async def _fetch(self, asked_at: float, within: float) -> None:
+    async def _fetch(self, asked_at: float, within: float, *, urgent: bool = True) -> None:
         if self._failed_at > asked_at:  # while we waited for it
             raise NoToken(self._failure)
+        if self._exchanging is None or self._exchanging.done():
+            self._exchanging = asyncio.create_task(self._exchange(within, urgent))
+        if failure := await asyncio.shield(self._exchanging):
+            raise NoToken(failure)
+
+    async def _exchange(self, within: float, urgent: bool) -> str:
+        """To its end, whoever waits for it: a refresh token that was used may count no more. Returns why there is no
+        token, or ""."""
+        configured, end = self._settings.refresh_token, asyncio.get_running_loop().time() + within
         try:
-            configured = self._settings.refresh_token
-            refresh_token = await self._kept(configured)
-            status, answer = await self._ask(refresh_token, within)
-            self._take(status, answer)
+            async with self._turn(configured, within * TURN_SHARE, urgent):
+                refresh_token = await self._kept(configured)
+                left = end - asyncio.get_running_loop().time()
+                status, answer = await self._ask(refresh_token, max(left, within * (1 - TURN_SHARE)))
+                self._take(status, answer, refresh_token)
+                self.trouble = ""
+                renewed = answer.get("refresh_token")  # RFC 6749, 6: it replaces the one that we have
+                if configured and isinstance(renewed, str) and renewed not in ("", refresh_token):
+                    keep_token(renewed)
+                    self.trouble = await self._keep(configured, renewed)
         except NoToken as failure:
             self._failure, self._failed_at = str(failure), asyncio.get_running_loop().time()
-            raise
-        self.trouble = ""
-        renewed = answer.get("refresh_token")  # RFC 6749, 6: it replaces the one that we have
-        if configured and isinstance(renewed, str) and renewed not in ("", refresh_token):
-            keep_token(renewed)
-            self.trouble = await self._keep(configured, renewed)
+            return self._failure
+        return ""
+
+    @asynccontextmanager
+    async def _turn(self, configured: str, seconds: float, urgent: bool) -> AsyncIterator[None]:
+        """Of services that share STATE_DIR one asks at a time: an endpoint may take each refresh token once. Who needs
+        a token now asks after so many seconds all the same: the other may have been stopped. Raises NoToken."""
+        if self._lock is None or not configured:
+            yield
+            return
+        async with self._lock.held(f"{_stem(_digest(configured))}.lock", seconds) as ours:
+            if ours is False and not urgent:
+                raise NoToken("another service with this STATE_DIR is asking for one")
+            if not ours:
+                log.warning("refresh token used without its lock", held_by_another=ours is False)
+            yield
 
     async def _kept(self, configured: str) -> str:
         try:
@@ -147,19 +181,18 @@ class Tokens:
             raise NoToken(f"the refresh token in STATE_DIR can't be read: {_reason(error)}") from None
 
     async def _keep(self, configured: str, renewed: str) -> str:
-        """To its end, whoever waits for it: the one before is of no use any more. Returns what is wrong, or ""."""
-        keeping = self._files.run(lambda: self._refresh_token.renew(configured, renewed))
+        """Returns what is wrong, or ""."""
         try:
-            return await asyncio.shield(keeping)
+            return await self._files.run(lambda: self._refresh_token.renew(configured, renewed))
         except OSError as error:
             return f"a renewed refresh token cannot be kept in STATE_DIR ({_reason(error)}), and a restart loses it"
 
-    def _take(self, status: int, answer: dict[str, Any]) -> None:
+    def _take(self, status: int, answer: dict[str, Any], refresh_token: str) -> None:
         token = answer.get("access_token")
         if isinstance(token, str):
             keep_token(token)
         if status != HTTPStatus.OK:
-            raise NoToken(_refusal(status, answer))
+            raise NoToken(_refusal(status, answer, refresh_token))
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise NoToken("the token endpoint's answer holds no token")
         now = asyncio.get_running_loop().time()
@@ -261,8 +294,12 @@ def _digest(configured: str) -> str:
     return hashlib.sha256(configured.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _stem(digest: str) -> str:
+    return f"refresh-token-{digest[:16]}"
+
+
 def _file(digest: str) -> str:
-    return f"refresh-token-{digest[:16]}.json"
+    return f"{_stem(digest)}.json"
 
 
 def _context(ca_file: str | None) -> ssl.SSLContext:
@@ -290,7 +327,7 @@ def _why(error: Exception) -> str:
     return redact(str(error)) or type(error).__name__
 
 
-def _refusal(status: int, answer: dict[str, Any]) -> str:
+def _refusal(status: int, answer: dict[str, Any], refresh_token: str) -> str:
     """Named by the codes of RFC 6749, 5.2, and of Microsoft; never by a description, which may quote names."""
     said = answer.get("error")
     code = said if isinstance(said, str) and said in _CODES else f"HTTP status {status}"
@@ -299,4 +336,6 @@ def _refusal(status: int, answer: dict[str, Any]) -> str:
     for_now = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _FOR_NOW
     if for_now or code in ("temporarily_unavailable", "server_error"):
         return f"the token endpoint fails for now: {words}"
+    if code == "invalid_grant" and refresh_token:
+        words = f"{words}: {ENDED}"
     return f"the token endpoint refuses: {words}"

@@ -1,5 +1,5 @@
 """Outcomes that could not be written to the ledger before the service had to end, in a file of STATE_DIR for the next
-start.
+start, or for another service that shares the folder.
 
 A line is a JSON object with a checksum of itself, the first one says which ledger the others are for. They name
 deliveries and leases, and no person. Applied is an entry by its lease, so that a second time changes nothing; what is
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -57,21 +58,35 @@ def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Out
     return file
 
 
-def read(conn: Connection, state: StateDir) -> list[Spool]:
-    """All spools in the folder, compared with this ledger; the oldest first."""
+def read(state: StateDir) -> dict[str, bytes | Exception]:
+    """What each spool in the folder holds, or why it can't be read. One that is being written has another name."""
+    found: dict[str, bytes | Exception] = {}
+    for file in sorted(path.name for path in state.folder.glob(f"{PREFIX}*")):
+        try:
+            content = state.read(file)
+        except (OSError, ValueError) as error:
+            found[file] = error
+        else:
+            if content is not None:  # else another service has recorded it meanwhile
+                found[file] = content
+    return found
+
+
+def compared(conn: Connection, contents: Mapping[str, bytes | Exception]) -> list[Spool]:
+    """These spools, by file, as they fit this ledger."""
     ledger = restored.identity(conn)
-    files = sorted(path.name for path in state.folder.glob(f"{PREFIX}*"))
-    return [_spool(conn, state, ledger, file) for file in files]
+    return [_spool(conn, ledger, file, content) for file, content in contents.items()]
 
 
 def done(state: StateDir, spool: Spool) -> None:
-    """Its outcomes are on record. Raises OSError."""
+    """Its outcomes are on record. No error where another service was first. Raises OSError."""
     if not spool.rest:
         state.remove(spool.file)
         return
     path = state.path(spool.file)
-    path.rename(state.path(f"{ASIDE}{spool.file}"))
-    log.error("spool kept aside", file=f"{ASIDE}{spool.file}", why=spool.rest)
+    with suppress(FileNotFoundError):
+        path.rename(state.path(f"{ASIDE}{spool.file}"))
+        log.error("spool kept aside", file=f"{ASIDE}{spool.file}", why=spool.rest)
 
 
 def kept_aside(state: StateDir) -> tuple[str, ...]:
@@ -80,12 +95,10 @@ def kept_aside(state: StateDir) -> tuple[str, ...]:
     return tuple(f"{file} in STATE_DIR has outcomes of mails that don't fit this database" for file in files)
 
 
-def _spool(conn: Connection, state: StateDir, ledger: Identity, file: str) -> Spool:
-    try:
-        lines = (state.read(file) or b"").splitlines()
-    except (OSError, ValueError) as error:
-        return Spool(file, (), f"{NOT_WHOLE}: {type(error).__name__}")
-    whole = list(_whole(lines))
+def _spool(conn: Connection, ledger: Identity, file: str, content: bytes | Exception) -> Spool:
+    if isinstance(content, Exception):
+        return Spool(file, (), f"{NOT_WHOLE}: {type(content).__name__}")
+    whole = list(_whole(content.splitlines()))
     head = whole[0] if whole else {}
     if "ledger" not in head:
         return Spool(file, (), NOT_WHOLE)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from scheduler.aside import Hangs
 from scheduler.problem import Problem
 
+HANGS = "is it on a network that is down, or a pipe that nobody writes into?"
 _LONGEST_SECRET = 65_536  # bytes
 # Kubernetes sets these for every service, so for one that is called "smtp" too.
 _KUBERNETES = re.compile(r"SMTP2?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
@@ -31,8 +33,14 @@ class Given:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_variables(environ: Mapping[str, str], names: Sequence[str], secrets: Sequence[str]) -> Given:
-    """The variables that are set to something; a secret's text may be in the file that `NAME_FILE` names.
+def read_variables(
+    environ: Mapping[str, str],
+    names: Sequence[str],
+    secrets: Sequence[str],
+    read: Callable[[Path], str] | None = None,
+) -> Given:
+    """The variables that are set to something; a secret's text may be in the file that `NAME_FILE` names, which `read`
+    reads: `file_text`, or the same within a limit of time.
 
     Problems show no text of a secret, nor the path: somebody may have put the secret itself there.
     """
@@ -50,7 +58,10 @@ def read_variables(environ: Mapping[str, str], names: Sequence[str], secrets: Se
             continue
         given.origin[name] = variable
         try:
-            given.values[name] = file_text(Path(path))
+            given.values[name] = (read or file_text)(Path(path))
+        except Hangs as error:
+            problem = Problem(place_of(variable), reason(error), "the path of a file that can be read", HANGS)
+            given.problems.append(problem)
         except OSError as error:
             found = f"its file: {reason(error)}"
             given.problems.append(Problem(place_of(variable), found, "the path of a file that can be read"))

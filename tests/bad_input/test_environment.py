@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from scheduler import settings
+from scheduler.cli import main
 from scheduler.problem import Problem
 from scheduler.settings import SettingsProblems, read_settings
 
@@ -301,6 +308,77 @@ def test_a_file_that_is_a_folder(tmp_path: Path) -> None:
 
     place = "environment variable DATABASE_URL_FILE"
     assert error.value.problems == (Problem(place, "its file: is a directory", FILE),)
+
+
+HANGS = "is it on a network that is down, or a pipe that nobody writes into?"
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that hangs, as on a file server that is gone."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    monkeypatch.setattr(settings, "FILE_SECONDS", 0.1)
+    yield path
+    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # whoever waits for a writer goes on
+
+
+def test_files_that_hang_are_waited_for_no_longer_than_seconds(pipe: Path) -> None:
+    files = ("DATABASE_URL_FILE", "SMTP_USERNAME_FILE", "SMTP2_PASSWORD_FILE")
+    with pytest.raises(SettingsProblems) as error:
+        read_settings(dict.fromkeys(files, str(pipe)))
+
+    expected = [
+        Problem(f"environment variable {one}", "its file does not answer", FILE, HANGS) for one in files
+    ]
+    assert list(error.value.problems)[:3] == expected
+
+
+@pytest.mark.parametrize("name", ["SMTP_CA_FILE", "SMTP2_CA_FILE"])
+def test_a_file_of_certificates_that_hangs(name: str, pipe: Path) -> None:
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({name: str(pipe)})
+
+    (problem,) = error.value.problems
+    assert problem.place == f"environment variable {name}"
+    assert problem.found.endswith(", which does not answer")
+    assert (problem.allowed, problem.hint) == ("a file with certificates in PEM form", HANGS)
+
+
+@pytest.mark.parametrize("name", ["CONFIG_DIR", "TEMPLATES_DIR", "STATE_DIR"])
+def test_a_folder_that_hangs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat, released = os.stat, threading.Event()
+
+    def hangs(path: Any, **more: Any) -> os.stat_result:
+        if os.fspath(path) == str(tmp_path):
+            released.wait(20)
+        return stat(path, **more)
+
+    monkeypatch.setattr(settings, "FILE_SECONDS", 0.1)
+    monkeypatch.setattr(os, "stat", hangs)
+    with pytest.raises(SettingsProblems) as error:
+        read_settings({name: str(tmp_path)})
+    released.set()
+    (problem,) = error.value.problems
+    assert problem.place == f"environment variable {name}"
+    assert problem.found.endswith(", which does not answer")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "status"])
+def test_a_command_ends_then(command: str, pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL_FILE", str(pipe))
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 2
+    assert "DATABASE_URL_FILE: its file does not answer" in result.stderr
+
+
+def test_a_pipe_that_somebody_writes_into_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=["sqlite:///a.db\n"])
+    writer.start()
+    assert read_settings({"DATABASE_URL_FILE": str(path)}).address("database_url").url == "sqlite:///a.db"
+    writer.join()
 
 
 def test_a_secret_whose_file_cannot_be_read_is_told_once() -> None:

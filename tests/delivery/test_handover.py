@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.delivery import marks, spool
+from scheduler.delivery import handover, marks, spool
 from scheduler.delivery.handover import HOLD, Handover
 from scheduler.delivery.recorder import Recorder
 from scheduler.ledger import claims, outcomes, restored
@@ -20,7 +23,7 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
 from scheduler.state_dir import StateDir
-from tests.smtp_server import in_loop
+from tests.smtp_server import in_loop, pass_time
 from tests.support import Ledger, start, utc, webinar
 
 NOW = utc("2025-06-12 08:00")
@@ -213,6 +216,193 @@ async def test_outcomes_are_named_in_the_log_where_the_folder_cannot_be_written(
     desk.state.folder.write_text("no folder")
     await desk.handover.leave([desk.accepted])
     assert "outcomes are lost" in capsys.readouterr().out
+
+
+@in_loop
+async def test_a_start_removes_what_a_kill_left_of_a_write(desk: Desk) -> None:
+    desk.state.folder.mkdir()
+    left = desk.state.folder / ".spool-00000000-20250612T080000000001.ab_d3f9h"
+    left.touch(mode=0o600)
+    os.utime(left, (0, 0))
+    await desk.take()
+    assert not left.exists()
+    assert desk.handover.notes == ()
+
+
+# The spool of one of several services that share the folder
+
+
+class Other:
+    """A service that runs on while the desk's ends."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.recorder = Recorder(desk.database)
+        self.handover = Handover(desk.state, desk.database, self.recorder, 1)
+
+
+@in_loop
+async def test_a_service_that_runs_on_records_it(desk: Desk) -> None:
+    other = Other(desk)
+    await other.handover.take(NOW)
+    assert await other.handover.took_over()
+    await desk.leave(desk.accepted, desk.refused, desk.deferred)
+    assert await other.handover.took_over()
+    with desk.database.transaction() as conn:
+        assert claims.end_leases(conn, LATER) == 0, "nothing is in doubt"
+    assert [desk.confirmation(name) for name in "abc"] == ["sent", "failed: refused: 550", "pending"]
+    assert (desk.files(), other.handover.notes) == ([], ())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@in_loop
+async def test_it_is_looked_for_again_and_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third one, which does not share the folder, could end the leases."""
+    monkeypatch.setattr(handover, "LOOK_SECONDS", 0.01)
+    put_away, there = asyncio.Event(), spool.kept_aside
+    loop = asyncio.get_running_loop()
+
+    def kept_aside(state: StateDir) -> tuple[str, ...]:
+        loop.call_soon_threadsafe(put_away.set)
+        return there(state)
+
+    other = Other(desk)
+    await other.handover.take(NOW)
+    await desk.leave(desk.accepted)
+    monkeypatch.setattr(spool, "kept_aside", kept_aside)
+    await put_away.wait()
+    other.handover.stop_looking()
+    assert (desk.confirmation("a"), desk.files()) == ("sent", [])
+
+
+@in_loop
+async def test_several_that_find_it_at_once_record_it_once(desk: Desk) -> None:
+    others = [Other(desk) for _ in range(4)]
+    for other in others:
+        await other.handover.take(NOW)
+    await desk.leave(desk.accepted, desk.deferred)
+    assert all(await asyncio.gather(*(other.handover.took_over() for other in others)))
+    assert [desk.confirmation(name) for name in "ac"] == ["sent", "pending"]
+    assert desk.attempts() == ["sent", "", "deferred"]
+    attempts = desk.ledger.sql("SELECT attempts FROM delivery WHERE id = :id", id=desk.claimed[2].id)
+    assert [row.attempts for row in attempts] == [1], "counted once"
+    assert desk.files() == []
+    assert [other.handover.notes for other in others] == [()] * 4
+
+
+@pytest.mark.parametrize("rest", ["", "aside-"])
+@in_loop
+async def test_another_one_may_put_it_away_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, rest: str
+) -> None:
+    other = Other(desk)
+    await other.handover.take(NOW)
+    await desk.leave(desk.accepted, desk.refused)
+    (path,) = desk.state.folder.glob("spool-*")
+    if rest:
+        path.write_bytes(path.read_bytes()[:-20])
+    put_away = spool.done
+
+    def twice(*given: Any) -> None:
+        put_away(*given)
+        put_away(*given)
+
+    monkeypatch.setattr(spool, "done", twice)
+    assert await other.handover.took_over()
+    assert desk.files() == [f"{rest}spool-"] * bool(rest)
+    assert len(other.handover.notes) == bool(rest)
+
+
+@in_loop
+async def test_one_that_is_gone_when_it_is_opened_was_recorded_by_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Other(desk)
+    await other.handover.take(NOW)
+    await desk.leave(desk.accepted)
+    monkeypatch.setattr(StateDir, "read", lambda state, name: None)
+    assert await other.handover.took_over()
+    assert desk.files() == ["spool-"], "and not kept aside"
+
+
+@in_loop
+async def test_one_that_is_being_written_is_read_when_it_is_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Other(desk)
+    await other.handover.take(NOW)
+    found: list[list[str]] = []
+    writes = os.fsync
+
+    def looks(descriptor: int) -> None:
+        writes(descriptor)
+        found.append(list(spool.read(desk.state)))
+
+    monkeypatch.setattr(os, "fsync", looks)
+    spool.write(desk.state, 0, restored.Identity("one", 0, False), [desk.accepted])
+    assert found[0] == []
+    assert len(found[-1]) == 1
+
+
+@pytest.mark.parametrize("change", ["UPDATE ledger SET identity = 'another'", "DELETE FROM attempt"])
+@in_loop
+async def test_what_does_not_fit_is_left_to_a_start(desk: Desk, change: str) -> None:
+    """Of a service on another database that keeps its state in the same folder, and comes back."""
+    other = Other(desk)
+    await other.handover.take(NOW)
+    await desk.leave(desk.accepted, desk.refused)
+    desk.ledger.sql(change)
+    desk.ledger.sql("UPDATE delivery SET lease_token = 'others'")
+    assert await other.handover.took_over()
+    assert (desk.files(), other.handover.notes) == (["spool-"], ())
+
+
+@in_loop
+async def test_while_the_folder_hangs_leases_are_not_ended_for_a_minute(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Other(desk)
+    await other.handover.take(NOW)
+    begun, released, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def hangs(*_: object) -> list[Path]:
+        loop.call_soon_threadsafe(begun.set)
+        released.wait(20)
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "glob", hangs)
+        looking = asyncio.create_task(other.handover.took_over())
+        await begun.wait()
+        pass_time(5)
+        assert not await looking
+        assert other.handover.notes == ("reading STATE_DIR: Hangs",)
+        pass_time(60)
+        assert await other.handover.took_over(), "nobody waits for ever"
+    released.set()
+
+
+@in_loop
+async def test_what_was_recorded_and_cannot_be_removed_is_recorded_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, written = Other(desk), 0
+    await other.handover.take(NOW)
+    await desk.leave(desk.accepted)
+    write = other.recorder.write
+
+    async def counted(outcomes: Iterable[Outcome]) -> set[int]:
+        nonlocal written
+        written += 1
+        return await write(outcomes)
+
+    monkeypatch.setattr(other.recorder, "write", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(StateDir, "remove", _not_permitted)
+        for _ in range(3):
+            assert not await other.handover.took_over()
+        assert other.handover.notes == ("reading STATE_DIR: PermissionError",)
+    assert await other.handover.took_over()
+    assert (written, desk.files(), other.handover.notes) == (1, [], ())
 
 
 # What the ledger confirmed last

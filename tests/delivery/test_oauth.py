@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import functools
 import gzip
+import hashlib
 import logging
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +33,7 @@ def tokens_of(server: TokenServer, state: StateDir | None = None, **changes: Any
 
 
 def the_file_in(folder: Path) -> Path:
-    (file,) = folder.iterdir()
+    (file,) = folder.glob("*.json")
     return file
 
 
@@ -200,6 +205,121 @@ async def test_a_refresh_token_that_cannot_be_kept_is_used_and_told(tmp_path: Pa
         assert server.forms[-1]["refresh_token"] == "another"
 
 
+# Services that share the folder, and an endpoint that takes each refresh token once.
+@contextmanager
+def held_by_another(state: StateDir) -> Iterator[None]:
+    """By a service that was stopped in the middle of asking, say."""
+    digest = hashlib.sha256(REFRESH.encode()).hexdigest()
+    with state.path(f"refresh-token-{digest[:16]}.lock").open("w") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+@in_loop
+async def test_services_that_ask_at_once_take_turns(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    answers = [token(f"access {n}".replace(" ", "-"), refresh_token=f"refresh-{n}") for n in range(4)]
+    async with TokenServer(*answers) as server:
+        services = [tokens_of(server, state=state) for _ in range(4)]
+        found = await asyncio.gather(*(one.current() for one in services))
+        assert sorted(found) == [f"access-{n}" for n in range(4)]
+        used = [form["refresh_token"] for form in server.forms]
+        assert used == [REFRESH, "refresh-0", "refresh-1", "refresh-2"]
+        assert [one.trouble for one in services] == [""] * 4
+
+
+@in_loop
+async def test_one_that_needs_a_token_does_not_wait_for_the_other_beyond_the_time_of_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oauth, "LONGEST_WAIT", 0.6)
+    async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
+        with held_by_another(StateDir(tmp_path)):
+            first = tokens_of(server, state=StateDir(tmp_path))
+            assert await first.current() == "one"
+            assert await tokens_of(server, state=StateDir(tmp_path)).current() == "two"
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "another"], "with the newest"
+
+
+@in_loop
+async def test_one_whose_token_is_still_good_waits_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oauth, "SHORT_WAIT", 0.1)
+    async with TokenServer(token("one", expires_in=600, refresh_token="another"), token("two")) as server:
+        tokens = tokens_of(server, state=StateDir(tmp_path))
+        await tokens.current()
+        pass_time(550)
+        with held_by_another(StateDir(tmp_path)):
+            assert await tokens.current() == "one"
+        assert len(server.forms) == 1
+        assert tokens.trouble.endswith("another service with this STATE_DIR is asking for one")
+        monkeypatch.setattr(oauth, "SHORT_WAIT", 5.0)
+        pass_time(20)
+        assert await tokens.current() == "two"
+        assert tokens.trouble == ""
+        assert server.forms[-1]["refresh_token"] == "another"
+
+
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), OSError(95, "Operation not supported")])
+@in_loop
+async def test_a_folder_without_locks_keeps_no_token_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def refuses(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    async with TokenServer(token("one", expires_in=600), token("two")) as server:
+        tokens = tokens_of(server, state=StateDir(tmp_path))
+        assert await tokens.current() == "one"
+        pass_time(550)
+        assert await tokens.current() == "two"
+
+
+@in_loop
+async def test_a_lock_that_hangs_is_given_back_once_it_is_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oauth, "LONGEST_WAIT", 0.6)
+    lock, released = fcntl.flock, threading.Event()
+
+    def hangs(*given: Any) -> None:
+        released.wait(20)
+        lock(*given)
+
+    async with TokenServer(token("one")) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(fcntl, "flock", hangs)
+            assert await tokens_of(server, state=StateDir(tmp_path)).current() == "one"
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name == "STATE_DIR":
+                await asyncio.to_thread(thread.join, 20)
+        with held_by_another(StateDir(tmp_path)):
+            pass
+
+
+@in_loop
+async def test_who_gives_up_in_the_middle_loses_no_refresh_token(tmp_path: Path) -> None:
+    """The endpoint has replaced it by then."""
+    async with TokenServer(token("one", refresh_token="another"), token("two")) as server:
+        tokens = tokens_of(server, state=StateDir(tmp_path))
+        waiting = asyncio.create_task(tokens.current())
+        await server.asked.wait()
+        waiting.cancel()
+        assert await tokens.current() == "one"
+        assert await tokens_of(server, state=StateDir(tmp_path)).current() == "two"
+        assert [form["refresh_token"] for form in server.forms] == [REFRESH, "another"]
+
+
+@in_loop
+async def test_without_a_refresh_token_there_is_nothing_to_lock(tmp_path: Path) -> None:
+    async with TokenServer(token("one")) as server:
+        await tokens_of(server, state=StateDir(tmp_path / "state"), refresh_token="").current()
+    assert not StateDir(tmp_path / "state").folder.exists()
+
+
 # A token that is good while its renewal fails.
 @pytest.mark.parametrize("answer", [(503, b""), (400, {"error": "invalid_grant"}), (200, b"<html>")])
 @in_loop
@@ -286,7 +406,7 @@ async def test_an_answer_that_no_parser_takes(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "answer", "words"),
     [
-        (400, {"error": "invalid_grant"}, "invalid_grant"),
+        (400, {"error": "invalid_client"}, "invalid_client"),
         (
             401,
             {"error": "invalid_client", "error_description": f"secret {SECRET} is wrong"},
@@ -295,10 +415,10 @@ async def test_an_answer_that_no_parser_takes(body: bytes) -> None:
         (
             400,
             {
-                "error": "invalid_grant",
-                "error_description": "AADSTS700082: The token of ana@who.int has expired",
+                "error": "unauthorized_client",
+                "error_description": "AADSTS700016: The application of ana@who.int is not known",
             },
-            "invalid_grant (AADSTS700082)",
+            "unauthorized_client (AADSTS700016)",
         ),
         (400, {"error": f"{SECRET}"}, "HTTP status 400"),
         (404, b"<html>", "HTTP status 404"),
@@ -312,6 +432,34 @@ async def test_a_refusal_is_named_and_stops(status: int, answer: Any, words: str
             await tokens_of(server).current()
         assert str(refusal.value) == f"the token endpoint refuses: {words}"
         assert verdict(refusal.value) is Verdict.STOP
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, "invalid_grant"),
+        (
+            {"error_description": "AADSTS700082: The token of ana@who.int ended"},
+            "invalid_grant (AADSTS700082)",
+        ),
+    ],
+)
+@in_loop
+async def test_a_refresh_token_that_counts_no_more_is_named_with_what_may_have_ended_it(
+    more: dict[str, str], code: str
+) -> None:
+    async with TokenServer((400, {"error": "invalid_grant"} | more)) as server:
+        with pytest.raises(NoToken) as refusal:
+            await tokens_of(server).current()
+        words = (
+            "the refresh token has ended, was revoked, or was replaced when another service used it: set a new one, and"
+            " let all services share one STATE_DIR"
+        )
+        assert str(refusal.value) == f"the token endpoint refuses: {code}: {words}"
+        assert verdict(refusal.value) is Verdict.STOP
+        with pytest.raises(NoToken) as refusal:
+            await tokens_of(server, refresh_token="").current()
+        assert str(refusal.value) == f"the token endpoint refuses: {code}"
 
 
 @pytest.mark.parametrize(

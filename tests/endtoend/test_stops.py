@@ -109,26 +109,55 @@ async def test_a_spool_of_another_database_is_kept_aside_and_named(tmp_path: Pat
         assert len(spools(here, "aside-spool-*")) == 1
 
 
+def sessions(here: Scene, of: str = "%") -> list[int]:
+    """The server's processes for those who are connected now, by the names that they gave themselves."""
+    query = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name LIKE %s"
+    )
+    return [pid for (pid,) in here.sql(query, of)]
+
+
+async def ends_while_these_stand_still(here: Scene, service: Process, pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        here.relay.answering.set()
+        await until(lambda: here.relay.unanswered == 0, "answered")
+        service.terminate()
+        assert await service.exited() == 0
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.full  # several seconds of waiting
+@on_the_real_clock
+async def test_what_one_could_not_write_another_that_shares_the_folder_records(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    """Long before it takes the first one for gone, which would leave both mails in doubt, to be sent again."""
+    async with scene(tmp_path, postgresql_url) as here:
+        its_url = f"{postgresql_url}&application_name=cut-off"
+        cut_off = await with_two_on_the_wire(here, DATABASE_URL=its_url, PYTHONPATH="")
+        other = await here.run(PYTHONPATH="")
+        await other.ready()
+        await ends_while_these_stand_still(here, cut_off, sessions(here, "cut-off"))
+        await until(lambda: here.sql.states() == {"sent": 6}, "everything", within=60)
+        assert "outcomes kept for the next start" in cut_off.stderr
+        assert '"spool"' in other.stderr
+        assert here.relay.counts() == {(to, "confirmation"): 1 for to in people(6)}
+        assert here.sql.in_doubt() == {}
+        await until(lambda: spools(here) == [], "put away")
+
+
 @pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_service_ends_in_time_though_its_database_hangs(tmp_path: Path, postgresql_url: str) -> None:
     """Its sessions stand still, and nothing says so."""
     async with scene(tmp_path, postgresql_url) as here:
         service = await with_two_on_the_wire(here)
-        query = (
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        pids = [pid for (pid,) in here.sql(query)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            here.relay.answering.set()
-            await until(lambda: here.relay.unanswered == 0, "answered")
-            service.terminate()
-            assert await service.exited() == 0
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+        await ends_while_these_stand_still(here, service, sessions(here))
         assert len(spools(here)) == 1
         await here.run()
         await until(lambda: here.sql.states() == {"sent": 6}, "everything", within=60)
