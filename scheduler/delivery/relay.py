@@ -24,6 +24,7 @@ from scheduler.delivery.oauth import Tokens
 from scheduler.delivery.redaction import keep_secret
 from scheduler.delivery.replies import Reply
 from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
+from scheduler.delivery.sign_ins import SignIns
 from scheduler.delivery.transaction import Mail, transact
 from scheduler.delivery.ways import Way, Ways
 from scheduler.delivery.wire import More, Wire
@@ -235,9 +236,7 @@ class Pool:
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[tuple[float, Session]] = []
         self._sessions: WeakSet[Session] = WeakSet()
-        self._first = asyncio.Lock()
-        self._failed_at = -1.0  # when one could not be opened, on the loop's clock
-        self._not_let_in: Reply | None = None  # the reply to signing in, where that was why
+        self._sign_ins = SignIns(lambda: any(session.usable for session in self._sessions))
         self._client_name: str | None = settings.client_name or None
         self._extensions: set[str] = set()  # that any machine behind the relay's name has named
         self._closed = False
@@ -336,37 +335,16 @@ class Pool:
         return await self.open_session()
 
     async def open_session(self) -> Session:
-        """A new secured connection. Raises Refused or Unreachable.
-
-        Where none is open, the others wait for the first: a wrong password is sent once, not by each of them. Who sends
-        it many times is taken for somebody who guesses, and locked out.
-        """
-        if self._is_open:
-            return await self._open()
-        asked = asyncio.get_running_loop().time()
-        async with self._first:
-            if not (self._is_open or self._failed_at >= asked):
-                return await self._open()
-        if self._not_let_in and self._failed_at >= asked:
-            raise Refused(self._not_let_in)
-        return await self._open()
-
-    @property
-    def _is_open(self) -> bool:
-        return any(session.usable for session in self._sessions)
-
-    async def _open(self) -> Session:
+        """A new secured connection. Raises Refused or Unreachable."""
+        turn = partial(self._sign_ins.turn, asyncio.get_running_loop().time())
         if self._client_name is None:
             self._client_name = await asyncio.to_thread(_own_name)
         await self._read_again()
         session = Session(self._settings, self._context, self._tokens, self._extensions)
         try:
-            await session.open(self._client_name)
+            await session.open(self._client_name, turn)
         except RelayFailure as failure:
             self._refused = self._blamed(failure)
-            refused = isinstance(failure, Refused) and failure.reply.stage == "auth"
-            self._not_let_in = failure.reply if refused else None
-            self._failed_at = asyncio.get_running_loop().time()
             raise
         self._refused = ""
         self._sessions.add(session)

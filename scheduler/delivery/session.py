@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -125,8 +126,11 @@ class Session:
         self._extensions: dict[str, str] = {}
         self._auth_methods: list[str] = []
 
-    async def open(self, client_name: str) -> None:
-        """Connects, secures and signs in. Raises Refused or Unreachable, at the stage where it failed."""
+    async def open(
+        self, client_name: str, turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    ) -> None:
+        """Connects, secures and signs in; that at its `turn`. Raises Refused or Unreachable, at the stage where it
+        failed."""
         smtp = self._smtp
         try:
             await self._step("connect", smtp.connect())
@@ -139,7 +143,8 @@ class Session:
                 await self._hello()  # RFC 3207, 4.2: what was known before TLS is void
             metrics.secured(self._settings.name, self.transport)
             if self._settings.username:
-                await self._sign_in()
+                async with turn():
+                    await self._sign_in()
         except BaseException:
             self.abort()
             raise

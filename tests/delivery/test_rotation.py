@@ -63,22 +63,6 @@ async def send(pool: Pool) -> None:
 
 
 @in_loop
-async def test_a_wrong_password_is_sent_once_however_many_connections_there_may_be(tmp_path: Path) -> None:
-    """Whoever sends it eight times in a second is taken for somebody who guesses, and locked out."""
-    async with MailServer(tls="starttls", users={USER: "another"}) as server:
-        files = Files(tmp_path, server)
-        pool = Pool(replace(files.settings, connections=8))
-        for tries in (1, 2):
-            found = await asyncio.gather(*(send(pool) for _ in range(8)), return_exceptions=True)
-            assert [str(one) for one in found] == ["auth: 535 5.7.8"] * 8
-            assert server.connections == tries
-        server.users = {USER: "first"}
-        await asyncio.gather(*(send(pool) for _ in range(8)))
-        assert len(server.mails) == 8
-        await pool.close()
-
-
-@in_loop
 async def test_the_next_connection_signs_in_with_what_the_file_holds_then(tmp_path: Path) -> None:
     async with MailServer(tls="starttls", users={USER: "first"}) as server:
         files = Files(tmp_path, server)
