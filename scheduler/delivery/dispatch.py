@@ -61,7 +61,7 @@ class Dispatcher:
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._troubles = Troubles()
         self._woken = asyncio.Event()
         self._lost = False  # whether the ledger may have leases of ours that we do not know
@@ -119,18 +119,18 @@ class Dispatcher:
             self._pump = asyncio.create_task(self._pump_on())
 
     def look_at_files(self) -> None:
-        """Find out whether secrets or certificates were changed, and whether relays take connections again, beside
-        everything else."""
+        """Find out whether secrets or certificates were changed, and whether relays that refused everybody still do;
+        beside everything else."""
         if self._sender.draining:
             return
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_at_files())
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._try_opening())
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_relays())
 
     async def settled(self) -> None:
         """Wait until the files were looked at, and nothing that is due now is left to send."""
-        for task in (self._looking, self._opening, self._pump):
+        for task in (self._looking, self._asking, self._pump):
             if task:
                 await task
 
@@ -145,7 +145,7 @@ class Dispatcher:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=seconds)
-        left = [*self._workers, *filter(None, [self._pump, self._looking, self._opening])]
+        left = [*self._workers, *filter(None, [self._pump, self._looking, self._asking])]
         for task in left:
             task.cancel()
         last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
@@ -162,13 +162,13 @@ class Dispatcher:
             for relay in self._relays:
                 await relay.look_at_files()
 
-    async def _try_opening(self) -> None:
+    async def _ask_relays(self) -> None:
         with self._troubles.told("trying relays again"):
-            await asyncio.gather(*map(self._try_opening_to, self._relays))
+            await asyncio.gather(*map(self._ask, self._relays))
 
-    async def _try_opening_to(self, relay: Relay) -> None:
+    async def _ask(self, relay: Relay) -> None:
         try:
-            await relay.try_opening(self._clock.now())
+            await relay.ask(self._clock.now(), self.job.sender)
         except RelayFailure as failure:
             self._not_opened(relay, failure)
 

@@ -107,14 +107,12 @@ class Connection:
         """Whether the relay named this extension of SMTP."""
         return self.session.offers(extension)
 
-    async def takes_from(self, sender: str) -> bool:
-        """Whether the relay takes mails from this sender; none is sent."""
-        try:
-            reply = await self.session.command("mail", b"MAIL", f"FROM:<{sender}>".encode())
-        except Unreachable:
-            return False
+    async def ask(self, sender: str) -> None:
+        """Find out whether the relay takes mails from this sender; none is sent. Raises Refused or Unreachable."""
+        reply = await self.session.command("mail", b"MAIL", f"FROM:<{sender}>".encode())
         await self.session.reset()
-        return reply.code // 100 == 2
+        if reply.code // 100 != 2:
+            raise Refused(reply)
 
     async def send_all(
         self, mails: Sequence[Mail], ahead: Mail | None = None, more: More | None = None

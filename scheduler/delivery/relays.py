@@ -29,6 +29,7 @@ STOP_PAUSE = timedelta(minutes=5)
 FIRST_STOP_PAUSES = (timedelta(seconds=15), timedelta(minutes=1))
 """Before the first tries of one that lets nobody in: a password is often changed there some seconds after it is here.
 No more of them, for who goes on with a wrong one is locked out."""
+FORGOTTEN_AFTER = timedelta(hours=1)
 
 
 class Standing:
@@ -74,9 +75,17 @@ class Standing:
         does."""
         return self.stopped and self._stage in (*OPENING, "mail")
 
-    def wants_opening(self, now: datetime) -> bool:
-        """Whether no connection came about, and it is time to try again."""
-        return self._stage in OPENING and not self.is_paused(now)
+    def wants_asking(self, now: datetime) -> bool:
+        """Whether it refused before any recipient was named, and it is time to find out whether it still does."""
+        return self._stage in (*OPENING, "mail") and not self.is_paused(now)
+
+    def look(self, now: datetime) -> None:
+        """Forget what is over by itself: a full day, and a trouble of some mail that no other has met in an hour, for
+        another relay takes them, or none is due."""
+        if self.paused_until is None or self.stopped:
+            return
+        if (self.rests and now >= self.paused_until) or now - self.paused_until > FORGOTTEN_AFTER:
+            self.well()
 
     def proven(self) -> None:
         """It took a mail that is no delivery. What it refuses to everybody, it refuses no longer; where it refused
@@ -196,15 +205,17 @@ class Relay:
         self.standing.proven()
         self.woken()
 
-    async def try_opening(self, now: datetime) -> None:
-        """Where no connection came about, and no mail is due that would show whether one does now: open one. Raises
-        RelayFailure."""
-        if not self.standing.wants_opening(now) or self._workers:
+    async def ask(self, now: datetime, sender: str) -> None:
+        """Where it refused everybody, find out whether it still does, though no mail is due over it that would show it:
+        by a connection, and by MAIL from this sender ("": nobody is known). Raises RelayFailure."""
+        self.standing.look(now)
+        if not self.standing.wants_asking(now) or self._workers:
             return
         with self.works():
-            async with self.pool.connection():
-                self.standing.well()
-        self.woken()
+            async with self.pool.connection() as connection:
+                if sender:
+                    await connection.ask(sender)
+        self.proven()
 
     async def look_at_files(self) -> None:
         """Where what signs in or whom to trust was changed, try at once."""
@@ -276,9 +287,8 @@ async def ask_again(relays: Iterable[Relay], sender: str) -> None:
             continue
         with suppress(RelayFailure), relay.works():
             async with relay.pool.connection() as connection:
-                takes = await connection.takes_from(sender)
-            if takes:
-                relay.proven()
+                await connection.ask(sender)
+            relay.proven()
 
 
 def wait(attempt: int) -> timedelta:

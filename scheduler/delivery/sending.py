@@ -46,6 +46,11 @@ class Job:
     """The highest of table `webinar` that is known here; None: all that governs is."""
     drafts_too: bool = False
 
+    @property
+    def sender(self) -> str:
+        """The sender of some webinar whose mails go out; "" where there is none."""
+        return next((self.webinars[name].sender.address for name in self.live if name in self.webinars), "")
+
 
 @dataclass(frozen=True)
 class Ready:

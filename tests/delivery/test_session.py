@@ -146,7 +146,8 @@ async def test_an_endpoint_that_refuses_is_named_at_the_stage_of_signing_in() ->
     async with TokenTakingServer() as relay, TokenServer((400, {"error": "invalid_grant"})) as endpoint:
         pool = pool_for(relay, endpoint)
         with pytest.raises(
-            Unreachable, match=r"^auth: the token endpoint refuses: invalid_grant$"
+            Unreachable,
+            match=r"^auth: the token endpoint refuses: invalid_grant: the refresh token has ended",
         ) as failure:
             await send(pool)
         assert classify(failure.value.reply) is Verdict.STOP

@@ -85,6 +85,54 @@ async def test_who_could_not_sign_in_tries_again_though_no_mail_is_due(database:
         await here.close()
 
 
+@pytest.mark.parametrize("refusal", ["451 4.3.2 later", "550 5.7.1 Sender refused"])
+@in_loop
+async def test_a_second_relay_that_refused_is_asked_again_though_the_first_has_all_mails(
+    database: Database, refusal: str
+) -> None:
+    async with MailServer() as first, ScriptedServer({"mail": [refusal]}) as second:
+        here = Desk(database, first, second=second)
+        here.relays[0].standing.pause(here.clock.now(), "down", Verdict.PAUSE_RELAY, "connect")
+        here.register("a")
+        await here.send()
+        assert here.relays[1].trouble
+        here.clock.move_to(here.clock.now() + STOP_PAUSE)
+        await here.send()
+        here.dispatcher.look_at_files()
+        await here.dispatcher.settled()
+        assert (here["a"], here.relays[1].trouble, len(second.mails)) == ("sent", "", 0)
+        await here.close()
+
+
+@in_loop
+async def test_a_second_relay_that_put_one_mail_off_is_forgiven_in_time(database: Database) -> None:
+    async with MailServer() as first, ScriptedServer({"content": ["452 4.3.1 full"] * 2}) as second:
+        here = Desk(database, first, second=second)
+        here.relays[0].standing.pause(here.clock.now(), "down", Verdict.PAUSE_RELAY, "connect")
+        here.register("a", "b")
+        await here.send()
+        assert here.relays[1].trouble
+        here.clock.move_to(here.clock.now() + timedelta(hours=2))
+        await here.send()
+        here.dispatcher.look_at_files()
+        await here.dispatcher.settled()
+        assert [relay.trouble for relay in here.relays] == ["", ""]
+        await here.close()
+
+
+@in_loop
+async def test_a_full_day_that_is_over_is_no_trouble_though_no_mail_is_due(database: Database) -> None:
+    async with MailServer() as server:
+        here = Watched(database, server)
+        here.relays[0].standing.rest(here.clock.now() + timedelta(hours=24), "the daily limit is reached")
+        for hours, trouble in ((23, "the daily limit is reached"), (1, "")):
+            here.clock.move_to(here.clock.now() + timedelta(hours=hours))
+            here.dispatcher.look_at_files()
+            await here.tick()
+            assert here.dispatcher.trouble == trouble
+        await here.close()
+
+
 @in_loop
 async def test_a_test_mail_that_is_taken_ends_the_stop_of_one_who_could_not_sign_in(
     database: Database,
