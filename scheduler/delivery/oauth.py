@@ -29,6 +29,7 @@ LONGEST_WAIT = 30.0  # seconds for an answer; connections that need a token wait
 SHORT_WAIT = 5.0  # seconds, while the token in hand is still good
 TURN_SHARE = 2 / 3  # of these: for other services that share STATE_DIR to end what they ask
 AGAIN_AFTER = 15.0  # seconds after a renewal that failed, while the token in hand is still good
+LONGEST_TOKEN = 16_384  # characters: to look for a longer one in all that is logged takes too long
 LONGEST_ANSWER = 65_536  # bytes; Microsoft's have some 3,000
 
 ENDED = (
@@ -189,6 +190,8 @@ class Tokens:
 
     def _take(self, status: int, answer: dict[str, Any], refresh_token: str) -> None:
         token = answer.get("access_token")
+        if any(len(str(answer.get(name))) > LONGEST_TOKEN for name in ("access_token", "refresh_token")):
+            raise NoToken("the token endpoint's answer holds a token that is too long")
         if isinstance(token, str):
             keep_token(token)
         if status != HTTPStatus.OK:

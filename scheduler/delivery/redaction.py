@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
@@ -17,7 +18,13 @@ PART = 8  # characters in a row of a secret that may not be shown; of a shorter 
 LONG = 64  # characters, as access tokens have: of these, twice as many in a row may not be shown
 MOST = 64  # tokens that are known at a time: they come and go; what is configured stays
 
-_ESCAPED = re.compile(rb"[%=+\\]x?([0-9A-Fa-f]{2})")  # URLs, quoted-printable, xtext (RFC 3461, 4), Python
+DEEPEST = 3  # escapes of escapes that are undone
+
+# URLs, quoted-printable, xtext (RFC 3461, 4), Python; JSON; HTML.
+_ESCAPED = re.compile(
+    rb"[%=+\\]x?([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|&#[xX]([0-9A-Fa-f]{1,6});|&#([0-9]{1,7});"
+)
+_BLANKS = bytes.maketrans(b"+", b" ")  # as forms have them
 
 
 class _Secrets:
@@ -73,12 +80,11 @@ def keep_token(token: str) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` without any secret in clear, in base64 (also inside something longer) or escaped as in URLs."""
+    """`text` without any secret in clear, in base64 (also inside something longer) or escaped, as in URLs."""
     raw = text.encode("utf-8", "surrogatepass")
-    spans = list(_known.spans(raw))
-    if _ESCAPED.search(raw):
-        plain, places = _unescaped(raw)
-        spans += [(places[start], places[end]) for start, end in _known.spans(plain)]
+    spans = [*_spans(raw)]
+    if b"+" in raw:
+        spans += _spans(raw.translate(_BLANKS))
     if not spans:
         return text
     pieces, at = [], 0
@@ -86,6 +92,18 @@ def redact(text: str) -> str:
         pieces.append(raw[at:start].decode("utf-8", "ignore"))
         at = end
     return REMOVED.join([*pieces, raw[at:].decode("utf-8", "ignore")])
+
+
+def _spans(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Where a secret stands in it, as it is or after its escapes are undone."""
+    yield from _known.spans(raw)
+    places = list(range(len(raw) + 1))
+    for _ in range(DEEPEST):
+        if not _ESCAPED.search(raw):
+            return
+        raw, within = _unescaped(raw)
+        places = [places[one] for one in within]
+        yield from ((places[start], places[end]) for start, end in _known.spans(raw))
 
 
 def _parts(secret: bytes) -> Iterator[bytes]:
@@ -108,13 +126,25 @@ def _in_base64(secret: bytes) -> Iterator[bytes]:
 
 def _unescaped(raw: bytes) -> tuple[bytes, list[int]]:
     """`raw` with its escapes undone, and where each byte of that began, and the last one ended."""
-    plain, places, at = bytearray(), [], 0
-    while at < len(raw):
-        found = _ESCAPED.match(raw, at)
-        plain += bytes.fromhex(found[1].decode()) if found else raw[at : at + 1]
-        places.append(at)
-        at = found.end() if found else at + 1
-    return bytes(plain), [*places, len(raw)]
+    plain, at = bytearray(), 0
+    places: list[int] = []
+    for found in _ESCAPED.finditer(raw):
+        plain += raw[at : found.start()]
+        places += range(at, found.start())
+        meant = _meant(found)
+        plain += meant
+        places += [found.start()] * len(meant)
+        at = found.end()
+    plain += raw[at:]
+    return bytes(plain), [*places, *range(at, len(raw) + 1)]
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    octet, in_json, in_html, decimal = (one.decode() if one else "" for one in escape.groups())
+    if octet:
+        return bytes.fromhex(octet)
+    number = int(decimal) if decimal else int(in_json or in_html, 16)
+    return chr(number).encode("utf-8", "surrogatepass") if number <= sys.maxunicode else escape[0]
 
 
 def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

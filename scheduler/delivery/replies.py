@@ -87,7 +87,7 @@ def read_reply(stage: Stage, code: int, text: str) -> Reply:
     enhanced = enhanced_code(code, text)
     if stage == "auth" and code:
         return Reply(stage, code, enhanced, "")
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in redact(text).splitlines() if line.strip()]
     if enhanced:
         lines = [_without_code(line) if enhanced_code(code, line) else line for line in lines]
     words = redact(_printable(" ".join(line.strip() for line in lines)))

@@ -384,6 +384,16 @@ async def test_an_answer_that_does_not_end_is_not_read_on(status: int) -> None:
         assert await tokens.current() == "one"
 
 
+@pytest.mark.parametrize("name", ["access_token", "refresh_token"])
+@in_loop
+async def test_a_token_that_is_too_long_is_none(name: str) -> None:
+    """Each that is known is looked for in all that is logged."""
+    answer = {"access_token": "one"} | {name: "x" * 60_000}
+    async with TokenServer((200, answer)) as server:
+        with pytest.raises(NoToken, match="a token that is too long"):
+            await tokens_of(server).current()
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 @in_loop
 async def test_an_answer_is_not_decompressed(encoding: str) -> None:

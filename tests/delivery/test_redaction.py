@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import sys
 import unicodedata
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,12 @@ FORMS = [
     SECRET[:12],
     b64(SECRET)[5:25],
     "\u202e".join(SECRET),
+    quote_plus(SECRET),
+    quote(quote(SECRET, safe=""), safe=""),
+    "".join(f"%25{byte:02x}" for byte in SECRET.encode()),
+    json.dumps(SECRET)[1:-1],
+    "".join(f"&#{ord(character)};" for character in SECRET),
+    "".join(f"&#x{ord(character):X};" for character in SECRET),
 ]
 
 
@@ -50,6 +57,11 @@ def test_a_reply_holds_no_secret_in_any_form(form: str) -> None:
     for read in (text, unquote(text), *(decoded(text[start:]) for start in range(len(text)))):
         for start in range(len(SECRET) - 6):
             assert SECRET[start : start + 6].lower() not in read.lower()
+
+
+def test_what_no_line_can_show_of_a_secret_does_not_hide_the_rest() -> None:
+    keep_secret("abc\tdef1")
+    assert read_reply("mail", 550, "5.7.1 not abc\tdef1").text == f"not {REMOVED}"
 
 
 def decoded(text: str) -> str:
