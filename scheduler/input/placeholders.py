@@ -135,7 +135,7 @@ def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholde
         line = unescape(_ESCAPE.sub(r"\1", _CODE.sub(" ", line)))
     seen: list[str] = []
     for one in _all(line):
-        if HIDDEN not in one.words and not any(one.words in other for other in seen):
+        if HIDDEN not in one.words and not any(one.words in other or other in one.words for other in seen):
             seen.append(one.words)
             yield one
 

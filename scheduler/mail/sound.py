@@ -68,6 +68,9 @@ def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
             if not all(word in content for word in words):
                 yield f"{what} is not in the {part}: {how} says it"
                 break
+    link = case.filling["join_url"]
+    if link in page and f'href="{link}"' not in page:
+        yield "the link to join can't be pressed: `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` makes a link"
 
 
 def _shown(clock: ClockTime) -> list[str]:
