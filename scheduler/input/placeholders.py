@@ -92,7 +92,7 @@ _HASHES = re.compile(r"(?<![\w#])#([^\W\d_]\w{1,40})#(?!\w)")
 _NUMBER = re.compile(r"(?<![\w}])\{\d\}")
 _AMBIGUOUS = (_PERCENT, _PARENTHESES, _ANGLES, _GUILLEMETS, _DASHES, _DOLLARS, _HASHES, _BRACKETS)
 
-_FALLBACK = re.compile(r"\s?(?:[|,]|\?\?|\bOR\b).*", re.DOTALL)
+_FALLBACK = re.compile(r"(?:[|,]|\?\?|\bOR\b|:default).*", re.DOTALL)
 _HAS_FALLBACK = re.compile(r"[,|]\s?(?:fallback|default)\b|\bOR\b\s?[\"']|^\w{1,30}:\w{1,30}")
 _IDENTIFIER = re.compile(r"[^\W\d_]+(?:_[^\W_]+)+|[a-z]+(?:[A-Z][a-z]+)+|[a-z]+\.[a-z]+(?:_?[a-z]+)*")
 _BETWEEN = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
@@ -112,7 +112,7 @@ _GREETING = re.compile(
     re.IGNORECASE,
 )
 _OF_WINDOWS = frozenset(
-    "appdata localappdata userprofile programfiles programdata systemroot windir temp tmp path home".split()
+    ["appdata", "localappdata", "userprofile", "programfiles", "programdata", "systemroot", "windir", "temp", "tmp", "path", "home"]
 )
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
 _LINKS = re.compile(r"(?:https?://|mailto:)[^\s<>]{1,2000}")
@@ -142,7 +142,7 @@ def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholde
 
 def meant(field: str) -> str:
     """How to write here what a field of another tool says, or ""."""
-    return next((_FIX[word] for word in _meanings(field) if word in _FIX), "")
+    return next((_FIX[word] for word in _meanings(_FALLBACK.sub("", field)) if word in _FIX), "")
 
 
 def _all(line: str) -> Iterator[Placeholder]:
@@ -171,7 +171,7 @@ def _is_certain(pattern: re.Pattern[str], inside: str) -> bool | None:
     """Whether what stands in this shape is surely a placeholder; None: it is none."""
     personal, identifier = _is_personal(inside), bool(_IDENTIFIER.fullmatch(inside))
     if pattern is _PERCENT:
-        return (personal or " " not in inside) and inside.casefold() not in _OF_WINDOWS or None
+        return ((personal or " " not in inside) and inside.casefold() not in _OF_WINDOWS) or None
     if pattern is _GUILLEMETS:
         return True if "_" in inside and identifier else False if personal else None
     if pattern is _BRACKETS:

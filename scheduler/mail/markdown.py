@@ -27,7 +27,9 @@ _NUMBERED = re.compile(r"(\s{0,8}(?:[-+*] {1,3})?\d{1,9})([.)])(\s{1,4})(\S.{0,6
 _NUMBERS_OF_DATE = re.compile(r"\d{1,2}(?:[./-]|\s*[./-]?\s*\d{4})")
 _WORD = re.compile(r"(?:de |d')?([^\W\d_]{2,20})", re.IGNORECASE)
 _ITEM = re.compile(r"\s{0,8}(?:[-+*]|\d{1,9}[.)])\s")
-_WHEN = re.compile(r"\s{0,8}(?:[-+*] )?(?:\d{1,2}[:.h]\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d)")
+_WHEN = re.compile(
+    r"\s{0,8}(?:[-+*] )?(?:\d{1,2}[:.h]\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d)"
+)
 _UNDERLINE = re.compile(r" {0,3}(-{1,200}|={1,200})\s*\Z")
 _RANGE_ENDS = re.compile(r"\s{0,3}[-+] +\d{1,2}[:.h]?\d{0,2}\b")
 _PHONE = re.compile(r"(\s{0,3})(\+ +\d[\d ()/.-]{4,30})\Z")
@@ -40,8 +42,12 @@ _DEFINITION = re.compile(r" {0,3}\[([^\[\]]{1,100})\]:\s?\S")
 _ADDRESS = re.compile(r"(?<![\w<(\"'=/`\[])https://[^\s<>\"`{}|\\^]{1,2000}")
 _AFTER_ADDRESS = re.compile(r"[.,;:!?*_'’»”)\]。，；：！？）」』》】،؛؟]{1,20}\Z")
 _CODE_SPAN = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
-_WIDE = re.compile("[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
-_CJK = re.compile("[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")  # no Hangul: it has blanks
+_WIDE = re.compile(
+    "[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]"
+)
+_CJK = re.compile(
+    "[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
+)  # no Hangul: it has blanks
 
 
 def parse(lines: Lines, language: str) -> tuple[list[Token], list[int]]:
@@ -68,7 +74,11 @@ def _as_meant(lines: Lines, language: str) -> Iterator[tuple[int, str]]:
     for index, (number, line) in enumerate(lines):
         opened = _FENCE.match(line)
         if fence or opened:
-            fence = "" if fence and opened and opened[1].startswith(fence) else fence or (opened[1] if opened else "")
+            fence = (
+                ""
+                if fence and opened and opened[1].startswith(fence)
+                else fence or (opened[1] if opened else "")
+            )
             done.append((number, line))
             paragraph = False
             continue
@@ -80,7 +90,9 @@ def _as_meant(lines: Lines, language: str) -> Iterator[tuple[int, str]]:
                     done.append((number, ""))
                 else:
                     _end_line(done)
-                    line = line.replace(underline[1], "\\" + underline[1], 1) + ("\\" if after.strip() else "")
+                    line = line.replace(underline[1], "\\" + underline[1], 1) + (
+                        "\\" if after.strip() else ""
+                    )
             done.append((number, line))
             paragraph = False
             continue
@@ -110,7 +122,9 @@ def _escaped(
         return line.replace("-", "\\-", 1) if "-" in line else line.replace("+", "\\+", 1)
     if has_notes and _NOTE.match(line) and not _ITEM.match(before) and not _ITEM.match(after):
         return _NOTE.sub(r"\1\\\2", line)
-    if (definition := _DEFINITION.match(line)) and words.casefold().count(f"[{definition[1].casefold()}]") < 2:
+    if (definition := _DEFINITION.match(line)) and words.casefold().count(
+        f"[{definition[1].casefold()}]"
+    ) < 2:
         return line.replace("[", "\\[", 1)
     return _SHARE.sub(r"\\\\\\\\", line)
 
@@ -135,7 +149,7 @@ def _counts_with(line: str, neighbour: str, language: str) -> bool:
 
 def _begins_with_when(line: str, before: str, edited: str) -> bool:
     """Whether a line of a paragraph is one of several with a time or date each, which stay apart."""
-    if edited is not line and _NUMBERED.match(line):
+    if edited != line and (_NUMBERED.match(line) or _NOTE.match(line) or _PHONE.match(line)):
         return True
     return bool(_WHEN.match(line)) and bool(_WHEN.match(before) or before.rstrip("\\ ").endswith((":", "：")))
 
@@ -144,7 +158,9 @@ def _is_meant_as_heading(words: str, underline: str) -> bool:
     """A row of hyphens below a line makes a heading of it where it is as long, within two characters."""
     if underline[0] == "=":
         return len(underline) >= 3
-    return len(underline) >= 4 and abs(len(words.strip()) - len(underline)) <= 2 and any(map(str.isalpha, words))
+    return (
+        len(underline) >= 4 and abs(len(words.strip()) - len(underline)) <= 2 and any(map(str.isalpha, words))
+    )
 
 
 def _end_line(done: list[tuple[int, str]]) -> None:
@@ -215,9 +231,7 @@ def _keep_numbers(tokens: Sequence[Token]) -> None:
     """Items of numbered lists keep the numbers that they have; all 1 is Markdown's way to have them counted."""
     lists: list[list[Token]] = []
     for token in tokens:
-        if token.type == "ordered_list_open":
-            lists.append([])
-        elif token.type == "bullet_list_open":
+        if token.type == "ordered_list_open" or token.type == "bullet_list_open":
             lists.append([])
         elif token.type == "list_item_open":
             lists[-1].append(token)

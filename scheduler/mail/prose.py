@@ -180,20 +180,27 @@ class _Document:
         for token in self.tokens:
             if token.type != "inline":
                 if token.type == "fence" and (number := _address_in(self.holes, token.content)) is not None:
-                    yield self._problem(number, "the link in code, where nobody can press it", "the link alone on a line")
+                    yield self._problem(
+                        number, "the link in code, where nobody can press it", "the link alone on a line"
+                    )
                 continue
             first = token.map[0] if token.map else 0
             words = _words_of(token)
             for pattern, found, allowed in _SLIPS:
                 for match in pattern.finditer(words):
                     line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
-                    shown = self.holes.fill(match[0].strip(), lambda hole: hole.source)
+                    shown = self.holes.fill(match[0].replace(HIDDEN, "").strip(), lambda hole: hole.source)
                     yield self._problem(line, found.format(shown), allowed)
             for child in token.children or []:
-                if child.type == "code_inline" and (number := _address_in(self.holes, child.content)) is not None:
+                if (
+                    child.type == "code_inline"
+                    and (number := _address_in(self.holes, child.content)) is not None
+                ):
                     shown = self.holes.fill(child.content, lambda hole: hole.source)
                     yield self._problem(
-                        number, f"`{shown}` in backticks, where nobody can press it", f"{shown} without backticks"
+                        number,
+                        f"`{shown}` in backticks, where nobody can press it",
+                        f"{shown} without backticks",
                     )
 
     def doubts(self) -> Iterator[Problem]:
@@ -205,7 +212,9 @@ class _Document:
             words = _SLIPS[0][0].sub(lambda match: "\n" * match[0].count("\n"), _words_of(token))
             for match in _STRAY.finditer(words):
                 line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
-                yield self._problem(line, f"`{match[0].strip()}`: readers see the asterisks", "", "bold is **like this**")
+                yield self._problem(
+                    line, f"`{match[0].strip()}`: readers see the asterisks", "", "bold is **like this**"
+                )
             yield from self._joined(token, first)
 
     def _joined(self, token: Token, first: int) -> Iterator[Problem]:
@@ -215,7 +224,12 @@ class _Document:
         for number, (kind, line) in enumerate(zip(breaks, lines, strict=False)):
             if kind == "softbreak" and _columns(line) < _SHORT:
                 hint = "a backslash at its end keeps them apart"
-                yield self._problem(self.lines[first + number], "a short line, which the next one follows in the mail", "", hint)
+                yield self._problem(
+                    self.lines[first + number],
+                    "a short line, which the next one follows in the mail",
+                    "",
+                    hint,
+                )
                 return
 
     def nesting(self, html: str) -> Iterator[Problem]:
@@ -307,7 +321,12 @@ def _address_in(holes: Holes, content: str) -> int | None:
 def placeholder_problem(where: str, one: Placeholder) -> Problem:
     """What a placeholder of another tool is reported as."""
     if one.words.startswith("{{"):
-        return Problem(where, f"`{one.words}`, escaped so that it stays as it is", "", "write it without backslashes or entities")
+        return Problem(
+            where,
+            f"`{one.words}`, escaped so that it stays as it is",
+            "",
+            "write it without backslashes or entities",
+        )
     return Problem(where, f"`{one.words}`, as other tools write what is filled in", "", one.fix)
 
 

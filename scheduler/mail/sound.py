@@ -47,7 +47,7 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
         where = f"{text.place}, line {line}" if line else text.place
         yield Problem(where, f"cannot be filled in: {error}", hint=f"{case.webinar}, {case.kind}")
         return
-    if case.messages.get(message, message) in _MUST_SAY_WHEN:
+    if not _MUST_SAY_WHEN.isdisjoint(case.texts.get(message, (message,))):
         for missing in _missing(rendered, case):
             yield Problem(text.place, missing, hint=f"{case.webinar}, {case.kind}")
 

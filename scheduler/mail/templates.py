@@ -29,6 +29,8 @@ from scheduler.problem import Problem, too_long
 __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", "read_layout"]
 
 _LINE_STATEMENTS = ("if", "elif", "else", "endif")
+LARGEST_HTML = 90_000
+"""Bytes. At 102 kB Gmail cuts a mail off, and how to stop the mails stands at the end."""
 _LONGEST_LINE = 300  # of a subject or preheader as written
 
 
@@ -132,7 +134,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         raise TextProblems([large])
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     language = PurePath(place).stem
-    front, problems = read_front_matter(unbreakable(source, language), place)
+    front, problems = read_front_matter(_with_plain_blanks(unbreakable(source, language)), place)
     doubts: list[Problem] = []
     for key, line in front.lines.items():
         problems += _check_line(key, front.values[key], place, line, doubts)
@@ -162,6 +164,27 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         images=layout.images,
         doubts=(*doubts, *prose.doubts),
         source="\n" * (front.body_line - 1) + front.body,
+    )
+
+
+_TAG = re.compile(r"\{[{%][^{}\n]{0,300}[%}]\}")
+_ODD_BLANKS = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ") | dict.fromkeys("\u200b\u2060\ufeff", "")
+)
+
+
+def _with_plain_blanks(source: str) -> str:
+    """Blanks that word processors put between braces are blanks there, too."""
+    return _TAG.sub(lambda tag: tag[0].translate(_ODD_BLANKS), source)
+
+
+def too_large(place: str, size: int) -> Problem | None:
+    """The problem of a mail whose HTML has so many bytes, from LARGEST_HTML on."""
+    if size < LARGEST_HTML:
+        return None
+    hint = "Gmail cuts a mail off at 102 kB, and with it how to unsubscribe: shorten it"
+    return Problem(
+        place, f"the HTML of its mail has {size // 1000} kB", f"less than {LARGEST_HTML // 1000} kB", hint
     )
 
 
