@@ -171,7 +171,8 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     )
     translations: dict[Language, Translation] = Field(
         default={},
-        description="[translations.fr] with title, about, how_to_join, organizers, host, sender_name, for each of languages",
+        description="[translations.fr] with title, about, how_to_join, organizers, host and sender_name, for each of"
+        " languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
     materials_url: Link = Field(default="", description="a link that begins with https://")

@@ -1,4 +1,4 @@
-"""Placeholders of other tools (`*|FNAME|*`, `{first_name}`, `«Prénom»`): here they would go out to everybody as they are.
+"""Placeholders of other tools (`*|FNAME|*`, `{first_name}`, `«Prénom»`), which here would go out as they are.
 
 Pure. A shape that prose has too (`[…]`, `«…»`) counts only around the name of a field; where that may be meant, it is
 doubtful. Jinja2 must be hidden before, each piece as one HIDDEN.
@@ -11,7 +11,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
+from itertools import islice
 
+MOST = 20
+"""Placeholders of one line that are reported."""
 HIDDEN = "\ufffc"
 """Stands for one piece of Jinja2."""
 
@@ -22,7 +25,8 @@ nombreyapellidos nome sobrenome cognome primeironome nomecompleto vorname nachna
 voornaam achternaam namn förnamn efternamn navn fornavn etternavn efternavn nimi etunimi sukunimi imię nazwisko
 imięinazwisko jméno příjmení priezvisko név prenume soyad soyadı adı adsoyad adısoyadı isim nama họtên prezime onoma
 имя фамилия отчество фио имяотчество имяфамилия имяифамилия імя прізвище име
-الاسم اسم الاسمالأول الاسمالكامل اسمالعائلة اسمالمشارك اللقب 姓名 名字 姓 名 姓氏 称呼 稱呼 氏名 お名前 名前 이름 성명 성함 नाम שם
+الاسم اسم الاسمالأول الاسمالكامل اسمالعائلة اسمالمشارك اللقب
+姓名 名字 姓 名 姓氏 称呼 稱呼 氏名 お名前 名前 이름 성명 성함 नाम שם
 """
 _ADDRESS = "email emailaddress mailaddress courriel correo correoelectrónico почта البريد 邮箱 电子邮件"
 _STOP = """
@@ -30,7 +34,8 @@ unsubscribe unsubscribelink unsubscribeurl unsub unsublink unsublinken optout op
 cancelarsuscripción отписаться
 """
 _LINK = """
-link url joinurl joinlink zoomlink webinarlink meetinglink meetingurl accesslink lien enlace ссылка رابط الرابط 链接 連結
+link url joinurl joinlink zoomlink webinarlink meetinglink meetingurl accesslink lien enlace
+ссылка رابط الرابط 链接 連結
 """
 _TITLE = """
 webinartitle webinarname eventname eventtitle topic meetingtopic event title titre título titulo titel тема 主题
@@ -92,27 +97,41 @@ _HASHES = re.compile(r"(?<![\w#])#([^\W\d_]\w{1,40})#(?!\w)")
 _NUMBER = re.compile(r"(?<![\w}])\{\d\}")
 _AMBIGUOUS = (_PERCENT, _PARENTHESES, _ANGLES, _GUILLEMETS, _DASHES, _DOLLARS, _HASHES, _BRACKETS)
 
+_AROUND = "*|%{}[]()<>$#@~!=&?｛｝ "
 _FALLBACK = re.compile(r"(?:[|,]|\?\?|\bOR\b|:default).*", re.DOTALL)
 _HAS_FALLBACK = re.compile(r"[,|]\s?(?:fallback|default)\b|\bOR\b\s?[\"']|^\w{1,30}:\w{1,30}")
 _IDENTIFIER = re.compile(r"[^\W\d_]+(?:_[^\W_]+)+|[a-z]+(?:[A-Z][a-z]+)+|[a-z]+\.[a-z]+(?:_?[a-z]+)*")
 _BETWEEN = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOTE_TO_ONESELF = re.compile(
     r"(?:insert|enter|add|your|put|fill|xx+|t\.?b\.?[cda]\b|todo|placeholder|to be |link to"
-    r"|insérer|votre|à compléter|à venir|insertar|su |tu |por confirmar|вставить|ваш|укажите|уточн|أدخل|يُحدد|请填|待定|填写"
+    r"|insérer|votre|à compléter|à venir|insertar|su |tu |por confirmar"
+    r"|вставить|ваш|укажите|уточн|أدخل|يُحدد|请填|待定|填写"
     r"|einfügen|ihr |hier )",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
-    r"[\W_]{0,9}(?:dear|hello|hi|hey|good (?:morning|afternoon|evening|day)|bonjour|bonsoir|ch[eè]re?(?:[·.(/]e\)?)?|madame"
-    r"|monsieur|estimad[oa](?:\(a\)|/a)?|querid[oa]|hola|buenos días|buenas tardes|hallo|guten tag|liebe(?:[rs]|/r|\(r\))?"
-    r"|sehr geehrte(?:[rs]|/r|\(r\))?|gentile|ciao|salve|car[oa]|ol[áa]|prezad[oa](?:\(a\)|/a)?|beste|geachte|hej|hei|kära"
-    r"|kære|szia|cześć|szanown[aiy]{1,2}(?:/a)?|уважаем[а-яё()/]{1,12}|дорог[а-яё()/]{1,8}|здравствуйте|добрый день"
+    r"[\W_]{0,9}(?:dear|hello|hi|hey|good (?:morning|afternoon|evening|day)|bonjour|bonsoir|ch[eè]re?(?:[·.(/]e\)?)?"
+    r"|madame|monsieur|estimad[oa](?:\(a\)|/a)?|querid[oa]|hola|buenos días|buenas tardes|hallo|guten tag"
+    r"|liebe(?:[rs]|/r|\(r\))?"
+    r"|sehr geehrte(?:[rs]|/r|\(r\))?|gentile|ciao|salve|car[oa]|ol[áa]|prezad[oa](?:\(a\)|/a)?|beste|geachte|hej|hei"
+    r"|kära|kære|szia|cześć|szanown[aiy]{1,2}(?:/a)?"
+    r"|уважаем[а-яё()/]{1,12}|дорог[а-яё()/]{1,8}|здравствуйте|добрый день"
     r"|عزيز[يت]{1,3}|السيدة?|مرحب[اً]{1,2}|تحية طيبة|尊敬的|亲爱的|親愛的|您好|你好)"
     r"[\W_]{0,8}([^\W_][^,:!.;،，：！\n]{0,60})[,:!.;،，：！]?\s*\Z",
     re.IGNORECASE,
 )
 _OF_WINDOWS = frozenset(
-    ["appdata", "localappdata", "userprofile", "programfiles", "programdata", "systemroot", "windir", "temp", "tmp", "path", "home"]
+    {
+        "appdata",
+        "localappdata",
+        "userprofile",
+        "programfiles",
+        "programdata",
+        "systemroot",
+        "windir",
+        "temp",
+        "path",
+    }
 )
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
 _LINKS = re.compile(r"(?:https?://|mailto:)[^\s<>]{1,2000}")
@@ -129,12 +148,12 @@ class Placeholder:
 
 
 def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholder]:
-    """Those in one line of text, in which HIDDEN stands for Jinja2. `markdown`: what stands in backticks is left out, and
-    a character behind a backslash, or an entity, is what it shows."""
+    """Those in one line of text, in which HIDDEN stands for Jinja2. `markdown`: what stands in backticks is left out,
+    and a character behind a backslash, or an entity, is what it shows."""
     if markdown:
         line = unescape(_ESCAPE.sub(r"\1", _CODE.sub(" ", line)))
     seen: list[str] = []
-    for one in _all(line):
+    for one in islice(_all(line), MOST):
         if HIDDEN not in one.words and not any(one.words in other or other in one.words for other in seen):
             seen.append(one.words)
             yield one
@@ -148,7 +167,7 @@ def meant(field: str) -> str:
 def _all(line: str) -> Iterator[Placeholder]:
     """What is certain comes first."""
     for match in _CERTAIN.finditer(line):
-        yield _found(match[0], match[0])
+        yield _found(match[0], match[0].strip(_AROUND))
     for match in _BRACES.finditer(line):
         before = line[match.start() - 1 : match.start()]
         is_mathematics = before.isalnum() or before in ("}", "_", "^")

@@ -12,7 +12,8 @@ from scheduler.problem import Problem
 
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _MINUTES = re.compile(
-    r"(?P<until>[^=#\n]{1,200}=[ \t]*(?:\d{4}-\d\d-\d\d[Tt ])?\d\d:\d\d)(?P<rest>(?:[Zz]|[+-]\d\d:\d\d)?[ \t]*(?:#[^\n]*)?\r?)"
+    r"(?P<until>[^=#\n]{1,200}=[ \t]*(?:\d{4}-\d\d-\d\d[Tt ])?\d\d:\d\d)"
+    r"(?P<rest>(?:[Zz]|[+-]\d\d:\d\d)?[ \t]*(?:#[^\n]*)?\r?)"
 )
 _CURLY = "“”„‟″«»‹›‘’‚‛′＂＇"
 _QUOTED = re.compile(
@@ -104,9 +105,8 @@ def _odd_character(line: str, column: int) -> str:
 
 def _named(where: str, line: str, odd: str) -> Problem:
     name = unicodedata.name(odd, "a character without a name").lower()
-    found = f"the character {odd if odd.isprintable() and not odd.isspace() else ''} (U+{ord(odd):04X}, {name})".replace(
-        "  ", " "
-    )
+    seen = f"{odd} " if odd.isprintable() and not odd.isspace() else ""
+    found = f"the character {seen}(U+{ord(odd):04X}, {name})"
     if odd not in _CURLY:
         return Problem(
             where,

@@ -1,14 +1,14 @@
 """Markdown as organizers mean it: CommonMark without what turns words into something else by accident.
 
-A line that begins with a date is no item of a list, numbers of items stay as typed, a row of hyphens below words makes no
-heading of them, blanks before a line make no code, an asterisk between letters or digits is one, and an address is a link.
-Lists, headings, quotes, bold and links written on purpose are what they are in CommonMark.
+A line that begins with a date is no item of a list, numbers of items stay as typed, a row of hyphens below words makes
+no heading of them, blanks before a line make no code, an asterisk between letters or digits is one, and an address is a
+link. Lists, headings, quotes, bold and links written on purpose are what they are in CommonMark.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
@@ -34,7 +34,8 @@ _UNDERLINE = re.compile(r" {0,3}(-{1,200}|={1,200})\s*\Z")
 _RANGE_ENDS = re.compile(r"\s{0,3}[-+] +\d{1,2}[:.h]?\d{0,2}\b")
 _PHONE = re.compile(r"(\s{0,3})(\+ +\d[\d ()/.-]{4,30})\Z")
 _MORE_THAN = re.compile(r"(\s{0,3})(> ?\d)")
-_NOTE = re.compile(r"(\s{0,3})(\* )(?!\*)")
+_NOTE = re.compile(r"\s{0,3}\* (?!\*)")
+_MARKER = re.compile(r"\A(\s{0,3})([-+*] )")
 _NOTE_MARK = re.compile(r"[^\W_]\*(?=[\s,.;:)]|\Z)")
 _OPENS = re.compile(r"(?<!\S)\*{1,3}(?=\S)")
 _SHARE = re.compile(r"(?<!\S)\\\\(?=\w)")
@@ -52,7 +53,7 @@ _CJK = re.compile(
 
 def parse(lines: Lines, language: str) -> tuple[list[Token], list[int]]:
     """The tokens of a text, and the file's line of each line that they count."""
-    as_meant = list(_as_meant(lines, language))
+    as_meant = _AsMeant(lines, language).done
     tokens = _PARSER.parse("\n".join(line for _, line in as_meant))
     _keep_numbers(tokens)
     for token in tokens:
@@ -65,68 +66,83 @@ def render(tokens: Sequence[Token]) -> str:
     return str(_PARSER.renderer.render(tokens, _PARSER.options, {}))
 
 
-def _as_meant(lines: Lines, language: str) -> Iterator[tuple[int, str]]:
-    """The lines with backslashes before what is no Markdown, and at the end of lines that end where they were ended."""
-    words = "\n".join(line for _, line in lines)
-    has_notes = any(_NOTE_MARK.search(line) and not _OPENS.search(line) for _, line in lines)
-    fence, paragraph, listed = "", False, False
-    done: list[tuple[int, str]] = []
-    for index, (number, line) in enumerate(lines):
-        opened = _FENCE.match(line)
-        if fence or opened:
-            fence = (
-                ""
-                if fence and opened and opened[1].startswith(fence)
-                else fence or (opened[1] if opened else "")
-            )
-            done.append((number, line))
-            paragraph = False
-            continue
-        before = done[-1][1] if done else ""
-        after = lines[index + 1][1] if index + 1 < len(lines) else ""
-        if paragraph and (underline := _UNDERLINE.match(line)):
-            if not _is_meant_as_heading(before, underline[1]):
-                if underline[1].startswith("---"):
-                    done.append((number, ""))
-                else:
-                    _end_line(done)
-                    line = line.replace(underline[1], "\\" + underline[1], 1) + (
-                        "\\" if after.strip() else ""
-                    )
-            done.append((number, line))
-            paragraph = False
-            continue
+class _AsMeant:
+    """Writes the lines with a backslash before what is no Markdown, and at the end of lines that end where they do."""
+
+    def __init__(self, lines: Lines, language: str) -> None:
+        self._lines, self._language = lines, language
+        self._words = "\n".join(line for _, line in lines).casefold()
+        self._has_notes = any(_NOTE_MARK.search(line) and not _OPENS.search(line) for _, line in lines)
+        self.done: Lines = []
+        self._fence = ""  # that is open
+        self._in_paragraph = self._in_list = False
+        for index, (number, line) in enumerate(lines):
+            after = lines[index + 1][1] if index + 1 < len(lines) else ""
+            if not self._in_code(number, line):
+                self._add(number, line, after)
+
+    def _in_code(self, number: int, line: str) -> bool:
+        fence = _FENCE.match(line)
+        if not self._fence and not fence:
+            return False
+        if fence and (not self._fence or fence[1].startswith(self._fence)):
+            self._fence = "" if self._fence else fence[1]
+        self.done.append((number, line))
+        self._in_paragraph = False
+        return True
+
+    def _add(self, number: int, line: str, after: str) -> None:
+        before = self.done[-1][1] if self.done else ""
+        if self._in_paragraph and (underline := _UNDERLINE.match(line)):
+            self._add_underline(number, line, underline[1], before, after)
+            return
+        edited = self._escaped(line, before, after)
+        is_indented = line.startswith(_INDENT)
+        self._in_list = bool(_ITEM.match(edited)) or (self._in_list and (is_indented or not line.strip()))
+        stays_apart = is_indented and before.startswith(_INDENT) and not self._in_list
+        if self._in_paragraph and (stays_apart or _begins_with_when(line, before, edited)):
+            self._end_line()
+        self.done.append((number, _with_links(edited)))
+        self._in_paragraph = bool(line.strip()) and not line.lstrip().startswith(("#", ">"))
+
+    def _add_underline(self, number: int, line: str, row: str, before: str, after: str) -> None:
+        """A row of hyphens or equals signs below words: it makes a heading of them, or is a line across, or stays."""
+        if _is_meant_as_heading(before, row):
+            self.done.append((number, line))
+        elif row.startswith("---"):
+            self.done += [(number, ""), (number, line)]
+        else:
+            self._end_line()
+            self.done.append((number, f"\\{row}" + ("\\" if after.strip() else "")))
+        self._in_paragraph = row[0] != "=" and len(row) < 3
+
+    def _escaped(self, line: str, before: str, after: str) -> str:
+        """One line with a backslash before what looks like Markdown and is not."""
+        alone = not (_ITEM.match(before) or _ITEM.match(after))
         quoted = before.lstrip().startswith(">") or after.lstrip().startswith(">")
-        edited = _escaped(line, before if paragraph else "", after, language, words, has_notes, quoted)
-        indented = line.startswith(_INDENT)
-        listed = bool(_ITEM.match(edited)) or (listed and (indented or not line.strip()))
-        as_typed = indented and before.startswith(_INDENT) and not listed
-        if paragraph and (as_typed or _begins_with_when(line, before, edited)):
-            _end_line(done)
-        done.append((number, _with_links(edited)))
-        paragraph = bool(line.strip()) and not line.lstrip().startswith(("#", ">"))
-    yield from done
+        if is_date(line, self._language):
+            counted = any(_counts_with(line, one, self._language) for one in (before, after))
+            return line if counted else _NUMBERED.sub(_as_words, line, count=1)
+        if _PHONE.match(line):
+            return _PHONE.sub(r"\1\\\2", line)
+        if _MORE_THAN.match(line) and not quoted:
+            return _MORE_THAN.sub(r"\1\\\2", line)
+        if alone and (
+            (self._in_paragraph and _RANGE_ENDS.match(line)) or (self._has_notes and _NOTE.match(line))
+        ):
+            return _MARKER.sub(r"\1\\\2", line)
+        if (defined := _DEFINITION.match(line)) and self._words.count(f"[{defined[1].casefold()}]") < 2:
+            return line.replace("[", "\\[", 1)
+        return _SHARE.sub(r"\\\\\\\\", line)
+
+    def _end_line(self) -> None:
+        number, line = self.done[-1]
+        if line.strip() and not line.endswith(("\\", "  ")):
+            self.done[-1] = number, line.rstrip() + "\\"
 
 
-def _escaped(
-    line: str, before: str, after: str, language: str, words: str, has_notes: bool, quoted: bool
-) -> str:
-    """One line with a backslash before what looks like Markdown and is not. `before`: the line of the same paragraph."""
-    if is_date(line, language) and not any(_counts_with(line, one, language) for one in (before, after)):
-        return _NUMBERED.sub(lambda m: f"{m[1]}\\{m[2]}{m[3]}{m[4] or ''}", line, count=1)
-    if _PHONE.match(line):
-        return _PHONE.sub(r"\1\\\2", line)
-    if _MORE_THAN.match(line) and not quoted:
-        return _MORE_THAN.sub(r"\1\\\2", line)
-    if before and _RANGE_ENDS.match(line) and not _ITEM.match(before) and not _ITEM.match(after):
-        return line.replace("-", "\\-", 1) if "-" in line else line.replace("+", "\\+", 1)
-    if has_notes and _NOTE.match(line) and not _ITEM.match(before) and not _ITEM.match(after):
-        return _NOTE.sub(r"\1\\\2", line)
-    if (definition := _DEFINITION.match(line)) and words.casefold().count(
-        f"[{definition[1].casefold()}]"
-    ) < 2:
-        return line.replace("[", "\\[", 1)
-    return _SHARE.sub(r"\\\\\\\\", line)
+def _as_words(item: re.Match[str]) -> str:
+    return f"{item[1]}\\{item[2]}{item[3]}{item[4]}"
 
 
 def is_date(line: str, language: str) -> bool:
@@ -161,12 +177,6 @@ def _is_meant_as_heading(words: str, underline: str) -> bool:
     return (
         len(underline) >= 4 and abs(len(words.strip()) - len(underline)) <= 2 and any(map(str.isalpha, words))
     )
-
-
-def _end_line(done: list[tuple[int, str]]) -> None:
-    number, line = done[-1]
-    if line.strip() and not line.endswith(("\\", "  ")):
-        done[-1] = number, line.rstrip() + "\\"
 
 
 def _with_links(line: str) -> str:
@@ -231,7 +241,7 @@ def _keep_numbers(tokens: Sequence[Token]) -> None:
     """Items of numbered lists keep the numbers that they have; all 1 is Markdown's way to have them counted."""
     lists: list[list[Token]] = []
     for token in tokens:
-        if token.type == "ordered_list_open" or token.type == "bullet_list_open":
+        if token.type in ("ordered_list_open", "bullet_list_open"):
             lists.append([])
         elif token.type == "list_item_open":
             lists[-1].append(token)

@@ -176,7 +176,7 @@ class _Document:
         return doubts, problems
 
     def leftovers(self) -> Iterator[Problem]:
-        """Markdown that is none by a slip, so that readers would see its signs; and a link where none can be pressed."""
+        """Markdown that is none by a slip, so that readers would see its signs; and links that nobody can press."""
         for token in self.tokens:
             if token.type != "inline":
                 if token.type == "fence" and (number := _address_in(self.holes, token.content)) is not None:
@@ -187,7 +187,7 @@ class _Document:
             first = token.map[0] if token.map else 0
             words = _words_of(token)
             for pattern, found, allowed in _SLIPS:
-                for match in pattern.finditer(words):
+                if match := pattern.search(words):
                     line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
                     shown = self.holes.fill(match[0].replace(HIDDEN, "").strip(), lambda hole: hole.source)
                     yield self._problem(line, found.format(shown), allowed)
@@ -210,7 +210,7 @@ class _Document:
                 continue
             first = token.map[0] if token.map else 0
             words = _SLIPS[0][0].sub(lambda match: "\n" * match[0].count("\n"), _words_of(token))
-            for match in _STRAY.finditer(words):
+            if match := _STRAY.search(words):
                 line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
                 yield self._problem(
                     line, f"`{match[0].strip()}`: readers see the asterisks", "", "bold is **like this**"
@@ -285,14 +285,17 @@ def _is_piece(holes: Sequence[Hole]) -> bool:
 
 
 _SLIPS = (
-    (re.compile(r"\*\*[ \u00a0][^*\n]{1,200}\*\*|\*\*[^*\n]{1,200}[ \u00a0]\*\*(?!\w)|(?<![*\w])\*\*(?=[^\s*])[^*\n]{1,200}\*\*"),
+    (re.compile(r"\*\*[ \u00a0][^*\n]{1,200}\*\*|\*\*[^*\n]{1,200}[ \u00a0]\*\*(?!\w)"
+                r"|(?<![*\w])\*\*(?=[^\s*])[^*\n]{1,200}\*\*"),
      "`{0}` is not bold", "**bold** without blanks inside"),
-    (re.compile(r"(?<=[^\W\d])\][ \u00a0]?[(（][ \u00a0]?(?:https?:|www\.|mailto:|qJzE|\ufffc)[^\s)）]{0,200}|\]\([^\n)]{0,200}"),
+    (re.compile(r"(?<=[^\W\d])\][ \u00a0]?[(（][ \u00a0]?(?:https?:|www\.|mailto:|qJzE|\ufffc)[^\s)）]{0,200}"
+                r"|\]\([^\n)]{0,200}"),
      "`{0}` is no link", "[text](https://…) without blanks between or inside, in plain brackets"),
     (re.compile(r"\)\[(?:https?:|www\.|mailto:|qJzE)[^\s\]]{0,200}\]"), "`{0}` is no link", "[text](https://…)"),
-    (re.compile(r"(?:^|\n)[ \t|]{0,9}:?-{2,40}:?[ \t]{0,9}\|[-|: \t]{0,200}"), "`{0}`: a table", "a list; mails have no tables"),
+    (re.compile(r"^[ \t|]{0,9}:?-{2,40}:?[ \t]{0,9}\|[-|: \t]{0,200}", re.MULTILINE),
+     "`{0}`: a table", "a list; mails have no tables"),
 )  # fmt: skip
-"""What readers would see as it was typed, though it was meant as Markdown: its pattern, what was found, what is allowed."""
+"""What was meant as Markdown, and readers would see as it was typed: its pattern, what was found, what is allowed."""
 _STRAY = re.compile(r"(?<![*\w])\*\*(?=[^\W\d_])|(?<=[^\W\d_])\*\*(?![*\w])")
 
 

@@ -70,7 +70,10 @@ def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
                 break
     link = case.filling["join_url"]
     if link in page and f'href="{link}"' not in page:
-        yield "the link to join can't be pressed: `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` makes a link"
+        yield (
+            "the link to join is no link that can be pressed:"
+            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` is one"
+        )
 
 
 def _shown(clock: ClockTime) -> list[str]:

@@ -189,8 +189,8 @@ def too_large(place: str, size: int) -> Problem | None:
 
 
 def _check_line(key: str, value: str, place: str, line: int, doubts: list[Problem]) -> list[Problem]:
-    """A value of the front matter: one line of text, with variables and {% if %}, without blocks. What may be meant goes
-    to `doubts`."""
+    """A value of the front matter: one line of text, with variables and {% if %}, without blocks. What may be meant
+    goes to `doubts`."""
     where = f"{place}, line {line}"
     if key == "reviewed_by":
         return []
