@@ -184,7 +184,8 @@ def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key,
 
 
 _USUAL = ("confirmation", "reminder-day", "reminder-hour", "follow-up", *NOTICES)
-_SAME_WORDS = 0.6  # of the lines that say something
+_SHORTEST_LINE = 8  # characters without Jinja2: a shorter one says nothing
+_SAME_WORDS, _SAME_LINES = 0.6, 3  # a copy has that share of the other's lines, and so many at least
 
 
 @dataclass(frozen=True)
@@ -198,12 +199,12 @@ class _Words:
     def of(cls, source: str) -> _Words:
         front, _ = read_front_matter(source.replace("\r\n", "\n"), "")
         lines = (" ".join(line.split()) for line in front.body.split("\n"))
-        own = frozenset(line for line in lines if len(_JINJA.sub("", line)) >= 15)
+        own = frozenset(line for line in lines if len(_JINJA.sub("", line)) >= _SHORTEST_LINE)
         return cls(own, front.values.get("reviewed_by", ""))
 
     def like(self, other: _Words) -> bool:
         longest = max(len(self.lines), len(other.lines))
-        return longest > 0 and len(self.lines & other.lines) >= _SAME_WORDS * longest
+        return len(self.lines & other.lines) >= max(_SAME_LINES, _SAME_WORDS * longest)
 
 
 _JINJA = re.compile(r"\{[{%][^{}\n]{0,300}[%}]\}")
