@@ -28,7 +28,8 @@ _NUMBERS_OF_DATE = re.compile(r"\d{1,2}(?:[./-]|\s*[./-]?\s*\d{4})")
 _WORD = re.compile(r"(?:de |d')?([^\W\d_]{2,20})", re.IGNORECASE)
 _ITEM = re.compile(r"\s{0,8}(?:[-+*]|\d{1,9}[.)])\s")
 _WHEN = re.compile(
-    r"\s{0,8}(?:[-+*] )?(?:\d{1,2}[:.h]\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d)"
+    r"\s{0,8}(?:[-+*] )?(?:\d{1,2}(?:[:.h]\d\d\b|[\s\u00a0]?(?:h|Uhr|[ap]\.?m)\b|[点點时時：])"
+    r"|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d)"
 )
 _UNDERLINE = re.compile(r" {0,3}(-{1,200}|={1,200})\s*\Z")
 _RANGE_ENDS = re.compile(r"\s{0,3}[-+] +\d{1,2}[:.h]?\d{0,2}\b")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from scheduler.mail.holes import Holes
 from scheduler.mail.prose import Prose, convert
 from scheduler.problem import Problem
+from tests.mail.samples import shipped, shipped_sources
 
 
 def converted(source: str, language: str = "en") -> tuple[Prose, list[Problem]]:
@@ -197,3 +199,19 @@ def test_what_may_be_meant_is_doubtful(source: str, line: int, found: str) -> No
 def test_no_text_takes_long(source: str) -> None:
     """Each would take minutes where one place is compared with all that follow."""
     converted(source)
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "es", "ar", "zh", "ru"])
+def test_ordinary_prose_raises_no_alarm(language: str) -> None:
+    """With prices, percentages, JSON, file names, dates, quotes and lists, as people write them in each language."""
+    source = (Path(__file__).parent / "prose" / f"{language}.md").read_text("utf-8")
+    prose, problems = converted(source, language)
+    assert problems == []
+    assert prose.doubts == ()
+    assert "**" not in prose.html
+    assert prose.html.count("<br />") >= 1  # each line of the programme is one
+
+
+def test_the_shipped_texts_raise_no_alarm() -> None:
+    found = {key: shipped(*key).doubts for key in shipped_sources()}
+    assert {key: doubts for key, doubts in found.items() if doubts} == {}
