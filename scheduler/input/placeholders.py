@@ -100,7 +100,7 @@ _AMBIGUOUS = (_PERCENT, _PARENTHESES, _ANGLES, _GUILLEMETS, _DASHES, _DOLLARS, _
 _AROUND = "*|%{}[]()<>$#@~!=&?｛｝ "
 _FALLBACK = re.compile(r"(?:[|,]|\?\?|\bOR\b|:default).*", re.DOTALL)
 _HAS_FALLBACK = re.compile(r"[,|]\s?(?:fallback|default)\b|\bOR\b\s?[\"']|^\w{1,30}:\w{1,30}")
-_IDENTIFIER = re.compile(r"[^\W\d_]{2,}(?:_[^\W_]+)+|[a-z]+(?:[A-Z][a-z]+)+|[a-z]+\.[a-z]+(?:_?[a-z]+)*")
+_IDENTIFIER = re.compile(r"[^\W\d_]{2,}(?:_[^\W_]+)+|[a-z]+(?:[A-Z][a-z]+)+|[a-z]+\.[a-z]+(?:_[a-z]+)*")
 _BETWEEN = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _NOTE_TO_ONESELF = re.compile(
     r"(?:insert|enter|add|your|put|fill|xx+|t\.?b\.?[cda]\b|todo|placeholder|to be |link to"

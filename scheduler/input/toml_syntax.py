@@ -16,7 +16,7 @@ _MINUTES = re.compile(
     r"(?P<rest>(?:[Zz]|[+-]\d\d:\d\d)?[ \t]*(?:#[^\n]*)?\r?)"
 )
 _CURLY = "“”„‟″«»‹›‘’‚‛′＂＇"
-_QUOTED = re.compile(
+_QUOTED_VALUE = re.compile(
     rf"[ \t]*(?P<key>[\w.-]{{1,64}})[ \t]*=[ \t]*[\"{_CURLY}]+(?P<text>[^\"{_CURLY}]{{0,300}})[\"{_CURLY}]+[ \t]*\r?\Z"
 )
 _QUOTES = 'put text in straight quotes: title = "My webinar"'
@@ -114,6 +114,6 @@ def _named(where: str, line: str, odd: str) -> Problem:
             "in keys and around values, letters, digits and blanks of a plain keyboard",
             "type the line again",
         )
-    quoted = _QUOTED.fullmatch(line)
+    quoted = _QUOTED_VALUE.fullmatch(line)
     fix = f'{quoted["key"]} = "{quoted["text"].strip()}"' if quoted else 'title = "My webinar"'
     return Problem(where, found, 'straight quotes ("), as programs have them and not Word', f"write {fix}")

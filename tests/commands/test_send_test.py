@@ -96,7 +96,7 @@ def test_of_two_webinars_the_one_that_has_the_message_is_taken(sqlite_scene: Sce
     sqlite_scene.write()
     other = sqlite_scene.root / "config" / "webinars" / "other.toml"
     (file,) = other.parent.glob("*.toml")
-    written = file.read_text().replace('id = "trial"', 'id = "other"')
+    written = file.read_text().replace('id = "w"', 'id = "other"')
     other.write_text(written.replace('id = "reminder-hour"', 'id = "reminder-own"\ntext = "reminder-hour"'))
     with relay() as (server, settings):
         sqlite_scene.env |= settings

@@ -204,7 +204,10 @@ def test_two_messages_may_send_one_text(shelf: Shelf) -> None:
     week = first.model_copy(update=shared)
     shelf.webinars = [shelf.webinars[0].model_copy(update={"messages": (first, week, *others)})]
     shelf.take({EN: "for both"})
-    assert [shelf.subject(message=message) for message in ("confirmation", "week")] == ["for both", "for both"]
+    assert [shelf.subject(message=message) for message in ("confirmation", "week")] == [
+        "for both",
+        "for both",
+    ]
     assert shelf.wrong(("week", "en")) == ""
     assert uses(shelf.webinars[0], EN)
     assert not uses(shelf.webinars[0], ("week", "en"))
