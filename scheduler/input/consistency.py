@@ -16,11 +16,12 @@ from scheduler.problem import nearest
 
 RULES = ("on_registration", "before_start", "after_end", "days_before", "days_after")
 MOST_LANGUAGES = 200
-_MARKUP = re.compile(
+MARKUP = re.compile(
     r"\*\*[^*\n]{1,100}\*\*|\[[^\[\]\n]{1,100}\]\([^()\n]{1,200}\)|</?(?:b|i|u|em|strong|br|p|a|span|div|ul|li)\b[^<>\n]{0,200}>"
     r"|&(?:#\d{1,6}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,8}\d?);",
     re.IGNORECASE,
 )
+"""Markdown and HTML, of which readers see the signs in words that are shown as they stand."""
 _ONE_RULE = f"exactly one of {', '.join(RULES)}"
 _PLACEHOLDER = re.compile(
     r"(?<![\w.-])(?:(?:[\w-]+\.)*(?:example\.(?:org|com|net)|[\w-]+\.(?:example|invalid)|localhost)"
@@ -91,7 +92,7 @@ def doubtful_words(webinar: Mapping[str, Any]) -> Iterator[Mistake]:
                     "",
                     "is something still to be put there?",
                 )
-        for match in _MARKUP.finditer(text):
+        for match in MARKUP.finditer(text):
             found = f"`{match[0]}`: readers see the signs, for these words are no Markdown and no HTML"
             yield Mistake(loc, found, "plain words")
 

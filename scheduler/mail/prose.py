@@ -210,6 +210,10 @@ class _Document:
                 continue
             first = token.map[0] if token.map else 0
             words = _SLIPS[0][0].sub(lambda match: "\n" * match[0].count("\n"), _words_of(token))
+            for child in token.children or []:
+                if child.type == "code_inline" and child.content.startswith("https://"):
+                    found = f"`{child.content}` in backticks, where nobody can press it"
+                    yield self._problem(self.lines[first], found, "", "leave the backticks out")
             if match := _STRAY.search(words):
                 line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
                 yield self._problem(

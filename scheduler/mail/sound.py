@@ -47,9 +47,11 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
         where = f"{text.place}, line {line}" if line else text.place
         yield Problem(where, f"cannot be filled in: {error}", hint=f"{case.webinar}, {case.kind}")
         return
-    if not _MUST_SAY_WHEN.isdisjoint(case.texts.get(message, (message,))):
+    demands = case.texts.get(message, (message,))
+    if not _MUST_SAY_WHEN.isdisjoint(demands):
+        otherwise = "" if message in demands else 'a short message says kind = "note" in the webinar\'s file'
         for missing in _missing(rendered, case):
-            yield Problem(text.place, missing, hint=f"{case.webinar}, {case.kind}")
+            yield Problem(text.place, missing, otherwise, f"{case.webinar}, {case.kind}")
 
 
 def _missing(rendered: Rendered, case: Case) -> Iterator[str]:

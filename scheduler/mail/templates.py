@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError
 
+from scheduler.input.consistency import MARKUP
 from scheduler.input.placeholders import HIDDEN, placeholders_in
 from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
 from scheduler.mail.front_matter import read_front_matter
@@ -199,7 +200,11 @@ def _check_line(key: str, value: str, place: str, line: int, doubts: list[Proble
     problems = check_jinja(value, place, VARIABLES, line)
     holes = Holes()
     with suppress(TemplateSyntaxError):
-        for one in placeholders_in(HOLE.sub(HIDDEN, holes.hide(value))):
+        plain = HOLE.sub(HIDDEN, holes.hide(value))
+        for match in MARKUP.finditer(plain):
+            found = f"`{match[0].replace(HIDDEN, '…')}`: in one line of text readers see the signs"
+            doubts.append(Problem(where, found, "plain words"))
+        for one in placeholders_in(plain):
             (problems if one.certain else doubts).append(placeholder_problem(where, one))
     for hole in holes.found:
         if hole.is_statement and hole.keyword not in _LINE_STATEMENTS:

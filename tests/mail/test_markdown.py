@@ -182,6 +182,11 @@ def test_what_would_look_broken_is_refused(source: str, line: int, found: str) -
             2,
             "a short line, which the next one follows in the mail",
         ),
+        (
+            "x\n\n`https://example.org/j`",
+            3,
+            "`https://example.org/j` in backticks, where nobody can press it",
+        ),
         ("See the [link] below", 1, "`[link]`, as other tools write what is filled in"),
     ],
 )

@@ -171,6 +171,17 @@ def test_what_another_tool_would_understand_between_braces_has_its_fix(written: 
     assert "templates/test/en.md, line 7: " in str(refused.value)
 
 
+def test_markdown_and_html_in_a_subject_are_doubtful() -> None:
+    found = text(
+        "Hello", subject="**Soon** &amp; {{ webinar.title }}", preheader="See [it](https://who.int)"
+    ).doubts
+    assert [(one.place, one.found.partition(":")[0]) for one in found] == [
+        ("templates/test/en.md, line 2", "`**Soon**`"),
+        ("templates/test/en.md, line 2", "`&amp;`"),
+        ("templates/test/en.md, line 3", "`[it](https"),
+    ]
+
+
 def test_a_placeholder_in_the_subject_is_refused() -> None:
     with pytest.raises(TextProblems, match=r"line 2: `\*\|FNAME\|\*`"):
         text("Hello", subject="*|FNAME|*, see you soon")
