@@ -102,9 +102,11 @@ class Message(BaseModel, frozen=True, extra="forbid"):
 
     @field_validator("id", "text")
     @classmethod
-    def _not_reserved(cls, name: str | None) -> str | None:
+    def _not_reserved(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name in NOTICES:
-            raise mistake(f"{shown(name)}, the id of a built-in notice", hint="choose another one")
+            raise mistake(
+                f"{shown(name)}, the id of a built-in notice", hint=f"choose another {info.field_name}"
+            )
         return name
 
     @field_validator("after_end")

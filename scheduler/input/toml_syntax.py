@@ -17,7 +17,8 @@ _MINUTES = re.compile(
 )
 _CURLY = "“”„‟″«»‹›‘’‚‛′＂＇"
 _QUOTED_VALUE = re.compile(
-    rf"[ \t]*(?P<key>[\w.-]{{1,64}})[ \t]*=[ \t]*[\"{_CURLY}]+(?P<text>[^\"{_CURLY}]{{0,300}})[\"{_CURLY}]+[ \t]*\r?\Z"
+    rf"[ \t]*(?P<key>[\w.-]{{1,64}})[ \t]*=[ \t]*"
+    rf"[\"{_CURLY}]{{1,3}}(?P<text>[^\"{_CURLY}]{{0,300}})[\"{_CURLY}]{{1,3}}[ \t]*\r?\Z"
 )
 _QUOTES = 'put text in straight quotes: title = "My webinar"'
 _A_DATE = "write a date and time as 2025-07-03T13:00:00"

@@ -117,6 +117,9 @@ _OTHERS = re.compile(r"\{\{[$#/]?\{?([^{}\n]{0,80})\}{2,3}")
 def _syntax_problem(error: TemplateSyntaxError, source: str, place: str, first_line: int) -> Problem:
     message = (error.message or "Jinja cannot read this").rstrip(".")
     where = f"{place}, line {first_line + error.lineno - 1}"
+    for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
+        if message.startswith(f"No {kind} named"):
+            return Problem(where, message, hint=nearest(message.split("'")[1], known))
     lines = source.split("\n")
     for one in _OTHERS.finditer(lines[error.lineno - 1] if error.lineno <= len(lines) else ""):
         if not _can_be_read(one[0]) and (means := meant(one[1])):
@@ -124,11 +127,7 @@ def _syntax_problem(error: TemplateSyntaxError, source: str, place: str, first_l
     for pattern, found, fix in _PLAIN:
         if match := pattern.match(message):
             return Problem(where, match.expand(found), hint=match.expand(fix))
-    hint = ""
-    for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
-        if message.startswith(f"No {kind} named"):
-            hint = nearest(message.split("'")[1], known)
-    return Problem(where, message, hint=hint or "docs/variables.md has what can stand between braces")
+    return Problem(where, message, hint="docs/variables.md has what can stand between braces")
 
 
 def _can_be_read(variable: str) -> bool:
