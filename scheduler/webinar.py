@@ -6,7 +6,6 @@ Pure: the text of the file comes in, a `Webinar` or every mistake of the file co
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import Annotated, Literal
@@ -24,9 +23,9 @@ from pydantic import (
 
 from scheduler.input import values
 from scheduler.input.colours import ENOUGH, contrast, is_colour
-from scheduler.input.consistency import mistakes_together, placeholder_mistakes
+from scheduler.input.consistency import WORDS, doubtful_words, mistakes_together, placeholder_mistakes
 from scheduler.input.toml_lines import key_lines, line_of
-from scheduler.input.toml_syntax import syntax_problem
+from scheduler.input.toml_syntax import load_toml, syntax_problem
 from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
 from scheduler.input.values import Mailbox
 from scheduler.problem import Problem, Problems, nearest, too_long
@@ -87,16 +86,27 @@ class Message(BaseModel, frozen=True, extra="forbid"):
         default="registrant", description='whose clock shows `at`: "registrant" or "webinar"'
     )
     also_for_registered: StrictBool = Field(default=False, description="true or false")
+    text: Id | None = Field(
+        default=None,
+        description="the name of the folder in templates/ with its text, where that is not its id",
+    )
+    declared: Literal["note"] | None = Field(
+        default=None,
+        alias="kind",
+        description='"note" for a short message that need not say the times and the link, or left out',
+    )
     invitation: Literal["request", "attachment", "none"] = Field(
         default_factory=lambda data: "request" if data.get("on_registration") else "none",
         description='"request", "attachment" or "none"',
     )
 
-    @field_validator("id")
+    @field_validator("id", "text")
     @classmethod
-    def _not_reserved(cls, name: str) -> str:
+    def _not_reserved(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name in NOTICES:
-            raise mistake(f"{shown(name)}, the id of a built-in notice", hint="choose another id")
+            raise mistake(
+                f"{shown(name)}, the id of a built-in notice", hint=f"choose another {info.field_name}"
+            )
         return name
 
     @field_validator("after_end")
@@ -105,6 +115,11 @@ class Message(BaseModel, frozen=True, extra="forbid"):
         if length is not None and length >= USEFUL_AFTER:
             raise mistake(f"{length.days} days after the end", allowed="less than 30 days (720 hours)")
         return length
+
+    @property
+    def text_name(self) -> str:
+        """The folder with its text."""
+        return self.text or self.id
 
     @property
     def kind(self) -> Literal["confirmation", "reminder", "follow-up"]:
@@ -122,6 +137,7 @@ class Wording(BaseModel, frozen=True):
     how_to_join: str
     organizers: tuple[str, ...]
     host: str
+    sender_name: str
 
 
 class Translation(BaseModel, frozen=True, extra="forbid"):
@@ -132,6 +148,7 @@ class Translation(BaseModel, frozen=True, extra="forbid"):
     how_to_join: Paragraph | None = Field(default=None, description=_TEXT)
     organizers: Organizers | None = Field(default=None, min_length=1, description=_ORGANIZERS)
     host: Line | None = Field(default=None, description=_TEXT)
+    sender_name: Title | None = Field(default=None, description="the sender's name, without the address")
 
 
 class Webinar(BaseModel, frozen=True, extra="forbid"):
@@ -156,7 +173,8 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     )
     translations: dict[Language, Translation] = Field(
         default={},
-        description="[translations.fr] with title, about, how_to_join, organizers, host, for each of languages",
+        description="[translations.fr] with title, about, how_to_join, organizers, host and sender_name, for each of"
+        " languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
     materials_url: Link = Field(default="", description="a link that begins with https://")
@@ -271,6 +289,29 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         """Every message that may go out: the sequence, and the built-in notices."""
         return [*(message.id for message in self.messages), *NOTICES]
 
+    @cached_property
+    def text_of(self) -> dict[str, str]:
+        """The name of the text of every message that may go out, by its id."""
+        return {message.id: message.text_name for message in self.messages} | {one: one for one in NOTICES}
+
+    @property
+    def text_names(self) -> list[str]:
+        """The texts of all messages, each once."""
+        return list(dict.fromkeys(self.text_of.values()))
+
+    def message_with(self, text: str) -> str:
+        """The first message that has this text; where there is none, the text's own name."""
+        return next((message for message, name in self.text_of.items() if name == text), text)
+
+    def demands_of(self, text: str) -> tuple[str, ...]:
+        """What the messages with this text are to their readers, by which it must say more or less: "confirmation",
+        "reminder", "follow-up", "note", or a notice."""
+        if text in NOTICES:
+            return (text,)
+        return tuple(
+            dict.fromkeys(one.declared or one.kind for one in self.messages if one.text_name == text)
+        )
+
     def words(self, language: str) -> Wording:
         """The texts in a language; where one is missing, in "pt" for "pt-BR", then in the first language."""
         empty = Translation()
@@ -282,7 +323,16 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             how_to_join=exact.how_to_join or wider.how_to_join or self.how_to_join,
             organizers=exact.organizers or wider.organizers or self.organizers,
             host=exact.host or wider.host or self.host,
+            sender_name=exact.sender_name or wider.sender_name or self.sender.name,
         )
+
+    def sender_in(self, language: str) -> Mailbox:
+        """Who mails in this language come from: always the same address."""
+        return self.sender._replace(name=self.words(language).sender_name)
+
+    def reply_to_in(self, language: str) -> Mailbox:
+        """Who reads what people answer: the sender, unless somebody else does."""
+        return self.sender_in(language) if self.reply_to == self.sender else self.reply_to
 
 
 LARGEST_FILE = 256_000  # characters of a webinar's file
@@ -315,7 +365,7 @@ def read_webinar(source: str, place: str) -> Webinar:
     if deep := _deep_key(source, place):
         raise WebinarProblems([deep])
     try:
-        raw = tomllib.loads(source)
+        raw = load_toml(source)
     except (ValueError, RecursionError) as error:
         raise WebinarProblems([syntax_problem(source, place, error)]) from None
     webinar, found = None, list(mistakes_together(raw))
@@ -338,6 +388,12 @@ def placeholders(webinar: Webinar) -> list[Problem]:
         texts["reply_to"] = webinar.reply_to.address
     texts["translations"] = {tag: words.model_dump() for tag, words in webinar.translations.items()}
     return [_problem(one, "") for one in placeholder_mistakes(texts)]
+
+
+def doubts(webinar: Webinar) -> list[Problem]:
+    """What in its own words likely is not meant as it stands, with the key as the place."""
+    words = webinar.model_dump(include={*WORDS, "translations"})
+    return [_problem(one, "") for one in doubtful_words(words)]
 
 
 def explain_time(webinar: Webinar) -> str:

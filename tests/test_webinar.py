@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.problem import Problem
-from scheduler.webinar import Message, Webinar, WebinarProblems, explain_time, placeholders, read_webinar
+from scheduler.webinar import (
+    Message,
+    Webinar,
+    WebinarProblems,
+    doubts,
+    explain_time,
+    placeholders,
+    read_webinar,
+)
 
 TRILATERAL = Path(__file__).parents[1] / "config" / "webinars" / "trilateral-2025.toml"
 SHORTEST = """\
@@ -171,6 +179,7 @@ def test_words_fall_back_key_by_key() -> None:
         "how_to_join": "Open the link.",
         "organizers": ("WHO",),
         "host": "WHO",
+        "sender_name": "Webinar",
     }
     assert webinar.words("pt").title == "T"
     assert webinar.words("en").title == webinar.words("ja").title == "A webinar"
@@ -306,3 +315,97 @@ def test_what_nobody_writes_by_hand_is_refused_at_once(source: str, found: str) 
     """Each would take minutes to be read."""
     with pytest.raises(WebinarProblems, match=found):
         read_webinar(source, "w.toml")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("Dear {{ name }}", "`{{ name }}`, which would go out as it stands"),
+        ("{% if name %}x{% endif %}", "`{% if name %}`, which would go out as it stands"),
+        ("A talk for *|FNAME|*", "`*|FNAME|*`, which would go out as it stands"),
+        ("Dear [name], welcome", "`[name]`, which would go out as it stands"),
+        ("{title} of {{ webinar.title }}", "`{{ webinar.title }}`, which would go out as it stands"),
+    ],
+)
+@pytest.mark.parametrize("key", ["title", "about", "how_to_join"])
+def test_nothing_is_filled_in_into_the_words_of_the_file(key: str, words: str, found: str) -> None:
+    old = {"title": "A webinar", "about": "About it.", "how_to_join": "Open the link."}[key]
+    with pytest.raises(WebinarProblems) as refused:
+        _read((f'{key} = "{old}"', f'{key} = "{words}"'))
+    problem = refused.value.problems[0]
+    line = SHORTEST.split("\n").index(f'{key} = "{old}"') + 1
+    assert (problem.place, problem.found) == (f"w.toml, line {line}, {key}", found)
+
+
+def test_translations_and_the_senders_name_are_looked_at_too() -> None:
+    with pytest.raises(WebinarProblems) as refused:
+        _read(
+            ("Webinar <webinar@who.int>", "{name} <webinar@who.int>"),
+            ("[[messages]]", '[translations.pt]\nabout = "Caro {nome}"\n\n[[messages]]'),
+        )
+    assert [one.place for one in refused.value.problems] == [
+        "w.toml, line 12, sender",
+        "w.toml, line 16, translations.pt.about",
+    ]
+
+
+def test_what_may_be_meant_in_the_words_of_the_file_is_doubtful() -> None:
+    webinar = _read(
+        ("About it.", "See **here**, [this](https://who.int) &amp; <b>that</b>, [link to come], 5 % [1]")
+    )
+    assert [one.found.partition(":")[0].partition(",")[0] for one in doubts(webinar)] == [
+        "`[link to come]`",
+        "`**here**`",
+        "`[this](https",
+        "`&amp;`",
+        "`<b>`",
+        "`</b>`",
+    ]
+
+
+def test_a_message_may_send_the_text_of_another() -> None:
+    webinar = _read(
+        (
+            "on_registration = true",
+            'on_registration = true\n\n[[messages]]\nid = "week"\ntext = "reminder-day"\nbefore_start = "7d"\n\n'
+            '[[messages]]\nid = "reminder-day"\nbefore_start = "1d"\n\n'
+            '[[messages]]\nid = "thanks"\ntext = "reminder-day"\nafter_end = "1h"\n',
+        )
+    )
+    assert webinar.message_ids == ["confirmation", "week", "reminder-day", "thanks", "change", "cancellation"]
+    assert webinar.text_names == ["confirmation", "reminder-day", "change", "cancellation"]
+    assert webinar.text_of["week"] == "reminder-day"
+    assert webinar.message_with("reminder-day") == "week"
+    assert webinar.demands_of("reminder-day") == ("reminder", "follow-up")
+    assert webinar.demands_of("change") == ("change",)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('text = "change"', '"change", the id of a built-in notice'),
+        ('text = "Reminder Day"', '"Reminder Day"'),
+        ('kind = "reminder"', '"reminder"'),
+    ],
+)
+def test_a_text_or_kind_that_is_none_is_refused(line: str, found: str) -> None:
+    with pytest.raises(WebinarProblems) as refused:
+        _message(f"on_registration = true\n{line}")
+    assert refused.value.problems[0].found == found
+
+
+def test_a_note_is_one_whatever_its_rule_says() -> None:
+    message = _message('before_start = "10m"\nkind = "note"')
+    assert (message.kind, message.declared) == ("reminder", "note")
+
+
+def test_the_senders_name_is_that_of_the_language_and_the_address_always_the_same() -> None:
+    webinar = _read(("[[messages]]", '[translations.pt]\nsender_name = "OMS, webinários"\n\n[[messages]]'))
+    assert [webinar.sender_in(tag) for tag in ("en", "pt", "pt-BR")] == [
+        ("Webinar", "webinar@who.int"),
+        ("OMS, webinários", "webinar@who.int"),
+        ("OMS, webinários", "webinar@who.int"),
+    ]
+    assert webinar.reply_to_in("pt") == ("OMS, webinários", "webinar@who.int")
+    answered = _read(("alert_to", 'reply_to = "Team <team@who.int>"\nalert_to'))
+    assert answered.reply_to_in("pt") == ("Team", "team@who.int")

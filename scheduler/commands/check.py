@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from scheduler.commands.common import (
 )
 from scheduler.database.scratch import scratch
 from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
+from scheduler.input.toml_syntax import load_toml
 from scheduler.mail.soundness import Found, check_texts
 from scheduler.organizers.catalogue import ids_twice
 from scheduler.organizers.folder import Folder
@@ -73,7 +73,7 @@ class _Report:
         self.notices: list[Notice] = []
         self.removals: dict[str, Coming] = {}  # by path
         self.unknown = ""  # that nobody can say whom an edit would notify, and why
-        self.sizes: Callable[[], Mapping[str, int]] = dict  # of the mails, in bytes, by the text's path
+        self.sizes: Mapping[str, checking.Size] = {}  # of the mails, by the text's path
 
     @classmethod
     def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
@@ -126,7 +126,8 @@ class _Report:
             self.findings += checking.text_notes(webinars, root, files, tried.problems)
         self.findings += map(warning, untried_texts(root, tried))
         sound = {key: source for key, source in sources_of(files).items() if key in tried.sound}
-        self.sizes = cache(partial(checking.mail_sizes, webinars, root, sound))
+        self.sizes = checking.mail_sizes(webinars, root, sound)
+        self.findings += checking.cut_off_findings(self.sizes)
 
     def _registrants(self, settings: Settings, webinars: dict[str, Webinar]) -> dict[str, dict[str, int]]:
         """What the database has for each path: how many people by zone. Finds rows that are wrong, and what the
@@ -190,7 +191,7 @@ class _Report:
                 async with pool.connection() as connection:
                     limit = connection.session.size_limit
                 if limit is not None:
-                    self.findings += checking.size_findings(place, limit, self.sizes())
+                    self.findings += checking.size_findings(place, limit, self.sizes)
                 self.well.append(f"{place}: answers{_secured(relay)}, and takes mail")
             except RelayFailure as failure:
                 self.findings.append(error(Problem(place, str(failure), hint=_fix(relay, str(failure)))))
@@ -333,7 +334,7 @@ def _is_in(root: Path, files: Iterable[str], file: Path) -> bool:
 def _id_of(raw: bytes) -> str:
     """The id in a webinar's file, or ""."""
     try:
-        return str(tomllib.loads(raw.decode("utf-8-sig")).get("id", ""))
+        return str(load_toml(raw.decode("utf-8-sig")).get("id", ""))
     except (ValueError, RecursionError):
         return ""
 

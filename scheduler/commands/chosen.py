@@ -54,14 +54,21 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
     return found, not problems
 
 
-def the_webinar(file: Path | None) -> Webinar:
-    """The webinar of `file`, or the only one of CONFIG_DIR. Raises Problems where there are several."""
+def the_webinar(file: Path | None, message: str | None = None) -> Webinar:
+    """The webinar of `file`, or the only one of CONFIG_DIR, or the only one there that sends this message. Raises
+    Problems where there are several."""
     found, _ = chosen_webinars(file)
-    if len(found) > 1:
-        raise Problems(
-            [Problem("--webinar", f"is not given, and there are {len(found)} webinars", ", ".join(found))]
-        )
-    return next(iter(found.values()))
+    with_it = {path: one for path, one in found.items() if message in one.message_ids} or found
+    if len(with_it) == 1:
+        (path, webinar), *_ = with_it.items()
+        if len(found) > 1:
+            click.echo(f"Of {len(found)} webinars only {path} sends `{message}`.", err=True)
+        return webinar
+    sends = f" that send `{message}`" if message and len(with_it) < len(found) else ""
+    problem = Problem(
+        "--webinar", f"is not given, and there are {len(with_it)} webinars{sends}", ", ".join(with_it)
+    )
+    raise Problems([problem])
 
 
 def asked(

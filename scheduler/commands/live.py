@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -28,7 +27,7 @@ from scheduler.commands.common import (
     text_of,
 )
 from scheduler.input.toml_edit import NotEditable, with_status
-from scheduler.input.toml_syntax import syntax_problem
+from scheduler.input.toml_syntax import load_toml, syntax_problem
 from scheduler.ledger.due_times import planned_for
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.organizers.folder import webinar_files
@@ -117,13 +116,13 @@ def _file_of(folder: Path, webinar_id: str) -> Path:
 
 def _id(source: str, file: Path) -> str:
     try:
-        return str(tomllib.loads(source).get("id", ""))
+        return str(load_toml(source).get("id", ""))
     except (ValueError, RecursionError) as error:
         raise Problems([syntax_problem(source, str(file), error)]) from None
 
 
 def _status(source: str) -> str:
-    return str(tomllib.loads(source.removeprefix("\ufeff")).get("status", "draft"))
+    return str(load_toml(source.removeprefix("\ufeff")).get("status", "draft"))
 
 
 def _sound(source: str, edited: str, place: str) -> Webinar:

@@ -28,7 +28,7 @@ from scheduler.mail.templates import parse_text, read_layout
 from scheduler.mail.wording import language_name
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import LiveText, sources_of, text_key
+from scheduler.organizers.texts import LiveText, how_to_begin, sources_of, text_key
 from scheduler.problem import Problem, Problems
 from scheduler.reports.looking import untried_texts
 from scheduler.reports.previewing import (
@@ -69,7 +69,7 @@ def preview(
     Exit code 1 when its text is not sound, or when that person would not get it.
     """
     with mistakes_told():
-        webinar = the_webinar(file)
+        webinar = the_webinar(file, message)
         tag, place = asked(webinar, message, language, zone)
         reader = _registered(webinar, registrant) if registrant is not None else made_up(webinar)
         reader = reader.in_zone(place) if place else reader
@@ -103,8 +103,11 @@ def text_for(webinar: Webinar, message: str, language: str) -> LiveText:
     sources = sources_of(Folder(root, TEXT_FILES).read())
     key = text_key(webinar, message, language, sources)
     if key is None:
-        place = text_path(root, message, webinar.languages[0])
-        raise Problems([Problem(str(place), "there is no text for this message", "a file with the text")])
+        place = text_path(root, webinar.text_of[message], webinar.languages[0])
+        begin = how_to_begin(webinar, message, root, sources)
+        raise Problems(
+            [Problem(str(place), "there is no text for this message", "a file with the text", begin)]
+        )
     tried = check_texts({key: sources[key]}, [webinar], root)
     if problems := [*tried.problems.get(key, ()), *untried_texts(root, tried)]:
         raise Problems(problems)

@@ -53,7 +53,7 @@ def send_test(
     with mistakes_told():
         if why := why_no_address(address):
             raise Problems([Problem("ADDRESS", f"{shown(address)}: {why}", "an e-mail address")])
-        webinar = the_webinar(file)
+        webinar = the_webinar(file, message)
         wanted = message or webinar.message_ids[0]
         tag, place = asked(webinar, wanted, language, zone)
     reader = made_up(webinar)

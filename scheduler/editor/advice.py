@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from scheduler.mail.said_times import time_problems
+from scheduler.mail.templates import too_large
 from scheduler.problem import Problem
 from scheduler.timezones import to_local
 from scheduler.webinar import Webinar
 
 LONGEST_SUBJECT = 40  # characters beside the title, which comes last: telephones show no more
-LARGEST_MAIL = 90_000  # bytes of HTML: at 102 kB Gmail cuts a mail off
 
 _PLAIN_HTTP = re.compile(r"\]\(\s*<?http://[^)\s]*", re.IGNORECASE)
 _NO_ALT = re.compile(r"!\[\s*\]\(")
@@ -40,10 +40,5 @@ def advice(
             False,
             Problem(f"{place}, line 2", many, f"at most {LONGEST_SUBJECT}", "begin with what matters"),
         )
-    if (size := len(html.encode())) > LARGEST_MAIL:
-        yield (
-            False,
-            Problem(
-                place, f"the mail has {size // 1000} kB", f"{LARGEST_MAIL // 1000} kB", "Gmail cuts it off"
-            ),
-        )
+    if problem := too_large(place, len(html.encode())):
+        yield False, problem

@@ -225,7 +225,16 @@ class EditorApp:
             bool(said.get("dark")),
         )
         return await self._trier.try_(
-            Trial(asked.source, place, key[0], _layout(asked.sight), webinar, reader, whole, dark),
+            Trial(
+                asked.source,
+                place,
+                webinar.message_with(key[0]),
+                _layout(asked.sight),
+                webinar,
+                reader,
+                whole,
+                dark,
+            ),
             editor.address,
         )
 

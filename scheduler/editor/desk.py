@@ -19,7 +19,7 @@ from scheduler.organizers.texts import keys_of
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, made_up, registered
 from scheduler.timezones import registrant_zone
-from scheduler.webinar import NOTICES, Webinar
+from scheduler.webinar import Webinar
 
 FILE_SECONDS, FILES_AT_ONCE = 10.0, 4
 MOST_SHOWN, MOST_SHOWN_CHARACTERS = 100, 2_000_000
@@ -45,11 +45,11 @@ class Sight:
         """Every text that may be opened: those that are there, and those that a webinar lacks."""
         return keys_of(self.webinars.values()) | set(self.sources)
 
-    def users_of(self, message: str) -> list[Webinar]:
-        """The webinars that send this message, the next to begin first; or else all: a text may be written before it
+    def users_of(self, text: str) -> list[Webinar]:
+        """The webinars that send this text, the next to begin first; or else all: a text may be written before it
         is used."""
         all_ = sorted(self.webinars.values(), key=lambda one: (one.start, one.id))
-        return [one for one in all_ if message in one.message_ids or message in NOTICES] or all_
+        return [one for one in all_ if text in one.text_names] or all_
 
 
 @dataclass

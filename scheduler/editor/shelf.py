@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,18 +78,21 @@ def shelf(
     text = (revisions.c.message, revisions.c.language)
     newest = conn.execute(select(*text, func.max(revisions.c.sound_since).label("at")).group_by(*text))
     since = {(row.message, row.language): row.at for row in newest}
-    held = {
-        row.message: row.n
-        for row in run(conn, "SELECT message, count(*) AS n FROM delivery WHERE state = 'held'"
-                             " AND reason = 'template' GROUP BY message")
-    }  # fmt: skip
+    held: Counter[str] = Counter()
+    texts = {one.id: one.text_of for one in webinars}
+    query = (
+        "SELECT webinar, message, count(*) AS n FROM delivery WHERE state = 'held' AND reason = 'template'"
+        " GROUP BY webinar, message"
+    )
+    for row in run(conn, query):
+        held[texts.get(row.webinar, {}).get(row.message, row.message)] += row.n
     found = []
     keys = sorted(keys_of(webinars) | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1]))
     for message, language in keys:
         key = (message, language)
         state = "missing" if key not in sources else "sound"
         if state == "sound" and problems.get(key):
-            waits = any(one.on_broken == "hold" and message in one.message_ids for one in webinars)
+            waits = any(one.on_broken == "hold" and message in one.text_names for one in webinars)
             state = "held" if waits or key not in live else "draft"
         when, original, edit = since.get(key), since.get((message, "en")), last.get(key)
         older = bool(state != "missing" and when and original and language != "en" and when < original)
@@ -101,7 +105,7 @@ def shelf(
                 older,
                 edit.saved_at if edit else when,
                 edit.saved_by if edit else "",
-                held.get(message, 0) if state != "sound" else 0,
+                held[message] if state != "sound" else 0,
             )
         )
     return found

@@ -17,7 +17,7 @@ import struct
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -183,10 +183,12 @@ def answer_to(trial: Trial) -> dict[str, Any]:
     """In the child: the mail and how it is shown, or why there is none; and what there is to say of both."""
     language = PurePath(trial.place).stem
     problems: list[Problem] = []
+    doubts: tuple[Problem, ...] = ()
     filling = variables(_facts(trial), language)
     answer: dict[str, Any] = {"mail": "", "values": _values(filling), "shown": {}}
     try:
         text = parse_text(trial.source, trial.place, trial.layout)
+        doubts = text.doubts
         words = text.fill(filling)
         zone = pytz.timezone(trial.reader.zone)
         mail = composed(trial.webinar, trial.message, trial.reader, zone, LiveText(text, language, 0))
@@ -204,11 +206,13 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         problems.append(Problem(trial.place, f"cannot be filled in: {error}"))
     if trial.whole and not problems:
         fillings = list(cases(trial.webinar, language))
-        own = [case for case in fillings if trial.message in case.messages]
-        problems += problems_of(trial.source, trial.place, trial.message, trial.layout, own or fillings)
+        name = trial.webinar.text_of.get(trial.message, trial.message)
+        own = [case for case in fillings if name in case.texts]
+        problems += problems_of(trial.source, trial.place, name, trial.layout, own or fillings)
     answer["problems"] = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
     subject, html = answer["shown"].get("subject", ""), answer["shown"].get("html", "")
     advised = advice(trial.source, trial.place, language, trial.webinar, subject, html)
+    advised = chain(((False, doubt) for doubt in doubts), advised)
     answer["advice"] = [(wrong, vars(problem)) for wrong, problem in islice(advised, MOST_PROBLEMS)]
     return answer
 

@@ -10,11 +10,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scheduler.input.placeholders import placeholders_in
 from scheduler.input.validation import Location, Mistake, shown
 from scheduler.problem import nearest
 
 RULES = ("on_registration", "before_start", "after_end", "days_before", "days_after")
 MOST_LANGUAGES = 200
+MARKUP = re.compile(
+    r"\*\*[^*\n]{1,100}\*\*|\[[^\[\]\n]{1,100}\]\([^()\n]{1,200}\)|</?(?:b|i|u|em|strong|br|p|a|span|div|ul|li)\b[^<>\n]{0,200}>"
+    r"|&(?:#\d{1,6}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,8}\d?);",
+    re.IGNORECASE,
+)
+"""Markdown and HTML, of which readers see the signs in words that are shown as they stand."""
 _ONE_RULE = f"exactly one of {', '.join(RULES)}"
 _PLACEHOLDER = re.compile(
     r"(?<![\w.-])(?:(?:[\w-]+\.)*(?:example\.(?:org|com|net)|[\w-]+\.(?:example|invalid)|localhost)"
@@ -38,6 +45,7 @@ def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             found = f"{shown(name)}, the id of messages[{first[name] + 1}] too"
             yield Mistake(("messages", index, "id"), found, "an id of its own")
     yield from _language_mistakes(raw)
+    yield from _unfilled(raw)
     if raw.get("status") == "live":
         yield from placeholder_mistakes(raw)
 
@@ -52,6 +60,41 @@ def placeholder_mistakes(texts: Mapping[str, Any]) -> Iterator[Mistake]:
     for loc, text in _strings(texts):
         if found := _PLACEHOLDER.search(text):
             yield Mistake(loc, f"the placeholder {found[0]}", "the real thing before it is live")
+
+
+WORDS = ("title", "about", "how_to_join", "organizers", "host")
+"""What mails say in the file's own words."""
+
+
+def _unfilled(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What somebody expects to be filled in: the words of this file go out as they stand."""
+    own = {key: raw[key] for key in (*WORDS, "sender", "reply_to") if key in raw}
+    for loc, text in _strings({**own, "translations": raw.get("translations", {})}):
+        for one in placeholders_in(text):
+            if one.certain:
+                yield Mistake(
+                    loc,
+                    f"`{one.words}`, which would go out as it stands",
+                    "words; only the texts in templates/ are filled in",
+                    "leave it out here",
+                )
+
+
+def doubtful_words(webinar: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What in the file's own words likely is not meant as it stands. Each is shown as plain text."""
+    own = {key: webinar[key] for key in (*WORDS, "translations") if key in webinar}
+    for loc, text in _strings(own):
+        for one in placeholders_in(text):
+            if not one.certain:
+                yield Mistake(
+                    loc,
+                    f"`{one.words}`, which goes out as it stands",
+                    "",
+                    "is something still to be put there?",
+                )
+        for match in MARKUP.finditer(text):
+            found = f"`{match[0]}`: readers see the signs, for these words are no Markdown and no HTML"
+            yield Mistake(loc, found, "plain words")
 
 
 def _rule_mistakes(message: Mapping[str, Any]) -> Iterator[Mistake]:

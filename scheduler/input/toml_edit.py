@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 from scheduler.input.toml_lines import key_lines
+from scheduler.input.toml_syntax import load_toml
 
 _LINE = re.compile(
     r"""\A(?P<key>[ \t]*(?:status|"status"|'status')[ \t]*=[ \t]*)"""
@@ -39,7 +39,7 @@ def with_status(source: str, status: str) -> str:
 
 def _differs_only_in_status(source: str, edited: str, status: str) -> bool:
     try:
-        before, after = (tomllib.loads(text.removeprefix("\ufeff")) for text in (source, edited))
+        before, after = (load_toml(text.removeprefix("\ufeff")) for text in (source, edited))
     except ValueError:
         return False
     return after == before | {"status": status}

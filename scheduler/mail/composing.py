@@ -37,7 +37,7 @@ class _WirePolicy(EmailPolicy):
             case "from" | "reply-to" | "to":
                 (address,) = value.addresses
                 return f"{name}: {_address_on_the_wire(address)}{self.linesep}"
-            case "subject" if not (self.utf8 or value.isascii()):
+            case "subject" if not value.isascii() or any(len(word) > _LONGEST_WORD for word in value.split()):
                 encoded = Header(value, "utf-8", maxlinelen=75, header_name=name).encode(linesep=self.linesep)
                 return f"{name}: {encoded}{self.linesep}"
         return str(super().fold(name, value))
@@ -46,6 +46,7 @@ class _WirePolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
+_LONGEST_WORD = 60  # of a subject in ASCII: for a longer one Python leaves its first line empty
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _POLICY = _WirePolicy(linesep="\r\n", max_line_length=76)  # quoted-printable allows no more (RFC 2045, 6.7)
 

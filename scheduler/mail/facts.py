@@ -186,7 +186,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "language": language,
         "direction": "rtl" if right_to_left(language) else "ltr",
         "why": words.why.format(title=said.title),
-        "from_whom": words.from_whom.format(sender=webinar.sender.name or organizers),
+        "from_whom": words.from_whom.format(sender=said.sender_name or organizers),
         "held_in": words.held_in.format(language=held_in),
         "correct_url": links.mailto(reply_to, _about(words.correct_subject, facts), words.correct_body),
         "stop_url": links.mailto(reply_to, _about(STOP, facts)),
@@ -196,7 +196,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "logo": webinar.logo
         if webinar.logo.startswith("https://")
         else webinar.logo and f"cid:{webinar.logo}",
-        "sender": webinar.sender.name or organizers,
+        "sender": said.sender_name or organizers,
     }
 
 

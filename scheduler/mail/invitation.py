@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from icalendar import Alarm, Calendar, Event, vCalAddress, vText, vUri
 
+from scheduler.input.values import Mailbox
+from scheduler.mail.composing import wire_address
 from scheduler.mail.links import mailto_address
 from scheduler.mail.names import calendar_name
 from scheduler.mail.phrases import phrases
@@ -51,7 +53,7 @@ def invitation(
     event.add("DTSTART", _utc(webinar.start))
     event.add("DTEND", _utc(webinar.end))
     event.add("SUMMARY", said.title)
-    event.add("ORGANIZER", _organizer(webinar))
+    event.add("ORGANIZER", _organizer(webinar.sender_in(language)))
     event.add("ATTENDEE", _attendee(name, address), encode=False)
     event.add("STATUS", "CANCELLED" if called_off else "CONFIRMED")
     event.add("TRANSP", "OPAQUE")
@@ -79,16 +81,17 @@ def _description(webinar: Webinar, language: str, join_url: str) -> str:
     return "\n\n".join([joining, said.how_to_join, str(place), said.about])
 
 
-def _organizer(webinar: Webinar) -> vCalAddress:
-    organizer = vCalAddress(mailto_address(webinar.sender.address))
-    if sender := calendar_name(webinar.sender.name):
-        organizer.params["CN"] = vText(sender)
+def _organizer(sender: Mailbox) -> vCalAddress:
+    organizer = vCalAddress(mailto_address(sender.address))
+    if name := calendar_name(sender.name):
+        organizer.params["CN"] = vText(name)
     return organizer
 
 
 def _attendee(name: str, address: str) -> vCalAddress:
-    """What Gmail wants before it shows its buttons."""
-    attendee = vCalAddress(_printable(mailto_address(address)))
+    """What Gmail wants before it shows its buttons. The address is that of the mail's To, with the domain in A-labels:
+    percent-encoded it would be another one (RFC 5546, 3.2)."""
+    attendee = vCalAddress(mailto_address(wire_address(_printable(address))))
     shown = calendar_name(name) or _printable(address)
     parameters = {
         "CUTYPE": "INDIVIDUAL",

@@ -14,6 +14,7 @@ from typing import Any
 from icalendar import vText
 from icalendar.parser import Parameters
 
+from scheduler.mail.composing import wire_address
 from scheduler.mail.invitation import invitation
 from scheduler.mail.links import mailto_address
 from scheduler.mail.names import calendar_name
@@ -52,7 +53,7 @@ class InvitationStencil:
             "CREATED": _instant(said["created"]),
             "LAST-MODIFIED": stamp,
             "CN": _common_name(calendar_name(said["name"]) or address),
-            "mailto": mailto_address(address),
+            "mailto": mailto_address(wire_address(address)),
             "URI": link,
             "TEXT": vText(link).to_ical().decode(),
         }

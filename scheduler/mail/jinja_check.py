@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
+from scheduler.input.placeholders import meant
 from scheduler.mail.facts import BLOCKS
 from scheduler.mail.sandbox import HTML
 from scheduler.problem import Problem, nearest
@@ -25,7 +26,7 @@ def check_jinja(
         tree = HTML.parse(source)
         HTML.compile(tree)
     except TemplateSyntaxError as error:
-        return [_syntax_problem(error, place, first_line)]
+        return [_syntax_problem(error, source, place, first_line)]
     except RecursionError:
         return [Problem(place, "Jinja is nested too deeply", "a few levels")]
     problems = [
@@ -40,6 +41,8 @@ def _unknown(
 ) -> Iterator[Problem]:
     roots = {name.partition(".")[0] for name in allowed}
     undeclared = meta.find_undeclared_variables(tree)
+    wholes = {id(one.node): f"{one.node.name}.{_attribute(one)}" for one in _attributes(tree)
+              if isinstance(one.node, nodes.Name)}  # fmt: skip
     for name in tree.find_all(nodes.Name):
         if name.ctx != "load" or name.name not in undeclared:
             continue
@@ -47,7 +50,8 @@ def _unknown(
             where = f"{place}, line {first_line + name.lineno - 1}"
             yield Problem(where, f"`{name.name}` in one line of text", "alone on a line of the mail's words")
         elif name.name not in roots:
-            yield _unknown_name(name.name, place, first_line + name.lineno - 1, allowed)
+            whole = wholes.get(id(name), name.name)
+            yield _unknown_name(name.name, place, first_line + name.lineno - 1, allowed, meant(whole))
     for attribute in _attributes(tree):
         owner, wanted = attribute.node, _attribute(attribute)
         if isinstance(owner, nodes.Name) and owner.name in undeclared and wanted is not None:
@@ -77,15 +81,16 @@ def _attribute(node: nodes.Getattr | nodes.Getitem) -> str | None:
     return str(node.arg.value) if isinstance(node.arg, nodes.Const) else None
 
 
-def _unknown_name(name: str, place: str, line: int, allowed: Collection[str]) -> Problem:
-    """With the nearest right name: "title" and "webinar.tittle" both mean `webinar.title`."""
+def _unknown_name(name: str, place: str, line: int, allowed: Collection[str], fix: str = "") -> Problem:
+    """With the nearest right name: "title" and "webinar.tittle" both mean `webinar.title`. `fix`: what another tool's
+    name of a field means here."""
     owner, dot, last = name.rpartition(".")
     full = {known.rpartition(".")[2]: known for known in allowed if known.startswith(owner + dot)}
     near = full.get(last) or next((full[key] for key in get_close_matches(last, full, n=1)), "")
     if near:
         listed, hint = "the variables in docs/variables.md", f"did you mean `{near}`?"
     else:
-        listed, hint = ", ".join(full.values()), ""
+        listed, hint = ", ".join(full.values()), fix
     return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
 
 
@@ -100,17 +105,34 @@ _PLAIN = (
     (re.compile(r"unexpected '}'"), "one brace where two belong", "write `{{ name }}`"),
     (re.compile(r"Encountered unknown tag '(end\w+|else|elif)'"), r"`{% \1 %}` without a beginning",
      "remove it, or write the `{% if … %}` that belongs to it"),
+    (re.compile(r"unexpected char '([“”„«»‘’‚])'"), r"the character \1, which Word puts for a straight quote",
+     "write straight quotes, as in `{% if name == \"Ana\" %}`"),
 )  # fmt: skip
 
 
-def _syntax_problem(error: TemplateSyntaxError, place: str, first_line: int) -> Problem:
+_OTHERS = re.compile(r"\{\{[$#/]?\{?([^{}\n]{0,80})\}{2,3}")
+"""A variable, maybe as another tool writes it: `{{first name}}`, `{{{name}}}`, `{{${first_name}}}`."""
+
+
+def _syntax_problem(error: TemplateSyntaxError, source: str, place: str, first_line: int) -> Problem:
     message = (error.message or "Jinja cannot read this").rstrip(".")
     where = f"{place}, line {first_line + error.lineno - 1}"
+    for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
+        if message.startswith(f"No {kind} named"):
+            return Problem(where, message, hint=nearest(message.split("'")[1], known))
+    lines = source.split("\n")
+    for one in _OTHERS.finditer(lines[error.lineno - 1] if error.lineno <= len(lines) else ""):
+        if not _can_be_read(one[0]) and (means := meant(one[1])):
+            return Problem(where, f"`{one[0]}`, as other tools write what is filled in", hint=means)
     for pattern, found, fix in _PLAIN:
         if match := pattern.match(message):
             return Problem(where, match.expand(found), hint=match.expand(fix))
-    hint = ""
-    for kind, known in (("filter", HTML.filters), ("test", HTML.tests)):
-        if message.startswith(f"No {kind} named"):
-            hint = nearest(message.split("'")[1], known)
-    return Problem(where, message, hint=hint)
+    return Problem(where, message, hint="docs/variables.md has what can stand between braces")
+
+
+def _can_be_read(variable: str) -> bool:
+    try:
+        HTML.compile(HTML.parse(variable))
+    except TemplateSyntaxError:
+        return False
+    return True

@@ -151,8 +151,8 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
     mail = compose(
         rendered=Rendered("qJzSubject", "", _HTML.decode(), _TEXT.decode(), words.stop_url),
         language=sheet.live.language,
-        sender=webinar.sender,
-        reply_to=webinar.reply_to,
+        sender=webinar.sender_in(sheet.live.language),
+        reply_to=webinar.reply_to_in(sheet.live.language),
         to=_TO.decode(),
         logo=sheet.logo,
         message_id=_ID.decode(),

@@ -30,8 +30,8 @@ class Case:
     kind: str
     """As its problems name it: "a reader in Asia/Kolkata, before the start"."""
     filling: dict[str, Any]
-    messages: Mapping[str, str]
-    """The webinar's messages with their kinds."""
+    texts: Mapping[str, tuple[str, ...]]
+    """The webinar's texts, with what the messages that have them are to their readers."""
 
     @property
     def times(self) -> Times:
@@ -43,7 +43,7 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
     """Each kind of zone before, during and after the webinar, with names and links taking turns."""
     names, assumed, attached = cycle(_NAMES), cycle((False, True, True)), cycle((True, False))
     told = cycle(_told(webinar).items())
-    messages = {message.id: message.kind for message in webinar.messages}
+    texts = {text: webinar.demands_of(text) for text in webinar.text_names}
     moments = {
         "days before the start": webinar.start - timedelta(days=3),
         "an hour before the start": webinar.start - timedelta(hours=1),
@@ -64,7 +64,7 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
                 told=before,
             )
             kind = f"for a reader in {zone}, {moment}{knew}"
-            yield Case(webinar.id, kind, variables(facts, language), messages)
+            yield Case(webinar.id, kind, variables(facts, language), texts)
 
 
 def _told(webinar: Webinar) -> dict[str, Told | None]:

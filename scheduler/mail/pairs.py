@@ -93,7 +93,7 @@ def pairs_of(sources: Mapping[Key, str], webinars: Sequence[Webinar], layout: La
 
 
 def _digests_with(webinar: Webinar, texts: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
-    messages = webinar.message_ids
+    messages = webinar.text_names
     for language in webinar.languages:
         seen = ""
         for message in messages:
@@ -103,8 +103,7 @@ def _digests_with(webinar: Webinar, texts: Mapping[Key, str]) -> Iterator[tuple[
 
 
 def _digest_with(webinar: Webinar, key: Key, text: str, seen: str) -> str:
-    kind = next((one.kind for one in webinar.messages if one.id == key[0]), key[0])
-    return _digest(text, kind, seen)
+    return _digest(text, *(webinar.demands_of(key[0]) or key[:1]), seen)
 
 
 def _seen_of(webinar: Webinar, language: str) -> str:

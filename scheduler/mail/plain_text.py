@@ -33,7 +33,7 @@ def _block(token: Token, inside: Sequence[Token]) -> str:
         case "bullet_list_open":
             return _list(inside, "- ")
         case "ordered_list_open":
-            return _list(inside, "{}. ", int(token.attrs.get("start", 1)))
+            return _list(inside, "{}" + token.markup + " ", int(token.attrs.get("start", 1)))
         case "blockquote_open":
             return textwrap.indent("\n\n".join(_blocks(inside)), "> ", lambda _: True)
         case "hr":
@@ -50,7 +50,9 @@ def _list(tokens: Sequence[Token], marker: str, number: int = 1) -> str:
         end = _matching(tokens, position)
         inside = tokens[position + 1 : end]
         tight = tight and all(token.hidden for token in inside if token.type == "paragraph_open")
-        bullet = marker.format(number + len(items))
+        number = int(tokens[position].attrs.get("value", number))
+        bullet = marker.format(number)
+        number += 1
         body = "\n".join(_blocks(inside)) if tight else "\n\n".join(_blocks(inside))
         items.append(bullet + textwrap.indent(body, " " * len(bullet))[len(bullet) :])
         position = end + 1

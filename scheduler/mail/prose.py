@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from scheduler.input.placeholders import HIDDEN, Placeholder, placeholders_in
+from scheduler.mail import markdown
 from scheduler.mail.facts import BLOCKS
 from scheduler.mail.holes import HOLE, Hole, Holes, statements_as_comments
 from scheduler.mail.plain_text import plain_text
@@ -23,7 +26,6 @@ _VOID = frozenset({"br", "hr"})
 _OPEN, _MIDDLE, _CLOSE = {"if", "for"}, {"elif", "else"}, {"endif", "endfor"}
 _PART = re.compile(rf"{HOLE.pattern}|<(?P<close>/?)(?P<tag>[a-z][a-z0-9]*+)[^<>]*+>")
 _BLOCK = {name: re.compile(rf"(?<![.\w]){re.escape(name)}\b") for name in BLOCKS}
-_MARKDOWN = MarkdownIt("commonmark", {"html": True})  # only to find HTML and refuse it
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Prose:
 
     html: str
     text: str
+    doubts: tuple[Problem, ...] = ()
+    """What may be meant as it stands, but likely is not."""
 
 
 def convert(source: str, first_line: int, place: str, holes: Holes) -> tuple[Prose, list[Problem]]:
@@ -40,31 +44,38 @@ def convert(source: str, first_line: int, place: str, holes: Holes) -> tuple[Pro
     Raises jinja2.TemplateSyntaxError.
     """
     document = _Document.read(holes.hide(source, first_line), first_line, place, holes)
+    doubts, problems = document.placeholders()
     tokens = document.pieces()
-    html = statements_as_comments(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
-    problems = [*document.markup(), *document.statements(), *document.blocks(), *document.links()]
+    html = statements_as_comments(markdown.render(tokens))
+    named = {problem.place for problem in problems}
+    problems += [problem for problem in document.markup() if problem.place not in named]
+    problems += [*document.statements(), *document.blocks(), *document.links()]
+    problems += document.leftovers()
     if not problems:
         problems += document.nesting(html)
-    return Prose(html, plain_text(tokens)), problems
+    return Prose(html, plain_text(tokens), (*doubts, *document.doubts())), problems
 
 
 @dataclass
 class _Document:
     place: str
     holes: Holes
-    lines: list[int]
+    source: list[tuple[int, str]]
+    """The lines, with their numbers in the file."""
+    lines: list[int] = field(default_factory=list)
     """The file's line of each line that Markdown saw."""
     tokens: list[Token] = field(default_factory=list)
 
     @classmethod
     def read(cls, hidden: str, first_line: int, place: str, holes: Holes) -> _Document:
         """A line of nothing but a block or statements is a paragraph of its own, without blank lines around too."""
-        lines: list[tuple[int, str]] = []
-        for number, line in enumerate(hidden.split("\n"), first_line):
+        source = list(enumerate(hidden.split("\n"), first_line))
+        lines: markdown.Lines = []
+        for number, line in source:
             apart = not line.startswith((" ", "\t")) and _is_piece(holes.alone(line))
             lines += [(number, ""), (number, line), (number, "")] if apart else [(number, line)]
-        document = cls(place, holes, [number for number, _ in lines])
-        document.tokens = _MARKDOWN.parse("\n".join(line for _, line in lines))
+        document = cls(place, holes, source)
+        document.tokens, document.lines = markdown.parse(lines, PurePath(place).stem)
         return document
 
     def pieces(self) -> list[Token]:
@@ -146,6 +157,85 @@ class _Document:
                 shown = self.holes.fill(address, lambda hole: hole.source)
                 yield self._problem(line, f"a link to `{shown}`", allowed)
 
+    def placeholders(self) -> tuple[list[Problem], list[Problem]]:
+        """What other tools would fill in: what may be meant as it stands, and what surely is not."""
+        doubts: list[Problem] = []
+        problems: list[Problem] = []
+        code = {
+            self.lines[line]
+            for token in self.tokens
+            if token.type == "fence" and token.map
+            for line in range(token.map[0], token.map[1])
+        }
+        for number, line in self.source:
+            if number in code:
+                continue
+            for one in placeholders_in(HOLE.sub(HIDDEN, line), markdown=True):
+                problem = placeholder_problem(f"{self.place}, line {number}", one)
+                (problems if one.certain else doubts).append(problem)
+        return doubts, problems
+
+    def leftovers(self) -> Iterator[Problem]:
+        """Markdown that is none by a slip, so that readers would see its signs; and links that nobody can press."""
+        for token in self.tokens:
+            if token.type != "inline":
+                if token.type == "fence" and (number := _address_in(self.holes, token.content)) is not None:
+                    yield self._problem(
+                        number, "the link in code, where nobody can press it", "the link alone on a line"
+                    )
+                continue
+            first = token.map[0] if token.map else 0
+            words = _words_of(token)
+            for pattern, found, allowed in _SLIPS:
+                if match := pattern.search(words):
+                    line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
+                    shown = self.holes.fill(match[0].replace(HIDDEN, "").strip(), lambda hole: hole.source)
+                    yield self._problem(line, found.format(shown), allowed)
+            for child in token.children or []:
+                if (
+                    child.type == "code_inline"
+                    and (number := _address_in(self.holes, child.content)) is not None
+                ):
+                    shown = self.holes.fill(child.content, lambda hole: hole.source)
+                    yield self._problem(
+                        number,
+                        f"`{shown}` in backticks, where nobody can press it",
+                        f"{shown} without backticks",
+                    )
+
+    def doubts(self) -> Iterator[Problem]:
+        """What likely looks otherwise than it was typed."""
+        for token in self.tokens:
+            if token.type != "inline":
+                continue
+            first = token.map[0] if token.map else 0
+            words = _SLIPS[0][0].sub(lambda match: "\n" * match[0].count("\n"), _words_of(token))
+            for child in token.children or []:
+                if child.type == "code_inline" and child.content.startswith("https://"):
+                    found = f"`{child.content}` in backticks, where nobody can press it"
+                    yield self._problem(self.lines[first], found, "", "leave the backticks out")
+            if match := _STRAY.search(words):
+                line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
+                yield self._problem(
+                    line, f"`{match[0].strip()}`: readers see the asterisks", "", "bold is **like this**"
+                )
+            yield from self._joined(token, first)
+
+    def _joined(self, token: Token, first: int) -> Iterator[Problem]:
+        """A short line that Markdown joins with the next, as in an address or a signature."""
+        breaks = [child.type for child in token.children or [] if child.type in ("softbreak", "hardbreak")]
+        lines = token.content.split("\n")
+        for number, (kind, line) in enumerate(zip(breaks, lines, strict=False)):
+            if kind == "softbreak" and _columns(line) < _SHORT:
+                hint = "a backslash at its end keeps them apart"
+                yield self._problem(
+                    self.lines[first + number],
+                    "a short line, which the next one follows in the mail",
+                    "",
+                    hint,
+                )
+                return
+
     def nesting(self, html: str) -> Iterator[Problem]:
         """Statements that begin in one paragraph, list or emphasis and end in another: half a mail would be bold."""
         stack: list[tuple[str, Hole | None]] = []
@@ -196,6 +286,55 @@ def _is_piece(holes: Sequence[Hole]) -> bool:
     if len(holes) == 1 and holes[0].expression in BLOCKS:
         return True
     return bool(holes) and all(hole.is_statement for hole in holes)
+
+
+_SLIPS = (
+    (re.compile(r"\*\*[ \u00a0][^*\n]{1,200}\*\*|\*\*[^*\n]{1,200}[ \u00a0]\*\*(?!\w)"
+                r"|(?<![*\w])\*\*(?=[^\s*])[^*\n]{1,200}\*\*"),
+     "`{0}` is not bold", "**bold** without blanks inside"),
+    (re.compile(r"(?<=[^\W\d])\][ \u00a0]?[(（][ \u00a0]?(?:https?:|www\.|mailto:|qJzE|\ufffc)[^\s)）]{0,200}"
+                r"|\]\([^\n)]{0,200}"),
+     "`{0}` is no link", "[text](https://…) without blanks between or inside, in plain brackets"),
+    (re.compile(r"\)\[(?:https?:|www\.|mailto:|qJzE)[^\s\]]{0,200}\]"), "`{0}` is no link", "[text](https://…)"),
+    (re.compile(r"^[ \t|]{0,9}:?-{2,40}:?[ \t]{0,9}\|[-|: \t]{0,200}", re.MULTILINE),
+     "`{0}`: a table", "a list; mails have no tables"),
+)  # fmt: skip
+"""What was meant as Markdown, and readers would see as it was typed: its pattern, what was found, what is allowed."""
+_STRAY = re.compile(r"(?<![*\w])\*\*(?=[^\W\d_])|(?<=[^\W\d_])\*\*(?![*\w])")
+
+
+_SHORT = 45  # columns: whoever breaks lines by hand at the margin has longer ones
+
+
+def _columns(line: str) -> int:
+    """How wide a line is; an ideograph takes two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
+
+
+def _words_of(token: Token) -> str:
+    """The text of a paragraph without its links, code and so on."""
+    parts = []
+    for child in token.children or []:
+        is_break = child.type in ("softbreak", "hardbreak")
+        parts.append("\n" if is_break else child.content if child.type == "text" else HIDDEN)
+    return "".join(parts)
+
+
+def _address_in(holes: Holes, content: str) -> int | None:
+    """The line of a variable for a link in code."""
+    return next((hole.line for hole in holes.each(content) if hole.expression in ADDRESSES), None)
+
+
+def placeholder_problem(where: str, one: Placeholder) -> Problem:
+    """What a placeholder of another tool is reported as."""
+    if one.words.startswith("{{"):
+        return Problem(
+            where,
+            f"`{one.words}`, escaped so that it stays as it is",
+            "",
+            "write it without backslashes or entities",
+        )
+    return Problem(where, f"`{one.words}`, as other tools write what is filled in", "", one.fix)
 
 
 def _is_address(address: str) -> bool:

@@ -77,8 +77,8 @@ def write(sheet: Sheet) -> Written:
     mail = compose(
         rendered=sheet.live.text.render(sheet.facts),
         language=sheet.live.language,
-        sender=webinar.sender,
-        reply_to=webinar.reply_to,
+        sender=webinar.sender_in(sheet.live.language),
+        reply_to=webinar.reply_to_in(sheet.live.language),
         to=sheet.to,
         logo=sheet.logo,
         message_id=sheet.message_id,

@@ -143,18 +143,20 @@ def _day_names(language: str) -> dict[str, int]:
 
 
 @lru_cache
-def _month_names(language: str) -> dict[str, int]:
+def month_names(language: str) -> dict[str, int]:
+    """The months' names in this language and in English, in small letters, as in a date and alone."""
     return {
         name.casefold().rstrip("."): index
         for width in ("wide", "abbreviated")
+        for context in ("stand-alone", "format")
         for tag in (language, "en")
-        for index, name in get_month_names(width, locale=locale(tag)).items()
+        for index, name in get_month_names(width, context, locale=locale(tag)).items()
     }
 
 
 def _dates(line: str, language: str, year: int) -> Iterator[tuple[int, str, date]]:
     """Dates as people write them, and where in the line, with the webinar's year where none is said."""
-    months = _month_names(language)
+    months = month_names(language)
     for pattern in _DATES:
         for match in pattern.finditer(line):
             month = months.get(match["month"].casefold()) or match["month"]

@@ -47,9 +47,11 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
         where = f"{text.place}, line {line}" if line else text.place
         yield Problem(where, f"cannot be filled in: {error}", hint=f"{case.webinar}, {case.kind}")
         return
-    if case.messages.get(message, message) in _MUST_SAY_WHEN:
+    demands = case.texts.get(message, (message,))
+    if not _MUST_SAY_WHEN.isdisjoint(demands):
+        otherwise = "" if message in demands else 'a short message says kind = "note" in the webinar\'s file'
         for missing in _missing(rendered, case):
-            yield Problem(text.place, missing, hint=f"{case.webinar}, {case.kind}")
+            yield Problem(text.place, missing, otherwise, f"{case.webinar}, {case.kind}")
 
 
 def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
@@ -68,6 +70,12 @@ def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
             if not all(word in content for word in words):
                 yield f"{what} is not in the {part}: {how} says it"
                 break
+    link = case.filling["join_url"]
+    if link in page and f'href="{link}"' not in page:
+        yield (
+            "the link to join is no link that can be pressed:"
+            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` is one"
+        )
 
 
 def _shown(clock: ClockTime) -> list[str]:

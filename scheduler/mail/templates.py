@@ -15,19 +15,23 @@ from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError
 
+from scheduler.input.consistency import MARKUP
+from scheduler.input.placeholders import HIDDEN, placeholders_in
 from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, variables
 from scheduler.mail.front_matter import read_front_matter
-from scheduler.mail.holes import Holes
+from scheduler.mail.holes import HOLE, Holes
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.layout import LARGEST_TEXT, Layout, TextProblems, read_layout
 from scheduler.mail.phrases import unbreakable
-from scheduler.mail.prose import Prose, convert
+from scheduler.mail.prose import Prose, convert, placeholder_problem
 from scheduler.mail.sandbox import HTML, PLAIN
 from scheduler.problem import Problem, too_long
 
 __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", "read_layout"]
 
 _LINE_STATEMENTS = ("if", "elif", "else", "endif")
+LARGEST_HTML = 90_000
+"""Bytes. At 102 kB Gmail cuts a mail off, and how to stop the mails stands at the end."""
 _LONGEST_LINE = 300  # of a subject or preheader as written
 
 
@@ -54,6 +58,8 @@ class Text:
     """Its Jinja2 by part of the mail, with the layout's around it."""
     images: Mapping[str, bytes]
     """The layout's pictures, by file name."""
+    doubts: tuple[Problem, ...]
+    """What may be meant as it stands, but likely is not."""
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
 
@@ -116,7 +122,9 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
     """
     name = PurePath(place).name
     try:
-        return replace(_parse(source, name, layout), place=place)
+        text = _parse(source, name, layout)
+        doubts = tuple(one.below(place.removesuffix(name)) for one in text.doubts)
+        return replace(text, place=place, doubts=doubts)
     except TextProblems as error:
         raise TextProblems(one.below(place.removesuffix(name)) for one in error.problems) from None
 
@@ -127,9 +135,10 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         raise TextProblems([large])
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     language = PurePath(place).stem
-    front, problems = read_front_matter(unbreakable(source, language), place)
+    front, problems = read_front_matter(_with_plain_blanks(unbreakable(source, language)), place)
+    doubts: list[Problem] = []
     for key, line in front.lines.items():
-        problems += _check_line(key, front.values[key], place, line)
+        problems += _check_line(key, front.values[key], place, line, doubts)
     holes, prose = Holes(), Prose("", "")
     if front.body.strip():
         problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
@@ -154,12 +163,35 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         reviewed_by=front.values.get("reviewed_by", ""),
         parts=parts,
         images=layout.images,
+        doubts=(*doubts, *prose.doubts),
         source="\n" * (front.body_line - 1) + front.body,
     )
 
 
-def _check_line(key: str, value: str, place: str, line: int) -> list[Problem]:
-    """A value of the front matter: one line of text, with variables and {% if %}, without blocks."""
+_TAG = re.compile(r"\{[{%][^{}\n]{0,300}[%}]\}")
+_ODD_BLANKS = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ") | dict.fromkeys("\u200b\u2060\ufeff", "")
+)
+
+
+def _with_plain_blanks(source: str) -> str:
+    """Blanks that word processors put between braces are blanks there, too."""
+    return _TAG.sub(lambda tag: tag[0].translate(_ODD_BLANKS), source)
+
+
+def too_large(place: str, size: int) -> Problem | None:
+    """The problem of a mail whose HTML has so many bytes, from LARGEST_HTML on."""
+    if size < LARGEST_HTML:
+        return None
+    hint = "Gmail cuts a mail off at 102 kB, and with it how to unsubscribe: shorten it"
+    return Problem(
+        place, f"the HTML of its mail has {size // 1000} kB", f"less than {LARGEST_HTML // 1000} kB", hint
+    )
+
+
+def _check_line(key: str, value: str, place: str, line: int, doubts: list[Problem]) -> list[Problem]:
+    """A value of the front matter: one line of text, with variables and {% if %}, without blocks. What may be meant
+    goes to `doubts`."""
     where = f"{place}, line {line}"
     if key == "reviewed_by":
         return []
@@ -168,7 +200,12 @@ def _check_line(key: str, value: str, place: str, line: int) -> list[Problem]:
     problems = check_jinja(value, place, VARIABLES, line)
     holes = Holes()
     with suppress(TemplateSyntaxError):
-        holes.hide(value)
+        plain = HOLE.sub(HIDDEN, holes.hide(value))
+        for match in MARKUP.finditer(plain):
+            found = f"`{match[0].replace(HIDDEN, '…')}`: in one line of text readers see the signs"
+            doubts.append(Problem(where, found, "plain words"))
+        for one in placeholders_in(plain):
+            (problems if one.certain else doubts).append(placeholder_problem(where, one))
     for hole in holes.found:
         if hole.is_statement and hole.keyword not in _LINE_STATEMENTS:
             problems.append(Problem(where, f"`{hole.source}`", "{% … %} with " + ", ".join(_LINE_STATEMENTS)))

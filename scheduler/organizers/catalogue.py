@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, insert, or_, select
 from scheduler.database.engine import one_proposer, run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.input.addresses import why_no_address
+from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.retention import is_removed
@@ -263,7 +263,7 @@ def _concerned(
         if one.file == path and one.webinar in governing and governing[one.webinar].webinar.status == "live"
     }
     try:
-        said = tomllib.loads(files[str(Path(path).relative_to(root))].decode("utf-8-sig"))
+        said = load_toml(files[str(Path(path).relative_to(root))].decode("utf-8-sig"))
         address = said.get("alert_to") if said.get("status") == "live" else None
     except (KeyError, ValueError, RecursionError):
         address = None

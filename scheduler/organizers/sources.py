@@ -246,8 +246,8 @@ def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem])
 
 def uses(webinar: Webinar, key: Key) -> bool:
     """Whether the webinar sends this text to anybody."""
-    message, language = key
-    return language in webinar.languages and message in webinar.message_ids
+    text, language = key
+    return language in webinar.languages and text in webinar.text_names
 
 
 def _lines(problems: tuple[Problem, ...]) -> list[str]:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
@@ -21,7 +23,7 @@ from scheduler.mail.templates import Layout, Text, parse_text
 from scheduler.mail.wording import text_language
 from scheduler.organizers.proposals import Revision, propose
 from scheduler.problem import Problem, Problems
-from scheduler.webinar import Webinar
+from scheduler.webinar import NOTICES, Webinar
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Texts:
         return (webinar.on_broken == "hold" or not live.revision) and bool(self.problems_with(webinar, key))
 
     def _key(self, webinar: Webinar, message: str, wanted: str) -> Key | None:
-        asked = webinar.languages, message, wanted
+        asked = webinar.languages, webinar.text_of.get(message, message), wanted
         if asked in self._keys:
             return self._keys[asked]
         key = text_key(webinar, message, wanted, (*self.live, *self.problems))
@@ -77,9 +79,10 @@ class Texts:
 
 def text_key(webinar: Webinar, message: str, wanted: str, there: Iterable[Key]) -> Key | None:
     """Which of the texts that are `there` a reader who wants this language gets; None: there is none for anybody."""
-    languages = {key[1] for key in there if key[0] == message}
+    text = webinar.text_of.get(message, message)
+    languages = {key[1] for key in there if key[0] == text}
     available = [language for language in webinar.languages if language in languages]
-    return (message, text_language(wanted, available, webinar.languages[0])) if available else None
+    return (text, text_language(wanted, available, webinar.languages[0])) if available else None
 
 
 def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
@@ -118,7 +121,7 @@ def read_governing_texts(
     layout: Layout,
     sources: Mapping[Key, str],
     checked: Verdicts,
-    webinars: Iterable[Webinar],
+    webinars: Collection[Webinar],
 ) -> Texts:
     """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`.
 
@@ -140,17 +143,17 @@ def folder_problems(
     stored: Collection[Key],
     sources: Mapping[Key, str],
     checked: Verdicts,
-    webinars: Iterable[Webinar],
+    webinars: Collection[Webinar],
 ) -> dict[Key, tuple[Problem, ...]]:
     """What is wrong with the texts of our folder: mistakes in them, and those that are gone or missing. `stored`: the
     texts of which there is a revision."""
     problems = dict(checked.problems)
-    used = [(one.languages, one.message_ids) for one in webinars]
+    used = [(one.languages, one.text_names) for one in webinars]
     for key in set(stored) - sources.keys():
         if any(key[0] in messages and key[1] in languages for languages, messages in used):
             problems[key] = (_gone(root, *key),)
     for key in _missing(used, {*sources, *stored}):
-        problems[key] = (_no_text(root, *key),)
+        problems[key] = (_no_text(root, key, webinars, sources),)
     return problems
 
 
@@ -178,9 +181,7 @@ def governing_texts(conn: Connection) -> dict[str, Revision]:
 
 def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
     """The texts that these webinars use, or would if they were there."""
-    return {
-        (message, language) for one in webinars for message in one.message_ids for language in one.languages
-    }
+    return {(text, language) for one in webinars for text in one.text_names for language in one.languages}
 
 
 def digest(source: str) -> str:
@@ -259,13 +260,32 @@ def name_of(key: Key) -> str:
     return "/".join(key)
 
 
-def _no_text(root: Path, message: str, language: str) -> Problem:
+def _no_text(root: Path, key: Key, webinars: Iterable[Webinar], sources: Collection[Key]) -> Problem:
+    text, language = key
+    user = next(one for one in webinars if text in one.text_names and language == one.languages[0])
     return Problem(
-        str(text_path(root, message, language)),
+        str(text_path(root, *key)),
         "there is no text for this message",
         "a file with the text",
-        "its deliveries are held until there is one",
+        f"its deliveries are held until there is one; {how_to_begin(user, user.message_with(text), root, sources)}",
     )
+
+
+def how_to_begin(webinar: Webinar, message: str, root: Path, there: Collection[Key]) -> str:
+    """How to give a message without a text one: the command that copies the most similar text that is `there`, and the
+    line of the webinar's file that uses it as it is. Or, where there is nothing like it, what to write."""
+    text = webinar.text_of[message]
+    kinds = {one.text_name: one.kind for one in webinar.messages}
+    usual = {"confirmation": "confirmation", "reminder": "reminder-day", "follow-up": "follow-up"}
+    folders = {name for name, language in there if language in webinar.languages and name not in NOTICES}
+    kind = kinds.get(text, "")
+    alike = sorted(name for name in folders if kinds.get(name) == kind)
+    alike += [name for name in (usual.get(kind, ""),) if name in folders and name not in alike]
+    close = get_close_matches(text, alike or folders, n=1, cutoff=0.0 if alike else 0.6)
+    if text in NOTICES or not close:
+        return f"write {text_path(root, text, webinar.languages[0])}; docs/variables.md says how"
+    copy = f"cp -r {quote(str(root / close[0]))} {quote(str(root / text))}"
+    return f'copy one and edit it: {copy} (or send that one: text = "{close[0]}" below id = "{message}")'
 
 
 def _gone(root: Path, message: str, language: str) -> Problem:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytz
 from sqlalchemy import Connection, case, func, select
@@ -17,24 +19,24 @@ from sqlalchemy import Connection, case, func, select
 from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan_people, take_in
-from scheduler.mail.front_matter import read_front_matter
+from scheduler.mail.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.said_times import alike, said_times, time_problems
-from scheduler.mail.templates import parse_text, read_layout
+from scheduler.mail.templates import parse_text, read_layout, too_large
 from scheduler.organizers.catalogue import take_webinars
 from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
 from scheduler.organizers.notices import Notice, notices_if_saved
-from scheduler.organizers.texts import LiveText, doubtful_texts, keys_of, sources_of
-from scheduler.problem import Problem
+from scheduler.organizers.texts import LiveText, doubtful_texts, how_to_begin, keys_of, sources_of
+from scheduler.problem import Problem, Problems
 from scheduler.registrants.forgetting import DOUBTFUL
-from scheduler.reports.previewing import composed, made_up
+from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.reports.reasons import fix_of, rows_set_aside
 from scheduler.timezones import to_local
 from scheduler.timing import timings
-from scheduler.webinar import Webinar
+from scheduler.webinar import NOTICES, Webinar, doubts
 
 _NEAR = timedelta(days=3)  # a day in any zone, and whatever a clock shows there at its begin and its end
 Severity = Literal["error", "warning", "note"]
@@ -86,8 +88,9 @@ def text_findings(
         if (message, language) in sources:
             source = sources[message, language]
             yield from map(error, unsound.get((message, language), ()))
-            users = [webinar for webinar in webinars if message in webinar.message_ids]
+            users = [webinar for webinar in webinars if message in webinar.text_names]
             yield from _written_times(source, place, language, users)
+    yield from map(warning, _doubts(webinars, root, sources))
     yield from _not_reviewed(webinars, root, sources)
     yield from _missing_texts(webinars, root, sources)
     yield from _missing_phrases(webinars, root, sources)
@@ -109,26 +112,35 @@ def text_notes(
         yield note(Problem(first.place, f"no webinar uses this text, and it is not sound: {first.found}"))
 
 
+def _doubts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Problem]:
+    """What texts say that may be meant so, but likely is not."""
+    with suppress(Problems):  # which is reported as what keeps mails
+        layout = read_layout(root)
+        for key in sorted(keys_of(webinars) & sources.keys()):
+            with suppress(Problems):
+                yield from parse_text(sources[key], str(text_path(root, *key)), layout).doubts
+
+
 def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
     missing: dict[str, set[str]] = {}
     for webinar in webinars:
-        for message in webinar.message_ids:
-            there = [language for language in webinar.languages if (message, language) in sources]
+        for message, text in webinar.text_of.items():
+            there = [language for language in webinar.languages if (text, language) in sources]
             if not there:
                 yield error(
                     Problem(
-                        str(text_path(root, message, webinar.languages[0])),
+                        str(text_path(root, text, webinar.languages[0])),
                         f"there is no text for the message `{message}` of {webinar.id}",
                         "a text in at least one of its languages",
-                        "until there is one, its mails are held",
+                        f"until there is one, its mails are held; {how_to_begin(webinar, message, root, sources)}",
                     )
                 )
             elif absent := set(webinar.languages) - set(there):
-                missing.setdefault(message, set()).update(absent)
-    for message, languages in sorted(missing.items()):
+                missing.setdefault(text, set()).update(absent)
+    for text, languages in sorted(missing.items()):
         yield warning(
             Problem(
-                str(root / message),
+                str(root / text),
                 f"no text in {', '.join(sorted(languages))}",
                 "a text in each of the webinar's languages",
                 "the first language stands in",
@@ -148,13 +160,18 @@ def _missing_phrases(
 
 
 def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
-    """One warning, however many texts it is about."""
+    """One warning, however many texts it is about; and one for each copy of a text that says who reviewed that."""
     places: list[str] = []
     languages: Counter[str] = Counter()
+    read = {key: _Words.of(source) for key, source in sources.items()}
     for message, language in sorted(keys_of(webinars) & sources.keys()):
         place = str(text_path(root, message, language))
         front, problems = read_front_matter(sources[message, language].replace("\r\n", "\n"), place)
-        if not problems and not front.values.get("reviewed_by"):
+        if problems:
+            continue
+        if original := _copied_from((message, language), read):
+            yield warning(_copy(place, front, str(text_path(root, *original))))
+        if not front.values.get("reviewed_by"):
             line = front.lines.get("reviewed_by")
             places.append(f"{place}, line {line}, reviewed_by" if line else f"{place}, reviewed_by")
             languages[language] += 1
@@ -164,6 +181,62 @@ def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key,
         many = ", ".join(f"{number} in {language}" for language, number in sorted(languages.items()))
         found = f"nobody has reviewed {len(places)} texts: {many}"
         yield warning(Problem(str(root), found, "`reviewed_by` with the name of who did"))
+
+
+_USUAL = ("confirmation", "reminder-day", "reminder-hour", "follow-up", *NOTICES)
+_SHORTEST_LINE = 8  # characters without Jinja2: a shorter one says nothing
+_SAME_WORDS, _SAME_LINES = 0.6, 3  # a copy has that share of the other's lines, and so many at least
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a text says, by lines, without those that every text has; and who reviewed it."""
+
+    lines: frozenset[str]
+    reviewed_by: str
+
+    @classmethod
+    def of(cls, source: str) -> _Words:
+        front, _ = read_front_matter(source.replace("\r\n", "\n"), "")
+        lines = (" ".join(line.split()) for line in front.body.split("\n"))
+        own = frozenset(line for line in lines if len(_JINJA.sub("", line)) >= _SHORTEST_LINE)
+        return cls(own, front.values.get("reviewed_by", ""))
+
+    def like(self, other: _Words) -> bool:
+        longest = max(len(self.lines), len(other.lines))
+        return len(self.lines & other.lines) >= max(_SAME_LINES, _SAME_WORDS * longest)
+
+
+_JINJA = re.compile(r"\{[{%][^{}\n]{0,300}[%}]\}")
+
+
+def _copied_from(key: Key, read: Mapping[Key, _Words]) -> Key | None:
+    """The text that this one was copied from: in another folder by the same reviewer, or in another language."""
+    text, language = key
+    words = read[key]
+    for other in sorted(read.keys() - {key}, key=lambda one: (not _is_first(one), one)):
+        if other[1] == language and words.reviewed_by == read[other].reviewed_by != "":
+            is_later = (not _is_first(key), text) > (not _is_first(other), other[0])
+        else:
+            is_later = other == (text, "en")
+        if is_later and words.like(read[other]):
+            return other
+    return None
+
+
+def _is_first(key: Key) -> bool:
+    return key[0] in _USUAL
+
+
+def _copy(place: str, front: FrontMatter, original: str) -> Problem:
+    name = front.values.get("reviewed_by", "")
+    line = front.lines.get("reviewed_by", 1)
+    if not name or Path(place).name != Path(original).name:
+        found = f"says what {original} says: a copy that nobody has translated"
+        return Problem(f"{place}, line {front.body_line}", found, "the text in its language")
+    found = f"`reviewed_by: {name}`, and the words, are those of {original}: a copy is not reviewed"
+    hint = f"empty it; once somebody has read this one, add the date, as in `reviewed_by: {name}, 2027-03-01`"
+    return Problem(f"{place}, line {line}, reviewed_by", found, hint=hint)
 
 
 def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:
@@ -187,7 +260,9 @@ def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]
 
 
 def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
-    """Times written by hand into the webinar's own texts."""
+    """Times written by hand into the webinar's own texts, and what likely is not meant as it stands."""
+    for doubt in doubts(webinar):
+        yield warning(doubt.below(f"{place}, "))
     start_local = to_local(webinar.start, webinar.tz)
     for language in webinar.languages:
         words = webinar.words(language)
@@ -309,17 +384,31 @@ def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:
 SIZE_NEAR = 0.5  # of the relay's limit: a name, a link of one's own and what relays add make mails larger
 
 
-def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]) -> dict[str, int]:
-    """The size in bytes of the largest mail of each of these texts, by the text's path, for somebody made up."""
+class Size(NamedTuple):
+    """Of a mail, in bytes: all of it as it goes on the wire, and its HTML."""
+
+    mail: int
+    html: int
+
+
+def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]) -> dict[str, Size]:
+    """The size of the largest mail of each of these texts, by the text's path, for somebody made up."""
     layout = read_layout(root)
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
         live = LiveText(parse_text(sound[key], place, layout), key[1], revision=0)
         reader = replace(made_up(webinar), language=key[1])
-        size = len(composed(webinar, key[0], reader, webinar.tz, live))
-        sizes[place] = max(size, sizes.get(place, 0))
+        mail = composed(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
+        size = Size(len(mail), len(in_format(mail, "html")))
+        sizes[place] = max(size, sizes.get(place, size))
     return sizes
+
+
+def cut_off_findings(sizes: Mapping[str, Size]) -> Iterator[Finding]:
+    """Mails of which mail programs show the beginning only."""
+    problems = (too_large(place, size.html) for place, size in sizes.items())
+    yield from map(warning, filter(None, problems))
 
 
 def _wordiest(webinars: Iterable[Webinar], sound: Mapping[Key, str]) -> Iterator[tuple[Key, Webinar]]:
@@ -334,9 +423,9 @@ def _wordiest(webinars: Iterable[Webinar], sound: Mapping[Key, str]) -> Iterator
         yield key, webinar
 
 
-def size_findings(relay: str, limit: int, sizes: Mapping[str, int]) -> Iterator[Finding]:
+def size_findings(relay: str, limit: int, sizes: Mapping[str, Size]) -> Iterator[Finding]:
     """Mails that are larger than the relay takes, or near it. `limit` in bytes (RFC 1870)."""
-    for place, size in sizes.items():
+    for place, (size, _) in sizes.items():
         if size < limit * SIZE_NEAR:
             continue
         found = f"its mail has {size} bytes, and {relay} takes {limit}"

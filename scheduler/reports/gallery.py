@@ -48,9 +48,11 @@ def gallery(webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     pictures: dict[str, list[Path]] = {}
     for message in webinar.message_ids:
-        languages = [language for language in webinar.languages if (message, language) in sources]
+        languages = [
+            language for language in webinar.languages if (webinar.text_of[message], language) in sources
+        ]
         for language in languages:
-            page = _mail(webinar, message, language, root, sources[message, language])
+            page = _mail(webinar, message, language, root, sources[webinar.text_of[message], language])
             (out / "mails" / f"{message}.{language}.html").write_bytes(page)
         for screen in SCREENS:
             sheet = out / f"{message}.{screen.name}.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
 from scheduler.delivery import marks
+from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.lateness import Late, lateness
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
@@ -129,7 +129,7 @@ def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
 def _live_id(raw: bytes) -> str:
     """The webinar of a file that says that it is live; of another, or of one that can't be read: ""."""
     try:
-        webinar = tomllib.loads(raw.decode("utf-8-sig"))
+        webinar = load_toml(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return ""
     return str(webinar.get("id", "?")) if webinar.get("status") == "live" else ""

@@ -48,7 +48,7 @@ KEYS = (
 )
 MESSAGE_KEYS = (
     "id, on_registration, before_start, after_end, days_before, days_after, at, clock, "
-    "also_for_registered, invitation"
+    "also_for_registered, text, kind, invitation"
 )
 ONE_RULE = "exactly one of on_registration, before_start, after_end, days_before, days_after"
 DURATION = (
@@ -72,17 +72,17 @@ CASES = [
      "line 2, column 9", "not valid TOML (invalid value)",
      "", 'put text in straight quotes: title = "My webinar"'),
     ("curly quotes", '"Health products"', "“Health products”",
-     "line 2, column 9", "not valid TOML (invalid value)",
-     "", 'use straight quotes (") around text'),
+     "line 2, column 9", "the character “ (U+201C, left double quotation mark)",
+     'straight quotes ("), as programs have them and not Word', 'write title = "Health products"'),
     ("a quote that is not closed", '"Open the link."', '"Open the link.',
      "line 4, column 30", "a text without an end",
      "", 'close it with the quote (") that begins it'),
-    ("a time of day without quotes or seconds", 'at = "09:00"', "at = 09:00",
+    ("an hour with one digit", 'at = "09:00"', "at = 9:00",
      "line 26, column 7", "not valid TOML (expected newline or end of document after a statement)",
      "", 'put a time of day in quotes: at = "09:00"'),
-    ("a date and time without seconds", "13:00:00", "13:00",
+    ("a date and time with the zone", "13:00:00", "13:00 CEST",
      "line 9, column 19", "not valid TOML (expected newline or end of document after a statement)",
-     "", "write the seconds too: 2025-07-03T13:00:00"),
+     "", "leave CEST out, for `zone` says it: 2025-07-03T13:00:00"),
     ("a day that the calendar lacks", "2025-07-03T13", "2025-06-31T13",
      "line 9, column 9", "not valid TOML (invalid date or datetime)",
      "", "write a date that the calendar has, as 2025-07-03T13:00:00"),

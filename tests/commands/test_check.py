@@ -74,6 +74,8 @@ FILES: dict[str, tuple[dict[str, Any], str, Expected]] = {
     "cet-in-words": ({"how_to_join": "Join at noon CET."}, "", [("error", "how_to_join", "CEST")]),
     "hour-in-words": ({"about": "It begins at 13:00."}, "", [("warning", "about", "13:00")]),
     "wrong-weekday": ({"about": "On Friday, 3 July 2025, we meet."}, "", [("error", "about", "Thursday")]),
+    "filled-in": ({"about": "Dear {{ name }}"}, "", [("error", "about", "`{{ name }}`, which would go out")]),
+    "markdown": ({"about": "See **this**."}, "", [("warning", "about", "`**this**`: readers see the signs")]),
     "two-rules": (
         {},
         '[[messages]]\nid = "same-day"\nbefore_start = "1h"\ndays_before = 1\nat = "09:00"\n',
@@ -123,6 +125,21 @@ TEXTS: dict[str, tuple[str, str, Expected]] = {
         "{{ times }}",
         "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}\n\n{{ times }}",
         [("error", "", "")],
+    ),
+    "t-merge-tag": (
+        "Dear {% if name %}{{ name }}{% else %}participant{% endif %},",
+        "Dear *|FNAME|*,",
+        [("error", "line 6", "`*|FNAME|*`, as other tools write what is filled in")],
+    ),
+    "t-brackets": (
+        "{{ times }}",
+        "See the [link].\n\n{{ times }}",
+        [("warning", "line 8", "`[link]`, as other tools write what is filled in")],
+    ),
+    "t-address-lines": (
+        "{{ times }}",
+        "WHO\nAvenue Appia 20\n\n{{ times }}",
+        [("warning", "line 8", "a short line, which the next one follows in the mail")],
     ),
     "t-missing": ("", "", [("error", "", "there is no text")]),
 }
@@ -397,3 +414,58 @@ def test_a_table_of_registrants_that_cannot_be_read_is_an_error_and_the_files_ar
     assert result.exit_code == 1
     assert "registrants has no column email" in result.output
     assert "13:00 CEST" in result.output
+
+
+def _found(folder: Path) -> list[tuple[str, str, str]]:
+    findings = _check(folder)[1]["findings"]
+    return [(one["place"].partition("templates/")[2], one["found"], one["fix"]) for one in findings]
+
+
+def test_a_copy_of_a_text_is_not_reviewed(folder: Path) -> None:
+    templates = folder / "templates"
+    for text in templates.glob("*/en.md"):
+        text.write_text(re.sub("(?m)^reviewed_by:.*", "reviewed_by: A. Reader", text.read_text()))
+    shutil.copytree(templates / "reminder-day", templates / "week")
+    week = '\n[[messages]]\nid = "week"\nbefore_start = "7d"\n'
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"]) + week)
+    copied = [one for one in _found(folder) if "a copy is not reviewed" in one[1]]
+    assert [one[0] for one in copied] == ["week/en.md, line 4, reviewed_by"]
+    assert copied[0][1].startswith("`reviewed_by: A. Reader`, and the words, are those of ")
+    assert copied[0][2].endswith("add the date, as in `reviewed_by: A. Reader, 2027-03-01`")
+
+    text = templates / "week" / "en.md"
+    edited = text.read_text().replace("A short reminder", "In a week")
+    text.write_text(edited)
+    assert [one[0] for one in _found(folder) if "a copy is" in one[1]] == ["week/en.md, line 4, reviewed_by"]
+    text.write_text(edited.replace("A. Reader", "A. Reader, 2027-03-01"))
+    assert [one for one in _found(folder) if "a copy is" in one[1]] == []
+
+
+def test_a_copy_in_another_language_is_not_translated(folder: Path) -> None:
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en", "fr"]))
+    shutil.copy(folder / "templates/change/en.md", folder / "templates/change/fr.md")
+    copied = [one for one in _found(folder) if "a copy that nobody has translated" in one[1]]
+    assert [one[0] for one in copied] == ["change/fr.md, line 6"]
+
+
+def test_a_text_that_is_missing_has_its_command_with_the_values_of_this_webinar(folder: Path) -> None:
+    added = (
+        '\n[[messages]]\nid = "reminder-week"\ndays_before = 7\nat = "09:00"\n'
+        '\n[[messages]]\nid = "survey"\nafter_end = "2d"\n'
+    )
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"]) + added)
+    fixes = {one[0].partition("/")[0]: one[2] for one in _found(folder) if "there is no text" in one[1]}
+    templates = folder / "templates"
+    assert fixes["reminder-week"].endswith(
+        f"copy one and edit it: cp -r {templates}/reminder-day {templates}/reminder-week"
+        ' (or send that one: text = "reminder-day" below id = "reminder-week")'
+    )
+    assert f"cp -r {templates}/follow-up {templates}/survey" in fixes["survey"]
+
+
+def test_a_mail_of_which_gmail_shows_the_beginning_only_is_named(folder: Path) -> None:
+    text = folder / "templates" / "confirmation" / "en.md"
+    text.write_text(text.read_text() + "\n\n" + "A long paragraph about everything. " * 2_700)
+    (found,) = [one for one in _found(folder) if "the HTML of its mail" in one[1]]
+    assert found[0] == "confirmation/en.md"
+    assert found[2].startswith("Gmail cuts a mail off at 102 kB")

@@ -90,3 +90,20 @@ def test_what_keeps_it_from_leaving_is_told(sqlite_scene: Scene) -> None:
     broken = sqlite_scene.run("send-test", "ada@who.int")
     assert broken.exit_code == 1
     assert "nmae" in broken.stderr
+
+
+def test_of_two_webinars_the_one_that_has_the_message_is_taken(sqlite_scene: Scene) -> None:
+    sqlite_scene.write()
+    other = sqlite_scene.root / "config" / "webinars" / "other.toml"
+    (file,) = other.parent.glob("*.toml")
+    written = file.read_text().replace('id = "w"', 'id = "other"')
+    other.write_text(written.replace('id = "reminder-hour"', 'id = "reminder-own"\ntext = "reminder-hour"'))
+    with relay() as (server, settings):
+        sqlite_scene.env |= settings
+        done = sqlite_scene.run("send-test", "ada@who.int", "--message", "reminder-own")
+        assert done.exit_code == 0, done.output
+        assert done.stderr == f"Of 2 webinars only {other} sends `reminder-own`.\n"
+        assert len(server.mails) == 1
+    both = sqlite_scene.run("send-test", "ada@who.int", "--message", "confirmation")
+    assert both.exit_code == 2
+    assert both.stderr == f"--webinar: is not given, and there are 2 webinars; allowed: {other}, {file}\n"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.editor.advice import LARGEST_MAIL, advice
+from scheduler.editor.advice import advice
+from scheduler.editor.trial import Trial, answer_to
+from scheduler.mail.templates import LARGEST_HTML
+from scheduler.reports.previewing import made_up
+from tests.mail.samples import layout
 from tests.support import webinar
 
 TITLE = "Buying health products"
@@ -28,5 +32,18 @@ def test_a_subject_whose_own_words_a_telephone_cuts_off_is_named(subject: str, l
 
 
 def test_a_mail_that_gmail_would_cut_off_is_named() -> None:
-    assert _told(html="x" * LARGEST_MAIL) == []
-    assert "Gmail" in _told(html="ü" * LARGEST_MAIL)[0]
+    assert _told(html="x" * (LARGEST_HTML - 1)) == []
+    assert "Gmail" in _told(html="ü" * (LARGEST_HTML // 2))[0]
+
+
+def test_what_likely_is_not_meant_is_said_beside_the_mail() -> None:
+    source = "---\nsubject: Soon\npreheader: Soon\n---\nSee the [link].\n\nWHO\nAvenue Appia 20\n"
+    trial = Trial(
+        source, "follow-up/en.md", "follow-up", layout(), webinar(), made_up(webinar()), False, False
+    )
+    answer = answer_to(trial)
+    assert answer["problems"] == []
+    assert [(wrong, one["place"], one["found"]) for wrong, one in answer["advice"]] == [
+        (False, "follow-up/en.md, line 5", "`[link]`, as other tools write what is filled in"),
+        (False, "follow-up/en.md, line 7", "a short line, which the next one follows in the mail"),
+    ]

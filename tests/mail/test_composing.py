@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+from base64 import b64decode
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, message_from_string, policy
 from email.errors import NonASCIILocalPartDefect
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses
+from quopri import decodestring
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,7 +25,7 @@ from hypothesis import strategies as st
 from scheduler.delivery.transaction import Mail
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.input.values import Mailbox
-from scheduler.mail.composing import compose, wire_address
+from scheduler.mail.composing import compose, subject_line, wire_address
 from scheduler.mail.invitation import invitation
 from scheduler.mail.templates import Rendered
 from scheduler.webinar import read_webinar
@@ -29,6 +33,7 @@ from tests.mail.samples import TEMPLATES, facts, shipped, shipped_sources
 from tests.mail.samples import webinar as sample_webinar
 
 CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()
+TRILATERAL = TEMPLATES.parent / "config" / "webinars" / "trilateral-2025.toml"
 STOP = "mailto:team@example.org?subject=" + "Please%20stop%20" * 12
 WORDS = Rendered("Hello", "Soon", "<p>Zoë</p>\n", "Zoë\n", STOP)
 
@@ -338,3 +343,100 @@ def test_a_mail_goes_to_one_person() -> None:
     headers = made().partition(b"\r\n\r\n")[0].decode()
 
     assert len(re.findall(r"^(?:To|Cc|Bcc):", headers, re.MULTILINE)) == 1
+
+
+def _by_rfc_2047(header: str) -> str:
+    """The text of a folded header, by the letter of RFC 5322, 2.2.3 and RFC 2047, 2 and 6.2: not Python's own reading,
+    which forgives more."""
+    unfolded = re.sub(r"\r\n(?=[ \t])", "", header.removesuffix("\r\n")).partition(": ")[2]
+    words = re.split(r"(?<![^ \t])(=\?[!-~]+\?[bqBQ]\?[!->@-~]*\?=)(?![^ \t])", unfolded)
+    text = ""
+    for number, word in enumerate(words):
+        if number % 2:
+            assert len(word) <= 75
+            charset, encoding, encoded = word[2:-2].split("?", 2)
+            octets = b64decode(encoded) if encoding in "bB" else decodestring(encoded.replace("_", "=20"))
+            text += octets.decode(charset)
+        elif number in (0, len(words) - 1) or word.strip(" \t"):
+            text += word
+    return text
+
+
+def _subject_of(raw: bytes) -> str:
+    (header,) = re.findall(r"^Subject: .*\r\n(?:[ \t].*\r\n)*", raw.decode(), re.MULTILINE)
+    return _by_rfc_2047(header)
+
+
+@pytest.mark.parametrize(("message", "language"), sorted(shipped_sources()))
+def test_every_subject_is_read_by_the_letter_of_the_rfc_as_it_was_written(
+    message: str, language: str
+) -> None:
+    trilateral = read_webinar(TRILATERAL.read_text("utf-8"), "trilateral-2025.toml")
+    for days in (3, 1, 0.04, -0.02, -1):
+        now = trilateral.start - timedelta(days=days)
+        rendered = shipped(message, language).render(facts("Asia/Tokyo", webinar=trilateral, now=now))
+        for to in ("zoe@example.org", "josé@example.org"):
+            assert _subject_of(made(rendered=rendered, to=to)) == rendered.subject
+
+
+@pytest.mark.parametrize("to", ["zoe@example.org", "josé@example.org"])
+@pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.full)])
+def test_any_subject_is_read_by_the_letter_of_the_rfc_as_it_was_written(to: str, examples: int) -> None:
+    odd = [
+        "l\u00a0: «\u00a0a\u00a0»",
+        "—",
+        "a_b=c?",
+        "x" * 70,
+        "(x)",
+        '"q",',
+        "été;",
+        "[TEST]",
+        "𝒳",
+        "e\u0301",
+    ]
+
+    @settings(max_examples=examples, deadline=None)
+    @given(st.lists(st.sampled_from([*WORDS_OF_SUBJECTS, *odd]), min_size=1, max_size=30).map(" ".join))
+    def holds(subject: str) -> None:
+        assert _subject_of(made(rendered=replace(WORDS, subject=subject), to=to)) == subject
+
+    holds()
+
+
+@pytest.mark.full
+def test_perl_reads_every_subject_as_it_was_written() -> None:
+    trilateral = read_webinar(TRILATERAL.read_text("utf-8"), "trilateral-2025.toml")
+    subjects = [
+        shipped(*key).render(facts(webinar=trilateral, now=trilateral.start - timedelta(days=days))).subject
+        for key in shipped_sources()
+        for days in (3, 1, 0.04, -0.02, -1)
+    ]
+    headers = [
+        subject_line(subject).decode().removeprefix("Subject: ").removesuffix("\r\n") for subject in subjects
+    ]
+    program = (
+        "use Encode; use JSON::PP; local $/;"
+        "print encode_json([map { decode('MIME-Header', $_) } @{decode_json(<STDIN>)}]);"
+    )
+    done = subprocess.run(
+        ["perl", "-e", program], input=json.dumps(headers).encode(), capture_output=True, check=True
+    )
+    assert json.loads(done.stdout) == subjects
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "zoe@exämple.org",
+        "zoe@例え.jp",
+        "zoe@straße.de",
+        "zoe@пример.рф",
+        "zoe@ｗｈｏ.int",
+        "ana+w@example.org",
+        "o'neil@example.org",
+    ],
+)
+def test_the_attendee_of_the_entry_is_the_address_that_the_mail_goes_to(address: str) -> None:
+    (reader,) = read(made(to=address))["To"].addresses
+    (attendee,) = _attendees(address)
+    assert attendee.value == f"mailto:{reader.addr_spec}"

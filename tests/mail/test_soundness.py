@@ -379,3 +379,38 @@ def test_every_webinar_counts() -> None:
     found = check(webinar(), other, follow_up="{% if webinar.materials_url %}Slides{% endif %}")
 
     assert "other, for a reader" in found["follow-up"][0]
+
+
+def test_a_note_need_not_say_the_times_or_the_link() -> None:
+    told = webinar(**{})
+    (reminder,) = [one for one in told.messages if one.id == "reminder-hour"]
+    note = reminder.model_copy(update={"declared": "note"})
+    noted = told.model_copy(update={"messages": (note,)})
+    assert check(noted, reminder_hour="We begin in ten minutes.")["reminder-hour"] == []
+    assert len(check(told, reminder_hour="We begin in ten minutes.")["reminder-hour"]) == 3
+
+
+def test_a_text_of_two_messages_must_do_for_both() -> None:
+    told = webinar()
+    (follow_up,) = [one for one in told.messages if one.id == "follow-up"]
+    both = told.model_copy(
+        update={
+            "messages": (*told.messages, follow_up.model_copy(update={"id": "x", "text": "reminder-hour"}))
+        }
+    )
+    assert len(check(both, reminder_hour="Hi")["reminder-hour"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("`{{ join_url }}`\n\n{{ times }}", "`{{ join_url }}` in backticks, where nobody can press it"),
+        ("{{ 'See ' ~ join_url }}\n\n{{ times }}", "the link to join is no link that can be pressed"),
+        ("    {{ join_url }}\n\n{{ times }}", ""),
+        ("[Join]({{ join_url }}) – {{ times }}".replace(" – ", "\n\n"), ""),
+        ("Join: {{ join_url }}\n\n{{ times }}", ""),
+    ],
+)
+def test_the_link_to_join_must_be_one_that_can_be_pressed(body: str, found: str) -> None:
+    problems = check(confirmation=body)["confirmation"]
+    assert [found in one for one in problems] == ([True] if found else [])

@@ -59,16 +59,16 @@ OWN_LINK = "https://zoom.example.org/w/83?tk=aB3-_.=2a&pwd=x%3D,;'(100%)"
 WEBINARS = [
     webinar(),
     webinar(cancelled=True),
-    webinar(  # every way to carry an invitation, no link, and words that mean something to what they go through
+    webinar(  # every way to carry an invitation, no link, and (below) words that mean something to what they go through
         SEQUENCE.replace(
             "on_registration = true", 'on_registration = true\ninvitation = "attachment"'
         ).replace('before_start = "1h"', 'before_start = "1h"\ninvitation = "request"'),
         join_url=None,
         status="draft",
-        title="100% “Prix” & santé; a, b: %(to)s \\n",
+        title="TITLE",
         about="Длинное описание, " * 30,
         sender="Секретариат (ВОЗ), <webinar@who.int>",
-    ),
+    ).model_copy(update={"title": "100% “Prix” & santé; a, b: %(to)s \\n"}),
 ]
 
 
@@ -384,7 +384,7 @@ FAST_WAY = [
     "{% if name and webinar.title|length > 3 or not join_url %}{{ name }}{% else %}you{% endif %}",
     "{% for one in [1, 2] %}{{ one }} {{ name }}{% else %}{{ name }}{% endfor %}",
     "{% set title = webinar.title|upper %}{{ title }} {{ name }}",
-    "{{ '%s' }} %(name)s {{ name }}",
+    "{{ '%s %(name)s' }} {{ name }}",
 ]
 
 

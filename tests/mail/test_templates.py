@@ -118,10 +118,73 @@ def test_conditions_in_a_list_and_a_loop() -> None:
 
 
 def test_what_looks_like_jinja_after_conversion_stays_text() -> None:
-    rendered = text("&#123;&#123; join_url }} and \\{\\% if").render(facts())
+    rendered = text("`{{ '{{ join_url }}' }}` and \\{\\% if").render(facts())
 
     assert "{{ join_url }} and {% if" in rendered.text
     assert "{{ join_url }} and {% if" in seen(rendered)
+
+
+@pytest.mark.parametrize(
+    "escaped", ["&#123;&#123; join_url }}", "\\{\\{ join_url \\}\\}", "｛｛ join_url ｝｝"]
+)
+def test_what_would_be_filled_in_and_is_escaped_is_refused(escaped: str) -> None:
+    with pytest.raises(TextProblems):
+        text(escaped)
+
+
+def test_blanks_of_a_word_processor_between_braces_are_blanks() -> None:
+    assert text("Dear {{\u00a0name\u202f}}").render(facts()).text.startswith("Dear Amina Wanjiru")
+    assert (
+        text("{% if\u00a0name != 'x' %}Oui{% endif %}", language="fr").render(facts()).text.startswith("Oui")
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("{{first name}}", "`{{first name}}`, as other tools write what is filled in; write `{{ name }}`"),
+        ("{{{name}}}", "`{{{name}}}`, as other tools write what is filled in; write `{{ name }}`"),
+        (
+            "{{${first_name}}}",
+            "`{{${first_name}}}`, as other tools write what is filled in; write `{{ name }}`",
+        ),
+        ("{{name|default:'you'}}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{data:firstname:''}}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{lead.First Name:default=x}}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{ $json.name }}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{#if name}}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{ contact.FIRSTNAME }}", "write `{{ name }}`"),
+        ("{{ Recipient.FirstName }}", "write `{{ name }}`"),
+        ("{{ registrant.join_url }}", "write `{{ join_url }}`"),
+        ("{{ event.title }}", "write `{{ webinar.title }}`"),
+        ("{{ unsubscribe }}", "leave it out: how to stop the mails stands below every mail"),
+        ("{{field:abc}}", "docs/variables.md has what can stand between braces"),
+        ("{{ name", "close it with `}}`, as in `{{ name }}`"),
+        ("{{ name }", "one brace where two belong; write `{{ name }}`"),
+        ("{% if name == “x” %}a{% endif %}", "the character “, which Word puts for a straight quote"),
+    ],
+)
+def test_what_another_tool_would_understand_between_braces_has_its_fix(written: str, found: str) -> None:
+    with pytest.raises(TextProblems) as refused:
+        text(f"Hello\n\n{written}")
+    assert found in str(refused.value)
+    assert "templates/test/en.md, line 7: " in str(refused.value)
+
+
+def test_markdown_and_html_in_a_subject_are_doubtful() -> None:
+    found = text(
+        "Hello", subject="**Soon** &amp; {{ webinar.title }}", preheader="See [it](https://who.int)"
+    ).doubts
+    assert [(one.place, one.found.partition(":")[0]) for one in found] == [
+        ("templates/test/en.md, line 2", "`**Soon**`"),
+        ("templates/test/en.md, line 2", "`&amp;`"),
+        ("templates/test/en.md, line 3", "`[it](https"),
+    ]
+
+
+def test_a_placeholder_in_the_subject_is_refused() -> None:
+    with pytest.raises(TextProblems, match=r"line 2: `\*\|FNAME\|\*`"):
+        text("Hello", subject="*|FNAME|*, see you soon")
 
 
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:

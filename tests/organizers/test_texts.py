@@ -10,6 +10,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.mail.pairs import Key, Verdicts
 from scheduler.mail.templates import Text, parse_text
+from scheduler.organizers.sources import uses
 from scheduler.organizers.texts import LiveText, Texts, propose_texts, read_governing_texts, sources_of
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
@@ -195,3 +196,27 @@ def test_a_revision_that_a_newer_program_finds_unsound_is_left_out(shelf: Shelf)
         conn.exec_driver_sql("UPDATE text_revision SET source = 'no front matter' WHERE language = 'fr'")
     shelf.take({EN: "Hello", FR: "broken"}, fr=BROKEN)
     assert (shelf.subject("en"), shelf.subject("fr")) == ("Hello", None)
+
+
+def test_two_messages_may_send_one_text(shelf: Shelf) -> None:
+    shared = {"id": "week", "text": "confirmation"}
+    (first, *others) = shelf.webinars[0].messages
+    week = first.model_copy(update=shared)
+    shelf.webinars = [shelf.webinars[0].model_copy(update={"messages": (first, week, *others)})]
+    shelf.take({EN: "for both"})
+    assert [shelf.subject(message=message) for message in ("confirmation", "week")] == [
+        "for both",
+        "for both",
+    ]
+    assert shelf.wrong(("week", "en")) == ""
+    assert uses(shelf.webinars[0], EN)
+    assert not uses(shelf.webinars[0], ("week", "en"))
+
+
+def test_a_text_that_is_missing_has_the_command_that_copies_the_most_similar_one(shelf: Shelf) -> None:
+    reminder = next(one for one in shelf.webinars[0].messages if one.id == "reminder-day")
+    week = reminder.model_copy(update={"id": "reminder-week"})
+    shelf.webinars = [shelf.webinars[0].model_copy(update={"messages": (reminder, week)})]
+    shelf.take({("reminder-day", "en"): "x", EN: "y"})
+    assert "cp -r templates/reminder-day templates/reminder-week" in shelf.wrong(("reminder-week", "en"))
+    assert "docs/variables.md says how" in shelf.wrong(("change", "en"))
