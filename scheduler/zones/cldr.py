@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytz
-from babel import Locale, localedata
+from babel import localedata
 from babel.core import get_global
 
 from scheduler.zones.tables import METAZONES
@@ -24,10 +24,10 @@ def canonical(name: str) -> str:
     return str(get_global("zone_aliases").get(name, name))
 
 
-def territories(languages: tuple[str, ...] = SIX) -> Iterator[tuple[str, str]]:
-    """Every (name, code) of a country in these languages."""
+def territories(languages: Iterable[str] = SIX) -> Iterator[tuple[str, str, str]]:
+    """Every (name, code, language) of a country in these languages."""
     for language in languages:
-        yield from ((name, code) for code, name in Locale.parse(language).territories.items())
+        yield from ((name, code, language) for code, name in _data(language).get("territories", {}).items())
 
 
 @cache
@@ -39,19 +39,16 @@ def own_languages() -> dict[str, frozenset[str]]:
             if about["official_status"] or about["population_percent"] >= 50:
                 spoken.setdefault(language, set()).add(country)
     return {
-        language: frozenset(countries) for language, countries in spoken.items() if localedata.exists(language)
+        language: frozenset(countries)
+        for language, countries in spoken.items()
+        if localedata.exists(language)
     }
 
 
-def territories_elsewhere() -> Iterator[tuple[str, str, str]]:
-    """Every (name, code, language) of a country in any language that is a country's own.
-
-    Read from Babel's files one by one: Babel itself would keep 100 MB of what these 170 locales hold besides.
-    """
-    for language in sorted(own_languages()):
-        file = Path(localedata.resolve_locale_filename(language))
-        data: dict[str, Any] = pickle.loads(file.read_bytes())  # noqa: S301 - a file of Babel's own
-        yield from ((name, code, language) for code, name in data.get("territories", {}).items())
+def _data(language: str) -> dict[str, Any]:
+    """All that Babel has of a language, read from its file: Babel itself would keep it, 100 MB of 170 languages."""
+    found: dict[str, Any] = pickle.loads(Path(localedata.resolve_locale_filename(language)).read_bytes())  # noqa: S301
+    return found
 
 
 @cache
@@ -73,11 +70,11 @@ def metazone_of() -> dict[str, str]:
 def clocks() -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every (name of a clock, its zones): "Pacific Daylight Time", "Mitteleuropäische Sommerzeit"."""
     for language in _CLOCKS_IN:
-        locale = Locale.parse(language)
-        for metazone, widths in locale.meta_zones.items():
+        data = _data(language)
+        for metazone, widths in data.get("meta_zones", {}).items():
             if zones := metazones().get(metazone):
                 yield from ((name, zones) for name in widths.get("long", {}).values())
-        for zone, about in locale.time_zones.items():
+        for zone, about in data.get("time_zones", {}).items():
             if zone in pytz.all_timezones_set:
                 yield from ((name, (canonical(zone),)) for name in about.get("long", {}).values())
 
@@ -85,7 +82,7 @@ def clocks() -> Iterator[tuple[str, tuple[str, ...]]]:
 def cities() -> Iterator[tuple[str, str]]:
     """Every (name of a city, zone) in those languages: "Нью-Йорк"."""
     for language in _CLOCKS_IN:
-        for zone, about in Locale.parse(language).time_zones.items():
+        for zone, about in _data(language).get("time_zones", {}).items():
             if "city" in about and zone in pytz.all_timezones_set:
                 yield about["city"], canonical(zone)
 

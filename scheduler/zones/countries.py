@@ -17,7 +17,10 @@ from scheduler.zones import cldr
 from scheduler.zones.folding import fold, tidy
 from scheduler.zones.tables import COUNTRIES, EXTRA_ZONES, MOST_PEOPLE, SHARED, STYLE
 
-_FILLERS = frozenset("the of and le la les l d de du des del el los las y et e o a al и و".split())
+_FILLERS = frozenset({
+    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et", "e",
+    "o", "a", "al", "и", "و",
+})  # fmt: skip
 _SHORT = {"st": "saint", "is": "islands", "isl": "islands", "island": "islands", "rep": "republic",
           "dem": "democratic", "fed": "federated", "ste": "sainte"}  # fmt: skip
 _INITIALS = re.compile(r"(?<=\b\w)\.(?=\w\b)")  # the dots in U.S.A.
@@ -97,10 +100,10 @@ def _names() -> Iterator[tuple[str, str]]:
     """Every (name or code, alpha-2 code) that is understood in the six languages."""
     yield from ((code, code) for code in _known())
     for alias, codes in get_global("territory_aliases").items():
-        if len(alias) == 3 and len(codes) == 1:  # noqa: PLR2004 - alpha-3 and numeric codes
+        if len(alias) == 3 and len(codes) == 1:
             yield alias, codes[0]
     yield from ((name, code) for code, name in pytz.country_names.items())
-    yield from cldr.territories()
+    yield from ((name, code) for name, code, _ in cldr.territories())
     yield from COUNTRIES.items()
 
 
@@ -114,7 +117,8 @@ def _codes() -> dict[str, str]:
 @cache
 def _codes_elsewhere() -> dict[str, str]:
     """Names in all other languages. One that means two countries is left out, unless one of them calls itself so."""
-    own, all_names = cldr.own_languages(), list(cldr.territories_elsewhere())
+    own = cldr.own_languages()
+    all_names = list(cldr.territories(sorted(own)))
     themselves = _index((name, code) for name, code, language in all_names if code in own[language])
     return _index((name, code) for name, code, _ in all_names) | themselves
 

@@ -11,7 +11,7 @@ import pytz
 
 from scheduler.zones.cldr import canonical
 from scheduler.zones.countries import country_code, country_zones
-from scheduler.zones.names import _NO_ZONE, _OFFSET, Meaning, UnknownZone, Zone, read
+from scheduler.zones.names import NO_ZONE, OF_A_COUNTRY, OFFSET, Meaning, UnknownZone, Zone, read
 from scheduler.zones.offsets import akin, ever, seasons, shown
 
 KnownBy = Literal["confirmed", "timezone", "country", "assumed", "webinar"]
@@ -55,14 +55,16 @@ def zone_of(
     lives_in = _country(country, problems)
     named: tuple[tuple[str | None, KnownBy], ...] = ((confirmed, "confirmed"), (timezone, "timezone"))
     for name, known_by in named:
-        if not name or not name.strip():
+        if not name or not name.strip() or name.strip().upper() == lives_in.code:  # PT is Portugal, there
             continue
         if found := _by_name(name, known_by, lives_in, at, problems):
             return replace(found, problem="; ".join(problems))
     if lives_in.zones:
         found = _by_country(lives_in, at)
     else:
-        found = ZoneEvidence(str(fallback), "webinar", because="nothing else is known: the webinar's own zone")
+        found = ZoneEvidence(
+            str(fallback), "webinar", because="nothing else is known: the webinar's own zone"
+        )
     return replace(found, problem="; ".join(problems))
 
 
@@ -116,7 +118,9 @@ def _by_spelling(candidates: Iterable[str], country: _Country) -> ZoneEvidence |
     """A zone of the country whose name is spelt alike, where something was written that is no name."""
     for zone in candidates:
         if zone in map(canonical, country.zones):
-            return ZoneEvidence(zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike")
+            return ZoneEvidence(
+                zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike"
+            )
     return None
 
 
@@ -145,7 +149,7 @@ def _chosen(
     if country.zones and shown(first, at) not in {shown(zone, at) for zone in country.zones}:
         problems.append(f"time zone and country contradict each other: no clock in {country.code} shows the time of"
                         f" {first} then; the time zone counts")  # fmt: skip
-    zones = meaning.zones if meaning.kind == "place" or meaning.because == "the name of a country" else (first,)
+    zones = meaning.zones if meaning.kind == "place" or meaning.because == OF_A_COUNTRY else (first,)
     return _choice(zones, known_by, at, meaning.because)
 
 
@@ -166,7 +170,7 @@ def _of_country(meaning: Meaning, country: _Country) -> tuple[str, ...]:
     """The zones of a country that a name may mean: those with the clock that it stands for, if most people there have
     that, else all that bear the name."""
     members = [zone for zone in country.zones if canonical(zone) in meaning.zones]
-    if not members or meaning.kind == "place":
+    if not members or meaning.kind == "place" or meaning.because == OF_A_COUNTRY:
         return tuple(members)
     of_that_clock = [zone for zone in members if akin(zone, meaning.zones[0])]
     return tuple(of_that_clock if members[0] in of_that_clock else members)
@@ -205,7 +209,7 @@ def _by_offset(
         return _offset_there(meaning, known_by, country, at, problems)
     if first == "Etc/UTC":
         return ZoneEvidence(first, known_by, because="UTC itself")
-    problems.append(f"time zone: {_NO_ZONE}")
+    problems.append(f"time zone: {NO_ZONE}")
     if not first or not _settled(meaning.zones, at):
         return None
     return ZoneEvidence(first, "assumed", because="an offset from UTC, and no country that says which zone")
@@ -217,14 +221,14 @@ def _offset_there(
     """By an offset and a country. Lists of offsets give winter's, and a browser that of the day, so both count."""
     fits = _showing(meaning.offsets, country, at)
     if fits:
-        return _choice(fits, known_by, at, f"{_OFFSET} that fits zones of {country.code}")
+        return _choice(fits, known_by, at, f"{OFFSET} that fits zones of {country.code}")
     turned = _showing(tuple(-offset for offset in meaning.offsets), country, at)
     contradicts = f"no clock in {country.code} shows this offset from UTC; the country counts"
-    if not turned or not meaning.zones or meaning.because == _OFFSET:
+    if not turned or not meaning.zones or meaning.because == OFFSET:
         problems.append(f"time zone and country contradict each other: {contradicts}")
         return None
-    problems.append(f"time zone: {meaning.zones[0]} is {_written(-meaning.offsets[0])} with the sign the other way round"
-                    f", and {contradicts}")  # fmt: skip
+    sign = f"{meaning.zones[0]} is {_written(-meaning.offsets[0])} with the sign the other way round"
+    problems.append(f"time zone: {sign}, and {contradicts}")
     if country.agrees(at):
         return None
     return replace(_choice(turned, "assumed", at, f"a mistaken sign, in {country.code}"), known_by="assumed")

@@ -1,4 +1,4 @@
-"""How names are compared: without regard to case, accents, punctuation, HTML's entities and invisible characters. Pure."""
+"""How names are compared: without regard to case, accents, punctuation, and what only HTML sees. Pure."""
 
 from __future__ import annotations
 
@@ -25,4 +25,6 @@ def fold(text: str) -> str:
     """Its words in lower case, with one blank between them, without accents and punctuation."""
     decomposed = unicodedata.normalize("NFKD", text.replace("&", " and ").replace("’", "'"))
     plain = "".join(c for c in decomposed if unicodedata.category(c) != "Mn").casefold()
-    return " ".join("".join(c if c.isalnum() or unicodedata.category(c) == "Mc" else " " for c in plain).split())
+    return " ".join(
+        "".join(c if c.isalnum() or unicodedata.category(c) == "Mc" else " " for c in plain).split()
+    )

@@ -34,32 +34,30 @@ from scheduler.zones.tables import (
     WINDOWS,
 )
 
-__all__ = ["Meaning", "UnknownZone", "canonical", "read", "registrant_zone", "utc_offset", "webinar_zone",
-           "zone_at_offset", "zone_place"]  # fmt: skip
-
 Zone = pytz.BaseTzInfo
 Kind = Literal["place", "clock", "several", "fixed"]
 
-_IANA = "a name of the tz database"
-_OF_A_PLACE = "the name of a place in this zone"
-_OF_A_COUNTRY = "the name of a country"
-_OF_A_CLOCK = "the name of this zone's clock"
-_SHORT = "an abbreviation of this zone's clock"
-_OFFSET = "an offset from UTC"
-_NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summer time begins: name that of a city, as"
+OF_TZDATA = "a name of the tz database"
+OF_A_PLACE = "the name of a place in this zone"
+OF_A_COUNTRY = "the name of a country"
+OF_A_CLOCK = "the name of this zone's clock"
+ABBREVIATION = "an abbreviation of this zone's clock"
+OFFSET = "an offset from UTC"
+NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summer time begins: name that of a city, as"
             " in Europe/Zurich")  # fmt: skip
 
 _TOKEN = re.compile(r"(?<![\w/+-])[A-Za-z][\w+-]*(?:/[A-Za-z][\w+-]*)+")
 _COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
 _APART = re.compile(r"[,;:()\[\]|/&]| - | (?:and|or) ", re.IGNORECASE)
-_TIME = frozenset({"time", "times", "zone", "timezone", "tz", "local", "standard", "daylight", "summer", "winter", "saving",
-                   "savings", "std"})  # fmt: skip
+_TIME = frozenset({"time", "times", "zone", "timezone", "tz", "local", "standard", "daylight", "summer", "winter",
+                   "saving", "savings", "std"})  # fmt: skip
 _SEASON = frozenset({"standard", "daylight", "summer", "saving", "savings"})
-_EMPTY = _TIME | {"utc", "gmt", "ut", "z", "hours", "hour", "hrs", "hr", "h", "offset", "dst", "no", "with", "without",
-                  "observes", "default", "old"}  # fmt: skip
+_EMPTY = _TIME | {"utc", "gmt", "ut", "z", "hours", "hour", "hrs", "hr", "h", "offset", "dst", "no", "with",
+                  "without", "observes", "default", "old"}  # fmt: skip
 _AMERICAN = frozenset({"us", "usa", "american", "north"})
 _SHORT_COUNTRIES = frozenset({"us", "usa", "uk", "uae"})
 _MOST_PARTS = 12
+_NO_CITIES = ("Etc/", "US/", "Canada/", "Mexico/", "Brazil/", "Chile/")  # tzdata's areas that hold regions
 
 
 class UnknownZone(ValueError):
@@ -120,9 +118,9 @@ def registrant_zone(name: str) -> Zone:
     meaning = read(name)
     if meaning.kind == "several":
         raise UnknownZone(name, "the name of several time zones that do not agree", meaning.zones[:3])
-    if meaning.because in (_OFFSET, _SHORT) and meaning.kind == "fixed":
-        raise UnknownZone(name, _NO_ZONE)
-    if meaning.because == _OF_A_COUNTRY and not all(akin(zone, meaning.zones[0]) for zone in meaning.zones):
+    if meaning.because in (OFFSET, ABBREVIATION) and meaning.kind == "fixed":
+        raise UnknownZone(name, NO_ZONE)
+    if meaning.because == OF_A_COUNTRY and not all(akin(zone, meaning.zones[0]) for zone in meaning.zones):
         raise UnknownZone(name, "the name of a country with several time zones", meaning.zones[:3])
     zones = [zone for zone in meaning.zones if set(meaning.offsets) <= ever(zone)]
     if not zones or (meaning.kind == "clock" and zones[0] != meaning.zones[0]):
@@ -136,26 +134,31 @@ def read(text: str) -> Meaning:
     text of more than 200 characters is not looked at."""
     plain = tidy(text)
     whole = _iana(plain) or _index().get(fold(plain))
-    if whole and not (whole.kind == "fixed" and whole.because == _OFFSET):
+    if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
         return whole
+    tokens = {token: zone for token in _TOKEN.findall(plain) if (zone := _last_iana(token))}
+    if len({*tokens.values()}) > 1:
+        raise UnknownZone(text, "the names of several time zones", sorted({*tokens.values()})[:3])
     try:
-        offsets, rest = offsets_within(_TOKEN.sub(" ", plain))
+        offsets, rest = offsets_within(plain.replace(next(iter(tokens)), " ") if tokens else plain)
     except ValueError:
         raise UnknownZone(text, "no clock shows such an offset from UTC") from None
-    if tokens := {zone for token in _TOKEN.findall(plain) if (zone := _last_iana(token))}:
-        if len(tokens) > 1:
-            raise UnknownZone(text, "the names of several time zones", sorted(tokens)[:3])
-        return Meaning("place", (tokens.pop(),), _IANA, offsets)
+    if tokens:
+        return Meaning("place", tuple(tokens.values())[:1], OF_TZDATA, offsets)
     if offsets and set(fold(rest).split()) <= _EMPTY:
-        return Meaning("fixed", _at_offset(text, offsets), _OFFSET, offsets)
-    offsets, rest = (offsets, rest) if offsets else ((), plain)
+        return Meaning("fixed", _at_offsets(offsets), OFFSET, offsets)
     if found := _whole(rest) or _together(rest, sure=bool(offsets)):
-        return replace(found, offsets=offsets)
+        return found if found.kind == "fixed" else replace(found, offsets=offsets)
     raise UnknownZone(text, "not the name of a time zone", close_names(plain))
 
 
-def _at_offset(text: str, offsets: tuple[timedelta, ...]) -> tuple[str, ...]:
+def _at_offsets(offsets: tuple[timedelta, ...]) -> tuple[str, ...]:
     return tuple(zone for offset in offsets if (zone := zone_at_offset(offset)))
+
+
+def learn() -> None:
+    """Read the names that CLDR has, which takes half a second; else the first text that is none of tzdata's does."""
+    _index()
 
 
 @cache
@@ -174,10 +177,10 @@ def _iana(plain: str) -> Meaning | None:
         return None
     present = canonical(zone)
     if present == "Etc/GMT":
-        return Meaning("fixed", (present,), _OFFSET, (timedelta(0),))
+        return Meaning("fixed", (present,), OFFSET, (timedelta(0),))
     if present.startswith("Etc/"):
-        return Meaning("fixed", (present,), _IANA, tuple(ever(present)))
-    return Meaning("place", (present,), _IANA)
+        return Meaning("fixed", (present,), OF_TZDATA, tuple(ever(present)))
+    return Meaning("place", (present,), OF_TZDATA)
 
 
 def _last_iana(token: str) -> str | None:
@@ -213,21 +216,22 @@ def _variants(key: str) -> Iterator[str]:
     yield f"{core} time"
     yield core
     yield " ".join(word for word in core.split() if word not in _AMERICAN)
+    yield core.removesuffix(" city")
 
 
 def _a_country(name: str) -> Meaning | None:
     """The zones of "India" or "Kenya time", but for a code: CA and IN are states of the USA, too."""
     plain = " ".join(word for word in name.split() if fold(word) not in _TIME)
-    if len(plain) < 4 and plain.isascii() and fold(plain) not in _SHORT_COUNTRIES:  # noqa: PLR2004 - no codes
+    if len(plain) < 4 and plain.isascii() and fold(plain) not in _SHORT_COUNTRIES:
         return None
     code = country_code(plain)
     zones = tuple(canonical(zone) for zone in country_zones(code)) if code else ()
-    return Meaning("clock", zones, _OF_A_COUNTRY, country=code or "") if zones else None
+    return Meaning("clock", zones, OF_A_COUNTRY, country=code or "") if zones else None
 
 
 def _together(rest: str, *, sure: bool) -> Meaning | None:
-    """The meaning of several names: "Amsterdam, Berlin, Bern", "Pacific Time - Vancouver", "Nairobi, Kenya". A part that
-    is not understood is left out only where something else will be compared with it (`sure`)."""
+    """The meaning of several names: "Amsterdam, Berlin, Bern", "Pacific Time - Vancouver", "Nairobi, Kenya". A part
+    that is not understood is left out only where an offset will be compared with the others (`sure`)."""
     parts = [part for part in (part.strip(" -.") for part in _APART.split(rest)) if part]
     if sure and len(parts) == 1 and all(_of_a_place(word) for word in parts[0].split()):
         parts = parts[0].split()  # "Prague Bratislava"
@@ -247,15 +251,22 @@ def _of_a_place(word: str) -> bool:
 
 def _combined(known: list[Meaning]) -> Meaning | None:
     """What all of these say: the places that have the clocks and lie in the countries that are named beside them."""
-    countries = {one.country for one in known if one.because == _OF_A_COUNTRY}
-    places = [one for one in known if one.kind == "place"]
-    clocks = [one for one in known if one.kind in ("clock", "several") and one.because != _OF_A_COUNTRY]
+    countries = {one.country for one in known if one.because == OF_A_COUNTRY}
+    places = [one for one in known if one.because in (OF_A_PLACE, OF_TZDATA)]
+    clocks = [one for one in known if one.because in (OF_A_CLOCK, ABBREVIATION)]
     if any(one.kind == "fixed" for one in known):
         return known[0] if len(known) == 1 else None
     if places:
         zones = _windows_first(zone for one in places for zone in one.zones)
-        alone = [zone for zone in zones if all(_has(zone, clock) for clock in clocks) and _within(zone, countries)]
-        return replace(places[0], zones=tuple(alone), city=True) if alone else None
+        alone = [
+            zone for zone in zones if all(_has(zone, clock) for clock in clocks) and _within(zone, countries)
+        ]
+        one = len(places) > 1 or len(alone) == 1
+        return (
+            Meaning("place" if one else places[0].kind, tuple(alone), OF_A_PLACE, city=True)
+            if alone
+            else None
+        )
     if not clocks:
         return next(iter(known)) if len(countries) == 1 else None
     shared = [zone for zone in clocks[0].zones if all(_has(zone, clock) for clock in clocks[1:])]
@@ -275,7 +286,7 @@ def _within(zone: str, countries: set[str]) -> bool:
 
 
 def _windows_first(zones: Iterable[str]) -> list[str]:
-    """Each zone once, and those first that Windows chose for one of its names: that of a list of cities is among them."""
+    """Each zone once, and those first that Windows chose for one of its names: one of a list of cities is."""
     chosen = {*cldr.windows().values()}
     return sorted(dict.fromkeys(zones), key=lambda zone: zone not in chosen)
 
@@ -292,9 +303,13 @@ def _index() -> dict[str, Meaning]:
     return _city_names() | _clock_names() | _our_names()
 
 
+@cache
 def _city_names() -> dict[str, Meaning]:
-    own = [(zone.rsplit("/", 1)[1], canonical(zone)) for zone in pytz.all_timezones
-           if "/" in zone and not zone.startswith(("Etc/", "US/", "Canada/", "Mexico/", "Brazil/", "Chile/"))]  # fmt: skip
+    own = [
+        (zone.rsplit("/", 1)[1], canonical(zone))
+        for zone in pytz.all_timezones
+        if "/" in zone and not zone.startswith(_NO_CITIES)
+    ]
     names: dict[str, dict[str, None]] = {}
     for name, zone in own:
         names.setdefault(fold(name.replace("_", " ")), {})[zone] = None
@@ -307,9 +322,10 @@ def _city_names() -> dict[str, Meaning]:
 
 def _place(zones: tuple[str, ...], *, likely: bool = True) -> Meaning:
     one = all(akin(zone, zones[0]) for zone in zones)
-    return Meaning("place" if one else "several", zones, _OF_A_PLACE, likely=likely, city=True)
+    return Meaning("place" if one else "several", zones, OF_A_PLACE, likely=likely, city=True)
 
 
+@cache
 def _clock_names() -> dict[str, Meaning]:
     """Windows' names, and CLDR's in many languages. Where they do not agree, Windows' zone is only likely."""
     named: dict[str, Meaning] = {}
@@ -322,37 +338,44 @@ def _clock_names() -> dict[str, Meaning]:
     for word, metazone in AUSTRALIAN.items():
         for ending in ("time", "standard time", "daylight time"):
             key, zones = f"{fold(word)} {ending}", cldr.metazones()[metazone]
-            named[key] = replace(before, zones=(*before.zones, *zones)) if (before := named.get(key)) else _clock(zones)
+            named[key] = (
+                replace(before, zones=(*before.zones, *zones))
+                if (before := named.get(key))
+                else _clock(zones)
+            )
     return named
 
 
-def _clock(zones: tuple[str, ...], because: str = _OF_A_CLOCK) -> Meaning:
+def _clock(zones: tuple[str, ...], because: str = OF_A_CLOCK) -> Meaning:
     if zones[0] == "Etc/GMT":
-        return Meaning("fixed", zones[:1], _OFFSET, (timedelta(0),))
+        return Meaning("fixed", zones[:1], OFFSET, (timedelta(0),))
     if zones[0] == "Etc/UTC":
-        return Meaning("fixed", zones[:1], _IANA, (timedelta(0),))
+        return Meaning("fixed", zones[:1], OF_TZDATA, (timedelta(0),))
     return Meaning("clock", zones, because)
 
 
 def _joined(before: Meaning, zones: tuple[str, ...]) -> Meaning:
+    if before.kind == "fixed":
+        return before
     both = tuple(dict.fromkeys((*before.zones, *zones)))
     agree = akin(before.zones[0], zones[0]) or zones[0] in before.zones
     return replace(before, zones=both, kind=before.kind if agree else "several")
 
 
 def _our_names() -> dict[str, Meaning]:
-    ours = {fold(name): _place((zones,) if isinstance(zones, str) else zones) for name, zones in PLACES.items()}
+    ours = {
+        fold(name): _place((zones,) if isinstance(zones, str) else zones) for name, zones in PLACES.items()
+    }
     for name, zone in CLOCKS.items():
         clock = _clock(_family(zone))
         ours[fold(name)] = clock
         if f"{fold(name)} time" not in _clock_names():
             ours[f"{fold(name)} time"] = clock
-    ours |= {fold(name): _clock(_family(zone), _SHORT) for name, zone in CLEAR.items()}
-    ours |= {fold(name): Meaning("place", (GENEVA,), _OF_A_PLACE) for name in GENEVA_NAMES}
+    ours |= {fold(name): _clock(_family(zone), ABBREVIATION) for name, zone in CLEAR.items()}
+    ours |= {fold(name): Meaning("place", (GENEVA,), OF_A_PLACE) for name in GENEVA_NAMES}
     for name, zones in AMBIGUOUS.items():
-        families = tuple(dict.fromkeys(one for zone in zones for one in (zone,)))
-        members = tuple(dict.fromkeys((*families, *(one for zone in zones for one in _family(zone)))))
-        ours[fold(name)] = Meaning("several", members, _SHORT, likely=False)
+        members = tuple(dict.fromkeys((*zones, *(one for zone in zones for one in _family(zone)))))
+        ours[fold(name)] = Meaning("several", members, ABBREVIATION, likely=False)
     return ours
 
 
@@ -364,7 +387,7 @@ def close_names(plain: str) -> tuple[str, ...]:
     if (found := _whole(first)) and found.kind != "fixed":
         return found.zones[:3] if found.kind == "several" else found.zones[:1]
     names = _spellings().get(fold(plain)[:1], {})
-    near = [name for name in names if abs(len(name) - len(plain)) <= 4]  # noqa: PLR2004 - a few letters more or less
+    near = [name for name in names if abs(len(name) - len(plain)) <= 4]
     close = get_close_matches(fold(plain), near, n=3, cutoff=0.75)
     return tuple(dict.fromkeys(names[name] for name in close))[:3]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import pytz
 
@@ -70,14 +70,19 @@ def ever(zone: str) -> frozenset[timedelta]:
     return frozenset(shown(zone, day) for day in days)
 
 
-@lru_cache(maxsize=4096)
 def akin(zone: str, other: str) -> bool:
     """Whether two zones had the same clock in all of 2024, or will by the last rules that are known."""
-    return any(
-        all(shown(zone, day) == shown(other, day) for day in days)
-        for days in (
-            [datetime(year, month, 15, tzinfo=UTC) for month in range(1, 13)] for year in (2024, 2037)
-        )
+    return zone == other or any(
+        ours == theirs for ours, theirs in zip(_years(zone), _years(other), strict=True)
+    )
+
+
+@cache
+def _years(zone: str) -> tuple[tuple[timedelta, ...], ...]:
+    """What its clocks showed in the months of 2024, and what they will show in those of 2037."""
+    months = (1, 3, 4, 7, 10, 11)
+    return tuple(
+        tuple(shown(zone, datetime(year, month, 15, tzinfo=UTC)) for month in months) for year in (2024, 2037)
     )
 
 
