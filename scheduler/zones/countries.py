@@ -15,15 +15,16 @@ from babel.core import get_global
 
 from scheduler.zones import cldr
 from scheduler.zones.folding import fold, tidy
-from scheduler.zones.tables import COUNTRIES, EXTRA_ZONES, MOST_PEOPLE, SHARED, STYLE
+from scheduler.zones.tables import CHINESE_STYLE, COUNTRIES, EXTRA_ZONES, MOST_PEOPLE, SHARED, STYLE
 
 _FILLERS = frozenset({
-    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et", "e",
-    "o", "a", "al", "и", "و",
+    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et", "e", "da", "do", "das", "dos", "di", "della", "delle", "dei", "degli", "dell",
+    "al", "и", "و",
 })  # fmt: skip
 _SHORT = {"st": "saint", "is": "islands", "isl": "islands", "island": "islands", "rep": "republic",
           "dem": "democratic", "fed": "federated", "ste": "sainte"}  # fmt: skip
 _INITIALS = re.compile(r"(?<=\b\w)\.(?=\w\b)")  # the dots in U.S.A.
+_FORM = re.compile("|".join(CHINESE_STYLE))
 _SPLIT = re.compile(r"[()\[\]/|;,]| - ")
 
 
@@ -38,6 +39,11 @@ def country_code(text: str) -> str | None:
     if not plain:
         return None
     return _named(plain) or _agreed(plain)
+
+
+def calls_itself(name: str) -> str | None:
+    """The code of the country that is called so as a whole in one of the six languages."""
+    return _codes().get(_key(name))
 
 
 def country_zones(code: str) -> tuple[str, ...]:
@@ -57,6 +63,8 @@ def zones_of_countries() -> dict[str, str]:
 
 def _named(plain: str) -> str | None:
     """The country that is called so as a whole."""
+    if plain.isascii() and (code := _short().get(_INITIALS.sub("", plain).rstrip(".").upper())):
+        return code
     key = _key(plain)
     return _codes().get(key) or _codes_elsewhere().get(key) or _by_official_name(key)
 
@@ -69,12 +77,15 @@ def _agreed(plain: str) -> str | None:
 
 
 def _by_official_name(key: str) -> str | None:
-    words = key.split()
-    left = [word for word in words if word not in STYLE]
-    core = " ".join(left)
-    if not left or left == words or core in SHARED:
+    core = _FORM.sub("", " ".join(word for word in key.split() if word not in _style()))
+    if not core or core == key or core in SHARED:
         return None
     return _codes().get(core) or _codes_elsewhere().get(core)
+
+
+@cache
+def _style() -> frozenset[str]:
+    return frozenset(map(_key, STYLE))
 
 
 def _without_flag(text: str) -> str:
@@ -97,14 +108,20 @@ def _key(text: str) -> str:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Every (name or code, alpha-2 code) that is understood in the six languages."""
-    yield from ((code, code) for code in _known())
-    for alias, codes in get_global("territory_aliases").items():
-        if len(alias) == 3 and len(codes) == 1:
-            yield alias, codes[0]
+    """Every (name, alpha-2 code) that is understood in the six languages."""
     yield from ((name, code) for code, name in pytz.country_names.items())
     yield from ((name, code) for name, code, _ in cldr.territories())
     yield from COUNTRIES.items()
+
+
+@cache
+def _short() -> dict[str, str]:
+    """Codes of two and three letters and of three digits: never by a name without its accents (Mỹ, Bỉ)."""
+    aliases = get_global("territory_aliases").items()
+    long = {alias: codes[0] for alias, codes in aliases if len(alias) == 3 and len(codes) == 1}  # noqa: PLR2004
+    return {code: code for code in _known()} | {
+        alias: code for alias, code in long.items() if code in _known()
+    }
 
 
 @cache

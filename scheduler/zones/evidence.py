@@ -11,7 +11,17 @@ import pytz
 
 from scheduler.zones.cldr import canonical
 from scheduler.zones.countries import country_code, country_zones
-from scheduler.zones.names import NO_ZONE, OF_A_COUNTRY, OFFSET, Meaning, UnknownZone, Zone, read
+from scheduler.zones.names import (
+    NO_ZONE,
+    OF_A_COUNTRY,
+    OFFSET,
+    SEVERAL,
+    Meaning,
+    UnknownZone,
+    Zone,
+    distinct,
+    read,
+)
 from scheduler.zones.offsets import akin, ever, seasons, shown
 
 KnownBy = Literal["confirmed", "timezone", "country", "assumed", "webinar"]
@@ -116,11 +126,12 @@ def _by_name(
 
 def _by_spelling(candidates: Iterable[str], country: _Country) -> ZoneEvidence | None:
     """A zone of the country whose name is spelt alike, where something was written that is no name."""
-    for zone in candidates:
-        if zone in map(canonical, country.zones):
-            return ZoneEvidence(
-                zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike"
-            )
+    for candidate in candidates:
+        for zone in sorted(country.zones, key=lambda zone: canonical(zone) != candidate):
+            if akin(zone, candidate):
+                return ZoneEvidence(
+                    zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike"
+                )
     return None
 
 
@@ -159,7 +170,7 @@ def _settled(zones: Iterable[str], at: datetime) -> bool:
 
 def _open(meaning: Meaning, country: _Country, problems: list[str]) -> ZoneEvidence | None:
     """Of several clocks, the likely one; or none, with a question."""
-    unclear = UnknownZone("", "the name of several time zones that do not agree", meaning.zones[:3])
+    unclear = UnknownZone("", SEVERAL, distinct(meaning.zones))
     problems.append(f"time zone: {unclear}")
     if country.zones or not meaning.likely:
         return None

@@ -8,7 +8,7 @@ many zones, of which somebody's country says which. *Several* clocks that do not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
@@ -19,9 +19,9 @@ import pytz
 
 from scheduler.zones import cldr
 from scheduler.zones.cldr import canonical
-from scheduler.zones.countries import country_code, country_zones
+from scheduler.zones.countries import calls_itself, country_code, country_zones
 from scheduler.zones.folding import fold, tidy
-from scheduler.zones.offsets import akin, ever, offsets_within, utc_offset, zone_at_offset
+from scheduler.zones.offsets import akin, ever, of_late, offsets_within, utc_offset, zone_at_offset
 from scheduler.zones.tables import (
     AMBIGUOUS,
     AUSTRALIAN,
@@ -43,12 +43,14 @@ OF_A_COUNTRY = "the name of a country"
 OF_A_CLOCK = "the name of this zone's clock"
 ABBREVIATION = "an abbreviation of this zone's clock"
 OFFSET = "an offset from UTC"
+SEVERAL = "the name of several time zones that do not agree"
 NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summer time begins: name that of a city, as"
             " in Europe/Zurich")  # fmt: skip
 
-_TOKEN = re.compile(r"(?<![\w/+-])[A-Za-z][\w+-]*(?:/[A-Za-z][\w+-]*)+")
+_TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
 _COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
-_APART = re.compile(r"[,;:()\[\]|/&]| - | (?:and|or) ", re.IGNORECASE)
+_APART = re.compile(r"[,;:()\[\]|]| - ")
+_LOOSELY = re.compile(r"[/&]| (?:and|or) ", re.IGNORECASE)
 _TIME = frozenset({"time", "times", "zone", "timezone", "tz", "local", "standard", "daylight", "summer", "winter",
                    "saving", "savings", "std"})  # fmt: skip
 _SEASON = frozenset({"standard", "daylight", "summer", "saving", "savings"})
@@ -116,23 +118,33 @@ def registrant_zone(name: str) -> Zone:
     say when summer time begins ("UTC-5" is New York in winter and Chicago in summer).
     """
     meaning = read(name)
-    if meaning.kind == "several":
-        raise UnknownZone(name, "the name of several time zones that do not agree", meaning.zones[:3])
     if meaning.because in (OFFSET, ABBREVIATION) and meaning.kind == "fixed":
         raise UnknownZone(name, NO_ZONE)
-    if meaning.because == OF_A_COUNTRY and not all(akin(zone, meaning.zones[0]) for zone in meaning.zones):
-        raise UnknownZone(name, "the name of a country with several time zones", meaning.zones[:3])
-    zones = [zone for zone in meaning.zones if set(meaning.offsets) <= ever(zone)]
+    asked = set(meaning.offsets)
+    zones = [zone for zone in meaning.zones if asked <= of_late(zone)]
+    zones = zones or [zone for zone in meaning.zones if asked <= ever(zone)]
     if not zones or (meaning.kind == "clock" and zones[0] != meaning.zones[0]):
         raise UnknownZone(name, "its name and its offset from UTC contradict each other", meaning.zones[:1])
+    by_itself = meaning.kind == "clock" and meaning.because != OF_A_COUNTRY
+    if not by_itself and len(clocks := distinct(zones)) > 1:
+        raise UnknownZone(name, SEVERAL, clocks)
     return pytz.timezone(zones[0])
+
+
+def distinct(zones: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of some zones that have different clocks."""
+    found: list[str] = []
+    for zone in zones:
+        if not any(akin(zone, other) for other in found):
+            found.append(zone)
+    return tuple(found[:3])
 
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> Meaning:
     """What a text in a column of time zones means. Raises UnknownZone. Takes time in proportion to its length, and a
     text of more than 200 characters is not looked at."""
-    plain = tidy(text)
+    plain = tidy(text).replace("_slash_", "/")  # HubSpot's america_slash_new_york
     whole = _iana(plain) or _index().get(fold(plain))
     if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
         return whole
@@ -145,10 +157,13 @@ def read(text: str) -> Meaning:
         raise UnknownZone(text, "no clock shows such an offset from UTC") from None
     if tokens:
         return Meaning("place", tuple(tokens.values())[:1], OF_TZDATA, offsets)
-    if offsets and set(fold(rest).split()) <= _EMPTY:
+    found = _whole(rest) or _together(rest, sure=bool(offsets))
+    if offsets and (set(fold(rest).split()) <= _EMPTY or (found and found.kind == "fixed")):
+        if found and set(offsets) == set(found.offsets):
+            return found
         return Meaning("fixed", _at_offsets(offsets), OFFSET, offsets)
-    if found := _whole(rest) or _together(rest, sure=bool(offsets)):
-        return found if found.kind == "fixed" else replace(found, offsets=offsets)
+    if found:
+        return found if found.kind == "fixed" else replace(found, offsets=offsets or found.offsets)
     raise UnknownZone(text, "not the name of a time zone", close_names(plain))
 
 
@@ -198,15 +213,16 @@ def _whole(rest: str) -> Meaning | None:
     for name in (stripped, _COPY.sub("", stripped)):
         if found := _iana(name):
             return found
-        for key in _variants(fold(name)):
-            if found := _index().get(key):
-                return found
+        key = fold(name)
+        if found := _index().get(key) or (None if _TIME & set(key.split()) else _a_country(name)):
+            return found
+        if found := next((found for one in _variants(key) if (found := _index().get(one))), None):
+            return found
     return _a_country(stripped)
 
 
 def _variants(key: str) -> Iterator[str]:
-    """A folded name, and itself without the words that stand for time, or with others of them."""
-    yield key
+    """A folded name without the words that stand for time, or with others of them."""
     words = key.split()
     core = " ".join(word for word in words if word not in _TIME)
     if not core:
@@ -226,22 +242,34 @@ def _a_country(name: str) -> Meaning | None:
         return None
     code = country_code(plain)
     zones = tuple(canonical(zone) for zone in country_zones(code)) if code else ()
-    return Meaning("clock", zones, OF_A_COUNTRY, country=code or "") if zones else None
+    return Meaning("clock", zones, OF_A_COUNTRY, country=code or "", city=True) if zones else None
 
 
 def _together(rest: str, *, sure: bool) -> Meaning | None:
     """The meaning of several names: "Amsterdam, Berlin, Bern", "Pacific Time - Vancouver", "Nairobi, Kenya". A part
     that is not understood is left out only where an offset will be compared with the others (`sure`)."""
-    parts = [part for part in (part.strip(" -.") for part in _APART.split(rest)) if part]
+    parts = [
+        one for part in _split(_APART, rest) for one in ([part] if _whole(part) else _split(_LOOSELY, part))
+    ]
     if sure and len(parts) == 1 and all(_of_a_place(word) for word in parts[0].split()):
         parts = parts[0].split()  # "Prague Bratislava"
-    meanings = {part: _whole(part) for part in parts[:_MOST_PARTS] if not set(fold(part).split()) <= _EMPTY}
+    meanings = {part: _part(part, first=part == parts[0]) for part in parts[:_MOST_PARTS]
+                if not set(fold(part).split()) <= _EMPTY}  # fmt: skip
     known = [meaning for meaning in meanings.values() if meaning]
     partly = len(known) < len(meanings)
     if not known or len(parts) > _MOST_PARTS or (partly and not sure):
         return None
-    found = _combined(known)
+    found = _combined(known, sure=sure)
     return replace(found, partly=partly) if found else None
+
+
+def _part(part: str, *, first: bool) -> Meaning | None:
+    """A country after a place says where that lies, though it may be a name of tzdata's, too: Portugal."""
+    return _whole(part) if first or not calls_itself(part) else _a_country(part)
+
+
+def _split(separators: re.Pattern[str], text: str) -> list[str]:
+    return [part for part in (part.strip(" -.") for part in separators.split(text)) if part]
 
 
 def _of_a_place(word: str) -> bool:
@@ -249,40 +277,52 @@ def _of_a_place(word: str) -> bool:
     return bool(found and found.kind == "place")
 
 
-def _combined(known: list[Meaning]) -> Meaning | None:
-    """What all of these say: the places that have the clocks and lie in the countries that are named beside them."""
-    countries = {one.country for one in known if one.because == OF_A_COUNTRY}
+def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
+    """What all of these say: the places that have the clocks and lie in the country that is named beside them."""
+    if fixed := [one for one in known if one.kind == "fixed"]:  # "Greenwich Mean Time: Dublin, London"
+        rest = [one for one in known if one.kind != "fixed"]
+        found = _combined(rest, sure=True) if rest else fixed[0]
+        return replace(found, offsets=fixed[0].offsets) if found else None
+    countries = {one.country: one for one in known if one.because == OF_A_COUNTRY}
     places = [one for one in known if one.because in (OF_A_PLACE, OF_TZDATA)]
     clocks = [one for one in known if one.because in (OF_A_CLOCK, ABBREVIATION)]
-    if any(one.kind == "fixed" for one in known):
-        return known[0] if len(known) == 1 else None
     if places:
-        zones = _windows_first(zone for one in places for zone in one.zones)
-        alone = [
-            zone for zone in zones if all(_has(zone, clock) for clock in clocks) and _within(zone, countries)
-        ]
-        one = len(places) > 1 or len(alone) == 1
+        zones = _windows_first(zone for one in _narrowed(places) for zone in one.zones)
+        fitting = [zone for zone in zones if all(_has(zone, clock) for clock in clocks)]
+        alone = [zone for zone in fitting if _within(zone, countries)]
+        if not alone:  # a list of places, some of which are countries
+            either = [*fitting, *(zone for one in countries.values() for zone in one.zones)]
+            alone = either if sure or all(akin(zone, either[0]) for zone in either) else []
+        kind: Kind = "place" if sure or len(distinct(alone)) == 1 else "several"
+        return Meaning(kind, tuple(alone), OF_A_PLACE, city=True, likely=False) if alone else None
+    if not clocks:
+        zones = [zone for one in countries.values() for zone in one.zones]
         return (
-            Meaning("place" if one else places[0].kind, tuple(alone), OF_A_PLACE, city=True)
-            if alone
+            known[0]
+            if len(countries) == 1
+            else Meaning("place", tuple(zones), OF_A_PLACE, city=True)
+            if sure
             else None
         )
-    if not clocks:
-        return next(iter(known)) if len(countries) == 1 else None
     shared = [zone for zone in clocks[0].zones if all(_has(zone, clock) for clock in clocks[1:])]
-    if not shared:
-        return None
-    kind: Kind = "several" if all(one.kind == "several" for one in clocks) else "clock"
-    only = countries.pop() if len(countries) == 1 else ""
-    return replace(clocks[0], kind=kind, zones=tuple(shared), country=only)
+    kind = "several" if all(one.kind == "several" for one in clocks) else "clock"
+    only = next(iter(countries)) if len(countries) == 1 else ""
+    return replace(clocks[0], kind=kind, zones=tuple(shared), country=only) if shared else None
+
+
+def _narrowed(places: list[Meaning]) -> list[Meaning]:
+    """Without words for several places of which one is among the others: Georgia in "Tbilisi, Georgia"."""
+    single = {zone for one in places if one.kind == "place" for zone in one.zones}
+    return [one for one in places if one.kind == "place" or not single & {*one.zones}]
 
 
 def _has(zone: str, clock: Meaning) -> bool:
     return zone in clock.zones or any(akin(zone, other) for other in clock.zones)
 
 
-def _within(zone: str, countries: set[str]) -> bool:
-    return not countries or any(zone in map(canonical, country_zones(code)) for code in countries)
+def _within(zone: str, countries: Collection[str]) -> bool:
+    """In the country that is named beside it; "US & Canada" is a part of a clock's name."""
+    return len(countries) != 1 or any(zone in map(canonical, country_zones(code)) for code in countries)
 
 
 def _windows_first(zones: Iterable[str]) -> list[str]:
@@ -313,9 +353,10 @@ def _city_names() -> dict[str, Meaning]:
     names: dict[str, dict[str, None]] = {}
     for name, zone in own:
         names.setdefault(fold(name.replace("_", " ")), {})[zone] = None
+    of_tzdata = {*names}
     for name, zone in cldr.cities():
         key = fold(name)
-        if key not in names or zone in names[key] or not any(fold(known) == key for known, _ in own):
+        if key not in of_tzdata and not calls_itself(name):  # Mexico is the city in French
             names.setdefault(key, {})[zone] = None
     return {key: _place(tuple(zones), likely=False) for key, zones in names.items()}
 
@@ -372,6 +413,8 @@ def _our_names() -> dict[str, Meaning]:
         if f"{fold(name)} time" not in _clock_names():
             ours[f"{fold(name)} time"] = clock
     ours |= {fold(name): _clock(_family(zone), ABBREVIATION) for name, zone in CLEAR.items()}
+    utc = Meaning("fixed", ("Etc/UTC",), OF_TZDATA, (timedelta(0),))
+    ours |= dict.fromkeys(("universal time", "universal time utc", "utc utc", "utc time"), utc)
     ours |= {fold(name): Meaning("place", (GENEVA,), OF_A_PLACE) for name in GENEVA_NAMES}
     for name, zones in AMBIGUOUS.items():
         members = tuple(dict.fromkeys((*zones, *(one for zone in zones for one in _family(zone)))))

@@ -70,6 +70,11 @@ def ever(zone: str) -> frozenset[timedelta]:
     return frozenset(shown(zone, day) for day in days)
 
 
+def of_late(zone: str) -> frozenset[timedelta]:
+    """The offsets that its clocks showed in 2024, and will show by the last rule that is known."""
+    return frozenset(offset for year in _years(zone) for offset in year)
+
+
 def akin(zone: str, other: str) -> bool:
     """Whether two zones had the same clock in all of 2024, or will by the last rules that are known."""
     return zone == other or any(

@@ -208,6 +208,7 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "Georgetown": "America/Guyana",
     "Georgia": ("Asia/Tbilisi", "America/New_York"),
     "Gorno-Altaysk": "Asia/Barnaul",
+    "Greenland": "America/Nuuk",
     "Guadalajara": "America/Mexico_City",
     "Hanoi": "Asia/Ho_Chi_Minh",
     "Hawaii": "Pacific/Honolulu",
@@ -227,6 +228,8 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "Mid-Atlantic - Old": "Atlantic/South_Georgia",
     "Midway Island": "Pacific/Midway",
     "Mumbai": "Asia/Kolkata",
+    "Nuku'alofa": "Pacific/Tongatapu",
+    "Port Louis": "Indian/Mauritius",
     "Mumbai (Bombay)": "Asia/Kolkata",
     "New Delhi": "Asia/Kolkata",
     "Delhi": "Asia/Kolkata",
@@ -240,6 +243,7 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "Queensland": "Australia/Brisbane",
     "Rangoon": "Asia/Yangon",
     "Rio de Janeiro": "America/Sao_Paulo",
+    "Salvador": ("America/Bahia", "America/El_Salvador"),
     "Samoa": ("Pacific/Apia", "Pacific/Pago_Pago"),
     "San Juan": ("America/Puerto_Rico", "America/Argentina/San_Juan"),
     "La Paz": ("America/La_Paz", "America/Mazatlan"),
@@ -384,9 +388,10 @@ COUNTRIES = {
     "Netherlands Antilles": "CW", "Palestine": "PS", "State of Palestine": "PS",
     "Palestinian Territory, Occupied": "PS", "Occupied Palestinian Territory": "PS", "West Bank and Gaza": "PS",
     "Palestinian Territory": "PS", "Gaza": "PS", "West Bank": "PS", "People's Republic of China": "CN",
-    "China, People's Republic of": "CN", "Mainland China": "CN", "P.R. China": "CN", "PR China": "CN",
+    "China, People's Republic of": "CN", "Mainland China": "CN", "P.R. China": "CN",
+    "PR China": "CN",
     "République populaire de Chine": "CN", "República Popular China": "CN", "República Popular de China": "CN",
-    "Китайская Народная Республика": "CN", "جمهورية الصين الشعبية": "CN", "中华人民共和国": "CN",
+    "Китайская Народная Республика": "CN", "جمهورية الصين الشعبية": "CN", "中华人民共和国": "CN", "中华民国": "TW", "中華民国": "TW", "中華民國": "TW", "大韓民国": "KR",
     "中華人民共和國": "CN", "Republic of China": "TW", "Taiwan, Province of China": "TW", "Taiwan, China": "TW",
     "Taiwan (Province of China)": "TW", "Taiwan, Republic of China": "TW", "Taiwan ROC": "TW",
     "Chinese Taipei": "TW", "Taiwan, POC": "TW", "中国台湾省": "TW", "Taïwan, province de Chine": "TW",
@@ -439,17 +444,31 @@ COUNTRIES = {
     "République centrafricaine": "CF", "República Centroafricana": "CF",
 }  # fmt: skip
 
-# Words of a state's form, which an official name has beside a name that is known, in English and the Latin languages.
+# Words of a state's form, which an official name has beside a name that is known, in English, the Latin languages, Russian, Arabic and others.
 STYLE = frozenset({
-    "arab", "bolivarian", "bolivariana", "bolivarienne", "bundesrepublik", "city", "co", "commonwealth",
-    "confederation", "cooperativa", "cooperative", "democratic", "democratica", "democratique", "duchy",
-    "eastern", "estado", "etat", "federal", "federale", "federation", "federativa", "federative", "grand",
-    "hashemite", "independent", "islamic", "islamica", "islamique", "kingdom", "konigreich", "nation",
-    "operative", "oriental", "people", "plurinacional", "plurinational", "plurinationale", "populaire",
-    "popular", "principado", "principality", "principaute", "regno", "reino", "rep", "repubblica",
-    "republic", "republica", "republik", "republique", "royaume", "s", "socialist", "sovereign", "state",
-    "sultanat", "sultanato", "unida", "unie", "union",
+    "arab", "bolivarian", "bolivariana", "bolivarienne", "bundesrepublik", "co", "commonwealth",
+    "confederation", "cooperativa", "cooperative", "cumhuriyeti", "democratic", "democratica",
+    "democratique", "demokratische", "duchy", "eastern", "estado", "etat", "federal", "federale",
+    "federation", "federativa", "federative", "föderative", "fürstentum", "grand", "großherzogtum",
+    "hashemite", "independent", "islam", "islamic", "islamica", "islamique", "islamische", "islamitische",
+    "kingdom", "konigreich", "koninkrijk", "krallığı", "königreich", "nation", "operative", "oriental",
+    "people", "plurinacional", "plurinational", "plurinationale", "plurinationaler", "populaire", "popular",
+    "prensliği", "principado", "principality", "principato", "principaute", "regno", "reino", "rep",
+    "repubblica", "republic", "republica", "republiek", "republik", "republique", "royaume", "s",
+    "socialist", "sovereign", "sozialistische", "staat", "state", "stato", "sultanat", "sultanato", "unida",
+    "unie", "union", "volksrepublik", "арабская", "боливарианская", "великое", "герцогство", "государство",
+    "демократическая", "исламская", "княжество", "кооперативная", "королевство", "многонациональное",
+    "народная", "независимое", "республика", "содружество", "социалистическая", "союз", "султанат",
+    "федеративная", "федерация", "إسلامية", "إمارة", "اتحاد", "اتحادية", "اشتراكية", "الإسلامية",
+    "الاتحادية", "بوليفارية", "جمهورية", "دوقية", "دولة", "ديمقراطية", "ديموقراطية", "سلطنة", "شعبية",
+    "عربية", "كبرى", "متحدة", "مملكة", "공국", "공화국", "민주", "연방", "왕국", "이슬람", "인민",
 })  # fmt: skip
+
+# The same in Chinese and Japanese, within a word.
+CHINESE_STYLE = (
+    "共和国", "共和國", "大公国", "公国", "王国", "王國", "苏丹国", "独立国", "社会主义", "伊斯兰", "阿拉伯", "联邦",
+    "人民", "民主", "多民族国", "玻利瓦尔",
+)  # fmt: skip
 
 # What may be left of the official names of two countries, or of a state in the USA: never taken for one.
 SHARED = frozenset({
