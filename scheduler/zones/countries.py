@@ -18,7 +18,8 @@ from scheduler.zones.folding import fold, tidy
 from scheduler.zones.tables import CHINESE_STYLE, COUNTRIES, EXTRA_ZONES, MOST_PEOPLE, SHARED, STYLE
 
 _FILLERS = frozenset({
-    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et", "e", "da", "do", "das", "dos", "di", "della", "delle", "dei", "degli", "dell",
+    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et",
+    "e", "da", "do", "das", "dos", "di", "della", "delle", "dei", "degli", "dell",
     "al", "и", "و",
 })  # fmt: skip
 _SHORT = {"st": "saint", "is": "islands", "isl": "islands", "island": "islands", "rep": "republic",
@@ -118,7 +119,7 @@ def _names() -> Iterator[tuple[str, str]]:
 def _short() -> dict[str, str]:
     """Codes of two and three letters and of three digits: never by a name without its accents (Mỹ, Bỉ)."""
     aliases = get_global("territory_aliases").items()
-    long = {alias: codes[0] for alias, codes in aliases if len(alias) == 3 and len(codes) == 1}  # noqa: PLR2004
+    long = {alias: codes[0] for alias, codes in aliases if len(alias) == 3 and len(codes) == 1}
     return {code: code for code in _known()} | {
         alias: code for alias, code in long.items() if code in _known()
     }

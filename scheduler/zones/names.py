@@ -48,6 +48,7 @@ NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summe
             " in Europe/Zurich")  # fmt: skip
 
 _TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
+_SLASH = re.compile("_slash_", re.IGNORECASE)  # HubSpot's america_slash_new_york
 _COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
 _APART = re.compile(r"[,;:()\[\]|]| - ")
 _LOOSELY = re.compile(r"[/&]| (?:and|or) ", re.IGNORECASE)
@@ -144,7 +145,7 @@ def distinct(zones: Iterable[str]) -> tuple[str, ...]:
 def read(text: str) -> Meaning:
     """What a text in a column of time zones means. Raises UnknownZone. Takes time in proportion to its length, and a
     text of more than 200 characters is not looked at."""
-    plain = tidy(text).replace("_slash_", "/")  # HubSpot's america_slash_new_york
+    plain = _SLASH.sub("/", tidy(text))
     whole = _iana(plain) or _index().get(fold(plain))
     if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
         return whole

@@ -391,7 +391,8 @@ COUNTRIES = {
     "China, People's Republic of": "CN", "Mainland China": "CN", "P.R. China": "CN",
     "PR China": "CN",
     "République populaire de Chine": "CN", "República Popular China": "CN", "República Popular de China": "CN",
-    "Китайская Народная Республика": "CN", "جمهورية الصين الشعبية": "CN", "中华人民共和国": "CN", "中华民国": "TW", "中華民国": "TW", "中華民國": "TW", "大韓民国": "KR",
+    "Китайская Народная Республика": "CN", "جمهورية الصين الشعبية": "CN", "中华人民共和国": "CN",
+    "中华民国": "TW", "中華民国": "TW", "中華民國": "TW", "大韓民国": "KR",
     "中華人民共和國": "CN", "Republic of China": "TW", "Taiwan, Province of China": "TW", "Taiwan, China": "TW",
     "Taiwan (Province of China)": "TW", "Taiwan, Republic of China": "TW", "Taiwan ROC": "TW",
     "Chinese Taipei": "TW", "Taiwan, POC": "TW", "中国台湾省": "TW", "Taïwan, province de Chine": "TW",
@@ -444,7 +445,8 @@ COUNTRIES = {
     "République centrafricaine": "CF", "República Centroafricana": "CF",
 }  # fmt: skip
 
-# Words of a state's form, which an official name has beside a name that is known, in English, the Latin languages, Russian, Arabic and others.
+# Words for the form of a state, which an official name has beside a name that is known: in English, the Latin
+# languages, Russian, Arabic and others.
 STYLE = frozenset({
     "arab", "bolivarian", "bolivariana", "bolivarienne", "bundesrepublik", "co", "commonwealth",
     "confederation", "cooperativa", "cooperative", "cumhuriyeti", "democratic", "democratica",

@@ -477,7 +477,9 @@ def as_an_older_version_left_it(ledger: Ledger, zone: str, known_by: str) -> Non
     ledger.sql("UPDATE planned_webinar SET tz_version = '2024a'")
     ledger.sql("UPDATE webinar SET fingerprint = 'of that version'")
     ledger.sql("UPDATE zone_evidence SET zone = :zone, known_by = :known_by", zone=zone, known_by=known_by)
-    ledger.sql("UPDATE registration SET zone = :zone, zone_known_by = :known_by", zone=zone, known_by=known_by)
+    ledger.sql(
+        "UPDATE registration SET zone = :zone, zone_known_by = :known_by", zone=zone, known_by=known_by
+    )
     ledger.revisions.forget_fingerprints()
 
 
@@ -494,7 +496,9 @@ def test_an_assumed_zone_that_a_later_version_knows_moves_what_is_ahead_and_repe
     assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
     ledger.set("confirmation", "sent")
     as_an_older_version_left_it(ledger, "America/New_York", "assumed")
-    ledger.sql("UPDATE delivery SET due_at = :then WHERE message = 'reminder-day'", then=utc("2025-07-02 13:00"))
+    ledger.sql(
+        "UPDATE delivery SET due_at = :then WHERE message = 'reminder-day'", then=utc("2025-07-02 13:00")
+    )
     ledger.plan(utc("2025-06-13 09:00"))
     assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
     assert ledger.due()["reminder-day"] == utc("2025-07-02 16:00")
