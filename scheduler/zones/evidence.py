@@ -136,11 +136,12 @@ def _by_spelling(candidates: Iterable[str], country: _Country) -> ZoneEvidence |
 
 
 def _at_the_offsets(meaning: Meaning, at: datetime) -> tuple[str, ...]:
-    """The zones that show the offsets that the name gives, in summer or winter; else those that once did."""
+    """The zones that show the offsets that the name gives, in summer or winter; else those that once did. A clock has
+    them where the zone does that gives it its name."""
     asked = set(meaning.offsets)
+    if meaning.kind == "clock" and meaning.because != OF_A_COUNTRY:
+        return meaning.zones if asked <= ever(meaning.zones[0]) else ()
     now = tuple(zone for zone in meaning.zones if asked <= {*seasons(zone, at)})
-    if meaning.kind == "clock" and meaning.zones[0] not in now and asked <= ever(meaning.zones[0]):
-        return meaning.zones
     return now or tuple(zone for zone in meaning.zones if asked <= ever(zone))
 
 
@@ -184,13 +185,14 @@ def _of_country(meaning: Meaning, country: _Country) -> tuple[str, ...]:
     if not members or meaning.kind == "place" or meaning.because == OF_A_COUNTRY:
         return tuple(members)
     of_that_clock = [zone for zone in members if akin(zone, meaning.zones[0])]
-    return tuple(of_that_clock if members[0] in of_that_clock else members)
+    most = members[0] in of_that_clock or meaning.zones[0] in map(canonical, members)
+    return tuple(of_that_clock if most else members)
 
 
 def _at_the_same_time(zone: str, country: _Country, at: datetime) -> tuple[str, ...]:
-    """The zones of a country whose clocks show the time of a zone: with all its changes, if there are some."""
+    """The zones of a country whose clocks show the time of a zone: with all its changes, or all of them then."""
     same = [other for other in country.zones if shown(other, at) == shown(zone, at)]
-    return tuple([other for other in same if akin(other, zone)] or same)
+    return tuple([other for other in same if akin(other, zone)] or (same if country.agrees(at) else []))
 
 
 def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, because: str) -> ZoneEvidence:

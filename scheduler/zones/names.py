@@ -24,14 +24,15 @@ from scheduler.zones.folding import fold, tidy
 from scheduler.zones.offsets import akin, ever, of_late, offsets_within, utc_offset, zone_at_offset
 from scheduler.zones.tables import (
     AMBIGUOUS,
-    AUSTRALIAN,
     CENTRAL_EUROPEAN,
     CLEAR,
     CLOCKS,
     GENEVA,
     GENEVA_NAMES,
     PLACES,
+    REGIONS,
     WINDOWS,
+    WITHOUT_COUNTRY,
 )
 
 Zone = pytz.BaseTzInfo
@@ -49,6 +50,7 @@ NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summe
 
 _TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
 _SLASH = re.compile("_slash_", re.IGNORECASE)  # HubSpot's america_slash_new_york
+_RELATIVE = re.compile(r"(?!utc|gmt)[a-z]{2,5}[+-]\d{1,2}", re.IGNORECASE)  # MSK+2 is UTC+5
 _COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
 _APART = re.compile(r"[,;:()\[\]|]| - ")
 _LOOSELY = re.compile(r"[/&]| (?:and|or) ", re.IGNORECASE)
@@ -146,6 +148,8 @@ def read(text: str) -> Meaning:
     """What a text in a column of time zones means. Raises UnknownZone. Takes time in proportion to its length, and a
     text of more than 200 characters is not looked at."""
     plain = _SLASH.sub("/", tidy(text))
+    if _RELATIVE.fullmatch(plain):
+        raise UnknownZone(text, "a time that is counted from another zone's, or an offset from UTC")
     whole = _iana(plain) or _index().get(fold(plain))
     if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
         return whole
@@ -156,10 +160,13 @@ def read(text: str) -> Meaning:
         offsets, rest = offsets_within(plain.replace(next(iter(tokens)), " ") if tokens else plain)
     except ValueError:
         raise UnknownZone(text, "no clock shows such an offset from UTC") from None
-    if tokens:
-        return Meaning("place", tuple(tokens.values())[:1], OF_TZDATA, offsets)
+    if tokens and (found := _iana(next(iter(tokens.values())))):
+        return found if found.kind == "fixed" else replace(found, offsets=offsets)
     found = _whole(rest) or _together(rest, sure=bool(offsets))
-    if offsets and (set(fold(rest).split()) <= _EMPTY or (found and found.kind == "fixed")):
+    words = set(fold(rest).split())
+    if not offsets and not found and words <= _EMPTY and words & {"utc", "gmt"}:  # "GMT/UTC"
+        offsets = (timedelta(0),)
+    if offsets and (words <= _EMPTY or (found and found.kind == "fixed")):
         if found and set(offsets) == set(found.offsets):
             return found
         return Meaning("fixed", _at_offsets(offsets), OFFSET, offsets)
@@ -242,8 +249,11 @@ def _a_country(name: str) -> Meaning | None:
     if len(plain) < 4 and plain.isascii() and fold(plain) not in _SHORT_COUNTRIES:
         return None
     code = country_code(plain)
-    zones = tuple(canonical(zone) for zone in country_zones(code)) if code else ()
-    return Meaning("clock", zones, OF_A_COUNTRY, country=code or "", city=True) if zones else None
+    return _in_country(code) if code and country_zones(code) else None
+
+
+def _in_country(code: str) -> Meaning:
+    return Meaning("clock", tuple(map(canonical, country_zones(code))), OF_A_COUNTRY, country=code, city=True)
 
 
 def _together(rest: str, *, sure: bool) -> Meaning | None:
@@ -266,7 +276,11 @@ def _together(rest: str, *, sure: bool) -> Meaning | None:
 
 def _part(part: str, *, first: bool) -> Meaning | None:
     """A country after a place says where that lies, though it may be a name of tzdata's, too: Portugal."""
-    return _whole(part) if first or not calls_itself(part) else _a_country(part)
+    if first:
+        return _whole(part)
+    if code := REGIONS.get(part) or REGIONS.get(part.title()):
+        return _in_country(code)
+    return _a_country(part) if calls_itself(part) else _whole(part)
 
 
 def _split(separators: re.Pattern[str], text: str) -> list[str]:
@@ -377,14 +391,12 @@ def _clock_names() -> dict[str, Meaning]:
         key = fold(name)
         before = named.get(key)
         named[key] = _clock(zones) if before is None else _joined(before, zones)
-    for word, metazone in AUSTRALIAN.items():
+    for word, metazones in WITHOUT_COUNTRY.items():
+        zones = tuple(zone for metazone in metazones for zone in cldr.metazones()[metazone])
         for ending in ("time", "standard time", "daylight time"):
-            key, zones = f"{fold(word)} {ending}", cldr.metazones()[metazone]
-            named[key] = (
-                replace(before, zones=(*before.zones, *zones))
-                if (before := named.get(key))
-                else _clock(zones)
-            )
+            key = f"{fold(word)} {ending}"
+            before = named.get(key) or Meaning("several", (), OF_A_CLOCK, likely=False)
+            named[key] = replace(before, zones=(*before.zones, *zones))
     return named
 
 
@@ -409,7 +421,7 @@ def _our_names() -> dict[str, Meaning]:
         fold(name): _place((zones,) if isinstance(zones, str) else zones) for name, zones in PLACES.items()
     }
     for name, zone in CLOCKS.items():
-        clock = _clock(_family(zone))
+        clock = _clock((zone, *cldr.metazones().get(cldr.metazone_of().get(zone, ""), ())))
         ours[fold(name)] = clock
         if f"{fold(name)} time" not in _clock_names():
             ours[f"{fold(name)} time"] = clock

@@ -274,6 +274,22 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "Hong Kong SAR": "Asia/Hong_Kong",
 }
 
+# States and provinces, as people write them after a city: Zoom's list of states. Without Georgia, which is a country,
+# too: the city before it says which.
+_STATES = """
+    AL Alabama AK Alaska AZ Arizona AR Arkansas CA California CO Colorado CT Connecticut DE Delaware FL Florida HI
+    Hawaii ID Idaho IL Illinois IN Indiana IA Iowa KS Kansas KY Kentucky LA Louisiana ME Maine MD Maryland MA Massachusetts MI
+    Michigan MN Minnesota MS Mississippi MO Missouri MT Montana NE Nebraska NV Nevada NH NJ NM NY NC ND OH Ohio OK
+    Oklahoma OR Oregon PA Pennsylvania RI SC SD TN Tennessee TX Texas UT Utah VT Vermont VA Virginia WA Washington WV WI
+    Wisconsin WY Wyoming DC
+"""
+_PROVINCES = "AB Alberta BC MB Manitoba NB NL NS NT NU ON Ontario PE QC Quebec SK Saskatchewan YT Yukon"
+REGIONS = dict.fromkeys(_STATES.split(), "US") | dict.fromkeys(_PROVINCES.split(), "CA") | {
+    "New Hampshire": "US", "New Jersey": "US", "New Mexico": "US", "North Carolina": "US",
+    "North Dakota": "US", "Rhode Island": "US", "South Carolina": "US", "South Dakota": "US", "West Virginia": "US",
+    "D.C.": "US", "British Columbia": "CA", "New Brunswick": "CA", "Nova Scotia": "CA",
+}  # fmt: skip
+
 # Regions' clocks by words of a system that CLDR does not have, by the zone whose clock it is.
 CLOCKS = {
     "Pacific": "America/Los_Angeles",
@@ -303,8 +319,12 @@ CLOCKS = {
     "Mecca": "Asia/Riyadh",
 }
 
-# What Australians call their clocks without the word Australian, by CLDR's metazone.
-AUSTRALIAN = {"Eastern": "Australia_Eastern", "Central": "Australia_Central", "Western": "Australia_Western"}
+# What people call their clocks without the name of their country, by CLDR's metazones.
+WITHOUT_COUNTRY = {
+    "Eastern": ("Australia_Eastern",),
+    "Central": ("Australia_Central",),
+    "Western": ("Australia_Western", "Indonesia_Western"),
+}
 
 # Kosovo has a code that everybody uses (XK) and that ISO 3166 and zone.tab don't have. Nobody lives on BV and HM.
 EXTRA_ZONES: dict[str, tuple[str, ...]] = {"XK": ("Europe/Belgrade",), "BV": (), "HM": ()}
