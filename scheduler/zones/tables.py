@@ -277,11 +277,11 @@ PLACES: dict[str, str | tuple[str, ...]] = {
 # States and provinces, as people write them after a city: Zoom's list of states. Without Georgia, which is a country,
 # too: the city before it says which.
 _STATES = """
-    AL Alabama AK Alaska AZ Arizona AR Arkansas CA California CO Colorado CT Connecticut DE Delaware FL Florida HI
-    Hawaii ID Idaho IL Illinois IN Indiana IA Iowa KS Kansas KY Kentucky LA Louisiana ME Maine MD Maryland MA Massachusetts MI
-    Michigan MN Minnesota MS Mississippi MO Missouri MT Montana NE Nebraska NV Nevada NH NJ NM NY NC ND OH Ohio OK
-    Oklahoma OR Oregon PA Pennsylvania RI SC SD TN Tennessee TX Texas UT Utah VT Vermont VA Virginia WA Washington WV WI
-    Wisconsin WY Wyoming DC
+    AL Alabama AK Alaska AZ Arizona AR Arkansas CA California CO Colorado CT Connecticut DE Delaware FL
+    Florida HI Hawaii ID Idaho IL Illinois IN Indiana IA Iowa KS Kansas KY Kentucky LA Louisiana ME Maine MD
+    Maryland MA Massachusetts MI Michigan MN Minnesota MS Mississippi MO Missouri MT Montana NE Nebraska NV
+    Nevada NH NJ NM NY NC ND OH Ohio OK Oklahoma OR Oregon PA Pennsylvania RI SC SD TN Tennessee TX Texas UT
+    Utah VT Vermont VA Virginia WA Washington WV WI Wisconsin WY Wyoming DC
 """
 _PROVINCES = "AB Alberta BC MB Manitoba NB NL NS NT NU ON Ontario PE QC Quebec SK Saskatchewan YT Yukon"
 REGIONS = dict.fromkeys(_STATES.split(), "US") | dict.fromkeys(_PROVINCES.split(), "CA") | {
