@@ -28,6 +28,7 @@ COMMANDS = {
     "notify": "notify",
     "move": "move",
     "timeline": "timeline:timeline_command",
+    "zone": "zone:zone_command",
     "preview": "preview",
     "gallery": "gallery",
     "send-test": "send_test",

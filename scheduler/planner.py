@@ -21,6 +21,7 @@ from scheduler.ledger.chunk import Chunk
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
+from scheduler.zones.names import learn
 
 T = TypeVar("T")
 
@@ -50,6 +51,8 @@ class Planner:
 
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
         """Plan for so many seconds. True when there is more to do."""
+        if not self._turn:
+            await asyncio.to_thread(learn)  # names of zones: not within a transaction
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)

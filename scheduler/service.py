@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.database.presence import newer_tz_version
+from scheduler.database.presence import newer_knowledge_version
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.handover import Handover
@@ -37,7 +37,7 @@ from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import reasons, replica_notes, row_notes, set_back
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
-from scheduler.timezones import tz_version
+from scheduler.timezones import knowledge_version, tz_version
 from scheduler.troubles import Troubles
 from scheduler.web.health import Readiness
 from scheduler.webinar import Webinar
@@ -309,8 +309,8 @@ class Service:
 
 def _looked_around(conn: Connection) -> bool:
     """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
-    if newer := newer_tz_version(conn):
+    if newer := newer_knowledge_version(conn):
         raise MustRest(
-            f"this service has tz database {tz_version()}, another one {newer}: it neither plans nor sends"
+            f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
         )
     return restored.holds_planned(conn)

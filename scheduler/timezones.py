@@ -1,4 +1,4 @@
-"""Time zones: wall time to UTC and back, and the zone of a registrant. Pure.
+"""Time zones: wall time to UTC and back; the zone of a registrant is found in `zones/`. Pure.
 
 One tz database for everything: pytz's. Zones are handed on as objects of pytz, never as names to something
 that would look them up in another database, and never as `datetime(..., tzinfo=zone)`, which is Geneva's
@@ -7,23 +7,14 @@ local mean time of 1894 (+00:34).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import pytz
+from babel import __version__ as cldr_version
 
-from scheduler.zones.countries import country_code, country_zones
-from scheduler.zones.names import (
-    UnknownZone,
-    Zone,
-    registrant_zone,
-    utc_offset,
-    webinar_zone,
-    zone_at_offset,
-    zone_place,
-)
+from scheduler.zones.evidence import ZoneEvidence, zone_of
+from scheduler.zones.names import UnknownZone, Zone, registrant_zone, webinar_zone, zone_place
+from scheduler.zones.tables import VERSION
 
 __all__ = [
     "AmbiguousTime",
@@ -34,6 +25,7 @@ __all__ = [
     "Zone",
     "ZoneEvidence",
     "computed_to_utc",
+    "knowledge_version",
     "registrant_zone",
     "to_local",
     "to_utc",
@@ -45,12 +37,16 @@ __all__ = [
 
 LAST_YEAR = 2037  # pytz has no rule after it: Zurich in July 2040 would be UTC+1
 
-KnownBy = Literal["confirmed", "timezone", "country", "assumed", "webinar"]
-
 
 def tz_version() -> str:
     """The version of the tz database that everything is computed with, as in "2026f"."""
     return str(vars(pytz)["OLSON_VERSION"])  # which the stubs don't know
+
+
+def knowledge_version() -> str:
+    """The version of all that zones are resolved by: the tz database, our own tables, CLDR (Babel). A newer one is
+    greater, as a text; what was stored by another one is resolved again."""
+    return f"{tz_version()}.{VERSION:03d}.{cldr_version}"
 
 
 class WallTimeError(ValueError):
@@ -110,84 +106,6 @@ def to_local(instant: datetime, zone: Zone) -> datetime:
     if instant.tzinfo is None:
         raise TypeError("an instant must be aware")
     return instant.astimezone(zone)
-
-
-@dataclass(frozen=True)
-class ZoneEvidence:
-    """A registrant's zone (IANA name), how it is known, and what could not be used (no personal data).
-
-    "assumed": one of several that agree with what we know, chosen by population.
-    """
-
-    zone: str
-    known_by: KnownBy
-    problem: str = ""
-
-
-def zone_of(
-    timezone: str | None, country: str | None, fallback: Zone, at: datetime, confirmed: str | None = None
-) -> ZoneEvidence:
-    """The zone of a registrant by the best evidence there is: what they confirmed, their time zone, the only
-    zone of their country, an assumption among several, else `fallback`, the webinar's.
-
-    `at` is the webinar's start: zones of a country that show the same time then count as one. Never raises:
-    what cannot be used is named in `problem`, and the next evidence counts.
-    """
-    problems: list[str] = []
-    zones = _zones_of_country(country, problems)
-    named: tuple[tuple[str | None, KnownBy], ...] = ((confirmed, "confirmed"), (timezone, "timezone"))
-    for name, known_by in named:
-        if not name or not name.strip():
-            continue
-        if found := _by_reading(name, zones, at):
-            return _choice(found, known_by, at, problems)
-        try:
-            return _choice((str(registrant_zone(name)),), known_by, at, problems)
-        except UnknownZone as unusable:
-            problems.append(f"time zone: {unusable}")
-            offset = utc_offset(name)
-            if not zones and offset is not None and (at_offset := zone_at_offset(offset)):
-                return ZoneEvidence(at_offset, "assumed", "; ".join(problems))
-    if zones:
-        return _choice(zones, "country", at, problems)
-    return ZoneEvidence(str(fallback), "webinar", "; ".join(problems))
-
-
-def _zones_of_country(country: str | None, problems: list[str]) -> tuple[str, ...]:
-    if not country or not country.strip():
-        return ()
-    if code := country_code(country):
-        return country_zones(code)
-    problems.append("country: neither a code (ISO 3166) nor the name of a country")
-    return ()
-
-
-def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, problems: list[str]) -> ZoneEvidence:
-    """The first of some zones: known if all agree at that moment, else assumed."""
-    agree = len({_offset(zone, at) for zone in zones}) == 1
-    return ZoneEvidence(zones[0], known_by if agree else "assumed", "; ".join(problems))
-
-
-def _by_reading(name: str, zones: tuple[str, ...], at: datetime) -> tuple[str, ...]:
-    """The zones of a country for which an abbreviation or an offset is right: India's for IST, New York's for
-    EST and for UTC-5 in the USA. Lists of offsets give winter's, so that counts before the one of the day."""
-    abbreviation, offset = name.strip().upper(), utc_offset(name)
-    seasons = (at - timedelta(days=182), at, at + timedelta(days=182))
-    tests: tuple[Callable[[str], bool], ...] = (
-        lambda zone: any(_local(zone, then).tzname() == abbreviation for then in seasons),
-        lambda zone: min(_offset(zone, then) for then in seasons) == offset,
-        lambda zone: _offset(zone, at) == offset,
-    )
-    matches = (tuple(zone for zone in zones if test(zone)) for test in tests)
-    return next((found for found in matches if found), ())
-
-
-def _local(zone: str, instant: datetime) -> datetime:
-    return to_local(instant, pytz.timezone(zone))
-
-
-def _offset(zone: str, instant: datetime) -> timedelta:
-    return _local(zone, instant).utcoffset() or timedelta(0)
 
 
 def _offsets_around(wall: datetime, zone: Zone) -> tuple[timedelta, timedelta]:

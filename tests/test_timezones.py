@@ -190,6 +190,11 @@ class TestComputedTimes:
         assert doubled > 5000
 
 
+# To people these are abbreviations of other zones, and the offset of London in winter.
+NO_PLACES = {name for name in pytz.all_timezones if name.upper().removeprefix("ETC/") in
+             ("EST", "MST", "GMT", "GMT+0", "GMT-0", "GMT0", "GREENWICH")}  # fmt: skip
+
+
 class TestEveryZone:
     @given(zones_and_instants())
     def test_an_instant_comes_back_from_the_wall(self, case: tuple[Zone, datetime]) -> None:
@@ -236,7 +241,7 @@ class TestEveryZone:
         else:
             assert to_utc(wall, zone) == expected
 
-    @pytest.mark.parametrize("name", sorted({*pytz.all_timezones} - {"EST", "MST", "GMT", "GMT+0", "GMT-0"}))
+    @pytest.mark.parametrize("name", sorted({*pytz.all_timezones} - NO_PLACES))
     def test_its_name_is_understood_in_any_case_and_keeps_its_time(self, name: str) -> None:
         zone, named = registrant_zone(name), pytz.timezone(name)
         assert registrant_zone(f"  {name.replace('_', ' ').lower()} ") is zone
@@ -290,7 +295,7 @@ class TestTheWebinarsZone:
 
     @pytest.mark.parametrize(
         ("name", "nearest"),
-        [("Europe/Zurih", "Europe/Zurich"), ("Zurich", "Europe/Zurich"), ("new york", "America/New_York")],
+        [("Europe/Zurih", "Europe/Zurich"), ("Zurrich", "Europe/Zurich"), ("new yrok", "America/New_York")],
     )
     def test_a_wrong_name_is_refused_with_the_nearest_right_one(self, name: str, nearest: str) -> None:
         with pytest.raises(UnknownZone, match=nearest) as error:
@@ -356,15 +361,16 @@ class TestNamesOfZones:
                 )
             except UnknownZone:
                 refused.append(name)
-        assert sorted(refused) == ["UTC+12", "UTC+13", "UTC-02", "UTC-08", "UTC-09", "UTC-11"]
+        offsets = ["UTC+12", "UTC+13", "UTC-02", "UTC-08", "UTC-09", "UTC-11"]
+        assert sorted(refused) == ["Arabian Standard Time", *offsets], "in CLDR's English that is Riyadh's"
 
     def test_tzdatas_sign_is_turned(self) -> None:
         assert to_local(START, registrant_zone("Etc/GMT-5")).hour == 16
 
     @pytest.mark.parametrize(
         "name",
-        ["UTC+5:30", "+05:30", "+0530", "GMT+5", "UTC -3", "UTC−3", "-3", "(UTC+01:00) Nowhere", "Amsterdam",
-         "(UTC+09:00) Amsterdam", "(UTC-04:00) Eastern Time (US & Canada)", "+25:00", "5", "None",
+        ["UTC+5:30", "+05:30", "+0530", "GMT+5", "UTC -3", "UTC−3", "-3", "(UTC+01:00) Nowhere",
+         "(UTC+09:00) Amsterdam", "(UTC-08:00) Eastern Time (US & Canada)", "+25:00", "5", "None",
          "x" * 9999],
     )  # fmt: skip
     def test_the_rest_is_refused(self, name: str) -> None:
@@ -470,7 +476,7 @@ class TestARegistrantsZone:
             ("+05:30", "IN", ("Asia/Kolkata", "timezone")),
             ("UTC+1", "CH", ("Europe/Zurich", "timezone")),  # as lists of offsets have it
             ("UTC+2", "CH", ("Europe/Zurich", "timezone")),  # as the clock shows in July
-            ("UTC-5", "US", ("America/New_York", "timezone")),
+            ("UTC-5", "US", ("America/New_York", "assumed")),  # in winter; Chicago shows it in July
             ("UTC-7", "US", ("America/Denver", "assumed")),
             ("GMT+10", "AU", ("Australia/Sydney", "timezone")),  # agrees with Brisbane in July
             ("+09:00", "CH", ("Europe/Zurich", "country")),

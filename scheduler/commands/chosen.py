@@ -18,7 +18,7 @@ from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
 from scheduler.webinar import Webinar
-from scheduler.zones.names import canonical
+from scheduler.zones.cldr import canonical
 
 # In a registrant's row these may be something else: an offset, perhaps London's; New York's or Denver's time.
 _TZDATAS_OWN = {"GMT": "", "GMT+0": "", "GMT-0": "", "EST": "UTC-05:00", "MST": "UTC-07:00"}
@@ -113,19 +113,21 @@ def zone_asked(name: str) -> Zone:
     return pytz.timezone(name) if same else zone
 
 
-def instant_asked(text: str) -> datetime:
-    """The instant that `--registered-at` names in ISO 8601. Raises Problems: a time without an offset from UTC is
+def instant_asked(text: str, option: str = "--registered-at") -> datetime:
+    """The instant that an option names in ISO 8601. Raises Problems: a time without an offset from UTC is
     another instant for every reader."""
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise _no_instant(f"{shown(text)}, which is no time in ISO 8601") from None
+        raise _no_instant(option, f"{shown(text)}, which is no time in ISO 8601") from None
     if instant.tzinfo is None:
-        raise _no_instant(f"{shown(text)}, which does not say its offset from UTC")
+        raise _no_instant(option, f"{shown(text)}, which does not say its offset from UTC")
     if not 1970 <= instant.year <= LAST_YEAR:
-        raise _no_instant(f"{shown(text)}; the rules of time zones are known from 1970 to {LAST_YEAR}")
+        raise _no_instant(
+            option, f"{shown(text)}; the rules of time zones are known from 1970 to {LAST_YEAR}"
+        )
     return instant
 
 
-def _no_instant(found: str) -> Problems:
-    return Problems([Problem("--registered-at", found, AN_INSTANT)])
+def _no_instant(option: str, found: str) -> Problems:
+    return Problems([Problem(option, found, AN_INSTANT)])

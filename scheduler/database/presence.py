@@ -25,7 +25,7 @@ from sqlalchemy import Connection, make_url
 from scheduler.database import watch
 from scheduler.database.engine import fault, run
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
-from scheduler.timezones import tz_version
+from scheduler.timezones import knowledge_version
 from scheduler.troubles import Troubles
 
 log = structlog.get_logger()
@@ -141,7 +141,7 @@ class Presence:
         row = await (await session.execute(_BEAT, (self.holder,))).fetchone()
         before, self._counter = self._counter, row[0] if row else self._counter + 1
         if row is None:  # our first beat, or the others thought that we were gone
-            await session.execute(_JOIN, (self.holder, self._counter, tz_version(), datetime.now(UTC)))
+            await session.execute(_JOIN, (self.holder, self._counter, knowledge_version(), datetime.now(UTC)))
         elif self._counter <= before:
             self._set_back()
         services, leased, present = await (await session.execute(_OTHERS)).fetchone() or ({}, [], [])
@@ -168,10 +168,10 @@ class Presence:
                 self._watch.forget()  # what broke our session may have broken those of the others
 
 
-def newer_tz_version(conn: Connection) -> str:
-    """The newest tz database among the services, if it is newer than ours, or ""."""
+def newer_knowledge_version(conn: Connection) -> str:
+    """The newest version of what the services know of time zones, if it is newer than ours, or ""."""
     newest = run(conn, "SELECT max(tz_version) FROM service").scalar() or ""
-    return newest if newest > tz_version() else ""
+    return newest if newest > knowledge_version() else ""
 
 
 async def _connect(url: str | Callable[[], str], **more: int) -> psycopg.AsyncConnection[Any]:

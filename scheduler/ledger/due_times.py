@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from scheduler.database.engine import run
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
 from scheduler.registrants.zones import resolve_again
-from scheduler.timezones import tz_version
+from scheduler.timezones import knowledge_version
 from scheduler.timing import Timing, timings
 from scheduler.webinar import Webinar
 
@@ -24,7 +24,7 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
     table = PlannedWebinar.__table__  # type: ignore[attr-defined]
     before = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
     facts = {
-        "tz_version": tz_version(),
+        "tz_version": knowledge_version(),
         "zone": str(webinar.tz),
         "starts_at": webinar.start,
         "ends_at": webinar.end,

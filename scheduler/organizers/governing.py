@@ -20,7 +20,7 @@ from scheduler.ledger.planning import Governing
 from scheduler.ledger.told import facts_of, people_told_otherwise
 from scheduler.problem import Problems
 from scheduler.registrants.again import take_in_again
-from scheduler.timezones import tz_version
+from scheduler.timezones import knowledge_version
 from scheduler.timing import takes_effect_at
 from scheduler.webinar import Webinar, read_webinar
 
@@ -256,10 +256,10 @@ _RULE = {
 
 
 def fingerprint(webinar: Webinar) -> str:
-    """A hash of all that planning reads: times, link, status, rules, and the tz database."""
+    """A hash of all that planning reads: times, link, status, rules, and what is known of time zones."""
     rules = [message.model_dump(include=_RULE) for message in webinar.messages]
     said = (
         webinar.start, webinar.end, str(webinar.tz), webinar.join_url, webinar.cancelled, webinar.status, rules,
-        tz_version(),
+        knowledge_version(),
     )  # fmt: skip
     return sha256(repr(said).encode()).hexdigest()

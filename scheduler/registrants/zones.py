@@ -59,7 +59,7 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 
 
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
-    """Resolve every pair of a webinar again, after its time, its zone or the tz database changed."""
+    """Resolve every pair of a webinar again, after its time, its zone or what is known of time zones changed."""
     table = ZoneEvidence.__table__  # type: ignore[attr-defined]
     stored = run(
         conn,

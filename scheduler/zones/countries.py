@@ -1,115 +1,149 @@
 """Countries as people write them, and the time zones in them. Pure.
 
 Codes and zones come from tzdata's zone.tab (pytz), names from CLDR (Babel), so that they stay current by
-themselves. What no database has, the zone in which most people of a country live, is a table here.
+themselves.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import pytz
-from babel import Locale
 from babel.core import get_global
 
-# Kosovo has a code that everybody uses (XK) and that ISO 3166 and zone.tab don't have.
-_EXTRA_ZONES = {"XK": ("Europe/Belgrade",)}
+from scheduler.zones import cldr
+from scheduler.zones.folding import fold, tidy
+from scheduler.zones.tables import CHINESE_STYLE, COUNTRIES, EXTRA_ZONES, MOST_PEOPLE, SHARED, STYLE
 
-# Of every country with several zones, the one in which most of its people live. The first in zone.tab will
-# not do: it is Lord Howe for Australia (400 people) and Noronha for Brazil.
-MOST_PEOPLE = {
-    "AQ": "Antarctica/McMurdo",
-    "AR": "America/Argentina/Buenos_Aires",
-    "AU": "Australia/Sydney",
-    "BR": "America/Sao_Paulo",
-    "CA": "America/Toronto",
-    "CD": "Africa/Kinshasa",
-    "CL": "America/Santiago",
-    "CN": "Asia/Shanghai",
-    "CY": "Asia/Nicosia",
-    "DE": "Europe/Berlin",
-    "EC": "America/Guayaquil",
-    "ES": "Europe/Madrid",
-    "FM": "Pacific/Chuuk",
-    "GL": "America/Nuuk",
-    "ID": "Asia/Jakarta",
-    "KI": "Pacific/Tarawa",
-    "KZ": "Asia/Almaty",
-    "MH": "Pacific/Majuro",
-    "MN": "Asia/Ulaanbaatar",
-    "MX": "America/Mexico_City",
-    "MY": "Asia/Kuala_Lumpur",
-    "NZ": "Pacific/Auckland",
-    "PF": "Pacific/Tahiti",
-    "PG": "Pacific/Port_Moresby",
-    "PS": "Asia/Gaza",
-    "PT": "Europe/Lisbon",
-    "RU": "Europe/Moscow",
-    "UA": "Europe/Kyiv",
-    "UM": "Pacific/Midway",
-    "US": "America/New_York",
-    "UZ": "Asia/Tashkent",
-}
-
-# Names that neither CLDR nor zone.tab has: the United Nations', and what people say.
-_OTHER_NAMES = {
-    "UK": "GB", "Great Britain": "GB", "England": "GB", "Scotland": "GB", "Wales": "GB",
-    "Northern Ireland": "GB", "United Kingdom of Great Britain and Northern Ireland": "GB",
-    "United States of America": "US", "America": "US", "UAE": "AE", "KSA": "SA", "DRC": "CD", "EL": "GR",
-    "Kosovo": "XK", "XKX": "XK", "Bolivia (Plurinational State of)": "BO", "Brunei Darussalam": "BN",
-    "Cabo Verde": "CV", "Congo": "CG", "Democratic Republic of the Congo": "CD", "Ivory Coast": "CI",
-    "Czech Republic": "CZ", "Democratic People's Republic of Korea": "KP", "Holland": "NL",
-    "Iran (Islamic Republic of)": "IR", "Lao People's Democratic Republic": "LA", "Macedonia": "MK",
-    "Micronesia (Federated States of)": "FM", "Myanmar": "MM", "Burma": "MM", "Palestine": "PS",
-    "State of Palestine": "PS", "Republic of Korea": "KR", "Korea": "KR", "Republic of Moldova": "MD",
-    "Russian Federation": "RU", "Swaziland": "SZ", "Syrian Arab Republic": "SY", "Timor-Leste": "TL",
-    "East Timor": "TL", "Turkey": "TR", "United Republic of Tanzania": "TZ",
-    "Venezuela (Bolivarian Republic of)": "VE", "Viet Nam": "VN", "Hong Kong": "HK", "Macao": "MO",
-    "Macau": "MO", "Vatican": "VA", "Holy See": "VA", "The Gambia": "GM", "The Bahamas": "BS",
-}  # fmt: skip
-
-_LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
+_FILLERS = frozenset({
+    "the", "of", "and", "le", "la", "les", "l", "d", "de", "du", "des", "del", "el", "los", "las", "y", "et",
+    "e", "da", "do", "das", "dos", "di", "della", "delle", "dei", "degli", "dell",
+    "al", "и", "و",
+})  # fmt: skip
+_SHORT = {"st": "saint", "is": "islands", "isl": "islands", "island": "islands", "rep": "republic",
+          "dem": "democratic", "fed": "federated", "ste": "sainte"}  # fmt: skip
+_INITIALS = re.compile(r"(?<=\b\w)\.(?=\w\b)")  # the dots in U.S.A.
+_FORM = re.compile("|".join(CHINESE_STYLE))
+_SPLIT = re.compile(r"[()\[\]/|;,]| - ")
 
 
 def country_code(text: str) -> str | None:
-    """The ISO 3166 code (alpha-2, upper case) of a country given as alpha-2 or alpha-3 code or by its name.
+    """The ISO 3166 code (alpha-2, upper case) of a country given as alpha-2, alpha-3 or numeric code or by its name.
 
-    Names are understood in the six languages of the United Nations, without regard to case, accents and
-    punctuation. None: no country is called so.
+    Names are understood in the six languages of the United Nations and in those of the countries, without regard
+    to case, accents, punctuation and the order of words; official names with their words for the form of a state.
+    None: no country is called so, or several are.
     """
-    return _codes().get(_fold(text))
+    plain = _without_flag(tidy(text))
+    if not plain:
+        return None
+    return _named(plain) or _agreed(plain)
+
+
+def calls_itself(name: str) -> str | None:
+    """The code of the country that is called so as a whole in one of the six languages."""
+    return _codes().get(_key(name))
 
 
 def country_zones(code: str) -> tuple[str, ...]:
     """The IANA names of the zones of a country (alpha-2, upper case), that of most of its people first."""
-    zones = _EXTRA_ZONES.get(code) or tuple(pytz.country_timezones[code])
+    if code in EXTRA_ZONES:
+        return EXTRA_ZONES[code]
+    zones = tuple(pytz.country_timezones[code])
     first = MOST_PEOPLE.get(code, zones[0])
     return (first, *(zone for zone in zones if zone != first))
 
 
-def _fold(text: str) -> str:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    words = "".join(c if c.isalnum() else " " for c in plain.replace("&", " and ").casefold()).split()
-    return "".join(word for word in words if word not in ("the", "of"))
+@cache
+def zones_of_countries() -> dict[str, str]:
+    """Zone to the country that it lies in."""
+    return {zone: code for code in pytz.country_timezones for zone in pytz.country_timezones[code]}
 
 
-def _names() -> list[tuple[str, str]]:
-    """Every (name or code, alpha-2 code) that is understood."""
-    known = {*pytz.country_timezones, *_EXTRA_ZONES}
-    names = [(code, code) for code in known]
-    names += [(alias, codes[0]) for alias, codes in get_global("territory_aliases").items()
-              if len(alias) == 3 and alias.isalpha() and len(codes) == 1]  # fmt: skip
-    names += [(name, code) for code, name in pytz.country_names.items()]
-    for language in _LANGUAGES:
-        names += [(name, code) for code, name in Locale.parse(language).territories.items()]
-    names += list(_OTHER_NAMES.items())
-    return [(name, code) for name, code in names if code in known]
+def _named(plain: str) -> str | None:
+    """The country that is called so as a whole."""
+    if plain.isascii() and (code := _short().get(_INITIALS.sub("", plain).rstrip(".").upper())):
+        return code
+    key = _key(plain)
+    return _codes().get(key) or _codes_elsewhere().get(key) or _by_official_name(key)
+
+
+def _agreed(plain: str) -> str | None:
+    """The country of "Schweiz/Suisse" or "CH - Switzerland", of which each part says the same one."""
+    parts = [part.strip() for part in _SPLIT.split(plain, maxsplit=5)]
+    found = {_named(part) for part in parts if part.strip("- ")}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_official_name(key: str) -> str | None:
+    core = _FORM.sub("", " ".join(word for word in key.split() if word not in _style()))
+    if not core or core == key or core in SHARED:
+        return None
+    return _codes().get(core) or _codes_elsewhere().get(core)
+
+
+@cache
+def _style() -> frozenset[str]:
+    return frozenset(map(_key, STYLE))
+
+
+def _without_flag(text: str) -> str:
+    """The text without the flags in it, or the code that a flag alone is made of."""
+    letters = [chr(ord(c) - 0x1F1E6 + ord("A")) for c in text if 0x1F1E6 <= ord(c) <= 0x1F1FF]
+    rest = "".join(c for c in text if not 0x1F1E6 <= ord(c) <= 0x1F1FF).strip()
+    return rest or "".join(letters)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset({*pytz.country_timezones, *EXTRA_ZONES})
+
+
+def _key(text: str) -> str:
+    """The words of a name in the order of the alphabet, so that "Korea, Republic of" is the Republic of Korea."""
+    words = fold(_INITIALS.sub("", text)).split()
+    kept = [_SHORT.get(word, word).removeprefix("ال") for word in words if word not in _FILLERS] or words
+    return " ".join(sorted(kept))
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Every (name, alpha-2 code) that is understood in the six languages."""
+    yield from ((name, code) for code, name in pytz.country_names.items())
+    yield from ((name, code) for name, code, _ in cldr.territories())
+    yield from COUNTRIES.items()
+
+
+@cache
+def _short() -> dict[str, str]:
+    """Codes of two and three letters and of three digits: never by a name without its accents (Mỹ, Bỉ)."""
+    aliases = get_global("territory_aliases").items()
+    long = {alias: codes[0] for alias, codes in aliases if len(alias) == 3 and len(codes) == 1}
+    return {code: code for code in _known()} | {
+        alias: code for alias, code in long.items() if code in _known()
+    }
 
 
 @cache
 def _codes() -> dict[str, str]:
-    codes: dict[str, str] = {}
-    for name, code in _names():
-        codes.setdefault(_fold(name), code)
-    return codes
+    """A name's words in brackets may be left out: Мьянма (Бирма)."""
+    names = list(_names())
+    return _index((name.split(" (")[0], code) for name, code in names if " (" in name) | _index(names)
+
+
+@cache
+def _codes_elsewhere() -> dict[str, str]:
+    """Names in all other languages. One that means two countries is left out, unless one of them calls itself so."""
+    own = cldr.own_languages()
+    all_names = list(cldr.territories(sorted(own)))
+    themselves = _index((name, code) for name, code, language in all_names if code in own[language])
+    return _index((name, code) for name, code, _ in all_names) | themselves
+
+
+def _index(names: Iterable[tuple[str, str]]) -> dict[str, str]:
+    meanings: dict[str, set[str]] = {}
+    for name, code in names:
+        if code in _known():
+            meanings.setdefault(_key(name), set()).add(code)
+    return {key: codes.pop() for key, codes in meanings.items() if len(codes) == 1}

