@@ -32,6 +32,7 @@ COMMANDS = {
     "preview": "preview",
     "gallery": "gallery",
     "send-test": "send_test",
+    "explain-reply": "explain_reply",
     "user": "user",
 }
 """Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""

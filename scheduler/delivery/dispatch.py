@@ -18,6 +18,7 @@ from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.moments import named_moment
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relays import Relay, wanted_workers
@@ -178,7 +179,9 @@ class Dispatcher:
             relay.pace.slow_down()
         verdict = relay.standing.verdict(0, failure.reply)
         log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
-        relay.standing.pause(self._clock.now(), str(failure), verdict, failure.reply.stage)
+        now = self._clock.now()
+        named = named_moment(failure.reply.text, now)
+        relay.standing.pause(now, str(failure), verdict, failure.reply.stage, named)
 
     async def _pump_on(self) -> None:
         with self._troubles.told("handing out mails"):  # after a failure, again at the next wake

@@ -100,19 +100,29 @@ class Standing:
         if self._stage:
             self.paused_until = None
 
-    def pause(self, now: datetime, words: str, verdict: Verdict, stage: Stage = "content") -> datetime:
-        """Leave it alone for a while, longer each time. Returns until when. `stage`: where the reply came that says so.
-        Mails that meet the same trouble together are one failure, not many."""
+    def pause(
+        self,
+        now: datetime,
+        words: str,
+        verdict: Verdict,
+        stage: Stage = "content",
+        named: datetime | None = None,
+    ) -> datetime:
+        """Leave it alone for a while, longer each time, and not less than until `named`, which a reply named. Returns
+        until when. `stage`: where the reply came that says so. Mails that meet the same trouble together are one
+        failure, not many."""
         stops = verdict is Verdict.STOP and not self.stopped
         if self.paused_until and self.is_paused(now) and not stops:
+            self.paused_until = max(self.paused_until, named or now)
             return self.paused_until
         if verdict is Verdict.STOP:
             soon = FIRST_STOP_PAUSES[self._stops :] if stage in OPENING else ()
-            self.paused_until = now + next(iter(soon), STOP_PAUSE)
+            until = now + next(iter(soon), STOP_PAUSE)
             self._stops += 1
         else:
             self._failures += 1
-            self.paused_until = now + wait(self._failures) / 10
+            until = now + wait(self._failures) / 10
+        self.paused_until = max(until, named or until)
         self.trouble, self._stage, self.rests = words, stage, False
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until
