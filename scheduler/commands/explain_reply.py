@@ -15,7 +15,7 @@ from scheduler.delivery.replies import Reply, Stage, Verdict, classify, deciding
 from scheduler.problem import Problem, Problems
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_LINE = re.compile(r"(\d\d\d)(?:[ -](.*))?$")
+_CODE_AND_WORDS = re.compile(r"(\d\d\d)(?:[ -](.*))?$")
 _MEANS = {
     Verdict.RETRY_MAIL: "this mail is tried again later; the others go on",
     Verdict.PAUSE_RELAY: "no mail goes out over this relay for a while; then this one is tried again",
@@ -53,7 +53,11 @@ def why(reply: Reply) -> str:
 
 def read_lines(stage: Stage, lines: str) -> Reply:
     """A refusal as somebody pasted it. Raises Problems."""
-    said = [_LINE.match(line.strip()) for line in lines.replace("\\n", "\n").splitlines() if line.strip()]
+    said = [
+        _CODE_AND_WORDS.match(line.strip())
+        for line in lines.replace("\\n", "\n").splitlines()
+        if line.strip()
+    ]
     codes = {found[1] for found in said if found}
     if not all(said) or len(codes) != 1:
         allowed = 'lines that begin with the same code, as in "550 5.1.1 …"'

@@ -302,6 +302,11 @@ def asks_for_less(reply: Reply) -> bool:
     return deciding_rule(reply).slows
 
 
+def says_unknown(reply: Reply) -> bool:
+    """Whether it says that there is no such mailbox. Never raises."""
+    return deciding_rule(reply).unknown
+
+
 FIRST_WAIT = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(hours=1)
 _SPREAD = 0.2

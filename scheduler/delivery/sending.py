@@ -22,12 +22,21 @@ from scheduler.delivery.moments import named_moment
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
 from scheduler.delivery.relays import Relay, wait
-from scheduler.delivery.replies import LONGEST_WAIT, OPENING, Reply, Verdict, asks_for_less, log_safe
+from scheduler.delivery.replies import (
+    LONGEST_WAIT,
+    OPENING,
+    Reply,
+    Verdict,
+    asks_for_less,
+    log_safe,
+    says_unknown,
+)
 from scheduler.delivery.session import Doubtful, RelayFailure
 from scheduler.delivery.transaction import Mail
+from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
-from scheduler.ledger.states import State, Why
+from scheduler.ledger.states import State, Why, why_refused
 from scheduler.mail.stencil import Stencils
 from scheduler.organizers.texts import Texts
 from scheduler.webinar import Webinar
@@ -274,7 +283,10 @@ class Sender:
             relay.standing.well()
             return _with_reply(Outcome(claimed, State.SENT, now, attempt="sent"), result)
         reply = result.reply
-        verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
+        verdict, words = (
+            relay.standing.verdict(fold(claimed.address), reply),
+            log_safe(str(reply), claimed.address),
+        )
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
         if relay.has_enough(reply):  # a connection that broke, and was to be opened again
             return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", counts=False), reply)
@@ -288,7 +300,7 @@ class Sender:
             lost = "the relay's answer was lost"
             return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
         if verdict is Verdict.FAIL_ADDRESS:
-            why = f"refused: {reply.code} {reply.enhanced}".strip()
+            why = why_refused(reply.code, reply.enhanced, unknown=says_unknown(reply))
             return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:

@@ -1,0 +1,177 @@
+"""Refusals that are not about their recipients, and addresses that no relay knows.
+
+The words of a reply may mislead (`delivery.replies`). So where recipients of several domains are refused alike, one
+after the other, and nobody is accepted between them, none of them is given up: the relay, or what we are to it, is the
+cause. It is judged by the attempts on record, so it holds for all replicas together and after a restart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row
+
+from scheduler.database.engine import as_list, dialect, listed, run
+from scheduler.input.addresses import fold
+from scheduler.ledger.statements import execute
+from scheduler.ledger.states import State
+
+if TYPE_CHECKING:
+    from scheduler.ledger.outcomes import Outcome
+
+MOST_GIVEN_UP = 5
+"""So many recipients in a row may be refused alike before it is doubted that they are to blame."""
+AGAIN_AFTER = timedelta(minutes=5)
+"""When mails that were to be given up are tried again: after those that are due."""
+_NEWEST = (100, 3000)  # attempts that are looked at: where nobody was accepted among the first, the latter
+_STAGES = ("rcpt", "data", "content")
+
+Kind = tuple[str, str, int, str]  # relay, stage, code, enhanced code
+
+
+@dataclass(frozen=True)
+class InARow:
+    """Recipients that one relay refused alike, one after the other."""
+
+    relay: str
+    stage: str
+    code: int
+    enhanced: str
+    recipients: int
+    domains: int
+
+    def __str__(self) -> str:
+        reply = f"{self.stage}: {self.code} {self.enhanced}".strip()
+        return (
+            f"{reply} to {self.recipients} recipients of {self.domains} domains in a row, so it is not about them:"
+            " none of them is given up"
+        )
+
+
+def hold_back(conn: Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[InARow]]:
+    """These outcomes, less what would give somebody up for a refusal that is not about them; and such refusals. Who was
+    given up for them before is tried again.
+
+    Other services wait until the end of the transaction where they record refusals, too. What is changed here of
+    registrations comes before anything of deliveries, as everywhere.
+    """
+    refused = [one for one in outcomes if _may_blame_recipient(one)]
+    if not refused:
+        return list(outcomes), []
+    dialect(conn).wait_to_plan(conn, "a refusal")
+    found = _in_a_row(conn, outcomes, refused)
+    if not found:
+        return list(outcomes), []
+    ids = {row.delivery_id for rows in found.values() for row in rows}
+    now = max(one.at for one in refused)
+    _try_again(conn, now, now + AGAIN_AFTER, ids)
+    kept = [
+        replace(one, state=State.PENDING, reason="", again_at=now + AGAIN_AFTER)
+        if one.state is State.FAILED and one.claimed.id in ids
+        else one
+        for one in outcomes
+    ]
+    return kept, [_described(kind, rows) for kind, rows in found.items()]
+
+
+def _may_blame_recipient(one: Outcome) -> bool:
+    """Refused for good, once a recipient was named, and not known to be the relay's trouble."""
+    refusal = one.stage in _STAGES and one.code >= 500 and one.counts
+    return refusal and one.state in (State.FAILED, State.PENDING)
+
+
+def _in_a_row(
+    conn: Connection, outcomes: Sequence[Outcome], refused: Iterable[Outcome]
+) -> dict[Kind, list[Row[Any]]]:
+    """Attempts that were refused as these are, since their relay last accepted any mail, where they are too many, and
+    of more than one domain."""
+    now = {(one.claimed.id, one.claimed.token): one for one in outcomes}
+    wanted = {(one.claimed.id, one.claimed.token) for one in refused}
+    rows: dict[Kind, list[Row[Any]]] = {}
+    for newest in _NEWEST:
+        rows, whole = _since_accepted(_newest_attempts(conn, newest), now, wanted)
+        if whole:
+            break
+    return {kind: found for kind, found in rows.items() if _too_many(found)}
+
+
+def _newest_attempts(conn: Connection, number: int) -> Sequence[Row[Any]]:
+    return run(
+        conn,
+        "SELECT delivery_id, lease_token, relay, address, outcome, stage, code, enhanced FROM attempt"
+        " WHERE id > (SELECT coalesce(max(id), 0) FROM attempt) - :number ORDER BY id DESC",
+        number=number,
+    ).all()
+
+
+def _since_accepted(
+    attempts: Iterable[Row[Any]],
+    now: Mapping[tuple[int, str], Outcome],
+    wanted: set[tuple[int, str]],
+) -> tuple[dict[Kind, list[Row[Any]]], bool]:
+    """Of attempts, the newest first, those that were refused as the wanted ones are since their relay accepted any; and
+    whether there can't be more of them. `now`: outcomes that are not on record yet."""
+    found, kinds = defaultdict[Kind, list[Row[Any]]](list), set[Kind]()
+    left, accepted = set(wanted), set[str]()
+    for row in attempts:
+        one = now.get((row.delivery_id, row.lease_token))
+        reply = (one.stage, one.code, one.enhanced) if one else (row.stage, row.code, row.enhanced)
+        kind = (row.relay, *reply)
+        if (row.delivery_id, row.lease_token) in left:
+            left.discard((row.delivery_id, row.lease_token))
+            kinds.add(kind)
+        if (one.attempt if one else row.outcome) == "sent":
+            accepted.add(row.relay)
+        elif row.relay not in accepted and row.address and reply[0] in _STAGES and reply[1] >= 500:
+            found[kind].append(row)
+    whole = not left and {kind[0] for kind in kinds} <= accepted
+    return {kind: found[kind] for kind in kinds if kind in found}, whole
+
+
+def _recipients(rows: Iterable[Row[Any]]) -> set[str]:
+    return {fold(row.address) for row in rows}
+
+
+def _domains(recipients: Iterable[str]) -> set[str]:
+    return {address.rpartition("@")[2] for address in recipients}
+
+
+def _too_many(rows: Iterable[Row[Any]]) -> bool:
+    recipients = _recipients(rows)
+    return len(recipients) > MOST_GIVEN_UP and len(_domains(recipients)) > 1
+
+
+def _described(kind: Kind, rows: Iterable[Row[Any]]) -> InARow:
+    recipients = _recipients(rows)
+    return InARow(*kind, recipients=len(recipients), domains=len(_domains(recipients)))
+
+
+def _try_again(conn: Connection, now: datetime, again_at: datetime, ids: Iterable[int]) -> list[int]:
+    """What was given up of these deliveries, where it is still useful. Returns which. Their people are planned again,
+    with what was skipped for the same reason."""
+    given_up = as_list(conn, sorted(ids))
+    people = f"SELECT registration_id FROM delivery WHERE id IN {listed(conn, 'ids')} AND registration_id > 0"
+    run(conn, f"UPDATE registration SET plan = 0 WHERE id IN ({people})", ids=given_up)
+    return list(execute(conn, "try_refused_again", ids=given_up, now=now, again_at=again_at).scalars())
+
+
+def try_address_again(conn: Connection, now: datetime, address: str) -> tuple[int, int]:
+    """Somebody says that this address, which a relay refused as unknown, is right: what it was given up for is tried
+    again, and what was skipped is planned again, where it is still useful. Returns how many registrations the address
+    has that were refused so, and how many mails are tried at once."""
+    ids = run(conn, "SELECT id FROM registration WHERE address_folded = :folded", folded=fold(address))
+    people = as_list(conn, sorted(ids.scalars()))
+    refused = execute(conn, "refused_as_unknown", ids=people).all()
+    again = _try_again(conn, now, now, {row.id for row in refused})
+    counts_as_corrected(conn, people)
+    return len({row.registration_id for row in refused}), len(again)
+
+
+def counts_as_corrected(conn: Connection, people: object) -> None:
+    """The addresses of these registrations (`as_list`) were corrected, or said to be right: what was refused before
+    keeps no mail back any more."""
+    execute(conn, "counts_as_corrected", ids=people)
