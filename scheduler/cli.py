@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "check",
     "import": "registrants:import_",
     "suppress": "registrants",
+    "retry": "registrants",
     "forget": "forget",
     "export": "export",
     "replan": "replan:replan_command",
