@@ -301,7 +301,7 @@ class Sender:
             return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
         if verdict is Verdict.FAIL_ADDRESS:
             why = why_refused(reply.code, reply.enhanced, unknown=says_unknown(reply))
-            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
+            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why, again_at), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:
             until = relay.standing.pause(now, words, verdict, reply.stage, named)

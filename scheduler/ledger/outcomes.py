@@ -60,7 +60,8 @@ OutcomeState = Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, Stat
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a delivery. `state` pending means: again at `again_at`."""
+    """What became of a delivery. `state` pending means: again at `again_at`; failed: not, unless it turns out that the
+    refusal is not about its recipient (`refusals`)."""
 
     claimed: Lease
     state: OutcomeState

@@ -7,9 +7,8 @@ cause. It is judged by the attempts on record, so it holds for all replicas toge
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,8 @@ MOST_GIVEN_UP = 5
 """So many recipients in a row may be refused alike before it is doubted that they are to blame."""
 AGAIN_AFTER = timedelta(minutes=5)
 """When mails that were to be given up are tried again: after those that are due."""
+MANY = 25
+"""So many call for a pause, whoever they are."""
 _NEWEST = (100, 3000)  # attempts that are looked at: where nobody was accepted among the first, the latter
 _STAGES = ("rcpt", "data", "content")
 
@@ -53,8 +54,8 @@ class InARow:
 
 
 def hold_back(conn: Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[InARow]]:
-    """These outcomes, less what would give somebody up for a refusal that is not about them; and such refusals. Who was
-    given up for them before is tried again.
+    """These outcomes, less what would give somebody up for a refusal that is not about them; and such refusals, where
+    they call for a pause. Who was given up for them before is tried again.
 
     Other services wait until the end of the transaction where they record refusals, too. What is changed here of
     registrations comes before anything of deliveries, as everywhere.
@@ -63,19 +64,19 @@ def hold_back(conn: Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outco
     if not refused:
         return list(outcomes), []
     dialect(conn).wait_to_plan(conn, "a refusal")
-    found = _in_a_row(conn, outcomes, refused)
+    found = [one for one in _since_accepted(conn, outcomes, refused) if _too_many(one.attempts)]
     if not found:
         return list(outcomes), []
-    ids = {row.delivery_id for rows in found.values() for row in rows}
+    ids = {row.delivery_id for one in found for row in one.attempts}
     now = max(one.at for one in refused)
     _try_again(conn, now, now + AGAIN_AFTER, ids)
     kept = [
-        replace(one, state=State.PENDING, reason="", again_at=now + AGAIN_AFTER)
+        replace(one, state=State.PENDING, reason="", again_at=max(one.again_at or now, now + AGAIN_AFTER))
         if one.state is State.FAILED and one.claimed.id in ids
         else one
         for one in outcomes
     ]
-    return kept, [_described(kind, rows) for kind, rows in found.items()]
+    return kept, [one.described() for one in found if _calls_for_a_pause(conn, one)]
 
 
 def _may_blame_recipient(one: Outcome) -> bool:
@@ -84,52 +85,81 @@ def _may_blame_recipient(one: Outcome) -> bool:
     return refusal and one.state in (State.FAILED, State.PENDING)
 
 
-def _in_a_row(
-    conn: Connection, outcomes: Sequence[Outcome], refused: Iterable[Outcome]
-) -> dict[Kind, list[Row[Any]]]:
-    """Attempts that were refused as these are, since their relay last accepted any mail, where they are too many, and
-    of more than one domain."""
+@dataclass
+class _Run:
+    """Attempts that a relay refused alike since it last accepted a mail (`accepted`: the number of that attempt)."""
+
+    kind: Kind
+    attempts: list[Row[Any]] = field(default_factory=list)
+    accepted: int = 0
+
+    def described(self) -> InARow:
+        recipients = _recipients(self.attempts)
+        return InARow(*self.kind, recipients=len(recipients), domains=len(_domains(recipients)))
+
+
+def _since_accepted(conn: Connection, outcomes: Sequence[Outcome], refused: Iterable[Outcome]) -> list[_Run]:
+    """What was refused as these were, with them."""
     now = {(one.claimed.id, one.claimed.token): one for one in outcomes}
     wanted = {(one.claimed.id, one.claimed.token) for one in refused}
-    rows: dict[Kind, list[Row[Any]]] = {}
+    runs: dict[Kind, _Run] = {}
     for newest in _NEWEST:
-        rows, whole = _since_accepted(_newest_attempts(conn, newest), now, wanted)
+        runs, whole = _runs(_newest_attempts(conn, newest), now, wanted)
         if whole:
             break
-    return {kind: found for kind, found in rows.items() if _too_many(found)}
+    return list(runs.values())
 
 
 def _newest_attempts(conn: Connection, number: int) -> Sequence[Row[Any]]:
     return run(
         conn,
-        "SELECT delivery_id, lease_token, relay, address, outcome, stage, code, enhanced FROM attempt"
+        "SELECT id, delivery_id, lease_token, relay, address, outcome, stage, code, enhanced FROM attempt"
         " WHERE id > (SELECT coalesce(max(id), 0) FROM attempt) - :number ORDER BY id DESC",
         number=number,
     ).all()
 
 
-def _since_accepted(
+def _runs(
     attempts: Iterable[Row[Any]],
     now: Mapping[tuple[int, str], Outcome],
     wanted: set[tuple[int, str]],
-) -> tuple[dict[Kind, list[Row[Any]]], bool]:
+) -> tuple[dict[Kind, _Run], bool]:
     """Of attempts, the newest first, those that were refused as the wanted ones are since their relay accepted any; and
     whether there can't be more of them. `now`: outcomes that are not on record yet."""
-    found, kinds = defaultdict[Kind, list[Row[Any]]](list), set[Kind]()
-    left, accepted = set(wanted), set[str]()
+    runs, kinds = dict[Kind, _Run](), set[Kind]()
+    left, accepted = set(wanted), dict[str, int]()
     for row in attempts:
-        one = now.get((row.delivery_id, row.lease_token))
+        name = (row.delivery_id, row.lease_token)
+        one = now.get(name)
         reply = (one.stage, one.code, one.enhanced) if one else (row.stage, row.code, row.enhanced)
         kind = (row.relay, *reply)
-        if (row.delivery_id, row.lease_token) in left:
-            left.discard((row.delivery_id, row.lease_token))
+        if name in left:
+            left.discard(name)
             kinds.add(kind)
         if (one.attempt if one else row.outcome) == "sent":
-            accepted.add(row.relay)
+            accepted.setdefault(row.relay, row.id)
         elif row.relay not in accepted and row.address and reply[0] in _STAGES and reply[1] >= 500:
-            found[kind].append(row)
-    whole = not left and {kind[0] for kind in kinds} <= accepted
-    return {kind: found[kind] for kind in kinds if kind in found}, whole
+            runs.setdefault(kind, _Run(kind)).attempts.append(row)
+    for found in runs.values():
+        found.accepted = accepted.get(found.kind[0], 0)
+    whole = not left and {kind[0] for kind in kinds} <= accepted.keys()
+    return {kind: runs[kind] for kind in kinds if kind in runs}, whole
+
+
+def _calls_for_a_pause(conn: Connection, found: _Run) -> bool:
+    """Not for mails alone that were refused so before, and again though the relay accepted others since: those may be
+    wrong indeed, and are tried again one by one."""
+    before = run(
+        conn,
+        f"SELECT delivery_id FROM attempt WHERE delivery_id IN {listed(conn, 'ids')} AND id < :accepted"
+        " AND relay = :relay AND stage = :stage AND code = :code AND enhanced = :enhanced",
+        ids=as_list(conn, sorted({row.delivery_id for row in found.attempts})),
+        accepted=found.accepted,
+        **dict(zip(("relay", "stage", "code", "enhanced"), found.kind, strict=True)),
+    )
+    known = set(before.scalars())
+    new = [row for row in found.attempts if row.delivery_id not in known]
+    return _too_many(new) or len(_recipients(found.attempts)) > MANY
 
 
 def _recipients(rows: Iterable[Row[Any]]) -> set[str]:
@@ -143,11 +173,6 @@ def _domains(recipients: Iterable[str]) -> set[str]:
 def _too_many(rows: Iterable[Row[Any]]) -> bool:
     recipients = _recipients(rows)
     return len(recipients) > MOST_GIVEN_UP and len(_domains(recipients)) > 1
-
-
-def _described(kind: Kind, rows: Iterable[Row[Any]]) -> InARow:
-    recipients = _recipients(rows)
-    return InARow(*kind, recipients=len(recipients), domains=len(_domains(recipients)))
 
 
 def _try_again(conn: Connection, now: datetime, again_at: datetime, ids: Iterable[int]) -> list[int]:
