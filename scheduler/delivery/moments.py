@@ -35,7 +35,7 @@ def named_moment(text: str, now: datetime) -> datetime | None:
     """The last instant (UTC) that a reply names, at most `LONGEST` from `now`; None where it names none that is still
     ahead. A time without its zone is none."""
     ahead = [instant for instant in _instants(text, now) if instant > now]
-    return min(max(ahead) + _MARGIN, now + LONGEST) if ahead else None
+    return min(max(ahead), now + LONGEST - _MARGIN) + _MARGIN if ahead else None
 
 
 def _instants(text: str, now: datetime) -> Iterator[datetime]:

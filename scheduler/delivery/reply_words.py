@@ -30,7 +30,7 @@ def _any(*alternatives: str) -> str:
 _SOMEBODY = rf"\b({_any(*_WHO)})"
 OF_OURS = rf"\b({_any(*_OF_OURS)})\b"
 """What is said of what we send, never of a mailbox."""
-OUR_LIMIT = rf"{OF_OURS}.{{0,40}}\b(limit|quota)|throttl|rate[- ]?limit"
+OUR_LIMIT = rf"{OF_OURS}.{{0,60}}\b(limit|quota)|throttl|rate[- ]?limit"
 """We send too much, whatever else it says."""
 UNKNOWN = _any(
     r"\b(unknown|no such|invalid|bad|illegal|non-?existent) ((e-?mail|virtual|destination|recipient|or \w{1,9}) ){0,2}"
@@ -88,14 +88,14 @@ FULL = _any(
 """The recipient's mailbox is full."""
 GETS_TOO_MUCH = _any(
     r"receiv\w{0,8}.{0,20}\b(at a rate|too (quickly|many|much|fast)|rate|limits?)\b", r"receivingrate",
-    r"recipient thread",
+    r"rate that prevents", r"temporarily unavailable", r"recipient thread",
 )  # fmt: skip
 """The recipient gets too much for now."""
 LIMIT = _any(
     r"too (many(?! hops| received| messages on)|much(?! mail data)|fast|quickly|frequent)", r"throttl",
     r"rate[- ]?limit", r"slow(ing|er)? down", r"again slower", r"(sending|unusual|maximum) rate",
     r"excessive volume", r"unexpected volume", r"(connections?|thread)\b.{0,40}\blimit",
-    rf"{OF_OURS}.{{0,40}}\b(limit|quota)", r"(recipients?|messages?|e-?mails?)\b.{0,20}\blimits?\b",
+    rf"{OF_OURS}.{{0,40}}\b(limit|quota)", r"(recipients?|(message|e-?mail)s?(?! size| length))\b.{0,20}\blimits?\b",
     rf"\b(limit|quota|max|maximum)\b.{{0,40}}\b({_any(*_OF_OURS)}|(per|this|an) (hour|day|minute|month))",
     r"exceeded.{0,40}\b(per|this|an) (hour|day|minute|month)",
     r"\byou( have|.ve) (exceeded|reached).{0,40}\b(limit|quota)",
@@ -122,21 +122,21 @@ OUR_REPUTATION = _any(
     r"allowed to connect", r"access to (this|submit)", r"(submit|send) messages to this", r"sending spam",
     r"sender policy", r"\bspf\b", r"\bdkim\b", r"\bdmarc", r"fails? authentication",
     r"user complaints", r"rejecting open", r"no access from",
-    r"smtp server of your isp", r"confirm this mail server",
+    r"smtp server of your isp", r"confirm this mail server", r"content filter agent",
 )  # fmt: skip
 """Our machine, network or domain is refused."""
 SIZE = _any(
     r"(message|mail|content|header) (file )?(size|length|is too|too)", r"size (limit|exceed)",
     r"too (big|large|long)", r"message size", r"taille limite", r"line limit", r"mime (complexity|headers?)",
     r"rfc ?-?(5322|2822|822)", r"rfcmessage", r"duplicate header", r"header error", r"message header",
-    r"binary content", r"base64", r"attachment", r"executable",
+    r"8-bit data", r"binary content", r"base64", r"attachment", r"executable",
 )  # fmt: skip
 """The form of the mail, and ours are alike."""
 OUR_CONTENT = _any(
     r"spam", r"\bjunk", r"virus", r"malware", r"phish", r"suspicious", r"bulk (e-?mail|mail|advert)",
     r"mass mailer", r"content (filter|policy|reject|denied)", r"(banned|unacceptable|mail|message) content",
     r"content (presents|denied)", r"message (content|denied|refused)", r"surbl", r"uribl", r"url in",
-    r"security (issue|polic)", r"potential security", r"pattern detection", r"antispam", r"mail rejet",
+    r"security (issue|polic)", r"potential security", r"pattern detection", r"antispam", r"unsafe content", r"mail rejet",
 )  # fmt: skip
 """What the mail says, or looks like."""
 OUR_FAULT = _any(
