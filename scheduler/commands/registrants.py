@@ -131,7 +131,7 @@ def retry(address: str) -> None:
     settings = settings_of_environment()
     address = _checked(address)
     with opened_database(settings) as database, database.transaction() as conn:
-        registrations, mails = try_address_again(conn, datetime.now(UTC), address)
+        registrations, mails = try_address_again(conn, SystemClock().now(), address)
     if not registrations:
         click.echo("No relay refused that address as unknown.", err=True)
         sys.exit(1)

@@ -136,7 +136,8 @@ OUR_CONTENT = _any(
     r"spam", r"\bjunk", r"virus", r"malware", r"phish", r"suspicious", r"bulk (e-?mail|mail|advert)",
     r"mass mailer", r"content (filter|policy|reject|denied)", r"(banned|unacceptable|mail|message) content",
     r"content (presents|denied)", r"message (content|denied|refused)", r"surbl", r"uribl", r"url in",
-    r"security (issue|polic)", r"potential security", r"pattern detection", r"antispam", r"unsafe content", r"mail rejet",
+    r"security (issue|polic)", r"potential security", r"pattern detection", r"antispam",
+    r"unsafe content", r"mail rejet",
 )  # fmt: skip
 """What the mail says, or looks like."""
 OUR_FAULT = _any(

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from scheduler.cli import main
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.delivery.dispatch import Dispatcher
@@ -21,7 +19,7 @@ from scheduler.ledger.refusals import AGAIN_AFTER, MOST_GIVEN_UP, try_address_ag
 from scheduler.ledger.states import Why
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, ScriptedServer, in_loop
-from tests.support import utc
+from tests.support import utc, webinar
 
 pytestmark = pytest.mark.engines("both")
 
@@ -353,8 +351,6 @@ async def test_those_who_were_not_to_blame_get_their_next_messages_too(database:
 
 @in_loop
 async def test_no_notice_goes_to_an_address_that_became_unknown(database: Database) -> None:
-    from tests.support import webinar
-
     async with MailServer() as server:
         here = Room(database, server)
         await here.register_and_send("gone@people.test")
@@ -411,14 +407,3 @@ async def test_a_greylisted_mail_is_not_tried_before_it_can_be_taken(database: D
         at = here.delivery("a")["next_attempt_at"]
         assert timedelta(seconds=299) < at - ANNOUNCED <= timedelta(seconds=301)
         await here.close()
-
-
-# The command
-
-
-@pytest.mark.engines("sqlite")
-def test_an_address_is_tried_again_by_a_command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    result = CliRunner().invoke(main, ["retry", "typo@people.test"])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "No relay refused that address as unknown." in result.stderr
