@@ -16,6 +16,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
 from scheduler.delivery import reply_words as words
@@ -282,6 +283,7 @@ def queue_id(text: str, address: str) -> str:
     return known[0][:_LONGEST_ID].rstrip(".:") if known else ""
 
 
+@lru_cache(maxsize=32)  # asked for several times of each reply, at up to 10 ms where it is made to be slow
 def deciding_rule(reply: Reply) -> Rule:
     """The first rule of the table that fits. Addresses in the text are no words: they decide nothing."""
     code, text = str(reply.code), log_safe(reply.text)
