@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "check",
     "import": "registrants:import_",
     "suppress": "registrants",
+    "retry": "registrants",
     "forget": "forget",
     "export": "export",
     "replan": "replan:replan_command",
@@ -32,6 +33,7 @@ COMMANDS = {
     "preview": "preview",
     "gallery": "gallery",
     "send-test": "send_test",
+    "explain-reply": "explain_reply",
     "user": "user",
 }
 """Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""

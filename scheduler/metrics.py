@@ -74,6 +74,11 @@ def _histogram(name: str, help_: str, buckets: Sequence[float], labels: Sequence
 
 DELIVERIES = Table("deliveries", "Deliveries of live webinars.", ("webinar", "message", "state"))
 HELD = Table("held", "Deliveries of live webinars that wait for a person.", ("webinar", "reason"))
+UNKNOWN_ADDRESS = Table(
+    "unknown_address_skipped",
+    "Deliveries of live webinars that are skipped since a relay refused the address as unknown.",
+    ("webinar", "message"),
+)
 OLDEST_DUE = Table(
     "oldest_due_seconds", "Age of the oldest mail that is due and has not left.", ("webinar", "message")
 )

@@ -23,6 +23,7 @@ from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, newest_revision
 from scheduler.delivery.relays import Relay
 from scheduler.ledger.counting import (
+    UNKNOWN,
     changes_to_take_in,
     count_deliveries,
     count_held,
@@ -259,12 +260,14 @@ class Monitor:
                 if now_is_time:
                     self._counted[webinar] = self._read(partial(count_deliveries, webinar=webinar))
         self._counted = {one: self._counted[one] for one in webinars if one in self._counted}
-        metrics.DELIVERIES.replace(
-            {
-                (webinar, *key): mails
-                for webinar, counts in self._counted.items()
-                for key, mails in counts.items()
-            }
+        counted = {
+            (webinar, *key): mails
+            for webinar, counts in self._counted.items()
+            for key, mails in counts.items()
+        }
+        metrics.DELIVERIES.replace({key: mails for key, mails in counted.items() if key[2] != UNKNOWN})
+        metrics.UNKNOWN_ADDRESS.replace(
+            {key[:2]: mails for key, mails in counted.items() if key[2] == UNKNOWN}
         )
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""`webinar import` and `webinar suppress`."""
+"""`webinar import`, `webinar suppress` and `webinar retry`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from scheduler.commands.common import (
 from scheduler.database.engine import Database
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
+from scheduler.ledger.refusals import try_address_again
 from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.importing import LEFT_OUT, Import, Oddities, Report, import_file
@@ -112,11 +113,37 @@ def _default_webinar(
 def suppress(address: str) -> None:
     """Write to ADDRESS no more, for any webinar."""
     settings = settings_of_environment()
-    address = address.strip()
-    if reason := why_no_address(address):
-        stop(f"ADDRESS: {reason.replace('email', 'it')}")
+    address = _checked(address)
     with opened_database(settings) as database, database.transaction() as conn:
         count = suppress_address(conn, datetime.now(UTC), address)
     click.echo(
         f"Suppressed. It has {count} registration{'s' if count != 1 else ''}; nothing more is sent to it."
     )
+
+
+@click.command()
+@click.argument("address")
+def retry(address: str) -> None:
+    """Write to ADDRESS again, which a relay refused as unknown: it is right, or was set up since.
+
+    Exit code 1 when no relay refused it so.
+    """
+    settings = settings_of_environment()
+    address = _checked(address)
+    with opened_database(settings) as database, database.transaction() as conn:
+        registrations, mails = try_address_again(conn, SystemClock().now(), address)
+    if not registrations:
+        click.echo("No relay refused that address as unknown.", err=True)
+        sys.exit(1)
+    click.echo(
+        f"It is tried again: {registrations} registration{'s' if registrations != 1 else ''}, {mails}"
+        f" mail{'s' if mails != 1 else ''} at once, and whatever is still ahead."
+    )
+
+
+def _checked(address: str) -> str:
+    """An address without the blanks around it. The command ends with 2 where it is none."""
+    address = address.strip()
+    if reason := why_no_address(address):
+        stop(f"ADDRESS: {reason.replace('email', 'it')}")
+    return address

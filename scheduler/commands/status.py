@@ -18,7 +18,7 @@ from scheduler.commands.common import (
     settings_of_environment,
     stop,
 )
-from scheduler.ledger.states import State
+from scheduler.ledger.states import State, Why
 from scheduler.reports.reasons import concerns_rows
 from scheduler.reports.status import HELD_FIXES, before_the_first_run, collect, stage
 
@@ -89,6 +89,8 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
     held = [(f"held: {reason}", many, HELD_FIXES.get(reason, "")) for reason, many in webinar["held"].items()]
     tables.print_table(("held", name), ("waiting", "mails", "how to fix it"), held)
     failed = [(f"failed: {reason}", many) for reason, many in webinar["failed"].items()]
+    if unknown := webinar["skipped"].get(Why.UNKNOWN_ADDRESS):
+        failed.append((f"skipped: {Why.UNKNOWN_ADDRESS}", unknown))
     tables.print_table(("failed", name), ("given up", "mails"), failed)
     texts = [(one["message"], one["language"], one["state"], one["place"]) for one in webinar["texts"]]
     tables.print_table(("text", name), ("text", "language", "state", "place"), texts)

@@ -18,6 +18,7 @@ from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.moments import named_moment
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relays import Relay, wanted_workers
@@ -27,6 +28,7 @@ from scheduler.delivery.session import RelayFailure
 from scheduler.ledger import claims, restored
 from scheduler.ledger.claims import Lease
 from scheduler.ledger.outcomes import Outcome, last_versions
+from scheduler.ledger.refusals import InARow
 from scheduler.troubles import Troubles
 
 log = structlog.get_logger()
@@ -55,7 +57,7 @@ class Dispatcher:
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
         for relay in relays:
             relay.woken = self.wake
-        self.recorder = Recorder(database, self._hold_restored, self._give_up)
+        self.recorder = Recorder(database, self._hold_restored, self._give_up, self._doubt)
         self._backlog = Backlog()
         self._sender = Sender(clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose)
         self._workers: dict[asyncio.Task[None], Relay] = {}
@@ -176,9 +178,11 @@ class Dispatcher:
         """No connection came about: no mail has to do with it."""
         if asks_for_less(failure.reply):
             relay.pace.slow_down()
-        verdict = relay.standing.verdict(0, failure.reply)
+        verdict = relay.standing.verdict("", failure.reply)
         log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
-        relay.standing.pause(self._clock.now(), str(failure), verdict, failure.reply.stage)
+        now = self._clock.now()
+        named = named_moment(failure.reply.text, now)
+        relay.standing.pause(now, str(failure), verdict, failure.reply.stage, named)
 
     async def _pump_on(self) -> None:
         with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
@@ -282,6 +286,13 @@ class Dispatcher:
     def _give_up(self, claimed: Lease) -> None:
         self._backlog.settle([claimed])
         self._lose()
+
+    def _doubt(self, refusal: InARow) -> None:
+        """Recipients were refused alike in a row: it is the relay's trouble, or what we are to it."""
+        log.error("relay refuses recipients alike", relay=refusal.relay, reply=str(refusal))
+        for relay in self._relays:
+            if relay.name == refusal.relay:
+                relay.standing.doubt(self._clock.now(), str(refusal))
 
     async def _free_lost(self) -> None:
         """Nobody else recovers what is ours while we live."""

@@ -18,6 +18,7 @@ from scheduler.delivery.replies import queue_id
 from scheduler.ledger import restored
 from scheduler.ledger.claims import Lease, address_of
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
+from scheduler.ledger.refusals import InARow
 from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why
 
@@ -66,13 +67,16 @@ class Recorder:
         database: Database,
         hold: Callable[[Connection], object] = lambda conn: None,
         given_up: Callable[[Lease], None] = lambda claimed: None,
+        refused_alike: Callable[[InARow], None] = lambda run: None,
     ) -> None:
         """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
-        state. `given_up` is called when the database refuses the outcome of a mail altogether."""
+        state. `given_up` is called when the database refuses the outcome of a mail altogether, `refused_alike` when
+        many recipients in a row were refused alike, for which none of them is given up."""
         self.trouble = ""  # why the ledger cannot be written now
         self.is_set_back = False  # the database has lost what it confirmed: the next transaction holds
         self.has_held = False  # and one has
         self._database, self._hold, self._given_up = database, hold, given_up
+        self._refused_alike = refused_alike
         self.known: Known | None = None
         self._next = _Group()
         self._group: _Group | None = None  # being written
@@ -196,14 +200,17 @@ class Recorder:
         is_set_back, self.is_set_back = self.is_set_back, False
         if not (starts or outcomes or self.known or is_set_back):
             return set()
+        in_a_row: list[InARow] = []
         try:
             with metrics.RECORDING.time():
                 begun, self.known, held = await self._database.run_sending(
-                    _record, starts, outcomes, self.known, is_set_back, self._hold
+                    _record, starts, outcomes, self.known, is_set_back, self._hold, in_a_row
                 )
         except BaseException:
             self.is_set_back = self.is_set_back or is_set_back
             raise
+        for refusal in in_a_row:
+            self._refused_alike(refusal)
         if held:
             self.has_held = True
             log.error("the database was set back to an earlier state: what may have gone out is held")
@@ -223,10 +230,12 @@ def _record(
     known: Known | None,
     is_set_back: bool,
     hold: Callable[[Connection], object],
+    in_a_row: list[InARow],
 ) -> tuple[set[int], Known | None, bool]:
-    """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called."""
+    """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called.
+    `in_a_row` has refusals that are not about their recipients then."""
     is_set_back = is_set_back or (known is not None and not has(conn, known))
-    conclude(conn, outcomes)
+    in_a_row[:] = conclude(conn, outcomes)
     if is_set_back:
         hold(conn)
         known = None

@@ -30,6 +30,8 @@ FIRST_STOP_PAUSES = (timedelta(seconds=15), timedelta(minutes=1))
 """Before the first tries of one that lets nobody in: a password is often changed there some seconds after it is here.
 No more of them, for who goes on with a wrong one is locked out."""
 FORGOTTEN_AFTER = timedelta(hours=1)
+DOUBT_PAUSE = timedelta(minutes=1)
+"""Between tries of one that refused many alike."""
 
 
 class Standing:
@@ -46,7 +48,7 @@ class Standing:
         self._stage: Stage | None = None  # where a reply paused it
         self._failures = 0
         self._stops = 0
-        self._met_by: int | None = None
+        self._met_by: dict[Verdict, object] = {}  # the first recipient who met what may concern all
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused_until is not None and now < self.paused_until
@@ -55,19 +57,14 @@ class Standing:
         """A mail was accepted."""
         self.__init__()  # type: ignore[misc]
 
-    def verdict(self, delivery: int, reply: Reply) -> Verdict:
-        """What this reply to this delivery's mail means. One registrant's name may trip a filter, one mailbox be
-        short of something: what a mail itself met concerns all only when a second one meets it, too."""
+    def verdict(self, recipient: object, reply: Reply) -> Verdict:
+        """What this reply to a mail to this recipient means. One registrant's name may trip a filter, one mailbox be
+        short of something: what a mail itself met concerns all only when one to a second recipient meets it, too."""
         found = classify(reply)
         about_the_mail = reply.stage in ("rcpt", "data", "content") and reply.code not in (0, 421)
-        if (
-            found in (Verdict.STOP, Verdict.PAUSE_RELAY)
-            and about_the_mail
-            and self._met_by in (None, delivery)
-        ):
-            self._met_by = delivery
-            return Verdict.RETRY_MAIL
-        return found
+        if found not in (Verdict.STOP, Verdict.PAUSE_RELAY) or not about_the_mail:
+            return found
+        return Verdict.RETRY_MAIL if self._met_by.setdefault(found, recipient) == recipient else found
 
     @property
     def refuses_everybody(self) -> bool:
@@ -100,22 +97,41 @@ class Standing:
         if self._stage:
             self.paused_until = None
 
-    def pause(self, now: datetime, words: str, verdict: Verdict, stage: Stage = "content") -> datetime:
-        """Leave it alone for a while, longer each time. Returns until when. `stage`: where the reply came that says so.
-        Mails that meet the same trouble together are one failure, not many."""
+    def pause(
+        self,
+        now: datetime,
+        words: str,
+        verdict: Verdict,
+        stage: Stage = "content",
+        named: datetime | None = None,
+    ) -> datetime:
+        """Leave it alone for a while, longer each time, and not less than until `named`, which a reply named. Returns
+        until when. `stage`: where the reply came that says so. Mails that meet the same trouble together are one
+        failure, not many."""
         stops = verdict is Verdict.STOP and not self.stopped
         if self.paused_until and self.is_paused(now) and not stops:
+            self.paused_until = max(self.paused_until, named or now)
             return self.paused_until
         if verdict is Verdict.STOP:
             soon = FIRST_STOP_PAUSES[self._stops :] if stage in OPENING else ()
-            self.paused_until = now + next(iter(soon), STOP_PAUSE)
+            until = now + next(iter(soon), STOP_PAUSE)
             self._stops += 1
         else:
             self._failures += 1
-            self.paused_until = now + wait(self._failures) / 10
+            until = now + wait(self._failures) / 10
+        self.paused_until = max(until, named or until)
         self.trouble, self._stage, self.rests = words, stage, False
         self.stopped = self.stopped or verdict is Verdict.STOP
         return self.paused_until
+
+    def doubt(self, now: datetime, words: str) -> None:
+        """It refused recipients alike, one after the other. Unlike a relay that says itself that it takes nobody's
+        mail, it is tried again soon: they may all have been wrong, and the next one not."""
+        if not self.stopped:
+            self.pause(now, words, Verdict.STOP)
+            self.paused_until = now + DOUBT_PAUSE
+        elif not self.is_paused(now):
+            self.paused_until = now + DOUBT_PAUSE
 
     def rest(self, until: datetime, words: str) -> None:
         """Leave it alone until then, by agreement: its day is full."""

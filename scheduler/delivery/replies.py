@@ -16,8 +16,10 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
+from scheduler.delivery import reply_words as words
 from scheduler.delivery.redaction import redact
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "content"]
@@ -130,21 +132,6 @@ ONE: tuple[Stage, ...] = (*RCPT, *BODY)  # after MAIL a reply may be about the r
 OPEN: tuple[Stage, ...] = (*MAIL, *ONE)
 ANY: tuple[Stage, ...] = (*OPENING, *OPEN)
 
-_LIMIT = (
-    r"too (many(?! hops)|much|fast|quickly|frequent)|throttl|rate[- ]?limit|slow(ing)? down|sending rate"
-    r"|quota ?exceeded|(connections?|thread)\b.{0,40}\blimit"
-    r"|(daily|hourly|sending|relay|message|messages per \w+|submission|recipients?)\b.{0,40}\b(limit|quota)"
-)
-_SIZE = r"(message|mail|content) (size|length|is too)|size (limit|exceed)|too (big|large|long)"
-_OUR_FAULT = (
-    r"\bsender|send ?as ?denied|client host|client was not auth|helo command|from address"
-    r"|authenticat|\blog ?in\b|not (yet )?(authori[sz]ed|verified)|must issue a? ?starttls"
-    r"|block ?list|black ?list|spamhaus|blocked using|reputation|unsolicited|\bdmarc\b|\bspf\b|\bdkim\b"
-    r"|credentials|sending (is )?(denied|suspended|disabled|paused)"
-)
-_NO_RELAYING = r"relay(ing)? ?(access )?(is )?(denied|not|prohibited)|(unable to|permitted to|do not) relay"
-_NO_SUCH = r"recipient|user unknown|unknown user|no such|does ?n[o'’]t (exist|have)|mailbox|addressee"
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -158,6 +145,8 @@ class Rule:
     source: str
     slows: bool = False
     """Whether the relay asks for fewer mails at a time."""
+    unknown: bool = False
+    """Whether it says that there is no such mailbox."""
 
 
 _R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, Verdict.STOP
@@ -169,7 +158,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("content",), "0", "", "", _R, "in doubt; one mail that breaks connections must not hold up others"),
     Rule(ANY, "0", "", "", _P, "the relay (or the token endpoint) cannot be reached, or went silent"),
     # Whatever the stage.
-    Rule(ANY, "421", "", _LIMIT, _P, "SES: 421 Too many concurrent SMTP connections; Gmail: 4.7.28", slows=True),
+    Rule(ANY, "421", "", words.LIMIT, _P, "SES: 421 Too many concurrent SMTP connections; Gmail: 4.7.28", slows=True),
     Rule(ANY, "421", r"4\.3\.2|4\.4\.2", "", _P, "RFC 5321 3.8: it is shut down; RFC 3463 3.5: it waited too long"),
     Rule(OPEN, "421", "", "", _P, "RFC 5321 4.2.2: not available; Gmail: 421 4.7.0 Try again later", slows=True),
     Rule(ANY, "421", "", "", _P, "RFC 5321 3.1: not available"),
@@ -178,66 +167,87 @@ RULES: tuple[Rule, ...] = (
     # Opening, securing, signing in, naming the sender: alike for every mail.
     Rule(OPENING, "4..", "", "", _P, "RFC 4954 6: 454 4.7.0 for now; RFC 3207 4: 454 TLS not available"),
     Rule(OPENING, "5..", "", "", _S, "RFC 5321 3.1: 554 no service here; Microsoft 365: 501 5.5.124, 550 5.7.30"),
-    Rule(MAIL, "4..", "", _LIMIT, _P, "SES: 454 Throttling failure: Maximum sending rate exceeded", slows=True),
+    Rule(MAIL, "4..", "", words.LIMIT, _P, "SES: 454 Throttling failure: Maximum sending rate exceeded", slows=True),
     Rule(MAIL, "45[02]", "", "", _P, "Postfix: 452 4.3.1 insufficient storage, 450 4.7.1", slows=True),
     Rule(MAIL, "4..", "", "", _P, "RFC 5321 4.3.2: 451, 455 to MAIL"),
     Rule(MAIL, "5..", r"5\.6\.[79]", "", _F, "RFC 6531 3.5: SMTPUTF8, asked for this recipient's sake"),
     Rule(MAIL, "552", "", "", _S, "RFC 1870 6.1: too big by its SIZE=, and our mails are alike"),
-    Rule(MAIL, "5..", "", _LIMIT, _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
+    Rule(MAIL, "5..", "", words.LIMIT, _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
     Rule(MAIL, "503", "", "", _P, "RFC 5321 4.1.4: out of step, on this connection"),
     Rule(MAIL, "5..", "", "", _S, "RFC 5321 4.3.2: 550, 553, 555 to MAIL; the sender is refused"),
     # Not now.
     Rule(ONE, "4..", "", r"relay limit", _P, "Gmail: 450 4.2.1 Peak SMTP relay limit exceeded", slows=True),
+    Rule(ONE, "4..", "", words.OF_OURS + r".{0,20}\blimit", _P, "450 4.2.1 Daily sending limit exceeded", slows=True),
     Rule(ONE, "4..", r"4\.2\.\d+", "", _R, "RFC 3463 3.3: 4.2.2 mailbox full; Gmail: 4.2.1 gets too much"),
     Rule(ONE, "4..", "", r"gr[ea]y[- ]?list", _R, "RFC 6647: greylisting, 450 or 451 4.7.1"),
-    Rule(ONE, "4..", "", r"recipient thread|mailbox (is )?full|over ?quota", _R, "Exchange: 432 4.3.2"),
+    Rule(ONE, "4..", "", words.GETS_TOO_MUCH, _R, "Exchange: 432 4.3.2 recipient thread limit exceeded"),
+    Rule(ONE, "4..", "", words.OUR_LIMIT, _P, "450 Mail send limit exceeded; SES: 454 Throttling failure", slows=True),
+    Rule(ONE, "4..", "", words.FULL, _R, "452 Mailbox full, 450 over quota: this recipient's storage"),
     Rule(ONE, "4..", r"4\.5\.3", "", _P, "RFC 5321 4.5.3.1.10; Exchange: 452 4.5.3 too many recipients", slows=True),
     Rule(ONE, "432", "", "", _P, "Exchange: 432 4.3.2 Concurrent connections limit, sender thread limit", slows=True),
     Rule(ONE, "452", r"4\.3\.1|", "", _P, "RFC 5321 4.2.2: insufficient system storage", slows=True),
     Rule(ONE, "4..", r"4\.3\.[125]", "", _P, "RFC 3463 3.4: disk full, no mail now; Postfix: 451 4.3.5 misconfigured"),
-    Rule(ONE, "4..", r"4\.7\.[5-7]\d\d", "", _P, "Exchange: 451 4.7.500 busy, 4.7.650 our reputation", slows=True),
+    Rule(ONE, "4..", r"4\.7\.([5-7]\d\d|2[3-9])", "", _P,
+         "Exchange: 451 4.7.500 busy, 4.7.650 our reputation; Gmail: 4.7.24 SPF", slows=True),
     Rule(ONE, "4..", r"4\.1\.[78]", "", _P, "RFC 3463 3.2; Postfix: the sender is not found or verified for now"),
     Rule(ONE, "4..", "", r"sender (verify|address rejected)", _P, "Exim: 451 Could not complete sender verify callout"),
-    Rule(ONE, "4..", "", _LIMIT, _P, "Postfix: 450 4.7.1 too much mail from; SES: 454 Throttling", slows=True),
-    Rule(ONE, "4..", "", r"client host|helo command", _P, "Postfix: 450 4.7.1 Client host rejected"),
-    Rule(ONE, "4..", "", _NO_RELAYING, _P, "Postfix: 454 4.7.1 Relay access denied (defer_unauth_destination)"),
+    Rule(ONE, "4..", "", words.LIMIT, _P, "Postfix: 450 4.7.1 too much mail from; SES: 454 Throttling", slows=True),
+    Rule(ONE, "4..", "", words.OUR_REPUTATION, _P, "Postfix: 450 4.7.1 Client host rejected: no reverse hostname"),
+    Rule(ONE, "4..", "", r"helo command", _P, "Postfix: 450 4.7.1 Helo command rejected: Host not found"),
+    Rule(ONE, "4..", "", words.NO_RELAYING, _P, "Postfix: 454 4.7.1 Relay access denied (defer_unauth_destination)"),
     Rule(ONE, "4..", "", "", _R, "RFC 5321 4.2.1: the same again later may succeed"),
-    # Never in this form, because of us, though the enhanced code may look like the recipient's.
+    # Never in this form, because of us, though code or words may look like the recipient's.
     Rule(ONE, "5..", r"5\.1\.90|5\.7\.23[23]", "", _P, "Microsoft 365: the day's recipients are used up"),
     Rule(ONE, "5..", r"5\.4\.5", "", _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
-    Rule(ONE, "5..", r"5\.2\.2", r"STOREDRV\.Submission", _S, "Exchange: 554 5.2.2, the sender's own mailbox is full"),
-    Rule(ONE, "5..", "", r"submission.{0,100}quota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceededException"),
+    Rule(ONE, "5..", "", r"submission.{0,100}submissionquota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceeded"),
+    Rule(ONE, "5..", "", r"STOREDRV\.Submission|outbound ?spam", _S,
+         "Exchange: 554 5.2.0 OutboundSpamException, 5.2.2 the sender's own mailbox is full"),
     Rule(ONE, "5..", "", r"send ?as ?denied", _S, "Exchange: 554 5.2.0 or 5.2.252 SendAsDenied, 550 5.7.60"),
-    Rule(ONE, "5..", r"5\.1\.\d", r"^\W*(<address>\W*)?sender", _S, "Postfix: 5.1.0 Sender address rejected"),
-    Rule(ONE, "552", r"5\.2\.3", r"Google", _S, "Gmail: 552 5.2.3 exceeded Google's message size limits"),
-    # Never, because of the recipient.
-    Rule(ONE, "5..", r"5\.2\.12[12]", "", _R, "Microsoft 365: the recipient gets too much for now"),
-    Rule(ONE, "5..", r"5\.2\.1", r"receiving mail (at a rate|too)", _R, "Gmail: 550 5.2.1, gets too much for now"),
-    Rule(ONE, "5..", r"5\.1\.([0-6]|10)|5\.2\.\d+", "", _F, "RFC 3463 3.2, 3.3: no such mailbox, or full"),
-    Rule(ONE, "5..", r"5\.6\.[79]", "", _F, "RFC 6531 3.5: this relay cannot write to such an address"),
-    Rule(ONE, "5..", r"5\.4\.[146]", "", _F, "RFC 3463 3.5: no route; Exchange: 5.4.1 no such recipient"),
-    Rule(ONE, "5..", r"5\.7\.(12[49]|13[346])", "", _F, "Exchange: takes mail from its own people only"),
-    Rule(ONE, "5..", "", r"RESOLVER\.(ADR|RST)", _F, "Exchange: the recipient's own restrictions"),
-    Rule(ONE, "554", "", r"missing final|(illegal|invalid) address|illegal char", _F, "SES: a bad address"),
-    Rule(ONE, "552", "", r"mailbox|quota", _F, "RFC 5321 4.2.2: the recipient's storage"),
-    # Never, because of us.
-    Rule(ONE, "552|554", "", _SIZE, _S, "RFC 1870 6.1: too big, and our mails are alike"),
-    Rule(ONE, "5..", r"5\.3\.4", "", _S, "RFC 3463 3.4: too big, and our mails are alike"),
+    Rule(ONE, "5..", "", r"^\W*(<address>\W*)?sender", _S, "Postfix: 5.1.0 Sender address rejected"),
     Rule(ONE, "5..", r"5\.1\.[78]", "", _S, "RFC 3463 3.2: the sender's address is bad"),
-    Rule(ONE, "5..", "", _NO_RELAYING, _S, "Postfix: 554 5.7.1 Relay access denied; Exchange: 550 5.7.54"),
-    Rule(ONE, "5..", "", _LIMIT, _P, "Gmail: 550 5.7.1 daily SMTP relay sending limit exceeded"),
-    Rule(ONE, "5..", "", _OUR_FAULT, _S, "Postfix: 553 5.7.1 Sender address rejected: not owned by user"),
+    Rule(ONE, "552", r"5\.2\.3", r"Google", _S, "Gmail: 552 5.2.3 exceeded Google's message size limits"),
+    # Never, by the choice of the recipient, or for now by their mailbox.
+    Rule(ONE, "5..", r"5\.2\.12[12]", "", _R, "Microsoft 365: the recipient gets too much for now"),
+    Rule(ONE, "5..", "", words.GETS_TOO_MUCH, _R, "Gmail: 550 5.2.1, gets too much for now"),
+    Rule(ONE, "5..", r"5\.7\.(12[49]|13[346]|50[45])", "", _F, "Exchange: takes mail from its own people only"),
+    Rule(ONE, "5..", "", r"RESOLVER\.(ADR|RST)", _F, "Exchange: the recipient's own restrictions"),
+    Rule(ONE, "5..", r"5\.7\.(507|513)", "", _R, "Exchange: our address, in one recipient's own list"),
+    Rule(ONE, "5..", "", r"\bip address.{0,40}by (the )?recipient", _R, "our address, in one recipient's own list"),
+    Rule(ONE, "5..", "", words.THEIR_CHOICE, _F, "SES: 554 Message rejected: Address blacklisted"),
+    Rule(ONE, "55[04]", "", r"missing final|(illegal|invalid) address|illegal char|local address contains", _F,
+         "SES: 554 Transaction failed: Local address contains control or whitespace"),
+    Rule(ONE, "55[04]", "", r"account or domain may not exist", _F, "GoDaddy: 550, whatever else may be the cause"),
+    # Never, because of us, whatever the code.
+    Rule(ONE, "5..", "", words.NO_RELAYING, _S, "Postfix: 554 5.7.1 Relay access denied; qmail: 553 allowed rcpthosts"),
+    Rule(ONE, "5..", "", words.BLOCKED_SENDING, _S, "Zoho: 550 5.4.6 Unusual sending activity; Exchange: HipNotify"),
+    Rule(ONE, "5..", "", words.OUR_REPUTATION, _S, "554 5.7.1 Client host blocked using a list; 550 no PTR record"),
+    Rule(ONE, "5..", "", words.OUR_LIMIT, _P, "Gmail: 550 5.7.1 Daily SMTP relay limit exceeded"),
+    # Never, because of the recipient.
+    Rule(ONE, "5..", "", words.FULL, _F, "552 5.2.2 Mailbox full, 550 Mail quota exceeded: this recipient's storage"),
+    Rule(ONE, "5..", "", words.LIMIT, _P, "cPanel: 550 Domain … has exceeded the max emails per hour (200/200)"),
+    Rule(ONE, "5..", r"5\.1\.(1|10)", "", _F, "RFC 3463 3.2, RFC 7505: no such mailbox", unknown=True),
+    Rule(ONE, "5..", r"5\.1\.[2-6]|5\.2\.([1-9]\d*)", "", _F, "RFC 3463 3.2, 3.3: no such mailbox, or full"),
+    Rule(ONE, "5..", r"5\.4\.(1|4|310)|5\.7\.1[78]", "", _F,
+         "RFC 3463 3.5: no route; Exchange: 5.4.1 no such recipient; RFC 7293: another owner"),
+    # Never, because of us.
+    Rule(ONE, "5..", r"5\.7\.13", r"recipient", _F, "525 5.7.13 Disabled recipient address"),
+    Rule(ONE, "5..", r"5\.7\.13", "", _S, "RFC 5248 2.4: the account that signed in is disabled"),
+    Rule(ONE, "5..", "", words.SIZE, _S, "RFC 1870 6.1: too big, and our mails are alike"),
+    Rule(ONE, "5..", r"5\.6\.[79]", "", _F, "RFC 6531 3.5: this relay cannot write to such an address"),
+    Rule(ONE, "5..", r"5\.3\.4", "", _S, "RFC 3463 3.4: too big, and our mails are alike"),
+    Rule(ONE, "5..", "", words.OUR_FAULT, _S, "Postfix: 553 5.7.1 Sender address rejected: not owned by user"),
     Rule(ONE, "5..", r"5\.7\.([5-9]\d\d|57|60|2\d)", "", _S, "Exchange: 5.7.57, 5.7.7xx; Gmail: 5.7.26"),
+    Rule(ONE, "5..", "", words.OUR_CONTENT, _S, "filters: 550 or 554 5.7.1 looks like spam"),
+    # Never, because of the recipient, by words alone.
+    Rule(ONE, "5..", "", words.UNKNOWN, _F, "Postfix, Exim, Sendmail, qmail: 550 User unknown", unknown=True),
+    Rule(ONE, "5..", "", words.CLOSED, _F, "Postfix: 554 5.7.1 Recipient address rejected: Access denied"),
+    Rule(ONE, "5..", r"5\.1\.0", r"address rejected", _F, "Cisco: 550 #5.1.0 Address rejected"),
+    Rule(RCPT, "552", "", r"storage", _F, "RFC 5321 4.2.2: the recipient's storage"),
     # Never, and it is not said because of whom.
     Rule(ONE, "503", "", "", _R, "RFC 5321 4.1.4: out of step, on this connection"),
     Rule(BODY, "50[0-24]", "", "", _P, "RFC 5321 4.2.4: DATA or BDAT (RFC 3030), not this mail, is not understood"),
-    Rule(RCPT, "5..", "", _NO_SUCH, _F, "Postfix: 554 5.7.1 Recipient address rejected: Access denied"),
-    Rule(RCPT, "5..", r"5\.7\.\d+", "", _R, "policy without a reason: neither side is blamed"),
-    Rule(RCPT, "55[0-35]|501", "", "", _F, "RFC 5321 4.3.2: the refusals of RCPT"),
-    Rule(RCPT, "5..", "", "", _R, "no reason at all: neither side is blamed"),
-    Rule(BODY, "552", r"5\.7\.\d+", "", _S, "Gmail: 552 5.7.0 its content presents a potential security issue"),
-    Rule(BODY, "552", "", "", _R, "RFC 5321 4.2.2: storage, of the relay or of the recipient"),
-    Rule(BODY, "5..", "", "", _S, "SES: 554 Message rejected; filters: 550 or 554 5.7.1 looks like spam"),
+    Rule(BODY, "55.", r"5\.[67]\.\d+", "", _S, "RFC 3463 3.7, 3.8: content or policy, and our mails are alike"),
+    Rule(ONE, "5..", "", "", _R, "no reason that is understood: neither side is blamed"),
     Rule(ANY, "", "", "", _R, "nothing that SMTP knows here"),
 )  # fmt: skip
 _COMPILED = tuple(
@@ -273,16 +283,17 @@ def queue_id(text: str, address: str) -> str:
     return known[0][:_LONGEST_ID].rstrip(".:") if known else ""
 
 
+@lru_cache(maxsize=32)  # asked for several times of each reply, at up to 10 ms where it is made to be slow
 def deciding_rule(reply: Reply) -> Rule:
     """The first rule of the table that fits. Addresses in the text are no words: they decide nothing."""
-    code, words = str(reply.code), log_safe(reply.text)
+    code, text = str(reply.code), log_safe(reply.text)
     return next(
         rule
         for rule, codes, enhanced, said in _COMPILED
         if reply.stage in rule.stages
         and codes.fullmatch(code)
         and enhanced.fullmatch(reply.enhanced)
-        and said.search(words)
+        and said.search(text)
     )
 
 
@@ -294,6 +305,11 @@ def classify(reply: Reply) -> Verdict:
 def asks_for_less(reply: Reply) -> bool:
     """Whether the relay takes mails, but not so many at a time: `Pace.slow_down`. Never raises."""
     return deciding_rule(reply).slows
+
+
+def says_unknown(reply: Reply) -> bool:
+    """Whether it says that there is no such mailbox. Never raises."""
+    return deciding_rule(reply).unknown
 
 
 FIRST_WAIT = timedelta(seconds=60)

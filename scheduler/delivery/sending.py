@@ -18,15 +18,25 @@ import structlog
 from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.moments import named_moment
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Connection
 from scheduler.delivery.relays import Relay, wait
-from scheduler.delivery.replies import OPENING, Reply, Verdict, asks_for_less, log_safe
+from scheduler.delivery.replies import (
+    LONGEST_WAIT,
+    OPENING,
+    Reply,
+    Verdict,
+    asks_for_less,
+    log_safe,
+    says_unknown,
+)
 from scheduler.delivery.session import Doubtful, RelayFailure
 from scheduler.delivery.transaction import Mail
+from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
-from scheduler.ledger.states import State, Why
+from scheduler.ledger.states import State, Why, why_refused
 from scheduler.mail.stencil import Stencils
 from scheduler.organizers.texts import Texts
 from scheduler.webinar import Webinar
@@ -273,22 +283,28 @@ class Sender:
             relay.standing.well()
             return _with_reply(Outcome(claimed, State.SENT, now, attempt="sent"), result)
         reply = result.reply
-        verdict, words = relay.standing.verdict(claimed.id, reply), log_safe(str(reply), claimed.address)
+        verdict, words = (
+            relay.standing.verdict(fold(claimed.address), reply),
+            log_safe(str(reply), claimed.address),
+        )
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
         if relay.has_enough(reply):  # a connection that broke, and was to be opened again
             return _with_reply(Outcome(claimed, State.PENDING, now, "deferred", counts=False), reply)
         if asks_for_less(reply):
             relay.pace.slow_down()
-        again_at: datetime | None = now + wait(claimed.attempts + 1)
+        named = named_moment(reply.text, now)
+        again_at: datetime | None = max(
+            now + wait(claimed.attempts + 1), min(named or now, now + LONGEST_WAIT)
+        )
         if isinstance(result, Doubtful):  # no pause: where the relay is down, the next connection says so
             lost = "the relay's answer was lost"
             return _with_reply(Outcome(claimed, State.IN_DOUBT, now, "in_doubt", lost, again_at), reply)
         if verdict is Verdict.FAIL_ADDRESS:
-            why = f"refused: {reply.code} {reply.enhanced}".strip()
-            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why), reply)
+            why = why_refused(reply.code, reply.enhanced, unknown=says_unknown(reply))
+            return _with_reply(Outcome(claimed, State.FAILED, now, "refused", why, again_at), reply)
         counts = verdict is Verdict.RETRY_MAIL
         if not counts:
-            until = relay.standing.pause(now, words, verdict, reply.stage)
+            until = relay.standing.pause(now, words, verdict, reply.stage, named)
             # No mail has to do with a connection that did not come about, or with a sender that is refused: once the
             # relay is well, nobody waits any more.
             again_at = None if reply.stage in (*OPENING, "mail") else until

@@ -18,6 +18,7 @@ from scheduler.database.dialect import Dialect
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import Claimed, Lease, release
+from scheduler.ledger.refusals import InARow, hold_back
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
@@ -59,7 +60,8 @@ OutcomeState = Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, Stat
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a delivery. `state` pending means: again at `again_at`."""
+    """What became of a delivery. `state` pending means: again at `again_at`; failed: not, unless it turns out that the
+    refusal is not about its recipient (`refusals`)."""
 
     claimed: Lease
     state: OutcomeState
@@ -193,16 +195,19 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     return _outdated(conn, new) if stored.rowcount < len(new) else []
 
 
-def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> list[InARow]:
     """Record outcomes. That of a lost lease is recorded as an attempt, not as the state; and the attempt stays in
-    doubt, with the relay's late words: by then another service may have sent the mail again."""
+    doubt, with the relay's late words: by then another service may have sent the mail again. Returns refusals that are
+    not about their recipients, for which nobody is given up."""
     if not outcomes:
-        return
+        return []
     engine = dialect(conn)
+    outcomes, in_a_row = hold_back(conn, outcomes)
     _note_told(conn, outcomes)
     values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
     execute(conn, "conclude_deliveries", outcomes=values)
     execute(conn, "conclude_attempts", outcomes=values)
+    return in_a_row
 
 
 def _note_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -212,7 +217,9 @@ def _note_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:
         accepted(conn, took)
     if left := [_mail(one.claimed) for one in outcomes if one.state not in (State.SENT, State.IN_DOUBT)]:
         refused(conn, left)
-    plan_again(conn, [one.claimed.registration_id for one in outcomes if one.state is State.PENDING])
+    plan_again(
+        conn, [one.claimed.registration_id for one in outcomes if one.state in (State.PENDING, State.FAILED)]
+    )
     plan_who_was_told_otherwise(conn, [one.claimed.registration_id for one in outcomes])
 
 
@@ -227,6 +234,7 @@ def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
 
 def plan_again(conn: Connection, registration_ids: Iterable[int]) -> None:
     """What comes back from the relay was not planned while it was there: its row may be deleted by now, its address
-    suppressed, its webinar cancelled."""
+    suppressed, its webinar cancelled. Nor does anything follow a mail by which the address turned out to be
+    unknown."""
     if ids := sorted(set(registration_ids)):
         run(conn, "UPDATE registration SET plan = 0 WHERE id IN :ids", ids=ids)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, dialect, listed, may_plan, run
 from scheduler.ledger.due_times import fill_in, plan_webinar, planned_for
+from scheduler.ledger.refusals import counts_as_corrected
 from scheduler.ledger.statements import execute
 from scheduler.registrants.changes import Taken, take_changes
 from scheduler.webinar import Webinar
@@ -106,3 +107,4 @@ def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
         moved = as_list(conn, sorted(ids))
         execute(conn, "try_new_address", now=now, ids=moved)
         execute(conn, "confirm_new_address", now=now, ids=moved)
+        counts_as_corrected(conn, moved)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import DIALECTS, dialect, first_line, is_the_statements, run
-from scheduler.ledger.states import State, Why
+from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
 from scheduler.webinar import CANCELLATION, CHANGE, NOTICES
 
 FOLDER = Path(__file__).parent / "sql"
@@ -56,6 +56,8 @@ def _files(engine: Dialect) -> Environment:
         "update_skipping": engine.update_skipping,
         "states": [state.value for state in State],
         "why": SimpleNamespace(**{why.name.lower(): _literal(why.value) for why in Why}),
+        "refused_as_unknown_reasons": [_literal(f"{REFUSED}%{how}") for how in UNKNOWN],
+        "then_corrected": _literal(THEN_CORRECTED),
         "notices": f"({', '.join(map(_literal, NOTICES))})",
         "change": _literal(CHANGE),
         "cancellation": _literal(CANCELLATION),
@@ -90,7 +92,7 @@ def check(conn: Connection) -> None:
 def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
     """A value for each parameter of a statement."""
     samples: dict[str, Any] = dict.fromkeys(
-        ("now", "start", "end", "gone_since", "since"), datetime(2025, 7, 3, 11, tzinfo=UTC)
+        ("now", "start", "end", "gone_since", "since", "again_at"), datetime(2025, 7, 3, 11, tzinfo=UTC)
     )
     samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
     samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")

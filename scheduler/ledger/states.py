@@ -47,9 +47,12 @@ def _transitions() -> tuple[Transition, ...]:
         ((pending, held), "its row was deleted, its message taken out, its webinar cancelled, its address "
                           "suppressed, its person forgotten, or a later edition takes its place", cancelled),
         ((cancelled,), "what cancelled it is undone, and it is still useful", pending),
-        ((skipped, expired), "an edit or another zone puts its time ahead", pending),
-        ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent", skipped),
-        ((failed,), "the registrant's address was corrected, and it is still useful", pending),
+        ((skipped, expired), "an edit or another zone puts its time ahead, or its address counts as corrected",
+         pending),
+        ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent, or its address was "
+                                     "refused as unknown", skipped),
+        ((failed,), "the registrant's address was corrected, or others were refused alike in a row, and it is still "
+                    "useful", pending),
     )  # fmt: skip
     return tuple(Transition(before, event, after) for befores, event, after in rows for before in befores)
 
@@ -74,6 +77,7 @@ class Why(StrEnum):
     TAKES_PLACE = "the webinar takes place after all"
     UP_TO_DATE = "what the person last read is still true"
     CONFIRMATION_SAYS_IT = "the confirmation is still to go, and says it"
+    UNKNOWN_ADDRESS = "the address was refused as unknown"
     WENT_OUT = "it went out for this start already"
     TEMPLATE = "template"
     DATA = "data"
@@ -82,3 +86,17 @@ class Why(StrEnum):
     RESTORED = "restored"
     SENT_BY_WORD = "it went out before the database was set back, as an operator says"
     SENT_BY_LOG = "it went out before the database was set back, as the service's log says"
+
+
+REFUSED = "refused: "
+"""Begins the reason of a delivery that failed; the reply's code and enhanced code follow."""
+UNKNOWN = (" 5.1.1", " 5.1.10", ", unknown address")
+"""End that reason where the relay said that it does not know the address."""
+THEN_CORRECTED = ", then corrected"
+"""Ends it once the address was corrected."""
+
+
+def why_refused(code: int, enhanced: str, *, unknown: bool) -> str:
+    """The reason of a delivery that a relay refused for this recipient. `unknown`: since it does not know them."""
+    why = f"{REFUSED}{code} {enhanced}".rstrip()
+    return f"{why}{UNKNOWN[-1]}" if unknown and not why.endswith(UNKNOWN) else why

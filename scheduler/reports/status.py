@@ -162,6 +162,7 @@ def _webinar(
         "counts": _by_message(counted, [message.id for message in webinar.messages]),
         "held": _by_reason(counted, State.HELD),
         "failed": _by_reason(counted, State.FAILED),
+        "skipped": _by_reason(counted, State.SKIPPED),
         "in_doubt": sum(_by_reason(counted, State.IN_DOUBT).values()),
         "at_once": ahead.at_once,
         "later": ahead.later,

@@ -88,6 +88,17 @@ class TestStanding:
             Verdict.STOP,
         ]
 
+    def test_two_mails_to_one_recipient_confirm_nothing(self) -> None:
+        standing = Standing()
+        found = [standing.verdict(who, SPAM) for who in ("a@x.org", "a@x.org", "b@x.org", "a@x.org")]
+        assert found == [Verdict.RETRY_MAIL, Verdict.RETRY_MAIL, Verdict.STOP, Verdict.RETRY_MAIL]
+
+    def test_a_pause_that_one_met_and_a_stop_that_another_met_confirm_nothing(self) -> None:
+        standing, full = Standing(), read_reply("rcpt", 452, "4.3.1 Insufficient system storage")
+        assert standing.verdict("a@x.org", SPAM) is Verdict.RETRY_MAIL
+        assert standing.verdict("b@x.org", full) is Verdict.RETRY_MAIL
+        assert standing.verdict("c@x.org", full) is Verdict.PAUSE_RELAY
+
     def test_what_is_said_before_any_mail_concerns_all_at_once(self) -> None:
         assert Standing().verdict(0, BUSY) is Verdict.PAUSE_RELAY
 

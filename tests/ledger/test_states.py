@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes, restored, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.refusals import MOST_GIVEN_UP
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
 from scheduler.registrants.suppression import suppress
 from tests.support import WRITTEN_BY_MIGRATIONS, Ledger, plan, start, utc, webinar
@@ -232,6 +234,9 @@ class World(RuleBasedStateMachine):
         return {
             "sent": Outcome(one, State.SENT, self.now, "sent"),
             "refused": Outcome(one, State.FAILED, self.now, "refused", "no such user"),
+            "unknown": Outcome(
+                one, State.FAILED, self.now, "refused", "refused: 550 5.1.1", None, True, "rcpt", 550, "5.1.1"
+            ),
             "later": Outcome(one, State.PENDING, self.now, "deferred", "", later),
             "trouble": Outcome(one, State.PENDING, self.now, "deferred", "", later, counts=False),
             "doubt": Outcome(one, State.IN_DOUBT, self.now, "in_doubt", "lost", later),
@@ -247,7 +252,7 @@ class World(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["sent", "refused", "later", "doubt", "held"]))
     def all_that_is_due_meets_the_same(self, what: str) -> None:
-        self.claim(4)
+        self.claim(12)
         for one in self.claimed:
             if what != "held":
                 self._step(outcomes.begin, [start(one, self.now)])
@@ -320,6 +325,17 @@ class World(RuleBasedStateMachine):
                 self.edit(LONG_BEFORE)
         self.tick()
 
+    @rule(strangers=st.sampled_from([0, MOST_GIVEN_UP + 1]))
+    def no_address_is_known(self, strangers: int) -> None:
+        """And nobody's, where there are many of several domains: then it is not about them."""
+        for number in range(strangers):
+            self.register(f"{number}@domain-{number}.org", "")
+        self.tick()
+        self.all_that_is_due_meets_the_same("unknown")
+        self.tick()
+        self.correct(PEOPLE[1])
+        self.tick()
+
     # What goes wrong
 
     @rule()
@@ -388,10 +404,11 @@ def _walk(world: type[World], examples: int) -> None:
 def test_nothing_stands_in_the_table_that_never_happens(migrated_file: Path) -> None:
     world = type("OnSQLite", (World,), {"template": migrated_file, "url": ""})
     seen = set()
-    for story in STORIES:
+    stories = [partial(World.a_story, story=story) for story in STORIES]
+    for story in (*stories, *(partial(World.no_address_is_known, strangers=many) for many in (0, 6))):
         here = world()
         here.watch()
-        here.a_story(story)
+        story(here)
         here.time_passes(24 * 365)
         here.tick()
         here.teardown()

@@ -1,3 +1,4 @@
+{% from "conditions.sql" import address_unknown %}
 -- The messages of the sequence that the people in ids have no delivery of.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
@@ -13,6 +14,7 @@ FROM (
                 WHEN d.never <> '' THEN d.never
                 WHEN d.expires_at <= :now THEN {{ why.useless_when_planned }}
                 WHEN d.due_at < :now THEN {{ why.due_before_planned }}
+                WHEN {{ address_unknown("r.id") }} THEN {{ why.unknown_address }}
                 ELSE '' END AS reason
     FROM {{ numbers("ids") }} AS c
     {{ join_next }} registration r ON r.id = c.number

@@ -1,4 +1,4 @@
-{% from "conditions.sql" import confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
+{% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
 {% from "conditions.sql" import says_what_is_true, told_otherwise %}
 -- A notice to whoever of the people in ids was told anything that is not true. None repeats what the person's last
 -- notice said, however that ended, unless another mail told them something after it: a confirmation to a corrected
@@ -19,7 +19,7 @@ FROM (
     JOIN webinar w ON w.webinar = r.webinar
     LEFT JOIN suppression s ON s.address_folded = r.address_folded
     WHERE r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
-      AND {{ told_otherwise() }} AND NOT {{ confirmation_to_go() }}
+      AND {{ told_otherwise() }} AND NOT {{ confirmation_to_go() }} AND NOT {{ address_unknown("r.id") }}
       AND NOT EXISTS (
           SELECT 1 FROM delivery l WHERE l.registration_id = r.id AND {{ is_the_last_notice("l") }}
           AND (l.state IN ('pending', 'held') AND NOT {{ doubtful("l") }}

@@ -1,4 +1,4 @@
-{% from "conditions.sql" import confirmation_to_go, doubtful, link, link_waits, may_be_out, told_otherwise %}
+{% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, link, link_waits, may_be_out, told_otherwise %}
 -- What is not sent yet of the people in ids follows what is true for them now.
 -- Materialized: each condition of `newest` is evaluated once for each delivery, and SQLite does not go through all
 -- deliveries for each person.
@@ -11,6 +11,7 @@ WITH newest AS MATERIALIZED (
                 WHEN x.message = {{ change }} THEN w.ends_at END AS for_end,
            CASE WHEN {{ doubtful("x") }} THEN x.for_link
                 WHEN x.message = {{ change }} THEN {{ link() }} ELSE '' END AS for_link,
+           {{ address_unknown("x.registration_id") }} AS unknown,
            d.message AS planned, coalesce(d.never, '') AS never,
            d.message IS NOT NULL AND d.due_at IS NULL AS at_once,
            CASE WHEN d.message IS NULL THEN x.urgency WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
@@ -46,12 +47,14 @@ WITH newest AS MATERIALIZED (
 reasons AS (
     SELECT n.*,
            n.due_at <> n.was_due OR n.expires_at <> n.expired
-           OR n.because IN ({{ why.called_off }}, {{ why.suppressed }}, {{ why.confirmed_elsewhere }}) AS moved,
+           OR n.because IN ({{ why.called_off }}, {{ why.suppressed }}, {{ why.confirmed_elsewhere }},
+                            {{ why.unknown_address }}) AS moved,
            CASE WHEN n.superseded THEN {{ why.superseded }}
                 WHEN n.gone_at IS NOT NULL THEN {{ why.row_deleted }}
                 WHEN s.address_folded IS NOT NULL THEN {{ why.suppressed }}
                 WHEN n.webinar_cancelled AND n.message <> {{ cancellation }} THEN {{ why.called_off }}
                 WHEN NOT n.webinar_cancelled AND n.message = {{ cancellation }} THEN {{ why.takes_place }}
+                WHEN n.message IN {{ notices }} AND n.unknown THEN {{ why.unknown_address }}
                 WHEN n.message IN {{ notices }} THEN n.needless
                 WHEN n.planned IS NULL THEN {{ why.message_removed }}
                 WHEN n.at_once AND n.first_seen_at < m.only_seen_from THEN {{ why.registered_before }}
@@ -60,6 +63,7 @@ reasons AS (
            CASE WHEN n.never <> '' THEN n.never
                 WHEN n.expires_at <= :now THEN {{ why.useless_when_planned }}
                 WHEN n.at_once AND e.address_folded IS NOT NULL THEN {{ why.confirmed_elsewhere }}
+                WHEN n.unknown THEN {{ why.unknown_address }}
                 WHEN n.planned IS NOT NULL AND NOT n.at_once AND n.due_at < :now
                      AND (n.due_at <> n.was_due OR n.was IN ('skipped', 'expired'))
                     THEN {{ why.due_before_planned }}

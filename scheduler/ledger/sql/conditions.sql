@@ -76,6 +76,17 @@ r.plan = w.plan
 AND {{ no_edit_waits("d") }}
 {%- endmacro %}
 
+{#- A relay said by the delivery f that it does not know the address that the person has now. -#}
+{% macro refused_as_unknown(f) -%}
+({{ f }}.state = 'failed'
+ AND ({% for reason in refused_as_unknown_reasons %}{{ "" if loop.first else " OR " }}{{ f }}.reason LIKE {{ reason }}{% endfor %}))
+{%- endmacro %}
+
+{#- Nothing is sent to the address that the registration r has now. -#}
+{% macro address_unknown(r) -%}
+EXISTS (SELECT 1 FROM delivery f WHERE f.registration_id = {{ r }} AND {{ refused_as_unknown("f") }})
+{%- endmacro %}
+
 {#- As the partial indexes of what may be claimed say it. -#}
 {% macro free(d) -%}
 {{ d }}.state = 'pending' AND {{ d }}.lease_token IS NULL

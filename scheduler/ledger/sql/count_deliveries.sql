@@ -3,4 +3,5 @@ SELECT message
 {% for state in states %}
      , sum(CASE WHEN state = '{{ state }}' THEN 1 ELSE 0 END) AS {{ state }}
 {% endfor %}
+     , sum(CASE WHEN state = 'skipped' AND reason = {{ why.unknown_address }} THEN 1 ELSE 0 END) AS unknown
 FROM delivery WHERE webinar = :webinar GROUP BY message
