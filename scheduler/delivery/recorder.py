@@ -16,7 +16,7 @@ from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.delivery.replies import queue_id
 from scheduler.ledger import restored
-from scheduler.ledger.claims import Lease, address_of
+from scheduler.ledger.claims import Lease, personal
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 from scheduler.ledger.refusals import InARow
 from scheduler.ledger.retention import was_removed_since
@@ -218,7 +218,7 @@ class Recorder:
             log.info(
                 "sent",
                 deliveries=[one.claimed.id for one in sent],
-                queue_ids=[queue_id(one.reply, address_of(one.claimed)) for one in sent],
+                queue_ids=[queue_id(one.reply, *personal(one.claimed)) for one in sent],
             )
         return begun
 

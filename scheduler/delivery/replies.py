@@ -105,23 +105,32 @@ _AT = r"(?:@|＠|﹫|%40|=40|&#64;|&commat;)"
 _QUOTED_ADDRESS = re.compile(rf'"[^"]*"{_AT}\S+', re.IGNORECASE)
 _WORD = re.compile(r"[^\s<>(),;:\[\]]+")
 _HAS_AT = re.compile(_AT, re.IGNORECASE)
-REMOVED = "<address>"
+REMOVED, REMOVED_NAME = "<address>", "<name>"
+SHORTEST_NAME = 3  # letters: shorter words of a name are in too many sentences
 _BRACKETED = re.compile(r"(?<!<)<+address>+")
 
 
-def log_safe(text: str, address: str = "") -> str:
+def log_safe(text: str, address: str = "", name: str = "") -> str:
     """`text` without any mail address in it, on one line: registrants' data is never logged.
 
-    Some relays repeat only the part before the @: given the recipient's `address`, that goes as well.
+    Some relays repeat only the part before the @, or whom the mailbox belongs to: given the recipient's `address` and
+    `name`, these go as well, and each longer word of the name.
     """
     text = _printable(text)[: 2 * _LONGEST_TEXT]
     local = address.rpartition("@")[0].strip('"')
-    for secret in (address, local):
-        if len(secret) > 1:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REMOVED, text, flags=re.IGNORECASE)
+    for personal in (address, local):
+        if len(personal) > 1:
+            text = _without(personal, REMOVED, text)
+    for personal in (name, *(word for word in re.split(r"\W+", name) if len(word) >= SHORTEST_NAME)):
+        if len(personal) > 1:
+            text = _without(personal, REMOVED_NAME, text)
     text = _QUOTED_ADDRESS.sub(REMOVED, text)
     text = _WORD.sub(lambda word: REMOVED if _HAS_AT.search(word[0]) else word[0], text)
     return _BRACKETED.sub(REMOVED, text)
+
+
+def _without(personal: str, mark: str, text: str) -> str:
+    return re.sub(rf"(?<!\w){re.escape(personal)}(?!\w)", mark, text, flags=re.IGNORECASE)
 
 
 OPENING: tuple[Stage, ...] = ("connect", "ehlo", "starttls", "auth")
@@ -271,13 +280,13 @@ _QUEUE_ID = re.compile(
 _LONGEST_ID = 100
 
 
-def queue_id(text: str, address: str) -> str:
+def queue_id(text: str, address: str, name: str = "") -> str:
     """The name that the relay gave to a mail that it accepted, by which its operator finds it in the relay's log; ""
-    where it gave none. `text` is its reply, `address` the recipient's, of which nothing is returned."""
-    text = log_safe(text, address)
+    where it gave none. `text` is its reply, `address` and `name` the recipient's, of which nothing is returned."""
+    text = log_safe(text, address, name)
     found, last = _QUEUE_ID.search(text), text.rpartition(" ")[2]  # SES, and others, end with it
     word = next(filter(None, found.groups()), "") if found else last if re.search(r"\d", last) else ""
-    if REMOVED in word:
+    if REMOVED in word or REMOVED_NAME in word:
         return ""
     known = re.match(r"[\w.:+/=-]+", word.strip("<>()[]\"'"), re.ASCII)
     return known[0][:_LONGEST_ID].rstrip(".:") if known else ""

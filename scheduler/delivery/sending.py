@@ -285,7 +285,7 @@ class Sender:
         reply = result.reply
         verdict, words = (
             relay.standing.verdict(fold(claimed.address), reply),
-            log_safe(str(reply), claimed.address),
+            log_safe(str(reply), claimed.address, claimed.name),
         )
         log.warning("not sent", delivery=claimed.id, relay=relay.name, verdict=str(verdict), reply=words)
         if relay.has_enough(reply):  # a connection that broke, and was to be opened again

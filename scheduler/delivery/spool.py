@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from scheduler.database.engine import as_list, listed, run
 from scheduler.delivery.replies import log_safe
 from scheduler.ledger import restored
-from scheduler.ledger.claims import Lease, address_of
+from scheduler.ledger.claims import Lease, personal
 from scheduler.ledger.outcomes import Outcome, OutcomeState
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
@@ -152,7 +152,7 @@ def _entry(one: Outcome) -> dict[str, Any]:
         "state": one.state.value, "at": one.at.isoformat(), "attempt": one.attempt,
         "reason": one.reason, "again_at": one.again_at.isoformat() if one.again_at else None, "counts": one.counts,
         "stage": one.stage, "code": one.code, "enhanced": one.enhanced,
-        "reply": log_safe(one.reply, address_of(one.claimed)),
+        "reply": log_safe(one.reply, *personal(one.claimed)),
     }  # fmt: skip
 
 

@@ -65,9 +65,9 @@ class Claimed(Lease):
     told: Told | None = None  # of a notice: what this person was told before
 
 
-def address_of(lease: Lease) -> str:
-    """The recipient's, to be taken out of what a relay says; "" where it is not known any more."""
-    return lease.address if isinstance(lease, Claimed) else ""
+def personal(lease: Lease) -> tuple[str, str]:
+    """The recipient's address and name, to be taken out of what a relay says; "" where they are not known any more."""
+    return (lease.address, lease.name) if isinstance(lease, Claimed) else ("", "")
 
 
 def claim(

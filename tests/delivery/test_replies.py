@@ -315,6 +315,18 @@ def test_the_part_before_the_at_goes_as_well_when_the_address_is_known() -> None
     assert log_safe("banana", "ana@example.org") == "banana"
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("no mailbox for Maya Li Shrestha here", "no mailbox for <name> here"),
+        ("no mailbox for SHRESTHA, Maya", "no mailbox for <name>, <name>"),
+        ("Limayan is no part of it", "Limayan is no part of it"),
+    ],
+)
+def test_whom_a_mailbox_belongs_to_goes_as_well(text: str, safe: str) -> None:
+    assert log_safe(text, "m@example.org", "Maya Li Shrestha") == safe
+
+
 @given(
     st.emails(),
     st.sampled_from(["<{}>: unknown", "{}: unknown", "no ({}) here", "to={},", "[{}]", "mailto:{}?x", "{}"]),

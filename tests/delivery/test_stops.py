@@ -7,6 +7,7 @@ from datetime import timedelta
 from email import message_from_bytes
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
@@ -241,6 +242,21 @@ async def test_a_relay_that_refuses_registrants_mails_alone_is_read_about_once(d
         await here.tick()
         await here.tick()
         assert subjects(server) == ["Action needed: relay", "Resolved: relay"]
+        await here.close()
+
+
+@in_loop
+async def test_no_name_that_a_relay_repeats_is_logged_or_shown(database: Database) -> None:
+    denied = {f"{name}@people.test": "554 5.7.1 Relay access denied: to Maya Shrestha" for name in "ab"}
+    async with MailServer(refusals=denied) as server:
+        here = Watched(database, server)
+        for one in denied:
+            here.ledger.register(one, name="Maya Shrestha")
+        here.ledger.plan(here.clock.now())
+        with capture_logs() as logs:
+            await here.send()
+        assert "Relay access denied: to <name>" in here.dispatcher.trouble
+        assert "Shrestha" not in str(logs)
         await here.close()
 
 
