@@ -1,0 +1,32 @@
+"""A webinar's own words as its mails show them: set as their language is, and apart where they run the other way."""
+
+from __future__ import annotations
+
+from scheduler.mail.typography import typeset
+from scheduler.mail.wording import right_to_left
+from scheduler.webinar import Webinar, Wording
+
+_LEFT_TO_RIGHT, _RIGHT_TO_LEFT, _END = "\u2066", "\u2067", "\u2069"
+
+
+def own_words(webinar: Webinar, language: str) -> Wording:
+    """What `webinar.words` says in `language`. A French title's colon never begins a line, and English words that
+    stand in an Arabic mail for want of a translation are isolated (LRI, RLI and PDI: Unicode 9, 3.1), so that
+    neither their marks nor those around them move."""
+    said = webinar.words(language)
+
+    def shown(key: str, text: str) -> str:
+        tag = webinar.language_of(key, language)
+        set_right = typeset(text, tag)
+        if right_to_left(tag) == right_to_left(language):
+            return set_right
+        return f"{_RIGHT_TO_LEFT if right_to_left(tag) else _LEFT_TO_RIGHT}{set_right}{_END}"
+
+    return Wording(
+        title=shown("title", said.title),
+        about=shown("about", said.about),
+        how_to_join=shown("how_to_join", said.how_to_join),
+        organizers=tuple(shown("organizers", one) for one in said.organizers),
+        host=shown("host", said.host),
+        sender_name=shown("sender_name", said.sender_name),
+    )
