@@ -6,21 +6,20 @@ from scheduler.mail.typography import typeset
 from scheduler.mail.wording import right_to_left
 from scheduler.webinar import Webinar, Wording
 
-_LEFT_TO_RIGHT, _RIGHT_TO_LEFT, _END = "\u2066", "\u2067", "\u2069"
+_FSI, _PDI = "\u2068", "\u2069"
 
 
 def own_words(webinar: Webinar, language: str) -> Wording:
     """What `webinar.words` says in `language`. A French title's colon never begins a line, and English words that
-    stand in an Arabic mail for want of a translation are isolated (LRI, RLI and PDI: Unicode 9, 3.1), so that
+    stand in an Arabic mail for want of a translation are isolated (FSI and PDI: Unicode 9, 3.1), so that
     neither their marks nor those around them move."""
     said = webinar.words(language)
 
     def shown(key: str, text: str) -> str:
         tag = webinar.language_of(key, language)
         set_right = typeset(text, tag)
-        if right_to_left(tag) == right_to_left(language):
-            return set_right
-        return f"{_RIGHT_TO_LEFT if right_to_left(tag) else _LEFT_TO_RIGHT}{set_right}{_END}"
+        against = right_to_left(tag) != right_to_left(language)
+        return f"{_FSI}{set_right}{_PDI}" if against else set_right
 
     return Wording(
         title=shown("title", said.title),
