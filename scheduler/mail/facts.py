@@ -242,7 +242,7 @@ def _times(facts: Facts, language: str) -> Times:
     theirs = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
     yours = _your_clock(facts, webinar.start, webinar.end, language)
     same = same_clock(webinar.start, webinar.end, facts.zone, webinar.tz)
-    place = theirs.city or theirs.offset
+    place = theirs.place
     return Times(
         yours=yours,
         theirs=theirs,

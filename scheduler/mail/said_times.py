@@ -44,6 +44,8 @@ _DATES = (
     re.compile(rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?"),
     re.compile(r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
 )
+_OTHER_NAMES = {"ar": ("ar-LB",)}
+"""Where months have other names, too: Arabic has two sets of them."""
 _LAST_BUT_ONE = re.compile(rf"({_WORD})\W{{1,30}}{_WORD}$")
 _LAST = re.compile(rf"({_WORD})$")
 _NEXT = re.compile(rf"\s*(?:[,(（]\s*)?({_WORD})")
@@ -149,7 +151,7 @@ def month_names(language: str) -> dict[str, int]:
         name.casefold().rstrip("."): index
         for width in ("wide", "abbreviated")
         for context in ("stand-alone", "format")
-        for tag in (language, "en")
+        for tag in (language, "en", *_OTHER_NAMES.get(language, ()))
         for index, name in get_month_names(width, context, locale=locale(tag)).items()
     }
 

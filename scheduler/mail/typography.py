@@ -12,7 +12,7 @@ _WIDE = "\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60"
 """Characters that are as wide as two (UAX 11) and stand without blanks between them. Hangul has blanks."""
 _WIDE_MARKS = "、。，．：；！？（）「」『』【】《》〈〉"
 _FRENCH = re.compile(
-    r"(?<=\S) (?=[:;?!»])|(?<=«) "  # marks of two parts, and guillemets
+    r"(?:(?<=\S)|\A) (?=[:;?!»])|(?<=«) "  # marks of two parts, and guillemets
     r"|(?<=\d) (?=[%€](?!\})|(?:h|min|s|km|kg|g|m|ans|heures|minutes)\b)"  # a number and its unit
     r"|(?<=\bn[°º]) (?=\d)"
 )

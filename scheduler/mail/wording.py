@@ -132,6 +132,11 @@ class ClockTime:
         return self.words.comma.join(part for part in (self.city, self.zone_name, self.offset) if part)
 
     @property
+    def place(self) -> str:
+        """What this clock is called by: "Nairobi"; "UTC", "UTC+3" for zones that are no place."""
+        return self.city or self.offset.replace("UTC+0", "UTC")
+
+    @property
     def zone_without_city(self) -> str:
         return self.words.comma.join(part for part in (self.zone_name, self.offset) if part)
 
