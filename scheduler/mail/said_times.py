@@ -48,7 +48,7 @@ _OTHER_NAMES = {"ar": ("ar-LB",)}
 """Where months have other names, too: Arabic has two sets of them."""
 _LAST_BUT_ONE = re.compile(rf"({_WORD})\W{{1,30}}{_WORD}$")
 _LAST = re.compile(rf"({_WORD})$")
-_NEXT = re.compile(rf"\s*(?:[,(（]\s*)?({_WORD})")
+_NEXT = re.compile(rf"\s*(?:[,،(（]\s*)?({_WORD})")
 _NEAR = 100  # characters around a date, where its weekday stands
 
 
@@ -122,7 +122,7 @@ def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
 def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[SaidTime]:
     days = _day_names(language)
     for start, words, day in _dates(line, language, year):
-        before = line[max(start - _NEAR, 0) : start].rstrip(" ,.，（(")
+        before = line[max(start - _NEAR, 0) : start].rstrip(" ,.،，（(")
         after = line[start + len(words) : start + len(words) + _NEAR]
         for found in (_LAST_BUT_ONE.search(before), _LAST.search(before), _NEXT.match(after)):
             if found is None:
