@@ -74,7 +74,7 @@ IN_SIX_LANGUAGES = {
     "ru": "Новое время вебинара: четверг, 3 июля 2025 г., 14:00–16:00, ранее: 13:00–15:00 (Найроби, Восточная Африка,"
           " UTC+3)",
 }  # fmt: skip
-STRUCK = dict.fromkeys(LANGUAGES, "13:00–15:00") | {"ar": "من 13:00 إلى 15:00"}
+STRUCK = dict.fromkeys(LANGUAGES, "13:00–15:00") | {"ar": "من\u00a013:00 إلى\u00a015:00"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
