@@ -26,7 +26,7 @@ def visible_share(picture: bytes) -> float | None:
         return None
     if not colours:
         return None
-    known = {colour: contrast("#%02x%02x%02x" % colour, GROUND) >= SEEN for colour in set(colours)}
+    known = {colour: contrast(f"#{bytes(colour).hex()}", GROUND) >= SEEN for colour in set(colours)}
     return sum(known[colour] for colour in colours) / len(colours)
 
 

@@ -62,11 +62,8 @@ class Text:
     """What may be meant as it stands, but likely is not."""
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
-
-    @cached_property
-    def _says_held_in(self) -> bool:
-        """Whether it says by itself in which language the webinar is held: then the footer does not."""
-        return "webinar.held_in" in self.source
+    says_held_in: bool = False
+    """It says by itself in which language the webinar is held; so the footer does not."""
 
     @cached_property
     def jinja(self) -> str:
@@ -99,7 +96,7 @@ class Text:
         embedded = str(filling.get("logo", ""))
         if embedded.startswith("cid:") and embedded.removeprefix("cid:") not in self.images:
             filling = filling | {"logo": ""}  # a mail without it is better than none
-        if self._says_held_in:
+        if self.says_held_in:
             filling = filling | {"held_in": ""}
         subject = _line(parts["subject"].render(filling))
         preheader = _line(parts["preheader"].render(filling))
@@ -157,6 +154,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
     if problems:
         raise TextProblems(problems)
+    says_held_in = any("held_in" in hole.source for hole in holes.found)
     parts = {
         "subject": front.values["subject"],
         "preheader": front.values["preheader"],
@@ -172,6 +170,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         images=layout.images,
         doubts=(*doubts, *prose.doubts),
         source="\n" * (front.body_line - 1) + front.body,
+        says_held_in=says_held_in,
     )
 
 

@@ -1,5 +1,5 @@
-"""A mail is in one language and one locale throughout, judged by CLDR (Babel) where it can judge; also in a language that
-has a text and no phrases of ours."""
+"""A mail is in one language and one locale throughout, judged by CLDR (Babel) where it can judge; also in a language
+that has a text and no phrases of ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tests.received import MONTHS, WEEKDAYS
 
 SIX = ("en", "fr", "es", "ar", "zh", "ru")
 OTHERS = ("de", "pt", "pt-BR", "pt-PT", "it", "nl", "pl", "tr", "ja", "ko", "he", "fa", "ur", "hi", "bn", "th", "vi",
-          "id", "sw", "uk", "el", "cs", "hu", "sv", "fi", "ro", "zh-Hant", "en-US", "fr-CA", "es-MX", "ar-MA")  # fmt: skip
+          "id", "sw", "uk", "el", "cs", "hu", "sv", "fi", "ro", "zh-Hant", "en-US", "fr-CA", "es-MX",
+          "ar-MA")  # fmt: skip
 START, END = datetime(2027, 9, 2, 11, tzinfo=UTC), datetime(2027, 9, 2, 13, tzinfo=UTC)
 
 
@@ -95,7 +96,9 @@ def test_months_have_both_their_names_in_arabic_as_the_united_nations_write_them
     said = [wording.full_date(date(2027, month, 1), "ar").split("، ")[1] for month in range(1, 13)]
 
     assert said == [f"1 {month} 2027" for month in MONTHS["ar"]]
-    assert wording.full_date(date(2027, 7, 1), "ar-MA") == "الخميس، 1 يوليوز 2027", "where they have names of their own"
+    assert wording.full_date(date(2027, 7, 1), "ar-MA") == "الخميس، 1 يوليوز 2027", (
+        "where they have names of their own"
+    )
 
 
 @pytest.mark.parametrize("month", ["تموز", "يوليو"])

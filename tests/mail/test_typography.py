@@ -121,7 +121,9 @@ def test_words_that_run_the_other_way_for_want_of_a_translation_stand_apart(
     language: str, title: str, apart: bool
 ) -> None:
     governing = webinar(title=f'"{title}"').model_copy(update={"translations": {}})
-    rendered = text("({{ webinar.title }})", "{{ webinar.title }}!", language=language).render(facts(webinar=governing))
+    rendered = text("({{ webinar.title }})", "{{ webinar.title }}!", language=language).render(
+        facts(webinar=governing)
+    )
     shown = f"\u2068{title}\u2069" if apart else title
 
     assert rendered.subject == f"{shown}!"
@@ -165,7 +167,9 @@ def test_a_city_of_any_zone_stands_where_its_name_never_changes(language: str) -
     """All cities of CLDR: in Russian none is behind a word that would decline it, in French none behind "de" or "à",
     which become "d’", "du" and "au" before some (Abidjan, Le Caire)."""
     words, wrong = phrases(language), []
-    before = {"fr": r"\b(de|à|d’|qu’à|en) $", "ru": r"\b(в городе|городе|в|из|от|чем) $"}.get(language, r"\n$")
+    before = {"fr": r"\b(de|à|d’|qu’à|en) $", "ru": r"\b(в городе|городе|в|из|от|чем) $"}.get(
+        language, r"\n$"
+    )
     for zone in ZONES:
         city = city_name(pytz.timezone(zone), language) or "UTC"
         for phrase in (words.place_time, words.same_time, words.other_date, words.unknown_zone):
@@ -207,7 +211,12 @@ def test_the_marks_around_a_chinese_list_of_calendars_have_no_blanks() -> None:
 
 @pytest.mark.parametrize(("message", "language"), [key for key in shipped_sources() if key[1] == "zh"])
 def test_no_chinese_mail_has_a_blank_beside_a_full_width_mark(message: str, language: str) -> None:
-    own = {"title": "采购：问答", "about": "政府如何采购。", "how_to_join": "请提前打开链接。", "languages": ("zh", "fr")}
+    own = {
+        "title": "采购：问答",
+        "about": "政府如何采购。",
+        "how_to_join": "请提前打开链接。",
+        "languages": ("zh", "fr"),
+    }
     chinese = webinar(held_in='"zh"', sender='"世卫组织 <webinar@example.org>"').model_copy(update=own)
     rendered = shipped(message, language).render(facts("Pacific/Auckland", webinar=chinese, name="李伟"))
 

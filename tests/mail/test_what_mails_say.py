@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.input.colours import contrast
-from scheduler.mail.facts import BLOCKS, VARIABLES, Facts, dear
+from scheduler.mail.facts import dear, shown_name
 from scheduler.mail.layout import parse_layout
 from scheduler.mail.phrases import phrases
 from scheduler.mail.pictures import GROUND, SEEN, visible_share
@@ -73,9 +73,8 @@ def test_every_shipped_text_begins_with_it(message: str, language: str) -> None:
     assert "{{ dear }}" in source
     assert "{{ name }}" not in source
     for name in ("Amina", ""):
-        assert f"\n{dear(name and '⁨Amina⁩' if language == 'ar' else name, language)}\n" in sent(
-            message, language, name=name
-        ).text
+        greeting = dear(shown_name(name, language), language)
+        assert f"\n{greeting}\n" in sent(message, language, name=name).text
 
 
 def test_a_name_against_the_direction_is_isolated_in_it() -> None:
@@ -94,7 +93,9 @@ def test_after_the_event_nobody_is_asked_for_a_time_zone(message: str, language:
         for asked in (words.assumed, words.correct, words.correct_link, words.correct_subject):
             assert asked not in part
         assert words.stop in part
-    assert not any("zon" in link or "fuseau" in link for link in Structure(rendered.html).links if "mailto" in link)
+    assert not any(
+        "zon" in link or "fuseau" in link for link in Structure(rendered.html).links if "mailto" in link
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -135,7 +136,7 @@ def test_the_language_in_which_it_is_held_is_said_once_while_that_counts(message
         assert part.count(ENGLISH_IN[language]) == (0 if message in AFTER else 1)
 
 
-@pytest.mark.parametrize("body", ["Hello", "Held in {{ webinar.held_in }}."])
+@pytest.mark.parametrize("body", ["Hello", "Held in {{ webinar.held_in }}.", "Hello {# webinar.held_in #}"])
 def test_the_footer_says_it_where_the_text_does_not(body: str) -> None:
     for part in parts(text(body).render(facts())):
         assert part.count("eld in English.") == 1
@@ -154,7 +155,10 @@ def test_plain_text_has_no_link_that_is_for_programs(message: str, language: str
 @pytest.mark.parametrize(
     ("link", "plain"),
     [
-        ("[Write to us](mailto:team@who.int?subject=%D0%9C%D0%BE%D0%B9&body=x)", "Write to us <team@who.int>"),
+        (
+            "[Write to us](mailto:team@who.int?subject=%D0%9C%D0%BE%D0%B9&body=x)",
+            "Write to us <team@who.int>",
+        ),
         ("[team@who.int](mailto:team@who.int?subject=Hello%20you)", "team@who.int"),
         ("[us](mailto:o%27neil@who.int)", "us <o'neil@who.int>"),
         ("[page](https://a.example/%D0%9C?x=%20)", "page <https://a.example/%D0%9C?x=%20>"),
@@ -175,7 +179,9 @@ def test_a_mail_with_an_invitation_says_once_that_declining_it_does_not_stop_the
     said = words.declining.format(stop=words.stop)
 
     for part in parts(sent(message, language)):
-        assert part.replace("\u00a0", " ").count(said.replace("\u00a0", " ")) == (message in {"confirmation", "change"})
+        assert part.replace("\u00a0", " ").count(said.replace("\u00a0", " ")) == (
+            message in {"confirmation", "change"}
+        )
 
 
 # Midnight
@@ -238,10 +244,8 @@ def test_a_logo_stands_on_a_light_ground_in_light_and_in_dark() -> None:
     assert ".logo" not in dark
     (page,) = re.findall(r"body, \.page { background-color: (#\w+)", dark)
     for logo in ("#000000", "#10233b", "#0b5a9d", "#8a4b00"):
-        assert contrast(logo, GROUND) >= 4.5 or logo == "#8a4b00"
         assert contrast(logo, GROUND) >= SEEN
     assert contrast("#10233b", page) < SEEN, "where it stood before"
-    assert 'style="' in text("Hi").render(facts(webinar=webinar())).html
 
 
 @pytest.mark.parametrize(
@@ -265,13 +269,15 @@ def test_what_of_a_logo_can_be_seen_on_it_is_counted(
 
 @pytest.mark.parametrize(
     "picture",
-    [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", png(), png()[:40], rgba([(0, 0, 0, 255)] * 4, 2, 0)[:-30], b"\x89PNG\r\n\x1a\nxx"],
+    [
+        b"",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        png(),
+        png()[:40],
+        rgba([(0, 0, 0, 255)] * 4, 2, 0)[:-30],
+        b"\x89PNG\r\n\x1a\nxx",
+    ],
 )
 def test_of_a_picture_with_its_own_ground_or_a_broken_one_nothing_is_said(picture: bytes) -> None:
     assert visible_share(picture) is None
-
-
-def test_greeting_and_blocks_are_among_the_variables() -> None:
-    assert "dear" in VARIABLES
-    assert "times" in BLOCKS
-    assert isinstance(facts(), Facts)
