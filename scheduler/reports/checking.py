@@ -21,7 +21,7 @@ from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan_people, take_in
 from scheduler.mail.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
-from scheduler.mail.layout import text_path
+from scheduler.mail.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.phrases import missing_phrases
 from scheduler.mail.pictures import visible_share
@@ -157,7 +157,7 @@ def _missing_phrases(
     """What the layout would say in English in the midst of a text in another language."""
     for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
         if missing := missing_phrases(language):
-            found = f"texts in {language}, but {len(missing)} phrases of buttons, times and footer are not translated"
+            found = f"texts in {language}, but {len(missing)} phrases of greeting, buttons and footer are not translated"
             hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
             yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
 
@@ -260,11 +260,15 @@ def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]
         if not file.is_file():
             found, fix = f"there is no {file}", "until there is, mails go without it"
             yield error(Problem(f"{place}, logo", found, "a picture that is there", fix))
-        elif (share := visible_share(file.read_bytes())) is not None and share < _ENOUGH_OF_LOGO:
+        elif (share := _seen_of(file)) is not None and share < _ENOUGH_OF_LOGO:
             found = f"{share:.0%} of what {file} shows can be seen on the white ground behind it"
             yield warning(
                 Problem(f"{place}, logo", found, "a logo for a light ground, or with its own ground")
             )
+
+
+def _seen_of(logo: Path) -> float | None:
+    return visible_share(logo.read_bytes()) if logo.stat().st_size <= LARGEST_PICTURE else None
 
 
 def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
