@@ -157,7 +157,7 @@ def _missing_phrases(
     """What the layout would say in English in the midst of a text in another language."""
     for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
         if missing := missing_phrases(language):
-            found = f"texts in {language}, but {len(missing)} phrases of greeting, buttons and footer are not translated"
+            found = f"texts in {language}, but {len(missing)} phrases (greeting, buttons, footer) are untranslated"
             hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
             yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
 
