@@ -19,7 +19,7 @@ def own_words(webinar: Webinar, language: str) -> Wording:
         tag = webinar.language_of(key, language)
         set_right = typeset(text, tag)
         against = right_to_left(tag) != right_to_left(language)
-        return f"{_FSI}{set_right}{_PDI}" if against else set_right
+        return f"{_FSI}{set_right}{_PDI}" if text and against else set_right
 
     return Wording(
         title=shown("title", said.title),
