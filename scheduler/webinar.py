@@ -334,6 +334,13 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         """Who reads what people answer: the sender, unless somebody else does."""
         return self.sender_in(language) if self.reply_to == self.sender else self.reply_to
 
+    def language_of(self, key: str, language: str) -> str:
+        """The tag of the language in which `words(language)` has this key: the first language where it is missing."""
+        for tag in (language, language.partition("-")[0]):
+            if getattr(self.translations.get(tag), key, None):
+                return tag
+        return self.languages[0]
+
 
 LARGEST_FILE = 256_000  # characters of a webinar's file
 DEEPEST_KEY = 100  # dots in a key

@@ -31,8 +31,8 @@ MONTHS = {
            "novembre", "décembre"),
     "es": ("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
            "noviembre", "diciembre"),
-    "ar": ("يناير", "فبراير", "مارس", "أبريل", "مايو", "يونيو", "يوليو", "أغسطس", "سبتمبر", "أكتوبر",
-           "نوفمبر", "ديسمبر"),
+    "ar": ("كانون الثاني/يناير", "شباط/فبراير", "آذار/مارس", "نيسان/أبريل", "أيار/مايو", "حزيران/يونيو", "تموز/يوليو",
+           "آب/أغسطس", "أيلول/سبتمبر", "تشرين الأول/أكتوبر", "تشرين الثاني/نوفمبر", "كانون الأول/ديسمبر"),
     "zh": ("1月", "2月", "3月", "4月", "5月", "6月", "7月", "8月", "9月", "10月", "11月", "12月"),
     "ru": ("января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября",
            "ноября", "декабря"),
@@ -114,8 +114,8 @@ def clocks(text: str, language: str) -> list[Clock]:
 def _stretches(shown: list[re.Match[str]]) -> Iterator[list[re.Match[str]]]:
     """Dates (D) and times (T) by the stretch that they are of."""
     kinds = "".join("D" if one["day"] else "T" for one in shown)
-    assert re.fullmatch(r"TTDD?|(DTDT|DTT(TT)?)+", kinds), f"dates and times before an offset: {kinds}"
-    for match in re.finditer("DTDT|DTT|TTDD?|TT", kinds):
+    assert re.fullmatch(r"TTD|TDTD|(DTDT|DTT(TT)?)+", kinds), f"dates and times before an offset: {kinds}"
+    for match in re.finditer("DTDT|TDTD|DTT|TTD|TT", kinds):
         yield shown[match.start() : match.end()]
 
 

@@ -52,7 +52,7 @@ def webinar(
     *arguments: str | Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `webinar` at the project's root, in a pipe, with no more of an environment than is given."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ}
     return subprocess.run(
         [WEBINAR, *arguments],
         cwd=ROOT,

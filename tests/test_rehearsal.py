@@ -225,11 +225,21 @@ def test_what_is_said_of_the_time_left_is_true_for_the_reader(rehearsal: Rehears
     messages = ("confirmation", "reminder-day", "reminder-hour", "follow-up")
     left = {
         "en": ("You are registered", "Starts tomorrow", "We start in one hour", "Thank you"),
-        "fr": ("Votre inscription est confirmée", "Début demain", "Nous commençons dans une heure", "Merci"),
-        "es": ("Inscripción confirmada", "Empieza mañana", "Empezamos dentro de una hora", "Gracias"),
-        "ar": ("تم تأكيد تسجيلكم", "تبدأ الندوة غدًا", "نبدأ خلال ساعة", "شكرًا لكم"),
-        "zh": ("报名成功", "明天开始", "我们1小时后开始", "感谢您的关注"),
-        "ru": ("Регистрация подтверждена", "Начало завтра", "Начинаем через час", "Спасибо"),
+        "fr": (
+            "Votre inscription est confirmée",
+            "Début demain",
+            "Nous commençons dans une heure",
+            "Merci de votre intérêt",
+        ),
+        "es": (
+            "Inscripción confirmada",
+            "Empieza mañana",
+            "Empezamos dentro de una hora",
+            "Gracias por su interés",
+        ),
+        "ar": ("تأكيد التسجيل", "تبدأ الندوة غدًا", "نبدأ بعد ساعة", "شكرًا على اهتمامكم"),
+        "zh": ("报名成功", "明天开始", "网络研讨会1小时后开始", "感谢您的关注"),
+        "ru": ("Регистрация подтверждена", "Начало завтра", "Начинаем через час", "Благодарим за интерес"),
     }
     for delivery, mail in rehearsal.sent:
         begin = left[PEOPLE[delivery["email"]].language][messages.index(delivery["message"])]

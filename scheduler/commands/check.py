@@ -173,6 +173,7 @@ class _Report:
                 for one in placeholders(webinar)
             ]
         self.findings += checking.rule_findings(webinar, place, people)
+        self.findings += checking.weekend_findings(webinar, place, people)
         relay = settings.relay
         self.findings += checking.rate_findings(
             webinar, place, people, relay.per_minute, relay.per_day, expect

@@ -9,6 +9,7 @@ from typing import Any
 
 from scheduler.mail import links
 from scheduler.mail.names import clean_name, isolated
+from scheduler.mail.own_words import own_words
 from scheduler.mail.phrases import Phrases, phrases
 from scheduler.mail.reservation import bare, reservation
 from scheduler.mail.wording import (
@@ -57,8 +58,14 @@ class Facts:
             return Difference()
         return difference(self.told, self.webinar.start, self.webinar.end, self.join_url)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to attend: nobody is asked for their time zone any more."""
+        return self.webinar.cancelled or self.now >= self.webinar.end
+
 
 VARIABLES: Mapping[str, str] = {
+    "dear": "The greeting, with the registrant's name where it is known: “Dear Amina Wanjiru,”, “Dear participant,”",
     "name": "The registrant's name; empty when it is not known, so ask first: `{% if name %}`",
     "webinar.title": "The webinar's title in the reader's language",
     "webinar.about": "What it is about, in a sentence or two",
@@ -92,8 +99,12 @@ LAYOUT_VARIABLES = frozenset(
         "from_whom",
         "why",
         "held_in",
+        "over",
+        "declining",
         "correct_url",
+        "correct_by_mail",
         "stop_url",
+        "stop_by_mail",
         "reply_to",
         "colour",
         "logo",
@@ -156,14 +167,17 @@ class CalendarLinks:
 def variables(facts: Facts, language: str) -> dict[str, Any]:
     """Every variable for one mail in `language`: the organizers' (VARIABLES, BLOCKS) and the layout's own."""
     webinar, words = facts.webinar, phrases(language)
-    said = webinar.words(language)
+    said = own_words(webinar, language)
     times = _times(facts, language)
     changes = _changes(facts, times.yours, language)
     organizers = listing(said.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
+    name = shown_name(facts.name, language)
+    stop, correct = _about(STOP, facts), _about(words.correct_subject, facts)
     return {
-        "name": shown_name(facts.name, language),
+        "name": name,
+        "dear": dear(name, language),
         "webinar": WebinarWords(
             title=said.title,
             about=said.about,
@@ -187,9 +201,15 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "direction": "rtl" if right_to_left(language) else "ltr",
         "why": words.why.format(title=said.title),
         "from_whom": words.from_whom.format(sender=said.sender_name or organizers),
-        "held_in": words.held_in.format(language=held_in),
-        "correct_url": links.mailto(reply_to, _about(words.correct_subject, facts), words.correct_body),
-        "stop_url": links.mailto(reply_to, _about(STOP, facts)),
+        "held_in": "" if facts.over else words.held_in.format(language=held_in),
+        "over": facts.over,
+        "declining": words.declining.format(stop=words.stop)
+        if facts.invitation_attached and not facts.over
+        else "",
+        "correct_url": links.mailto(reply_to, correct, words.correct_body),
+        "correct_by_mail": _by_mail(reply_to, correct, language),
+        "stop_url": links.mailto(reply_to, stop),
+        "stop_by_mail": _by_mail(reply_to, stop, language),
         "reply_to": reply_to,
         "colour": webinar.colour,
         "reservation": _reservation(facts, language),
@@ -205,12 +225,24 @@ def shown_name(name: str, language: str) -> str:
     return isolated(clean_name(name), right_to_left(language))
 
 
+def dear(name: str, language: str) -> str:
+    """The greeting of somebody whose name shows as `name`."""
+    words = phrases(language)
+    return words.dear.format(name=name) if name else words.dear_anybody
+
+
+def _by_mail(address: str, subject: str, language: str) -> str:
+    """What to write where a link can't be pressed: "write to team@who.int, subject “Unsubscribe (procurement)”"."""
+    rtl = right_to_left(language)
+    return phrases(language).write_to.format(address=isolated(address, rtl), subject=isolated(subject, rtl))
+
+
 def _times(facts: Facts, language: str) -> Times:
     webinar, words = facts.webinar, phrases(language)
     theirs = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
     yours = _your_clock(facts, webinar.start, webinar.end, language)
     same = same_clock(webinar.start, webinar.end, facts.zone, webinar.tz)
-    place = theirs.city or theirs.zone_name or theirs.offset
+    place = theirs.place
     return Times(
         yours=yours,
         theirs=theirs,
@@ -253,7 +285,7 @@ def _heading(words: Phrases, yours: ClockTime, place: str, same: bool) -> str:
 
 
 def _assumed(facts: Facts, words: Phrases, place: str) -> str:
-    if not facts.zone_assumed:
+    if not facts.zone_assumed or facts.over:
         return ""
     is_the_webinars = str(facts.zone) == str(facts.webinar.tz)
     return words.unknown_zone.format(place=place) if is_the_webinars else words.assumed

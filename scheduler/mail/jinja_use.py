@@ -9,7 +9,7 @@ from jinja2 import nodes
 
 from scheduler.mail.sandbox import HTML
 
-_PRINTED = frozenset({"name", "join_url", "subject", "preheader"})
+_PRINTED = frozenset({"name", "dear", "join_url", "subject", "preheader"})
 _OWN = _PRINTED | {"calendar"}
 """What differs from reader to reader of one zone, or may contain it: the links of `calendar` hold the join link."""
 

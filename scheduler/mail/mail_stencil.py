@@ -22,7 +22,7 @@ from urllib.parse import quote
 from markupsafe import escape
 
 from scheduler.mail.composing import compose, subject_line, wire_address
-from scheduler.mail.facts import Facts, variables
+from scheduler.mail.facts import Facts, dear, variables
 from scheduler.mail.rendering import Sheet, Written
 from scheduler.mail.reservation import bare, in_json, reservation
 from scheduler.mail.templates import Rendered
@@ -116,10 +116,11 @@ def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
     facts, text = sheet.facts, sheet.live.text
     plain = text.render(facts)
     without = _without_own_link(facts) if own_link else facts
-    said = variables(without, sheet.live.language) | {"name": name and _NAME}
+    language = sheet.live.language
+    said = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
     if said["reservation"]:
         link = _JSON_LINK if own_link else facts.join_url
-        said["reservation"] = reservation(facts.webinar, sheet.live.language, name and _JSON_NAME, link)
+        said["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
     words = text.fill(said)
     own = _own_values(name, facts.join_url)
     filled = replace(

@@ -6,7 +6,6 @@ date that differs) and must exist for every language that any text is in.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -16,14 +15,17 @@ from pathlib import Path
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 
+from scheduler.mail.typography import typeset
+
 _FOLDER = Path(__file__).parent / "languages"
+_IN_CLDR = ("today", "tomorrow", "yesterday", "in_one_hour", "now")
+"""Phrases that a language without them has from CLDR, if less to the point ("in 1 day")."""
 
 
 @dataclass(frozen=True)
 class Phrases:
     """One language, as `languages/en.toml` explains it. `{…}` is filled by `str.format`."""
 
-    dates: str
     geneva: str
     colon: str
     comma: str
@@ -33,6 +35,8 @@ class Phrases:
     brackets: str
     hours: str
     crossing_midnight: str
+    dear: str
+    dear_anybody: str
     your_time: str
     same_time: str  # {city}: the reader's, {place}: the webinar's
     place_time: str
@@ -59,8 +63,10 @@ class Phrases:
     held_in: str
     why: str
     questions: str
+    declining: str  # {stop}: what `stop` says
     stop: str
-    today: str
+    write_to: str
+    today: str  # "" here and in the next four: CLDR says it (`wording.time_left`)
     tomorrow: str
     yesterday: str
     in_one_hour: str
@@ -73,13 +79,6 @@ class Phrases:
     restored: str
     takes_place: str
     updated: str
-
-
-def unbreakable(text: str, language: str) -> str:
-    """French has a blank before `: ; ? ! »` and after `«`, at which a line must not break: NBSP there."""
-    if language.partition("-")[0].lower() != "fr":
-        return text
-    return re.sub(r"(?<=\S) (?=[:;?!»])|(?<=«) ", "\u00a0", text)
 
 
 def nearest_language(wanted: str, available: Iterable[str]) -> str | None:
@@ -134,7 +133,9 @@ def missing_phrases(language: str) -> tuple[str, ...]:
 
 @cache
 def phrases(language: str) -> Phrases:
-    """The phrases of `language`, English ones for those that it lacks: no text is refused for want of them."""
-    tag = nearest_language(language, _said()) or "en"
-    said = _said()["en"] | _said()[tag]
-    return Phrases(**{key: unbreakable(words, tag) for key, words in said.items()})
+    """The phrases of `language`, English ones for those that it lacks: no text is refused for want of them. What CLDR
+    says in that language is "" instead."""
+    tag = nearest_language(language, _said()) or ""
+    english = _said()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
+    said = english | _said().get(tag, {})
+    return Phrases(**{key: typeset(words, tag) for key, words in said.items()})

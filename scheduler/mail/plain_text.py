@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from markdown_it.token import Token
 
@@ -73,7 +74,9 @@ def _inline(tokens: Sequence[Token]) -> str:
             addresses.append(str(token.attrs.get("href", "")))
         elif token.type == "link_close":
             # In angle brackets, which mail programs do not take for a part of the link (RFC 3986, appendix C).
-            address = addresses.pop().removeprefix("mailto:")
+            address = addresses.pop()
+            if address.startswith("mailto:"):  # its subject is for programs: percent-encoded
+                address = unquote(address.removeprefix("mailto:").partition("?")[0])
             if "".join(parts[labels.pop() :]).strip() != address:
                 parts.append(f" <{address}>")
         else:

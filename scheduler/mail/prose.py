@@ -16,6 +16,7 @@ from scheduler.mail import markdown
 from scheduler.mail.facts import BLOCKS
 from scheduler.mail.holes import HOLE, Hole, Holes, statements_as_comments
 from scheduler.mail.plain_text import plain_text
+from scheduler.mail.typography import joined_lines
 from scheduler.problem import Problem
 
 STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor", "set")
@@ -85,7 +86,7 @@ class _Document:
         for token in self.tokens:
             result.append(token)
             if token.type == "inline":
-                token.children = list(self._linked(token.children or []))
+                token.children = list(self._linked(joined_lines(token.children or [])))
             if token.type == "paragraph_close" and _is_piece(self.holes.alone(result[-2].content)):
                 result[-3:] = [
                     Token("html_block", "", 0, content=result[-2].content + "\n", map=result[-2].map)

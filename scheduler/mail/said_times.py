@@ -44,9 +44,11 @@ _DATES = (
     re.compile(rf"(?P<month>{_WORD})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(?P<year>\d{{4}}))?"),
     re.compile(r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
 )
+_OTHER_NAMES = {"ar": ("ar-LB",)}
+"""Where months have other names, too: Arabic has two sets of them."""
 _LAST_BUT_ONE = re.compile(rf"({_WORD})\W{{1,30}}{_WORD}$")
 _LAST = re.compile(rf"({_WORD})$")
-_NEXT = re.compile(rf"\s*(?:[,(（]\s*)?({_WORD})")
+_NEXT = re.compile(rf"\s*(?:[,،(（]\s*)?({_WORD})")
 _NEAR = 100  # characters around a date, where its weekday stands
 
 
@@ -120,7 +122,7 @@ def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
 def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[SaidTime]:
     days = _day_names(language)
     for start, words, day in _dates(line, language, year):
-        before = line[max(start - _NEAR, 0) : start].rstrip(" ,.，（(")
+        before = line[max(start - _NEAR, 0) : start].rstrip(" ,.،，（(")
         after = line[start + len(words) : start + len(words) + _NEAR]
         for found in (_LAST_BUT_ONE.search(before), _LAST.search(before), _NEXT.match(after)):
             if found is None:
@@ -149,7 +151,7 @@ def month_names(language: str) -> dict[str, int]:
         name.casefold().rstrip("."): index
         for width in ("wide", "abbreviated")
         for context in ("stand-alone", "format")
-        for tag in (language, "en")
+        for tag in (language, "en", *_OTHER_NAMES.get(language, ()))
         for index, name in get_month_names(width, context, locale=locale(tag)).items()
     }
 

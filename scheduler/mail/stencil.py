@@ -86,7 +86,7 @@ class Stencils:
             left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
         changes = facts.difference if use.says_changes else None
         frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
-        key = (*frame, facts.zone, facts.zone_assumed, left, changes, bool(name), own_link)
+        key = (*frame, facts.zone, facts.zone_assumed, left, changes, bool(name), own_link, facts.over)
 
         def cut() -> MailStencil | None:
             words = cut_words(sheet, name, own_link=own_link)

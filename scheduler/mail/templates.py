@@ -22,9 +22,9 @@ from scheduler.mail.front_matter import read_front_matter
 from scheduler.mail.holes import HOLE, Holes
 from scheduler.mail.jinja_check import check_jinja
 from scheduler.mail.layout import LARGEST_TEXT, Layout, TextProblems, read_layout
-from scheduler.mail.phrases import unbreakable
 from scheduler.mail.prose import Prose, convert, placeholder_problem
 from scheduler.mail.sandbox import HTML, PLAIN
+from scheduler.mail.typography import typeset
 from scheduler.problem import Problem, too_long
 
 __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", "read_layout"]
@@ -62,6 +62,8 @@ class Text:
     """What may be meant as it stands, but likely is not."""
     source: str
     """The file with its front matter blanked, for finding the line at which rendering fails."""
+    says_held_in: bool = False
+    """It says by itself in which language the webinar is held; so the footer does not."""
 
     @cached_property
     def jinja(self) -> str:
@@ -94,6 +96,8 @@ class Text:
         embedded = str(filling.get("logo", ""))
         if embedded.startswith("cid:") and embedded.removeprefix("cid:") not in self.images:
             filling = filling | {"logo": ""}  # a mail without it is better than none
+        if self.says_held_in:
+            filling = filling | {"held_in": ""}
         subject = _line(parts["subject"].render(filling))
         preheader = _line(parts["preheader"].render(filling))
         body, footer = (_paragraphs(parts[name].render(filling)) for name in ("body", "footer"))
@@ -135,7 +139,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         raise TextProblems([large])
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     language = PurePath(place).stem
-    front, problems = read_front_matter(_with_plain_blanks(unbreakable(source, language)), place)
+    front, problems = read_front_matter(_with_plain_blanks(typeset(source, language)), place)
     doubts: list[Problem] = []
     for key, line in front.lines.items():
         problems += _check_line(key, front.values[key], place, line, doubts)
@@ -150,6 +154,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
     if problems:
         raise TextProblems(problems)
+    says_held_in = any("held_in" in hole.source for hole in holes.found)
     parts = {
         "subject": front.values["subject"],
         "preheader": front.values["preheader"],
@@ -165,6 +170,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         images=layout.images,
         doubts=(*doubts, *prose.doubts),
         source="\n" * (front.body_line - 1) + front.body,
+        says_held_in=says_held_in,
     )
 
 

@@ -5,6 +5,7 @@ Pure. Instants come in as aware UTC and leave as text; nothing here knows what a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
-from babel.dates import format_date, format_timedelta
+from babel.dates import format_date, format_timedelta, get_month_names
 from babel.lists import format_list
 
 from scheduler.mail.phrases import Phrases, nearest_language, phrases
@@ -22,6 +23,8 @@ from scheduler.timezones import Zone, to_local
 _REGIONS = frozenset(
     "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()  # noqa: SIM905
 )
+_SOUNDS_AS_Y = re.compile(r"[ií]|h(?:i(?![ae])|í)", re.IGNORECASE)
+"""Words before which Spanish has "e" for "y", by ICU's rule: Instituto, Hidrología, but not hielo."""
 
 
 def text_language(wanted: str | None, available: Iterable[str], first: str) -> str:
@@ -39,11 +42,13 @@ def text_language(wanted: str | None, available: Iterable[str], first: str) -> s
 
 @lru_cache(maxsize=64)
 def locale(language: str) -> Locale:
-    """Babel's locale for a BCP 47 tag; English for one that CLDR doesn't know."""
+    """The one locale (Babel's) of all dates, numbers, lists and names in a mail in `language`, a BCP 47 tag; English
+    for one that CLDR doesn't know. English without a territory is the world's: "3 July 2025"."""
+    tag = language.replace("_", "-")
     try:
-        return Locale.parse(language.replace("_", "-"), sep="-")
+        return Locale.parse("en-GB" if tag.casefold() == "en" else tag, sep="-")
     except (UnknownLocaleError, ValueError):
-        return Locale("en")
+        return Locale("en", "GB")
 
 
 def language_name(tag: str, language: str) -> str:
@@ -53,7 +58,10 @@ def language_name(tag: str, language: str) -> str:
 
 def listing(items: Sequence[str], language: str) -> str:
     """ "WHO, WIPO and WTO", "OMS, OMPI et OMC"."""
-    return format_list(list(items), locale=phrases(language).dates)
+    said = str(format_list(list(items), locale=locale(language)))
+    if len(items) > 1 and _is(language, "es") and _SOUNDS_AS_Y.match(items[-1]):
+        return said.removesuffix(f" y {items[-1]}") + f" e {items[-1]}"  # CLDR leaves it to the program
+    return said
 
 
 def offset_text(offset: timedelta) -> str:
@@ -64,8 +72,17 @@ def offset_text(offset: timedelta) -> str:
 
 
 def full_date(day: date, language: str) -> str:
-    """With weekday and year: "Thursday, 3 July 2025"."""
-    return format_date(day, "full", locale=phrases(language).dates)
+    """With weekday and year: "Thursday, 3 July 2025"; in Arabic with both names of the month."""
+    if _is(language, "ar") and locale(language).territory is None:
+        return _arabic_date(day)
+    return str(format_date(day, "full", locale=locale(language)))
+
+
+def _arabic_date(day: date) -> str:
+    """As the United Nations write it, for readers from Iraq to Morocco: "3 تموز/يوليو 2025"."""
+    levant, egypt = (get_month_names("wide", locale=Locale("ar", where)) for where in ("LB", "EG"))
+    month = f"{levant[day.month]}/{egypt[day.month]}"
+    return str(format_date(day, f"EEEE، d '{month}' y", locale=Locale("ar")))
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,11 @@ class ClockTime:
         return self.words.comma.join(part for part in (self.city, self.zone_name, self.offset) if part)
 
     @property
+    def place(self) -> str:
+        """What this clock is called by: "Nairobi"; "UTC", "UTC+3" for zones that are no place."""
+        return self.city or self.offset.replace("UTC+0", "UTC")
+
+    @property
     def zone_without_city(self) -> str:
         return self.words.comma.join(part for part in (self.zone_name, self.offset) if part)
 
@@ -128,7 +150,7 @@ def clock_time(
     """`start` to `end` (UTC) on a clock in `zone`. `place` names the city instead of CLDR ("Geneva" for Zurich)."""
     begins, finishes = to_local(start, zone), to_local(end, zone)
     words = phrases(language)
-    names = words.dates
+    names = locale(language)
     offsets = list(dict.fromkeys(offset_text(_offset(moment)) for moment in (begins, finishes)))
     return ClockTime(
         starts=f"{begins:%H:%M}",
@@ -220,14 +242,15 @@ def time_left(now: datetime, start: datetime, end: datetime, zone: Zone, languag
     words = phrases(language)
     left = start - now
     if left <= timedelta(0):
-        return words.now if now < end else _days(end, now, zone, language)
+        ongoing = words.now or _relative(timedelta(0), "minute", language)
+        return ongoing if now < end else _days(end, now, zone, language)
     if left >= timedelta(hours=12):
         return _days(start, now, zone, language)
     minutes = max(1, round(left / timedelta(minutes=1)))
     if minutes > 10:
         minutes = 5 * round(minutes / 5)
     if minutes == 60:
-        return words.in_one_hour
+        return words.in_one_hour or _relative(timedelta(hours=1), "hour", language)
     if minutes < 105:
         return _relative(timedelta(minutes=minutes), "minute", language)
     return _relative(timedelta(hours=round(left / timedelta(hours=1))), "hour", language)
@@ -237,14 +260,24 @@ def _days(moment: datetime, now: datetime, zone: Zone, language: str) -> str:
     days = (to_local(moment, zone).date() - to_local(now, zone).date()).days
     words = phrases(language)
     near = {0: words.today, 1: words.tomorrow, -1: words.yesterday}
+    if days == 0 and not words.today:
+        return _relative(timedelta(hours=round((moment - now) / timedelta(hours=1))), "hour", language)
     return near.get(days) or _relative(timedelta(days=days), "day", language)
 
 
 def _relative(delta: timedelta, unit: Any, language: str) -> str:
     # The threshold keeps Babel from changing to a larger unit by itself ("in 1 week" for 7 days).
-    return format_timedelta(
-        delta, granularity=unit, threshold=10**9, add_direction=True, locale=phrases(language).dates
+    said = str(
+        format_timedelta(
+            delta, granularity=unit, threshold=10**9, add_direction=True, locale=locale(language)
+        )
     )
+    # CLDR's is "within 7 days", which is no moment at which something starts.
+    return said.replace("خلال ", "بعد ") if _is(language, "ar") else said
+
+
+def _is(language: str, wanted: str) -> bool:
+    return language.replace("_", "-").partition("-")[0].lower() == wanted
 
 
 def _offset(local: datetime) -> timedelta:

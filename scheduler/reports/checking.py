@@ -21,9 +21,10 @@ from scheduler.database.models import Delivery
 from scheduler.ledger.planning import Governing, plan_people, take_in
 from scheduler.mail.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
-from scheduler.mail.layout import text_path
+from scheduler.mail.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.phrases import missing_phrases
+from scheduler.mail.pictures import visible_share
 from scheduler.mail.said_times import alike, said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout, too_large
 from scheduler.organizers.catalogue import take_webinars
@@ -36,8 +37,10 @@ from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.reports.reasons import fix_of, rows_set_aside
 from scheduler.timezones import to_local
 from scheduler.timing import timings
-from scheduler.webinar import NOTICES, Webinar, doubts
+from scheduler.webinar import NOTICES, Message, Webinar, doubts
+from scheduler.zones.weekends import weekend
 
+_ENOUGH_OF_LOGO = 0.05  # a dark rim, or a dark word beside a large light mark
 _NEAR = timedelta(days=3)  # a day in any zone, and whatever a clock shows there at its begin and its end
 Severity = Literal["error", "warning", "note"]
 
@@ -154,7 +157,7 @@ def _missing_phrases(
     """What the layout would say in English in the midst of a text in another language."""
     for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
         if missing := missing_phrases(language):
-            found = f"texts in {language}, but {len(missing)} phrases of buttons, times and footer are not translated"
+            found = f"texts in {language}, but {len(missing)} phrases (greeting, buttons, footer) are untranslated"
             hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
             yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
 
@@ -251,12 +254,21 @@ def _written_times(source: str, place: str, language: str, webinars: Iterable[We
 
 
 def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]:
-    """A logo that is to go along with the mails, and is not in the folder of the texts."""
+    """A logo that is to go along with the mails, and is not in the folder of the texts; or that nobody would see."""
     if webinar.logo and not webinar.logo.startswith("https://"):
         file = (root / LAYOUT).with_name(webinar.logo)
         if not file.is_file():
             found, fix = f"there is no {file}", "until there is, mails go without it"
             yield error(Problem(f"{place}, logo", found, "a picture that is there", fix))
+        elif (share := _seen_of(file)) is not None and share < _ENOUGH_OF_LOGO:
+            found = f"{share:.0%} of what {file} shows can be seen on the white ground behind it"
+            yield warning(
+                Problem(f"{place}, logo", found, "a logo for a light ground, or with its own ground")
+            )
+
+
+def _seen_of(logo: Path) -> float | None:
+    return visible_share(logo.read_bytes()) if logo.stat().st_size <= LARGEST_PICTURE else None
 
 
 def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
@@ -314,6 +326,42 @@ def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> It
         fix = "nobody ever gets it" if everywhere else "these people do not get it"
         finding = Problem(f"{place}, messages[{number}], {message}", said, hint=fix)
         yield error(finding) if everywhere else warning(finding)
+
+
+def weekend_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> Iterator[Finding]:
+    """Follow-ups that reach people at their weekend, which differs by territory. `people` as in `rule_findings`;
+    where they are not known, only what falls on the weekend of most zones counts."""
+    many = people or dict.fromkeys(pytz.common_timezones, 1)
+    resting: dict[str, Counter[date]] = {}
+    for same in _alike(webinar, many):
+        for timing in timings(webinar, pytz.timezone(same[0])):
+            if timing.due_at and timing.due_at >= webinar.end and not timing.never:
+                for zone in same:
+                    day = to_local(timing.due_at, pytz.timezone(zone)).date()
+                    if day.weekday() in weekend(zone):
+                        resting.setdefault(timing.message, Counter())[day] += many[zone]
+    total = sum(many.values())
+    for number, message in enumerate(webinar.messages, 1):
+        days = resting.get(message.id, Counter())
+        most = 2 * days.total() >= total
+        if not days or not (most or people):
+            continue
+        day = days.most_common(1)[0][0]
+        whose = f"{days.total()} of {total} registrants" if people else f"{days.total()} of {total} zones"
+        found = f"falls on {day:%A}, {day.day} {day:%B %Y}: the weekend of {whose}"
+        hint = _next_working_day(message, day, many) if message.days_after is not None else ""
+        problem = Problem(f"{place}, messages[{number}], {message.id}", found, hint=hint)
+        yield warning(problem) if most else note(problem)
+
+
+def _next_working_day(message: Message, day: date, many: Mapping[str, int]) -> str:
+    """The rule for the first day after `day` on which at least half of these people work."""
+    for later in range(1, 7):
+        next_day = day + timedelta(days=later)
+        resting = sum(number for zone, number in many.items() if next_day.weekday() in weekend(zone))
+        if 2 * resting < sum(many.values()):
+            return f"days_after = {(message.days_after or 0) + later} is {next_day:%A}"
+    return ""
 
 
 def _alike(webinar: Webinar, zones: Iterable[str]) -> Iterable[list[str]]:

@@ -16,7 +16,8 @@ from scheduler.mail.layout import text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.texts import LiveText
-from scheduler.reports.previewing import composed, in_format, made_up
+from scheduler.reports.previewing import composed, made_up
+from scheduler.web.received import read_mail
 from scheduler.webinar import Webinar
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -34,7 +35,7 @@ class Screen:
     in_row: int
 
 
-SCREENS = (Screen("phone", 390, 1500, 6), Screen("desktop", 700, 1420, 3))
+SCREENS = (Screen("phone", 390, 2000, 6), Screen("desktop", 700, 1560, 3))
 SCHEMES = ("light", "dark")
 
 
@@ -69,7 +70,7 @@ def _mail(webinar: Webinar, message: str, language: str, root: Path, source: str
     text = parse_text(source, str(text_path(root, message, language)), read_layout(root))
     reader = replace(made_up(webinar), language=language, zone=ZONE, zone_known_by="assumed")
     mail = composed(webinar, message, reader, pytz.timezone(ZONE), LiveText(text, language, revision=0))
-    return in_format(mail, "html")
+    return read_mail(mail).html.encode()  # with the logo that goes along
 
 
 def _sheet(message: str, languages: list[str], screen: Screen) -> str:

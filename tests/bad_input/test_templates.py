@@ -10,7 +10,7 @@ from tests.mail.samples import TEMPLATES, layout
 
 HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"
 VARIABLES = (
-    "name, webinar.title, webinar.about, webinar.organizers, webinar.host, webinar.held_in, webinar.how_to_join, "
+    "dear, name, webinar.title, webinar.about, webinar.organizers, webinar.host, webinar.held_in, webinar.how_to_join, "
     "webinar.materials_url, join_url, your_time, webinar_time, time_left, what_changed"
 )
 FACTS = ", ".join(name for name in VARIABLES.split(", ") if name.startswith("webinar."))

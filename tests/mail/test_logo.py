@@ -18,7 +18,7 @@ from scheduler.reports.checking import logo_findings
 from scheduler.reports.previewing import composed, made_up
 from scheduler.web.received import read_mail
 from scheduler.webinar import Webinar, read_webinar
-from tests.mail.samples import png
+from tests.mail.samples import png, rgba
 from tests.mail.test_stencil import CLAIMED
 from tests.support import copy_texts, toml, utc, webinar
 
@@ -71,6 +71,20 @@ def test_without_one_and_with_one_that_is_not_there_nothing_is_shown(root: Path)
     assert found.severity == "error"
     assert "other.png" in str(found)
     assert list(logo_findings(webinar(logo="logo.png"), "w.toml", root)) == []
+
+
+@pytest.mark.parametrize(
+    ("letters", "found"),
+    [((255, 255, 255, 255), "0% of what"), ((255, 240, 180, 255), "0% of what"), ((16, 35, 59, 255), "")],
+)
+def test_one_that_nobody_would_see_on_white_is_found(
+    root: Path, letters: tuple[int, int, int, int], found: str
+) -> None:
+    (root / "_layout" / "logo.png").write_bytes(rgba([letters, (0, 0, 0, 0)] * 8, 4, 4))
+    findings = list(logo_findings(webinar(logo="logo.png"), "w.toml", root))
+
+    assert [one.severity for one in findings] == (["warning"] if found else [])
+    assert all(found in str(one) and "white ground" in str(one) for one in findings)
 
 
 @pytest.mark.parametrize("eight_bit", [False, True])

@@ -82,7 +82,8 @@ ARABIC = live(
     "{{ name }}: {{ name }}\n\n{{ times }}\n\n{{ join_button }}", "{{ name }} {{ time_left }}", "ar"
 )
 EVERYWHERE = live(
-    "{{ name }}\n\n**{{ name }}**{{ join_url }}{{ name }}\n\n{{ join_button }}\n\n{{ calendar_links }}\n\n"
+    "{{ dear }}\n\n{{ name }}\n\n**{{ name }}**{{ join_url }}{{ dear }}{{ name }}\n\n{{ join_button }}\n\n"
+    "{{ calendar_links }}\n\n"
     "{% if not name and join_url %}Who are you?{% else %}- {{ name }}{% endif %}\n\n{{ name }}",
     "{{ name }} {{ join_url }}.",
 )
@@ -350,6 +351,8 @@ def test_where_the_text_itself_has_such_a_line_that_is_known_from_then_on() -> N
 
 PLAIN_WAY = [
     "{{ name|upper }}",
+    "{{ dear|upper }}",
+    "{% if dear == 'Dear Amina,' %}It is you{% endif %}",
     "{{ name[0] }}",
     "{{ name.upper() }}",
     "{{ name ~ '!' }}",
@@ -380,6 +383,8 @@ LAYOUT_S_PLAIN_WAY = [  # what only a layout may have
 ]
 FAST_WAY = [
     "{{ name }}",
+    "{{ dear }}",
+    "{% if dear %}{{ dear }}{% endif %}",
     "{%- if name -%} {{- name -}} {%- endif %}",
     "{% if name and webinar.title|length > 3 or not join_url %}{{ name }}{% else %}you{% endif %}",
     "{% for one in [1, 2] %}{{ one }} {{ name }}{% else %}{{ name }}{% endfor %}",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler.reports.gallery import SCHEMES, SCREENS, gallery
-from tests.mail.samples import TEMPLATES, shipped_sources, webinar
+from tests.mail.samples import TEMPLATES, png, shipped_sources, webinar
+from tests.support import copy_texts
 
 
 def test_without_a_browser_the_pages_show_the_mails_themselves(
@@ -35,6 +36,17 @@ def test_the_notice_of_a_change_shows_one(tmp_path: Path, monkeypatch: pytest.Mo
 
     shown = {one.stem: one.read_text("utf-8").count("<del ") for one in (tmp_path / "mails").glob("*.html")}
     assert {stem: count for stem, count in shown.items() if count} == {"change.en": 1, "change.fr": 1}
+
+
+def test_a_logo_that_goes_along_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    copy_texts(tmp_path, "en")
+    (tmp_path / "_layout" / "logo.png").write_bytes(png())
+    one = webinar().model_copy(update={"logo": "logo.png"})
+    list(gallery(one, tmp_path, shipped_sources(), tmp_path / "out"))
+
+    shown = (tmp_path / "out/mails/confirmation.en.html").read_text("utf-8")
+    assert 'src="data:image/png;base64,' in shown
 
 
 @pytest.mark.full
