@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from asyncio import BaseTransport
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -88,6 +89,7 @@ RECENT_DOUBTS = _gauge("recent_doubts", "Attempts that ended in doubt in the las
 ROWS_SET_ASIDE = _gauge("rows_set_aside", "Rows of registrants that can't be used.")
 PLANNING_LAG = _gauge("planning_lag_seconds", "For how long rows, or an edited webinar, wait to be planned.")
 LEDGER_SEEN = _gauge("ledger_seen_timestamp_seconds", "When this service last looked what is due.")
+COUNTED = _gauge("counted_timestamp_seconds", "When this service last counted how much there is.")
 
 # Mails
 
@@ -149,7 +151,8 @@ def identify(schema: str, tz_database: str) -> None:
     """Say which program this is."""
     BUILD.labels(version("webinar-scheduler"), schema).set(1)
     TZ.labels(tz_database).set(1)
-    LEDGER_SEEN.set_to_current_time()  # and not in 1970
+    for one in (LEDGER_SEEN, COUNTED):
+        one.set_to_current_time()  # and not in 1970
 
 
 def know(relays: Iterable[str]) -> None:
@@ -157,6 +160,13 @@ def know(relays: Iterable[str]) -> None:
     for relay in relays:
         for verdict in ("sent", "deferred", "refused", "in_doubt", "relay"):
             ATTEMPTS.labels(relay, verdict)
+
+
+def forget_disk(of: str) -> None:
+    """What was known of it is no longer so."""
+    for one in (DISK_FREE, DISK_FREE_RATIO):
+        with suppress(KeyError):
+            one.remove(of)
 
 
 def ticked() -> None:

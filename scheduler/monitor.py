@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, make_url
 
 from scheduler import metrics
+from scheduler.aside import Aside, Hangs
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, newest_revision
 from scheduler.delivery.relays import Relay
@@ -37,13 +38,14 @@ from scheduler.ledger.lateness import Accepted, Lateness, lateness
 from scheduler.ledger.planning import webinars_to_plan
 from scheduler.settings import Settings
 from scheduler.timezones import tz_version
-from scheduler.troubles import Troubles
+from scheduler.troubles import Trouble, Troubles
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 5.0  # between two looks at what is due
 COUNT_SECONDS = 10.0  # between two rounds of counting
 COUNT_AGAIN_SECONDS = 60.0  # between two counts of one webinar's deliveries, at least
+DISK_SECONDS = 10.0  # for one disk to say how much is free
 SHARE = 0.01  # of the time, at most, goes into counting the same again and again
 ROUND_SECONDS = 1.0  # for one round; what is left over comes first in the next one
 STALLED_SECONDS = 60.0  # mails are due and none is accepted
@@ -129,6 +131,7 @@ class Monitor:
     ) -> None:
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
         self._folders = folders(settings)
+        self._disks = {of: Aside(f"the disk of the {of}", DISK_SECONDS) for of in self._folders}
         self._progress, self._intake = Progress(), Intake()
         self._seen = Lateness()
         self._counted: dict[str, dict[tuple[str, str], int]] = {}
@@ -145,6 +148,7 @@ class Monitor:
         self._tasks = [
             asyncio.create_task(self._keep("looking what is late", LOOK_SECONDS, self.look)),
             asyncio.create_task(self._keep("counting deliveries", COUNT_SECONDS, self.count)),
+            asyncio.create_task(self._keep("measuring disks", COUNT_SECONDS, self.measure_disks)),
             asyncio.create_task(self._measure_delay()),
         ]
 
@@ -176,6 +180,25 @@ class Monitor:
     async def count(self) -> None:
         """Count what is to be counted again. Raises DBAPIError."""
         await asyncio.to_thread(self._count)
+        metrics.COUNTED.set_to_current_time()
+
+    async def measure_disks(self) -> None:
+        """Note how much is free where the database and the state are. Raises Trouble for a folder that hangs, once the
+        others are measured; until it answers nothing is known of it."""
+        hanging = list[str]()
+        for of, folder in self._folders.items():
+            try:
+                there = await self._disks[of].run(partial(os.statvfs, folder))
+            except Hangs:
+                hanging.append(f"the disk of the {of} does not answer")
+                metrics.forget_disk(of)
+            except OSError:  # it is not made yet
+                continue
+            else:
+                metrics.DISK_FREE.labels(of).set(there.f_bavail * there.f_frsize)
+                metrics.DISK_FREE_RATIO.labels(of).set(there.f_bavail / max(1, there.f_blocks))
+        if hanging:
+            raise Trouble("; ".join(hanging))
 
     @property
     def late(self) -> tuple[tuple[str, str, float], ...]:
@@ -234,7 +257,6 @@ class Monitor:
             return function(conn)
 
     def _count(self) -> None:
-        measure_disks(self._folders)
         end, now = time.monotonic() + ROUND_SECONDS, self._clock.now()
         webinars, in_doubt, doubts, aside, alerts = self._read(
             lambda conn: (
@@ -305,14 +327,3 @@ def folders(settings: Settings) -> dict[str, Path]:
         found["database"] = Path(url.database).parent
     found["state"] = settings.state_dir
     return found
-
-
-def measure_disks(those: Mapping[str, Path]) -> None:
-    """Note how much is free there."""
-    for of, folder in those.items():
-        try:
-            there = os.statvfs(folder)
-        except OSError:  # it is not made yet
-            continue
-        metrics.DISK_FREE.labels(of).set(there.f_bavail * there.f_frsize)
-        metrics.DISK_FREE_RATIO.labels(of).set(there.f_bavail / max(1, there.f_blocks))

@@ -44,7 +44,6 @@ def put(conn: Connection, now: datetime, sender: str, recipient: str, content: b
     ).scalar_one()
     if asked >= MOST_WITHIN:
         raise TooMany
-    run(conn, "DELETE FROM outbox WHERE asked_at < :then", then=now - KEPT_FOR)
     made = run(
         conn,
         "INSERT INTO outbox (sender, recipient, content, asked_at)"
@@ -64,7 +63,8 @@ def outcome(conn: Connection, number: int) -> str | None:
 
 
 def take(conn: Connection, now: datetime) -> Waiting | None:
-    """The next mail to send, which no other service takes then. Who waited for an older one has given up."""
+    """The next mail to send, which no other service takes then. Its content is not kept: were whoever took it killed,
+    nobody would send it a second time. Who waited for an older one has given up."""
     run(
         conn,
         "UPDATE outbox SET taken_at = :now, done_at = :now, content = '', refusal = 'nothing could be sent in time'"
@@ -79,19 +79,31 @@ def take(conn: Connection, now: datetime) -> Waiting | None:
         " RETURNING id, sender, recipient, content",
         now=now,
     ).first()
-    return Waiting(row.id, row.sender, row.recipient, b64decode(row.content)) if row else None
+    if row is None:
+        return None
+    run(conn, "UPDATE outbox SET content = '' WHERE id = :id", id=row.id)
+    return Waiting(row.id, row.sender, row.recipient, b64decode(row.content))
 
 
-def anything_waits(conn: Connection) -> bool:
-    """Whether there is a mail to send: one look at a partial index."""
-    return run(conn, "SELECT 1 FROM outbox WHERE taken_at IS NULL LIMIT 1").first() is not None
+def anything_to_do(conn: Connection, now: datetime) -> bool:
+    """Whether there is a mail to send, or one to remove: two looks at indexes."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE taken_at IS NULL)"
+        " OR EXISTS (SELECT 1 FROM outbox WHERE id = (SELECT min(id) FROM outbox) AND asked_at < :then)"
+    )
+    return bool(run(conn, query, then=now - KEPT_FOR).scalar())
+
+
+def remove_old(conn: Connection, now: datetime) -> None:
+    """Remove what was asked for so long ago that nobody counts it any more."""
+    run(conn, "DELETE FROM outbox WHERE asked_at < :then", then=now - KEPT_FOR)
 
 
 def note_outcome(conn: Connection, now: datetime, number: int, refusal: str) -> None:
-    """Let whoever waits know: "" is sent, else why not. The content is not kept."""
+    """Let whoever waits know: "" is sent, else why not."""
     run(
         conn,
-        "UPDATE outbox SET done_at = :now, refusal = :refusal, content = '' WHERE id = :id",
+        "UPDATE outbox SET done_at = :now, refusal = :refusal WHERE id = :id",
         now=now,
         refusal=refusal,
         id=number,

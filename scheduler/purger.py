@@ -38,12 +38,13 @@ class Coming:
     at: datetime
     alert_to: str = ""
     announced_at: datetime | None = None
+    edit_waits: bool = False
 
     @property
     def words(self) -> str:
-        return (
-            f"{RETENTION}{self.webinar}: the personal data of {self.who} is removed from {said(self.at)} on"
-        )
+        what = f"the personal data of {self.who} is removed from {said(self.at)} on"
+        unless = ", but not while an edit of the webinar waits" if self.edit_waits else ""
+        return f"{RETENTION}{self.webinar}: {what}{unless}"
 
     @property
     def who(self) -> str:
@@ -54,9 +55,9 @@ def coming(conn: Connection, now: datetime) -> list[Coming]:
     """Who is about to be removed, the next first, whether that is announced already or would be now."""
     past = (one for one in past_webinars(conn, now) if one.announced_for or one.must_be_announced(now))
     found = [
-        Coming(one.webinar, people_of(conn, one.webinar), one.would_be(now))
+        Coming(one.webinar, people_of(conn, one.webinar), one.would_be(now), edit_waits=one.edit_waits)
         for one in past
-        if not one.has_begun
+        if one.edit_waits or not one.has_begun
     ]
     return sorted((one for one in found if one.people), key=lambda one: (one.at, one.webinar))
 
@@ -89,7 +90,7 @@ class Purger:
         self._chunk.rows = FIRST
         self._look_at: datetime | None = None
         self._due: list[Past] = []
-        self._known: dict[tuple[str, int, datetime | None], Coming] = {}
+        self._known: dict[tuple[str, int, datetime | None, bool], Coming] = {}
         self._told: Mapping[Wrong, str] | None = None
 
     async def purge(self, now: datetime, seconds: float) -> bool:
@@ -99,7 +100,7 @@ class Purger:
             if any(one.must_be_announced(now) for one in past):
                 past = await self._database.run(_announce, now, past)
             await self._tell(now, past)
-            self._due = [one for one in past if one.is_due(now)]
+            self._due = [one for one in past if one.is_due(now) and not one.edit_waits]
             self._look_at = now + LOOK_EVERY
         end = time.monotonic() + seconds
         while self._due:
@@ -122,8 +123,8 @@ class Purger:
 
     async def _tell(self, now: datetime, past: Iterable[Past]) -> None:
         """Organizers by a mail for all that is announced to them at once, and whoever looks at readiness."""
-        announced = [one for one in past if one.announced_for and not one.is_due(now)]
-        keys = {(one.webinar, one.revision_id, one.announced_at): one for one in announced}
+        announced = [one for one in past if one.announced_for and (one.edit_waits or not one.is_due(now))]
+        keys = {(one.webinar, one.revision_id, one.announced_at, one.edit_waits): one for one in announced}
         if keys.keys() - self._known.keys():
             found = await self._database.run_reading(
                 lambda conn: [_coming(conn, one) for one in keys.values()]
@@ -133,7 +134,7 @@ class Purger:
         found = sorted(
             (one for one in self._known.values() if one.people), key=lambda one: (one.at, one.webinar)
         )
-        self.notes, words = notes(found), _mails(found)
+        self.notes, words = notes(found), _mails(one for one in found if one.at > now)
         if words != self._told:
             await self._database.run(alerts.note, now, words, alerts.RETENTION, once=True)
             self._told = words
@@ -151,7 +152,8 @@ def _coming(conn: Connection, past: Past) -> Coming:
     except Problems:  # sound for another version of this program only
         alert_to = ""
     at = past.announced_for or past.kept_until
-    return Coming(past.webinar, people_of(conn, past.webinar), at, alert_to, past.announced_at)
+    people = people_of(conn, past.webinar)
+    return Coming(past.webinar, people, at, alert_to, past.announced_at, past.edit_waits)
 
 
 def _mails(found: Iterable[Coming]) -> dict[Wrong, str]:

@@ -6,6 +6,7 @@ Its files may hold secrets: none of their content belongs in a log or an error.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -17,6 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import mkstemp
+from typing import BinaryIO
 
 from scheduler.aside import Aside
 
@@ -24,6 +26,8 @@ LONGEST = 16 * 2**20  # bytes; what is longer is not ours
 LOCK_PAUSE_SECONDS = 0.05  # between two tries to lock
 HELD_SECONDS = 60.0  # for a lock: a thread that has not ended by then hangs
 LEFT_SECONDS = 3600.0  # since its last byte: whoever wrote it was killed before it was in its place
+
+_NO_FILE = "what stands in STATE_DIR in the place of a file is none"
 
 # Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
 _LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
@@ -42,16 +46,24 @@ class StateDir:
             raise ValueError("not the name of a file in STATE_DIR")
         return self.folder / name
 
-    def read(self, name: str) -> bytes | None:
-        """The content; None where there is no such file. Raises OSError, and ValueError for a file that is too long."""
+    def read(self, name: str, longest: int = LONGEST) -> bytes | None:
+        """The content; None where there is no such file. Raises OSError, and ValueError for what is no file of ours: no
+        regular one, or longer than so many bytes."""
         try:
-            with self.path(name).open("rb") as opened:
-                content = opened.read(LONGEST + 1)
+            with _opened(self.path(name)) as opened:
+                content = opened.read(longest + 1)
         except FileNotFoundError:
             return None
-        if len(content) > LONGEST:
+        if len(content) > longest:
             raise ValueError("a file in STATE_DIR is too long")
         return content
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file, whoever may read it. Raises OSError."""
+        try:
+            return stat.S_ISREG(self.path(name).lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def write(self, name: str, content: bytes) -> None:
         """Put this in the place of what was there; durable once it returns. Raises OSError: then the earlier content
@@ -94,6 +106,21 @@ class StateDir:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Opened for reading; a link is not followed, and nobody who may write to a pipe is waited for. Raises OSError, and
+    ValueError for what is no regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise ValueError(_NO_FILE) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(_NO_FILE)
+    return os.fdopen(descriptor, "rb")
 
 
 class StateLock:

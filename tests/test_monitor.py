@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -264,3 +266,45 @@ def test_the_file_of_sqlite_tells_where_the_disk_must_not_be_full(tmp_path: Path
     assert monitor.folders(settings)["database"] == tmp_path
     settings = Settings.model_validate({"database_url": "postgresql://u:x@h/w"})
     assert "database" not in monitor.folders(settings)
+
+
+@in_loop
+async def test_a_disk_that_hangs_keeps_nothing_from_being_counted_nor_the_other_from_being_measured(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, begun, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    answers = os.statvfs
+    one = _monitor(ledger.database)
+    await one.measure_disks()
+
+    def hangs(path: Path) -> os.statvfs_result:
+        if path == Path("data"):
+            loop.call_soon_threadsafe(begun.set)
+            released.wait(20)
+        return answers(tmp_path)
+
+    def noting(work: Callable[[], Awaitable[None]], done: asyncio.Event) -> Callable[[], Awaitable[None]]:
+        async def noted() -> None:
+            try:
+                await work()
+            finally:
+                done.set()
+
+        return noted
+
+    counted, measured = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(os, "statvfs", hangs)
+    monkeypatch.setattr(one, "count", noting(one.count, counted))
+    monkeypatch.setattr(one, "measure_disks", noting(one.measure_disks, measured))
+    metrics.COUNTED.set(0)
+    one.start()
+    await asyncio.gather(begun.wait(), counted.wait())
+    assert _of(samples((await one.exposition(True)).decode()), "webinar_counted_timestamp_seconds")[()] > 0
+    pass_time(monitor.DISK_SECONDS + 1)
+    await measured.wait()
+    assert one.notes == ("the disk of the state does not answer",)
+    there = _of(samples(metrics.exposition().decode()), "webinar_disk_free_bytes")
+    assert ("state",) not in there
+    assert ("database",) in there or ledger.database.dialect.takes_replicas
+    await one.stop()
+    released.set()

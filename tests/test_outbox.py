@@ -7,8 +7,11 @@ from datetime import timedelta
 import pytest
 
 from scheduler import outbox
+from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.outbox import MOST_WITHIN, USEFUL_FOR, WITHIN, TooMany
+from scheduler.delivery.asked_for import AskedFor
+from scheduler.outbox import KEPT_FOR, MOST_WITHIN, USEFUL_FOR, WITHIN, TooMany
+from tests.smtp_server import in_loop
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -25,7 +28,7 @@ def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_b
 ) -> None:
     first, second = _put(database), _put(database, "bob@who.int")
     with database.transaction() as conn:
-        assert outbox.anything_waits(conn)
+        assert outbox.anything_to_do(conn, NOW)
         assert outbox.take(conn, NOW) == (first, "webinar@who.int", "ada@who.int", MAIL)
         assert outbox.outcome(conn, first) is None, "not yet"
         taken = outbox.take(conn, NOW)
@@ -35,7 +38,7 @@ def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_b
         outbox.note_outcome(conn, NOW, first, "")
         outbox.note_outcome(conn, NOW, second, "rcpt: 550")
         assert (outbox.outcome(conn, first), outbox.outcome(conn, second)) == ("", "rcpt: 550")
-        assert not outbox.anything_waits(conn)
+        assert not outbox.anything_to_do(conn, NOW)
         assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}, "nothing is kept"
 
 
@@ -48,11 +51,42 @@ def test_one_person_gets_so_many_an_hour_whoever_else_asks(database: Database) -
     _put(database, after=WITHIN + timedelta(seconds=1))
 
 
-def test_what_nobody_waits_for_any_more_is_not_sent_and_leaves_the_next_day(database: Database) -> None:
+def test_whoever_is_killed_with_a_mail_in_hand_leaves_nothing_of_it_and_nobody_sends_it_again(
+    database: Database,
+) -> None:
+    number = _put(database)
+    with database.transaction() as conn:
+        assert outbox.take(conn, NOW)
+    with database.transaction() as conn:
+        assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}
+        assert outbox.take(conn, NOW + USEFUL_FOR * 2) is None
+        assert outbox.outcome(conn, number) is None, "nobody knows"
+
+
+@in_loop
+async def test_a_day_later_they_are_removed_whether_or_not_anybody_asks_for_another(
+    database: Database,
+) -> None:
+    first, second = _put(database), _put(database, "bob@who.int", KEPT_FOR)
+    with database.transaction() as conn:
+        while outbox.take(conn, NOW):
+            pass
+    clock = VirtualClock(NOW + KEPT_FOR)
+    asked_for = AskedFor(database, clock, [], lambda address: True)
+    await asked_for.send()
+    assert _numbers(database) == [first, second]
+    clock.move_to(NOW + KEPT_FOR + timedelta(seconds=1))
+    await asked_for.send()
+    assert _numbers(database) == [second]
+
+
+def _numbers(database: Database) -> list[int]:
+    with database.reading() as conn:
+        return list(conn.exec_driver_sql("SELECT id FROM outbox ORDER BY id").scalars())
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent(database: Database) -> None:
     number = _put(database)
     with database.transaction() as conn:
         assert outbox.take(conn, NOW + USEFUL_FOR + timedelta(seconds=1)) is None
         assert outbox.outcome(conn, number) == "nothing could be sent in time"
-    _put(database, "bob@who.int", timedelta(days=2))
-    with database.transaction() as conn:
-        assert list(conn.exec_driver_sql("SELECT recipient FROM outbox").scalars()) == ["bob@who.int"]

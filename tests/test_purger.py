@@ -13,7 +13,7 @@ from scheduler import purger
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.ledger import retention
-from scheduler.purger import Purger
+from scheduler.purger import Purger, coming
 from scheduler.registrants.again import replan
 from scheduler.service import Service
 from tests.everywhere import everywhere
@@ -77,6 +77,10 @@ def removed(ledger: Ledger, webinar: str = "w") -> bool:
 def announced_and_removed(ledger: Ledger) -> Purger:
     one = purge(ledger, ANNOUNCED)
     return purge(ledger, KEPT_UNTIL, one)
+
+
+def people_of(ledger: Ledger) -> int:
+    return len(ledger.sql("SELECT id FROM registration WHERE webinar = 'w'"))
 
 
 def counts(ledger: Ledger) -> list[tuple[Any, ...]]:
@@ -169,6 +173,66 @@ def test_a_mail_that_may_still_go_out_is_waited_for(ledger: Ledger, state: str) 
     ledger.sql("UPDATE delivery SET state = 'sent' WHERE message = 'follow-up' AND webinar = 'w'")
     purge(ledger, KEPT_UNTIL + timedelta(minutes=1), one)
     assert removed(ledger)
+
+
+MOVED = webinar(start=datetime(2025, 11, 3, 13), end=datetime(2025, 11, 3, 15))
+
+
+@both
+def test_while_an_edit_waits_nobody_is_removed_and_a_note_says_so(ledger: Ledger) -> None:
+    one = purge(ledger, ANNOUNCED)
+    ledger.govern(MOVED, waits=True, now=KEPT_UNTIL - timedelta(minutes=5))
+    purge(ledger, KEPT_UNTIL, one)
+    note = (
+        "Registrants of w: the personal data of 4 people is removed from 2025-10-01 13:00 UTC on,"
+        " but not while an edit of the webinar waits"
+    )
+    assert one.notes == (note,)
+    assert people_of(ledger) == 4
+    with ledger.database.reading() as conn:
+        assert [one.words for one in coming(conn, KEPT_UNTIL)] == [note]
+    ledger.plan(KEPT_UNTIL + timedelta(minutes=10))
+    purge(ledger, KEPT_UNTIL + timedelta(minutes=10), one)
+    assert people_of(ledger) == 4
+    assert one.notes == ()
+
+
+@both
+def test_an_edit_that_moves_nothing_only_puts_it_off(ledger: Ledger) -> None:
+    one = purge(ledger, ANNOUNCED)
+    ledger.sql("UPDATE webinar SET waiting_id = revision_id, takes_effect_at = :at WHERE webinar = 'w'",
+               at=KEPT_UNTIL + timedelta(minutes=10))  # fmt: skip
+    purge(ledger, KEPT_UNTIL, one)
+    assert not removed(ledger)
+    ledger.plan(KEPT_UNTIL + timedelta(minutes=10))
+    purge(ledger, KEPT_UNTIL + timedelta(minutes=11), one)
+    assert removed(ledger)
+
+
+@both
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_edit_that_comes_after_the_look_or_between_chunks_stops_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    one, now = purge(ledger, ANNOUNCED), KEPT_UNTIL
+    with ledger.database.reading() as conn:
+        [past] = [one for one in retention.past_webinars(conn, now) if one.webinar == "w"]
+
+    def chunk() -> int | None:
+        return ledger.database.in_transaction(lambda conn: retention.remove(conn, now, past, 1))
+
+    ledger.govern(MOVED, waits=True, now=now)
+    assert chunk() is None, "after the look"
+    ledger.sql("UPDATE webinar SET waiting_id = NULL, waiting_since = NULL, takes_effect_at = NULL")
+    while people_of(ledger) == 4:
+        assert chunk()
+    ledger.govern(MOVED, waits=waits, now=now)
+    assert chunk() is None, "between chunks"
+    purge(ledger, now, one)
+    assert people_of(ledger) == 3
+    ledger.plan(now + timedelta(minutes=10))
+    purge(ledger, now + timedelta(minutes=10), one)
+    assert people_of(ledger) == 4, "whose row is there is taken in again"
 
 
 # What

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,15 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
         opened.truncate(LONGEST + 1)
     with pytest.raises(ValueError, match="too long"):
         state.read("token")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_not_opened(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    state = StateDir(tmp_path)
+    make(state.path("token"))
+    with pytest.raises(ValueError, match="is none"):
+        state.read("token")
+    assert not state.has("token")
 
 
 NAMES = [

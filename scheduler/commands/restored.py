@@ -71,11 +71,11 @@ def restored_command(
     sys.exit(1 if left else 0)
 
 
-def _lines(file: Path) -> Iterator[str]:
-    """Raises Problems."""
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    """With the place of each. Raises Problems."""
     with opened_file(file) as opened:
-        for line in opened:
-            yield line.decode(errors="replace")
+        for number, line in enumerate(opened, start=1):
+            yield f"{file}, line {number}", line.decode(errors="replace")
 
 
 def _hold(settings: Settings) -> None:

@@ -20,9 +20,10 @@ class AskedFor:
         self._database, self._clock, self._relays, self._may_write_to = database, clock, relays, may_write_to
 
     async def send(self) -> None:
-        """Send what waits. Raises DBAPIError."""
-        if not await self._database.run_reading(outbox.anything_waits):
+        """Send what waits, and remove what is old. Raises DBAPIError."""
+        if not await self._database.run_reading(outbox.anything_to_do, self._clock.now()):
             return
+        await self._database.run(outbox.remove_old, self._clock.now())
         while mail := await self._database.run(outbox.take, self._clock.now()):
             if not self._may_write_to(mail.recipient):
                 refusal = "ONLY_TO does not allow this address"

@@ -4,16 +4,18 @@ confirmed, and what could not be written there any more."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
-from scheduler.aside import Aside
+from scheduler.aside import Aside, Hangs
 from scheduler.database.engine import Database
 from scheduler.delivery import marks, spool
+from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.spool import Spool
 from scheduler.ledger import restored
@@ -22,6 +24,8 @@ from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
 from scheduler.state_dir import StateDir
 from scheduler.troubles import Troubles
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -45,6 +49,7 @@ class Handover:
         self._marks = marks.Marks(state, holder, lambda: recorder.known)
         self._ledger: Identity | None = None
         self._aside: tuple[str, ...] = ()
+        self._damaged: tuple[str, ...] = ()  # marks, at the start
         self._writing, self._reading = Aside("STATE_DIR", WRITE_SECONDS), Aside("STATE_DIR", READ_SECONDS)
         self._looks = Aside("STATE_DIR", LOOKING_SECONDS)
         self._one_by_one = asyncio.Lock()
@@ -56,27 +61,41 @@ class Handover:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know; none of it keeps a mail."""
-        return (*self._troubles.words, *self._marks.troubles, *self._aside)
+        return (*self._troubles.words, *self._marks.troubles, *self._damaged, *self._aside)
 
     async def take(self, now: datetime) -> None:
         """Take over from earlier runs, before anything is claimed and any lease is ended. Where the ledger was set back
         meanwhile, hold what may have gone out since; else record what they could not. Killed in the middle, it does the
         same again without harm. Raises DBAPIError, and StateUnreadable."""
-        self._ledger = await self._database.run(_missed, self._state, now)
+        found, said = await self._read(lambda: (marks.read(self._state), self._state.has(HOLD)))
+        self._damaged = found.notes
+        self._ledger = await self._database.run(_missed, found.marks.values(), said, now)
         with self._troubles.told(READING):
-            await asyncio.to_thread(self._state.remove, HOLD)
-        contents = await self._reading.run(lambda: spool.read(self._state))
-        found = await self._database.run(spool.compared, contents)
-        await self._record(found)
+            if said:
+                await self._reading.run(lambda: self._state.remove(HOLD))
+        contents = await self._read(lambda: spool.read(self._state))
+        spools = await self._database.run(spool.compared, contents)
+        await self._record(spools)
+        outdated = await self._database.run(marks.outdated, found.marks)
         with self._troubles.told(READING):
-            await self._put_away(self._reading, found)
+            await self._put_away(self._reading, spools)
             await self._reading.run(self._state.tidy)
-            await self._database.run(marks.tidy, self._state)
+            await self._reading.run(lambda: marks.tidy(self._state, outdated))
         self._marks.start(self._ledger.name)
         self._looked_at = asyncio.get_running_loop().time()
         if self._database.dialect.takes_replicas:
             self.stop_looking()  # a start that was tried before
             self._looking = asyncio.create_task(self._keep_looking())
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """What must be known before anything is claimed."""
+        try:
+            return await self._reading.run(read)
+        except Hangs:
+            raise marks.StateUnreadable(
+                f"STATE_DIR ({self._state.folder}) does not answer for {READ_SECONDS:.0f} seconds, so nobody can tell"
+                " whether the database was set back: is the machine or the volume that holds it there?"
+            ) from None
 
     async def took_over(self) -> bool:
         """Record what services that have ended meanwhile left in the folder. Called before the leases of one are ended,
@@ -140,8 +159,8 @@ class Handover:
         log.error("outcomes are lost: those that were on the wire will be in doubt", sent=sent)
 
 
-def _missed(conn: Connection, state: StateDir, now: datetime) -> Identity:
-    mark, said = marks.lost(conn, state), state.path(HOLD).exists()  # whoever may read it, it is there
+def _missed(conn: Connection, known: Iterable[Mark], said: bool, now: datetime) -> Identity:
+    mark = marks.lost(conn, known)
     if mark or said:
         held = restored.hold(conn, now)
         log.error(

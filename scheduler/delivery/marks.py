@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -26,6 +27,9 @@ from scheduler.state_dir import StateDir
 from scheduler.troubles import Troubles
 
 PREFIX = "ledger-"
+NAME = re.compile(rf"{PREFIX}[0-9a-f]{{8}}")
+LONGEST = 16 * 2**10  # bytes; what is longer is no mark
+LARGEST = 2**63 - 1  # number of a delivery
 SECONDS = 1.0  # between two writes
 FILE_SECONDS = 10.0  # for one
 KEPT_SECONDS = 3600.0  # a mark whose service may be alive, and write it again
@@ -45,10 +49,36 @@ class Mark:
     at: datetime
 
 
-def lost(conn: Connection, state: StateDir) -> Mark | None:
-    """What the folder knows of this ledger, and this ledger does not: it was set back, and nobody has noticed."""
+class Found(NamedTuple):
+    """The marks in a folder, by file, and in words which files of such a name hold none."""
+
+    marks: Mapping[str, Mark]
+    notes: tuple[str, ...] = ()
+
+
+def read(state: StateDir) -> Found:
+    """What the folder holds; files of others are left alone. Raises StateUnreadable."""
+    found, notes = dict[str, Mark](), list[str]()
+    for path in sorted(one for one in state.folder.glob(f"{PREFIX}*") if NAME.fullmatch(one.name)):
+        try:
+            if (content := state.read(path.name, LONGEST)) is not None:
+                found[path.name] = _mark(content)
+        except OSError as error:
+            raise StateUnreadable(
+                f"{path} can't be read ({(error.strerror or str(error)).lower()}), so nobody can tell whether the"
+                " database was set back: let the user of the service read and write all files in STATE_DIR"
+            ) from error
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            notes.append(
+                f"{path.name} in STATE_DIR is damaged: it can't tell whether the database was set back"
+            )
+    return Found(found, tuple(notes))
+
+
+def lost(conn: Connection, marks: Iterable[Mark]) -> Mark | None:
+    """The mark that knows of this ledger what this ledger does not: it was set back, and nobody has noticed."""
     ledger = restored.identity(conn)
-    for mark in _read(state).values():
+    for mark in marks:
         if (
             mark.ledger == ledger.name
             and mark.known.restorations >= ledger.restorations
@@ -103,36 +133,25 @@ class Marks:
             self._written = known
 
 
-def tidy(conn: Connection, state: StateDir) -> None:
-    """Remove the marks of services that are gone, but for the newest. Raises OSError."""
+def outdated(conn: Connection, marks: Mapping[str, Mark]) -> list[str]:
+    """The files with marks of this ledger, but for the newest."""
     ledger = restored.identity(conn).name
     query = "SELECT id FROM attempt WHERE delivery_id = :id AND lease_token = :token"
     attempts = {
         file: run(conn, query, id=mark.known.delivery, token=mark.known.token).scalar() or 0
-        for file, mark in _read(state).items()
+        for file, mark in marks.items()
         if mark.ledger == ledger
     }
     newest = max(attempts, key=lambda file: attempts[file], default="")
-    for file in attempts.keys() - {newest}:
-        if time.time() - state.path(file).stat().st_mtime > KEPT_SECONDS:
-            state.remove(file)
+    return [file for file in attempts if file != newest]
 
 
-def _read(state: StateDir) -> dict[str, Mark]:
-    """All marks in the folder, by file. What is none is left out: it says nothing about any ledger. Raises
-    StateUnreadable."""
-    found = {}
-    for path in sorted(state.folder.glob(f"{PREFIX}*")):
-        try:
-            content = state.read(path.name) or b""
-        except OSError as error:
-            raise StateUnreadable(
-                f"{path} can't be read ({(error.strerror or str(error)).lower()}), so nobody can tell whether the"
-                " database was set back: let the user of the service read and write all files in STATE_DIR"
-            ) from error
-        with suppress(ValueError, KeyError, TypeError):
-            found[path.name] = _mark(json.loads(content))
-    return found
+def tidy(state: StateDir, files: Collection[str]) -> None:
+    """Remove those of these marks whose service is gone. Raises OSError."""
+    for file in files:
+        with suppress(FileNotFoundError):  # another service that shares the folder is as tidy
+            if time.time() - state.path(file).stat().st_mtime > KEPT_SECONDS:
+                state.remove(file)
 
 
 def _content(mark: Mark) -> bytes:
@@ -140,9 +159,11 @@ def _content(mark: Mark) -> bytes:
     return json.dumps(written, default=datetime.isoformat).encode()
 
 
-def _mark(written: dict[str, Any]) -> Mark:
+def _mark(content: bytes) -> Mark:
+    """Raises ValueError, KeyError, TypeError, OverflowError, or RecursionError for what is none."""
+    written = json.loads(content)
     known = written["known"]
-    return Mark(
+    mark = Mark(
         str(written["ledger"]),
         Known(
             int(known["delivery"]),
@@ -154,3 +175,7 @@ def _mark(written: dict[str, Any]) -> Mark:
         ),
         datetime.fromisoformat(written["at"]),
     )
+    words = mark.known.token + mark.known.webinar
+    if abs(mark.known.delivery) > LARGEST or not words.isprintable() or not mark.known.due_at.tzinfo:
+        raise ValueError("no database takes these values")
+    return mark

@@ -9,6 +9,7 @@ not of this ledger, or not whole, is kept aside under another name.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from scheduler.state_dir import StateDir
 log = structlog.get_logger()
 
 PREFIX, ASIDE = "spool-", "aside-"  # of the names of files
+NAME = re.compile(rf"{PREFIX}[0-9a-f]{{8}}-\d{{8}}T\d{{12}}")
 OF_ANOTHER = "of another database, or of what this one was before it was set back"
 NOT_WHOLE = "damaged"
 
@@ -61,7 +63,7 @@ def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Out
 def read(state: StateDir) -> dict[str, bytes | Exception]:
     """What each spool in the folder holds, or why it can't be read. One that is being written has another name."""
     found: dict[str, bytes | Exception] = {}
-    for file in sorted(path.name for path in state.folder.glob(f"{PREFIX}*")):
+    for file in sorted(path.name for path in state.folder.glob(f"{PREFIX}*") if NAME.fullmatch(path.name)):
         try:
             content = state.read(file)
         except (OSError, ValueError) as error:
@@ -75,7 +77,13 @@ def read(state: StateDir) -> dict[str, bytes | Exception]:
 def compared(conn: Connection, contents: Mapping[str, bytes | Exception]) -> list[Spool]:
     """These spools, by file, as they fit this ledger."""
     ledger = restored.identity(conn)
-    return [_spool(conn, ledger, file, content) for file, content in contents.items()]
+    found = []
+    for file, content in contents.items():
+        try:
+            found.append(_spool(conn, ledger, file, content))
+        except (ValueError, KeyError, TypeError, RecursionError):  # whole, but not as this version writes it
+            found.append(Spool(file, (), NOT_WHOLE))
+    return found
 
 
 def done(state: StateDir, spool: Spool) -> None:

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from scheduler.problem import Problem, Problems
+
+LARGEST = 2**63 - 1  # number of a delivery, in either database
+ALTERED = "was the log altered after the service wrote it?"
+
 
 @dataclass
 class SentLog:
@@ -18,17 +23,23 @@ class SentLog:
     """That name any."""
 
 
-def read_sent_log(lines: Iterable[str]) -> SentLog:
-    """What is no line about mails that were sent is left out. So can be a spool (`delivery.spool`)."""
-    found = SentLog()
-    for line in lines:
+def read_sent_log(lines: Iterable[tuple[str, str]]) -> SentLog:
+    """Lines with the place of each. What is no line about mails that were sent is left out. So can be a spool
+    (`delivery.spool`). Raises Problems for numbers that no delivery can have."""
+    found, problems = SentLog(), list[Problem]()
+    for place, line in lines:
         entry = _entry(line)
         if not (ids := _ids(entry)):
+            continue
+        if not all(0 < number <= LARGEST for number in ids):
+            problems.append(Problem(place, "a number that no delivery can have", f"1 to {LARGEST}", ALTERED))
             continue
         found.lines += 1
         at = _instant(entry)
         for number in ids:
             found.sent.setdefault(number, at)
+    if problems:
+        raise Problems(problems)
     return found
 
 
@@ -47,7 +58,7 @@ def _ids(entry: dict[str, Any]) -> list[int]:
         named = (
             [entry["delivery"]] if entry.get("state") == "sent" and "delivery" in entry else entry.get("sent")
         )
-    return [one for one in named if isinstance(one, int)] if isinstance(named, list | dict) else []
+    return [one for one in named if type(one) is int] if isinstance(named, list | dict) else []
 
 
 def _instant(entry: dict[str, Any]) -> datetime | None:

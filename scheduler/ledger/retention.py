@@ -1,6 +1,7 @@
 """How long personal data is kept: `keep_days` after its end a webinar's people are removed, and its mails are counted.
 
-A removal is announced a week before, and waits while a mail of the webinar may still go out. It takes many small
+A removal is announced a week before, and waits while a mail of the webinar may still go out, and while an edit of it
+waits, which may move it. It takes many small
 transactions, each of which leaves everything that is counted right. The rows of `registrants` are their owner's: a
 webinar whose people are removed has ended, so that nobody takes them in again unless it takes place again.
 """
@@ -11,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Boolean, Connection, bindparam, text
 
 from scheduler.database.engine import as_list, dialect, may_plan, one_proposer, run
 from scheduler.database.models import Instant
@@ -38,6 +39,7 @@ class Past:
     announced_at: datetime | None = None
     purge_at: datetime | None = None
     begun_at: datetime | None = None
+    edit_waits: bool = False
 
     @property
     def kept_until(self) -> datetime:
@@ -76,7 +78,7 @@ def kept_until(ends_at: datetime, keep_days: int, not_before: datetime | None) -
 def past_webinars(conn: Connection, now: datetime) -> list[Past]:
     """The webinars that are over and of whose people something is kept, by id."""
     query = text(statement("webinars_past", dialect(conn))).bindparams(bindparam("now", now, Instant()))
-    typed = query.columns(**dict.fromkeys(_INSTANTS, Instant()))
+    typed = query.columns(edit_waits=Boolean(), **dict.fromkeys(_INSTANTS, Instant()))
     with dialect(conn).by_index(conn):
         return [Past(**row) for row in conn.execute(typed).mappings()]
 
@@ -137,11 +139,15 @@ def stays_removed(conn: Connection, webinar: Webinar) -> bool:
 
 def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None:
     """Remove up to so many rows of a webinar whose removal is due, in this transaction. Returns how many; 0 once
-    nothing is left; None while it must wait: for a mail that may still go out, or for another service that is at it."""
+    nothing is left; None while it must wait: for a mail that may still go out, for an edit that waits, or for another
+    service that is at it."""
     name = past.webinar
     if not may_plan(conn, name):
         return None
     if not is_removed(conn, name) and not _begin(conn, now, past):
+        return None
+    one_proposer(conn)  # until the end of the transaction nothing moves it, or lets it take place again
+    if not is_removed(conn, name) or _edit_waits(conn, name):
         return None
     with dialect(conn).by_index(conn):
         done = _count_and_delete(conn, name, most) or _delete_people(conn, name, most)
@@ -150,7 +156,7 @@ def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None
 
 def _begin(conn: Connection, now: datetime, past: Past) -> bool:
     """End the webinar, so that nobody plans it or takes its rows in. False where a mail of it may still go out, or it
-    has another date meanwhile."""
+    has another date meanwhile, or is about to get one."""
     dialect(conn).wait_to_plan(conn, "intake")
     if execute(conn, "still_useful", webinar=past.webinar, now=now).scalar():
         return False
@@ -158,7 +164,7 @@ def _begin(conn: Connection, now: datetime, past: Past) -> bool:
     ended = run(
         conn,
         "UPDATE webinar SET status = 'ended', plan = plan + 1, version = (SELECT max(version) + 1 FROM webinar)"
-        " WHERE webinar = :webinar AND ends_at = :ends_at AND keep_days = :keep_days",
+        " WHERE webinar = :webinar AND ends_at = :ends_at AND keep_days = :keep_days AND waiting_id IS NULL",
         webinar=past.webinar,
         ends_at=past.ends_at,
         keep_days=past.keep_days,
@@ -166,6 +172,11 @@ def _begin(conn: Connection, now: datetime, past: Past) -> bool:
     if ended.rowcount:
         run(conn, "UPDATE purge SET begun_at = :now WHERE webinar = :webinar", now=now, webinar=past.webinar)
     return ended.rowcount > 0
+
+
+def _edit_waits(conn: Connection, webinar: str) -> bool:
+    query = "SELECT 1 FROM webinar WHERE webinar = :webinar AND waiting_id IS NOT NULL"
+    return run(conn, query, webinar=webinar).first() is not None
 
 
 def _count_and_delete(conn: Connection, webinar: str, most: int) -> int:

@@ -17,9 +17,10 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, bindparam, text
 
 from scheduler.database.engine import as_list, dialect, run
 from scheduler.database.models import Instant
@@ -37,7 +38,7 @@ DOUBTFUL = "its person was forgotten, and nothing says whether they registered a
 """Why a row is set aside that a person must decide about."""
 _ANY_ZONE = timedelta(hours=14)  # by which a time without its zone may be ahead of UTC
 _AHEAD = timedelta(days=1)  # of now: later than this, a time of registering is none
-_OTHERS = 50  # people whose rows tell whether `registered_at` is when people registered
+_OTHERS = 50  # people, here or gone, whose rows tell whether `registered_at` is when people registered
 
 
 # Digests
@@ -292,12 +293,13 @@ def rows_of_forgotten(
     people = {row.id: _of_person(key, (row.webinar, fold(row.email))) for row in theirs}
     stood, said = _marks(conn, people.values()), registrants.registered_at(people)
     passed, back = dict[int, str](), list[str]()
+    registration_time = cache(partial(_tells_when_people_registered, conn, registrants))
     for row in theirs:
         mark, here = marks[addresses[row.id]], stood.get(people[row.id])
         if _has_returned(mark, here):
             continue
         reason = FORGOTTEN if mark.suppressed else _why_not_back(said.get(row.id, ""), mark.since, now, here)
-        if not reason and _tells_when_it_was_loaded(conn, registrants, row.webinar, mark.since):
+        if not reason and not registration_time(row.webinar, said[row.id], mark.since):
             reason = DOUBTFUL
         if reason:
             passed[row.id] = reason
@@ -328,23 +330,43 @@ def _instant(said: str) -> tuple[datetime | None, bool]:
         return None, False
 
 
-def _tells_when_it_was_loaded(
-    conn: Connection, registrants: Registrants, webinar: str, since: datetime
+def _tells_when_people_registered(
+    conn: Connection, registrants: Registrants, webinar: str, said: str, since: datetime
 ) -> bool:
-    """Whether `registered_at` of this webinar's rows tells when they were loaded, not when people registered: most of
-    those who were there before say that they came later; or none of them is there to compare."""
-    known = run(
-        conn,
-        "SELECT address FROM registration WHERE webinar = :webinar AND gone_at IS NULL AND first_seen_at < :since"
-        " LIMIT :most",
-        webinar=webinar,
-        since=since,
-        most=_OTHERS,
-    ).scalars()
-    others = [(webinar, address) for address in known]
-    said = registrants.registered_at(registrants.find(others).values())
-    later = [one for one in said.values() if (instant := _instant(one)[0]) and instant > since]
-    return bool(others) and len(later) * 2 >= len(said)
+    """Whether `registered_at` of this webinar's rows is when people registered, not when the rows were loaded: most of
+    those who were there before this time say an earlier one than we first saw them. False where nobody can be compared
+    with.
+
+    Those whose row was gone are asked, too: they may have one again, by the same reload.
+    """
+    first_seen = _first_seen(conn, registrants, webinar, _instant(said)[0])
+    earlier = [
+        instant <= (first_seen[row] if has_zone else max(first_seen[row], since))
+        for row, words in registrants.registered_at(first_seen).items()
+        for instant, has_zone in [_instant(words)]
+        if instant
+    ]
+    return sum(earlier) * 2 > len(earlier)
+
+
+def _first_seen(
+    conn: Connection, registrants: Registrants, webinar: str, before: datetime | None
+) -> dict[int, datetime]:
+    """The rows of people whom we first saw before this, and when: some of those who are here, and of those who left
+    last, as far as they have a row."""
+    people, seen = set[Person](), dict[Person, datetime]()
+    for which in ("gone_at IS NOT NULL ORDER BY gone_at DESC", "gone_at IS NULL"):
+        query = (
+            "SELECT address, address_folded, first_seen_at FROM registration"
+            f" WHERE webinar = :webinar AND first_seen_at < :before AND {which} LIMIT :most"
+        )
+        typed = (
+            text(query).bindparams(bindparam("before", before, Instant())).columns(first_seen_at=Instant())
+        )
+        for row in conn.execute(typed, {"webinar": webinar, "most": _OTHERS}):
+            people.add((webinar, row.address))
+            seen[webinar, row.address_folded] = row.first_seen_at
+    return {row: seen[person] for person, row in registrants.find(people).items()}
 
 
 def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) -> None:

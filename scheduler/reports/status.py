@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
 from scheduler.delivery import marks
+from scheduler.delivery.marks import Mark, StateUnreadable
 from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.lateness import Late, lateness
@@ -58,6 +59,7 @@ _ENDED = "SELECT webinar FROM webinar WHERE status = 'ended' ORDER BY ends_at DE
 def collect(settings: Settings, database: Database, now: datetime) -> Json:
     """The whole status at `now` (UTC). Changes nothing."""
     seen = look(settings, database, now)
+    known, unreadable = _known(settings)
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
@@ -73,7 +75,8 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*reasons("", seen.problems), *filter(None, [set_back(count_restored(conn))])]
-        if mark := marks.lost(conn, StateDir(settings.state_dir)):
+        found += unreadable
+        if mark := marks.lost(conn, known):
             found.append(older_than_known(mark.at))
         notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
         notes += retention_notes(coming(conn, now))
@@ -231,6 +234,14 @@ def _counted(conn: Connection, webinar: str) -> Counted:
             key = (row.message, row.state, row.reason)
             found[key] = found.get(key, 0) + row.n
     return found
+
+
+def _known(settings: Settings) -> tuple[list[Mark], list[str]]:
+    """What services have noted of the ledger, and why that can't be read."""
+    try:
+        return list(marks.read(StateDir(settings.state_dir)).marks.values()), []
+    except StateUnreadable as error:
+        return [], [str(error)]
 
 
 def _removed(conn: Connection) -> list[Json]:

@@ -155,6 +155,22 @@ def test_mistakes_are_named_and_change_nothing(held: Scene) -> None:
     assert confirmations(held) == {HELD: 4}
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 0])
+def test_a_log_with_a_number_that_no_delivery_can_have_is_refused_as_a_whole(
+    held: Scene, number: int
+) -> None:
+    file = Path(log(held.root, [ids(held)[0]]))
+    altered = json.dumps({"event": "sent", "deliveries": [number]})
+    file.write_text(f"{file.read_text()}{altered}\n")
+    result = held.run("restored", "--log", str(file), "--send")
+    assert result.exit_code == 2
+    line = len(file.read_text().splitlines())
+    assert (
+        f"{file}, line {line}: a number that no delivery can have; allowed: 1 to {2**63 - 1}" in result.stderr
+    )
+    assert confirmations(held) == {HELD: 4}
+
+
 def test_nothing_is_held_in_a_database_that_was_never_set_back(scene: Scene) -> None:
     result = scene.run("restored")
     assert (result.exit_code, result.stdout) == (0, "No mail is held because the database was set back.\n")

@@ -17,6 +17,7 @@ from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.service import Service
 from scheduler.settings import read_settings
+from scheduler.state_dir import StateDir
 from scheduler.web.health import Readiness, health_app
 from scheduler.web.server import WebServer
 from tests.commands.scene import BROKEN_TEXT, Scene, lines
@@ -53,6 +54,16 @@ def test_all_is_well(running: Scene) -> None:
         ["w", "reminder-hour", "pending", "2"],
         ["w", "follow-up", "pending", "2"],
     ]
+
+
+def test_state_that_cannot_be_read_is_named(running: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_permitted(state: StateDir, name: str, longest: int = 0) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    StateDir(running.root / "state").write("ledger-0000000a", b"{}")
+    monkeypatch.setattr(StateDir, "read", not_permitted)
+    [reason] = _reasons(running.json("status"))
+    assert reason.startswith(f"{running.root}/state/ledger-0000000a can't be read (permission denied)")
 
 
 def test_what_goes_next_in_utc_and_on_the_webinars_clock(running: Scene) -> None:

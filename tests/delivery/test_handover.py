@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -319,7 +321,7 @@ async def test_one_that_is_gone_when_it_is_opened_was_recorded_by_another(
     other = Other(desk)
     await other.handover.take(NOW)
     await desk.leave(desk.accepted)
-    monkeypatch.setattr(StateDir, "read", lambda state, name: None)
+    monkeypatch.setattr(StateDir, "read", lambda state, name, longest=0: None)
     assert await other.handover.took_over()
     assert desk.files() == ["spool-"], "and not kept aside"
 
@@ -419,7 +421,7 @@ async def has_sent(desk: Desk) -> None:
 async def test_a_ledger_that_has_what_it_confirmed_is_not_touched(desk: Desk) -> None:
     await has_sent(desk)
     with desk.database.transaction() as conn:
-        assert marks.lost(conn, desk.state) is None
+        assert marks.lost(conn, marks.read(desk.state).marks.values()) is None
     await desk.take()
     assert [desk.confirmation(name) for name in "abc"] == ["sent", "sending", "sending"]
 
@@ -436,7 +438,7 @@ async def test_a_ledger_that_lacks_it_was_set_back_and_holds_what_was_due_once(d
         id=desk.claimed[0].id,
     )
     with desk.database.transaction() as conn:
-        assert marks.lost(conn, desk.state)
+        assert marks.lost(conn, marks.read(desk.state).marks.values())
     await desk.take()
     assert {desk.confirmation(name) for name in "abc"} == {"held: restored"}
     with desk.database.transaction() as conn:
@@ -476,7 +478,7 @@ async def test_a_mark_that_cannot_be_read_ends_the_start_and_names_the_file(
         await desk.take()
 
 
-def _not_permitted(state: StateDir, name: str) -> bytes:
+def _not_permitted(state: StateDir, name: str, longest: int = 0) -> bytes:
     raise PermissionError(13, "Not permitted")
 
 
@@ -489,12 +491,113 @@ async def test_another_ledger_is_not_judged_by_it(desk: Desk) -> None:
     assert desk.confirmation("a") == "sent"
 
 
+def _mark(**changed: Any) -> bytes:
+    known = {
+        "delivery": 1,
+        "token": "t",
+        "webinar": "w",
+        "due_at": NOW.isoformat(),
+        "has_outcome": True,
+        "restorations": 0,
+    }
+    return json.dumps({"ledger": "LEDGER", "at": NOW.isoformat(), "known": known | changed}).encode()
+
+
+NO_MARKS = [
+    b"\xff[", b'{"ledger": 1}', b"null", b"[" * 200_000, b"[]", b'{"ledger": "LEDGER", "known": []}',
+    b"x" * 17 * 2**10, b"", _mark(delivery=float("inf")), _mark(delivery=float("nan")), _mark(delivery=10**30),
+    _mark(token="\0"), _mark(webinar="\ud800"), _mark(due_at="2025-06-12T08:00:00"), _mark(due_at=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", NO_MARKS, ids=range(len(NO_MARKS)))
 @in_loop
-async def test_a_file_that_is_no_mark_says_nothing(desk: Desk) -> None:
-    desk.state.write("ledger-00000000", b"\xff[")
-    desk.state.write("ledger-00000001", b'{"ledger": 1}')
+async def test_a_file_that_is_no_mark_says_nothing_and_is_named(desk: Desk, content: bytes) -> None:
+    with desk.database.reading() as conn:
+        ledger = restored.identity(conn).name.encode()
+    desk.state.write("ledger-0000000a", content.replace(b"LEDGER", ledger))
     await desk.take()
     assert desk.confirmation("a") == "sending"
+    (note,) = desk.handover.notes
+    assert note.startswith("ledger-0000000a in STATE_DIR is damaged")
+
+
+def _of_size(path: Path) -> None:
+    with path.open("wb") as opened:
+        opened.truncate(17 * 2**20)
+
+
+def _linked(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+OTHERS = ["ledger-backup.db", "ledger-2025", "ledger-0000000A", "spool-x", "spool-00000000-20250612.bak"]
+
+
+@pytest.mark.parametrize("make", [_of_size, Path.mkdir, os.mkfifo, _linked])
+@in_loop
+async def test_what_others_keep_there_is_left_alone(desk: Desk, make: Callable[[Path], None]) -> None:
+    desk.state.folder.mkdir()
+    names = OTHERS if make is _of_size else [*OTHERS, HOLD]
+    for name in names:
+        make(desk.state.path(name))
+    await desk.take()
+    assert desk.confirmation("a") == "sending"
+    assert sorted(path.name for path in desk.state.folder.iterdir()) == sorted(names)
+    assert desk.handover.notes == ()
+
+
+@pytest.mark.parametrize("make", [_of_size, Path.mkdir, os.mkfifo, _linked])
+@in_loop
+async def test_no_file_of_our_own_names_keeps_a_service_from_starting(
+    desk: Desk, make: Callable[[Path], None]
+) -> None:
+    desk.state.folder.mkdir()
+    make(desk.state.path("ledger-0000000a"))
+    make(desk.state.path("spool-0000000a-20250612T080000000001"))
+    await desk.take()
+    assert desk.confirmation("a") == "sending"
+    mark, spooled = desk.handover.notes
+    assert mark.startswith("ledger-0000000a in STATE_DIR is damaged")
+    assert spooled.startswith("aside-spool-0000000a-20250612T080000000001")
+
+
+@in_loop
+async def test_a_spool_of_another_version_is_kept_aside(desk: Desk) -> None:
+    text = b'{"ledger": "one"}'
+    desk.state.write(
+        "spool-0000000a-20250612T080000000001", f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+    )
+    await desk.take()
+    assert desk.files() == ["aside-spool-"]
+
+
+@pytest.mark.parametrize("where", ["marks", "spools", "the operator's word"])
+@in_loop
+async def test_a_folder_that_hangs_ends_the_start_and_keeps_no_thread_of_the_database(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    loop, begun, released = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    threads = list[str]()
+
+    def hangs(*_: object) -> None:
+        threads.append(threading.current_thread().name)
+        loop.call_soon_threadsafe(begun.set)
+        released.wait(20)
+
+    module, name = {
+        "marks": (marks, "read"),
+        "spools": (spool, "read"),
+        "the operator's word": (StateDir, "has"),
+    }[where]
+    monkeypatch.setattr(module, name, hangs)
+    taking = asyncio.create_task(desk.take())
+    await begun.wait()
+    pass_time(31)
+    with pytest.raises(marks.StateUnreadable, match=r"^STATE_DIR \(.*state\) does not answer for 30 seconds"):
+        await taking
+    assert threads == ["STATE_DIR"]
+    released.set()
 
 
 @in_loop
@@ -507,8 +610,7 @@ async def test_marks_of_services_that_are_gone_are_removed_but_for_the_newest(
     assert first
     for holder in (1, 2):
         desk.state.write(f"ledger-{holder:08x}", first)
-    with desk.database.transaction() as conn:
-        marks.tidy(conn, desk.state)
+    await desk.take()
     assert len(list(desk.state.folder.glob("ledger-*"))) == 1
 
 

@@ -392,13 +392,15 @@ def test_a_row_that_says_they_registered_later_brings_them_back(ledger: Ledger) 
 
 def test_only_for_the_webinar_whose_row_says_so(ledger: Ledger) -> None:
     register(ledger)
+    ledger.register("b@example.org", webinar="v", registered_at=utc("2025-06-01 10:00"))
     ledger.plan(NOW)
     forgets(ledger)
     register(ledger, webinar="v", registered_at=utc("2025-06-13 08:00"))
     if not ledger.database.dialect.takes_replicas:
-        ledger.sql("UPDATE registrants SET registered_at = '2025-06-13T08:00Z' WHERE webinar = 'v'")
+        ledger.sql("UPDATE registrants SET registered_at = '2025-06-13T08:00Z' WHERE name = :name", name=NAME)
     ledger.plan(NEXT_DAY)
-    assert [row.webinar for row in ledger.sql("SELECT webinar FROM registration")] == ["v"]
+    assert people(ledger) == [ADDRESS, "b@example.org"]
+    assert [row.webinar for row in ledger.sql("SELECT webinar FROM registration")] == ["v", "v"]
 
 
 @both
@@ -412,6 +414,103 @@ def test_where_a_reload_writes_its_own_time_nobody_can_tell_and_a_person_decides
     ledger.plan(utc("2025-06-15 09:00"))
     assert ADDRESS not in people(ledger)
     assert set(aside(ledger).values()) == {DOUBTFUL}
+
+
+NIGHT = utc("2025-06-14 03:00")
+
+
+def reload(ledger: Ledger, others: int, tick_between: bool = False) -> None:
+    """At night, with the time of that night for everybody."""
+    ledger.sql("DELETE FROM registrants WHERE language IS NULL OR language <> 'kept'")
+    if tick_between:
+        ledger.plan(NIGHT)
+    register(ledger, registered_at=NIGHT)
+    for number in range(others):
+        ledger.register(f"b{number}@example.org", registered_at=NIGHT)
+    ledger.plan(NIGHT + timedelta(minutes=5))
+
+
+@both
+@pytest.mark.parametrize("tick_between", [True, False])
+@pytest.mark.parametrize("others", [0, 3])
+def test_however_a_reload_with_its_own_time_is_taken_in_it_brings_nobody_back(
+    ledger: Ledger, others: int, tick_between: bool
+) -> None:
+    """Where nobody else is there to compare with, too."""
+    register(ledger)
+    for number in range(others):
+        ledger.register(f"b{number}@example.org", registered_at=utc("2025-06-01 10:00"))
+    ledger.plan(NOW)
+    forgets(ledger)
+    ledger.plan(LATER)
+    reload(ledger, others, tick_between)
+    assert people(ledger) == [f"b{number}@example.org" for number in range(others)]
+    assert set(aside(ledger).values()) == {DOUBTFUL}
+
+
+@both
+def test_nor_where_all_of_a_webinar_were_forgotten(ledger: Ledger) -> None:
+    register(ledger)
+    ledger.register("b0@example.org")
+    ledger.plan(NOW)
+    forgets(ledger)
+    forgets(ledger, "b0@example.org")
+    reload(ledger, 1)
+    assert people(ledger) == []
+    assert set(aside(ledger).values()) == {DOUBTFUL}
+
+
+def test_rows_that_a_reload_leaves_alone_do_not_speak_for_those_that_it_took_away(ledger: Ledger) -> None:
+    register(ledger)
+    for number in range(3):
+        ledger.register(f"b{number}@example.org", registered_at=utc("2025-06-01 10:00"))
+    ledger.register("guest@example.org", language="kept", registered_at=utc("2025-06-01 10:00"))
+    ledger.plan(NOW)
+    forgets(ledger)
+    ledger.plan(LATER)
+    reload(ledger, 3, tick_between=True)
+    assert ADDRESS not in people(ledger)
+
+
+def test_a_reload_whose_first_row_is_theirs_is_known_by_the_night_before(ledger: Ledger) -> None:
+    """It writes one row after the other, and all others still have the time of a night before the forgetting."""
+    register(ledger)
+    for number in range(3):
+        ledger.register(f"b{number}@example.org")
+    ledger.plan(NOW)
+    night_before = f"{NOW + timedelta(minutes=30):%Y-%m-%dT%H:%M}Z"
+    ledger.sql("UPDATE registrants SET registered_at = :at", at=night_before)
+    forgets(ledger)
+    ledger.sql("UPDATE registrants SET registered_at = '2025-06-13T03:00Z' WHERE name = :name", name=NAME)
+    ledger.plan(NEXT_DAY)
+    assert ADDRESS not in people(ledger)
+
+
+@both
+def test_in_a_webinar_that_is_new_those_who_were_there_before_them_tell(ledger: Ledger) -> None:
+    register(ledger)
+    ledger.plan(NOW)
+    forgets(ledger)
+    ledger.register("b@example.org", webinar="v", registered_at=utc("2025-06-12 10:00"))
+    ledger.plan(utc("2025-06-12 10:01"))
+    register(ledger, webinar="v", registered_at=NIGHT)
+    ledger.plan(NIGHT + timedelta(days=1))
+    assert [
+        row.webinar for row in ledger.sql("SELECT webinar FROM registration WHERE name = :n", n=NAME)
+    ] == ["v"]
+
+
+@both
+def test_nightly_reloads_of_a_new_webinar_tell_that_they_are_some(ledger: Ledger) -> None:
+    register(ledger)
+    ledger.plan(NOW)
+    forgets(ledger)
+    for night in (NIGHT, NIGHT + timedelta(days=1), NIGHT + timedelta(days=2)):
+        ledger.sql("DELETE FROM registrants WHERE webinar = 'v'")
+        ledger.register("b@example.org", webinar="v", registered_at=night)
+        register(ledger, webinar="v", registered_at=night)
+        ledger.plan(night + timedelta(hours=15))
+    assert ledger.sql("SELECT address FROM registration WHERE webinar = 'v'") == [("b@example.org",)]
 
 
 @pytest.mark.parametrize("registered_at", ["2025-06-12 12:00:00", "2031-01-01T00:00Z"])

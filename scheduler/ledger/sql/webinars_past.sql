@@ -1,6 +1,7 @@
 -- The webinars that are over by now, and of whose people something is kept or is being removed: when that may be
--- removed, when it is said to be, and whether that has begun. One look at an index for each.
-SELECT w.webinar, w.ends_at, w.keep_days, w.revision_id, p.not_before, p.announced_at, p.purge_at, p.begun_at
+-- removed, when it is said to be, whether that has begun, and whether an edit waits. One look at an index for each.
+SELECT w.webinar, w.ends_at, w.keep_days, w.revision_id, w.waiting_id IS NOT NULL AS edit_waits,
+       p.not_before, p.announced_at, p.purge_at, p.begun_at
 FROM webinar w
 LEFT JOIN purge p ON p.webinar = w.webinar
 WHERE w.ends_at <= :now
