@@ -12,8 +12,8 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.input.addresses import NOT_CARRIED
 from scheduler.problem import Problems
-from scheduler.registrants.importing import import_rows
-from scheduler.registrants.reading import read_csv
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import read_rows
 
 SAVE = "save it as “CSV UTF-8”"
 EMPTY = ": the file is empty; allowed: a header with `email`, then a row for each person"
@@ -55,7 +55,7 @@ FILES = {
 @pytest.mark.parametrize(("raw", "told"), FILES.values(), ids=FILES)
 def test_a_file_that_cant_be_read_is_refused_as_a_whole(raw: bytes, told: str) -> None:
     with pytest.raises(Problems) as refused:
-        read_csv(raw, "people.csv")
+        read_rows(raw, "people.csv")
     assert [str(problem) for problem in refused.value.problems] == [f"people.csv{told}"]
 
 
@@ -89,7 +89,7 @@ def test_a_row_that_cant_be_used_is_named_by_its_line_and_the_rest_is_imported(
     row: str, told: str, shared: Database
 ) -> None:
     before = "before@example.org,Before,en,CH,\n"
-    rows, notes = read_csv(f"{HEADER}{before}{row}\n{SOUND}".encode(), "people.csv")
+    rows, notes = read_rows(f"{HEADER}{before}{row}\n{SOUND}".encode(), "people.csv")
     with shared.engine.connect() as conn:  # rolled back
         report = import_rows(conn, rows, "people.csv", webinars=["w"], default_webinar="w")
         conn.rollback()
@@ -110,7 +110,7 @@ NOTES = {
 
 @pytest.mark.parametrize(("lines", "told"), NOTES.values(), ids=NOTES)
 def test_what_is_odd_is_noted_and_imported(lines: str, told: list[str], shared: Database) -> None:
-    rows, notes = read_csv((HEADER + lines).encode(), "people.csv")
+    rows, notes = read_rows((HEADER + lines).encode(), "people.csv")
     with shared.engine.connect() as conn:
         report = import_rows(conn, rows, "people.csv", webinars=["w"], default_webinar="w")
         conn.rollback()
@@ -120,7 +120,7 @@ def test_what_is_odd_is_noted_and_imported(lines: str, told: list[str], shared: 
 
 
 def test_ten_thousand_broken_rows_are_read_in_no_time() -> None:
-    rows, _ = read_csv(
+    rows, _ = read_rows(
         ("email,name\n" + 'a@example.org,"x" y\n' * 10_000 + "b@example.org,B\n").encode(), "people.csv"
     )
     assert len(rows) == 10_001

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.engine import Database
 from scheduler.ledger import chunk
 from scheduler.problem import Problem
-from scheduler.registrants import importing
-from scheduler.registrants.importing import Import, Oddities, Report, import_file, import_rows
-from scheduler.registrants.reading import CsvFile, CsvRow, read_csv
+from scheduler.registrants.files import importing
+from scheduler.registrants.files.importing import Import, Oddities, Report, import_file, import_rows
+from scheduler.registrants.files.reading import FileRow, RegistrantFile, read_rows
 from tests.support import Ledger, utc, webinar
 
 FILE = """\
@@ -32,7 +32,7 @@ class People:
         self.database = database
 
     def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
-        rows, _ = read_csv(csv.encode(), "people.csv")
+        rows, _ = read_rows(csv.encode(), "people.csv")
         with self.database.transaction() as conn:
             return import_rows(
                 conn, rows, "people.csv", webinars=["w", "v"], default_webinar=default, **options
@@ -54,7 +54,7 @@ def people(request: pytest.FixtureRequest, database: Database) -> People:
     return People(database) if request.param == "at once" else Pieces(database)
 
 
-def oddities(rows: list[CsvRow]) -> list[Problem]:
+def oddities(rows: list[FileRow]) -> list[Problem]:
     found = Oddities("people.csv", {"w": webinar()}, "w")
     for row in rows:
         found.look_at(row)
@@ -74,7 +74,11 @@ class Pieces(People):
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(2, patched)
             import_file(
-                self.database, CsvFile(io.BytesIO(csv.encode()), "people.csv"), asked, report, told.append
+                self.database,
+                RegistrantFile(io.BytesIO(csv.encode()), "people.csv"),
+                asked,
+                report,
+                told.append,
             )
         for problem in told:
             (report.rejected if problem.hint == "the row is left out" else report.notes).append(problem)
@@ -190,7 +194,7 @@ def test_people_in_the_table_can_be_imported_again_by_another_system_s_insert(
 
 
 def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> None:
-    rows, _ = read_csv(
+    rows, _ = read_rows(
         b"email,timezone,country,webinar\n"
         b"a@example.org,Mars/Olympus_Mons,GB,\n"
         b"b@example.org,Europe/Paris,FR,\n"
@@ -211,7 +215,7 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
 
 
 def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_lines(database: Database) -> None:
-    rows, _ = read_csv(
+    rows, _ = read_rows(
         "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,?\n".encode(),
         "people.csv",
     )
@@ -268,7 +272,7 @@ def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_th
     refuse(people, "5@example.org")
     csv = "email\n" + "".join(f"{n}@example.org\n" for n in range(8))
     asked = Import("people.csv", ["w"], "w", already_confirmed=True)
-    file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+    file = RegistrantFile(io.BytesIO(csv.encode()), "people.csv")
     pieces_of(2, monkeypatch)
     with pytest.raises(DBAPIError):
         import_file(database, file, asked, report, lambda problem: None)
@@ -314,7 +318,7 @@ def test_ten_times_the_rows_take_the_same_memory(sqlite_url: str) -> None:
         csv = (
             "email,name\n" + "".join(f"{n}@example.org,Person {n}\n" for n in range(count)) + "none\n" * count
         )
-        file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+        file = RegistrantFile(io.BytesIO(csv.encode()), "people.csv")
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(100, patched)
             tracemalloc.start()

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.reading import ALIASES, DELIMITERS, CsvRow, lines_named, read_csv
+from scheduler.registrants.files.reading import ALIASES, DELIMITERS, FileRow, lines_named, read_rows
 
 
-def read(text: str) -> tuple[list[CsvRow], list[str]]:
-    rows, notes = read_csv(text.encode(), "people.csv")
+def read(text: str) -> tuple[list[FileRow], list[str]]:
+    rows, notes = read_rows(text.encode(), "people.csv")
     return rows, [str(note) for note in notes]
 
 
@@ -176,9 +176,9 @@ def test_what_a_csv_writer_writes_is_read_back(people: list[tuple[str, str]], de
 @given(st.binary(max_size=200))
 def test_whatever_the_bytes_are_the_answer_is_rows_by_line_or_a_problem_that_is_foreseen(raw: bytes) -> None:
     problems: tuple[Problem, ...] = ()
-    rows: list[CsvRow] = []
+    rows: list[FileRow] = []
     try:
-        rows, _ = read_csv(b"email,name\n" + raw, "people.csv")
+        rows, _ = read_rows(b"email,name\n" + raw, "people.csv")
     except Problems as error:
         problems = error.problems
     assert {problem.found for problem in problems} <= {"the file is not UTF-8", "the file is UTF-16"}
@@ -207,7 +207,7 @@ Wu,,wu@example.org,China,"06/12/2025 09:31 AM",approved,https://zoom.us/w/831?tk
 
 
 def test_what_a_report_has_above_its_header_is_passed_over_and_first_and_last_names_are_one() -> None:
-    rows, notes = read_csv(ZOOM.encode(), "zoom.csv")
+    rows, notes = read_rows(ZOOM.encode(), "zoom.csv")
     assert [(row.line, row.values["name"], row.values["email"], row.values["join_url"]) for row in rows] == [
         (8, "Ana Ruiz López", "ana@example.org", "https://zoom.us/w/831?tk=a"),
         (9, "Wu", "wu@example.org", "https://zoom.us/w/831?tk=b"),
@@ -219,5 +219,5 @@ def test_what_a_report_has_above_its_header_is_passed_over_and_first_and_last_na
 
 
 def test_a_whole_name_counts_before_its_parts() -> None:
-    rows, _ = read_csv(b"prenom,Pr\xc3\xa9nom,Nom,Name,email\nx,Ana,Ruiz,A. Ruiz,a@example.org\n", "f.csv")
+    rows, _ = read_rows(b"prenom,Pr\xc3\xa9nom,Nom,Name,email\nx,Ana,Ruiz,A. Ruiz,a@example.org\n", "f.csv")
     assert rows[0].values["name"] == "A. Ruiz"
