@@ -21,7 +21,7 @@ _UNSEEN = re.compile(
 """What shows nothing: without the joiners, which are part of the spelling of names."""
 _BLANKS = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-_PLAIN = re.compile(r"[A-Za-z0-9._%+'/=?^`{|}~!#$&*-]+@[A-Za-z0-9.-]+\w")
+_PLAIN = re.compile(r"[A-Za-z0-9._%+/?^`{|}~!#$&*-][A-Za-z0-9._%+'/=?^`{|}~!#$&*-]*@[A-Za-z0-9.-]+\w")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x3002: ".",
     0xFF61: ".",
@@ -110,7 +110,8 @@ def clean_address(cell: str) -> Address:
         if len({fold(one) for one in found}) > 1 and not any(map(why_no_address, found)):
             return Address(text, problem="holds two addresses")
         if found and not why_no_address(found[0]):
-            name = name or bare.replace(found[0], " ").replace("mailto:", " ").strip(_WRAPPED)
+            if not name and text.startswith(found[0]) and text.endswith(")"):
+                name = text[len(found[0]) :].strip(_WRAPPED)
             text, problem = found[0], ""
     return Address(text, clean_name_of(name) if name else "", problem, text != cell.strip(" "))
 
