@@ -198,7 +198,8 @@ class _Choice:
             return f"holds no address; column {chosen + 1} is the email"
         if self._whose(index) == "buyer":
             return f"is the buyer's; column {chosen + 1} is the attendee's email"
-        return f"column {chosen + 1} is the email"
+        whose = "the attendee's" if self._whose(chosen) == "attendee" else "the"
+        return f"column {chosen + 1} is {whose} email"
 
     def _no_email(self, holding: Sequence[int]) -> Problem:
         here = f"{self._place}, line {self._header.line}"
@@ -371,7 +372,7 @@ class _Choice:
         if self._named[index] or is_known(header):
             return Column(index, header, "", NOT_NEEDED)
         return Column(
-            index, header, "", "nothing that the service knows is called so", nearest(folded(header), OURS)
+            index, header, "", "no column of this name is known", nearest(folded(header), OURS)
         )
 
 

@@ -97,7 +97,7 @@ def _named(name: str) -> Named | None:
     if found := _NAMES.get(name):
         return found
     for before in _BEFORE:
-        rest = name.removeprefix(f"{before} ")
+        rest = name.removeprefix(before if before >= "\u3000" else f"{before} ").strip()
         if rest != name and (found := _NAMES.get(rest) or _of_somebody(rest)):
             return replace(found, rank=found.rank + _LITTLE)
     for behind in _BEHIND:

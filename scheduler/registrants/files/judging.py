@@ -1,6 +1,6 @@
 """Which rows of a file count, and why others do not. Nothing is written.
 
-Of a person's rows the last counts. For that the rows are gone through twice.
+Of a person's rows the last counts that has a name. For that the rows are gone through twice.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ class _People:
         self._db.execute("BEGIN")
         self._db.executemany(
             "INSERT INTO lines VALUES (?, ?, ?)"
-            " ON CONFLICT (person) DO UPDATE SET last = excluded.last, name = excluded.name",
+            " ON CONFLICT (person) DO UPDATE SET last = excluded.last, name = excluded.name"
+            " WHERE excluded.name <> x'' OR lines.name = x''",
             ((_digest(person), row.line, _name(row)) for person, row in rows),
         )
         self._db.execute("COMMIT")
@@ -140,7 +141,7 @@ class _People:
 
 def _name(row: FileRow) -> bytes:
     """A digest by which "Ana Ruiz", "RUIZ, Ana" and "ana ruiz" are one."""
-    words = sorted(folded(row.values.get("name", "")).split())
+    words = [] if row.displayed else sorted(folded(row.values.get("name", "")).split())
     return _digest(words) if words else b""
 
 

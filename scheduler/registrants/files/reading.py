@@ -59,6 +59,8 @@ class FileRow:
     unknown_status: str = ""
     status: str = ""
     role: str = ATTENDEE
+    displayed: bool = False
+    """Its name is only what the person was shown as, once more for each time they joined."""
 
     @property
     def counts(self) -> bool:
@@ -265,8 +267,9 @@ class _Rows:
         if len(cells) < self._width and self._table.sheet.delimiter:
             self._noted.short.add(record.line)
         values, problem = self._address(record)
-        if name := self._name(record) or values.get("name", ""):
-            values["name"] = name
+        name, displayed = self._name(record)
+        if name or "name" in values:
+            values["name"] = name or values["name"]
         for column in ("language", "timezone", "country", "join_url", "webinar"):
             if column in at and at[column] < len(cells) and (value := clean_cell(cells[at[column]])):
                 values[column] = value
@@ -276,6 +279,7 @@ class _Rows:
             self._registered_at(record),
             problem,
             role=self._role_of(record),
+            displayed=displayed,
         )
         return self._judged(row, cells)
 
@@ -310,7 +314,8 @@ class _Rows:
         held_two = address.problem if address.problem == "holds two addresses" else ""
         return values, f"email {held_two}" if held_two else ""
 
-    def _name(self, record: Record) -> str:
+    def _name(self, record: Record) -> tuple[str, bool]:
+        """The name, and whether it is only what the person was shown as."""
         at, cells = self._columns.at, record.cells
 
         def said(part: str) -> str:
@@ -321,16 +326,14 @@ class _Rows:
             clean_name_of(first, last), clean_name_of(said("middle_name")), clean_name_of(last, first)
         )
         whole = clean_name_of(said("name"))
-        displayed = self._columns.displayed
-        name = (parts or whole) if displayed else (whole or parts)
-        if not name:
-            if tidy(first + last + said("name")):
-                self._noted.nameless.add(record.line)
-            return ""
-        short = without_affiliation(name, displayed=displayed and name == whole)
+        displayed = self._columns.displayed and not parts
+        name = whole if displayed else (parts if self._columns.displayed else whole or parts)
+        if not name and tidy(first + last + said("name")):
+            self._noted.nameless.add(record.line)
+        short = without_affiliation(name, displayed=displayed)
         if short != name:
             self._noted.bracketed.add(record.line)
-        return short
+        return short, displayed
 
     def _registered_at(self, record: Record) -> datetime | None:
         index = self._columns.at.get("registered_at")

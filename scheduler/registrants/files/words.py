@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _MARKS = re.compile("[\u0300-\u036f\u064b-\u0652\u0640]")
-_PUNCTUATION = re.compile(r"[_\-.\s*?:;,!'’`´\"“”«»#&]+")
+_PUNCTUATION = re.compile(r"[_\-.\s*?:;,!'’`´\"“”«»&]+")
 _ARABIC = str.maketrans("أإآىة", "ااايه")
 
 
