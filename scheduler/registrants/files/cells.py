@@ -101,7 +101,7 @@ def clean_address(cell: str) -> Address:
     name = ""
     if whole := _IN_BRACKETS.fullmatch(text):
         name, text = whole[1].strip(_WRAPPED + "'"), whole[2]
-    text = unwrapped(text)
+    text = unwrapped(text).strip("'")
     if text.lower().startswith("mailto:"):
         text = text[len("mailto:") :].partition("?")[0].replace("%40", "@")
     if problem := why_no_address(text):
@@ -141,7 +141,7 @@ def clean_name_of(text: str, beside: str = "") -> str:
     if name in _ALSO_NAMES and clean_name_of(beside):
         return name
     words = name.split()
-    if name.casefold() in _NOBODY or all(is_nothing(word) for word in words):
+    if is_nothing(name) or name.casefold() in _NOBODY or all(is_nothing(word) for word in words):
         return ""
     return " ".join(word for word in words if word not in _OF_PROGRAMS)
 

@@ -30,7 +30,6 @@ class Held:
 
     filled: int = 0
     addresses: int = 0
-    links: int = 0
     day_first: int = 0
     month_first: int = 0
     values: set[str] = field(default_factory=set)
@@ -40,8 +39,6 @@ class Held:
         self.filled += 1
         if "@" in cell or "＠" in cell:
             self.addresses += is_address(cell)
-        elif cell[:8].lower() == "https://":
-            self.links += 1
         elif cell[0].isdecimal() and (order := order_of(cell)):
             self.day_first += order == "day first"
             self.month_first += order == "month first"
@@ -298,10 +295,6 @@ class _Choice:
         tests: dict[str, tuple[Callable[[int], bool], str]] = {
             "webinar": (self._names_webinars, "holds no id of a webinar of this folder"),
             "role": (self._has_roles, "holds no role such as host, panelist or attendee"),
-            "join_url": (
-                lambda index: bool(self._held[index].links) or not self._held[index].filled,
-                "holds no https link",
-            ),
         }
         for meaning in ("language", "timezone", "country", "join_url", "registered_at", "webinar", "role"):
             sound, why = tests.get(meaning, (lambda index: True, ""))

@@ -59,7 +59,7 @@ class _Seen:
     central: int = 0
     western: int = 0
     either: int = 0
-    runs: int = 0
+    runs: int = 0  # octets in runs that no word has in these encodings
 
 
 def encoding_of(file: IO[bytes], place: str, known_headers: Known) -> Encoding:
@@ -78,7 +78,7 @@ def encoding_of(file: IO[bytes], place: str, known_headers: Known) -> Encoding:
     best = max(known, key=lambda codec: known[codec], default="cp1252")
     if known.get(best, 0) > known.get("cp1252", 0) and _decodes(file, best):
         return Encoding(best, _NAMES[best])
-    if seen.runs > max(2, seen.octets // 2000):
+    if seen.runs > max(16, seen.octets // 200):
         where = f"{place}, line {seen.not_utf8}"
         raise Problems(
             [Problem(where, "the file is not UTF-8, nor in another encoding that is known", "UTF-8", SAVE_AS)]
@@ -117,7 +117,7 @@ def _look(file: IO[bytes]) -> _Seen:
             seen.central += len(_CENTRAL_EUROPEAN.findall(chunk))
             seen.western += len(_WESTERN.findall(chunk))
             seen.either += len(_EITHER.findall(chunk))
-            seen.runs += len(_RUN.findall(chunk))
+            seen.runs += sum(map(len, _RUN.findall(chunk)))
 
 
 def _decoded(raw: bytes, codec: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
@@ -79,11 +79,15 @@ def meaning_of(header: str) -> Named | None:
         shorter = shorter[numbered.end() :]
     if found := _named(folded(header)) or _named(folded(shorter)):
         return found
-    parts = [part for part in _PARTS.split(shorter) if folded(part)]
-    meant = [_named(folded(part)) for part in parts]  # of a header in several languages
-    if len(parts) > 1 and all(meant) and len({one.meaning for one in meant if one}) == 1:
-        return meant[0]
-    return None
+    return _in_several_languages([_named(folded(part)) for part in _PARTS.split(shorter) if folded(part)])
+
+
+def _in_several_languages(parts: Sequence[Named | None]) -> Named | None:
+    """ "Courriel / Email", "Nom / Last name": what all of it means."""
+    meant = [one for one in parts if one]
+    sure = [one for one in meant if not one.whole_or_part] or meant
+    agree = len(parts) > 1 and len(meant) == len(parts) and len({one.meaning for one in sure}) == 1
+    return sure[0] if agree else None
 
 
 def is_known(header: str) -> bool:

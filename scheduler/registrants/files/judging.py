@@ -49,7 +49,8 @@ class Import:
         whole = Row(0, **{"webinar": self.default_webinar, "email": "", **row.values})
         nowhere = "" if whole.webinar else "no webinar is named, here or by --webinar"
         if reason := row.unusable or nowhere or why_unusable(whole, self.webinars):
-            value = row.values.get(reason.partition(" ")[0], "")
+            about = reason.partition(" ")[0]
+            value = row.values.get(about, "") if about in ("email", "join_url") else ""
             return Judgement(row, "error", reason, value)
         if row.unknown_status:
             return Judgement(row, "unknown status", "the status is not known", row.unknown_status)

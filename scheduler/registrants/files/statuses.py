@@ -25,11 +25,13 @@ def why_not(word: str, *, codes: bool = False) -> str | None:
     name = folded(word)
     if codes and name in _PRETIX:
         return _PRETIX[name] and f"status “{word}” ({_PRETIX[name]})"
-    if "(" in name:  # "Cancelled (by host)"
-        name = " ".join(name.replace("(", " ").replace(")", " ").split())
-    if name in _DOES_NOT:
-        return f"status “{word}”"
-    return "" if name in _COMES else None
+    whole = " ".join(name.replace("(", " ").replace(")", " ").split())
+    for said in (whole, name.partition("(")[0].strip()):  # "Cancelled (by host)", "Cancelled (on 3 May)"
+        if said in _DOES_NOT:
+            return f"status “{word}”"
+        if said in _COMES:
+            return ""
+    return None
 
 
 def is_codes(words: frozenset[str]) -> bool:

@@ -21,7 +21,7 @@ def folded(text: str) -> str:
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
     text = unicodedata.normalize("NFC", _MARKS.sub("", text)).translate(_ARABIC)
-    return _PUNCTUATION.sub(" ", text).strip()
+    return _PUNCTUATION.sub(" ", text).strip().replace(" / ", "/")
 
 
 @cache
