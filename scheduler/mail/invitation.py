@@ -101,7 +101,10 @@ def _attendee(name: str, address: str) -> vCalAddress:
         "CN": shown,
         "X-NUM-GUESTS": "0",
     }
-    for key, value in parameters.items():  # icalendar quotes them (RFC 5545, 3.2) and escapes what is left (RFC 6868)
+    for (
+        key,
+        value,
+    ) in parameters.items():  # icalendar quotes them (RFC 5545, 3.2) and escapes what is left (RFC 6868)
         attendee.params[key] = vText(value)
     return attendee
 

@@ -28,8 +28,9 @@ _MARKS_IN_A_ROW = 4  # Vietnamese, Thai and Hebrew need three; more of them clim
 def clean_name(raw: str) -> str:
     """`raw` in one line of at most 200 characters without controls, markup and anything that becomes a link.
 
-    Letters of all scripts stay, and what people write between them: O'Neil, Anna & Ben, Smith, Ann “Annie”. "evil.com" becomes "evil. com", "http://x" becomes "http x". A name without any
-    letter is "" (mails then greet without a name). Cleaning twice changes nothing.
+    Letters of all scripts stay, and what people write between them: O'Neil; Anna & Ben; Smith, Ann “Annie”; J.R.R.
+    Tolkien. "evil.com" becomes "evil. com", "http://x" becomes "http x".
+    A name without any letter is "" (mails then greet without a name). Cleaning twice changes nothing.
     """
     if len(raw) <= LONGEST and _ORDINARY.fullmatch(raw):
         return raw

@@ -364,9 +364,7 @@ class _Choice:
             return Column(index, "", "", "it has no header")
         if self._named[index] or is_known(header):
             return Column(index, header, "", NOT_NEEDED)
-        return Column(
-            index, header, "", "no column of this name is known", nearest(folded(header), OURS)
-        )
+        return Column(index, header, "", "no column of this name is known", nearest(folded(header), OURS))
 
 
 _SAID = {

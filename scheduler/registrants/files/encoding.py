@@ -12,8 +12,8 @@ from scheduler.problem import Problem, Problems
 
 SAVE_AS = "save it as “CSV UTF-8”"
 _CHUNK = 2**20  # octets
-_OLD = ("cp1252", "cp1250", "cp1251", "cp1256", "gb18030", "cp932", "cp1254", "big5", "cp949")
-"""What spreadsheets save a CSV in that is not UTF-8, by the language of Windows."""
+_OLD = ("cp1250", "cp1251", "cp1254", "cp1256", "gb18030", "cp932", "big5", "cp949")
+"""What spreadsheets save a CSV in that is not UTF-8, by the language of Windows; Windows-1252 is most languages'."""
 _NAMES = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16",
@@ -29,11 +29,11 @@ _NAMES = {
     "cp949": "Korean (949)",
 }
 _CENTRAL_EUROPEAN = re.compile(
-    b"[A-Za-z][\xb3\xb9\xbf\x9c\x9f\xbe\xba\xf0\x9d][a-z]|[\xa3\xaf\x8c\x8f\xbc\x8d][a-z]"
+    b"[A-Za-z][\xb3\xb9\xbf\x9c\x9f\xbe\xba\xf0\x9d][a-z\xe0-\xff]|[\xa3\xaf\x8c\x8f\xbc\x8d][a-z\xe0-\xff]"
 )
 """Letters of Polish, Czech, Slovak, Hungarian or Romanian in Windows-1250 that would be signs in Windows-1252."""
 _WESTERN = re.compile(b"[A-Za-z][\xe0\xe5\xe3\xef\xf0\xfe][a-z]")
-_EITHER = re.compile(b"[\xe8\xe6\xea\xec\xf1\xf2\xf5\xf8\xf9\xfb\xa5\xc6\xc8\xca\xd1\xd5\xd8\xd9\xdb]")
+_EITHER = re.compile(b"[\xe8\xe6\xea\xec\xf1\xf2\xf5\xf8\xf9\xfb\xa5\xc6\xc8\xca\xcf\xd1\xd5\xd8\xd9\xdb]")
 """Letters of one language or another, according to the encoding."""
 _RUN = re.compile(b"[\x80-\xff]{4,}")
 
@@ -75,8 +75,8 @@ def encoding_of(file: IO[bytes], place: str, known_headers: Known) -> Encoding:
         return Encoding("utf-8-sig", _NAMES["utf-8"])
     head = begin[: begin.rfind(b"\n") + 1] or begin
     known = {codec: known_headers(text) for codec in _OLD if (text := _decoded(head, codec)) is not None}
-    best = max(known, key=lambda codec: known[codec], default="cp1252")
-    if known.get(best, 0) > known.get("cp1252", 0) and _decodes(file, best):
+    best = max(known, key=lambda codec: known[codec], default="")
+    if best and known[best] > known_headers(head.decode("cp1252", "replace")) and _decodes(file, best):
         return Encoding(best, _NAMES[best])
     if seen.runs > max(16, seen.octets // 200):
         where = f"{place}, line {seen.not_utf8}"

@@ -36,7 +36,7 @@ from scheduler.registrants.files.statuses import is_cancelled, role_of, why_not
 from scheduler.registrants.files.systems import system_of
 from scheduler.registrants.files.tables import Table, of_people, tables_of
 from scheduler.registrants.files.words import folded
-from scheduler.registrants.files.workbook import is_workbook, read_workbook
+from scheduler.registrants.files.workbook import Workbook, is_workbook
 from scheduler.timezones import LAST_YEAR
 
 HEADER = "a header with `email`, then a row for each person"
@@ -148,7 +148,8 @@ class RegistrantFile:
     def _sheets(self, file: IO[bytes]) -> Sequence[Sheet]:
         file.seek(0)
         if is_workbook(file.read(4)):
-            return read_workbook(file, self._place).sheets
+            self._workbook = Workbook(file, self._place)
+            return self._workbook.sheets
         text = CsvFile(file, self._place)
         if text.encoding.doubtful:
             self._doubts.append(
@@ -270,9 +271,11 @@ class _Rows:
         name, displayed = self._name(record)
         if name or "name" in values:
             values["name"] = name or values["name"]
-        for column in ("language", "timezone", "country", "join_url", "webinar"):
+        for column in ("language", "timezone", "country", "join_url"):
             if column in at and at[column] < len(cells) and (value := clean_cell(cells[at[column]])):
                 values[column] = value
+        if "webinar" in at and at["webinar"] < len(cells) and (webinar := tidy(cells[at["webinar"]])):
+            values["webinar"] = webinar  # as it is: none is taken for another
         row = FileRow(
             record.line,
             {column: values[column] for column in _ORDER if column in values},

@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import weakref
 import zipfile
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import IO
 
 from scheduler.problem import Problem, Problems
@@ -19,6 +19,7 @@ from scheduler.registrants.files.workbook_rows import ENCRYPTED
 LARGEST = 100 * 2**20  # octets of the file
 UNPACKED = 500 * 2**20  # octets of what is packed in it
 WIDEST = 1000  # columns
+_CONTENTS = {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}  # of XLSX, XLSB, ODS
 _PACKED, _COMPOUND = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 ALLOWED = "a CSV, XLSX or ODS"
 _SAVE = "save it as “Excel Workbook (.xlsx)” or “CSV UTF-8”"
@@ -28,24 +29,20 @@ def is_workbook(begin: bytes) -> bool:
     return begin.startswith((_PACKED, _COMPOUND))
 
 
-@dataclass(frozen=True)
 class Workbook:
-    """The sheets of a workbook, whose rows are in a file without a name while this is open."""
+    """The sheets of a workbook. Their rows are in a file without a name, which goes with this."""
 
-    kind: str
-    sheets: tuple[Sheet, ...]
-
-
-def read_workbook(file: IO[bytes], place: str) -> Workbook:
-    """Raises Problems where it is none that can be read, or would unpack into too much."""
-    kind = _kind(file, place)
-    rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the last sheet is gone
-    _unpack(file, rows, place)
-    return Workbook(kind, tuple(_sheets(rows)))
+    def __init__(self, file: IO[bytes], place: str) -> None:
+        """Raises Problems where it is none that can be read, or would unpack into too much."""
+        _check(file, place)
+        rows = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this
+        self._closed = weakref.finalize(self, rows.close)
+        _unpack(file, rows, place)
+        self.sheets = tuple(_sheets(rows))
 
 
-def _kind(file: IO[bytes], place: str) -> str:
-    """Which format it is, by what the directory of the archive says. Nothing of it is unpacked yet."""
+def _check(file: IO[bytes], place: str) -> None:
+    """What the directory of the archive says is in it. Nothing of it is unpacked yet."""
     file.seek(0)
     if file.read(4).startswith(_COMPOUND):
         file.seek(0)
@@ -73,13 +70,10 @@ def _kind(file: IO[bytes], place: str) -> str:
     if any(part.flag_bits & 1 for part in parts):
         raise Problems([_encrypted(place)])
     names = {part.filename for part in parts}
-    if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
-        return "XLSX"
-    if "content.xml" in names:
-        return "ODS"
-    raise Problems(
-        [Problem(place, "the file is an archive, and no workbook", ALLOWED, "take the file out of it")]
-    )
+    if not names & _CONTENTS:
+        raise Problems(
+            [Problem(place, "the file is an archive, and no workbook", ALLOWED, "take the file out of it")]
+        )
 
 
 def _unpack(file: IO[bytes], rows: IO[bytes], place: str) -> None:
@@ -88,14 +82,15 @@ def _unpack(file: IO[bytes], rows: IO[bytes], place: str) -> None:
         while chunk := file.read(2**20):
             copy.write(chunk)
         copy.seek(0)
+        environment = {
+            name: value for name, value in os.environ.items() if name.startswith("PYTHON")
+        }  # no secrets
         done = subprocess.run(
             [sys.executable, "-P", "-m", "scheduler.registrants.files.workbook_rows"],
             stdin=copy,
             stdout=rows,
             stderr=subprocess.DEVNULL,
-            env={
-                name: value for name, value in os.environ.items() if name.startswith("PYTHON")
-            },  # no secrets
+            env=environment,
             check=False,
         )
     if done.returncode == ENCRYPTED:

@@ -66,7 +66,14 @@ def test_an_address_is_cleaned_of_what_does_not_belong_to_it_and_that_is_known(c
 
 @pytest.mark.parametrize(
     "address",
-    [NEA, "o'neil@example.org", "nea+webinar@example.org", "nea@münchen.example", "néa@example.org", "n_e.a@ex-a.example"],
+    [
+        NEA,
+        "o'neil@example.org",
+        "nea+webinar@example.org",
+        "nea@münchen.example",
+        "néa@example.org",
+        "n_e.a@ex-a.example",
+    ],
 )
 def test_an_address_that_is_one_stays_as_it_is(address: str) -> None:
     found = clean_address(address)
@@ -131,8 +138,8 @@ def test_what_is_no_address_or_two_is_not_guessed(cell: str, problem: str) -> No
         ("null Ruiz", "Ruiz"),
         ("x" * 110, "x" * 110),
         *((nobody, "") for nobody in (
-            "NULL NULL", "N/A", "undefined undefined", "--", "-", "Anonymous", "anonymous", "null", "None", "nan", "#N/A",
-            "(not set)", "匿名", "Anónimo", "NaN NaN", "n/a n/a", "—", "?", "Unknown", ".", "",
+            "NULL NULL", "N/A", "undefined undefined", "--", "-", "Anonymous", "anonymous", "null", "None", "nan",
+            "#N/A",             "(not set)", "匿名", "Anónimo", "NaN NaN", "n/a n/a", "—", "?", "Unknown", ".", "",
         )),
     ],
 )  # fmt: skip

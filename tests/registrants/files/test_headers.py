@@ -9,7 +9,16 @@ import pytest
 from scheduler.registrants.files.headers import meaning_of
 from scheduler.registrants.files.reading import RegistrantFile
 
-E, N, F, L, R, S, C, T = "email", "name", "first_name", "last_name", "registered_at", "status", "country", "timezone"
+E, N, F, L, R, S, C, T = (
+    "email",
+    "name",
+    "first_name",
+    "last_name",
+    "registered_at",
+    "status",
+    "country",
+    "timezone",
+)
 LINES = {
     "Google Forms": {
         "en": ("Timestamp,Email Address,Full name,Country,Time zone", [R, E, N, C, T]),
@@ -69,12 +78,14 @@ LINES = {
         "numbered": ("1. Surname,2. Given name,3. Your e-mail address *,4) Country (where you live)", [L, F, E, C]),
     },
 }  # fmt: skip
-VALUES = {E: "ana@example.org", N: "Ana Ruiz", F: "Ana", L: "Ruiz", R: "2027-09-01T10:00:00Z", S: "approved", C: "Colombia",
-          T: "America/Bogota", "": "1"}  # fmt: skip
+VALUES = {E: "ana@example.org", N: "Ana Ruiz", F: "Ana", L: "Ruiz", R: "2027-09-01T10:00:00Z", S: "approved",
+          C: "Colombia", T: "America/Bogota", "": "1"}  # fmt: skip
 CASES = [(system, language, *line) for system, lines in LINES.items() for language, line in lines.items()]
 
 
-@pytest.mark.parametrize(("system", "language", "header", "read_as"), CASES, ids=[f"{one[0]} {one[1]}" for one in CASES])
+@pytest.mark.parametrize(
+    ("system", "language", "header", "read_as"), CASES, ids=[f"{one[0]} {one[1]}" for one in CASES]
+)
 def test_a_header_is_read_in_the_language_of_its_system(
     system: str, language: str, header: str, read_as: list[str]
 ) -> None:
@@ -89,16 +100,23 @@ def test_a_header_is_read_in_the_language_of_its_system(
 
 
 MEANINGS = {
-    E: "email | E-Mail | EMAIL ADDRESS | e_mail | Email: | Email* | Email (required) | Your email | What is your email? |"
+    E: "email | E-Mail | EMAIL ADDRESS | e_mail | Email: | Email* | Email (required)"
+    " | Your email | What is your email? |"
     " Attendee email | Participant's e-mail | Votre adresse e-mail | Ваш e-mail | 您的邮箱 | Ihre E-Mail-Adresse |"
     " Seu e-mail | La tua email | E-posta adresiniz | Correo electrónico * | E-mailadres | Sähköposti | 이메일",
-    N: "Name | Full Name | Your name | Name (as on the certificate) | Nombre y apellidos | ФИО | 氏名 | Ad Soyad | Nominativo",
-    F: "First Name | firstname | FIRST_NAME | First name(s) | Given names | Prénom(s) | Vorname | 名 | Primer nombre | fname",
-    L: "Last Name | lastname  | LAST_NAME | Surname | Family name | Nachname | Apellidos | Фамилия | 姓 | Soyad | lname",
-    "join_url": "Join URL | Unique Join URL | Join link | join_url | Lien de connexion | Enlace para unirse | 参加リンク",
+    N: "Name | Full Name | Your name | Name (as on the certificate) | Nombre y apellidos | ФИО"
+    " | 氏名 | Ad Soyad | Nominativo",
+    F: "First Name | firstname | FIRST_NAME | First name(s) | Given names | Prénom(s) | Vorname"
+    " | 名 | Primer nombre | fname",
+    L: "Last Name | lastname  | LAST_NAME | Surname | Family name | Nachname | Apellidos"
+    " | Фамилия | 姓 | Soyad | lname",
+    "join_url": "Join URL | Unique Join URL | Join link | join_url | Lien de connexion"
+    " | Enlace para unirse | 参加リンク",
     C: "Country | Country/Region Name | Country / Territory | Pays/Région | 国家/地区 | Land | Ülke | Member State",
-    "": "URL | Link | Website | LinkedIn profile | Company | Job title | Do you agree to receive email? | Comments | Email me |"
-    " How did you hear about us? | Date of birth | Topic | # Registered | Attendee # | Phone | Address of your website",
+    "": "URL | Link | Website | LinkedIn profile | Company | Job title"
+    " | Do you agree to receive email? | Comments | Email me |"
+    " How did you hear about us? | Date of birth | Topic | # Registered | Attendee # | Phone"
+    " | Address of your website",
 }
 
 
@@ -113,7 +131,8 @@ def test_what_a_header_means(header: str, meaning: str) -> None:
 
 @pytest.mark.parametrize(
     ("header", "whose"),
-    [("Attendee email", "attendee"), ("Participant e-mail", "attendee"), ("Buyer Email", "buyer"), ("Order email", "buyer"),
+    [("Attendee email", "attendee"), ("Participant e-mail", "attendee"), ("Buyer Email", "buyer"),
+     ("Order email", "buyer"),
      ("Email of the buyer", "buyer"), ("Buyer's email", "buyer"), ("Organizer email", "other"), ("Email", "")],
 )  # fmt: skip
 def test_whose_address_a_column_holds(header: str, whose: str) -> None:

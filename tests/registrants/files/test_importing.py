@@ -14,7 +14,8 @@ from scheduler.database.engine import Database
 from scheduler.ledger import chunk
 from scheduler.problem import Problem
 from scheduler.registrants.files import importing
-from scheduler.registrants.files.importing import Import, Oddities, Report, import_file, import_rows
+from scheduler.registrants.files.importing import Oddities, Report, import_file, import_rows
+from scheduler.registrants.files.judging import LOST, Import, Judgement
 from scheduler.registrants.files.reading import FileRow, RegistrantFile, read_rows
 from tests.support import Ledger, utc, webinar
 
@@ -69,7 +70,7 @@ class Pieces(People):
     """The same, in transactions of two rows."""
 
     def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
-        report, told = Report(), list[Problem]()
+        report, left_out = Report(), list[Judgement]()
         asked = Import("people.csv", ["w", "v"], default, **options)
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(2, patched)
@@ -78,10 +79,10 @@ class Pieces(People):
                 RegistrantFile(io.BytesIO(csv.encode()), "people.csv"),
                 asked,
                 report,
-                told.append,
+                left_out.append,
             )
-        for problem in told:
-            (report.rejected if problem.hint == "the row is left out" else report.notes).append(problem)
+        for one in left_out:
+            (report.rejected if one.kind in LOST else report.notes).append(one.problem("people.csv"))
         return report
 
 
@@ -140,9 +141,15 @@ def test_of_rows_with_one_address_the_last_counts(people: People) -> None:
         "email,name\na@example.org,First\nb@example.org,B\nA@example.org,Last\na@example.org,\n"
     )
     assert counts(report) == (2, 0, 0)
-    assert [problem.place for problem in report.notes] == ["people.csv, line 4", "people.csv, line 5"]
-    assert {problem.found for problem in report.notes} == {"has the address of line 2"}
-    assert sorted(people.rows("email, name")) == [("a@example.org", None), ("b@example.org", "B")]
+    assert [str(problem) for problem in report.rejected] == [
+        'people.csv, line 2: line 4 has the same address under another name: "First";'
+        " allowed: one registrant for each address; the row is left out"
+    ]
+    assert [str(problem) for problem in report.notes] == [
+        "people.csv, line 5: line 4 has the same address, and counts;"
+        " allowed: one registrant for each address; the row is left out"
+    ]
+    assert sorted(people.rows("email, name")) == [("A@example.org", "Last"), ("b@example.org", "B")]
 
 
 def test_each_row_may_name_its_webinar_and_one_address_may_be_in_several(people: People) -> None:
@@ -216,11 +223,11 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
 
 def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_lines(database: Database) -> None:
     rows, _ = read_rows(
-        "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,?\n".encode(),
+        "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,N/A\n".encode(),
         "people.csv",
     )
     assert [str(problem) for problem in oddities(rows)] == [
-        "people.csv, lines 3 and 6: language is not known; allowed: a name or a tag such as French or fr;"
+        "people.csv, line 3: language is not known; allowed: a name or a tag such as French or fr;"
         " the webinar's first language counts"
     ]
     ledger = Ledger(database)
@@ -246,9 +253,9 @@ def test_a_person_who_is_in_the_file_twice_is_written_once_however_far_apart_the
     assert changes == 10
     report = people.import_(csv)
     assert counts(report) == (0, 0, 10)
-    assert [str(note) for note in report.notes] == [
-        "people.csv, line 12: has the address of line 2; allowed: one registrant for each address;"
-        " the last of them counts"
+    assert [str(problem) for problem in report.rejected] == [
+        'people.csv, line 2: line 12 has the same address under another name: "First";'
+        " allowed: one registrant for each address; the row is left out"
     ]
     assert (people.rows("*"), people.changes()) == (before, changes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -14,11 +14,12 @@ from scheduler.registrants.files.reading import RegistrantFile
 ANA, BO = "ana@example.org", "bo@example.org"
 
 
-class Right(NamedTuple):
+@dataclass(frozen=True)
+class Right:
     """Who counts, by address with their name; and of which lines the others are, by kind."""
 
     people: dict[str, str]
-    others: dict[int, str] = {}
+    others: dict[int, str] = field(default_factory=dict)
     notes: str = ""
 
 
@@ -58,15 +59,18 @@ KINDS: dict[str, tuple[str, Right]] = {
         f"email,Cancelled\n{ANA},No\n{BO},Yes\n", Right({ANA: ""}, {3: "status"})),
     "a column that says when they cancelled": (
         f"email,Cancelled at\n{ANA},\n{BO},2027-08-20 10:00\n", Right({ANA: ""}, {3: "status"})),
-    "a bad address that was denied anyway": (f"email,status\n{ANA},approved\nbo@,denied\n", Right({ANA: ""}, {3: "status"})),
+    "a bad address that was denied anyway": (
+        f"email,status\n{ANA},approved\nbo@,denied\n", Right({ANA: ""}, {3: "status"})),
     "a table of people who wait": (
-        f"Registered\nemail,name\n{ANA},Ana\n\nWaiting list\nemail,name\n{BO},Bo\n", Right({ANA: "Ana"}, {7: "status"})),
+        f"Registered\nemail,name\n{ANA},Ana\n\nWaiting list\nemail,name\n{BO},Bo\n",
+        Right({ANA: "Ana"}, {7: "status"})),
     # Names
     "Name is the surname beside Firstname": (f"Firstname,Name,email\nAna,Ruiz,{ANA}\n", Right({ANA: "Ana Ruiz"})),
     "Name is the surname beside Vorname": (f"Name,Vorname,E-Mail\nRuiz,Ana,{ANA}\n", Right({ANA: "Ana Ruiz"})),
     "Nom is the surname beside Prénom": (f"Nom,Prénom,Courriel\nRuiz,Ana,{ANA}\n", Right({ANA: "Ana Ruiz"})),
     "Name is the first name beside Surname": (f"Name,Surname,email\nAna,Ruiz,{ANA}\n", Right({ANA: "Ana Ruiz"})),
-    "Name is the whole name beside Firstname": (f"Firstname,Name,email\nAna,Ana Ruiz,{ANA}\n", Right({ANA: "Ana Ruiz"})),
+    "Name is the whole name beside Firstname": (
+        f"Firstname,Name,email\nAna,Ana Ruiz,{ANA}\n", Right({ANA: "Ana Ruiz"})),
     "Name is the whole name beside Surname": (f"Name,Surname,email\nAna Ruiz,Ruiz,{ANA}\n", Right({ANA: "Ana Ruiz"})),
     "Nombre is the first name beside Apellidos": (f"Nombre,Apellidos,Correo\nAna,Ruiz López,{ANA}\n",
                                                   Right({ANA: "Ana Ruiz López"})),
@@ -76,7 +80,8 @@ KINDS: dict[str, tuple[str, Right]] = {
     "NULL NULL": (f"first name,last name,email\nNULL,NULL,{ANA}\nundefined,undefined,{BO}\n", Right({ANA: "", BO: ""})),
     "the name of an address": (f"email\nAna Ruiz <{ANA}>\n", Right({ANA: "Ana Ruiz"})),
     "an affiliation": (f"email,name\n{ANA},Ana (RIT Student)\n", Right({ANA: "Ana"})),
-    "Anna & Ben Berg": (f"email,name\n{ANA},Anna & Ben Berg\n{BO},O'Neil\n", Right({ANA: "Anna & Ben Berg", BO: "O'Neil"})),
+    "Anna & Ben Berg": (
+        f"email,name\n{ANA},Anna & Ben Berg\n{BO},O'Neil\n", Right({ANA: "Anna & Ben Berg", BO: "O'Neil"})),
     "110 letters": (f"email,name\n{ANA},{'Ana ' * 27}Ru\n", Right({ANA: "Ana " * 27 + "Ru"})),
     # Columns that mislead
     "an Email that is anonymous": (
@@ -84,7 +89,8 @@ KINDS: dict[str, tuple[str, Right]] = {
         Right({ANA: "Ana"})),
     "an Email that is sometimes anonymous": (
         f"Email,Your email address\nanonymous,{ANA}\n{BO},\n", Right({ANA: "", BO: ""})),
-    "two columns Email, one of them empty": (f"Email,Name,Email\n,Ana,{ANA}\n,Bo,{BO}\n", Right({ANA: "Ana", BO: "Bo"})),
+    "two columns Email, one of them empty": (
+        f"Email,Name,Email\n,Ana,{ANA}\n,Bo,{BO}\n", Right({ANA: "Ana", BO: "Bo"})),
     "two columns Email that agree": (f"Email,Name,Email\n{ANA},Ana,{ANA.upper()}\n", Right({ANA: "Ana"})),
     "two columns Email that do not": (f"Email,Name,Email\n{ANA},Ana,{ANA}\n{BO},Bo,{ANA}\n",
                                       Right({ANA: "Ana"}, {3: "error"})),
@@ -129,7 +135,9 @@ def test_who_counts_and_who_does_not(content: str, right: Right) -> None:
     assert (found.people, found.others) == (right.people, right.others)
 
 
-@pytest.mark.parametrize("header", ["URL", "Link", "Website", "LinkedIn", "Your website", "Profile URL", "qr_code_url"])
+@pytest.mark.parametrize(
+    "header", ["URL", "Link", "Website", "LinkedIn", "Your website", "Profile URL", "qr_code_url"]
+)
 def test_a_link_is_somebody_s_join_link_only_where_the_column_is_named_so(header: str) -> None:
     there = f"email,{header}\n{ANA},https://www.linkedin.example/in/ana\n"
     assert read_as(there)[header] == ""
@@ -137,7 +145,9 @@ def test_a_link_is_somebody_s_join_link_only_where_the_column_is_named_so(header
 
 
 def test_each_column_says_what_it_is_read_as_and_why() -> None:
-    content = f"ID,Email,Your email address,Name,Webinar ID,,Colour\n1,anonymous,{ANA},Ana,831 5512 1234,x,red\n"
+    content = (
+        f"ID,Email,Your email address,Name,Webinar ID,,Colour\n1,anonymous,{ANA},Ana,831 5512 1234,x,red\n"
+    )
     file = RegistrantFile(io.BytesIO(content.encode()), "f.csv", ["w"])
     assert [(column.header, column.read_as, column.because) for column in file.columns] == [
         ("ID", "", "is not needed"),
@@ -181,8 +191,8 @@ def test_what_is_cleaned_is_noted_with_its_lines() -> None:
         f"{BO},NULL,soon\n"
     ).notes.splitlines()  # fmt: skip
     assert notes == [
-        "f.csv, line 3: registered_at is not a time; allowed: such as 2025-06-12T09:30:00Z, from 1970 to 2037, or a date"
-        " whose order is clear; it is left out",
+        "f.csv, line 3: registered_at is not a time; allowed: such as 2025-06-12T09:30:00Z, from 1970 to 2037, or a"
+        " date whose order is clear; it is left out",
         "f.csv, line 2: the address was cleaned of what does not belong to it",
         "f.csv, line 2: what stands in brackets behind the name is left out",
         "f.csv, line 3: the name is none, and greeted is without one",
@@ -191,7 +201,9 @@ def test_what_is_cleaned_is_noted_with_its_lines() -> None:
 
 def test_days_and_months_are_told_apart_by_the_whole_column() -> None:
     head = "email,Registration time\n"
-    file = RegistrantFile(io.BytesIO(f"{head}{ANA},02/08/2027 10:00\n{BO},13/08/2027 10:00\n".encode()), "f.csv")
+    file = RegistrantFile(
+        io.BytesIO(f"{head}{ANA},02/08/2027 10:00\n{BO},13/08/2027 10:00\n".encode()), "f.csv"
+    )
     assert [row.registered_at and row.registered_at.isoformat() for row in file.rows()] == [
         "2027-08-02T10:00:00+00:00",
         "2027-08-13T10:00:00+00:00",

@@ -113,7 +113,9 @@ def test_values_that_are_no_time_are_left_out_and_named_together() -> None:
         "9999-12-31T23:59:59-14:00",
         "2038-01-01",
     ]
-    text = "".join(f'{n}@example.org,"{time}"\n' for n, time in enumerate([*times, "never", "y", "2037-12-31"]))
+    text = "".join(
+        f'{n}@example.org,"{time}"\n' for n, time in enumerate([*times, "never", "y", "2037-12-31"])
+    )
     rows, notes = read(f"email,registered_at\n{text}")
     assert [row.registered_at for row in rows] == [None] * 7 + [datetime(2037, 12, 31, tzinfo=UTC)]
     assert notes == [

@@ -7,11 +7,13 @@ import pytest
 from scheduler.registrants.files.statuses import role_of, why_not
 
 COMES = {
-    "Zoom": "approved | Approved | aprobado | approuvé | утверждено | 已批准 | genehmigt | aprovado | approvato | 承認済み | onaylandı",
+    "Zoom": "approved | Approved | aprobado | approuvé | утверждено | 已批准 | genehmigt"
+    " | aprovado | approvato | 承認済み | onaylandı",
     "Luma": "approved | session | going",
     "Teams": "Registered | Approved | Attended | تم التسجيل",
     "Eventbrite": "Attending | Checked In",
-    "Indico": "Completed | Abgeschlossen | Completado | Terminé | Завершено | 完了 | Concluído | Tamamlandı | Zakończone",
+    "Indico": "Completed | Abgeschlossen | Completado | Terminé | Завершено | 完了 | Concluído"
+    " | Tamamlandı | Zakończone",
     "HubSpot": "REGISTERED | Attended | No-show | NO_SHOW",
     "GoTo": "APPROVED | Registered",
     "Livestorm, BigMarker, ON24, Webex": "registered | attended | Did not attend | No Show | Accepted | On Demand",
@@ -19,7 +21,8 @@ COMES = {
 }
 DOES_NOT = {
     "Zoom": "pending approval | denied | cancelled by host | canceled by host | cancelled by self | Denied/Blocked"
-    " | cancelado por el anfitrión | refusé | отклонено | 已拒绝 | abgelehnt | rejeitado | rifiutato | 却下 | reddedildi"
+    " | cancelado por el anfitrión | refusé | отклонено | 已拒绝 | abgelehnt | rejeitado"
+    " | rifiutato | 却下 | reddedildi"
     " | في انتظار الموافقة",
     "Luma": "pending_approval | invited | waitlist | declined | Not Going",
     "Teams": "Waitlisted | Pending approval | Rejected | Canceled | Pending",
@@ -29,10 +32,13 @@ DOES_NOT = {
     " | Retirado | 保留中 | 取り下げ済 | 支払い待ち | Geri çekildi | Wycofany | Stornováno",
     "HubSpot": "CANCELLED | Cancelled",
     "GoTo": "WAITING | DENIED",
-    "sheets": "no | cancelled | Cancelled (by phone) | non | нет | لا | 否 | nein | não | いいえ | hayır | annulé | storniert"
-    " | отменено | ملغى | 已取消 | キャンセル | İptal edildi | abgesagt | waiting list | Warteliste | liste d'attente",
+    "sheets": "no | cancelled | Cancelled (by phone) | non | нет | لا | 否 | nein | não"
+    " | いいえ | hayır | annulé | storniert"
+    " | отменено | ملغى | 已取消 | キャンセル | İptal edildi | abgesagt | waiting list"
+    " | Warteliste | liste d'attente",
 }
-ASKED = "maybe | tentative | Student | 7 | VIP | approved? no | p | c | A | interested | Member | Speaker list | tbd | ?!"
+ASKED = "maybe | tentative | Student | 7 | VIP | approved? no | p | c | A | interested | Member"
+" | Speaker list | tbd | ?!"
 
 
 def words(table: dict[str, str]) -> list[str]:
@@ -56,7 +62,12 @@ def test_of_these_nobody_knows(word: str) -> None:
 
 @pytest.mark.parametrize(
     ("letter", "why"),
-    [("p", ""), ("n", "status “n” (not paid yet)"), ("e", "status “e” (expired)"), ("c", "status “c” (cancelled)")],
+    [
+        ("p", ""),
+        ("n", "status “n” (not paid yet)"),
+        ("e", "status “e” (expired)"),
+        ("c", "status “c” (cancelled)"),
+    ],
 )
 def test_pretix_s_letters_are_known_where_they_are_pretix_s(letter: str, why: str) -> None:
     assert why_not(letter, codes=True) == why
@@ -65,8 +76,9 @@ def test_pretix_s_letters_are_known_where_they_are_pretix_s(letter: str, why: st
 @pytest.mark.parametrize(
     ("word", "role"),
     [
-        ("Organizer", "host"), ("Co-organizer", "host"), ("Hôte", "host"), ("主持人", "host"), ("Presenter", "panelist"),
-        ("Panelist", "panelist"), ("Докладчик", "panelist"), ("Attendee", "attendee"), ("参加者", "attendee"),
+        ("Organizer", "host"), ("Co-organizer", "host"), ("Hôte", "host"), ("主持人", "host"),
+        ("Presenter", "panelist"),        ("Panelist", "panelist"), ("Докладчик", "panelist"),
+         ("Attendee", "attendee"), ("参加者", "attendee"),
         ("Katılımcı", "attendee"), ("Head of unit", "Head of unit"),
     ],
 )  # fmt: skip

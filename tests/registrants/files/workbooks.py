@@ -27,7 +27,8 @@ def xlsx(sheets: Mapping[str, Rows] | Rows, *, hidden: Sequence[str] = ()) -> by
     for number, name in enumerate(named, 1):
         state = ' state="hidden"' if name in hidden else ""
         listed += f'<sheet name="{escape(name)}" sheetId="{number}"{state} r:id="rId{number}"/>'
-        related += f'<Relationship Id="rId{number}" Type="{_RELATION}/worksheet" Target="worksheets/sheet{number}.xml"/>'
+        target = f'Type="{_RELATION}/worksheet" Target="worksheets/sheet{number}.xml"'
+        related += f'<Relationship Id="rId{number}" {target}/>'
     parts = {
         "[Content_Types].xml": _TYPES,
         "_rels/.rels": f'<Relationships xmlns="{_RELATIONS}"><Relationship Id="r" Type="{_RELATION}/officeDocument"'
