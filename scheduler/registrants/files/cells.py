@@ -9,6 +9,7 @@ import html
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from scheduler.input.addresses import fold, why_no_address
@@ -60,6 +61,7 @@ def is_nothing(cell: str) -> bool:
     return not cell or (len(cell) < 16 and cell.casefold() in _NOTHING)
 
 
+@lru_cache(maxsize=4096)  # few countries and statuses have most registrants
 def clean_cell(cell: str) -> str:
     """A value as a person meant it; '' where it says that there is nothing."""
     text = unwrapped(tidy(cell))
@@ -68,9 +70,8 @@ def clean_cell(cell: str) -> str:
 
 def unwrapped(text: str) -> str:
     """Without what spreadsheets and databases make of a text: ="Ana", 'Ana, Ana &amp; Bo, UTF-8 read as Latin."""
-    if text.startswith("="):
-        if formula := _TEXT_FORMULA.fullmatch(text):
-            text = formula[1].replace('""', '"')
+    if text[:1] == "=" and (formula := _TEXT_FORMULA.fullmatch(text)):
+        text = formula[1].replace('""', '"')
     elif (
         text.startswith("'") and text.count("'") % 2 and not text[1:3].lower().startswith(("t ", "s ", "n "))
     ):
@@ -137,7 +138,14 @@ _ALSO_NAMES = frozenset(("Null", "Nil"))  # people are called so, too
 
 def clean_name_of(text: str, beside: str = "") -> str:
     """A name as it was typed, or a part of one `beside` another part; '' for what is none."""
-    name = unwrapped(tidy(_CONTROL.sub(" ", text)))
+    if (
+        text.isalpha()
+        and text not in _ALSO_NAMES
+        and (low := text.casefold()) not in _NOTHING
+        and low not in _NOBODY
+    ):
+        return "" if text in _OF_PROGRAMS else text
+    name = unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
     if name in _ALSO_NAMES and clean_name_of(beside):
         return name
     words = name.split()

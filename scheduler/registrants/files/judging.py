@@ -25,6 +25,7 @@ Kind = Literal["counts", "status", "unknown status", "error", "repeated", "anoth
 LOST: frozenset[Kind] = frozenset(("unknown status", "error", "another name"))
 """Of these somebody may be missing who should not be."""
 LEFT_OUT = "the row is left out"
+_REST = Row._fields[3:]
 ONE_EACH = "one registrant for each address"
 
 
@@ -46,7 +47,10 @@ class Import:
         """Why a row by itself does not count."""
         if row.left_out:
             return Judgement(row, "status", row.left_out)
-        whole = Row(0, **{"webinar": self.default_webinar, "email": "", **row.values})
+        said = row.values.get
+        whole = Row(
+            0, said("webinar", self.default_webinar), said("email", ""), *(said(name, "") for name in _REST)
+        )
         nowhere = "" if whole.webinar else "no webinar is named, here or by --webinar"
         if reason := row.unusable or nowhere or why_unusable(whole, self.webinars):
             about = reason.partition(" ")[0]

@@ -9,9 +9,10 @@ what a column holds decides what it is.
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO
 
@@ -41,6 +42,7 @@ from scheduler.timezones import LAST_YEAR
 
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"
+_NOWHERE = sys.maxsize  # where a column is that the table does not have
 
 
 @dataclass(frozen=True)
@@ -272,19 +274,22 @@ class _Rows:
         if name or "name" in values:
             values["name"] = name or values["name"]
         for column in ("language", "timezone", "country", "join_url"):
-            if column in at and at[column] < len(cells) and (value := clean_cell(cells[at[column]])):
+            if (index := at.get(column, _NOWHERE)) < len(cells) and (value := clean_cell(cells[index])):
                 values[column] = value
-        if "webinar" in at and at["webinar"] < len(cells) and (webinar := tidy(cells[at["webinar"]])):
+        if (index := at.get("webinar", _NOWHERE)) < len(cells) and (webinar := tidy(cells[index])):
             values["webinar"] = webinar  # as it is: none is taken for another
-        row = FileRow(
+        left_out, unknown, status = self._judged(cells)
+        return FileRow(
             record.line,
             {column: values[column] for column in _ORDER if column in values},
             self._registered_at(record),
-            problem,
-            role=self._role_of(record),
-            displayed=displayed,
+            "" if left_out else problem,
+            left_out,
+            unknown,
+            status,
+            self._role_of(record),
+            displayed,
         )
-        return self._judged(row, cells)
 
     def _too_many(self, cells: Sequence[str]) -> str:
         if len(cells) <= self._width or not any(cell.strip() for cell in cells[self._width :]):
@@ -354,33 +359,22 @@ class _Rows:
             self._noted.hosts.add(record.line)
         return role
 
-    def _judged(self, row: FileRow, cells: Sequence[str]) -> FileRow:
-        """With its status, and whether it counts by that."""
-        columns = self._columns
+    def _judged(self, cells: Sequence[str]) -> tuple[str, str, str]:
+        """Why somebody does not come, which status nobody knows, and all that is said of it."""
+        columns, unknown, left_out = self._columns, "", ""
         words = [
             word for index in columns.statuses if index < len(cells) and (word := clean_cell(cells[index]))
         ]
-        reasons = [why_not(word, codes=columns.codes) for word in words]
-        status = "; ".join(dict.fromkeys(words))
-        cancelled = next(
-            (
-                index
-                for index in columns.cancelled
-                if index < len(cells) and is_cancelled(clean_cell(cells[index]))
-            ),
-            None,
-        )
-        left_out = next(filter(None, reasons), "") or self._table.left_out
-        if cancelled is not None and not left_out:
-            left_out = f"“{self._table.header.cells[cancelled].strip()}” says {shown(tidy(cells[cancelled]))}"
-        unknown = [
-            word
-            for word, reason in zip(words, reasons, strict=True)
-            if reason is None and folded(word) not in self._counting
-        ]
-        if left_out:
-            return replace(row, left_out=left_out, status=status, unusable="")
-        return replace(row, unknown_status=unknown[0] if unknown else "", status=status)
+        for word in words:
+            reason = why_not(word, codes=columns.codes)
+            left_out = left_out or reason or ""
+            if reason is None and folded(word) not in self._counting:
+                unknown = unknown or word
+        for index in columns.cancelled:
+            if not left_out and index < len(cells) and is_cancelled(clean_cell(cells[index])):
+                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cells[index]))}"
+        left_out = left_out or self._table.left_out
+        return left_out, "" if left_out else unknown, "; ".join(dict.fromkeys(words))
 
 
 _ORDER = ("webinar", "email", "name", "language", "timezone", "country", "join_url")

@@ -6,6 +6,7 @@ A word that is not known is asked about, never guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from scheduler.registrants.files.words import folded, folded_words, words_of
 
@@ -20,6 +21,7 @@ def is_status(word: str) -> bool:
     return why_not(word) is not None
 
 
+@lru_cache(maxsize=1024)
 def why_not(word: str, *, codes: bool = False) -> str | None:
     """Why somebody of this status does not come, '' if they do, None if nobody knows. `codes`: pretix's letters."""
     name = folded(word)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from scheduler.registrants.files.cells import is_address
 from scheduler.registrants.files.headers import is_known, meaning_of
@@ -45,7 +46,7 @@ class Table:
         by_word = next((_ROLE_WORDS[word] for word in words if word in _ROLE_WORDS), "")
         return by_word or next((role for part, role in _ROLE_PARTS.items() if part in self.title), "")
 
-    @property
+    @cached_property
     def left_out(self) -> str:
         return why_not(self.name) or "" if self.name else ""
 

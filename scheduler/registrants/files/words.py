@@ -17,6 +17,8 @@ _ARABIC = str.maketrans("أإآىة", "ااايه")
 
 def folded(text: str) -> str:
     """The form in which words are compared: without regard to case, accents, punctuation and width."""
+    if text.isascii():  # most are, and this is asked for each row
+        return _PUNCTUATION.sub(" ", text.lower()).strip().replace(" / ", "/")
     text = unicodedata.normalize("NFKC", text)
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
