@@ -85,7 +85,19 @@ def judged(rows: Callable[[], Iterable[FileRow]], asked: Import) -> Generator[Ju
     with closing(_People()) as people:
         people.note((asked.person(row), row) for row in rows() if not asked.why_not(row))
         for row in rows():
-            yield asked.why_not(row) or people.judge(asked.person(row), row)
+            last, name = people.last(asked.person(row))
+            if row.counts and row.line == last:
+                yield Judgement(row, "counts")
+            else:
+                yield asked.why_not(row) or _of_several(row, last, name)
+
+
+def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
+    """Of one address's rows one that is not the last, by which the person is called `name`."""
+    if name and (own := _name(row)) and own != name:
+        reason = f"line {last} has the same address under another name"
+        return Judgement(row, "another name", reason, row.values["name"])
+    return Judgement(row, "repeated", f"line {last} has the same address, and counts")
 
 
 class Grouped:
@@ -130,15 +142,11 @@ class _People:
         )
         self._db.execute("COMMIT")
 
-    def judge(self, person: Person, row: FileRow) -> Judgement:
+    def last(self, person: Person) -> tuple[int, bytes]:
+        """The line that counts of this person, and a digest of the name there; 0 where none does."""
         found = "SELECT last, name FROM lines WHERE person = ?"
-        last, name = self._db.execute(found, (_digest(person),)).fetchone()
-        if row.line == last:
-            return Judgement(row, "counts")
-        if name and (own := _name(row)) and own != name:
-            reason = f"line {last} has the same address under another name"
-            return Judgement(row, "another name", reason, row.values["name"])
-        return Judgement(row, "repeated", f"line {last} has the same address, and counts")
+        last, name = self._db.execute(found, (_digest(person),)).fetchone() or (0, b"")
+        return last, name
 
     def close(self) -> None:
         self._db.close()

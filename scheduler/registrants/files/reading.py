@@ -281,7 +281,7 @@ class _Rows:
         left_out, unknown, status = self._judged(cells)
         return FileRow(
             record.line,
-            {column: values[column] for column in _ORDER if column in values},
+            values,
             self._registered_at(record),
             "" if left_out else problem,
             left_out,
@@ -300,16 +300,16 @@ class _Rows:
         return found
 
     def _address(self, record: Record) -> tuple[dict[str, str], str]:
+        cells = record.cells
         found = [
-            (cell, clean_address(cell))
-            for index in self._columns.emails
-            if index < len(record.cells) and (cell := record.cells[index].strip(" "))
+            clean_address(cells[index].strip(" ")) for index in self._columns.emails if index < len(cells)
         ]
+        found = [address for address in found if address.address] or found[:1]
         if not found:
             return {}, ""
-        sound = [(cell, address) for cell, address in found if not address.problem]
-        cell, address = sound[0] if sound else found[0]
-        different = len({fold(one.address) for _, one in sound}) > 1
+        sound = [address for address in found if not address.problem]
+        address = sound[0] if sound else found[0]
+        different = len(sound) > 1 and len({fold(one.address) for one in sound}) > 1
         if different and self._columns.same_name:
             return {"email": address.address}, "two columns of the same name hold different addresses"
         if different:
@@ -375,6 +375,3 @@ class _Rows:
                 left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cells[index]))}"
         left_out = left_out or self._table.left_out
         return left_out, "" if left_out else unknown, "; ".join(dict.fromkeys(words))
-
-
-_ORDER = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
