@@ -184,12 +184,15 @@ def joined(first: str, middle: str, last: str) -> str:
 
 Order = Literal["day first", "month first", ""]
 _NUMBERS = re.compile(
-    r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[,\sT]+(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?(?:\.\d+)?)?\s*([ap])?\.?m?\.?\s*(z|utc|gmt)?",
+    r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:(?:, |[, T])(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?(?:\.\d{1,9})?)?"
+    r" ?([ap])?\.?m?\.? ?(z|utc|gmt)?",
     re.IGNORECASE,
 )
 _WORDED = re.compile(
-    r"(?:[a-z]{3,9},?\s+)?(?:([a-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})|(\d{1,2})(?:st|nd|rd|th)?\.?[\s-]+([a-z]{3,9})\.?,?[\s-]+(\d{4}))"
-    r"(?:,?\s+(?:at\s+)?(\d{1,2}):(\d{2})(?::(\d{2}))?)?\s*([ap])?\.?m?\.?\s*(z|utc|gmt)?",
+    r"(?:[a-z]{3,9},? )?"
+    r"(?:([a-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})"
+    r"|(\d{1,2})(?:st|nd|rd|th)?\.?[ -]([a-z]{3,9})\.?,?[ -](\d{4}))"
+    r"(?:,? (?:at )?(\d{1,2}):(\d{2})(?::(\d{2}))?)? ?([ap])?\.?m?\.? ?(z|utc|gmt)?",
     re.IGNORECASE,
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
