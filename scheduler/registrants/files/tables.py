@@ -52,7 +52,7 @@ class Table:
 
     @property
     def has_addresses(self) -> bool:
-        return any(one.meaning == "email" for cell in self.header.cells if (one := meaning_of(cell)))
+        return _names_addresses(self.header.cells)
 
     @property
     def is_of_people(self) -> bool:
@@ -88,7 +88,7 @@ class _Search:
         cells = [cell for cell in record.cells if cell.strip()]
         if record.unreadable:
             return
-        if _is_header(cells):
+        if _is_header(cells) and (not self.open or self._titled or self._begins_another(cells)):
             if self.open and not self._titled and _cells(self.found[-1].header) == _cells(record):
                 return
             self._close(self.title.line if self._titled and self.title else record.line)
@@ -97,7 +97,7 @@ class _Search:
             self.open, self.title, self.above = True, None, []
         elif len(cells) == 1 and "@" not in cells[0]:
             self.title, self.since_title = record, 0
-            if self.open and (_NUMBERED.match(cells[0].strip()) or _is_of_no_people(cells[0])):
+            if self.open and self._ends(cells[0].strip()):
                 self._close(record.line)
             if not self.open:
                 self.above.append(record.line)
@@ -109,6 +109,17 @@ class _Search:
     @property
     def _titled(self) -> bool:
         return self.title is not None and not self.since_title
+
+    def _begins_another(self, cells: Sequence[str]) -> bool:
+        """Whether a header without a title is one: a row of people may look a little like it."""
+        return len(cells) > 1 and _names_addresses(cells)
+
+    def _ends(self, title: str) -> bool:
+        """Whether this title is that of the next section of a report. In a plain list it is a row like others."""
+        own = self.found[-1].title
+        return bool(own) and bool(
+            _is_of_no_people(title) or (_NUMBERED.match(own) and _NUMBERED.match(title))
+        )
 
     def _close(self, line: int) -> None:
         if self.open:
@@ -141,6 +152,10 @@ def first_records(sheet: Sheet, count: int) -> Iterator[Record]:
             if number == count:
                 return
             yield record
+
+
+def _names_addresses(cells: Sequence[str]) -> bool:
+    return any(one.meaning == "email" for cell in cells if (one := meaning_of(cell)))
 
 
 def _is_header(cells: Sequence[str]) -> bool:

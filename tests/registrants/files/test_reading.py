@@ -7,7 +7,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.problem import Problem, Problems
@@ -186,6 +186,11 @@ def test_whatever_the_bytes_are_the_answer_is_rows_by_line_or_a_problem_that_is_
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=60))
+@example("1. Summary")
+@example("3. In-Meeting Activities")
+@example("Waitlist")
+@example("Name,Country,Status")
+@example("email")
 def test_one_bad_row_takes_nobody_else_along(line: str) -> None:
     bad = line.replace("\n", " ").replace("\r", " ")
     rows, _ = read(f"email,name\n{bad}\nanna@example.org,Anna\n")
