@@ -60,16 +60,14 @@ class Table:
 
     def records(self) -> Generator[Record]:
         """Its rows: neither blank nor its header once more, as where several exports stand in one file."""
-        head = _cells(self.header)
+        head, first = _cells(self.header), self.header.cells[0]
         with closing(self.sheet.records()) as records:
             for record in records:
                 if record.line >= self.end:
                     return
-                if (
-                    record.line > self.header.line
-                    and (record.cells or record.unreadable)
-                    and _cells(record) != head
-                ):
+                if record.line <= self.header.line or not (record.cells or record.unreadable):
+                    continue
+                if not (record.cells and record.cells[0] == first and _cells(record) == head):
                     yield record
 
 
