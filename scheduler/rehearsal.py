@@ -27,8 +27,8 @@ from sqlmodel import SQLModel
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.importing import Report, import_rows
-from scheduler.registrants.reading import CsvRow
+from scheduler.registrants.files.importing import Report, import_rows
+from scheduler.registrants.files.reading import FileRow
 from scheduler.reports.timeline import default_zones, timeline
 from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service import Service
@@ -75,7 +75,7 @@ class _Inbox:
 async def rehearse(
     webinar: Webinar,
     source: str,
-    rows: Sequence[CsvRow],
+    rows: Sequence[FileRow],
     *,
     place: str,
     templates: Path,
@@ -129,7 +129,7 @@ def _picture(webinar: Webinar, names: Collection[str]) -> str:
     return timeline_svg(webinar, timeline(webinar, zones))
 
 
-def first_instant(webinar: Webinar, rows: Sequence[CsvRow]) -> datetime:
+def first_instant(webinar: Webinar, rows: Sequence[FileRow]) -> datetime:
     """When the rehearsal begins: with the first registration, or three weeks before the start."""
     said = [row.registered_at for row in rows if row.registered_at]
     return min(said, default=webinar.start - LEAD)
@@ -140,7 +140,7 @@ async def _live_through(
     database: Database,
     clock: VirtualClock,
     webinar: Webinar,
-    rows: Sequence[CsvRow],
+    rows: Sequence[FileRow],
     place: str,
     progress: Callable[[datetime, datetime, datetime], None],
 ) -> Report:
@@ -170,7 +170,7 @@ async def _live_through(
     return report
 
 
-def _arrive(conn: Connection, rows: list[CsvRow], place: str, webinar: str) -> Report:
+def _arrive(conn: Connection, rows: list[FileRow], place: str, webinar: str) -> Report:
     return import_rows(conn, rows, place, webinars=[webinar], default_webinar=webinar)
 
 

@@ -139,11 +139,11 @@ def test_rows_left_out_are_told_on_stderr_and_make_exit_1(desk: Desk) -> None:
     people = desk.people(PEOPLE + "secret,Secret\nanna@example.org,Anna S.\n")
     result = desk.run("import", people)
     assert result.exit_code == 1
-    assert result.stdout == "2 new, 0 updated, 0 unchanged, 1 left out\n"
+    assert result.stdout == "2 new, 0 updated, 0 unchanged, 2 left out\n"
     assert result.stderr.splitlines() == [
-        f"{people}, line 4: email is not an address; the row is left out",
-        f"{people}, line 5: has the address of line 2; allowed: one registrant for each address;"
-        " the last of them counts",
+        f'{people}, line 2: line 5 has the same address under another name: "Anna"; allowed: one registrant for each'
+        " address; the row is left out",
+        f'{people}, line 4: email is not an address: "secret"; the row is left out',
     ]
 
 
@@ -208,11 +208,15 @@ def test_already_confirmed_is_kept(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (PEOPLE.encode("utf-16"), ": the file is UTF-16; allowed: UTF-8; save it as “CSV UTF-8”"),
+        (
+            b"PK\x03\x04",
+            ": the workbook can't be read; allowed: a CSV, XLSX or ODS; save it as “Excel Workbook (.xlsx)”"
+            " or “CSV UTF-8”",
+        ),
         (b"Anna;Bo\n", ", line 1: no column for the address; allowed: a header with `email`"),
         (b"", ": the file is empty; allowed: a header with `email`, then a row for each person"),
     ],
-    ids=["UTF-16", "no header", "empty"],
+    ids=["no workbook", "no header", "empty"],
 )
 def test_a_file_that_cant_be_used_is_exit_2_and_nothing_is_touched(
     content: bytes, told: str, desk: Desk

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,10 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.clock import SystemClock
+from scheduler.commands import tables
 from scheduler.commands.common import (
+    can_ask,
+    confirm,
     mistakes_told,
     opened_database,
     opened_file,
@@ -28,8 +32,10 @@ from scheduler.input.validation import shown
 from scheduler.ledger.refusals import try_address_again
 from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.registrants.importing import LEFT_OUT, Import, Oddities, Report, import_file
-from scheduler.registrants.reading import CsvFile
+from scheduler.registrants.files.importing import Oddities, Report, import_file
+from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind
+from scheduler.registrants.files.preview import Preview
+from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
@@ -39,58 +45,115 @@ from scheduler.webinar import Webinar
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--webinar", "webinar_id", help="The webinar of rows that do not name one.")
+@click.option("--dry-run", is_flag=True, help="Only show what the file is and what would be imported.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: as JSON.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal when people would be left out.")
+@click.option("--table", default="", help="The sheet or table, where the file has several with people.")
+@click.option("--counting", multiple=True, metavar="STATUS", help="People of this status come, too.")
 @click.option(
     "--already-confirmed", is_flag=True, help="These people have a confirmation from another system."
 )
 @click.option(
     "--registered-again", is_flag=True, help="Whoever of these people was forgotten has registered again."
 )
-def import_(file: Path, webinar_id: str | None, already_confirmed: bool, registered_again: bool) -> None:
-    """Import registrants from a CSV. The same file twice changes nothing."""
+def import_(
+    file: Path,
+    webinar_id: str | None,
+    dry_run: bool,
+    as_json: bool,
+    yes: bool,
+    table: str,
+    counting: Sequence[str],
+    already_confirmed: bool,
+    registered_again: bool,
+) -> None:
+    """Import registrants from a CSV, XLSX or ODS, as their system exports them. The same file twice changes nothing."""
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run.")
     settings = settings_of_environment()
     with mistakes_told(), opened_file(file) as opened:
         webinars = webinars_of(settings)
-        csv = CsvFile(opened, str(file))
-        default = _default_webinar(webinar_id, settings, webinars, csv)
+        people = RegistrantFile(opened, str(file), webinars, table=table, counting=counting)
+        default = _default_webinar(webinar_id, settings, webinars, people)
         again = SystemClock().now() if registered_again else None
         asked = Import(str(file), webinars, default, already_confirmed, again)
+        preview = Preview(people, asked, webinars)
+        if dry_run:
+            _show(preview, as_json=as_json)
+            sys.exit(1 if preview.loses else 0)
         with opened_database(settings) as database:
-            complete = _import(database, csv, asked, Oddities(str(file), webinars, default))
+            if can_ask() and not yes:
+                _ask(preview)
+            complete = _import(database, people, asked, Oddities(str(file), webinars, default))
     sys.exit(0 if complete else 1)
 
 
-def _import(database: Database, csv: CsvFile, asked: Import, oddities: Oddities) -> bool:
-    """Whether all of it is in the database. What is wrong is told by line, while it is found."""
-    report, left_out = Report(), 0
+def _show(preview: Preview, *, as_json: bool) -> None:
+    if as_json:
+        for piece in preview.json():
+            click.echo(piece, nl=False)
+        return
+    preview.look()
+    _print_preview(preview)
 
-    def tell(problem: Problem) -> None:
-        nonlocal left_out
-        left_out += problem.hint == LEFT_OUT
-        print_problems([problem])
+
+def _print_preview(preview: Preview) -> None:
+    file = preview.file
+    parts = [file.system or "a system that is not known", *([f"table “{file.table}”"] if file.table else [])]
+    click.echo(tables.printable(f"{preview.asked.place}: {', '.join(parts)}"))
+    columns = [(one.header, one.read_as or "-", one.because) for one in file.columns]
+    tables.print_table(("column",), ("header", "read as", "because"), columns)
+    shown = ("line", "email", "name", "zone", "zone_known_by", "language", "status", "role")
+    tables.print_table(("row",), shown, [[str(row[name]) for name in shown] for row in preview.first])
+    if (more := preview.counts["counts"] - len(preview.first)) > 0:
+        click.echo(f"… and {more} more")
+    print_problems([*preview.problems, *preview.notes])
+    click.echo(f"{preview.counts['counts']} would be registered, {preview.left_out} left out")
+
+
+def _ask(preview: Preview) -> None:
+    """On a terminal the preview comes first, and a question where somebody would be missing."""
+    preview.look()
+    _print_preview(preview)
+    if preview.loses:
+        confirm("Some rows can't be used, or their status is not known. Import the others?")
+
+
+def _import(database: Database, file: RegistrantFile, asked: Import, oddities: Oddities) -> bool:
+    """Whether nobody is missing who should not be. What is wrong is told by line, while it is found."""
+    report, counts, grouped = Report(), Counter[Kind](), Grouped(asked.place)
+
+    def left_out(judgement: Judgement) -> None:
+        counts[judgement.kind] += 1
+        if judgement.kind in ("status", "unknown status"):
+            grouped.add(judgement)
+        else:
+            print_problems([judgement.problem(asked.place)])
 
     stopped = ""
     try:
-        import_file(database, csv, asked, report, tell, oddities.look_at)
+        import_file(database, file, asked, report, left_out, oddities.look_at)
     except (DBAPIError, RegistrantsUnreadable, KeyboardInterrupt) as error:
         if not report.through:
             if isinstance(error, RegistrantsUnreadable):
                 stop(str(error))
             raise
         stopped = unusable(error) if isinstance(error, DBAPIError) else str(error) or "it was interrupted"
-    print_problems([*csv.notes(), *oddities.problems()])
+    print_problems([*report.rejected, *grouped.problems(), *file.notes(), *oddities.problems()])
+    lost = len(report.rejected) + sum(counts[kind] for kind in LOST)
     parts = [f"{report.new} new", f"{report.updated} updated", f"{report.unchanged} unchanged"]
-    click.echo(", ".join([*parts, f"{left_out} left out"]))
+    click.echo(", ".join([*parts, f"{len(report.rejected) + counts.total()} left out"]))
     if stopped:
         click.echo(
             f"{asked.place}: the import ended at line {report.through}: {stopped}. Run the same again: what is in"
             " the database already stays as it is.",
             err=True,
         )
-    return not (stopped or left_out)
+    return not (stopped or lost)
 
 
 def _default_webinar(
-    asked: str | None, settings: Settings, webinars: Mapping[str, Webinar], csv: CsvFile
+    asked: str | None, settings: Settings, webinars: Mapping[str, Webinar], people: RegistrantFile
 ) -> str:
     """The webinar of rows that do not name one; "" where every row must. Raises Problems.
 
@@ -101,7 +164,7 @@ def _default_webinar(
         raise Problems([Problem("--webinar", shown(asked), allowed, nearest(asked, webinars))])
     if asked or len(list(webinar_files(settings.config_dir / "webinars"))) == len(webinars) == 1:
         return asked or next(iter(webinars))
-    with closing(csv.rows()) as rows:
+    with closing(people.rows()) as rows:
         named = any("webinar" in row.values for row in rows)
     if not named:
         raise Problems([Problem("--webinar", "is not given, and no row names a webinar", allowed)])

@@ -14,7 +14,7 @@ from scheduler.commands import tables
 from scheduler.commands.common import mistakes_told, print_problems, read_file, templates_dir, webinar_file
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.reading import CsvRow, read_csv
+from scheduler.registrants.files.reading import FileRow, read_rows
 from scheduler.webinar import Webinar, explain_time
 
 SHIPPED = Path("config/webinars/trilateral-2025.toml")
@@ -70,9 +70,9 @@ def _templates() -> Path:
     return templates
 
 
-def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], list[Problem]]:
+def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], list[Problem]]:
     """The rows to rehearse with. The sample's dates are moved to where the webinar is."""
-    rows, notes = read_csv(read_file(registrants or SAMPLE), str(registrants or SAMPLE))
+    rows, notes = read_rows(read_file(registrants or SAMPLE), str(registrants or SAMPLE))
     if registrants is None:
         shift = webinar.start - SAMPLE_STARTS_AT
         rows = [
@@ -82,7 +82,7 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[CsvRow], lis
     return rows, notes
 
 
-async def _serve_inbox(out: Path, webinar: Webinar, rows: list[CsvRow], place: str, templates: Path) -> None:
+async def _serve_inbox(out: Path, webinar: Webinar, rows: list[FileRow], place: str, templates: Path) -> None:
     from scheduler.editor.rehearsed import rehearsal_app
     from scheduler.web.server import WebServer
 

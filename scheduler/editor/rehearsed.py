@@ -21,14 +21,14 @@ from scheduler.organizers.layouts import sound_layout
 from scheduler.organizers.sources import TEXT_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem
-from scheduler.registrants.importing import import_rows
-from scheduler.registrants.reading import CsvRow
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import FileRow
 from scheduler.web.server import inbox_app
 from scheduler.webinar import Webinar
 
 
 def rehearsal_app(
-    out: Path, webinar: Webinar, rows: Sequence[CsvRow], place: str, templates: Path
+    out: Path, webinar: Webinar, rows: Sequence[FileRow], place: str, templates: Path
 ) -> tuple[ASGIApp, EditorApp]:
     """The inbox in `out` and the editor of `templates`. What is saved is on record in `out/editor.db`."""
     database = Database(f"sqlite:///{out / 'editor.db'}")

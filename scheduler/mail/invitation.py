@@ -14,7 +14,7 @@ from icalendar import Alarm, Calendar, Event, vCalAddress, vText, vUri
 from scheduler.input.values import Mailbox
 from scheduler.mail.composing import wire_address
 from scheduler.mail.links import mailto_address
-from scheduler.mail.names import calendar_name
+from scheduler.mail.names import clean_name
 from scheduler.mail.phrases import phrases
 from scheduler.mail.wording import clock_time
 from scheduler.webinar import Webinar
@@ -83,7 +83,7 @@ def _description(webinar: Webinar, language: str, join_url: str) -> str:
 
 def _organizer(sender: Mailbox) -> vCalAddress:
     organizer = vCalAddress(mailto_address(sender.address))
-    if name := calendar_name(sender.name):
+    if name := clean_name(sender.name):
         organizer.params["CN"] = vText(name)
     return organizer
 
@@ -92,7 +92,7 @@ def _attendee(name: str, address: str) -> vCalAddress:
     """What Gmail wants before it shows its buttons. The address is that of the mail's To, with the domain in A-labels:
     percent-encoded it would be another one (RFC 5546, 3.2)."""
     attendee = vCalAddress(mailto_address(wire_address(_printable(address))))
-    shown = calendar_name(name) or _printable(address)
+    shown = clean_name(name) or _printable(address)
     parameters = {
         "CUTYPE": "INDIVIDUAL",
         "ROLE": "REQ-PARTICIPANT",
@@ -101,14 +101,17 @@ def _attendee(name: str, address: str) -> vCalAddress:
         "CN": shown,
         "X-NUM-GUESTS": "0",
     }
-    for key, value in parameters.items():
+    for (
+        key,
+        value,
+    ) in parameters.items():  # icalendar quotes them (RFC 5545, 3.2) and escapes what is left (RFC 6868)
         attendee.params[key] = vText(value)
     return attendee
 
 
 def _conference(join_url: str, label: str) -> Any:
     conference = _uri(join_url)
-    conference.params.update({"VALUE": "URI", "FEATURE": "VIDEO", "LABEL": calendar_name(label)})
+    conference.params.update({"VALUE": "URI", "FEATURE": "VIDEO", "LABEL": clean_name(label)})
     return conference
 
 

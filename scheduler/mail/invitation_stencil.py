@@ -17,7 +17,7 @@ from icalendar.parser import Parameters
 from scheduler.mail.composing import wire_address
 from scheduler.mail.invitation import invitation
 from scheduler.mail.links import mailto_address
-from scheduler.mail.names import calendar_name
+from scheduler.mail.names import clean_name
 
 _LINK = "\ufdd0"  # a noncharacter: neither a link nor, in a stencil that counts, an organizer's words have it
 _PLAIN_VALUES = frozenset({"UID", "SEQUENCE", "DTSTAMP", "CREATED", "LAST-MODIFIED"})
@@ -52,7 +52,7 @@ class InvitationStencil:
             "DTSTAMP": stamp,
             "CREATED": _instant(said["created"]),
             "LAST-MODIFIED": stamp,
-            "CN": _common_name(calendar_name(said["name"]) or address),
+            "CN": _common_name(clean_name(said["name"]) or address),
             "mailto": mailto_address(wire_address(address)),
             "URI": link,
             "TEXT": vText(link).to_ical().decode(),

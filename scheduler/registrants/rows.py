@@ -25,6 +25,9 @@ MAX_LENGTH = 2000  # characters of any one value
 MAX_SHORT = 200  # of these, which are part of a key: an index of PostgreSQL takes 2,700 octets a row
 _SHORT = ("language", "timezone", "country")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ORDINARY_LINK = re.compile(
+    r"https://[A-Za-z0-9.-]*[A-Za-z0-9](?:[/?#][!#-;=?-\[\]_a-z~]*)?"
+)  # most are: no closer look
 _NUMBER, _TEXT = ("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext")
 _NEEDED = {"id": ("an integer", _NUMBER), "webinar": ("text", _TEXT), "email": ("text", _TEXT)}
 """The columns without which no row can be taken in, with the types that they may have."""
@@ -185,7 +188,7 @@ def why_unusable(row: Row, webinars: Collection[str]) -> str:
 
 def why_no_link(join_url: str) -> str:
     """Why this can't be a person's own join link, or ''. An absent link is sound."""
-    if not join_url:
+    if not join_url or _ORDINARY_LINK.fullmatch(join_url):
         return ""
     try:
         parts = urlsplit(join_url)

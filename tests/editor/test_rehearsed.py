@@ -10,14 +10,14 @@ import httpx
 
 from scheduler.editor.rehearsed import rehearsal_app
 from scheduler.organizers.texts import digest
-from scheduler.registrants.reading import CsvRow, read_csv
+from scheduler.registrants.files.reading import FileRow, read_rows
 from tests.support import copy_texts, webinar
 
 CSV = b"email,name,timezone\nmaya@who.int,Maya Shrestha,Asia/Kathmandu\n"
 
 
-def _rows() -> list[CsvRow]:
-    rows, _ = read_csv(CSV, "people.csv")
+def _rows() -> list[FileRow]:
+    rows, _ = read_rows(CSV, "people.csv")
     return rows
 
 

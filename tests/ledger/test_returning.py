@@ -16,7 +16,8 @@ from scheduler.ledger import claims, outcomes, planning
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.states import State
-from scheduler.registrants.importing import CsvRow, import_rows
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import FileRow
 from scheduler.registrants.suppression import suppress
 from tests.support import Ledger, plan, settle_and_plan, start, utc, webinar
 
@@ -334,7 +335,7 @@ def test_people_confirmed_elsewhere_who_are_imported_while_their_webinar_is_plan
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared.register("b@example.org")
-    rows = [CsvRow(2, {"email": "a@example.org"})]
+    rows = [FileRow(2, {"email": "a@example.org"})]
 
     def moves_them_over(other: Connection) -> None:
         import_rows(other, rows, "people.csv", webinars=["w"], default_webinar="w", already_confirmed=True)

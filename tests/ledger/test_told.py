@@ -10,7 +10,8 @@ from sqlalchemy import event
 
 from scheduler.database.engine import Database
 from scheduler.organizers.governing import let_take_effect
-from scheduler.registrants.importing import CsvRow, import_rows
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import FileRow
 from tests.histories import RETURN, History, kinds, notified
 from tests.support import SEQUENCE, settle_and_plan, utc
 
@@ -405,7 +406,7 @@ def test_a_waiting_edit_can_take_effect_at_once(patient: History) -> None:
 
 
 def test_who_was_confirmed_elsewhere_is_notified_of_an_edit(patient: History) -> None:
-    rows = [CsvRow(2, {"email": "moved@example.org"})]
+    rows = [FileRow(2, {"email": "moved@example.org"})]
     with patient.database.transaction() as conn:
         import_rows(conn, rows, "people.csv", webinars=["w"], default_webinar="w", already_confirmed=True)
     assert patient.run() == []

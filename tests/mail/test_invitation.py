@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail.invitation import invitation
+from scheduler.mail.names import clean_name
 from tests.mail.samples import JOIN, webinar
+from tests.mail.test_names import ORDINARY
 
 STAMP = datetime(2025, 6, 12, 10, 0, 0, 123456, tzinfo=UTC)
 
@@ -54,7 +56,7 @@ def test_the_whole_invitation() -> None:
         "DTSTART:20250703T110000Z",
         "DTEND:20250703T130000Z",
         "SUMMARY:Buying medicines: Q&A",
-        'ORGANIZER;CN="Trilateral Cooperation (WHO)":mailto:webinar@example.org',
+        'ORGANIZER;CN="Trilateral, Cooperation (WHO)":mailto:webinar@example.org',
         "ATTENDEE;CUTYPE=INDIVIDUAL;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;RSVP=TRUE;"
         'CN="Zoë Müller";X-NUM-GUESTS=0:mailto:zoe@example.org',
         "STATUS:CONFIRMED",
@@ -191,3 +193,12 @@ def test_lines_are_folded_at_75_octets_between_characters(title: str) -> None:
         assert len(line) <= 75
         line.decode()  # no character is cut in two
     assert icalendar.Calendar.from_ical(calendar).walk("VEVENT")[0]["SUMMARY"] == f"T{title}"
+
+
+@pytest.mark.parametrize("typed", [*ORDINARY, 'Robert "Bob" Smith', "Smith; Ann:x^y", "A" * 110])
+def test_a_name_in_a_calendar_is_the_one_in_the_greeting(typed: str) -> None:
+    calendar = made(name=typed)
+    (event,) = icalendar.Calendar.from_ical(calendar).walk("VEVENT")
+    assert event["ATTENDEE"].params["CN"] == clean_name(typed)
+    read_by_another = vobject.readOne(calendar.decode()).vevent.attendee.params["CN"]
+    assert read_by_another == [clean_name(typed)]

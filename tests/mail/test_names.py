@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail import names
-from scheduler.mail.names import LONGEST, calendar_name, clean_name, isolated
+from scheduler.mail.names import LONGEST, clean_name, isolated
 
 ORDINARY = [
     "Amina Wanjiru",
@@ -24,6 +24,12 @@ ORDINARY = [
     "می\u200cخواهم",  # Persian, with the ZWNJ that its spelling needs
     "क्\u200dष",  # Hindi, with a ZWJ
     "Smith (WHO), PhD",
+    "Anna & Ben Berg",
+    "O'Neil, Ann",
+    "J.R.R. Tolkien",
+    "Devi a/p Raman",
+    "Siti binti S/O",
+    "Nguyễn Phúc Bảo Quý " * 6 + "An",  # 122 letters
     "Ng",
 ]
 
@@ -46,7 +52,10 @@ def test_an_ordinary_name_stays_as_it_is(name: str) -> None:
         ("<b>Bob</b>", "b Bob b"),
         ("<script>alert(1)</script>", "script alert(1) script"),
         ("{{ 7*7 }}{% raw %}", "7 7 raw"),
-        ("J.R.R. Tolkien", "J. R. R. Tolkien"),
+        ("J.Smith", "J. Smith"),
+        ('Robert "Bob" Smith', "Robert “Bob” Smith"),
+        ("win/now", "win now"),
+        ("a/b.com", "a/b. com"),
         ("Ann\r\nBcc: all@example.org", "Ann Bcc all example. org"),
         ("  Ann \t  Lee ", "Ann Lee"),
         ("Ann\u202egpj.exe", "Anngpj. exe"),
@@ -67,7 +76,7 @@ def test_a_long_name_is_cut() -> None:
     assert clean_name("W" * 500) == "W" * LONGEST
 
 
-_LINK = re.compile(r"://|www\.\w|@|\w\.[^\W_]", re.IGNORECASE)
+_LINK = re.compile(r"://|www\.\w|@|\w\.[^\W_]{2}", re.IGNORECASE)
 _HOSTILE = st.text(st.sampled_from("ab1é.:/@<>{}%#\r\n\u202e\u200b\u200d\u0301。 -_w'\"م"), max_size=120)
 
 
@@ -84,7 +93,8 @@ def test_whatever_is_typed_becomes_one_harmless_line(typed: str) -> None:
     assert clean_name(name) == name
     assert len(name) <= LONGEST
     assert not _LINK.search(name)
-    assert not set(name) & set('<>{}[]|\\`*_#@:;"=%/&\r\n')
+    assert not set(name) & set('<>{}[]|\\`*_#@:;"=%\r\n')
+    assert "//" not in name
     assert all(unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"} for character in name)
     assert all(unicodedata.category(character) != "Cf" or character in "\u200c\u200d" for character in name)
 
@@ -96,11 +106,7 @@ def test_a_name_is_isolated_only_against_the_direction_of_the_text() -> None:
     assert isolated("Amina", right_to_left=True) == "\u2068Amina\u2069"
 
 
-def test_a_name_in_a_calendar_needs_no_escapes() -> None:
-    assert calendar_name('Smith, "Ann"; x^y:z') == "Smith Ann x y z"
-
-
-@given(st.text("aZé žÀ'’-. 09" + "1\u0301_", max_size=90))
+@given(st.text("aZé žÀ'’-. ,&/09" + "1\u0301_", max_size=90))
 def test_a_name_that_is_ordinary_at_a_glance_is_what_a_closer_look_leaves(name: str) -> None:
     with patch.object(names, "_ORDINARY", re.compile("(?!)")):
         looked_at = clean_name(name)

@@ -18,6 +18,7 @@ import pytest
 from scheduler.editor import trial
 from scheduler.mail import soundness
 from scheduler.mail.matrix import cases
+from scheduler.mail.names import LONGEST
 from scheduler.mail.pairs import Key, Verdicts, pairs_of
 from scheduler.mail.soundness import Found, NotTried, check_texts
 from scheduler.mail.templates import TextProblems
@@ -367,7 +368,7 @@ def test_the_matrix_has_every_kind_of_reader(zone: str) -> None:
     assert any(one.yours.starts[3:] != one.theirs.starts[3:] for one in times)
     assert any(one.assumed for one in times)
     assert any(not one.assumed for one in times)
-    assert {len(case.filling["name"]) for case in there} >= {0, 80}
+    assert {len(case.filling["name"]) for case in there} >= {0, LONGEST}
     assert len({case.filling["what_changed"] for case in there}) == 5
     assert {"now", "in one hour", "in 3 days"} <= {case.filling["time_left"] for case in there}
 

@@ -398,12 +398,13 @@ def test_who_suppressed_their_address_and_registers_for_another_webinar_is_not_w
 
 
 def test_a_confirmation_of_another_system_that_is_imported_later_still_counts(ledger: Ledger) -> None:
-    from scheduler.registrants.importing import CsvRow, import_rows
+    from scheduler.registrants.files.importing import import_rows
+    from scheduler.registrants.files.reading import FileRow
 
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     with ledger.database.transaction() as conn:
-        rows = [CsvRow(2, {"email": "a@example.org"})]
+        rows = [FileRow(2, {"email": "a@example.org"})]
         import_rows(conn, rows, "people.csv", webinars=["w"], default_webinar="w", already_confirmed=True)
     ledger.plan(LATER)
     assert ledger.states()["confirmation"] == "skipped: confirmed by another system"

@@ -16,9 +16,9 @@ from scheduler.ledger.outcomes import Outcome, Start, Version
 from scheduler.ledger.planning import plan_people, take_in
 from scheduler.ledger.states import State
 from scheduler.organizers.governing import bring_up_to_date
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import read_rows
 from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN, Erased, find, forget
-from scheduler.registrants.importing import import_rows
-from scheduler.registrants.reading import read_csv
 from scheduler.registrants.suppression import suppress
 from tests.everywhere import everywhere
 from tests.support import Ledger, start, utc, webinar
@@ -547,7 +547,7 @@ def test_an_import_that_says_so_brings_them_back(ledger: Ledger, forgotten_befor
     ledger.plan(NOW)
     forgets(ledger)
     ledger.plan(LATER)
-    rows, _ = read_csv(f"email,name\n{ADDRESS},{NAME}\n".encode(), "people.csv")
+    rows, _ = read_rows(f"email,name\n{ADDRESS},{NAME}\n".encode(), "people.csv")
     imported = {"webinars": {"w"}, "default_webinar": "w", "already_confirmed": True}
     with ledger.database.transaction() as conn:
         import_rows(conn, rows, "people.csv", **imported)
@@ -572,7 +572,7 @@ def test_whoever_was_suppressed_stays_so_by_a_digest_alone(ledger: Ledger) -> No
         suppress(conn, NOW, ADDRESS)
     assert forgets(ledger).suppressed
     assert ledger.sql("SELECT * FROM suppression") == []
-    rows, _ = read_csv(f"email\n{ADDRESS}\n".encode(), "people.csv")
+    rows, _ = read_rows(f"email\n{ADDRESS}\n".encode(), "people.csv")
     with ledger.database.transaction() as conn:
         import_rows(conn, rows, "p", webinars={"w"}, default_webinar="w", registered_again=NEXT_DAY)
     ledger.plan(NEXT_DAY)

@@ -6,7 +6,7 @@ import asyncio
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from scheduler.registrants.reading import read_csv
+from scheduler.registrants.files.reading import read_rows
 from scheduler.rehearsal import rehearse
 from scheduler.web.inbox import write_inbox
 from scheduler.webinar import read_webinar
@@ -20,7 +20,7 @@ ROWS = b"email,timezone\na@example.org,Asia/Kathmandu\nb@example.org,Pacific/Kir
 
 def test_a_rehearsal_draws_the_zones_of_its_registrants_and_the_index_leads_there(tmp_path: Path) -> None:
     source = toml()
-    rows, _ = read_csv(ROWS, "people.csv")
+    rows, _ = read_rows(ROWS, "people.csv")
     rehearsed = asyncio.run(
         rehearse(
             read_webinar(source, "w.toml"),

@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.engine import Database
 from scheduler.ledger import chunk
 from scheduler.problem import Problem
-from scheduler.registrants import importing
-from scheduler.registrants.importing import Import, Oddities, Report, import_file, import_rows
-from scheduler.registrants.reading import CsvFile, CsvRow, read_csv
+from scheduler.registrants.files import importing
+from scheduler.registrants.files.importing import Oddities, Report, import_file, import_rows
+from scheduler.registrants.files.judging import LOST, Import, Judgement
+from scheduler.registrants.files.reading import FileRow, RegistrantFile, read_rows
 from tests.support import Ledger, utc, webinar
 
 FILE = """\
@@ -32,7 +33,7 @@ class People:
         self.database = database
 
     def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
-        rows, _ = read_csv(csv.encode(), "people.csv")
+        rows, _ = read_rows(csv.encode(), "people.csv")
         with self.database.transaction() as conn:
             return import_rows(
                 conn, rows, "people.csv", webinars=["w", "v"], default_webinar=default, **options
@@ -54,7 +55,7 @@ def people(request: pytest.FixtureRequest, database: Database) -> People:
     return People(database) if request.param == "at once" else Pieces(database)
 
 
-def oddities(rows: list[CsvRow]) -> list[Problem]:
+def oddities(rows: list[FileRow]) -> list[Problem]:
     found = Oddities("people.csv", {"w": webinar()}, "w")
     for row in rows:
         found.look_at(row)
@@ -69,15 +70,19 @@ class Pieces(People):
     """The same, in transactions of two rows."""
 
     def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
-        report, told = Report(), list[Problem]()
+        report, left_out = Report(), list[Judgement]()
         asked = Import("people.csv", ["w", "v"], default, **options)
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(2, patched)
             import_file(
-                self.database, CsvFile(io.BytesIO(csv.encode()), "people.csv"), asked, report, told.append
+                self.database,
+                RegistrantFile(io.BytesIO(csv.encode()), "people.csv"),
+                asked,
+                report,
+                left_out.append,
             )
-        for problem in told:
-            (report.rejected if problem.hint == "the row is left out" else report.notes).append(problem)
+        for one in left_out:
+            (report.rejected if one.kind in LOST else report.notes).append(one.problem("people.csv"))
         return report
 
 
@@ -136,9 +141,15 @@ def test_of_rows_with_one_address_the_last_counts(people: People) -> None:
         "email,name\na@example.org,First\nb@example.org,B\nA@example.org,Last\na@example.org,\n"
     )
     assert counts(report) == (2, 0, 0)
-    assert [problem.place for problem in report.notes] == ["people.csv, line 4", "people.csv, line 5"]
-    assert {problem.found for problem in report.notes} == {"has the address of line 2"}
-    assert sorted(people.rows("email, name")) == [("a@example.org", None), ("b@example.org", "B")]
+    assert [str(problem) for problem in report.rejected] == [
+        'people.csv, line 2: line 4 has the same address under another name: "First";'
+        " allowed: one registrant for each address; the row is left out"
+    ]
+    assert [str(problem) for problem in report.notes] == [
+        "people.csv, line 5: line 4 has the same address, and counts;"
+        " allowed: one registrant for each address; the row is left out"
+    ]
+    assert sorted(people.rows("email, name")) == [("A@example.org", "Last"), ("b@example.org", "B")]
 
 
 def test_each_row_may_name_its_webinar_and_one_address_may_be_in_several(people: People) -> None:
@@ -190,7 +201,7 @@ def test_people_in_the_table_can_be_imported_again_by_another_system_s_insert(
 
 
 def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> None:
-    rows, _ = read_csv(
+    rows, _ = read_rows(
         b"email,timezone,country,webinar\n"
         b"a@example.org,Mars/Olympus_Mons,GB,\n"
         b"b@example.org,Europe/Paris,FR,\n"
@@ -204,19 +215,19 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
     counts = "; what else is known of the person counts"
     assert told == [
         f"people.csv, lines 2 and 5: time zone: not the name of a time zone{counts}",
-        "people.csv, line 4: time zone: IST is the abbreviation of several time zones;"
+        "people.csv, line 4: time zone: the name of several time zones that do not agree;"
         f" may be meant: Asia/Kolkata, Europe/Dublin, Asia/Jerusalem{counts}",
         f"people.csv, line 7: country: neither a code (ISO 3166) nor the name of a country{counts}",
     ]
 
 
 def test_languages_in_words_are_understood_and_what_is_none_is_named_by_its_lines(database: Database) -> None:
-    rows, _ = read_csv(
-        "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,?\n".encode(),
+    rows, _ = read_rows(
+        "email,language\na@x.org,Français\nb@x.org,Klingonish\nc@x.org,\nd@x.org,zh-Hant\ne@x.org,N/A\n".encode(),
         "people.csv",
     )
     assert [str(problem) for problem in oddities(rows)] == [
-        "people.csv, lines 3 and 6: language is not known; allowed: a name or a tag such as French or fr;"
+        "people.csv, line 3: language is not known; allowed: a name or a tag such as French or fr;"
         " the webinar's first language counts"
     ]
     ledger = Ledger(database)
@@ -242,9 +253,9 @@ def test_a_person_who_is_in_the_file_twice_is_written_once_however_far_apart_the
     assert changes == 10
     report = people.import_(csv)
     assert counts(report) == (0, 0, 10)
-    assert [str(note) for note in report.notes] == [
-        "people.csv, line 12: has the address of line 2; allowed: one registrant for each address;"
-        " the last of them counts"
+    assert [str(problem) for problem in report.rejected] == [
+        'people.csv, line 2: line 12 has the same address under another name: "First";'
+        " allowed: one registrant for each address; the row is left out"
     ]
     assert (people.rows("*"), people.changes()) == (before, changes)
 
@@ -268,7 +279,7 @@ def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_th
     refuse(people, "5@example.org")
     csv = "email\n" + "".join(f"{n}@example.org\n" for n in range(8))
     asked = Import("people.csv", ["w"], "w", already_confirmed=True)
-    file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+    file = RegistrantFile(io.BytesIO(csv.encode()), "people.csv")
     pieces_of(2, monkeypatch)
     with pytest.raises(DBAPIError):
         import_file(database, file, asked, report, lambda problem: None)
@@ -314,7 +325,7 @@ def test_ten_times_the_rows_take_the_same_memory(sqlite_url: str) -> None:
         csv = (
             "email,name\n" + "".join(f"{n}@example.org,Person {n}\n" for n in range(count)) + "none\n" * count
         )
-        file = CsvFile(io.BytesIO(csv.encode()), "people.csv")
+        file = RegistrantFile(io.BytesIO(csv.encode()), "people.csv")
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(100, patched)
             tracemalloc.start()

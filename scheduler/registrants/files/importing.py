@@ -1,4 +1,4 @@
-"""Writes the rows of a CSV to `registrants`.
+"""Writes the rows of a file to `registrants`.
 
 A row that can't be used is reported with its line and reason; the rest is imported. The same file twice
 changes nothing. An empty cell leaves what is there. A file of any length takes the same memory and is written in short
@@ -8,14 +8,12 @@ transactions; where that ends half way, the same file again does the rest.
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
-from hashlib import blake2b
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -25,14 +23,15 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
 from scheduler.registrants.again import note_changes
+from scheduler.registrants.files.judging import LOST, Import, Judgement, judged
+from scheduler.registrants.files.reading import FileRow, RegistrantFile
+from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgetting import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.reading import CsvFile, CsvRow, Lines
-from scheduler.registrants.rows import COLUMNS, Person, Registrants, Row, why_unusable
+from scheduler.registrants.rows import COLUMNS, Person, Registrants, Row
 from scheduler.timezones import Zone, zone_of
 from scheduler.webinar import Webinar
 
-LEFT_OUT = "the row is left out"
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
 _TAKEN = "the database takes its address for that of another row"
 
@@ -49,38 +48,9 @@ class Report:
     notes: list[Problem] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Import:
-    """How the rows of one file are to be understood."""
-
-    place: str
-    webinars: Collection[str]
-    default_webinar: str
-    already_confirmed: bool = False
-    registered_again: datetime | None = None
-    """When somebody said that these people registered again, whoever of them was forgotten before."""
-
-    def person(self, row: CsvRow) -> Person:
-        return row.values.get("webinar", self.default_webinar), fold(row.values.get("email", ""))
-
-    def why_not(self, row: CsvRow) -> Problem | None:
-        """Why a row can't be used."""
-        whole = Row(0, **{"webinar": self.default_webinar, "email": "", **row.values})
-        nowhere = "" if whole.webinar else "no webinar is named, here or by --webinar"
-        reason = row.unusable or nowhere or why_unusable(whole, self.webinars)
-        return self.left_out(row, reason) if reason else None
-
-    def left_out(self, row: CsvRow, reason: str) -> Problem:
-        return Problem(f"{self.place}, line {row.line}", reason, hint=LEFT_OUT)
-
-    def repeated(self, row: CsvRow, first: int) -> Problem:
-        found, allowed = f"has the address of line {first}", "one registrant for each address"
-        return Problem(f"{self.place}, line {row.line}", found, allowed, "the last of them counts")
-
-
 def import_rows(
     conn: Connection,
-    rows: Iterable[CsvRow],
+    rows: Sequence[FileRow],
     place: str,
     *,
     webinars: Collection[str],
@@ -90,34 +60,31 @@ def import_rows(
 ) -> Report:
     """Write these few rows to `registrants`, in this transaction; the service plans them when it sees them."""
     asked = Import(place, webinars, default_webinar, already_confirmed, registered_again)
-    report = Report()
-    first_lines: dict[Person, int] = {}
-    usable: dict[Person, CsvRow] = {}
-    for row in rows:
-        if problem := asked.why_not(row):
-            report.rejected.append(problem)
-            continue
-        person = asked.person(row)
-        if person in first_lines:
-            report.notes.append(asked.repeated(row, first_lines[person]))
-        first_lines.setdefault(person, row.line)
-        usable[person] = row
+    report, usable = Report(), dict[Person, FileRow]()
+    for judgement in judged(lambda: rows, asked):
+        if judgement.kind == "counts":
+            usable[asked.person(judgement.row)] = judgement.row
+        elif judgement.kind in LOST:
+            report.rejected.append(judgement.problem(place))
+        else:
+            report.notes.append(judgement.problem(place))
     _Writing(conn, asked, report).write(usable, {})
     return report
 
 
 def import_file(
     database: Database,
-    file: CsvFile,
+    file: RegistrantFile,
     asked: Import,
     report: Report,
-    tell: Callable[[Problem], None],
-    look_at: Callable[[CsvRow], None] = lambda row: None,
+    left_out: Callable[[Judgement], None],
+    look_at: Callable[[FileRow], None] = lambda row: None,
 ) -> None:
     """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and count in
-    `report` what was done. `tell` is called for what is wrong with a row, `look_at` for each row; by line."""
+    `report` what was done. `left_out` is called for each row that does not count, `look_at` for each that does.
+    What the database itself refuses is in `report.rejected`."""
     piece, odd = Chunk(others_wait=True), dict[str, dict[Person, int]]()
-    with closing(_LinesOfPeople()) as lines, closing(_usable(file, asked, lines, tell, look_at)) as rows:
+    with closing(_usable(file, asked, left_out, look_at)) as rows:
         while usable := dict(islice(rows, piece.rows)):
             for webinar in {webinar for webinar, _ in usable} - odd.keys():
                 with database.reading() as conn:
@@ -130,69 +97,29 @@ def import_file(
             report.updated += done.updated
             report.unchanged += done.unchanged
             report.through = max(row.line for row in usable.values())
-            for problem in done.rejected:
-                tell(problem)
+            report.rejected += done.rejected
 
 
 def _usable(
-    file: CsvFile,
+    file: RegistrantFile,
     asked: Import,
-    lines: _LinesOfPeople,
-    tell: Callable[[Problem], None],
-    look_at: Callable[[CsvRow], None],
-) -> Generator[tuple[Person, CsvRow]]:
-    """The rows that are to be written: of each person's the last. For that the file is read twice."""
-    with closing(file.rows()) as rows:
-        lines.note((asked.person(row), row.line) for row in rows if not asked.why_not(row))
-    with closing(file.rows()) as rows:
-        for row in rows:
-            look_at(row)
-            if problem := asked.why_not(row):
-                tell(problem)
+    left_out: Callable[[Judgement], None],
+    look_at: Callable[[FileRow], None],
+) -> Generator[tuple[Person, FileRow]]:
+    """The rows that are to be written."""
+    with closing(judged(file.rows, asked)) as judgements:
+        for judgement in judgements:
+            if judgement.kind != "counts":
+                left_out(judgement)
                 continue
-            person = asked.person(row)
-            first, last = lines.of(person)
-            if row.line != first:
-                tell(asked.repeated(row, first))
-            if row.line == last:
-                yield person, row
-
-
-class _LinesOfPeople:
-    """The first and the last line of each person, on disk while the import lasts. No address is written there."""
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute(
-            "CREATE TABLE lines (person BLOB PRIMARY KEY, first INTEGER, last INTEGER) WITHOUT ROWID"
-        )
-
-    def note(self, people: Iterable[tuple[Person, int]]) -> None:
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "INSERT INTO lines VALUES (?, ?, ?) ON CONFLICT (person) DO UPDATE SET last = excluded.last",
-            ((_digest(person), line, line) for person, line in people),
-        )
-        self._db.execute("COMMIT")
-
-    def of(self, person: Person) -> tuple[int, int]:
-        found = "SELECT first, last FROM lines WHERE person = ?"
-        first, last = self._db.execute(found, (_digest(person),)).fetchone()
-        return first, last
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def _digest(person: Person) -> bytes:
-    return blake2b("\0".join(person).encode("utf-8", "replace"), digest_size=16).digest()
+            look_at(judgement.row)
+            yield asked.person(judgement.row), judgement.row
 
 
 def _written(
     conn: Connection,
     asked: Import,
-    usable: Mapping[Person, CsvRow],
+    usable: Mapping[Person, FileRow],
     odd: Mapping[str, Mapping[Person, int]],
 ) -> Report:
     report = Report()
@@ -207,7 +134,7 @@ class _Writing:
         self._conn, self._engine, self._asked, self._report = conn, dialect(conn), asked, report
         self._registrants = Registrants(conn)
 
-    def write(self, usable: Mapping[Person, CsvRow], odd: Mapping[str, Mapping[Person, int]]) -> None:
+    def write(self, usable: Mapping[Person, FileRow], odd: Mapping[str, Mapping[Person, int]]) -> None:
         """`odd`: what is known of `Registrants.odd`, by webinar."""
         if self._asked.registered_again:
             registered_again(self._conn, self._asked.registered_again, usable.keys())
@@ -227,13 +154,15 @@ class _Writing:
             lacking = len(new) - len(here)
             changed += self._update(new, here)
             for person in new.keys() - here.keys():
-                self._report.rejected.append(self._asked.left_out(new[person], _TAKEN))
+                self._report.rejected.append(
+                    Judgement(new[person], "error", _TAKEN).problem(self._asked.place)
+                )
         self._report.new += inserted
         self._report.updated += changed
         self._report.unchanged += len(usable) - inserted - changed - lacking
 
     def _there(
-        self, people: Mapping[Person, CsvRow], odd: Mapping[str, Mapping[Person, int]]
+        self, people: Mapping[Person, FileRow], odd: Mapping[str, Mapping[Person, int]]
     ) -> dict[Person, Row]:
         """The rows of these people."""
         known: dict[Person, int] = {}
@@ -248,7 +177,7 @@ class _Writing:
         there = {(row.webinar, fold(row.email)): row for row in rows}
         return {person: there[person] for person in people.keys() & there.keys()}
 
-    def _update(self, people: Mapping[Person, CsvRow], there: Mapping[Person, Row]) -> int:
+    def _update(self, people: Mapping[Person, FileRow], there: Mapping[Person, Row]) -> int:
         """Write what differs, by the rows' ids. The same address in other letters is no difference."""
         columns = [name for name in _EDITABLE if name in self._registrants.columns]
         changes: list[list[object]] = []
@@ -271,7 +200,7 @@ class _Writing:
                 )
         return len(changes)
 
-    def _insert(self, people: Mapping[Person, CsvRow]) -> int:
+    def _insert(self, people: Mapping[Person, FileRow]) -> int:
         """Returns how many rows there are more now."""
         if not people:
             return 0
@@ -323,7 +252,7 @@ class Oddities:
         self._zones: dict[str, Lines] = {}
         self._languages = Lines()
 
-    def look_at(self, row: CsvRow) -> None:
+    def look_at(self, row: FileRow) -> None:
         if (said := row.values.get("language")) and not language_tag(said):
             self._languages.add(row.line)
         webinar = self._webinars.get(row.values.get("webinar", self._default))

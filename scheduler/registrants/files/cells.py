@@ -1,0 +1,267 @@
+"""Cleans what stands in a cell: an address, a name, an instant. Pure.
+
+Cleaning takes away what programs added and what nobody sees. It never changes what a person typed.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+from scheduler.input.addresses import fold, why_no_address
+from scheduler.registrants.files.words import words_of
+from scheduler.timezones import LAST_YEAR
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+"""What shows nothing: without the joiners, which are part of the spelling of names."""
+_BLANKS = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_PLAIN = re.compile(r"[A-Za-z0-9._%+/?^`{|}~!#$&*-][A-Za-z0-9._%+'/=?^`{|}~!#$&*-]*@[A-Za-z0-9.-]+\w")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    0x3002: ".",
+    0xFF61: ".",
+    0xFE6B: "@",
+}
+_IN_BRACKETS = re.compile(r"([^<>]*)< ?(?:mailto:)?([^<>\s@]+@[^<>\s@]+) ?>[ ;,.]*", re.IGNORECASE)
+_BETWEEN = re.compile(r"[\s<>()\[\],;:|\"“”„«»]+|/(?=[^/]*@)")
+_WRAPPED = ' \t;,.<>()[]"“”„«»'
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,5}|#x[0-9a-f]{1,5});", re.IGNORECASE)
+_TEXT_FORMULA = re.compile(r'="(.*)"', re.DOTALL)
+_TWICE_ENCODED = re.compile("[ÂÃÄÅÐÑØÙ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
+
+_NOTHING = frozenset(words_of("nothing", "cell"))
+_NOBODY = frozenset(words_of("nothing", "name"))
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address as cleaned, whose name stood beside it, and why it is none."""
+
+    address: str
+    name: str = ""
+    problem: str = ""
+    cleaned: bool = False
+
+
+def tidy(cell: str) -> str:
+    """On one line, without what nobody sees and without blanks at the ends."""
+    if cell.isascii() and cell.isprintable() and "  " not in cell:
+        return cell.strip()
+    return _BLANKS.sub(" ", _UNSEEN.sub("", cell)).strip()
+
+
+def is_nothing(cell: str) -> bool:
+    """Whether this says that there is nothing: "", "N/A", "NULL", "--"."""
+    return not cell or (len(cell) < 16 and cell.casefold() in _NOTHING)
+
+
+@lru_cache(maxsize=4096)  # few countries and statuses have most registrants
+def clean_cell(cell: str) -> str:
+    """A value as a person meant it; '' where it says that there is nothing."""
+    text = unwrapped(tidy(cell))
+    return "" if is_nothing(text) else text
+
+
+def unwrapped(text: str) -> str:
+    """Without what spreadsheets and databases make of a text: ="Ana", 'Ana, Ana &amp; Bo, UTF-8 read as Latin."""
+    if text[:1] == "=" and (formula := _TEXT_FORMULA.fullmatch(text)):
+        text = formula[1].replace('""', '"')
+    elif (
+        text.startswith("'") and text.count("'") % 2 and not text[1:3].lower().startswith(("t ", "s ", "n "))
+    ):
+        text = text[1:]  # Excel's sign of a text; but 't Hooft is a name
+    if "&" in text and _ENTITY.search(text):
+        text = tidy(html.unescape(text))
+    if not text.isascii() and _TWICE_ENCODED.search(text):
+        text = _decoded_again(text)
+    return text
+
+
+def _decoded_again(text: str) -> str:
+    for codec in ("cp1252", "latin-1"):
+        try:
+            return text.encode(codec).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
+
+
+def clean_address(cell: str) -> Address:
+    """The one address in a cell."""
+    if _PLAIN.fullmatch(cell):
+        return Address(cell, problem=why_no_address(cell))
+    text = tidy(_CONTROL.sub("", cell).translate(_FULL_WIDTH))
+    if is_nothing(text):
+        return Address("", problem="email is empty")
+    name = ""
+    if whole := _IN_BRACKETS.fullmatch(text):
+        name, text = whole[1].strip(_WRAPPED + "'"), whole[2]
+    text = unwrapped(text).strip("'")
+    if text.lower().startswith("mailto:"):
+        text = text[len("mailto:") :].partition("?")[0].replace("%40", "@")
+    if problem := why_no_address(text):
+        bare = text.strip(_WRAPPED).removesuffix("'")
+        found = [one for one in _BETWEEN.split(bare) if "@" in one.strip("@")]
+        if len({fold(one) for one in found}) > 1 and not any(map(why_no_address, found)):
+            return Address(text, problem="holds two addresses")
+        if found and not why_no_address(found[0]):
+            if not name and text.startswith(found[0]) and text.endswith(")"):
+                name = text[len(found[0]) :].strip(_WRAPPED)
+            text, problem = found[0], ""
+    return Address(text, clean_name_of(name) if name else "", problem, text != cell.strip(" "))
+
+
+def is_address(cell: str) -> bool:
+    """Whether a cell holds an address, or two."""
+    return "@" in cell.translate(_FULL_WIDTH) and (
+        bool(_PLAIN.fullmatch(cell)) or clean_address(cell).problem in ("", "holds two addresses")
+    )
+
+
+# Names
+
+_AFFILIATED = frozenset(words_of("affiliation", "word"))
+_AFFILIATED_PARTS = tuple(words_of("affiliation", "part"))
+_ACRONYM = re.compile(r"[A-Z][A-Z0-9&/.-]{1,15}(?: [A-Z][A-Z0-9&/.-]{0,15}){0,4}")  # (WHO), (UN OCHA)
+_OPENING = "(（["
+_CLOSING = (")", "）", "]")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af々]+")
+_OF_PROGRAMS = frozenset(("null", "NULL", "undefined", "NaN", "nan", "(null)"))
+_ONE_WORD = re.compile(r"[^\W\d_ÂÃÄÅÐÑØÙ][^\W_ÂÃÄÅÐÑØÙ]*(?:-[^\W_ÂÃÄÅÐÑØÙ]+)*")
+"""Words that are names as they are, and most are: looking closer takes five times as long."""
+_ALSO_NAMES = frozenset(("Null", "Nil"))  # people are called so, too
+
+
+def clean_name_of(text: str, beside: str = "") -> str:
+    """A name as it was typed, or a part of one `beside` another part; '' for what is none."""
+    if not text:
+        return ""
+    if _ONE_WORD.fullmatch(text) and text not in _ALSO_NAMES and text not in _OF_PROGRAMS:
+        low = text.casefold()
+        return "" if low in _NOTHING or low in _NOBODY else text
+    name = unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
+    if name in _ALSO_NAMES and clean_name_of(beside):
+        return name
+    words = name.split()
+    if is_nothing(name) or name.casefold() in _NOBODY or all(is_nothing(word) for word in words):
+        return ""
+    return " ".join(word for word in words if word not in _OF_PROGRAMS)
+
+
+def without_affiliation(name: str, *, displayed: bool = False) -> str:
+    """Without what a system adds behind a name in brackets. `displayed`: in a column of names as they were shown, where
+    any bracket is the system's."""
+    begin = max(map(name.rfind, _OPENING)) if name.endswith(_CLOSING) else 0
+    if begin < 1:
+        return name
+    inside = name[begin + 1 : -1]
+    return (name[:begin].rstrip() or name) if displayed or _is_affiliation(inside) else name
+
+
+def _is_affiliation(text: str) -> bool:
+    words = text.casefold().replace(",", " ").split()
+    return (
+        any(word in _AFFILIATED for word in words)
+        or any(part in text for part in _AFFILIATED_PARTS)
+        or bool(_ACRONYM.fullmatch(text))
+    )
+
+
+def joined(first: str, middle: str, last: str) -> str:
+    """The full name of its parts. Chinese, Japanese and Korean names begin with the family's."""
+    if first and last and _CJK.fullmatch(first) and _CJK.fullmatch(last):
+        return last + first
+    return " ".join(filter(None, (first, middle, last)))
+
+
+# Instants
+
+Order = Literal["day first", "month first", ""]
+_NUMBERS = re.compile(
+    r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:(?:, |[, T])(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?(?:\.\d{1,9})?)?"
+    r" ?([ap])?\.?m?\.? ?(z|utc|gmt)?",
+    re.IGNORECASE,
+)
+_WORDED = re.compile(
+    r"(?:[a-z]{3,9},? )?"
+    r"(?:([a-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})"
+    r"|(\d{1,2})(?:st|nd|rd|th)?\.?[ -]([a-z]{3,9})\.?,?[ -](\d{4}))"
+    r"(?:,? (?:at )?(\d{1,2}):(\d{2})(?::(\d{2}))?)? ?([ap])?\.?m?\.? ?(z|utc|gmt)?",
+    re.IGNORECASE,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def instant(value: str, order: Order = "") -> datetime | None:
+    """The instant (UTC) that a cell names, or None. Without an offset it is read as UTC. `order`: in which order the
+    column writes days and months, where that is known."""
+    try:
+        said = _iso(value) or _numbered(value, order) or _worded(value)
+        if said is None:
+            return None
+        found = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if 1970 <= found.year <= LAST_YEAR else None
+
+
+def order_of(value: str) -> Order:
+    """In which order this value can only be read."""
+    found = _NUMBERS.fullmatch(value.strip())
+    if not found or len(found[1]) == 4:
+        return ""
+    first, second = int(found[1]), int(found[2])
+    if first > 12 >= second:
+        return "day first"
+    return "month first" if second > 12 >= first else ""
+
+
+def _iso(value: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value.removesuffix(" UTC"))
+    except ValueError:
+        return None
+
+
+def _numbered(value: str, order: Order) -> datetime | None:
+    found = _NUMBERS.fullmatch(value.strip())
+    if not found:
+        return None
+    a, b, c = int(found[1]), int(found[2]), int(found[3])
+    if len(found[1]) == 4:
+        year, month, day = a, b, c
+    else:
+        order = (
+            order_of(value)
+            or ("day first" if "." in value.split(maxsplit=1)[0] else order)
+            or ("day first" if a == b else "")
+        )
+        if not order:
+            return None
+        (day, month), year = ((a, b) if order == "day first" else (b, a)), c
+    hour, minute, second = (int(part or 0) for part in found.groups()[3:6])
+    return datetime(year, month, day, _hour(hour, found[7]), minute, second, tzinfo=UTC)
+
+
+def _worded(value: str) -> datetime | None:
+    found = _WORDED.fullmatch(value.strip())
+    if not found:
+        return None
+    name, day, year = (found[1], found[2], found[3]) if found[1] else (found[5], found[4], found[6])
+    if name[:3].lower() not in _MONTHS:
+        return None
+    hour, minute, second = (int(part or 0) for part in found.groups()[6:9])
+    month = _MONTHS.index(name[:3].lower()) + 1
+    return datetime(int(year), month, int(day), _hour(hour, found[10]), minute, second, tzinfo=UTC)
+
+
+def _hour(hour: int, half: str | None) -> int:
+    if not half:
+        return hour
+    return hour % 12 + (12 if half.lower() == "p" else 0)

@@ -1,0 +1,125 @@
+"""What the header of a column means, in the words of the systems that export it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, get_args
+
+from scheduler.registrants.files.words import folded, folded_words, words_of
+
+Meaning = Literal[
+    "email",
+    "name",
+    "first_name",
+    "last_name",
+    "middle_name",
+    "language",
+    "timezone",
+    "country",
+    "join_url",
+    "registered_at",
+    "webinar",
+    "status",
+    "cancelled",
+    "role",
+]
+Whose = Literal["attendee", "", "buyer", "other"]
+
+_SOMEBODY: tuple[Whose, ...] = ("attendee", "buyer", "other")
+OURS = ("email", "name", "language", "timezone", "country", "join_url", "registered_at", "webinar")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a header says that its column holds. `rank`: the lower, the surer. `whose`: the person whom it is about.
+    `whole_or_part`: a name, or the part of it that no other column holds."""
+
+    meaning: Meaning
+    rank: int
+    whose: Whose = ""
+    whole_or_part: bool = False
+
+
+_NUMBERED = re.compile(r"\d{1,3}[.): -]\s*")
+_BRACKETS = re.compile(r"\([^()]{0,80}\)|（[^（）]{0,80}）|\[[^\[\]]{0,80}\]")
+_PARTS = re.compile(r"[/|\n•·]| [–—-] ")
+_LITTLE = 1000  # is added to the rank of a name that says less than others
+
+
+def _entries() -> Iterator[tuple[str, Named]]:
+    weak, whole = folded_words("weak"), folded_words("whole_or_part")
+    for meaning in get_args(Meaning):
+        for rank, word in enumerate(words_of("headers", meaning)):
+            name = folded(word)
+            yield name, Named(meaning, rank + _LITTLE * (name in weak), "", name in whole)
+
+
+_NAMES: dict[str, Named] = {}
+for _word, _meant in _entries():
+    _NAMES.setdefault(_word, _meant)
+_NOT_NEEDED = folded_words("not_needed")
+_BEFORE = sorted(folded_words("asking", "before"), key=len, reverse=True)
+_BEHIND = tuple(folded_words("asking", "behind"))
+_OF: list[tuple[str, Whose]] = sorted(
+    ((folded(word), whose) for whose in _SOMEBODY for word in words_of("whose", whose)),
+    key=lambda one: -len(one[0]),
+)
+
+
+@lru_cache(maxsize=4096)
+def meaning_of(header: str) -> Named | None:
+    """What this header means, or None."""
+    if len(header) > 200:
+        return None
+    shorter = _BRACKETS.sub(" ", header)
+    if numbered := _NUMBERED.match(shorter):
+        shorter = shorter[numbered.end() :]
+    if found := _named(folded(header)) or _named(folded(shorter)):
+        return found
+    return _in_several_languages([_named(folded(part)) for part in _PARTS.split(shorter) if folded(part)])
+
+
+def _in_several_languages(parts: Sequence[Named | None]) -> Named | None:
+    """ "Courriel / Email", "Nom / Last name": what all of it means."""
+    meant = [one for one in parts if one]
+    sure = [one for one in meant if not one.whole_or_part] or meant
+    agree = len(parts) > 1 and len(meant) == len(parts) and len({one.meaning for one in sure}) == 1
+    return sure[0] if agree else None
+
+
+def is_known(header: str) -> bool:
+    """Whether this is a header that some system writes, whatever it means."""
+    if len(header) > 200:
+        return False
+    return meaning_of(header) is not None or folded(_BRACKETS.sub(" ", header)) in _NOT_NEEDED
+
+
+def _named(name: str) -> Named | None:
+    if found := _NAMES.get(name):
+        return found
+    for before in _BEFORE:
+        rest = name.removeprefix(before if before >= "\u3000" else f"{before} ").strip()
+        if rest != name and (found := _NAMES.get(rest) or _of_somebody(rest)):
+            return replace(found, rank=found.rank + _LITTLE)
+    for behind in _BEHIND:
+        rest = name.removesuffix(behind).strip()
+        if rest != name and (found := _NAMES.get(rest)):
+            return replace(found, rank=found.rank + _LITTLE)
+    return _of_somebody(name)
+
+
+def _of_somebody(name: str) -> Named | None:
+    """ "attendee email", "email of the buyer", "order e-mail"."""
+    for who, whose in _OF:
+        rests = (
+            name.removeprefix(f"{who} s "),
+            name.removeprefix(f"{who} "),
+            name.removesuffix(f" of the {who}"),
+        )
+        for rest in rests:
+            if rest != name and (found := _NAMES.get(rest)) and found.meaning not in ("role", "webinar"):
+                return replace(found, whose=whose)
+    return None

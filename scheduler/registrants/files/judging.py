@@ -1,0 +1,166 @@
+"""Which rows of a file count, and why others do not. Nothing is written.
+
+Of a person's rows the last counts that has a name. For that the rows are gone through twice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Literal
+
+from scheduler.input.addresses import fold
+from scheduler.input.validation import shown
+from scheduler.problem import Problem
+from scheduler.registrants.files.reading import FileRow
+from scheduler.registrants.files.records import Lines
+from scheduler.registrants.files.words import folded
+from scheduler.registrants.rows import Person, Row, why_unusable
+
+Kind = Literal["counts", "status", "unknown status", "error", "repeated", "another name"]
+LOST: frozenset[Kind] = frozenset(("unknown status", "error", "another name"))
+"""Of these somebody may be missing who should not be."""
+LEFT_OUT = "the row is left out"
+_REST = Row._fields[3:]
+ONE_EACH = "one registrant for each address"
+
+
+@dataclass(frozen=True)
+class Import:
+    """How the rows of one file are to be understood."""
+
+    place: str
+    webinars: Collection[str]
+    default_webinar: str
+    already_confirmed: bool = False
+    registered_again: datetime | None = None
+    """When somebody said that these people registered again, whoever of them was forgotten before."""
+
+    def person(self, row: FileRow) -> Person:
+        return row.values.get("webinar", self.default_webinar), fold(row.values.get("email", ""))
+
+    def why_not(self, row: FileRow) -> Judgement | None:
+        """Why a row by itself does not count."""
+        if row.left_out:
+            return Judgement(row, "status", row.left_out)
+        said = row.values.get
+        whole = Row(
+            0, said("webinar", self.default_webinar), said("email", ""), *(said(name, "") for name in _REST)
+        )
+        nowhere = "" if whole.webinar else "no webinar is named, here or by --webinar"
+        if reason := row.unusable or nowhere or why_unusable(whole, self.webinars):
+            about = reason.partition(" ")[0]
+            value = row.values.get(about, "") if about in ("email", "join_url") else ""
+            return Judgement(row, "error", reason, value)
+        if row.unknown_status:
+            return Judgement(row, "unknown status", "the status is not known", row.unknown_status)
+        return None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether a row counts, and why not. Only `value` quotes what stands in the file."""
+
+    row: FileRow
+    kind: Kind
+    reason: str = ""
+    value: str = ""
+
+    @property
+    def told(self) -> str:
+        """The reason with the value, for whoever has the file."""
+        return f"{self.reason}: {_quoted(self.value)}" if self.value else self.reason
+
+    def problem(self, place: str) -> Problem:
+        allowed = ONE_EACH if self.kind in ("repeated", "another name") else ""
+        return Problem(f"{place}, line {self.row.line}", self.told, allowed, LEFT_OUT)
+
+
+def judged(rows: Callable[[], Iterable[FileRow]], asked: Import) -> Generator[Judgement]:
+    """Every row, by line. `rows` is called twice."""
+    with closing(_People()) as people:
+        people.note((asked.person(row), row) for row in rows() if not asked.why_not(row))
+        for row in rows():
+            last, name = people.last(asked.person(row))
+            if row.counts and row.line == last:
+                yield Judgement(row, "counts")
+            else:
+                yield asked.why_not(row) or _of_several(row, last, name)
+
+
+def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
+    """Of one address's rows one that is not the last, by which the person is called `name`."""
+    if name and (own := _name(row)) and own != name:
+        reason = f"line {last} has the same address under another name"
+        return Judgement(row, "another name", reason, row.values["name"])
+    return Judgement(row, "repeated", f"line {last} has the same address, and counts")
+
+
+class Grouped:
+    """Rows that are left out by their status, with their lines: counted and named, not told one by one."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._lines: dict[tuple[Kind, str], Lines] = {}
+
+    def add(self, judgement: Judgement) -> None:
+        self._lines.setdefault((judgement.kind, judgement.told), Lines()).add(judgement.row.line)
+
+    def problems(self) -> list[Problem]:
+        hints = {
+            "status": "left out, as they do not come",
+            "unknown status": "left out; --counting lets them count",
+        }
+        return [
+            Problem(f"{self._place}, {lines}", f"{told} ({lines.count})", hint=hints.get(kind, LEFT_OUT))
+            for (kind, told), lines in self._lines.items()
+        ]
+
+
+class _People:
+    """The last line of each person, and by which name, on disk while it lasts. No address and no name is written
+    there."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute(
+            "CREATE TABLE lines (person BLOB PRIMARY KEY, last INTEGER, name BLOB) WITHOUT ROWID"
+        )
+
+    def note(self, rows: Iterable[tuple[Person, FileRow]]) -> None:
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "INSERT INTO lines VALUES (?, ?, ?)"
+            " ON CONFLICT (person) DO UPDATE SET last = excluded.last, name = excluded.name"
+            " WHERE excluded.name <> x'' OR lines.name = x''",
+            ((_digest(person), row.line, _name(row)) for person, row in rows),
+        )
+        self._db.execute("COMMIT")
+
+    def last(self, person: Person) -> tuple[int, bytes]:
+        """The line that counts of this person, and a digest of the name there; 0 where none does."""
+        found = "SELECT last, name FROM lines WHERE person = ?"
+        last, name = self._db.execute(found, (_digest(person),)).fetchone() or (0, b"")
+        return last, name
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _name(row: FileRow) -> bytes:
+    """A digest by which "Ana Ruiz", "RUIZ, Ana" and "ana ruiz" are one."""
+    words = [] if row.displayed else sorted(folded(row.values.get("name", "")).split())
+    return _digest(words) if words else b""
+
+
+def _digest(parts: Iterable[str]) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _quoted(value: str) -> str:
+    return shown("".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in value))

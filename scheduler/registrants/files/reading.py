@@ -1,0 +1,377 @@
+"""Says what a file of registrants is - system, table, columns, which rows count and why others do not - and reads it.
+
+    bytes -> sheets (csv, workbook) -> tables -> columns -> rows
+
+Nothing is written here, and a file of any length takes the same memory. The first time, the whole file is looked at:
+what a column holds decides what it is.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO
+
+from scheduler.input.addresses import fold
+from scheduler.input.validation import shown
+from scheduler.problem import Problem, Problems
+from scheduler.registrants.files.cells import (
+    Order,
+    clean_address,
+    clean_cell,
+    clean_name_of,
+    instant,
+    is_address,
+    joined,
+    tidy,
+    without_affiliation,
+)
+from scheduler.registrants.files.columns import NOT_NEEDED, Column, Columns, Survey, columns_of
+from scheduler.registrants.files.csv import DELIMITERS, CsvFile
+from scheduler.registrants.files.records import Lines, Record, Sheet, lines_named
+from scheduler.registrants.files.statuses import is_cancelled, role_of, why_not
+from scheduler.registrants.files.systems import system_of
+from scheduler.registrants.files.tables import Table, of_people, tables_of
+from scheduler.registrants.files.words import folded
+from scheduler.registrants.files.workbook import Workbook, is_workbook
+from scheduler.timezones import LAST_YEAR
+
+HEADER = "a header with `email`, then a row for each person"
+ATTENDEE = "attendee"
+_NOWHERE = sys.maxsize  # where a column is that the table does not have
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One row of a file: the line at which it begins, its values by our column names, when it says it registered (UTC).
+
+    It counts unless it is `unusable` (why, where the file alone shows that), `left_out` by its status, or of a status
+    that nobody knows (`unknown_status`).
+    """
+
+    line: int
+    values: Mapping[str, str]
+    registered_at: datetime | None = None
+    unusable: str = ""
+    left_out: str = ""
+    unknown_status: str = ""
+    status: str = ""
+    role: str = ATTENDEE
+    displayed: bool = False
+    """Its name is only what the person was shown as, once more for each time they joined."""
+
+    @property
+    def counts(self) -> bool:
+        return not (self.unusable or self.left_out or self.unknown_status)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One table and what its columns mean."""
+
+    table: Table
+    columns: Columns
+
+
+class RegistrantFile:
+    """A file of registrants, of whatever system. `rows` can be asked for as often as one likes, one iteration after the
+    other.
+
+    `file` is binary and can be read from its beginning again. `webinars`: ids by which a column of webinars is known.
+    `table`: the sheet or table that is meant, where there are several. `counting`: statuses whose people come, too.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        place: str,
+        webinars: Collection[str] = (),
+        *,
+        table: str = "",
+        counting: Collection[str] = (),
+    ) -> None:
+        """Raises Problems when the file as a whole can't be used."""
+        self._place = place
+        self._counting = frozenset(map(folded, counting))
+        self._noted = _Notes()
+        self._doubts: list[Problem] = []
+        sheets = self._sheets(file)
+        tables = [found for sheet in sheets for found in tables_of(sheet)]
+        chosen = self._of_people(sheets, tables, table)
+        self._read = [_Read(found, columns_of(_survey(found), webinars, place)) for found in chosen]
+        titles = {found.title for found in tables}
+        self.system = system_of([found.header.cells for found in (*chosen, *tables)], titles)
+        self._main = next((one for one in self._read if not one.table.role), self._read[-1])
+
+    @property
+    def table(self) -> str:
+        """The name of the table, or sheet, whose people are registrants; "" where the file has only one."""
+        return self._main.table.name
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns of that table, each with what it is read as and why."""
+        return self._main.columns.read
+
+    def rows(self) -> Generator[FileRow]:
+        """Each row, from the first on."""
+        self._noted = _Notes()
+        for one in self._read:
+            reader = _Rows(one.table, one.columns, self._counting, self._noted)
+            with closing(one.table.records()) as records:
+                for record in records:
+                    yield reader.row(record)
+
+    def notes(self) -> list[Problem]:
+        """What is to be known of the rows that were read, and what is left out of them."""
+        above = [line for one in self._read[:1] for line in one.table.above]
+        passed = (
+            [Problem(f"{self._place}, {lines_named(above)}", "above the header, and not read")]
+            if above
+            else []
+        )
+        return [*self._doubts, *passed, *self._unread(), *self._noted.problems(self._place)]
+
+    def _unread(self) -> list[Problem]:
+        return [
+            Problem(
+                f"{self._place}, column {column.index + 1}",
+                f"{shown(column.header)} is not read",
+                hint=column.hint or column.because,
+            )
+            for column in self.columns
+            if not column.read_as and column.header and column.because != NOT_NEEDED
+        ]
+
+    def _sheets(self, file: IO[bytes]) -> Sequence[Sheet]:
+        file.seek(0)
+        if is_workbook(file.read(4)):
+            self._workbook = Workbook(file, self._place)
+            return self._workbook.sheets
+        text = CsvFile(file, self._place)
+        if text.encoding.doubtful:
+            self._doubts.append(
+                Problem(
+                    self._place,
+                    f"the file does not say its encoding, and is read as {text.encoding.name}",
+                    "UTF-8",
+                    "look whether the names are right",
+                )
+            )
+        return [text.sheet()]
+
+    def _of_people(self, sheets: Sequence[Sheet], tables: list[Table], asked: str) -> list[Table]:
+        people = of_people(tables) or [table for table in tables if not table.title]
+        if asked:
+            wanted = [one for one in people if folded(asked) in (folded(one.title), folded(one.sheet.name))]
+            if not wanted:
+                names = ", ".join(dict.fromkeys(shown(one.name) for one in people if one.name)) or "none"
+                raise Problems([Problem("--table", shown(asked), names)])
+            return wanted
+        if not people:
+            raise Problems([self._no_table(sheets)])
+        coming = [one for one in people if not one.left_out]
+        if len({id(one.sheet) for one in coming}) > 1:
+            names = ", ".join(dict.fromkeys(shown(one.sheet.name) for one in coming))
+            raise Problems(
+                [Problem(self._place, f"several sheets hold people: {names}", "one", "name it by --table")]
+            )
+        return people
+
+    def _no_table(self, sheets: Sequence[Sheet]) -> Problem:
+        for sheet in sheets:
+            with closing(sheet.records()) as records:
+                for record in records:
+                    if record.unreadable:
+                        where = f"{self._place}, line {record.line}"
+                        return Problem(where, record.unreadable, "a header with `email`")
+                    if record.cells:
+                        return _no_column(self._place, record)
+        return Problem(self._place, "the file is empty", HEADER)
+
+
+def read_rows(raw: bytes, place: str) -> tuple[list[FileRow], list[Problem]]:
+    """The rows of a short file, and notes on them. Raises Problems when the file as a whole can't be used."""
+    file = RegistrantFile(io.BytesIO(raw), place)
+    rows = list(file.rows())
+    return rows, file.notes()
+
+
+def _no_column(place: str, record: Record) -> Problem:
+    """Perhaps there is no header, and this is a person: nothing of it is quoted."""
+    try:
+        columns_of(
+            Survey(Record(record.line, [cell for cell in record.cells if not is_address(cell)])), (), place
+        )
+    except Problems as error:
+        return error.problems[0]
+    return Problem(f"{place}, line {record.line}", "no column for the address", "a header with `email`")
+
+
+def _survey(table: Table) -> Survey:
+    survey = Survey(table.header)
+    with closing(table.records()) as records:
+        for record in records:
+            if not record.unreadable:
+                survey.see(record)
+    return survey
+
+
+@dataclass
+class _Notes:
+    """What is noted while rows are read, with the lines."""
+
+    short: Lines = field(default_factory=Lines)  # with fewer cells than the header
+    untimed: Lines = field(default_factory=Lines)  # whose registered_at is no time
+    cleaned: Lines = field(default_factory=Lines)  # whose address was cleaned
+    bracketed: Lines = field(default_factory=Lines)  # whose name had an affiliation
+    nameless: Lines = field(default_factory=Lines)  # whose name is none
+    other_address: Lines = field(default_factory=Lines)
+    links: Lines = field(default_factory=Lines)
+    hosts: Lines = field(default_factory=Lines)
+
+    def problems(self, place: str) -> list[Problem]:
+        times = f"such as 2025-06-12T09:30:00Z, from 1970 to {LAST_YEAR}, or a date whose order is clear"
+        told = (
+            (self.short, "fewer cells than the header", "", "those missing count as empty"),
+            (self.untimed, "registered_at is not a time", times, "it is left out"),
+            (self.cleaned, "the address was cleaned of what does not belong to it", "", ""),
+            (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
+            (self.nameless, "the name is none, and greeted is without one", "", ""),
+            (self.other_address, "another column holds another address", "", "it is not read"),
+            (self.hosts, "hosts and panelists", "", "they are registered like attendees"),
+        )
+        return [
+            Problem(f"{place}, {lines}", found, allowed, hint)
+            for lines, found, allowed, hint in told
+            if lines.count
+        ]
+
+
+class _Rows:
+    """Makes rows of the records of one table."""
+
+    def __init__(self, table: Table, columns: Columns, counting: frozenset[str], noted: _Notes) -> None:
+        self._table, self._columns, self._counting, self._noted = table, columns, counting, noted
+        self._width = len(table.header.cells)
+        self._role = table.role
+        self._order: Order = ""
+        if columns.day_first is not None:
+            self._order = "day first" if columns.day_first else "month first"
+
+    def row(self, record: Record) -> FileRow:
+        if unusable := record.unreadable or self._too_many(record.cells):
+            return FileRow(record.line, {}, unusable=unusable)
+        cells, at = record.cells, self._columns.at
+        if len(cells) < self._width and self._table.sheet.delimiter:
+            self._noted.short.add(record.line)
+        values, problem = self._address(record)
+        name, displayed = self._name(record)
+        if name or "name" in values:
+            values["name"] = name or values["name"]
+        for column in ("language", "timezone", "country", "join_url"):
+            if (index := at.get(column, _NOWHERE)) < len(cells) and (value := clean_cell(cells[index])):
+                values[column] = value
+        if (index := at.get("webinar", _NOWHERE)) < len(cells) and (webinar := tidy(cells[index])):
+            values["webinar"] = webinar  # as it is: none is taken for another
+        left_out, unknown, status = self._judged(cells)
+        return FileRow(
+            record.line,
+            values,
+            self._registered_at(record),
+            "" if left_out else problem,
+            left_out,
+            unknown,
+            status,
+            self._role_of(record),
+            displayed,
+        )
+
+    def _too_many(self, cells: Sequence[str]) -> str:
+        if len(cells) <= self._width or not any(cell.strip() for cell in cells[self._width :]):
+            return ""
+        found = f"{len(cells)} cells where the header has {self._width}"
+        if delimiter := self._table.sheet.delimiter:
+            return f"{found}: a value with a {DELIMITERS[delimiter]} in it needs quotation marks"
+        return found
+
+    def _address(self, record: Record) -> tuple[dict[str, str], str]:
+        cells = record.cells
+        found = [
+            clean_address(cells[index].strip(" ")) for index in self._columns.emails if index < len(cells)
+        ]
+        found = [address for address in found if address.address] or found[:1]
+        if not found:
+            return {}, ""
+        sound = [address for address in found if not address.problem]
+        address = sound[0] if sound else found[0]
+        different = len(sound) > 1 and len({fold(one.address) for one in sound}) > 1
+        if different and self._columns.same_name:
+            return {"email": address.address}, "two columns of the same name hold different addresses"
+        if different:
+            self._noted.other_address.add(record.line)
+        if address.cleaned and not address.problem:
+            self._noted.cleaned.add(record.line)
+        values = {"email": address.address} if address.address else {}
+        if address.name:
+            values["name"] = address.name
+        held_two = address.problem if address.problem == "holds two addresses" else ""
+        return values, f"email {held_two}" if held_two else ""
+
+    def _name(self, record: Record) -> tuple[str, bool]:
+        """The name, and whether it is only what the person was shown as."""
+        at, cells = self._columns.at, record.cells
+
+        def said(part: str) -> str:
+            return cells[at[part]] if part in at and at[part] < len(cells) else ""
+
+        first, last = said("first_name"), said("last_name")
+        parts = joined(
+            clean_name_of(first, last), clean_name_of(said("middle_name")), clean_name_of(last, first)
+        )
+        whole = clean_name_of(said("name"))
+        displayed = self._columns.displayed and not parts
+        name = whole if displayed else (parts if self._columns.displayed else whole or parts)
+        if not name and tidy(first + last + said("name")):
+            self._noted.nameless.add(record.line)
+        short = without_affiliation(name, displayed=displayed)
+        if short != name:
+            self._noted.bracketed.add(record.line)
+        return short, displayed
+
+    def _registered_at(self, record: Record) -> datetime | None:
+        index = self._columns.at.get("registered_at")
+        said = clean_cell(record.cells[index]) if index is not None and index < len(record.cells) else ""
+        found = instant(said, self._order) if said else None
+        if said and not found:
+            self._noted.untimed.add(record.line)
+        return found
+
+    def _role_of(self, record: Record) -> str:
+        index = self._columns.at.get("role")
+        said = clean_cell(record.cells[index]) if index is not None and index < len(record.cells) else ""
+        role = self._role or (role_of(said) if said else ATTENDEE)
+        if role in ("host", "panelist"):
+            self._noted.hosts.add(record.line)
+        return role
+
+    def _judged(self, cells: Sequence[str]) -> tuple[str, str, str]:
+        """Why somebody does not come, which status nobody knows, and all that is said of it."""
+        columns, unknown, left_out = self._columns, "", ""
+        words = [
+            word for index in columns.statuses if index < len(cells) and (word := clean_cell(cells[index]))
+        ]
+        for word in words:
+            reason = why_not(word, codes=columns.codes)
+            left_out = left_out or reason or ""
+            if reason is None and folded(word) not in self._counting:
+                unknown = unknown or word
+        for index in columns.cancelled:
+            if not left_out and index < len(cells) and is_cancelled(clean_cell(cells[index])):
+                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cells[index]))}"
+        left_out = left_out or self._table.left_out
+        return left_out, "" if left_out else unknown, "; ".join(dict.fromkeys(words))

@@ -1,0 +1,51 @@
+"""The words of `words.toml`: what systems and people write in files of registrants, in their languages. Pure."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_MARKS = re.compile("[\u0300-\u036f\u064b-\u0652\u0640]")
+_PUNCTUATION = re.compile(r"[_\-.\s*?:;,!'’`´\"“”«»&]+")
+_ARABIC = str.maketrans("أإآىة", "ااايه")
+
+
+def folded(text: str) -> str:
+    """The form in which words are compared: without regard to case, accents, punctuation and width."""
+    if text.isascii():  # most are, and this is asked for each row
+        return _PUNCTUATION.sub(" ", text.lower()).strip().replace(" / ", "/")
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
+    text = unicodedata.normalize("NFC", _MARKS.sub("", text)).translate(_ARABIC)
+    return _PUNCTUATION.sub(" ", text).strip().replace(" / ", "/")
+
+
+@cache
+def _read() -> Mapping[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
+
+
+def table(*names: str) -> Mapping[str, Any]:
+    """A table of the file."""
+    found: Any = _read()
+    for name in names:
+        found = found[name]
+    return dict(found)
+
+
+def words_of(*names: str) -> Iterator[str]:
+    """All words of a list, or of the lists of a table: of every language, the first one first."""
+    *above, last = names
+    found = table(*above)[last]
+    for words in (found,) if isinstance(found, list) else found.values():
+        yield from words
+
+
+def folded_words(*names: str) -> frozenset[str]:
+    return frozenset(map(folded, words_of(*names)))
