@@ -41,7 +41,7 @@ _NOTE_MARK = re.compile(r"[^\W_]\*(?=[\s,.;:)]|\Z)")
 _OPENS = re.compile(r"(?<!\S)\*{1,3}(?=\S)")
 _SHARE = re.compile(r"(?<!\S)\\\\(?=\w)")
 _DEFINITION = re.compile(r" {0,3}\[([^\[\]]{1,100})\]:\s?\S")
-_ADDRESS = re.compile(r"(?<![\w<(\"'=/`\[])https://[^\s<>\"`{}|\\^]{1,2000}")
+_WEB_ADDRESS = re.compile(r"(?<![\w<(\"'=/`\[])https://[^\s<>\"`{}|\\^]{1,2000}")
 _AFTER_ADDRESS = re.compile(r"[.,;:!?*_'’»”)\]。，；：！？）」』》】،؛؟]{1,20}\Z")
 _CODE_SPAN = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
 _WIDE = re.compile(
@@ -197,7 +197,7 @@ def _with_links(line: str) -> str:
             address, behind = address[:keep], address[keep:]
         return f"<{address}>{behind}"
 
-    return _ADDRESS.sub(linked, line)
+    return _WEB_ADDRESS.sub(linked, line)
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:
