@@ -22,7 +22,7 @@ from scheduler.outbox import TooMany
 from scheduler.problem import Problem
 from scheduler.web.received import read_invitation, read_mail
 from tests.editor.conftest import HOST, PASSWORD, Room
-from tests.support import webinar
+from tests.support import until, webinar
 
 TEXT = "/templates/confirmation/en"
 
@@ -170,6 +170,22 @@ async def test_a_password_that_was_not_compared_does_not_count(room: Room) -> No
             found = [answer.status_code for answer in await asyncio.gather(*asked)]
             assert {403, 429} == set(found)
         assert (await client.post("/templates/sign-in", data=right)).status_code == 303
+
+
+@in_loop
+async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(room: Room) -> None:
+    async with room.browser() as client:
+        asked = [
+            asyncio.create_task(client.post("/templates/sign-in", data={"address": f"{n}@who.int"}))
+            for n in range(5)
+        ]
+        signing = room.editor._signing
+        await until(lambda: len(signing._hashing._others) > 1)
+        signing.stop()
+        found = {answer.status_code for answer in await asyncio.gather(*asked)}
+        assert found <= {403, 429}
+        assert 429 in found
+        assert (await client.post("/templates/sign-in")).status_code == 429
 
 
 @in_loop
