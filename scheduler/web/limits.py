@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 MOST_DESCRIPTORS = 65_536
-BODY_BYTES = 500
+BODY_BYTES = 500  # in a second, at least
 _LINGER = 1.0  # seconds for reading on what was sent in vain, so that the answer arrives before the reset
 
 
@@ -72,8 +72,8 @@ class Connection(H11Protocol):
 
     @property
     def is_asking(self) -> bool:
-        """Whether a request is under way that has come to its end."""
-        return self._stage is _Stage.ANSWERING
+        """Whether a request is under way that has come whole, or as far as we let it."""
+        return self._stage is _Stage.ANSWERING and not self._lacks_body
 
     @property
     def is_answered(self) -> bool:
@@ -111,13 +111,18 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._closed(self)
 
+    @property
+    def _lacks_body(self) -> bool:
+        """Whether it is the client who keeps us waiting for the request's body."""
+        return self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
+
     def _look_for_request(self) -> None:
         if self.cycle is None or self.cycle.response_complete or self._stage is _Stage.CLOSING:
             return
         now = self.loop.time()
         if self._stage in (_Stage.SILENT, _Stage.HEAD):
             self._end, self._end_of_body = now + self._limits.whole, now + self._limits.body
-        if not self.cycle.more_body or self.flow.read_paused:  # or it is we who keep the client waiting
+        if not self._lacks_body:
             self._begin(_Stage.ANSWERING, self._end - now)
             return
         if self._stage is _Stage.ANSWERING:

@@ -132,10 +132,13 @@ def test_who_waits_for_an_answer_is_not_cut_off_for_a_newcomer() -> None:
     run(test)
 
 
-def test_bodies_that_do_not_come_give_way_to_whoever_asks(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("more", [0, 90_000])
+def test_bodies_that_do_not_come_give_way_to_whoever_asks(
+    more: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         async with serving(LONG) as served:
-            slow = [await served.client(HALF) for _ in range(LONG.connections)]
+            slow = [await served.client(HALF + b"a" * more) for _ in range(LONG.connections)]
             assert b"200 OK" in await (await served.client()).ask()
             assert await slow[0].is_cut_off()
             for one in slow:
