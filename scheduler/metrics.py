@@ -28,6 +28,9 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from scheduler.ledger.outcomes import Outcome, Start
 
+CERTIFICATE_SEEN_SECONDS = 7 * 86400.0
+"""For which the certificate that was seen last is exported: a relay that is seldom used may have another one since."""
+
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -112,7 +115,9 @@ RELAY_STOPPED = _gauge(
 )
 RELAY_PACE = _gauge("relay_pace_per_second", "Mails that may begin; +Inf without a limit.", ("relay",))
 CERTIFICATE_EXPIRY = _gauge(
-    "relay_certificate_expiry_timestamp_seconds", "End of its certificate, as last seen.", ("relay",)
+    "relay_certificate_expiry_timestamp_seconds",
+    "End of its certificate, as last seen, within a week.",
+    ("relay",),
 )
 TOKEN_EXPIRY = _gauge("relay_token_expiry_timestamp_seconds", "End of the OAuth token.", ("relay",))
 TOKEN_FAILED = _gauge("relay_token_failed", "Whether no new OAuth token was to be had.", ("relay",))
@@ -121,6 +126,7 @@ TOKEN_FAILED = _gauge("relay_token_failed", "Whether no new OAuth token was to b
 
 READY = _gauge("ready", "Whether /readyz answers 200.")
 WEB_UP = _gauge("web_up", "Whether the web process gives signs of life; 1 where there is to be none.")
+WEB_ENDS = _counter("web_ends", "Ends of the web process, none of which the service asked for.")
 TICK_AGE = _gauge("tick_age_seconds", "Since the last tick that planned to its end, or the start.")
 CLOCK_WRONG = _gauge("clock_wrong", "Whether the system's clock was set and is not followed yet.")
 CLOCK_OFFSET = _gauge(
@@ -138,6 +144,7 @@ TZ = _gauge("tz_database_info", "1; the version of the tz database is a label.",
 ProcessCollector(namespace="webinar", registry=REGISTRY)
 
 _ticked_at = monotonic()
+_certificates_seen_at: dict[str, float] = {}
 WEB_UP.set(1)
 TICK_AGE.set_function(lambda: monotonic() - _ticked_at)
 
@@ -195,6 +202,15 @@ def secured(relay: str, transport: BaseTransport | None) -> None:
     tls = transport.get_extra_info("ssl_object") if transport else None
     if tls and (certificate := tls.getpeercert()):
         CERTIFICATE_EXPIRY.labels(relay).set(ssl.cert_time_to_seconds(certificate["notAfter"]))
+        _certificates_seen_at[relay] = monotonic()
+
+
+def forget_old_certificates() -> None:
+    """Export no certificate any more that was not seen for a week."""
+    for relay, at in list(_certificates_seen_at.items()):
+        if monotonic() - at > CERTIFICATE_SEEN_SECONDS:
+            del _certificates_seen_at[relay]
+            CERTIFICATE_EXPIRY.remove(relay)
 
 
 def token(relay: str, ends_at: float | None, *, failed: bool) -> None:

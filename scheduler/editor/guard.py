@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
 from hmac import compare_digest
-from ipaddress import ip_address, ip_network
+from itertools import takewhile
+from math import inf
+from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -18,14 +21,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler.editor import accounts
 from scheduler.editor.accounts import Editor
+from scheduler.web.networks import networks_of
 from scheduler.web.server import adding
 
 WITHIN = 900.0
 """Seconds in which no more than so many passwords are tried:"""
-OF_BOTH, OF_NETWORK, OF_ADDRESS, OF_BROWSER = 5, 25, 50, 10
-"""for one address from one network, from one network, for one address, and from one browser that is known."""
-MOST_KNOWN = 10_000
-MOST_HASHES = 10
+OF_BOTH, OF_NETWORKS, OF_ADDRESS, OF_BROWSER = 5, (25, 50, 100), 50, 10
+"""for one address from one network, from one network (and from the wider ones around it, `networks_of`), for one
+address, and from one browser that is known."""
+MOST_COUNTS = 100_000  # 20 MB
+MOST_WAITING = 10  # passwords in each queue
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
@@ -85,91 +90,122 @@ def is_ours(request: Request, editor: Editor, token: str) -> bool:
     return is_from_here(request) and compare_digest(token.encode(), editor.csrf.encode())
 
 
-def network_of(computer: str) -> str:
-    """The network of an IP address, as far as one person may have addresses at will: 64 bits of IPv6 (RFC 6177), all of
-    IPv4."""
-    try:
-        address = ip_address(computer)
-    except ValueError:
-        return computer
-    if address.version == 6 and (mapped := address.ipv4_mapped):
-        return str(mapped)
-    return str(ip_network((address, 64), strict=False)) if address.version == 6 else computer
-
-
 class Tries:
     """Passwords that are tried, counted before they are looked at: of many that come at once no more are tried than one
-    after the other.
+    after the other. The counts are of the quarter of an hour that begins with the first try.
 
     Nobody can lock an editor out for long by failing in their name: a browser that they signed in from before is
-    counted by itself (OWASP, "Slow Down Online Guessing Attacks with Device Cookies").
+    counted by itself (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). Nor can many networks fill the
+    memory: once there is no room for more counts, only browsers that are known are let in.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tried: dict[str, deque[float]] = {}
-        self._tidy_beyond = MOST_KNOWN
+        self._counts = _Counts()
 
-    def begin(self, address: str, network: str, browser: str = "") -> Try | None:
-        """Count one more; None: no more are taken for now. `browser`: of one that is known."""
-        if browser:
-            limits = {f"b {browser}": OF_BROWSER}
-        else:
-            limits = {
-                f"p {network} {address}": OF_BOTH,
-                f"n {network}": OF_NETWORK,
-                f"a {address}": OF_ADDRESS,
-            }
-        if any(self._count(key) >= most for key, most in limits.items()):
+    def begin(self, address: str, computer: str, browser: str = "") -> Try | None:
+        """Count one more; None: no more are taken for now. `computer`: its IP address. `browser`: of one that is
+        known."""
+        now, counts = self._clock(), self._counts
+        limits = {_key("browser", browser): OF_BROWSER} if browser else _limits(address, computer)
+        for old in list(takewhile(lambda key: counts[key][1] < now - WITHIN, counts)):
+            del counts[old]
+        if not browser and len(counts) + sum(key not in counts for key in limits) > MOST_COUNTS:
             return None
-        now = self._clock()
-        for key, most in limits.items():
-            self._tried.setdefault(key, deque(maxlen=most)).append(now)
-        if len(self._tried) > self._tidy_beyond:  # of an attack that makes addresses up
-            for known in [key for key in self._tried if not self._count(key)]:
-                del self._tried[known]
-            self._tidy_beyond = max(MOST_KNOWN, 2 * len(self._tried))
-        return Try(self._tried, tuple(limits), now)
+        if any(key in counts and counts[key][0] >= most for key, most in limits.items()):
+            return None
+        for key in limits:
+            tries, since = counts.get(key, (0, now))
+            counts[key] = tries + 1, since
+        return Try(counts, tuple(limits), now)
 
-    def _count(self, key: str) -> int:
-        times = self._tried.get(key)
-        while times and times[0] < self._clock() - WITHIN:
-            times.popleft()
-        return len(times) if times else 0
+
+_Counts = dict[bytes, tuple[int, float]]
+"""How many tries since when, the oldest first. By digests: 200 bytes each, however long an address is."""
+
+
+def _limits(address: str, computer: str) -> dict[bytes, int]:
+    networks = networks_of(computer)
+    return {
+        _key("both", networks[0], address): OF_BOTH,
+        **{_key("network", one): most for one, most in zip(networks, OF_NETWORKS, strict=False)},
+        _key("address", address): OF_ADDRESS,
+    }
+
+
+def _key(*parts: str) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
 class Try:
     """One password that is tried."""
 
-    _tried: dict[str, deque[float]]
-    _keys: tuple[str, ...]
+    _counts: _Counts
+    _keys: tuple[bytes, ...]
     _at: float
 
-    def fitted(self) -> None:
-        """It was right: it does not count."""
+    def take_back(self) -> None:
+        """It does not count: it was right, or it was never compared."""
         for key in self._keys:
-            if (times := self._tried.get(key)) and self._at in times:
-                times.remove(self._at)
+            tries, since = self._counts.get(key, (0, inf))
+            if since > self._at:  # counted since then alone
+                continue
+            if tries > 1:
+                self._counts[key] = tries - 1, since
+            else:
+                del self._counts[key]
 
 
 class Hashing:
-    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: one at a time, and a few that wait."""
+    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: one at a time. Only a few may wait; browsers
+    that are known wait in a queue of their own, which goes first, so that no flood of guesses keeps them out."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, "password")
-        self._waiting = 0
+        self._known, self._others = deque[_Waiting](), deque[_Waiting]()
+        self._comparing: asyncio.Task[None] | None = None
+        self._stopped = False
 
-    async def fits(self, password: str, password_hash: str) -> bool | None:
-        """Whether this is the password; None: too many wait."""
-        if self._waiting >= MOST_HASHES:
+    async def fits(self, password: str, password_hash: str, *, known: bool) -> bool | None:
+        """Whether this is the password; None: it was not compared, as too many wait. `known`: whether the browser
+        is."""
+        queue = self._known if known else self._others
+        if self._stopped or len(queue) >= MOST_WAITING:
             return None
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, accounts.fits, password, password_hash)
-        finally:
-            self._waiting -= 1
+        waiting = _Waiting(password, password_hash, asyncio.get_running_loop().create_future())
+        queue.append(waiting)
+        if self._comparing is None or self._comparing.done():
+            self._comparing = asyncio.create_task(self._compare())
+        return await waiting.answer
+
+    async def _compare(self) -> None:
+        """Until nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        while queue := self._known or self._others:
+            password, password_hash, answer = queue.popleft()
+            if answer.done():  # whoever asked is gone
+                continue
+            try:
+                fits = await loop.run_in_executor(self._threads, accounts.fits, password, password_hash)
+            except Exception as error:
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(fits)
 
     def stop(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Compare no more than the one under way."""
+        self._stopped = True
+        for queue in (self._known, self._others):
+            while queue:
+                if not (answer := queue.popleft().answer).done():
+                    answer.set_result(None)
+        self._threads.shutdown(wait=False)
+
+
+class _Waiting(NamedTuple):
+    password: str
+    password_hash: str
+    answer: asyncio.Future[bool | None]

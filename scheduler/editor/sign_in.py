@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from scheduler.editor import accounts
 from scheduler.editor.accounts import KNOWN_FOR, LONGEST_PASSWORD, SESSION, Editor
 from scheduler.editor.desk import Desk
-from scheduler.editor.guard import WITHIN, Hashing, Tries, is_from_here, network_of
+from scheduler.editor.guard import WITHIN, Hashing, Tries, is_from_here
 from scheduler.editor.requests import form
 from scheduler.input.addresses import fold
 
@@ -62,16 +62,17 @@ class SignIn:
         address, password = fold(given.get("address", "")[:320]), given.get("password", "")[:LONGEST_PASSWORD]
         known = await self._desk.database.run_reading(accounts.hash_of, address)
         browser = accounts.browser_of(request.cookies.get(self._known_cookie, ""), known)
-        tried = self._tries.begin(address, network_of(request.client.host if request.client else ""), browser)
-        fits = await self._hashing.fits(password, known) if tried else None
+        tried = self._tries.begin(address, request.client.host if request.client else "", browser)
         if tried is None:
             return self._too_many(f"{WITHIN / 60:.0f} minutes", int(WITHIN))
+        fits = await self._hashing.fits(password, known, known=bool(browser))
+        if fits is not False:
+            tried.take_back()
         if fits is None:
             return self._too_many("a moment", 5)
         if not fits:
             log.warning("editor: a wrong password")
             return self._page("sign_in.html", 403, wrong="The address or the password is wrong.")
-        tried.fitted()
         token = await self._desk.database.run(accounts.begin, self._desk.clock.now(), address)
         answer = RedirectResponse("/templates", 303)
         self._set_cookie(answer, self._cookie, token, SESSION)

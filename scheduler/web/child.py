@@ -93,6 +93,7 @@ class WebChild:
                 why = error.strerror or type(error).__name__
             self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
             metrics.WEB_UP.set(0)
+            metrics.WEB_ENDS.inc()
             log.warning("web process ended", reason=why)
             pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
             await asyncio.sleep(pause)

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 MOST_DESCRIPTORS = 65_536
+BODY_BYTES = 500  # in a second, at least
 _LINGER = 1.0  # seconds for reading on what was sent in vain, so that the answer arrives before the reset
 
 
@@ -34,13 +35,19 @@ class Limits:
     """From the connection, or the answer before, to the first byte of a request."""
     head: float
     """From there to the end of its head."""
+    body: float
+    """From there to the end of its body, and one more for each `BODY_BYTES` of it that have come."""
     whole: float
-    """From there to the end of the answer, the request's body included."""
+    """From the end of the head to the end of the answer, the request's body included."""
+    per_network: int
+    """Open at once from one network, unless it is a proxy's."""
     keep_alive: bool = True
 
 
-OF_PAGES = Limits(connections=256, per_second=1000, first_byte=10, head=10, whole=60)
-OF_HEALTH = Limits(connections=32, per_second=200, first_byte=2, head=2, whole=5, keep_alive=False)
+OF_PAGES = Limits(connections=256, per_second=1000, first_byte=10, head=10, body=10, whole=60, per_network=64)
+OF_HEALTH = Limits(
+    connections=32, per_second=200, first_byte=2, head=2, body=2, whole=5, per_network=32, keep_alive=False
+)
 """It shares a process with sending: what connects there costs it no more than some milliseconds in each second."""
 
 
@@ -48,17 +55,31 @@ class Connection(H11Protocol):
     """One connection to a client, which is cut off when it takes longer than it may."""
 
     def __init__(
-        self, config: Config, state: ServerState, limits: Limits, closed: Callable[[Connection], None]
+        self,
+        config: Config,
+        state: ServerState,
+        limits: Limits,
+        network: str,
+        closed: Callable[[Connection], None],
     ) -> None:
+        """`network`: by which it is counted."""
         super().__init__(config, state, {})
+        self.network = network
         self._limits, self._closed = limits, closed
         self._stage = _Stage.SILENT
+        self._end, self._end_of_body = 0.0, 0.0  # of the request under way, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_asking(self) -> bool:
-        """Whether a request is under way, its head complete."""
-        return self._stage is _Stage.ANSWERING
+        """Whether a request is under way that has come whole, or as far as we let it."""
+        return self._stage is _Stage.ANSWERING and not self._lacks_body
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer has begun and not come to its end."""
+        cycle = self.cycle
+        return cycle is not None and cycle.response_started and not cycle.response_complete
 
     def abort(self) -> None:
         """Cut it off at once."""
@@ -74,6 +95,7 @@ class Connection(H11Protocol):
             self._begin(_Stage.HEAD, self._limits.head)
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]  # RFC 9110, 6.6.1
         super().data_received(data)
+        self._end_of_body += len(data) / BODY_BYTES
         self._look_for_request()
 
     def on_response_complete(self) -> None:
@@ -89,10 +111,23 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._closed(self)
 
+    @property
+    def _lacks_body(self) -> bool:
+        """Whether it is the client who keeps us waiting for the request's body."""
+        return self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
+
     def _look_for_request(self) -> None:
-        asks = self.cycle is not None and not self.cycle.response_complete
-        if asks and self._stage in (_Stage.SILENT, _Stage.HEAD):
-            self._begin(_Stage.ANSWERING, self._limits.whole)
+        if self.cycle is None or self.cycle.response_complete or self._stage is _Stage.CLOSING:
+            return
+        now = self.loop.time()
+        if self._stage in (_Stage.SILENT, _Stage.HEAD):
+            self._end, self._end_of_body = now + self._limits.whole, now + self._limits.body
+        if not self._lacks_body:
+            self._begin(_Stage.ANSWERING, self._end - now)
+            return
+        if self._stage is _Stage.ANSWERING:
+            self._end_of_body = max(self._end_of_body, now + self._limits.body)
+        self._begin(_Stage.BODY, min(self._end_of_body, self._end) - now)
 
     def _begin(self, stage: _Stage, seconds: float) -> None:
         self._stage = stage
@@ -108,6 +143,7 @@ class Connection(H11Protocol):
 class _Stage(Enum):
     SILENT = auto()
     HEAD = auto()
+    BODY = auto()
     ANSWERING = auto()
     CLOSING = auto()
 

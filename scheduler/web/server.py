@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -13,7 +13,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,10 +22,12 @@ from uvicorn.server import ServerState
 
 from scheduler.web.inbox import BODY_POLICY, FILES, FOLDERS, PAGE_POLICY
 from scheduler.web.limits import OF_PAGES, Connection, Limits, connections_at_most
+from scheduler.web.networks import is_in, networks_of
 
 log = structlog.get_logger()
 
 _GRACE_SECONDS = 3  # for answers under way when the server stops; no page takes that long
+_CANCEL_SECONDS = 1  # for those that are cancelled then
 _QUEUE = 128  # connections that the system keeps until they are accepted
 _PAUSE = 1.0  # seconds, where the system has no descriptor or memory left
 
@@ -37,9 +40,9 @@ class WebServer:
         self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *, limits: Limits = OF_PAGES
     ) -> None:
         """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken."""
-        self._host, self._port, self._limits = host, port, limits
+        self._host, self._port, self._limits, self._proxies = host, port, limits, proxies
         self._config = uvicorn.Config(
-            app if limits.keep_alive else _closing(app),
+            _in_order(app if limits.keep_alive else _closing(app)),
             http="h11",
             ws="none",
             lifespan="off",
@@ -85,14 +88,24 @@ class WebServer:
                 connection.shutdown()
             if self._state.tasks:
                 await asyncio.wait(set(self._state.tasks), timeout=_GRACE_SECONDS)
-            for task in set(self._state.tasks):
-                task.cancel()
+            await self._cancel()
             for connection in list(self._open):
                 connection.abort()
             while self._open:
                 self._room.clear()
                 await self._room.wait()
         self._accepting = self._listener = None
+
+    async def _cancel(self) -> None:
+        """End what is still under way: nobody gets half an answer for a whole one, the others 503."""
+        for connection in list(self._open):
+            if connection.is_answered:
+                connection.abort()
+        await asyncio.sleep(0)  # now these know that they are cut off
+        if tasks := set(self._state.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -101,18 +114,23 @@ class WebServer:
             while len(self._open) >= most:
                 await self._make_room()
             try:
-                client, _ = await loop.sock_accept(listener)
+                client, (computer, *_) = await loop.sock_accept(listener)
             except OSError as error:  # no descriptor is left, or the client is gone already
                 log.warning(
                     "connection not accepted", port=self._port, error=errno.errorcode.get(error.errno or 0)
                 )
                 await asyncio.sleep(_PAUSE)
                 continue
-            await self._take(client)
+            await self._take(client, computer)
             await asyncio.sleep(1 / self._limits.per_second)
 
-    async def _take(self, client: socket.socket) -> None:
-        connection = Connection(self._config, self._state, self._limits, self._closed)
+    async def _take(self, client: socket.socket, computer: str) -> None:
+        network = "" if is_in(computer, self._proxies) else networks_of(computer)[-1]
+        theirs = [one for one in self._open if one.network == network]
+        if network and len(theirs) >= self._limits.per_network and not _cut_off_silent(theirs):
+            client.close()
+            return
+        connection = Connection(self._config, self._state, self._limits, network, self._closed)
         self._open[connection] = None
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
@@ -121,16 +139,45 @@ class WebServer:
             self._closed(connection)
 
     async def _make_room(self) -> None:
-        """Who has been silent for longest gives way; where all wait for an answer, the next one waits, too."""
+        """Where all wait for an answer, the next one waits, too."""
         self._room.clear()
-        silent = next((one for one in self._open if not one.is_asking), None)
-        if silent:
-            silent.abort()
+        _cut_off_silent(self._open)
         await self._room.wait()
 
     def _closed(self, connection: Connection) -> None:
         self._open.pop(connection, None)
         self._room.set()
+
+
+def _cut_off_silent(connections: Iterable[Connection]) -> bool:
+    """Whether one of these gave way: the first that has not sent a whole request."""
+    silent = next((one for one in connections if not one.is_asking), None)
+    if silent:
+        silent.abort()
+    return silent is not None
+
+
+def _in_order(app: ASGIApp) -> ASGIApp:
+    """`app`, for whose ends from outside there is nothing to log: whoever asked is gone, or the server stops."""
+
+    async def in_order(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except ClientDisconnect:
+            pass
+        except asyncio.CancelledError:  # by `stop` alone: nothing runs around it
+            if not begun:
+                headers = {"connection": "close", "retry-after": "5"}
+                await PlainTextResponse("The service stops.\n", 503, headers)(scope, receive, send)
+
+    return in_order
 
 
 def _closing(app: ASGIApp) -> ASGIApp:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.editor import accounts
+from scheduler.editor import accounts, guard
 from scheduler.editor.accounts import Editor
-from scheduler.editor.guard import OF_BOTH, OF_BROWSER, OF_NETWORK, WITHIN, Tries, network_of
+from scheduler.editor.guard import (
+    OF_ADDRESS,
+    OF_BOTH,
+    OF_BROWSER,
+    OF_NETWORKS,
+    WITHIN,
+    Tries,
+)
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -77,26 +85,39 @@ def test_passwords_are_counted_by_address_and_network_each_before_it_is_compared
     assert tries.begin("ada", "192.0.2.1")
 
 
-def test_a_password_that_fits_does_not_count() -> None:
+def test_a_password_that_is_taken_back_does_not_count() -> None:
     tries = Tries(lambda: 0.0)
-    for _ in range(3 * OF_NETWORK):
+    for _ in range(3 * OF_ADDRESS):
         tried = tries.begin("ada", "192.0.2.1")
         assert tried
-        tried.fitted()
+        tried.take_back()
+    assert all(tries.begin("ada", "192.0.2.1") for _ in range(OF_BOTH))
+
+
+def test_what_is_taken_back_late_takes_nothing_from_what_was_counted_since() -> None:
+    at = 0.0
+    tries = Tries(lambda: at)
+    tried = tries.begin("ada", "192.0.2.1")
+    assert tried
+    at = WITHIN + 1
+    assert all(tries.begin("ada", "192.0.2.1") for _ in range(OF_BOTH))
+    tried.take_back()
+    assert not tries.begin("ada", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
-    ("computer", "network"),
+    ("computers", "most"),
     [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("", ""),
-        ("unix:", "unix:"),
+        ("2001:db8:1:2::{:x}", OF_NETWORKS[0]),
+        ("2001:db8:1:{:02x}::1", OF_NETWORKS[1]),
+        ("2001:db8:1:{:02x}00::1", OF_NETWORKS[2]),
+        ("::ffff:192.0.2.7", OF_NETWORKS[0]),
     ],
 )
-def test_a_network_is_what_one_person_has_addresses_of_at_will(computer: str, network: str) -> None:
-    assert network_of(computer) == network
+def test_who_has_a_whole_network_of_ipv6_has_no_more_tries_for_it(computers: str, most: int) -> None:
+    tries = Tries(lambda: 0.0)
+    begun = [bool(tries.begin(f"address {n}", computers.format(n))) for n in range(200)]
+    assert begun == [True] * most + [False] * (200 - most)
 
 
 def test_a_known_browser_is_one_of_this_account_and_password() -> None:
@@ -109,11 +130,23 @@ def test_a_known_browser_is_one_of_this_account_and_password() -> None:
     assert not accounts.browser_of(accounts.known_browser(""), ""), "there is no such account"
 
 
-@pytest.mark.parametrize("count", [20_000])
-def test_an_attack_with_made_up_addresses_fills_no_memory(count: int) -> None:
-    at = 0.0
+def test_an_attack_from_everywhere_fills_no_memory_and_keeps_no_known_browser_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 200 * guard.MOST_COUNTS <= 20_000_000
+    monkeypatch.setattr(guard, "MOST_COUNTS", 5000)
+    at, begun = 0.0, 0
     tries = Tries(lambda: at)
-    for n in range(count):
-        at = float(n)
-        tries.begin(f"address {n}", f"computer {n}")
-    assert len(tries._tried) < 12_000
+    tracemalloc.start()
+    try:
+        while tries.begin(f"{begun:0300d}@x", f"2001:db8:{begun:x}:1::1"):
+            begun += 1
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert begun == 1000, "five counts each"
+    assert kept < 300 * 5000
+    assert not tries.begin("ada", "192.0.2.1"), "there is no room for another network"
+    assert all(tries.begin("ada", "192.0.2.1", "hers") for _ in range(OF_BROWSER))
+    at = WITHIN + 1
+    assert tries.begin("ada", "192.0.2.1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import re
 import threading
 from collections.abc import Awaitable, Callable
@@ -14,14 +15,14 @@ import httpx
 import pytest
 
 from scheduler.aside import Aside
-from scheduler.editor.guard import OF_BOTH
+from scheduler.editor.guard import MOST_WAITING, OF_BOTH
 from scheduler.mail.layout import read_layout
 from scheduler.organizers.texts import digest
 from scheduler.outbox import TooMany
 from scheduler.problem import Problem
 from scheduler.web.received import read_invitation, read_mail
-from tests.editor.conftest import PASSWORD, Room
-from tests.support import webinar
+from tests.editor.conftest import HOST, PASSWORD, Room
+from tests.support import until, webinar
 
 TEXT = "/templates/confirmation/en"
 
@@ -125,6 +126,66 @@ async def test_failing_in_an_editors_name_does_not_lock_out_the_browser_that_the
         attacker.cookies.set("known", f"0{theirs.cookies['known']}", domain="127.0.0.1")
         assert (await attacker.post("/templates/sign-in", data=right)).status_code == 429, "forged"
         assert (await theirs.post("/templates/sign-in", data=right)).status_code == 303
+
+
+@in_loop
+async def test_a_flood_of_guesses_from_everywhere_does_not_lock_out_the_browser_that_they_know(
+    room: Room,
+) -> None:
+    right, flooding, full = {"address": room.account(), "password": PASSWORD}, True, asyncio.Event()
+    app, networks = room.editor.app, itertools.count(256)
+
+    async def guess() -> None:
+        while flooding:
+            come_from = httpx.ASGITransport(app, client=(f"2001:db8:{next(networks):x}::1", 1))
+            async with httpx.AsyncClient(transport=come_from, base_url=f"http://{HOST}") as client:
+                answer = await client.post("/templates/sign-in", data=right | {"password": "guessed"})
+                if answer.status_code == 429:
+                    full.set()
+
+    async with room.browser(right["address"]) as theirs:
+        flood = [asyncio.create_task(guess()) for _ in range(MOST_WAITING + 5)]
+        try:
+            async with asyncio.timeout(30):
+                await full.wait()
+            for _ in range(3):
+                theirs.cookies.delete("session")
+                answer = await theirs.post("/templates/sign-in", data=right)
+                assert (answer.status_code, answer.text) == (303, "")
+        finally:
+            flooding = False
+            await asyncio.gather(*flood)
+
+
+@in_loop
+async def test_a_password_that_was_not_compared_does_not_count(room: Room) -> None:
+    """Where too many wait."""
+    right = {"address": room.account(), "password": PASSWORD}
+    async with room.browser() as client:
+        for _ in range(2):
+            asked = [
+                client.post("/templates/sign-in", data={"address": f"{n}@who.int", "password": "guessed"})
+                for n in range(20)
+            ]
+            found = [answer.status_code for answer in await asyncio.gather(*asked)]
+            assert {403, 429} == set(found)
+        assert (await client.post("/templates/sign-in", data=right)).status_code == 303
+
+
+@in_loop
+async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(room: Room) -> None:
+    async with room.browser() as client:
+        asked = [
+            asyncio.create_task(client.post("/templates/sign-in", data={"address": f"{n}@who.int"}))
+            for n in range(5)
+        ]
+        signing = room.editor._signing
+        await until(lambda: len(signing._hashing._others) > 1)
+        signing.stop()
+        found = {answer.status_code for answer in await asyncio.gather(*asked)}
+        assert found <= {403, 429}
+        assert 429 in found
+        assert (await client.post("/templates/sign-in")).status_code == 429
 
 
 @in_loop

@@ -55,6 +55,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for one in (metrics.RELAY_UP, metrics.RELAY_STOPPED, metrics.CERTIFICATE_EXPIRY, metrics.TOKEN_FAILED,
                 metrics.DISK_FREE, metrics.DISK_FREE_RATIO):  # fmt: skip
         one.clear()
+    metrics._certificates_seen_at.clear()
     for table in (metrics.DELIVERIES, metrics.HELD, metrics.OLDEST_DUE, metrics.ALERTS):
         table.replace({})
     metrics.CLOCK_OFFSET.set(0)
@@ -212,6 +213,26 @@ async def test_a_certificate_that_is_about_to_end(tmp_path: Path, database: Data
         here.ledger.register("lea@x.org")
         await here.is_over("WebinarCertificateEnds")
         await until_async(lambda: _took(server, 2), "both mails")
+
+
+@on_the_real_clock
+async def test_a_certificate_that_nobody_has_seen_for_a_week_is_no_reason_to_alert(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        MailServer(tls="starttls") as server,
+        watched(tmp_path, database, server, smtp_tls="starttls") as here,
+    ):
+        server.context = server_context.__wrapped__(HOST)
+        end = datetime.now(UTC) + timedelta(days=3)
+        authority().issue_cert(HOST, not_after=end).configure_cert(server.context)
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarCertificateEnds")
+        clock, days = time.monotonic, 6
+        monkeypatch.setattr(metrics, "monotonic", lambda: clock() + days * 86400)
+        await here.alerted("WebinarCertificateEnds")
+        days = 8
+        await here.is_over("WebinarCertificateEnds")
 
 
 @on_the_real_clock

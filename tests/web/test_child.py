@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.metrics import exposition
+from scheduler.metrics import WEB_ENDS, exposition
 from scheduler.settings import SettingsProblems, read_settings
 from scheduler.web.child import WebChild, WebSettings, web_settings, why_off
 from tests.endtoend.support import free_port
@@ -137,7 +137,7 @@ def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service
     monkeypatch.setenv("SMTP_PASSWORD", "a secret of the relay")
 
     async def test() -> None:
-        child = WebChild(settings)
+        child, ended = WebChild(settings), WEB_ENDS.collect()[0].samples[0].value
         child.start()
         try:
             assert await _answer(settings) == 200
@@ -147,6 +147,7 @@ def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service
             await until(lambda: child.trouble)
             assert child.trouble.startswith("the web process ended (exit -9)")
             assert b"webinar_web_up 0.0" in exposition()
+            assert WEB_ENDS.collect()[0].samples[0].value == ended + 1
             assert await _answer(settings) == 200
             await until(lambda: not child.trouble)
             assert b"webinar_web_up 1.0" in exposition()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -19,42 +19,55 @@ from scheduler.web.limits import Connection, Limits
 from scheduler.web.server import WebServer
 from tests.support import until
 
-SHORT = Limits(connections=4, per_second=1000, first_byte=0.2, head=0.2, whole=0.3)
-LONG = Limits(connections=4, per_second=1000, first_byte=60, head=60, whole=60)
+SHORT = Limits(connections=4, per_second=1000, first_byte=0.2, head=0.2, body=0.2, whole=0.3, per_network=4)
+LONG = Limits(connections=4, per_second=1000, first_byte=60, head=60, body=60, whole=60, per_network=4)
 ASK = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+WAIT = b"GET /wait HTTP/1.1\r\nHost: here\r\n\r\n"
+HALF = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\na"
 SOON = 10.0  # seconds for what comes at once on an idle machine
 
 
-async def _app(scope: Any, receive: Any, send: Any) -> None:
-    request = Request(scope, receive)
-    body = b"" if request.url.path == "/unread" else await request.body()
-    words = "x" * 5_000_000 if request.url.path == "/large" else f"{len(body)} bytes"
-    await PlainTextResponse(words)(scope, receive, send)
-
-
-@dataclass
 class Served:
     """A server, and whoever connects to it."""
 
-    server: WebServer
-    clients: list[Client] = field(default_factory=list)
+    def __init__(self, given: Limits, proxies: Sequence[str]) -> None:
+        self.server = WebServer(self._app, "127.0.0.1", 0, proxies, limits=given)
+        self.go = asyncio.Event()
+        """Until then nobody who asks for /wait is answered."""
+        self.clients: list[Client] = []
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        body = b"" if request.url.path == "/unread" else await request.body()
+        if request.url.path == "/wait":
+            await self.go.wait()
+        words = "x" * 5_000_000 if request.url.path == "/large" else f"{len(body)} bytes"
+        await PlainTextResponse(words)(scope, receive, send)
 
     @property
     def open(self) -> list[Connection]:
         return list(self.server._open)
 
-    async def client(self) -> Client:
-        self.clients.append(Client(*await asyncio.open_connection("127.0.0.1", self.server.port)))
+    async def client(self, sent: bytes = b"", computer: str = "127.0.0.1") -> Client:
+        here = (computer, 0)
+        streams = await asyncio.open_connection("127.0.0.1", self.server.port, local_addr=here)
+        self.clients.append(Client(*streams))
+        self.clients[-1].writer.write(sent)
         return self.clients[-1]
+
+    async def asking(self, many: int) -> None:
+        """Wait until so many wait for an answer."""
+        await until(lambda: sum(one.is_asking for one in self.open) == many)
 
 
 @asynccontextmanager
-async def serving(given: Limits) -> AsyncIterator[Served]:
-    served = Served(WebServer(_app, "127.0.0.1", 0, limits=given))
+async def serving(given: Limits, proxies: Sequence[str] = ()) -> AsyncIterator[Served]:
+    served = Served(given, proxies)
     await served.server.start()
     try:
         yield served
     finally:
+        served.go.set()
         await served.server.stop()
         for one in served.clients:
             one.writer.close()
@@ -107,16 +120,77 @@ def test_silent_connections_give_way_to_whoever_asks() -> None:
 def test_who_waits_for_an_answer_is_not_cut_off_for_a_newcomer() -> None:
     async def test() -> None:
         async with serving(LONG) as served:
-            began = [await served.client() for _ in range(LONG.connections)]
+            began = [await served.client(WAIT) for _ in range(LONG.connections)]
+            await served.asking(LONG.connections)
+            newcomer = await served.client(ASK)
+            served.go.set()
             for one in began:
-                one.writer.write(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n")
-            await until(lambda: sum(one.is_asking for one in served.open) == LONG.connections)
-            newcomer = await served.client()
-            newcomer.writer.write(ASK)
-            for one in began:
-                assert b"2 bytes" in await one.ask(b"ab")
+                assert b"0 bytes" in await one.ask(b"")
                 one.writer.close()
             assert b"200 OK" in await newcomer.ask(b"")
+
+    run(test)
+
+
+@pytest.mark.parametrize("more", [0, 90_000])
+def test_bodies_that_do_not_come_give_way_to_whoever_asks(
+    more: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with serving(LONG) as served:
+            slow = [await served.client(HALF + b"a" * more) for _ in range(LONG.connections)]
+            assert b"200 OK" in await (await served.client()).ask()
+            assert await slow[0].is_cut_off()
+            for one in slow:
+                one.writer.close()
+
+    run(test)
+    assert caplog.records == [], "that a client goes is no error"
+
+
+def test_a_large_body_over_a_slow_line_is_taken_while_it_comes() -> None:
+    """Longer than a body may take that does not."""
+
+    async def test() -> None:
+        async with serving(replace(LONG, body=0.5)) as served:
+            client = await served.client(HALF)
+            loop = asyncio.get_running_loop()
+            began, sent = loop.time(), 1
+            while loop.time() - began < 1:
+                client.writer.write(b"a" * 5000)
+                sent += 5000
+                await asyncio.sleep(0.1)
+            assert b"100000 bytes" in await client.ask(b"a" * (100_000 - sent))
+
+    run(test)
+
+
+def test_one_network_has_its_share_of_the_connections_and_its_silent_ones_give_way() -> None:
+    async def test() -> None:
+        async with serving(replace(LONG, per_network=2)) as served:
+            silent, waiting = await served.client(), await served.client(WAIT)
+            await served.asking(1)
+            others = await served.client(WAIT, computer="127.0.0.2")
+            await served.client(WAIT)
+            assert await silent.is_cut_off()
+            await served.asking(3)
+            refused = await served.client(ASK)
+            assert await refused.is_cut_off()
+            served.go.set()
+            for one in (waiting, others):
+                assert b"200 OK" in await one.ask(b"")
+
+    run(test)
+
+
+def test_a_proxy_brings_as_many_as_there_may_be() -> None:
+    async def test() -> None:
+        async with serving(replace(LONG, per_network=2), ["127.0.0.0/8"]) as served:
+            began = [await served.client(WAIT) for _ in range(LONG.connections)]
+            await served.asking(LONG.connections)
+            served.go.set()
+            for one in began:
+                assert b"200 OK" in await one.ask(b"")
 
     run(test)
 
@@ -145,7 +219,7 @@ def test_who_takes_too_long_is_cut_off(sent: bytes) -> None:
 
 def test_a_request_of_a_byte_now_and_then_is_cut_off() -> None:
     async def test() -> None:
-        async with serving(SHORT) as served:
+        async with serving(replace(SHORT, whole=60)) as served:
             client = await served.client()
             client.writer.write(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000\r\n\r\n")
             sent = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from scheduler.web.health import Readiness, health_app
 from scheduler.web.inbox import write_inbox
@@ -188,6 +189,42 @@ def test_the_server_leaves_signals_and_the_log_alone(caplog: pytest.LogCaptureFi
     assert during[1] == before[1]
     assert "uvicorn" not in getattr(during[0], "__module__", "")
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_a_stop_answers_503_to_who_waits_and_cuts_off_who_has_half_an_answer_and_nothing_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("scheduler.web.server._GRACE_SECONDS", 0.05)
+    waiting = asyncio.Semaphore(0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/half":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        waiting.release()
+        await asyncio.Event().wait()
+
+    async def ask(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        await waiting.acquire()
+        return reader, writer
+
+    async def run() -> list[bytes]:
+        server = WebServer(app, "127.0.0.1", 0)
+        await server.start()
+        clients = [await ask(server.port, path) for path in ("/", "/half")]
+        await server.stop()
+        said = [await reader.read() for reader, _ in clients]
+        for _, writer in clients:
+            writer.close()
+        return said
+
+    none, half = asyncio.run(run())
+    assert none.startswith(b"HTTP/1.1 503 ")
+    assert b"connection: close" in none.lower()
+    assert half.endswith(b"\r\n\r\nhalf"), "less than its length, as a client notices"
+    assert caplog.records == []
 
 
 def test_a_server_that_runs_is_not_started_twice() -> None:
