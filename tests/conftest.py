@@ -16,6 +16,7 @@ import structlog
 from hypothesis import settings
 
 from scheduler.database.engine import Database
+from scheduler.delivery import redaction
 
 
 def _memory() -> str | None:
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _engine(item: pytest.Item) -> str | None:
     return item.callspec.params.get("database_url") if hasattr(item, "callspec") else None
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets() -> None:
+    """What other tests signed in with is taken out of nothing here: their passwords are words."""
+    redaction.forget_all()
 
 
 def pytest_collection_finish() -> None:

@@ -606,13 +606,13 @@ def test_a_broken_webinar_file_is_told_with_every_mistake(refused: Refused, tmp_
     ("content", "words"),
     [
         (
-            "email\na@example.org\n".encode("utf-16"),
-            "the file is UTF-16; allowed: UTF-8; save it as “CSV UTF-8”",
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+            "the file is a workbook in the old format of Excel (.xls); allowed: a CSV, XLSX or ODS",
         ),
         (b"name\nAnna\n", "line 1: no column for the address"),
         (None, "can't be read: No such file or directory"),
     ],
-    ids=["UTF-16", "no address", "no file"],
+    ids=["an old workbook", "no address", "no file"],
 )
 def test_a_csv_that_cant_be_read_is_told(
     content: bytes | None, words: str, refused: Refused, tmp_path: Path
@@ -656,7 +656,7 @@ def test_a_broken_text_holds_its_own_message_only_and_a_bad_row_nobody_else_s(tm
     line = text.read_text("utf-8").split("\n").index("{{ join_buton }}") + 1
     assert f"{text}, line {line}: unknown variable `join_buton`" in rehearsal.stderr
     assert "did you mean `join_button`?" in rehearsal.stderr
-    assert f"{people}, line 4: email is not an address; the row is left out" in rehearsal.stderr
+    assert f'{people}, line 4: email is not an address: "nobody"; the row is left out' in rehearsal.stderr
     unsent = [
         (one["email"], one["message"], one["state"]) for one in rehearsal.deliveries if one["state"] != "sent"
     ]

@@ -79,6 +79,11 @@ def keep_token(token: str) -> None:
     _known.keep(token.encode("utf-8", "surrogatepass"), stays=False)
 
 
+def forget_all() -> None:
+    """Know no secret any more."""
+    _known.__init__()  # type: ignore[misc]
+
+
 def redact(text: str) -> str:
     """`text` without any secret in clear, in base64 (also inside something longer) or escaped, as in URLs."""
     raw = text.encode("utf-8", "surrogatepass")

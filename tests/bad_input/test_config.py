@@ -188,7 +188,7 @@ CASES = [
      END, ""),
     ("an ambiguous zone", "CET/Geneva time", "IST",
      "line 8, zone",
-     '"IST", IST is the abbreviation of several time zones; may be meant: Asia/Kolkata, Europe/Dublin, '
+     '"IST", the name of several time zones that do not agree; may be meant: Asia/Kolkata, Europe/Dublin, '
      'Asia/Jerusalem',
      ZONE, ""),
     ("a misspelt zone", "CET/Geneva time", "Genva",

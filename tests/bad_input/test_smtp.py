@@ -84,7 +84,7 @@ CASES: list[tuple[str, Act, type[Exception], str, int, Verdict]] = [
     ("rcpt", LEAVE, Unreachable, "data", 0, PAUSE),
     ("data", "421 4.3.2 Not now", Refused, "data", 421, PAUSE),
     ("data", "451 4.3.0 Later", Refused, "data", 451, RETRY),
-    ("data", "554 5.5.1 No", Refused, "data", 554, STOP),
+    ("data", "554 5.5.1 No", Refused, "data", 554, RETRY),
     ("data", "250 What?", Unreachable, "data", 0, PAUSE),
     ("data", CLOSE, Unreachable, "data", 0, PAUSE),
     ("data", RESET, Unreachable, "data", 0, PAUSE),

@@ -131,7 +131,7 @@ def test_a_notice_of_a_change_shows_one(quick: Scene) -> None:
     assert "New link: https://meet.who.int/w " in plain(mail)
     own = quick.run("preview", "change", "--registrant", "amina@example.org").stdout
     assert "Subject: Nouvel horaire et nouveau lien" in own
-    assert "Nouveau lien :\nhttps://meet.who.int/a\n" in own
+    assert "Nouveau lien\xa0:\nhttps://meet.who.int/a\n" in own
     assert "former" not in own
     assert "New time" not in quick.run("preview", "reminder-day").stdout
 

@@ -149,7 +149,7 @@ def test_a_zone_that_is_named_twice_is_shown_once(folder: Folder) -> None:
     [
         (
             ["--zone", "IST"],
-            '--zone: "IST", IST is the abbreviation of several time zones; may be meant: Asia/Kolkata,'
+            '--zone: "IST", the name of several time zones that do not agree; may be meant: Asia/Kolkata,'
             f" Europe/Dublin, Asia/Jerusalem; {ZONE}\n",
         ),
         (
