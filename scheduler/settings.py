@@ -48,6 +48,10 @@ def _database_url(value: object) -> object:
         return f"postgresql+psycopg{str(value).removeprefix(url.drivername)}"
     if url.drivername != "sqlite":
         raise mistake("another kind of database, or another driver (not shown)")
+    if url.host:
+        raise mistake(
+            "two slashes before the path of its file (not shown)", hint="write sqlite:///, with three"
+        )
     if url.database in (None, "", ":memory:") or "mode=memory" in str(value):
         raise mistake("a database in memory, which a restart would lose", hint="name a file")
     return str(value)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
@@ -231,6 +232,37 @@ def why_slow(pattern: Pattern, uses: frozenset[str]) -> str:
 def test_no_pattern_takes_more_than_linear_time(used: Used) -> None:
     assert used.pattern, "compile it at module level, from constants or escaped words"
     assert why_slow(used.pattern, used.uses) == ""
+
+
+@pytest.mark.parametrize("used", list(_expressions()), ids=lambda used: used.place)
+def test_nothing_possessive_is_repeated(used: Used) -> None:
+    """Python before 3.11.5, as Debian 12 has it, does not match that (CPython issue 106052)."""
+    assert used.pattern
+    assert not _repeats_possessive(parser.parse(used.pattern.pattern, used.pattern.flags))
+
+
+def _repeats_possessive(tree: Any, repeated: bool = False) -> bool:
+    for op, value in tree:
+        possessive = op in (parser.POSSESSIVE_REPEAT, parser.ATOMIC_GROUP)
+        within = repeated or op in (parser.MAX_REPEAT, parser.MIN_REPEAT, parser.POSSESSIVE_REPEAT)
+        if possessive and repeated:
+            return True
+        if any(_repeats_possessive(one, within) for one in _trees(value)):
+            return True
+    return False
+
+
+def _trees(value: Any) -> Iterator[Any]:
+    if isinstance(value, parser.SubPattern):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _trees(one)
+
+
+def test_what_is_possessive_and_repeated_is_found() -> None:
+    assert _repeats_possessive(parser.parse(r"(?:<[^<]*+)*+x"))
+    assert not _repeats_possessive(parser.parse(r"<[^<]*+x"))
 
 
 @pytest.mark.parametrize(

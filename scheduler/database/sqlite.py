@@ -35,7 +35,7 @@ class SQLite(Dialect):
     def engine(self, url: str, *, guest: bool = False) -> Engine:
         path = make_url(url).database
         if path and path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_guest if guest else _prepare)
         event.listen(engine, "begin", _begin)

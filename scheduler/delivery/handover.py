@@ -16,7 +16,7 @@ from scheduler.aside import Aside, Hangs
 from scheduler.database.engine import Database
 from scheduler.delivery import marks, spool
 from scheduler.delivery.marks import Mark
-from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.recorder import Recorder, last_on_record
 from scheduler.delivery.spool import Spool
 from scheduler.ledger import restored
 from scheduler.ledger.outcomes import Outcome
@@ -76,6 +76,8 @@ class Handover:
         contents = await self._read(lambda: spool.read(self._state))
         spools = await self._database.run(spool.compared, contents)
         await self._record(spools)
+        if self._recorder.known is None:  # or nobody would miss it before the first mail of this run
+            self._recorder.known = await self._database.run(last_on_record)
         outdated = await self._database.run(marks.outdated, found.marks)
         with self._troubles.told(READING):
             await self._put_away(self._reading, spools)

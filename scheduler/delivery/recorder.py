@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
+from scheduler.database.models import Attempt, Delivery
 from scheduler.delivery.replies import queue_id
 from scheduler.ledger import restored
 from scheduler.ledger.claims import Lease, personal
@@ -251,6 +252,22 @@ def _record(
 
 def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
     return Known(lease.id, lease.token, lease.webinar, lease.due_at, has_outcome, restorations)
+
+
+def last_on_record(conn: Connection) -> Known | None:
+    """What the ledger confirmed last, whoever made the attempt; None where there was none."""
+    a, d = Attempt.__table__, Delivery.__table__  # type: ignore[attr-defined]
+    row = conn.execute(
+        select(a.c.delivery_id, a.c.lease_token, a.c.outcome, d.c.webinar, d.c.due_at)
+        .join_from(a, d, a.c.delivery_id == d.c.id)
+        .where(d.c.due_at.is_not(None))
+        .order_by(a.c.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    restorations = restored.identity(conn).restorations
+    return Known(row.delivery_id, row.lease_token, row.webinar, row.due_at, row.outcome != "", restorations)
 
 
 def has(conn: Connection, known: Known) -> bool:

@@ -26,7 +26,7 @@ PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}
 LARGEST_PICTURE = 50_000  # bytes
 LARGEST_TEXT = 200_000  # characters of a text, and of the layout
 BODY = '<main id="body"></main>'
-_PIECE = re.compile(r'<template id="([\w.-]+)">\n?([^<]*+(?:<(?!/?template)[^<]*+)*+)</template>')
+_PIECE = re.compile(r'<template id="([\w.-]+)">\n?([^<]*(?:<(?!/?template)[^<]*)*)</template>')
 _MAY_LACK = {"changes"}
 """Blocks that are younger than many an organizer's own layout: only a text that uses one needs it there."""
 _NEEDED = (

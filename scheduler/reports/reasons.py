@@ -6,6 +6,7 @@ A reason or a note is words without personal data. Rows of `registrants` are nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -66,7 +67,9 @@ _FIXES = (
     ("the database does not answer", "start the database; the service goes on by itself"),
     ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
+_OF_A_FILE = re.compile(r"[^\s,:]{0,1000}[/.][^\s,:]{0,1000}")  # whose path stands first
 _EDIT_THE_FILE = "edit the file; it is read again by itself"
+_SEE_THE_LOG = "see the service's log"
 
 
 class RowAside(NamedTuple):
@@ -176,4 +179,5 @@ def fix_of(reason: str) -> str:
     """What to do about a reason or a note."""
     if DOUBTFUL in reason:
         return "if they did, `webinar import --registered-again`; else leave it, or have its owner delete it"
-    return next((fix for start, fix in _FIXES if reason.startswith(start)), _EDIT_THE_FILE)
+    known = (fix for start, fix in _FIXES if reason.startswith(start))
+    return next(known, _EDIT_THE_FILE if _OF_A_FILE.match(reason) else _SEE_THE_LOG)

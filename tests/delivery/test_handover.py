@@ -167,7 +167,7 @@ async def test_a_mail_that_was_about_to_begin_is_no_doubt(desk: Desk) -> None:
     [
         "UPDATE ledger SET identity = 'another'",
         "UPDATE ledger SET restorations = restorations + 1",
-        "DELETE FROM attempt",
+        "DELETE FROM attempt WHERE id < (SELECT max(id) FROM attempt)",
     ],
     ids=["another database", "set back since", "its attempts are lost"],
 )
@@ -446,6 +446,22 @@ async def test_a_ledger_that_lacks_it_was_set_back_and_holds_what_was_due_once(d
         assert restored.send(conn, NOW, [one.id for one in desk.claimed]) == 3
     await desk.take()
     assert {desk.confirmation(name) for name in "abc"} == {"pending"}, "somebody has decided"
+
+
+@in_loop
+async def test_a_service_that_has_sent_nothing_since_its_start_notices_too(desk: Desk) -> None:
+    """It was started again, and then the database was set back under it."""
+    held: list[object] = []
+    await has_sent(desk)
+    desk.recorder = Recorder(desk.database, held.append)
+    desk.handover = Handover(desk.state, desk.database, desk.recorder, 0)
+    await desk.handover.take(LATER)
+    await desk.recorder.settled()
+    assert not held
+    desk.ledger.sql("DELETE FROM attempt")
+    await desk.recorder.settled()
+    assert held
+    await desk.handover.leave([])
 
 
 @in_loop

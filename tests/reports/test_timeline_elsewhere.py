@@ -21,7 +21,10 @@ pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config" / "webinars" / "trilateral-2025.toml"
 # These mean Geneva's clock to people, so the timeline names its zone.
-SHOWN_AS = {"CET": "Europe/Zurich", "MET": "Europe/Zurich"}
+SHOWN_AS = {"CET": "Europe/Zurich", "EET": "Europe/Bucharest", "MET": "Europe/Zurich"}
+# Whoever writes GMT mostly means London's clock, which shows another time in July: it is refused, with a hint.
+REFUSED = {"GMT", "GMT+0", "GMT-0", "GMT0", "Greenwich"}
+ZONES = [zone for zone in pytz.all_timezones if zone.removeprefix("Etc/") not in REFUSED]
 LONG_SEQUENCE = """
 [[messages]]
 id = "confirmation"
@@ -99,7 +102,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def elsewhere(files: list[Path]) -> list[list[dict[str, Any]]]:
     """What moment-timezone says."""
     question = {
-        "zones": pytz.all_timezones,
+        "zones": ZONES,
         "webinars": [_asked(read_webinar(file.read_text("utf-8"), str(file))) for file in files],
     }
     timelines: list[list[dict[str, Any]]] = ask_moment("timeline.mjs", question)["timelines"]
@@ -110,7 +113,7 @@ def elsewhere(files: list[Path]) -> list[list[dict[str, Any]]]:
 def test_every_zone_agrees_in_every_value(
     number: int, files: list[Path], elsewhere: list[list[dict[str, Any]]]
 ) -> None:
-    asked = [argument for zone in pytz.all_timezones for argument in ("--zone", zone)]
+    asked = [argument for zone in ZONES for argument in ("--zone", zone)]
     result = CliRunner().invoke(main, ["timeline", str(files[number]), "--json", *asked])
     assert result.exit_code == 0, result.stderr
     ours = {(entry["message"], entry["zone"]): entry for entry in json.loads(result.stdout)}
@@ -125,5 +128,5 @@ def test_every_zone_agrees_in_every_value(
         if differs:
             wrong.append((theirs["message"], theirs["zone"], differs))
     assert wrong == []
-    assert compared == len(pytz.all_timezones) * len({message for message, _ in ours})
-    assert len(ours) > 590 * 4
+    assert compared == len(ZONES) * len({message for message, _ in ours})
+    assert len(ours) > 580 * 4
