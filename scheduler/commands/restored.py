@@ -25,6 +25,7 @@ from scheduler.commands.common import (
     stop,
 )
 from scheduler.database.engine import Database, run
+from scheduler.delivery import marks
 from scheduler.delivery.handover import HOLD
 from scheduler.input.sent_log import SentLog, read_sent_log
 from scheduler.ledger import restored
@@ -66,6 +67,7 @@ def restored_command(
         if webinar_id:
             _must_be_known(database, webinar_id)
         if decision or logs:
+            _must_be_held(database, settings)
             _decide(database, decision, webinar_id, log)
         left = _show(database, webinar_id)
     sys.exit(1 if left else 0)
@@ -94,6 +96,19 @@ def _hold(settings: Settings) -> None:
         f"{_mails(held)} held that may have gone out. A service that starts now plans everybody first, and holds what"
         " is due then, too; afterwards `webinar restored` shows and decides."
     )
+
+
+def _must_be_held(database: Database, settings: Settings) -> None:
+    try:
+        found = marks.read(StateDir(settings.state_dir)).marks.values()
+    except marks.StateUnreadable as error:
+        stop(str(error))
+    with database.reading() as conn:
+        if marks.lost(conn, found):
+            stop(
+                "The database was set back, and nothing is held yet: first `webinar restored --hold`, or start the"
+                " service."
+            )
 
 
 def _must_be_known(database: Database, webinar_id: str) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.delivery import marks
 from scheduler.delivery.handover import HOLD
+from scheduler.delivery.recorder import Known
 from scheduler.ledger import restored
 from scheduler.state_dir import StateDir
 from tests.commands.scene import Scene, lines
@@ -54,6 +56,19 @@ def held(scene: Scene) -> Scene:
     with scene.database.transaction() as conn:
         restored.hold_planned(conn, NOW)
     return scene
+
+
+def test_nothing_is_decided_before_anything_is_held(scene: Scene) -> None:
+    scene.write()
+    scene.register("a@example.org")
+    scene.plan(NOW)
+    with scene.database.transaction() as conn:
+        ledger = restored.identity(conn).name
+    mark = marks.Mark(ledger, Known(1, "lost", "w", NOW, has_outcome=True, restorations=0), NOW)
+    StateDir(scene.root / "state").write("ledger-00000000", marks._content(mark))
+    result = scene.run("restored", "--send")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "first `webinar restored --hold`" in result.stderr
 
 
 def test_it_shows_what_is_held_by_webinar_and_message_and_changes_nothing(held: Scene) -> None:
