@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import wraps
 
 import pytz
 import structlog
@@ -82,11 +85,11 @@ class Runner:
             gc.freeze()  # modules, texts and rules are no garbage: to look through them again and again delays mails
             seconds = self._settings.poll_seconds
             self._scheduler.add_job(
-                self._wake, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
+                _ends_in_order(self._wake), IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
                 next_run_time=datetime.now(pytz.utc),
             )  # fmt: skip
             self._scheduler.add_job(
-                self._send, IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="send"
+                _ends_in_order(self._send), IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="send"
             )
             if self._presence:
                 await self._presence.start()
@@ -219,7 +222,10 @@ class Runner:
             wake, now = await self._service.send_due(), self._clock.now()
             if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
                 self._scheduler.add_job(
-                    self._send, DateTrigger(wake, timezone=pytz.utc), id="due", replace_existing=True
+                    _ends_in_order(self._send),
+                    DateTrigger(wake, timezone=pytz.utc),
+                    id="due",
+                    replace_existing=True,
                 )
 
     async def _join(self, presence: Presence) -> None:
@@ -237,6 +243,17 @@ class Runner:
             )
         if presence.gone and await self._service.took_over():
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
+
+
+def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """A job that says nothing where the stop cancels it: APScheduler logs whatever one raises as an error."""
+
+    @wraps(job)
+    async def run() -> None:
+        with suppress(asyncio.CancelledError):
+            await job()
+
+    return run
 
 
 async def run_service(settings: Settings, database: Database) -> None:

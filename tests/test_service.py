@@ -216,6 +216,26 @@ async def test_a_loop_of_the_process_that_fails_says_so_and_goes_on(
         await running
 
 
+@in_loop
+async def test_a_stop_in_the_middle_of_a_tick_is_no_error(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def waits(*given: Any) -> None:
+        ticking.set()
+        await asyncio.Event().wait()
+
+    async with MailServer() as server:
+        runner = Runner(settings(tmp_path, database, server), database, SteadyClock())
+        stop, ticking = asyncio.Event(), asyncio.Event()
+        running = asyncio.create_task(runner.run(stop))
+        await until(lambda: runner.readiness().ready)
+        monkeypatch.setattr(Service, "_note_troubles", waits)
+        await ticking.wait()
+        stop.set()
+        await running
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("webinars", [1, 8])
 @in_loop
 async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_webinars_there_are(
