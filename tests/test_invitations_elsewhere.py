@@ -23,7 +23,7 @@ Facts = dict[str, Any]
 
 TITLES = {
     "en": "Public procurement of health products: driving innovation and access",
-    "fr": "Marchés publics de produits de santé : stimuler l’innovation et l’accès",
+    "fr": "Marchés publics de produits de santé : stimuler l’innovation et élargir l’accès",
     "es": "Contratación pública de productos de salud: impulsar la innovación y el acceso",
     "ar": "المشتريات العامة للمنتجات الصحية: تحفيز الابتكار وتعزيز إتاحة المنتجات",
     "zh": "卫生产品的公共采购：推动创新，促进可及",

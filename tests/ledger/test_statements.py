@@ -22,6 +22,7 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.lateness import lateness
 from scheduler.ledger.outcomes import Outcome, Version
+from scheduler.ledger.refusals import try_address_again
 from scheduler.ledger.statements import StatementFails, check, names, statement
 from scheduler.ledger.states import State
 from scheduler.ledger.told import people_told_otherwise
@@ -218,6 +219,7 @@ def _a_day(ledger: Ledger) -> None:
         count_held(conn)
         count_in_doubt(conn, NOW)
         recent_doubts(conn, NOW - DAY, 1000)
+        try_address_again(conn, NOW, "p0@x.org")
         later = NOW + timedelta(days=200)
         [past] = [one for one in retention.past_webinars(conn, later) if one.webinar == "other"]
         retention.announce(conn, later, past)

@@ -38,8 +38,9 @@ def samples(exposition: str) -> Samples:
 def crosses(alert: str, there: Samples, later: float = 0.0) -> bool:
     """Whether the alert's expression holds for any series, `later` seconds from now. Of what a rule excuses (`unless`),
     and for how long it must hold, promtool's tests are the judge."""
-    parts = rules()[alert].partition(" unless ")[0].split(" and ")
-    return all(_holds(part, there, time.time() + later) for part in parts)
+    now = time.time() + later
+    ways = rules()[alert].partition(" unless ")[0].split(" or ")
+    return any(all(_holds(part, there, now) for part in way.split(" and ")) for way in ways)
 
 
 def _holds(comparison: str, there: Samples, now: float) -> bool:

@@ -282,10 +282,14 @@ async def test_looks_that_fail(tmp_path: Path, database: Database) -> None:
     async with MailServer() as server, watched(tmp_path, database, server) as here:
         await here.ready()
         here.ledger.sql("ALTER TABLE webinar RENAME COLUMN waiting_id TO waits")
+
+        async def noted() -> bool:
+            return any(one.startswith("looking what is late: ") for one in (await here.readyz())[1]["notes"])
+
+        await until_async(noted, "a note of looks that fail")
         await here.alerted("WebinarReplicaBlind", later=120)
-        assert any(one.startswith("looking what is late: ") for one in (await here.readyz())[1]["notes"])
         here.ledger.sql("ALTER TABLE webinar RENAME COLUMN waits TO waiting_id")
-        await here.is_over("WebinarReplicaBlind", later=110)
+        await here.is_over("WebinarReplicaBlind", later=90)
         await here.ready()
 
 
