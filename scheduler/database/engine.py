@@ -208,9 +208,15 @@ def is_the_databases(error: Exception) -> bool:
 
 
 def fault(error: Exception) -> str:
-    """What a failure is called, by the engine as in SQLITE_FULL or DiskFull: its words might name a person."""
+    """What a failure is called, by the engine as in SQLITE_FULL or DiskFull: its words might name a person. Where the
+    server let nobody in, with why."""
     cause = getattr(error, "orig", None) or error
-    return getattr(cause, "sqlite_errorname", "") or type(cause).__name__
+    name = str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
+    # libpq has no SQLSTATE then, and no values of ours in its words
+    refused = (
+        _REFUSED.search(str(cause)) if isinstance(error, OperationalError) and not _code(error) else None
+    )
+    return f"{name} ({refused[0].lower()})" if refused else name
 
 
 def blames_values(error: Exception) -> bool:

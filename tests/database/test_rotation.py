@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from scheduler.database import presence
-from scheduler.database.engine import Database
+from scheduler.database.engine import Database, fault
 from scheduler.database.presence import Presence
 from scheduler.settings import Settings, read_settings
 from tests.smtp_server import in_loop
@@ -51,6 +51,19 @@ class Address:
     @property
     def settings(self) -> Settings:
         return read_settings({"DATABASE_URL_FILE": str(self.file)})
+
+
+def test_who_is_not_let_in_is_told_why_without_names(
+    tmp_path: Path, postgresql_url: str, rotate: Callable[[str], None]
+) -> None:
+    rotate("first")
+    address = Address(tmp_path, postgresql_url)
+    address.write("wrong")
+    database = Database(address.settings.address("database_url").url)
+    with pytest.raises(OperationalError) as refused, database.reading() as conn:
+        conn.execute(text("SELECT 1"))
+    assert fault(refused.value) == "OperationalError (authentication failed)"
+    database.close()
 
 
 def test_the_next_connection_signs_in_with_what_the_file_holds_then(
