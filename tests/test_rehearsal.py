@@ -642,6 +642,7 @@ def test_a_folder_of_texts_that_is_none_is_told(
     assert words == f"{missing}: is no folder; allowed: the folder of the texts (TEMPLATES_DIR)\n"
 
 
+@pytest.mark.full
 def test_a_broken_text_holds_its_own_message_only_and_a_bad_row_nobody_else_s(tmp_path: Path) -> None:
     templates, people = tmp_path / "templates", tmp_path / "people.csv"
     copy_texts(templates, "en", "fr")
