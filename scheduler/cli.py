@@ -57,9 +57,8 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if (
-            args[0] == "run"
-        ):  # SIGHUP never ends a service: before its modules are imported, which takes a second
+        # SIGHUP never ends a service, nor while its modules are imported, which takes a second.
+        if args[0] == "run":
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return super().resolve_command(ctx, args)
 

@@ -93,11 +93,11 @@ def _show(preview: Preview, *, as_json: bool) -> None:
         for piece in preview.json():
             click.echo(piece, nl=False)
         return
-    preview.look()
     _print_preview(preview)
 
 
 def _print_preview(preview: Preview) -> None:
+    preview.look()
     file = preview.file
     parts = [file.system or "a system that is not known", *([f"table “{file.table}”"] if file.table else [])]
     click.echo(tables.printable(f"{preview.asked.place}: {', '.join(parts)}"))
@@ -113,7 +113,6 @@ def _print_preview(preview: Preview) -> None:
 
 def _ask(preview: Preview) -> None:
     """On a terminal the preview comes first, and a question where somebody would be missing."""
-    preview.look()
     _print_preview(preview)
     if preview.loses:
         confirm("Some rows can't be used, or their status is not known. Import the others?")

@@ -32,12 +32,16 @@ async def send(pool: Pool) -> None:
         await connection.send("webinar@who.int", "ana@people.test", b"Subject: x\r\n\r\nx\r\n")
 
 
-async def all_but_one(sending: list[asyncio.Task[None]]) -> asyncio.Task[None]:
-    """Wait until seven of eight are done; gives the one that hangs."""
-    waiting = set(sending)
+async def seven_arrive_while_one_hangs(server: ScriptedServer) -> None:
+    pool = pool_for(server)
+    waiting = {asyncio.create_task(send(pool)) for _ in EIGHT}
     while len(waiting) > 1:
         _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    return waiting.pop()
+    assert len(server.mails) == 7
+    hanging = waiting.pop()
+    hanging.cancel()
+    await asyncio.wait([hanging])
+    await pool.close()
 
 
 @in_loop
@@ -59,12 +63,7 @@ async def test_a_wrong_password_is_sent_once_however_many_connections_there_may_
 async def test_a_first_connection_that_hangs_keeps_no_other_waiting(stage: str) -> None:
     """One machine of several behind a relay's name."""
     async with ScriptedServer({stage: [Misdeed.SILENCE]}) as server:
-        pool = pool_for(server)
-        hanging = await all_but_one([asyncio.create_task(send(pool)) for _ in EIGHT])
-        assert len(server.mails) == 7
-        hanging.cancel()
-        await asyncio.wait([hanging])
-        await pool.close()
+        await seven_arrive_while_one_hangs(server)
 
 
 @in_loop
@@ -73,12 +72,7 @@ async def test_the_others_wait_a_moment_only_for_one_that_hangs_as_it_signs_in(
 ) -> None:
     monkeypatch.setattr(sign_ins, "TURN_SECONDS", 0.1)
     async with ScriptedServer({"auth": [Misdeed.SILENCE]}) as server:
-        pool = pool_for(server)
-        hanging = await all_but_one([asyncio.create_task(send(pool)) for _ in EIGHT])
-        assert len(server.mails) == 7
-        hanging.cancel()
-        await asyncio.wait([hanging])
-        await pool.close()
+        await seven_arrive_while_one_hangs(server)
 
 
 @in_loop
