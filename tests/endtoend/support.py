@@ -179,6 +179,15 @@ class Sql:
         rows = ((webinar, address, f"{NAME} {address[:3]}") for address in addresses)
         self.many("INSERT INTO registrants (webinar, email, name) VALUES (%s, %s, %s)", rows)
 
+    @contextmanager
+    def nobody_writes(self) -> Iterator[None]:
+        """On SQLite the lock of the only writer: a process that is stopped while it has it locks everybody else out."""
+        with closing(self._connect()) as conn:
+            if not self.is_postgresql:
+                conn.execute("BEGIN IMMEDIATE")
+            yield
+            conn.rollback()
+
     def states(self) -> Counter[str]:
         return Counter(state for (state,) in self("SELECT state FROM delivery"))
 
