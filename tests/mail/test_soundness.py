@@ -8,28 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from scheduler.editor import trial
 from scheduler.mail import soundness
-from scheduler.mail.layout import Layout
 from scheduler.mail.matrix import cases
 from scheduler.mail.names import LONGEST
-from scheduler.mail.pairs import Key, Pair, Verdicts, pairs_of
-from scheduler.mail.sound import problems_of
+from scheduler.mail.pairs import Key, Verdicts, pairs_of
 from scheduler.mail.soundness import Found, NotTried, check_texts
 from scheduler.mail.templates import TextProblems
 from scheduler.mail.trying import CPU_SECONDS
 from scheduler.problem import Problem
 from scheduler.webinar import Webinar
 from tests.mail.samples import TEMPLATES, layout, shipped_sources, webinar
+from tests.mail.trying_here import without_a_child
 
 HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"
 WHOLE = "\n\n{{ times }}\n\n{{ join_button }}\n"
@@ -46,26 +44,6 @@ def check(*webinars: Webinar, in_child: bool = False, **bodies: str) -> dict[str
         key[0]: [str(problem).removeprefix(str(TEMPLATES)) for problem in found.problems.get(key, ())]
         for key in sources
     }
-
-
-def try_here(
-    pairs: Sequence[Pair],
-    sources: Mapping[Key, str],
-    layout: Layout,
-    told: Callable[[str, Found], None],
-    enough: Callable[[], bool],
-) -> None:
-    """What the child does, without its process."""
-    for pair in pairs:
-        message, language = pair.key
-        fillings = list(cases(pair.webinar, language)) if pair.webinar else ()
-        told(
-            pair.digest, problems_of(sources[pair.key], f"{message}/{language}.md", message, layout, fillings)
-        )
-
-
-def without_a_child() -> AbstractContextManager[object]:
-    return patch.object(soundness, "try_pairs", try_here)
 
 
 def test_every_shipped_text_is_sound_and_that_is_known_soon() -> None:
