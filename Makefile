@@ -19,7 +19,7 @@ image:
 # not to: each worker, and each process that a test starts, would compile everything again.
 test: .venv/dev.stamp
 	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
-	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full"
+	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full" --durations=10
 
 test-full: .venv/dev.stamp node_modules/.stamp
 	$(BIN)/python -m pytest -n auto --dist worksteal -q -m full

@@ -21,6 +21,7 @@ from scheduler.database.engine import Database
 from scheduler.input.smtp_settings import SmtpSettings
 from scheduler.settings import FIRST, SECOND, SECRETS, VARIABLES, read_settings
 from scheduler.webinar import Webinar, read_webinar
+from tests.mail.trying_here import without_a_child
 from tests.support import Ledger, copy_texts, utc, webinar
 
 DOCS = Path("docs")
@@ -43,7 +44,7 @@ def blocks(page: str, kind: str) -> list[Block]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of what organizers edit, with the webinars of the pages and texts in their languages; commands run
     there."""
     shutil.copytree("config", tmp_path / "config")
@@ -55,7 +56,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                     target = tmp_path / f"config/webinars/{word.partition('=')[2]}.toml"
                     target.write_text(block.text, "utf-8")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with without_a_child():
+        yield tmp_path
 
 
 def commands() -> Iterator[tuple[str, int, str, int]]:

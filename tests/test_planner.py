@@ -20,6 +20,8 @@ from scheduler.planner import TAKING_IN, Planner
 from tests.smtp_server import in_loop
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-20 08:00")
 DAY = timedelta(hours=24)
 MANY = 400
@@ -83,6 +85,7 @@ def desk(database: Database) -> Desk:
     return Desk(database)
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_is_due_may_leave_after_the_first_chunk(desk: Desk) -> None:
     desk.small()
@@ -122,6 +125,7 @@ async def test_who_registers_after_thousands_does_not_wait_until_all_of_them_are
     assert desk.number("w") == MANY
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_who_registers_for_another_webinar_does_not_wait_for_an_import_that_goes_on(desk: Desk) -> None:
     """Rows come faster than they are taken in, from before the person and after."""
@@ -148,6 +152,7 @@ async def test_nobody_waits_for_changes_of_which_nothing_says_whose_they_are(des
     assert desk.number("w") == MANY
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_rows_of_one_webinar_that_cannot_be_taken_in_leave_the_others_taken_in(desk: Desk) -> None:
     desk.small(1)
@@ -209,6 +214,7 @@ async def test_a_webinar_that_is_gone_is_no_trouble_any_more(desk: Desk) -> None
     assert desk.planner.troubles == ()
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_a_zone_that_the_tz_database_dropped_keeps_nobody_from_being_planned(desk: Desk) -> None:
     """Its people live somewhere else now; what was computed for it goes."""

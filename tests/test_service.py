@@ -23,6 +23,8 @@ from scheduler.settings import Settings
 from tests.smtp_server import MailServer, in_loop
 from tests.support import Ledger, copy_texts, toml, until, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-20 08:00")
 
 
@@ -109,6 +111,7 @@ async def test_with_an_older_tz_database_than_another_service_it_neither_plans_n
     database.close()
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_is_held_for_a_database_that_was_set_back_is_told_until_somebody_has_decided(
     tmp_path: Path, database: Database
@@ -236,6 +239,7 @@ async def test_a_stop_in_the_middle_of_a_tick_is_no_error(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize("webinars", [1, 8])
 @in_loop
 async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_webinars_there_are(
@@ -261,6 +265,7 @@ async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_w
         await service.stop()
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_while_it_starts_sighup_plans_and_claims_nothing(tmp_path: Path, database: Database) -> None:
     """What an earlier run left is taken over first, and leases of that run are ended."""

@@ -15,6 +15,8 @@ from scheduler.input.addresses import NOT_CARRIED
 from scheduler.registrants.rows import Row, why_unusable
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 SECRET = "Zaphod-7"
 
@@ -123,6 +125,7 @@ SAYS_NOTHING: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.engines("both")
 def test_a_value_that_says_nothing_costs_nobody_their_mails(ledger: Ledger) -> None:
     ledger.register("before@example.org")
     for number, columns in enumerate(SAYS_NOTHING):
@@ -151,6 +154,7 @@ def test_an_unusual_address_is_an_address(ledger: Ledger) -> None:
     assert {row["address"] for row in ledger.deliveries()} == set(unusual)
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize("number", [-5, 0, 2**62])
 def test_whatever_number_a_row_has(ledger: Ledger, number: int) -> None:
     _plan_with(ledger, id=number)
@@ -161,6 +165,7 @@ def test_whatever_number_a_row_has(ledger: Ledger, number: int) -> None:
     _others_are_fine(ledger)
 
 
+@pytest.mark.engines("both")
 def test_a_row_whose_number_is_changed_is_the_same_person(ledger: Ledger) -> None:
     row = _plan_with(ledger)
     before = ledger.deliveries()

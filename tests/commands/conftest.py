@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.commands.scene import Scene
+from tests.mail.trying_here import without_a_child
+
+
+@pytest.fixture(autouse=True)
+def _texts_are_tried_here() -> Iterator[None]:
+    with without_a_child():
+        yield
 
 
 @pytest.fixture

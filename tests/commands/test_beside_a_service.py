@@ -13,6 +13,8 @@ from scheduler.reports import checking, looking
 from tests.commands.scene import Scene
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 MOVED = {"start": datetime(2025, 7, 3, 14), "end": datetime(2025, 7, 3, 16)}
 TABLES = ("registration", "delivery", "webinar", "told", "registrant_change", "due_time", "webinar_revision")
@@ -69,6 +71,7 @@ def _during(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, scene: Scene
     return written
 
 
+@pytest.mark.engines("both")
 def test_a_check_that_plans_an_edit_keeps_nobody_waiting(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

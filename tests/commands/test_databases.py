@@ -19,6 +19,8 @@ from scheduler.settings import read_settings
 from tests.commands.scene import Scene
 from tests.database.earlier import empty, made_by
 
+pytestmark = pytest.mark.engines("sqlite")
+
 EARLIER = "The database is of an earlier version of this program: `webinar run` brings it up to date.\n"
 NEWER = "The database is of a newer version of this program (9999, here {}): use that version.\n"
 OLDEST = "0001"
@@ -66,6 +68,7 @@ def test_no_file_is_made(here: Scene, tmp_path: Path) -> None:
     assert not file.parent.exists()
 
 
+@pytest.mark.engines("both")
 def test_no_tables_are_made(here: Scene) -> None:
     empty(here.database)
     told = _told(here, here.url, status=False)
@@ -79,6 +82,7 @@ def test_an_earlier_database_is_not_migrated(here: Scene) -> None:
     assert _revision(here.database) == OLDEST
 
 
+@pytest.mark.engines("both")
 def test_a_newer_database_is_left_alone(here: Scene) -> None:
     newest = _revision(here.database)
     here.sql("UPDATE alembic_version SET version_num = '9999'")
@@ -144,6 +148,7 @@ def test_where_the_database_is_newer_nothing_is_done_or_found_to_be_done(
 # The service
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize("revision", ["", OLDEST])
 def test_the_service_makes_and_migrates_the_tables(here: Scene, revision: str) -> None:
     if revision:
@@ -161,6 +166,7 @@ def test_the_service_makes_and_migrates_the_tables(here: Scene, revision: str) -
     assert here.database.schema() is Schema.CURRENT
 
 
+@pytest.mark.engines("both")
 def test_migrating_a_newer_database_is_refused(database: Database) -> None:
     with database.transaction() as conn:
         run(conn, "UPDATE alembic_version SET version_num = '9999'")
@@ -169,7 +175,6 @@ def test_migrating_a_newer_database_is_refused(database: Database) -> None:
     assert _revision(database) == "9999"
 
 
-@pytest.mark.engines("sqlite")
 def test_the_service_ends_with_one_sentence_where_the_database_is_newer(here: Scene) -> None:
     newest = _revision(here.database)
     here.sql("UPDATE alembic_version SET version_num = '9999'")

@@ -17,6 +17,8 @@ from scheduler.state_dir import StateDir
 from tests.commands.scene import Scene, lines
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 08:30")
 BY_WORD = "sent: it went out before the database was set back, as an operator says"
@@ -71,6 +73,7 @@ def test_nothing_is_decided_before_anything_is_held(scene: Scene) -> None:
     assert "first `webinar restored --hold`" in result.stderr
 
 
+@pytest.mark.engines("both")
 def test_it_shows_what_is_held_by_webinar_and_message_and_changes_nothing(held: Scene) -> None:
     result = held.run("restored")
     assert result.exit_code == 1, "until somebody has decided"
@@ -105,6 +108,7 @@ def test_what_did_not_go_out_is_sent_where_it_is_still_useful(held: Scene) -> No
     )
 
 
+@pytest.mark.engines("both")
 def test_the_services_log_decides_about_what_it_names(held: Scene) -> None:
     first, second = ids(held)
     result = held.run("restored", "--log", log(held.root, [first]))

@@ -13,6 +13,8 @@ from scheduler.database.models import Suppression
 from tests.database.earlier import CONFIG, made_by
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED, LATER = utc("2025-06-12 08:00"), utc("2025-06-13 08:00")
 SHARED = "another row of this webinar has the same address"
 
@@ -131,6 +133,7 @@ def _everything(before: Before) -> dict[str, list[Any]]:
     }
 
 
+@pytest.mark.engines("both")
 def test_every_registration_uid_sequence_and_state_is_kept(before: Before) -> None:
     addresses = ["anna@example.org", "bo@münchen.de", "x@straße.de", "用户@例子.广告", "x@foo_bar.example"]
     for address in addresses:
@@ -203,7 +206,6 @@ def test_of_two_that_are_one_nobody_gets_a_second_confirmation(
     assert list(before.set_aside().values()) == [SHARED] * (2 - len(confirmed))
 
 
-@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     ("wide", "plain"), [("sent", "pending"), ("pending", "sent"), ("pending", "pending")]
 )
@@ -269,6 +271,7 @@ def test_who_comes_back_late_has_the_entry_of_the_one_that_was_written_to(before
     assert uids[max(uids)] == uids[written_to]
 
 
+@pytest.mark.engines("both")
 def test_those_who_were_one_before_are_left_alone(before: Before) -> None:
     """Gone, and back after RETURN_HOURS: two registrations of one address, long since."""
     before.person("bo@münchen.de", "pending", gone_at=ANNOUNCED)
@@ -325,6 +328,7 @@ def test_nobody_who_was_suppressed_gets_mail_again(before: Before) -> None:
     assert before.confirmations() == [("z@example.org", "sent")]
 
 
+@pytest.mark.engines("both")
 def test_a_suppression_moves_with_its_address_and_the_earliest_counts(before: Before) -> None:
     before.suppress("bo@münchen.de", LATER)
     before.suppress("bo@xn--mnchen-3ya.de", ANNOUNCED)
@@ -373,6 +377,7 @@ def test_nobody_who_was_confirmed_elsewhere_is_confirmed_again(before: Before) -
 # What else is compared by address
 
 
+@pytest.mark.engines("both")
 def test_an_editors_account_moves_and_of_two_the_last_one_stays(before: Before) -> None:
     for address, role, since in (
         ("ada@münchen.de", "edit", ANNOUNCED),
@@ -396,6 +401,7 @@ def test_an_editors_account_moves_and_of_two_the_last_one_stays(before: Before) 
     assert [row[0] for row in browsers] == ["ada@xn--mnchen-3ya.de", "eve@who.int"]
 
 
+@pytest.mark.engines("both")
 def test_a_row_whose_address_no_mail_can_carry_is_set_aside_now(before: Before) -> None:
     before.person('"a b"@example.org', "held")
     before.migrate()

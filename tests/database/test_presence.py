@@ -173,6 +173,7 @@ async def test_nobody_is_gone_because_the_database_ends_all_sessions_again_and_a
     database.close()
 
 
+@pytest.mark.full  # several seconds of waiting
 @in_loop
 async def test_without_direct_sessions_who_lives_is_not_gone_and_who_was_killed_is_gone_later(
     postgresql_url: str, hasty: None

@@ -13,6 +13,8 @@ from scheduler.webinar import Webinar
 from tests.database.earlier import made_by
 from tests.support import Ledger, toml, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 JUNE, LATER = utc("2025-06-12 08:00"), utc("2025-06-13 08:00")
 OLD = {"start": datetime(2025, 7, 1, 13), "end": datetime(2025, 7, 1, 15)}
 MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
@@ -149,6 +151,7 @@ def test_a_notice_that_is_pending_stays_the_only_one(before: Before) -> None:
     assert [tuple(one) for one in states] == [("pending", 1), ("pending", 1)]
 
 
+@pytest.mark.engines("both")
 def test_what_the_last_accepted_invitation_said_was_told(before: Before) -> None:
     missed = before.person("missed")
     before.version(missed, "missed", 0, JUNE, webinar(**OLD))
@@ -177,6 +180,7 @@ def test_a_link_of_ones_own_is_read_from_the_entry_however_it_is_folded(before: 
     assert before.notices() == set()
 
 
+@pytest.mark.engines("both")
 def test_people_confirmed_elsewhere_count_as_told(before: Before) -> None:
     before.person("elsewhere")
     before.sql(

@@ -148,6 +148,8 @@ class Server:
     """Every command of all connections, as it came."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the fault has been done."""
+    silent: bool = False
+    """While somebody waits for a reply that does not come."""
 
     async def __aenter__(self) -> Self:
         self._seen: Counter[Stage] = Counter()
@@ -332,8 +334,10 @@ class Server:
                 talk.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 raise _Over
             case Deed.SILENCE:
+                self.silent = True
                 while await talk.reader.read(2**16):
                     pass
+                self.silent = False
                 raise _Over
             case Deed.HALF:
                 await self._say(talk, yes[:2], end="")

@@ -29,6 +29,8 @@ from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
 from tests.support import until, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +140,7 @@ async def test_a_claim_that_fails_is_told_and_tried_again_at_the_next_wake(
         check(here, server, "a")
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_was_claimed_by_a_transaction_of_unknown_end_goes_out_all_the_same(
     desk: Over, monkeypatch: pytest.MonkeyPatch
@@ -163,6 +166,7 @@ async def test_what_was_claimed_by_a_transaction_of_unknown_end_goes_out_all_the
         check(here, server, "abc")
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_leases_that_could_not_be_given_back_are_given_back_later(
     desk: Over, monkeypatch: pytest.MonkeyPatch
@@ -439,6 +443,7 @@ def refuse(here: Desk, event: str, when: str) -> None:
     here.ledger.sql(REFUSES[engine].format(event=event, when=when))
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_an_outcome_that_is_refused_is_recorded_without_the_relays_words(desk: Over) -> None:
     async with MailServer(refusals={"b@people.test": "550 5.1.1 poison"}) as server:
@@ -462,6 +467,7 @@ async def test_an_outcome_that_is_refused_altogether_leaves_its_mail_in_doubt(de
         await here.close()
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_a_mail_whose_beginning_is_refused_is_held_and_the_others_go(desk: Over) -> None:
     async with MailServer() as server:
@@ -490,6 +496,7 @@ def lost(here: Desk) -> Iterator[None]:
             conn.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM kept_{table}")
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_what_may_have_gone_out_since_is_held_and_nothing_goes_out_twice(desk: Over) -> None:
     async with MailServer() as server:
@@ -515,6 +522,7 @@ async def test_what_may_have_gone_out_since_is_held_and_nothing_goes_out_twice(d
         )
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_an_outcome_that_alone_was_lost_is_noticed_too(desk: Over) -> None:
     async with Patient() as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -11,11 +12,12 @@ from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.delivery.replies import Reply, classify
 from scheduler.delivery.transaction import Mail
 from tests.delivery.faults import CELLS, Cell
-from tests.delivery.scripted import Deed, Server, Taken
-from tests.smtp_server import ca_file, in_loop
+from tests.delivery.scripted import Server, Taken
+from tests.smtp_server import ca_file, in_loop, pass_time
+from tests.support import until
 
 _LETTERS = {"Reply": "S", "Refused": "R", "Unreachable": "U", "Doubtful": "D"}
-_SILENCE = 0.5  # seconds
+_PATIENCE = 10.0  # seconds
 
 
 def _mails(number: int) -> list[Mail]:
@@ -42,11 +44,18 @@ async def _deliver(pool: Pool, mails: Sequence[Mail]) -> list[Reply | RelayFailu
     return results
 
 
+async def _time_flies_in_silence(server: Server) -> None:
+    """Whoever waits for a reply that does not come gives up at once."""
+    while True:
+        await until(lambda: server.silent)
+        pass_time(_PATIENCE)
+        await asyncio.sleep(0.5)  # once more, where it did not wait yet
+
+
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 @in_loop
 async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    patience = _SILENCE if cell.deed is Deed.SILENCE else 10.0
-    monkeypatch.setattr(session_module, "_QUIT_TIMEOUT", patience)
+    monkeypatch.setattr(session_module, "_QUIT_TIMEOUT", _PATIENCE)
     mails = _mails(cell.before + len(cell.results))
     async with Server(cell.fault, starttls=True) as server:
         settings = RelaySettings(
@@ -56,13 +65,16 @@ async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyP
             username="webinar",
             password="secret",
             client_name="client.test",
-            timeout=patience,
+            timeout=_PATIENCE,
             pipelining=cell.way != "plain",
             chunking=cell.way == "chunks",
         )
-        pool = Pool(settings, content_timeout=patience)
-        results = await _deliver(pool, mails)
-        await pool.close()
+        pool = Pool(settings, content_timeout=_PATIENCE)
+        async with asyncio.TaskGroup() as group:
+            flying = group.create_task(_time_flies_in_silence(server))
+            results = await _deliver(pool, mails)
+            await pool.close()
+            flying.cancel()
         assert server.done.is_set()
 
     letters = "".join(_LETTERS[type(result).__name__] for result in results)

@@ -28,6 +28,8 @@ from scheduler.state_dir import StateDir
 from tests.smtp_server import in_loop, pass_time
 from tests.support import Ledger, start, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 LATER = NOW + timedelta(minutes=5)
 
@@ -108,6 +110,7 @@ def desk(database: Database, tmp_path: Path) -> Desk:
 # The spool
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_each_outcome_is_recorded_at_the_next_start(desk: Desk) -> None:
     await desk.leave(desk.accepted, desk.refused, desk.deferred)
@@ -276,6 +279,7 @@ async def test_it_is_looked_for_again_and_again(desk: Desk, monkeypatch: pytest.
     assert (desk.confirmation("a"), desk.files()) == ("sent", [])
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_several_that_find_it_at_once_record_it_once(desk: Desk) -> None:
     others = [Other(desk) for _ in range(4)]
@@ -426,6 +430,7 @@ async def test_a_ledger_that_has_what_it_confirmed_is_not_touched(desk: Desk) ->
     assert [desk.confirmation(name) for name in "abc"] == ["sent", "sending", "sending"]
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize("lost", ["the attempt", "its outcome"])
 @in_loop
 async def test_a_ledger_that_lacks_it_was_set_back_and_holds_what_was_due_once(desk: Desk, lost: str) -> None:
@@ -464,6 +469,7 @@ async def test_a_service_that_has_sent_nothing_since_its_start_notices_too(desk:
     await desk.handover.leave([])
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_a_folder_of_another_database_is_named(desk: Desk) -> None:
     """Somebody mistyped DATABASE_URL, and all that is empty now looks right."""

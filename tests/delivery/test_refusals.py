@@ -21,7 +21,7 @@ from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, ScriptedServer, in_loop
 from tests.support import utc, webinar
 
-pytestmark = pytest.mark.engines("both")
+pytestmark = pytest.mark.engines("sqlite")
 
 REMINDER = utc("2025-07-02 07:00")
 UNKNOWN = "550 5.1.1 No such user"
@@ -62,6 +62,7 @@ def refusing(*addresses: str, reply: str = UNKNOWN) -> dict[str, str]:
 # In a row
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_many_of_several_domains_are_refused_alike_and_nobody_is_given_up(database: Database) -> None:
     people = strangers(9)
@@ -108,6 +109,7 @@ async def test_a_restart_forgets_none_of_them(database: Database) -> None:
         assert here.dispatcher.stopped
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_replicas_together_give_up_no_more_than_one(database: Database) -> None:
     people = strangers(24)
@@ -234,6 +236,7 @@ def messages(here: Room, address: str) -> dict[str, str]:
     return here.ledger.states(address)
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_after_an_unknown_address_nothing_more_is_tried(database: Database) -> None:
     async with MailServer(refusals=refusing("typo@people.test")) as server:
@@ -317,6 +320,7 @@ async def test_a_reload_of_the_same_row_corrects_nothing(database: Database) -> 
         await here.close()
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_whoever_says_that_it_is_right_has_it_tried_again(database: Database) -> None:
     async with MailServer(refusals=refusing("typo@people.test")) as server:
@@ -368,7 +372,6 @@ async def test_no_notice_goes_to_an_address_that_became_unknown(database: Databa
 # Moments
 
 
-@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     ("reply", "until"),
     [
@@ -397,7 +400,6 @@ async def test_a_relay_that_names_a_moment_is_left_alone_until_then(
         await here.close()
 
 
-@pytest.mark.engines("sqlite")
 @in_loop
 async def test_a_greylisted_mail_is_not_tried_before_it_can_be_taken(database: Database) -> None:
     said = "450 4.7.1 Greylisted for 299 seconds"

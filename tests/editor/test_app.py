@@ -542,6 +542,7 @@ def test_whatever_is_asked_is_no_fault_of_ours(
     assert loop.run(asked()) == status
 
 
+@pytest.mark.full  # several seconds of computing
 @in_loop
 async def test_a_text_that_computes_for_ever_keeps_no_page_waiting(room: Room) -> None:
     """A view account is enough to type it."""

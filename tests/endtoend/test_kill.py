@@ -20,7 +20,10 @@ invitation = "none"
 """
 
 
-@pytest.mark.parametrize("kills", [(110,), pytest.param((40, 110), marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "kills",
+    [(), pytest.param((110,), marks=pytest.mark.full), pytest.param((40, 110), marks=pytest.mark.full)],
+)
 @on_the_real_clock
 async def test_killed_in_a_burst_again_and_again(
     tmp_path: Path, database_url: str, kills: tuple[int, ...]

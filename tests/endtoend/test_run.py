@@ -33,6 +33,7 @@ after_end = "1s"
 """
 
 
+@pytest.mark.full  # a dozen seconds, most of them waiting; test_kill.py has a whole service in make test
 @on_the_real_clock
 async def test_a_webinar_from_the_first_registration_to_the_follow_up(
     tmp_path: Path, postgresql_url: str

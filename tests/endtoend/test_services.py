@@ -136,6 +136,7 @@ def kept_on_postgresql(url: str) -> Restore:
     )
 
 
+@pytest.mark.full  # tests/delivery/test_handover.py and tests/test_service.py have its parts
 @on_the_real_clock
 async def test_a_database_that_goes_back_to_an_earlier_state_sends_nothing_twice(
     tmp_path: Path, database_url: str

@@ -167,6 +167,7 @@ async def test_a_service_ends_in_time_though_its_database_hangs(tmp_path: Path, 
 # Signals
 
 
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_sighup_reads_again_and_never_kills(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path / 'webinar.db'}") as here:
@@ -187,9 +188,8 @@ def hang_up(service: Process) -> None:
         service.send_signal(signal.SIGHUP)
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.full  # several seconds of waiting
 @on_the_real_clock
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals, code: int) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path / 'webinar.db'}") as here:

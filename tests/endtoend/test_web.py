@@ -21,6 +21,7 @@ EDITOR, PASSWORD = "ada@who.int", "four words make one"
 TEXT = "/templates/confirmation/en"
 
 
+@pytest.mark.full  # tests/editor and tests/web/test_child.py have its parts
 @on_the_real_clock
 async def test_an_editor_sees_what_governs_sends_a_test_and_an_edit_goes_out(
     tmp_path: Path, database_url: str

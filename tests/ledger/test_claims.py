@@ -15,6 +15,8 @@ from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.states import State, Why
 from tests.support import Ledger, start, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
 REMINDED = utc("2025-07-02 07:00")  # in Geneva 09:00 on the day before
@@ -79,6 +81,7 @@ def confirmation(ledger: Ledger, address: str = "a@example.org") -> str:
 # Claiming
 
 
+@pytest.mark.engines("both")
 def test_what_is_due_is_claimed_with_all_that_its_mail_needs(ledger: Ledger) -> None:
     first, second, third = claim(ledger)
     assert (first.message, first.address, first.zone) == ("confirmation", "a@example.org", "Europe/Zurich")
@@ -120,6 +123,7 @@ def test_what_is_no_longer_useful_is_not_claimed(ledger: Ledger) -> None:
     assert {one.message for one in claim(ledger, now=LATE)} == {"confirmation"}
 
 
+@pytest.mark.engines("both")
 def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> None:
     ledger = Ledger(database)
     ledger.govern(webinar(), webinar(id="other"))
@@ -131,6 +135,7 @@ def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> No
     assert "other" in [one.webinar for one in found]
 
 
+@pytest.mark.engines("both")
 def test_what_is_leased_is_nobody_elses_until_its_holder_is_gone(ledger: Ledger) -> None:
     assert len(claim(ledger, "one")) == 3
     assert claim(ledger, "other") == []
@@ -183,6 +188,7 @@ def test_what_became_useless_since_is_not_begun(ledger: Ledger) -> None:
     assert begin(ledger, *reminders, now=utc("2025-07-03 10:00")) == set()
 
 
+@pytest.mark.engines("both")
 def test_one_version_of_an_invitation_is_stored_once_and_whoever_rendered_it_too_renders_again(
     ledger: Ledger,
 ) -> None:
@@ -201,6 +207,7 @@ def test_one_version_of_an_invitation_is_stored_once_and_whoever_rendered_it_too
 # Outcomes
 
 
+@pytest.mark.engines("both")
 def test_an_outcome_is_the_state_and_is_kept_with_the_relays_words(ledger: Ledger) -> None:
     first, second, third = claim(ledger)
     begin(ledger, first, second, third)
@@ -244,6 +251,7 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
 # A sender that is gone
 
 
+@pytest.mark.engines("both")
 def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger) -> None:
     first, *rest = claim(ledger)
     begin(ledger, first)
@@ -272,6 +280,7 @@ def joined(ledger: Ledger, holder: int, counter: int) -> None:
     )
 
 
+@pytest.mark.engines("both")
 def test_the_leases_of_those_who_are_gone_end_but_not_of_who_has_come_back_meanwhile(ledger: Ledger) -> None:
     for holder, counter in ((1, 5), (2, 7)):
         joined(ledger, holder, counter)
@@ -345,6 +354,7 @@ def test_what_nobody_sent_while_it_was_useful_expires_on_record(ledger: Ledger) 
     assert do(ledger, settling.expire, over) == 0
 
 
+@pytest.mark.engines("both")
 def test_the_next_wake_is_when_something_is_due_or_expires(ledger: Ledger) -> None:
     assert do(ledger, claims.next_wake, BEFORE) == ANNOUNCED
     for one in claim(ledger):

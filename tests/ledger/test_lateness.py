@@ -22,6 +22,8 @@ from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
 from tests.support import Ledger, start, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-20 08:00")
 LATER = NOW + timedelta(minutes=5)
 OURS, OTHERS = 1, 2
@@ -53,6 +55,7 @@ def _send(ledger: Ledger, state: State, attempt: str, limit: int = 10, holder: i
     ledger.plan(NOW)
 
 
+@pytest.mark.engines("both")
 def test_the_oldest_of_each_message_since_it_is_due(ledger: Ledger) -> None:
     ledger.govern(webinar(id="other"))
     ledger.register("maya@x.org", "other")
@@ -119,6 +122,7 @@ def test_what_another_service_has_in_hand_is_late_and_not_ours_to_send(ledger: L
         assert seen.waiting == waiting
 
 
+@pytest.mark.engines("both")
 def test_mails_that_were_put_off_are_late_and_counted_since_the_relay_last_accepted_any(
     ledger: Ledger,
 ) -> None:
@@ -166,6 +170,7 @@ def test_a_backlog_is_looked_at_no_further_than_so_many_rows(
     assert seen.late == (Late("w", "confirmation", NOW),), "the oldest all the same"
 
 
+@pytest.mark.engines("both")
 def test_deliveries_by_message_and_state(ledger: Ledger) -> None:
     ledger.sql("UPDATE delivery SET state = 'sent' WHERE message = 'reminder-day' AND id < 4")
     with ledger.database.reading() as conn:
@@ -176,6 +181,7 @@ def test_deliveries_by_message_and_state(ledger: Ledger) -> None:
         assert count_deliveries(conn, "other") == {}
 
 
+@pytest.mark.engines("both")
 def test_what_is_held_of_live_webinars_by_reason(ledger: Ledger) -> None:
     ledger.govern(webinar(id="draft", status="draft"))
     ledger.register("maya@x.org", "draft")
@@ -197,6 +203,7 @@ def test_in_doubt_and_still_useful(ledger: Ledger) -> None:
         assert count_in_doubt(conn, LATER) == 2
 
 
+@pytest.mark.engines("both")
 def test_attempts_that_ended_in_doubt_of_late(ledger: Ledger) -> None:
     _send(ledger, State.IN_DOUBT, "in_doubt", limit=1)
     _send(ledger, State.SENT, "sent", limit=1)

@@ -11,6 +11,8 @@ from scheduler.database.engine import Database, run
 from tests.explaining import statements
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 MOVED = {"start": datetime(2025, 7, 10, 13), "end": datetime(2025, 7, 10, 15)}
 
@@ -22,6 +24,7 @@ def ledger(database: Database) -> Ledger:
     return ledger
 
 
+@pytest.mark.engines("both")
 def test_each_registrant_gets_each_message_at_the_hour_of_their_own_zone(ledger: Ledger) -> None:
     ledger.register("a@example.org", timezone="Pacific/Kiritimati")
     ledger.register("b@example.org", timezone="Asia/Kathmandu")
@@ -100,6 +103,7 @@ def test_a_corrected_zone_that_puts_a_reminder_into_the_past_skips_it(ledger: Le
 # Reloads
 
 
+@pytest.mark.engines("both")
 def test_a_nightly_reload_in_one_transaction_sends_nothing(ledger: Ledger) -> None:
     ledger.register("a@example.org", name="A")
     ledger.plan(ANNOUNCED)
@@ -144,6 +148,7 @@ def test_insert_or_replace_sends_nothing_although_it_fires_no_delete_trigger(led
     assert [row.name for row in ledger.sql("SELECT name FROM registration")] == ["New name"]
 
 
+@pytest.mark.engines("both")
 def test_truncate_and_reload_sends_nothing(ledger: Ledger) -> None:
     if not ledger.database.dialect.takes_replicas:
         pytest.skip("PostgreSQL's own statement")
@@ -172,6 +177,7 @@ def test_who_comes_back_after_a_day_registers_again(ledger: Ledger) -> None:
     ]
 
 
+@pytest.mark.engines("both")
 def test_two_people_who_swap_their_addresses_each_follow_their_address(ledger: Ledger) -> None:
     one = ledger.register("a@example.org", name="A")
     two = ledger.register("b@example.org", name="B")
@@ -234,7 +240,6 @@ def test_the_same_address_in_other_letters_is_the_same_recipient(ledger: Ledger)
 # Rows that can't be used
 
 
-@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
@@ -350,6 +355,7 @@ def test_also_for_registered_reaches_everybody(ledger: Ledger) -> None:
     assert ledger.states("old@example.org")["hello"] == "pending"
 
 
+@pytest.mark.engines("both")
 def test_a_message_taken_out_is_cancelled_and_put_back_is_pending_again(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
@@ -368,6 +374,7 @@ def test_a_message_taken_out_is_cancelled_and_put_back_is_pending_again(ledger: 
     assert [d for d in ledger.deliveries() if d["message"] != "other"] == before
 
 
+@pytest.mark.engines("both")
 def test_a_move_makes_reminders_due_again_and_tells_those_who_know_the_old_time_once(ledger: Ledger) -> None:
     ledger.register("told@example.org")
     ledger.plan(ANNOUNCED)
@@ -452,6 +459,7 @@ def test_a_link_of_ones_own_that_arrives_after_the_confirmation_is_told(ledger: 
     assert ledger.states()["change#1"] == "pending"
 
 
+@pytest.mark.engines("both")
 def test_a_new_version_of_the_tz_database_recomputes_due_times(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -532,6 +540,7 @@ def test_what_another_version_resolved_is_resolved_again_once(ledger: Ledger) ->
 # Suppression, and people confirmed elsewhere
 
 
+@pytest.mark.engines("both")
 def test_nobody_writes_to_a_suppressed_address(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
@@ -547,6 +556,7 @@ def test_nobody_writes_to_a_suppressed_address(ledger: Ledger) -> None:
     assert "change#1" not in ledger.states()
 
 
+@pytest.mark.engines("both")
 def test_who_was_confirmed_elsewhere_gets_no_confirmation_but_the_reminders(ledger: Ledger) -> None:
     ledger.sql("INSERT INTO confirmed_elsewhere (webinar, address_folded) VALUES ('w', 'a@example.org')")
     ledger.register("a@example.org")
@@ -555,6 +565,7 @@ def test_who_was_confirmed_elsewhere_gets_no_confirmation_but_the_reminders(ledg
     assert ledger.states()["reminder-day"] == "pending"
 
 
+@pytest.mark.engines("both")
 def test_a_tick_with_nothing_new_writes_nothing(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)

@@ -21,6 +21,8 @@ from scheduler.registrants.files.reading import FileRow
 from scheduler.registrants.suppression import suppress
 from tests.support import Ledger, plan, settle_and_plan, start, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 BEFORE = utc("2025-06-12 07:59")
 ANNOUNCED = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 08:05")
@@ -71,6 +73,7 @@ def _tick(ledger: Ledger, now: datetime = LATER) -> None:
 WAYS = pytest.mark.parametrize("how", ["deferred", "in_doubt", "killed"])
 
 
+@pytest.mark.engines("both")
 @WAYS
 def test_what_comes_back_is_sent_again(ledger: Ledger, how: str) -> None:
     claimed = _claim(ledger)
@@ -80,7 +83,6 @@ def test_what_comes_back_is_sent_again(ledger: Ledger, how: str) -> None:
     assert ledger.states()["confirmation"] == "pending"
 
 
-@pytest.mark.engines("sqlite")
 @WAYS
 @pytest.mark.parametrize(
     ("meanwhile", "state"),
@@ -278,6 +280,7 @@ def shared(ledger: Ledger) -> Ledger:
     return ledger
 
 
+@pytest.mark.engines("both")
 def test_a_mail_that_is_begun_while_it_is_planned_again_stays_on_the_wire(shared: Ledger) -> None:
     claimed = _claim(shared)
     shared.sql("UPDATE registrants SET timezone = 'Asia/Tokyo'")
@@ -310,6 +313,7 @@ def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Con
     _tick(ledger)
 
 
+@pytest.mark.engines("both")
 def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppressed(
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +322,7 @@ def test_an_address_that_is_suppressed_while_its_webinar_is_planned_is_suppresse
     assert set(shared.states("a@example.org").values()) == {"cancelled: the address is suppressed"}
 
 
+@pytest.mark.engines("both")
 def test_a_mail_that_is_deferred_while_its_row_is_planned_again_is_planned_after_it(
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +336,7 @@ def test_a_mail_that_is_deferred_while_its_row_is_planned_again_is_planned_after
     assert shared.states("a@example.org")["confirmation"] == "cancelled: the registrant's row was deleted"
 
 
+@pytest.mark.engines("both")
 def test_people_confirmed_elsewhere_who_are_imported_while_their_webinar_is_planned_get_no_confirmation(
     shared: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +350,7 @@ def test_people_confirmed_elsewhere_who_are_imported_while_their_webinar_is_plan
     assert shared.states("a@example.org")["confirmation"] == "skipped: confirmed by another system"
 
 
+@pytest.mark.engines("both")
 def test_rows_that_are_committed_while_we_plan_are_planned_next(shared: Ledger) -> None:
     with shared.database.engine.begin() as other:
         run(other, "INSERT INTO registrants (webinar, email) VALUES ('w', 'slow@example.org')")

@@ -202,7 +202,6 @@ def test_nothing_is_claimed_for_who_waits_to_be_planned(history: History) -> Non
 # Links of people's own
 
 
-@pytest.mark.engines("both")
 def test_a_changed_link_in_a_row_waits_and_so_do_reminders(history: History) -> None:
     history.edit(notice_after="10m")
     history.run()
@@ -317,7 +316,6 @@ def test_edits_that_go_on_and_on_wait_at_most_three_times_as_long(patient: Histo
     assert minute == 29
 
 
-@pytest.mark.engines("both")
 def test_confirmations_leave_by_the_old_facts_while_an_edit_waits_and_are_followed_by_the_notice(
     patient: History,
 ) -> None:
@@ -377,7 +375,6 @@ def test_people_in_the_middle_of_a_reload_count(patient: History) -> None:
     assert [one.people for one in patient.waiting()] == [2]
 
 
-@pytest.mark.engines("both")
 def test_an_edit_of_words_rules_or_messages_takes_effect_at_once(patient: History) -> None:
     patient.edit(title="Another title")
     patient.tick()
@@ -439,7 +436,6 @@ def test_an_edit_of_words_never_waits_though_somebody_was_told_otherwise(patient
     assert patient.waiting() == []
 
 
-@pytest.mark.engines("both")
 def test_who_was_told_something_later_gets_the_notice_of_an_earlier_time_again(history: History) -> None:
     history.edit(**AT_ONCE, **MOVED)
     history.run()
@@ -502,7 +498,6 @@ def test_a_reminder_that_was_refused_goes_for_the_next_start(history: History) -
     assert kinds(history.run()) == {"reminder-day": 2}
 
 
-@pytest.mark.engines("both")
 def test_a_draft_that_moved_says_from_when_to_when_as_it_goes_live(patient: History) -> None:
     patient.edit(status="draft")
     patient.tick()

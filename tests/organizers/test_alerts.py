@@ -11,6 +11,8 @@ from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Telling, Wrong
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 FR = Wrong("text reminder-day/fr", "organizer@who.int")
 EN = Wrong("text reminder-day/en", "organizer@who.int")
@@ -94,6 +96,7 @@ def test_each_mistake_and_each_organizer_has_mails_of_their_own(board: Board) ->
     assert (right.key, right.alert_to) == FR
 
 
+@pytest.mark.engines("both")
 def test_what_is_noted_of_one_kind_leaves_the_others_alone(board: Board) -> None:
     board.note(FR)
     board.note(Wrong("relay", "organizer@who.int"), prefix="relay")
@@ -102,6 +105,7 @@ def test_what_is_noted_of_one_kind_leaves_the_others_alone(board: Board) -> None
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
+@pytest.mark.engines("both")
 def test_a_percent_or_underscore_in_a_prefix_is_only_itself(board: Board) -> None:
     board.note(FR)
     board.mails()
@@ -116,6 +120,7 @@ def test_the_mail_has_the_words_of_the_day_on_which_it_goes(board: Board) -> Non
     assert [one.words for one in board.taken()] == ["line 9: more nonsense"]
 
 
+@pytest.mark.engines("both")
 def test_of_two_replicas_one_tells(board: Board) -> None:
     board.note(FR)
     with board.database.transaction() as conn:
@@ -229,6 +234,7 @@ def test_what_is_fixed_while_the_mail_about_other_mistakes_is_refused_is_resolve
     assert board.mails() == [("right", "text reminder-day/fr")], "the first mail went out"
 
 
+@pytest.mark.engines("both")
 def test_of_two_replicas_one_tells_of_other_mistakes(board: Board) -> None:
     board.note(FR)
     board.mails()

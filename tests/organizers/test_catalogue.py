@@ -13,6 +13,8 @@ from scheduler.organizers.governing import Revisions
 from scheduler.organizers.proposals import begin
 from tests.support import toml, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 ROOT = Path("config")
 BROKEN = toml(start="3 July, 1 pm")
@@ -62,6 +64,7 @@ def desk(database: Database) -> Desk:
     return Desk(database)
 
 
+@pytest.mark.engines("both")
 def test_sound_files_govern(desk: Desk) -> None:
     desk.take(a=toml(title="One"), b=toml(id="v", title="Two"))
     assert (desk.title("w"), desk.title("v")) == ("One", "Two")
@@ -81,6 +84,7 @@ def test_a_broken_file_leaves_its_last_sound_revision_in_force_and_the_others_al
     assert desk.wrong() == {}
 
 
+@pytest.mark.engines("both")
 def test_the_last_sound_revision_survives_a_restart(desk: Desk) -> None:
     desk.take(a=toml(title="One"))
     restarted = Desk(desk.database, holder=2)
@@ -167,6 +171,7 @@ def test_a_byte_order_mark_changes_nothing(desk: Desk) -> None:
     assert desk.catalogue.governing["w"].revision_id == before
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize(
     ("content", "found"),
     [

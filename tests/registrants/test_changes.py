@@ -22,6 +22,8 @@ from scheduler.registrants.changes import SHARED_ADDRESS
 from scheduler.registrants.suppression import suppress as suppress_address
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 09:00")
 TABLES = (
@@ -187,6 +189,7 @@ def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], b
             world.step(*step)
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
 def test_whatever_is_written_each_row_has_one_registration_and_nobody_is_confirmed_twice(
     ledger: Ledger, examples: int
@@ -264,6 +267,7 @@ def test_somebody_whose_domain_another_row_writes_in_another_way_is_still_there(
     assert "confirmation#1" not in ledger.states()
 
 
+@pytest.mark.engines("both")
 def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.register("old@example.org")
     ledger.plan(ANNOUNCED)
@@ -328,6 +332,7 @@ def test_a_set_aside_row_that_is_deleted_is_forgotten(ledger: Ledger) -> None:
     assert _aside(ledger) == {}
 
 
+@pytest.mark.engines("both")
 def test_a_set_aside_row_that_vanishes_without_a_trigger_is_forgotten(ledger: Ledger) -> None:
     ledger.register("a@example.org", join_url="javascript:alert(1)")
     ledger.plan(ANNOUNCED)
@@ -459,6 +464,7 @@ def test_a_reload_that_uses_ids_again_confirms_only_who_is_new(
     assert len(confirmations) == 4
 
 
+@pytest.mark.engines("both")
 def test_two_rows_that_swap_their_addresses_are_the_same_two_people(ledger: Ledger) -> None:
     for address in ("a@example.org", "b@example.org"):
         ledger.register(address)
@@ -478,6 +484,7 @@ def test_two_rows_that_swap_their_addresses_are_the_same_two_people(ledger: Ledg
     assert {d["state"] for d in ledger.deliveries() if d["message"] == "confirmation"} == {"sent"}
 
 
+@pytest.mark.engines("both")
 def test_an_upsert_by_id_corrects_an_address(ledger: Ledger) -> None:
     number = ledger.register("wrong@example.org")
     ledger.plan(ANNOUNCED)

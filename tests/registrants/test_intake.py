@@ -13,6 +13,8 @@ from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from tests.explaining import full_scans, statements
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 ANNOUNCED = utc("2025-06-12 08:00")
 LATER = utc("2025-06-12 09:00")
 DAY = timedelta(hours=24)
@@ -92,6 +94,7 @@ def test_a_reload_that_uses_ids_again_plans_only_who_is_new(ledger: Ledger, limi
     assert ledger.sql("SELECT id FROM registration WHERE gone_at IS NOT NULL") == []
 
 
+@pytest.mark.engines("both")
 def test_who_is_missing_after_a_reload_is_gone(ledger: Ledger) -> None:
     many(ledger, 9)
     ledger.plan(ANNOUNCED)
@@ -174,6 +177,7 @@ def test_a_mail_that_was_held_for_a_person_s_data_is_planned_again_when_they_are
 # What a batch costs
 
 
+@pytest.mark.engines("both")
 def test_a_batch_is_the_same_number_of_statements_however_many_people_are_in_it(ledger: Ledger) -> None:
     counts = []
     for first, people in ((0, 10), (10, 20), (30, 100)):  # the first meets zones that nobody met before
@@ -207,6 +211,7 @@ def pretend_to_be_empty(ledger: Ledger) -> None:
             ledger.sql("DELETE FROM pg_statistic WHERE starelid = CAST(:t AS regclass)", t=table)
 
 
+@pytest.mark.engines("both")
 def test_a_batch_looks_everything_up_by_indexes_though_statistics_say_that_its_tables_are_empty(
     ledger: Ledger,
 ) -> None:
@@ -249,6 +254,7 @@ def test_rows_of_events_that_are_not_ours_are_set_aside_once(ledger: Ledger) -> 
 # Values of any length
 
 
+@pytest.mark.engines("both")
 def test_of_a_long_value_only_its_beginning_is_read_and_its_row_says_that_it_is_too_long(
     ledger: Ledger,
 ) -> None:
@@ -276,6 +282,7 @@ def test_of_a_long_value_only_its_beginning_is_read_and_its_row_says_that_it_is_
 # What the table's owner does to it
 
 
+@pytest.mark.engines("both")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -19,6 +19,8 @@ from scheduler.registrants.files.judging import LOST, Import, Judgement
 from scheduler.registrants.files.reading import FileRow, RegistrantFile, read_rows
 from tests.support import Ledger, utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 FILE = """\
 Email,Name,Language,Timezone,Country,Join URL,Registered at
 maya@example.org,Maya Shrestha,en,Asia/Kathmandu,NP,https://webinar.example.org/j/1,2025-06-12T09:30:00+02:00
@@ -112,6 +114,7 @@ def test_rows_become_registrants_with_all_their_columns(people: People) -> None:
     assert unsaid is None
 
 
+@pytest.mark.engines("both")
 def test_the_same_file_twice_changes_nothing(people: People) -> None:
     people.import_(FILE)
     rows, changes = people.rows("*"), people.changes()
@@ -130,12 +133,14 @@ def test_a_row_of_somebody_who_is_there_updates_what_it_says_and_leaves_the_rest
     ]
 
 
+@pytest.mark.engines("both")
 def test_an_address_in_other_letters_is_the_same_person_also_beyond_ascii(people: People) -> None:
     people.import_("email\nÉlodie@example.org\n")
     assert counts(people.import_("email\nélodie@EXAMPLE.org\n")) == (0, 0, 1)
     assert people.rows("email") == [("Élodie@example.org",)]
 
 
+@pytest.mark.engines("both")
 def test_of_rows_with_one_address_the_last_counts(people: People) -> None:
     report = people.import_(
         "email,name\na@example.org,First\nb@example.org,B\nA@example.org,Last\na@example.org,\n"
@@ -174,6 +179,7 @@ def test_a_formula_is_kept_as_the_text_that_it_is(people: People) -> None:
     assert people.rows("name") == [("=1+1",)]
 
 
+@pytest.mark.engines("both")
 def test_who_is_already_confirmed_gets_no_confirmation_but_the_reminders(
     database: Database, people: People
 ) -> None:
@@ -293,6 +299,7 @@ def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_th
     assert counts(people.import_(csv, already_confirmed=True)) == (4, 0, 4)
 
 
+@pytest.mark.engines("both")
 def test_somebody_who_registers_while_they_are_imported_is_no_second_row(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
