@@ -121,6 +121,11 @@ class Database:
         if not self.dialect.takes_replicas and path and path != ":memory:":
             self._lock = lock_file(path)
 
+    def unusable(self, error: DBAPIError) -> str:
+        """Why it can't be used, in words for the operator: no values are in them."""
+        known = self.dialect.unusable(self.engine.url, _code(error))
+        return f"the database can't be used: {known or f'{type(error.orig).__name__}: {first_line(error)}'}"
+
     def schema(self) -> Schema:
         """Whether `migrate` has something to do. Changes nothing. Raises NewerSchema."""
         with self.reading() as conn:
@@ -213,9 +218,7 @@ def fault(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     name = str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
     # libpq has no SQLSTATE then, and no values of ours in its words
-    refused = (
-        _REFUSED.search(str(cause)) if isinstance(error, OperationalError) and not _code(error) else None
-    )
+    refused = _REFUSED.search(str(cause)) if name == "OperationalError" and not _code(error) else None
     return f"{name} ({refused[0].lower()})" if refused else name
 
 
@@ -264,7 +267,7 @@ _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 def _code(error: Exception) -> str:
     """SQLSTATE, or the name of SQLite's result code. The exceptions' classes say less: PostgreSQL's read-only is an
     InternalError, a missing privilege a ProgrammingError."""
-    cause = getattr(error, "orig", None)
+    cause = getattr(error, "orig", None) or error
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
