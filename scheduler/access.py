@@ -10,9 +10,12 @@ from pathlib import Path
 
 def refused(path: Path, error: OSError, folder: Path | None = None) -> str:
     """A sentence. `folder`: what the user has to be let into; by default the path itself."""
-    path = path.absolute()
-    why = (error.strerror or type(error).__name__).lower()
-    return f"{path} can't be used by the user {this_user()} ({why}): {_fix(folder or path, error.errno)}"
+    return f"{path.absolute()} {not_for_this_user(error)}: {way_in(folder or path, error)}"
+
+
+def not_for_this_user(error: OSError) -> str:
+    """What the system says, and to whom."""
+    return f"can't be used by the user {this_user()} ({(error.strerror or type(error).__name__).lower()})"
 
 
 def this_user() -> str:
@@ -20,22 +23,23 @@ def this_user() -> str:
     return _name(os.geteuid())
 
 
+def way_in(path: Path, error: OSError) -> str:
+    """What to do."""
+    if error.errno == errno.EROFS:
+        return "it is mounted read-only"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on its disk"
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return "see what is there"
+    there = _there(path.absolute())
+    return f"let that user read and write {there}, or run as its owner, {_owner(there)}"
+
+
 def _name(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
-
-
-def _fix(path: Path, number: int | None) -> str:
-    if number == errno.EROFS:
-        return "it is mounted read-only"
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return "make room on its disk"
-    if number not in (errno.EACCES, errno.EPERM):
-        return "see what is there"
-    there = _there(path.absolute())
-    return f"let that user read and write {there}, or run as its owner, {_owner(there)}"
 
 
 def _there(path: Path) -> Path:

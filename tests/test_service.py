@@ -270,3 +270,21 @@ async def test_while_it_starts_sighup_plans_and_claims_nothing(tmp_path: Path, d
         await asyncio.sleep(3 * SOON)
         assert runner._last_tick is None
         assert server.mails == []
+
+
+@pytest.mark.parametrize("gone", ["webinars", "templates"])
+@in_loop
+async def test_a_folder_that_goes_away_is_a_reason_with_its_whole_path_until_it_is_back(
+    tmp_path: Path, database: Database, gone: str
+) -> None:
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        (tmp_path / gone).rename(tmp_path / "elsewhere")
+        await service.tick(NOW)
+        reason = f"the folder {tmp_path / gone}: is not there; it was looked for from {Path.cwd()}"
+        assert reason in service.readiness().reasons
+        (tmp_path / "elsewhere").rename(tmp_path / gone)
+        await service.tick(NOW)
+        assert reason not in service.readiness().reasons
+        await service.stop()

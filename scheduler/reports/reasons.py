@@ -67,6 +67,16 @@ _FIXES = (
     ("the database does not answer", "start the database; the service goes on by itself"),
     ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
+_FOLDER, _NOT_THERE, _MAY_NOT = "the folder ", ": is not there", "can't be used by the user "
+_WHERE = (
+    "start it where that folder is, or let CONFIG_DIR (webinars) and TEMPLATES_DIR (texts) name theirs by the whole path;"
+    " it is read again by itself"
+)
+_LET_IN = re.compile(r"\((authentication failed|no password supplied|no pg_hba\.conf entry|permission denied)\)")
+_SIGN_IN = (
+    "let DATABASE_URL (or its file, which is read again) have the user name and password that the server takes; the"
+    " service goes on by itself"
+)
 _OF_A_FILE = re.compile(r"[^\s,:]{0,1000}[/.][^\s,:]{0,1000}")  # whose path stands first
 _EDIT_THE_FILE = "edit the file; it is read again by itself"
 _SEE_THE_LOG = "see the service's log"
@@ -177,6 +187,12 @@ def concerns_rows(note: str) -> bool:
 
 def fix_of(reason: str) -> str:
     """What to do about a reason or a note."""
+    if reason.startswith(_FOLDER) and _NOT_THERE in reason:
+        return _WHERE
+    if _MAY_NOT in reason:
+        return "let that user in; it is tried again by itself"
+    if _LET_IN.search(reason):
+        return _SIGN_IN
     if DOUBTFUL in reason:
         return "if they did, `webinar import --registered-again`; else leave it, or have its owner delete it"
     known = (fix for start, fix in _FIXES if reason.startswith(start))

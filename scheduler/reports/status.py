@@ -108,16 +108,17 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
 
 def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
     """What there is to say of the files, where no service has run on the database yet."""
-    files = Folder(settings.config_dir, WEBINAR_FILES).read()
-    live = sorted(filter(None, map(_live_id, files.values())))
-    reason = never_run(why, live)
-    said = [{"reason": reason, "fix": fix_of(reason)}]
+    folder = Folder(settings.config_dir, WEBINAR_FILES)
+    live = sorted(filter(None, map(_live_id, folder.read().values())))
+    is_right = not live and folder.problem is None
+    said_of = [never_run(why, live), *([str(folder.problem)] if folder.problem else [])]
+    said = [{"reason": reason, "fix": fix_of(reason)} for reason in said_of]
     return {
         "at": now,
         "tz_database": tz_version(),
-        "right": not live,
-        "wrong": said if live else [],
-        "notes": [] if live else said,
+        "right": is_right,
+        "wrong": [] if is_right else said,
+        "notes": said if is_right else [],
         "service": {"address": "", "answers": None, "ready": None},
         "webinars": [],
         "ended": [],

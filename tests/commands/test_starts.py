@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import signal
 import sqlite3
 import threading
@@ -160,3 +161,33 @@ def test_status_says_so_too(folder: Path, prepare: Prepare) -> None:
     result = started("status")
     assert result.exit_code == 2
     assert f"can't be used by the user {this_user()} (permission denied)" in said(result)
+
+
+# Folders of organizers
+
+
+@pytest.mark.parametrize("gone", ["config", "config/webinars", "templates"])
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_a_folder_that_is_not_there_is_named_by_its_whole_path_and_from_where_it_was_looked_for(
+    folder: Path, gone: str, command: str
+) -> None:
+    if (command, gone) == ("status", "templates"):
+        pytest.skip("before the first run nobody asks for texts")
+    shutil.move(folder / gone, folder / "elsewhere")
+    result = started(command)
+    assert result.exit_code == 1
+    missing = "config/webinars" if gone == "config" else gone
+    assert f"the folder {folder}/{missing}: is not there; it was looked for from {folder}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("closed", "named"), [("templates", "templates"), ("templates/confirmation", "templates/confirmation"),
+                          ("templates/confirmation/en.md", "templates/confirmation/en.md"),
+                          ("config/webinars", "config/webinars"), ("config/webinars/w.toml", "config/webinars/w.toml")]
+)  # fmt: skip
+def test_what_this_user_may_not_read_is_named(folder: Path, closed: str, named: str) -> None:
+    (folder / closed).chmod(0)
+    result = started("check")
+    (folder / closed).chmod(0o700)
+    assert result.exit_code == 1
+    assert f"{folder}/{named}: can't be used by the user {this_user()} (permission denied)" in result.stdout
