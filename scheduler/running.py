@@ -73,6 +73,7 @@ class Runner:
             self._settings.health_host,
             self._settings.health_port,
             limits=OF_HEALTH,
+            setting="HEALTH_PORT",
         )
         await health.start()
         try:

@@ -65,6 +65,9 @@ _FIXES = (
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
     ("the database does not answer", "start the database; the service goes on by itself"),
+    ("the web process ended (EDITOR_PORT", "end the program that has the port (`ss -ltnp` names it), or set EDITOR_PORT to"
+                                          " another one and start the service again; mails go out all the same"),
+    ("the web process ended", "see the service's log; it is started again by itself, and mails go out all the same"),
     ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
 _FOLDER, _NOT_THERE, _MAY_NOT = "the folder ", ": is not there", "can't be used by the user "
@@ -72,7 +75,7 @@ _WHERE = (
     "start it where that folder is, or let CONFIG_DIR (webinars) and TEMPLATES_DIR (texts) name theirs by the whole path;"
     " it is read again by itself"
 )
-_LET_IN = re.compile(r"\((authentication failed|no password supplied|no pg_hba\.conf entry|permission denied)\)")
+_LET_IN = re.compile(r"\((authentication failed|no password supplied|no pg_hba\.conf entry)\)")
 _SIGN_IN = (
     "let DATABASE_URL (or its file, which is read again) have the user name and password that the server takes; the"
     " service goes on by itself"
