@@ -30,7 +30,7 @@ LEFT_SECONDS = 3600.0  # since its last byte: whoever wrote it was killed before
 _NO_FILE = "what stands in STATE_DIR in the place of a file is none"
 
 # Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
-_LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
+_LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|database|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
 
 
 class StateDir:
@@ -45,6 +45,13 @@ class StateDir:
         if not name or name.startswith(".") or Path(name).name != name:
             raise ValueError("not the name of a file in STATE_DIR")
         return self.folder / name
+
+    def files(self) -> list[Path]:
+        """All that is in the folder; nothing where there is none. Raises OSError."""
+        try:
+            return list(self.folder.iterdir())
+        except FileNotFoundError:
+            return []
 
     def read(self, name: str, longest: int = LONGEST) -> bytes | None:
         """The content; None where there is no such file. Raises OSError, and ValueError for what is no file of ours: no

@@ -22,7 +22,7 @@ CLOSE_SECONDS = 2.0  # for the database to be closed in order
 @click.command()
 def run() -> None:
     """Run the service until SIGTERM. Settings come from the environment."""
-    from scheduler.delivery.marks import StateUnreadable
+    from scheduler.delivery.marks import StateOfAnother, StateUnreadable
     from scheduler.ledger.statements import StatementFails
     from scheduler.running import run_service
     from scheduler.signals import end_within
@@ -40,7 +40,9 @@ def run() -> None:
     runner, words = asyncio.Runner(), ""
     try:
         runner.run(run_service(settings, database))
-    except (DatabaseInUse, NewerSchema, StatementFails, DatabaseAway, StateUnreadable, OSError) as error:
+    except (
+        DatabaseInUse, NewerSchema, StatementFails, DatabaseAway, StateUnreadable, StateOfAnother, OSError,
+    ) as error:  # fmt: skip
         words = str(error)
     except DBAPIError as error:
         words = database.unusable(error)

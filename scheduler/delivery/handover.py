@@ -37,7 +37,6 @@ LOOKING_SECONDS = 2.0  # for one, as a tick may wait for it
 PATIENCE_SECONDS = 60.0  # without a look that succeeded: then leases end all the same
 SPOOLING = "keeping outcomes in STATE_DIR"
 READING = "reading STATE_DIR"
-ANOTHER_DATABASE = "STATE_DIR was another database's until now: does DATABASE_URL lead to the right one?"
 HOLD = "restored"
 """A file: `webinar restored --hold` was called for a database that only a start can bring up to date."""
 
@@ -67,13 +66,13 @@ class Handover:
     async def take(self, now: datetime) -> None:
         """Take over from earlier runs, before anything is claimed and any lease is ended. Where the ledger was set back
         meanwhile, hold what may have gone out since; else record what they could not. Killed in the middle, it does the
-        same again without harm. Raises DBAPIError, and StateUnreadable."""
+        same again without harm. Raises DBAPIError, StateUnreadable and StateOfAnother."""
         found, said = await self._read(lambda: (marks.read(self._state), self._state.has(HOLD)))
         self._damaged = found.notes
         self._ledger = await self._database.run(_missed, found.marks.values(), said, now)
-        if found.marks and all(mark.ledger != self._ledger.name for mark in found.marks.values()):
-            self._damaged = (*self._damaged, ANOTHER_DATABASE)
-            log.warning("STATE_DIR is of another database")
+        ledger, there = self._ledger.name, [*found.marks.values()]
+        if why := await self._read(lambda: marks.another(self._state, ledger, there)):
+            raise marks.StateOfAnother(why)
         with self._troubles.told(READING):
             if said:
                 await self._reading.run(lambda: self._state.remove(HOLD))

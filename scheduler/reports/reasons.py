@@ -44,6 +44,8 @@ _FIXES = (
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
     (_RESTORED, "`webinar restored` shows what is held; with --log and the service's log it records what went out, with"
                 " --sent or --send it decides about the rest"),
+    ("STATE_DIR (", "correct DATABASE_URL or STATE_DIR; or `webinar restored --new`, if this database is meant to be another"
+                    " one"),
     ("this service has tz database", "bring every service to the same version"),
     ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),

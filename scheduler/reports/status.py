@@ -18,6 +18,7 @@ from scheduler.ledger.lateness import Late, lateness
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.restored import count as count_restored
+from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.folder import Folder
@@ -78,6 +79,8 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         found += unreadable
         if mark := marks.lost(conn, known):
             found.append(older_than_known(mark.at))
+        elif other := marks.another(StateDir(settings.state_dir), identity(conn).name, known):
+            found.append(other)
         notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
         notes += retention_notes(coming(conn, now))
         removed = _removed(conn)
