@@ -21,6 +21,7 @@ from scheduler.database.presence import newer_knowledge_version
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.handover import Handover
+from scheduler.delivery.marks import Mark
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
 from scheduler.ledger import claims, restored, settling, statements
@@ -67,16 +68,19 @@ class Service:
         drafts_too: bool = False,
         holder: int = 0,
         hands_over: bool = False,
+        earlier: Mark | None = None,
     ) -> None:
         """`holder`: the number of this service among the replicas (`database.presence`). `hands_over`: whether
-        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none."""
+        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none. `earlier`: what another run in this
+        process knew of the ledger."""
         self._settings, self._database, self._clock = settings, database, clock
         state = StateDir(settings.state_dir)
         self._relays = [Relay.of(one, database, state) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
-        self._handover = Handover(state, database, self.dispatcher.recorder, holder) if hands_over else None
+        recorder = self.dispatcher.recorder
+        self._handover = Handover(state, database, recorder, holder, earlier) if hands_over else None
         self._drafts_too = drafts_too
         self._purger = Purger(database)
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
@@ -94,6 +98,11 @@ class Service:
         self._restored = 0  # deliveries held because the database was set back
         self._told_of: dict[str, frozenset[str]] = {}
         self._troubles = Troubles()
+
+    @property
+    def mark(self) -> Mark | None:
+        """What it knows of the ledger, for a run that takes its place."""
+        return self._handover.mark if self._handover else None
 
     @property
     def relays(self) -> Sequence[Relay]:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database.dialect import Dialect
+from scheduler.database.file import OpenFile, Stands
 from scheduler.database.models import Instant
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite, lock_file
@@ -100,6 +101,7 @@ class Database:
         )
         self._reading = ThreadPoolExecutor(GUEST_READERS, "database-reading") if guest else self._aside
         self._lock: IO[str] | None = None
+        self._file: OpenFile | None = None
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
@@ -114,12 +116,36 @@ class Database:
             if _schema(conn) is not Schema.CURRENT:
                 config.attributes["connection"] = conn
                 command.upgrade(config, "head")
+        if self._lock and not self._file:
+            self._file = OpenFile(self.path)
 
     def hold_for_service(self) -> None:
-        """Keep every other service off a database that takes one. Raises DatabaseInUse."""
+        """Keep every other service off a database that takes one. Raises DatabaseInUse, OSError."""
         path = self.engine.url.database
         if not self.dialect.takes_replicas and path and path != ":memory:":
             self._lock = lock_file(path)
+
+    @property
+    def path(self) -> Path:
+        """Of the file of a SQLite database."""
+        return Path(self.engine.url.database or "").absolute()
+
+    async def stands(self) -> Stands:
+        """Whether the database that the service holds is still where DATABASE_URL leads."""
+        if self._file is None:
+            return Stands.SAME
+        return await asyncio.get_running_loop().run_in_executor(self._aside, self._file.stands)
+
+    def reopen(self) -> None:
+        """Open what is at the path now, which another file has taken; nothing may be under way. Raises DatabaseInUse,
+        OSError."""
+        self.engine.dispose()
+        if self._file:
+            self._file.close()
+            self._file = None
+        if self._lock:
+            self._lock.close()
+        self.hold_for_service()
 
     def unusable(self, error: DBAPIError) -> str:
         """Why it can't be used, in words for the operator: no values are in them."""
@@ -195,6 +221,8 @@ class Database:
         self._aside.shutdown(wait=True)
         self._reading.shutdown(wait=True)
         self.engine.dispose()
+        if self._file:
+            self._file.close()
         if self._lock:
             self._lock.close()
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import dialect, run
+from scheduler.database.file import Stands
 from scheduler.organizers.catalogue import governing_webinars
 from scheduler.organizers.layouts import governing_layout
 from scheduler.organizers.proposals import Kind, Revision, differing
@@ -35,6 +37,7 @@ _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give ea
 _SHARE_CONFIG = "let all replicas share one folder of webinars (CONFIG_DIR), or give each the same files"
 _NEVER_RUN = "no service has run on this database yet"
 _RESTORED = "the database was set back"
+_FILE = "the database's file"
 _FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
@@ -42,6 +45,8 @@ _FIXES = (
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_NEVER_RUN, "start it: `webinar run`, under whatever keeps processes alive, or the containers"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    (_FILE, "put the file, or its last backup, back there; the service goes on by itself, and holds what may have gone out"
+            " since the backup"),
     (_RESTORED, "`webinar restored` shows what is held; with --log and the service's log it records what went out, with"
                 " --sent or --send it decides about the rest"),
     ("STATE_DIR (", "correct DATABASE_URL or STATE_DIR; or `webinar restored --new`, if this database is meant to be another"
@@ -117,6 +122,16 @@ def older_than_known(at: datetime) -> str:
         f"{_RESTORED} to an earlier state: it lacks what STATE_DIR has on record since {at:%Y-%m-%d %H:%M} UTC. Before"
         " any service runs on it: `webinar restored --hold`; one that starts with this STATE_DIR does the same"
     )
+
+
+def moved_away(stands: Stands, path: Path) -> str:
+    """The reason when the file of a SQLite database is no more at its path."""
+    what = {
+        Stands.GONE: "is gone",
+        Stands.NOT_OURS: "was replaced by what is no whole database of this program",
+        Stands.REPLACED: "was replaced: the service starts again on what stands there now",
+    }[stands]
+    return f"{_FILE} {path} {what}; until then nothing is planned or sent"
 
 
 def row_notes(conn: Connection) -> tuple[str, ...]:
