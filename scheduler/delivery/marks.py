@@ -150,7 +150,7 @@ class Marks:
         self._state, self._known, self._holder = state, known, holder
         self._ledger = ""
         self._written: Known | None = None
-        self._belongs = False  # the folder is known to be this ledger's
+        self._belongs = False  # the folder is known to be this ledger's, and has room for a spool
         self._files = Aside("STATE_DIR", FILE_SECONDS)
         self._troubles = Troubles()
         self._keeping: asyncio.Task[None] | None = None
@@ -184,8 +184,10 @@ class Marks:
         if self._belongs and not has_news:
             return
         with self._troubles.told(WRITING), written(self._state):
-            await self._files.run(lambda: belongs(self._state, self._ledger))
-            self._belongs = True
+            if not self._belongs:
+                await self._files.run(lambda: belongs(self._state, self._ledger))
+                await self._files.run(self._state.reserve)
+                self._belongs = True
             if known is not None and has_news:
                 file = f"{PREFIX}{_short(self._ledger)}-{self._holder:08x}"
                 content = _content(Mark(self._ledger, known, datetime.now(UTC)))

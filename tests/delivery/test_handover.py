@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
+import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +29,7 @@ from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import fix_of
-from scheduler.state_dir import StateDir
+from scheduler.state_dir import RESERVE, StateDir
 from tests.smtp_server import in_loop, pass_time
 from tests.support import Ledger, start, until, utc, webinar
 from tests.unprivileged import unprivileged
@@ -221,6 +224,78 @@ async def test_outcomes_are_named_in_the_log_where_the_folder_cannot_be_written(
     monkeypatch.setattr(StateDir, "write", _not_permitted)
     await desk.handover.leave([desk.accepted])
     assert "outcomes are lost" in capsys.readouterr().out
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mounted there, if this user may (mount(8)); else a folder like any other."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False
+    )
+    try:
+        yield
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more can be written there."""
+    if not state.folder.is_mount():
+        monkeypatch.setattr(StateDir, "write", _no_room)
+        return
+    with suppress(OSError), (state.folder / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(OSError, match="No space left"):
+        state.write("more", b"x")
+
+
+def _no_room(state: StateDir, name: str, content: bytes) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@in_loop
+async def test_on_a_full_disk_there_is_room_for_it_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very disk whose being full kept the ledger from being written."""
+    with small_disk(desk.state.folder):
+        await desk.take()
+        await until(lambda: desk.state.has(RESERVE))
+        fill(desk.state, monkeypatch)
+        await desk.handover.leave([desk.accepted, desk.refused, desk.deferred])
+        assert desk.files() == ["spool-"]
+        monkeypatch.undo()
+        await desk.take()
+        assert [desk.confirmation(name) for name in "abc"] == ["sent", "failed: refused: 550", "pending"]
+        assert desk.files() == []
+        (desk.state.folder / "filling").unlink(missing_ok=True)
+        await until(lambda: desk.state.has(RESERVE))
+        await desk.handover.leave([])
+
+
+@in_loop
+async def test_of_two_services_that_need_the_room_at_once_neither_writes_into_the_others_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.state.reserve()
+    with desk.state.path(RESERVE).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            desk.state.write_in_reserve("spool-x", b"content")
+    desk.state.write_in_reserve("spool-x", b"content")
+    assert desk.state.read("spool-x") == b"content"
+    with pytest.raises(FileNotFoundError):
+        desk.state.write_in_reserve("spool-y", b"content")
+
+
+@in_loop
+async def test_what_was_given_twice_is_named_once(desk: Desk) -> None:
+    """By who was cancelled while it was written, and wrote again."""
+    desk.recorder._next.outcomes += [desk.accepted, desk.accepted]
+    assert desk.recorder.abandon() == [desk.accepted]
 
 
 @in_loop
@@ -624,7 +699,7 @@ async def test_what_others_keep_there_is_left_alone(desk: Desk, make: Callable[[
         make(desk.state.path(name))
     await desk.take()
     assert desk.confirmation("a") == "sending"
-    there = [path.name for path in desk.state.folder.iterdir() if not path.name.startswith(marks.KNOWN)]
+    there = [path.name for path in desk.state.folder.iterdir() if not path.name.startswith((marks.KNOWN, RESERVE))]
     assert sorted(there) == sorted(names)
     assert desk.handover.notes == ()
 
