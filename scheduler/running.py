@@ -115,7 +115,9 @@ class Runner:
                 systemd.stopping()
                 log.info("stopping")
             else:
-                log.error("the database's file was replaced: the service starts again on what stands there now")
+                log.error(
+                    "the database's file was replaced: the service starts again on what stands there now"
+                )
             waking.cancel()
             # Our own mails first: APScheduler's shutdown cancels running coroutines.
             self._scheduler.pause()
@@ -236,8 +238,8 @@ class Runner:
             return
 
     async def _look_at_file(self) -> None:
-        """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: what is recorded in it
-        now nobody would find again."""
+        """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: nobody would find
+        again what is recorded in it now."""
         stands = await self._database.stands()
         if stands is Stands.SAME:
             return
@@ -300,7 +302,8 @@ async def run_service(settings: Settings, database: Database) -> None:
     database.hold_for_service()
     clock = SteadyClock()
     runner = Runner(settings, database, clock)
-    stop = Signals(lambda: runner.reload()).stop
-    while await runner.run(stop):
+    signals = Signals(runner.reload)
+    while await runner.run(signals.stop):
         database.reopen()
         runner = Runner(settings, database, clock, runner.mark)
+        signals.reload = runner.reload

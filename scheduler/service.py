@@ -24,7 +24,8 @@ from scheduler.delivery.handover import Handover
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
-from scheduler.ledger import claims, restored, settling, statements
+from scheduler.ledger import claims, loading, restored, settling, statements
+from scheduler.ledger.loading import Loading
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import look_again
@@ -35,7 +36,14 @@ from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
 from scheduler.purger import Purger
 from scheduler.registrants.triggers import check_intake
-from scheduler.reports.reasons import reasons, replica_notes, row_notes, set_back
+from scheduler.reports.reasons import (
+    reasons,
+    relay_refuses,
+    replica_notes,
+    row_notes,
+    set_back,
+    still_loading,
+)
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
 from scheduler.timezones import knowledge_version, tz_version
@@ -96,6 +104,7 @@ class Service:
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
+        self._loading = Loading()
         self._told_of: dict[str, frozenset[str]] = {}
         self._troubles = Troubles()
 
@@ -137,9 +146,10 @@ class Service:
         await self._govern(now)
         await self._settle(now)
         more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
-        if recorder.has_held and not more:
+        if recorder.has_held and self._loading.is_over(asyncio.get_running_loop().time()) and not more:
             await self._database.run(restored.hold_planned, self._clock.now())
             recorder.has_held = False
+            self._loading.end()
             self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
@@ -247,12 +257,13 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        held = filter(None, [set_back(self._restored)])
+        waits = [still_loading(loading.SECONDS)] if self.dispatcher.recorder.has_held else []
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
         return Readiness(
-            (*self.dispatcher.troubles, *planning, *self._troubles.words, *held, *others),
+            (*self.dispatcher.troubles, *planning, *self._troubles.words, *waits, *others),
             notes=(
+                *filter(None, [set_back(self._restored)]),
                 *(one.words for one in self._notices),
                 *self._replica_notes,
                 *self._row_notes,
@@ -285,7 +296,9 @@ class Service:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(restored.count)
-        await self._note(now, RELAY, self._relay_words() if self.dispatcher.stopped else "")
+        await self._note(
+            now, RELAY, relay_refuses(self.dispatcher.trouble) if self.dispatcher.stopped else ""
+        )
         await self._note(now, "ledger restored", set_back(self._restored))
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
@@ -299,12 +312,6 @@ class Service:
     def _stands(self, key: str) -> bool:
         """Another replica's alert is its own to take back."""
         return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
-
-    def _relay_words(self) -> str:
-        refused = (
-            f"The relay refuses all mail, and only its operator can change that: {self.dispatcher.trouble}"
-        )
-        return f"{refused}\n\nUntil then no mail to registrants goes out. It is tried again by itself."
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
         """Let the organizers of the live webinars know, where there are words."""

@@ -100,7 +100,9 @@ class StateDir:
         with suppress(FileNotFoundError):
             if self.path(RESERVE).lstat().st_size == RESERVE_BYTES:
                 return
-        self.write(RESERVE, os.urandom(RESERVE_BYTES // 2).hex().encode())  # nothing that a file system can leave out
+        self.write(
+            RESERVE, os.urandom(RESERVE_BYTES // 2).hex().encode()
+        )  # nothing that a file system can leave out
 
     def write_in_reserve(self, name: str, content: bytes) -> None:
         """`write`, where the disk is full. Raises OSError: also where the content is larger than the room, or another
@@ -108,7 +110,9 @@ class StateDir:
         reserve = self.path(RESERVE)
         with os.fdopen(os.open(reserve, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if len(content) > RESERVE_BYTES or not os.path.samestat(os.fstat(opened.fileno()), reserve.lstat()):
+            if len(content) > RESERVE_BYTES or not os.path.samestat(
+                os.fstat(opened.fileno()), reserve.lstat()
+            ):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             opened.write(content)
             opened.truncate()

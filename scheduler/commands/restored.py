@@ -40,7 +40,9 @@ CHUNK = 500  # deliveries in a transaction
 
 @click.command("restored")
 @click.option("--hold", is_flag=True, help="This database was restored: hold what may have gone out since.")
-@click.option("--new", is_flag=True, help="This database is another one than STATE_DIR knows, and that is meant.")
+@click.option(
+    "--new", is_flag=True, help="This database is another one than STATE_DIR knows, and that is meant."
+)
 @click.option("--sent", "decision", flag_value="sent", help="They went out: record them as sent.")
 @click.option("--send", "decision", flag_value="send", help="They did not go out: send what is still useful.")
 @click.option("--webinar", "webinar_id", metavar="ID", help="Only those of this webinar.")
@@ -110,8 +112,10 @@ def _note_new(settings: Settings) -> None:
         marks.belongs(state, ledger)
     except OSError as error:
         stop(refused(state.folder, error))
-    click.echo(f"{state.folder.absolute()} is this database's, too: a service starts on it. What was sent from the other"
-               " one is not known here: load its people by `webinar import --already-confirmed`.")  # fmt: skip
+    click.echo(
+        f"{state.folder.absolute()} is this database's, too: a service starts on it. What was sent from the other one"
+        " is not known here: load its people by `webinar import --already-confirmed`."
+    )
 
 
 def _must_be_held(database: Database, settings: Settings) -> None:

@@ -46,7 +46,7 @@ class OpenFile:
     def stands(self) -> Stands:
         """Two system calls, as long as nothing has changed. Numbers of inodes are no proof: some network file systems
         change them. So what is written here is looked for by another connection. Raises sqlite3.Error."""
-        main, log = now = self._stamp()
+        main, _ = now = self._stamp()
         if main is None:
             return Stands.GONE
         if now == self._seen:
@@ -76,9 +76,13 @@ class OpenFile:
     def _found(self) -> int | None:
         """What another connection reads at the path; None where there is no whole database of this program."""
         try:
-            with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE)) as conn:
+            with closing(
+                sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
+            ) as conn:
                 conn.execute("SELECT version_num FROM alembic_version").fetchone()
-                ((pages,),), ((size,),) = (conn.execute(f"PRAGMA {one}") for one in ("page_count", "page_size"))
+                ((pages,),), ((size,),) = (
+                    conn.execute(f"PRAGMA {one}") for one in ("page_count", "page_size")
+                )
                 if self._path.stat().st_size < pages * size:
                     return None
                 ((found,),) = conn.execute("PRAGMA user_version")

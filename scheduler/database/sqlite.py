@@ -162,7 +162,7 @@ def lock_file(path: str) -> IO[str]:
     """Keep every other service off this file, until what is returned is closed. Raises DatabaseInUse, OSError."""
     file = Path(f"{path}.lock")
     try:
-        lock = file.open("a")  # noqa: SIM115 (held until the service ends)
+        lock = file.open("a")
     except OSError as error:
         raise OSError(refused(file, error)) from error
     try:

@@ -110,9 +110,9 @@ def another(state: StateDir, ledger: str, marks: Collection[Mark]) -> str:
         return ""
     return (
         f"STATE_DIR ({state.folder.absolute()}) is another database's: that one was in use until"
-        f" {last.at:%Y-%m-%d %H:%M} UTC, and the one of DATABASE_URL never was with this folder. Correct whichever of the"
-        " two is wrong. Where this database is meant to stand beside the other or in its place, say so once by `webinar"
-        " restored --new`, and start again: what both keep there stays apart"
+        f" {last.at:%Y-%m-%d %H:%M} UTC, and the one of DATABASE_URL never was with this folder. Correct whichever of"
+        " the two is wrong. Where this database is meant to stand beside the other or in its place, say so once by"
+        " `webinar restored --new`, and start again: what both keep there stays apart"
     )
 
 
@@ -131,7 +131,9 @@ def written(state: StateDir) -> Iterator[None]:
         raise
     except OSError as error:
         words = "so a restored database, or a stop while the database is away, may cost a mail or double one"
-        raise Trouble(f"STATE_DIR: {refused(state.folder, error)}; until then nothing is kept there, {words}") from None
+        raise Trouble(
+            f"STATE_DIR: {refused(state.folder, error)}; until then nothing is kept there, {words}"
+        ) from None
 
 
 def _known_file(ledger: str) -> str:

@@ -80,9 +80,9 @@ class Folder:
         within = self.root / self.pattern.rpartition("/")[0]
         folder = self.root if within.name == "*" else within
         try:
-            os.scandir(folder).close()
-            for folder in folder.iterdir() if within.name == "*" else ():
-                if folder.is_dir() and self._is_theirs(folder):
+            entries = [Path(one.path) for one in os.scandir(folder)]
+            if within.name == "*":
+                for folder in filter(lambda one: one.is_dir() and self._is_theirs(one), entries):
                     os.scandir(folder).close()
         except PermissionError as error:
             return _closed(folder, error)

@@ -54,7 +54,10 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
 
     Takes a second or two where texts are to be tried, for which no service has a verdict yet.
     """
-    webinar_folder, text_folder = Folder(settings.config_dir, WEBINAR_FILES), Folder(settings.templates_dir, TEXT_FILES)
+    webinar_folder, text_folder = (
+        Folder(settings.config_dir, WEBINAR_FILES),
+        Folder(settings.templates_dir, TEXT_FILES),
+    )
     webinar_files, files = webinar_folder.read(), text_folder.read()
     folders = tuple(filter(None, [webinar_folder.problem, text_folder.problem]))
     revisions = Revisions()

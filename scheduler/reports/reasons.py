@@ -30,6 +30,7 @@ ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 RETENTION = "Registrants of "
 """Begins what is said of people who are about to be removed."""
 _RELAY = "the relay takes no mail"
+_REFUSES = "The relay refuses all mail"
 _ROWS = "registrants, "
 _WAIT = "rows of registrants wait to be planned"
 _SERVICE = "no service answers"
@@ -45,12 +46,12 @@ _FIXES = (
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_NEVER_RUN, "start it: `webinar run`, under whatever keeps processes alive, or the containers"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
-    (_FILE, "put the file, or its last backup, back there; the service goes on by itself, and holds what may have gone out"
-            " since the backup"),
+    (_FILE, "put the file, or its last backup, back there; the service goes on by itself, and holds what may have gone"
+            " out since the backup"),
     (_RESTORED, "`webinar restored` shows what is held; with --log and the service's log it records what went out, with"
                 " --sent or --send it decides about the rest"),
-    ("STATE_DIR (", "correct DATABASE_URL or STATE_DIR; or `webinar restored --new`, if this database is meant to be another"
-                    " one"),
+    ("STATE_DIR (", "correct DATABASE_URL or STATE_DIR; or `webinar restored --new`, if this database is meant to be"
+                    " another one"),
     ("this service has tz database", "bring every service to the same version"),
     ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),
@@ -72,15 +73,15 @@ _FIXES = (
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
     ("the database does not answer", "start the database; the service goes on by itself"),
-    ("the web process ended (EDITOR_PORT", "end the program that has the port (`ss -ltnp` names it), or set EDITOR_PORT to"
-                                          " another one and start the service again; mails go out all the same"),
+    ("the web process ended (EDITOR_PORT", "end the program that has the port (`ss -ltnp` names it), or set EDITOR_PORT"
+                                          " to another one and start the service again; mails go out all the same"),
     ("the web process ended", "see the service's log; it is started again by itself, and mails go out all the same"),
-    ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
+    (_REFUSES, "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
 _FOLDER, _NOT_THERE, _MAY_NOT = "the folder ", ": is not there", "can't be used by the user "
 _WHERE = (
-    "start it where that folder is, or let CONFIG_DIR (webinars) and TEMPLATES_DIR (texts) name theirs by the whole path;"
-    " it is read again by itself"
+    "start it where that folder is, or let CONFIG_DIR (webinars) and TEMPLATES_DIR (texts) name theirs by the whole"
+    " path; it is read again by itself"
 )
 _LET_IN = re.compile(r"\((authentication failed|no password supplied|no pg_hba\.conf entry)\)")
 _SIGN_IN = (
@@ -107,13 +108,28 @@ def reasons(relay: str, files: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def set_back(mails: int) -> str:
-    """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
+    """The note and alert when a database was set back to an earlier state, and so many mails are held for it; or "".
+    The next mail goes out all the same."""
     if not mails:
         return ""
     held = (
         f"mails that may have gone out since are held until somebody decides ({mails}), by `webinar restored`"
     )
     return f"{_RESTORED} to an earlier state: {held}"
+
+
+def still_loading(seconds: float) -> str:
+    """The reason while a database that was set back is brought up to date with `registrants`."""
+    return (
+        f"{_RESTORED} to an earlier state: for {seconds:.0f} seconds people who were lost can be loaded again, and"
+        " nothing goes out"
+    )
+
+
+def relay_refuses(trouble: str) -> str:
+    """What organizers are told of a relay that has stopped; its first paragraph is a reason, too."""
+    refused = f"{_REFUSES}, and only its operator can change that: {trouble}"
+    return f"{refused}\n\nUntil then no mail to registrants goes out. It is tried again by itself."
 
 
 def older_than_known(at: datetime) -> str:

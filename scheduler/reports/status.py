@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
-from scheduler.delivery import marks
+from scheduler.delivery import marks, spool
 from scheduler.delivery.marks import Mark, StateUnreadable
 from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.due_times import planned_webinars
@@ -60,7 +60,7 @@ _ENDED = "SELECT webinar FROM webinar WHERE status = 'ended' ORDER BY ends_at DE
 def collect(settings: Settings, database: Database, now: datetime) -> Json:
     """The whole status at `now` (UTC). Changes nothing."""
     seen = look(settings, database, now)
-    known, unreadable = _known(settings)
+    known, unreadable, kept = _known(settings)
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
@@ -75,14 +75,15 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
             if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems), *filter(None, [set_back(count_restored(conn))])]
+        found = [*reasons("", seen.problems)]
         found += unreadable
         if mark := marks.lost(conn, known):
             found.append(older_than_known(mark.at))
         elif other := marks.another(StateDir(settings.state_dir), identity(conn).name, known):
             found.append(other)
-        notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
-        notes += retention_notes(coming(conn, now))
+        held = filter(None, [set_back(count_restored(conn))])
+        notes = (*held, *(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
+        notes += (*retention_notes(coming(conn, now)), *kept)
         removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
@@ -240,12 +241,14 @@ def _counted(conn: Connection, webinar: str) -> Counted:
     return found
 
 
-def _known(settings: Settings) -> tuple[list[Mark], list[str]]:
-    """What services have noted of the ledger, and why that can't be read."""
+def _known(settings: Settings) -> tuple[list[Mark], list[str], tuple[str, ...]]:
+    """What services have noted of the ledger, why that can't be read, and what else is to know of STATE_DIR."""
+    state = StateDir(settings.state_dir)
     try:
-        return list(marks.read(StateDir(settings.state_dir)).marks.values()), []
+        found = marks.read(state)
+        return list(found.marks.values()), [], (*found.notes, *spool.kept_aside(state))
     except StateUnreadable as error:
-        return [], [str(error)]
+        return [], [str(error)], ()
 
 
 def _removed(conn: Connection) -> list[Json]:

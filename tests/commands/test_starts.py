@@ -37,7 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def started(command: str = "run", **environment: str) -> Result:
     env = {"SMTP_HOST": "127.0.0.1", "HEALTH_PORT": "0", "EDITOR": "off"} | environment
-    ended = threading.Timer(20, os.kill, [os.getpid(), signal.SIGTERM])  # a service that begins would run for ever
+    ended = threading.Timer(
+        20, os.kill, [os.getpid(), signal.SIGTERM]
+    )  # a service that begins would run for ever
     ended.start()
     with unprivileged():
         result = CliRunner().invoke(main, [command], env=env)

@@ -173,7 +173,11 @@ def test_where_numbers_of_inodes_change_by_themselves_it_is_the_same(
     def changed(path: Path) -> tuple[int, int] | None:
         is_log = path.name.endswith("-wal")
         found = inode(path)
-        return (found[0], found[1] + 1) if found and which != ("the database" if is_log else "the log") else found
+        return (
+            (found[0], found[1] + 1)
+            if found and which != ("the database" if is_log else "the log")
+            else found
+        )
 
     monkeypatch.setattr(file, "_inode", changed)
     assert opened.stands() is Stands.SAME

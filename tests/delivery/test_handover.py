@@ -549,7 +549,9 @@ async def test_a_folder_of_another_database_ends_the_start_and_keeps_what_it_kno
     ((identity,),) = desk.ledger.sql("SELECT identity FROM ledger")
     desk.ledger.sql("UPDATE ledger SET identity = 'another'")
     for _ in range(2):
-        with pytest.raises(marks.StateOfAnother, match=r"^STATE_DIR \(.*/state\) is another database's: that one"):
+        with pytest.raises(
+            marks.StateOfAnother, match=r"^STATE_DIR \(.*/state\) is another database's: that one"
+        ):
             await desk.take()
     desk.ledger.sql("UPDATE ledger SET identity = :identity", identity=identity)
     await desk.take()
@@ -598,7 +600,9 @@ async def test_a_folder_that_this_user_may_not_use_is_named_with_what_to_do(
         await desk.take()
         await until(lambda: desk.handover.notes)
     (note,) = desk.handover.notes
-    assert note.startswith(f"STATE_DIR: {desk.state.folder} can't be used by the user {this_user()} (permission denied)")
+    assert note.startswith(
+        f"STATE_DIR: {desk.state.folder} can't be used by the user {this_user()} (permission denied)"
+    )
     assert words in note
     assert fix_of(note) == "let that user in; it is tried again by itself"
 
@@ -699,7 +703,9 @@ async def test_what_others_keep_there_is_left_alone(desk: Desk, make: Callable[[
         make(desk.state.path(name))
     await desk.take()
     assert desk.confirmation("a") == "sending"
-    there = [path.name for path in desk.state.folder.iterdir() if not path.name.startswith((marks.KNOWN, RESERVE))]
+    there = [
+        path.name for path in desk.state.folder.iterdir() if not path.name.startswith((marks.KNOWN, RESERVE))
+    ]
     assert sorted(there) == sorted(names)
     assert desk.handover.notes == ()
 

@@ -85,7 +85,7 @@ async def test_a_backup_of_the_middle_of_a_burst_doubles_and_loses_nothing(
             assert code == 1
             assert "it lacks what STATE_DIR has on record" in printed
         again = await here.run()
-        assert "`webinar restored`" in await again.unready("the database was set back to an earlier state")
+        assert "`webinar restored`" in await again.noted("the database was set back to an earlier state")
         await until(lambda: any("ledger restored" in one for one in here.relay.told), "the organizer knows")
         assert here.sql.states().keys() == {"sent", "held"}
         assert len(here.relay.of("confirmation")) == before
@@ -147,7 +147,7 @@ async def test_a_file_that_is_replaced_under_a_service_is_noticed_and_holds_what
         backup_on_sqlite(here.sql.url, tmp_path)
         await here.relay.took(25)
         replace(path, tmp_path / "webinar-backup.db")
-        await service.unready("the database was set back to an earlier state")
+        await service.noted("the database was set back to an earlier state")
         assert "the database's file was replaced" in service.stderr
         before = len(here.relay.of("confirmation"))
         assert 25 <= before < MANY, "the burst was over"
