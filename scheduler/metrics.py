@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scheduler.ledger.outcomes import Outcome, Start
 
 CERTIFICATE_SEEN_SECONDS = 7 * 86400.0
+TOKEN_FAILED_SECONDS = 3600.0  # since the last try
 """For which the certificate that was seen last is exported: a relay that is seldom used may have another one since."""
 
 REGISTRY = CollectorRegistry()
@@ -145,6 +146,7 @@ ProcessCollector(namespace="webinar", registry=REGISTRY)
 
 _ticked_at = monotonic()
 _certificates_seen_at: dict[str, float] = {}
+_tokens_failed_at: dict[str, float] = {}
 WEB_UP.set(1)
 TICK_AGE.set_function(lambda: monotonic() - _ticked_at)
 
@@ -205,16 +207,24 @@ def secured(relay: str, transport: BaseTransport | None) -> None:
         _certificates_seen_at[relay] = monotonic()
 
 
-def forget_old_certificates() -> None:
-    """Export no certificate any more that was not seen for a week."""
-    for relay, at in list(_certificates_seen_at.items()):
-        if monotonic() - at > CERTIFICATE_SEEN_SECONDS:
-            del _certificates_seen_at[relay]
-            CERTIFICATE_EXPIRY.remove(relay)
+def forget_old() -> None:
+    """Export no certificate any more that was not seen for a week, and no failure to get a token that nobody has tried
+    again for an hour: a relay that is seldom used may well work by now."""
+    for gauge, seen_at, seconds in (
+        (CERTIFICATE_EXPIRY, _certificates_seen_at, CERTIFICATE_SEEN_SECONDS),
+        (TOKEN_FAILED, _tokens_failed_at, TOKEN_FAILED_SECONDS),
+    ):
+        for relay, at in list(seen_at.items()):
+            if monotonic() - at > seconds:
+                del seen_at[relay]
+                gauge.remove(relay)
 
 
 def token(relay: str, ends_at: float | None, *, failed: bool) -> None:
     """There is a token that ends then (seconds since 1970), or none. `failed`: no new one was to be had."""
     TOKEN_FAILED.labels(relay).set(failed)
+    _tokens_failed_at.pop(relay, None)
+    if failed:
+        _tokens_failed_at[relay] = monotonic()
     if ends_at is not None:
         TOKEN_EXPIRY.labels(relay).set(ends_at)

@@ -246,7 +246,7 @@ class Monitor:
         """What is known without asking anybody."""
         metrics.READY.set(ready)
         metrics.CLOCK_WRONG.set(bool(self._clock.trouble))
-        metrics.forget_old_certificates()
+        metrics.forget_old()
         for relay in self._relays:
             metrics.RELAY_UP.labels(relay.name).set(not relay.trouble)
             metrics.RELAY_STOPPED.labels(relay.name).set(relay.standing.stopped)

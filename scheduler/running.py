@@ -19,10 +19,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 from scheduler import metrics, systemd
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect, fault, is_the_databases
+from scheduler.database.file import Stands
 from scheduler.database.presence import Presence
+from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.ledger import claims
 from scheduler.monitor import Monitor
+from scheduler.reports.reasons import moved_away
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
 from scheduler.signals import Signals
@@ -43,14 +46,17 @@ STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, 
 class Runner:
     """Wakes the service each POLL_SECONDS and at the next instant at which something is due."""
 
-    def __init__(self, settings: Settings, database: Database, clock: SteadyClock) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: SteadyClock, earlier: Mark | None = None
+    ) -> None:
+        """`earlier`: what another run in this process knew of the ledger."""
         self._settings, self._database, self._clock = settings, database, clock
         url, direct = settings.address("database_url").now, settings.address("database_direct_url").now
         self._presence = (
             Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
         )
         holder = self._presence.holder if self._presence else 0
-        self._service = Service(settings, database, clock, holder=holder, hands_over=True)
+        self._service = Service(settings, database, clock, holder=holder, hands_over=True, earlier=earlier)
         self._monitor = Monitor(settings, database, clock, self._service.relays, holder)
         self._web = WebChild(web_settings(settings))
         # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
@@ -65,20 +71,28 @@ class Runner:
         self._troubles = Troubles()
         self._starting = Starting(database)
         self._last_tick: float | None = None
+        self._replaced = asyncio.Event()  # the database's file, by another one
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; then drain."""
+    @property
+    def mark(self) -> Mark | None:
+        """What this run knows of the ledger."""
+        return self._service.mark
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Run until `stop` is set; then drain. True: the database's file was replaced, and another run on what stands
+        there now is to take this one's place."""
         health = WebServer(
             health_app(self.readiness, self._exposition),
             self._settings.health_host,
             self._settings.health_port,
             limits=OF_HEALTH,
+            setting="HEALTH_PORT",
         )
         await health.start()
         try:
             if not await self._started(stop):
                 log.info("stopped before it had started")
-                return
+                return False
             self._monitor.start()
             self._start_web()
             gc.collect()
@@ -96,9 +110,14 @@ class Runner:
             self._scheduler.start()
             waking = asyncio.create_task(self._keep_waking())
             systemd.started()
-            await stop.wait()
-            systemd.stopping()
-            log.info("stopping")
+            await _any_of(stop, self._replaced)
+            if stop.is_set():
+                systemd.stopping()
+                log.info("stopping")
+            else:
+                log.error(
+                    "the database's file was replaced: the service starts again on what stands there now"
+                )
             waking.cancel()
             # Our own mails first: APScheduler's shutdown cancels running coroutines.
             self._scheduler.pause()
@@ -111,6 +130,7 @@ class Runner:
             await self._web.stop()
             await health.stop()
         log.info("stopped")
+        return not stop.is_set()
 
     def _start_web(self) -> None:
         if why := why_off(self._settings):
@@ -196,6 +216,7 @@ class Runner:
 
     async def _tick(self) -> None:
         try:
+            await self._look_at_file()
             if self._presence:
                 await self._join(self._presence)
             self._tick_again |= await self._service.tick(self._clock.now())
@@ -215,6 +236,16 @@ class Runner:
             self._trouble = f"{whose}: {fault(error)}"
             log.error("tick failed", error=self._trouble, exc_info=not is_the_databases(error))
             return
+
+    async def _look_at_file(self) -> None:
+        """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: nobody would find
+        again what is recorded in it now."""
+        stands = await self._database.stands()
+        if stands is Stands.SAME:
+            return
+        if stands is Stands.REPLACED:
+            self._replaced.set()
+        raise MustRest(moved_away(stands, self._database.path))
 
     async def _send(self) -> None:
         """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
@@ -245,6 +276,14 @@ class Runner:
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
 
 
+async def _any_of(*events: asyncio.Event) -> None:
+    """Wait for the first of these."""
+    waits = [asyncio.create_task(one.wait()) for one in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for one in waits:
+        one.cancel()
+
+
 def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
     """A job that says nothing where the stop cancels it: APScheduler logs whatever one raises as an error."""
 
@@ -261,5 +300,10 @@ async def run_service(settings: Settings, database: Database) -> None:
     DatabaseAway, DBAPIError."""
     raise_descriptors()
     database.hold_for_service()
-    runner = Runner(settings, database, SteadyClock())
-    await runner.run(Signals(runner.reload).stop)
+    clock = SteadyClock()
+    runner = Runner(settings, database, clock)
+    signals = Signals(runner.reload)
+    while await runner.run(signals.stop):
+        database.reopen()
+        runner = Runner(settings, database, clock, runner.mark)
+        signals.reload = runner.reload

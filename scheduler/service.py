@@ -21,9 +21,11 @@ from scheduler.database.presence import newer_knowledge_version
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.handover import Handover
+from scheduler.delivery.marks import Mark
 from scheduler.delivery.relays import Relay
 from scheduler.delivery.sending import Job
-from scheduler.ledger import claims, restored, settling, statements
+from scheduler.ledger import claims, loading, restored, settling, statements
+from scheduler.ledger.loading import Loading
 from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.organizers.catalogue import look_again
@@ -34,7 +36,14 @@ from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
 from scheduler.purger import Purger
 from scheduler.registrants.triggers import check_intake
-from scheduler.reports.reasons import reasons, replica_notes, row_notes, set_back
+from scheduler.reports.reasons import (
+    reasons,
+    relay_refuses,
+    replica_notes,
+    row_notes,
+    set_back,
+    still_loading,
+)
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
 from scheduler.timezones import knowledge_version, tz_version
@@ -67,16 +76,19 @@ class Service:
         drafts_too: bool = False,
         holder: int = 0,
         hands_over: bool = False,
+        earlier: Mark | None = None,
     ) -> None:
         """`holder`: the number of this service among the replicas (`database.presence`). `hands_over`: whether
-        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none."""
+        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none. `earlier`: what another run in this
+        process knew of the ledger."""
         self._settings, self._database, self._clock = settings, database, clock
         state = StateDir(settings.state_dir)
         self._relays = [Relay.of(one, database, state) for one in settings.relays]
         self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
-        self._handover = Handover(state, database, self.dispatcher.recorder, holder) if hands_over else None
+        recorder = self.dispatcher.recorder
+        self._handover = Handover(state, database, recorder, holder, earlier) if hands_over else None
         self._drafts_too = drafts_too
         self._purger = Purger(database)
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
@@ -92,8 +104,14 @@ class Service:
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
+        self._loading = Loading()
         self._told_of: dict[str, frozenset[str]] = {}
         self._troubles = Troubles()
+
+    @property
+    def mark(self) -> Mark | None:
+        """What it knows of the ledger, for a run that takes its place."""
+        return self._handover.mark if self._handover else None
 
     @property
     def relays(self) -> Sequence[Relay]:
@@ -128,9 +146,10 @@ class Service:
         await self._govern(now)
         await self._settle(now)
         more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
-        if recorder.has_held and not more:
+        if recorder.has_held and self._loading.is_over(asyncio.get_running_loop().time()) and not more:
             await self._database.run(restored.hold_planned, self._clock.now())
             recorder.has_held = False
+            self._loading.end()
             self._hand_over()
         await self._note_notices(now)
         await self._note_troubles(now)
@@ -238,12 +257,13 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        held = filter(None, [set_back(self._restored)])
+        waits = [still_loading(loading.SECONDS)] if self.dispatcher.recorder.has_held else []
         others = reasons(self.dispatcher.trouble, self.sources.problems())
         planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
         return Readiness(
-            (*self.dispatcher.troubles, *planning, *self._troubles.words, *held, *others),
+            (*self.dispatcher.troubles, *planning, *self._troubles.words, *waits, *others),
             notes=(
+                *filter(None, [set_back(self._restored)]),
                 *(one.words for one in self._notices),
                 *self._replica_notes,
                 *self._row_notes,
@@ -276,7 +296,9 @@ class Service:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(restored.count)
-        await self._note(now, RELAY, self._relay_words() if self.dispatcher.stopped else "")
+        await self._note(
+            now, RELAY, relay_refuses(self.dispatcher.trouble) if self.dispatcher.stopped else ""
+        )
         await self._note(now, "ledger restored", set_back(self._restored))
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
@@ -290,12 +312,6 @@ class Service:
     def _stands(self, key: str) -> bool:
         """Another replica's alert is its own to take back."""
         return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
-
-    def _relay_words(self) -> str:
-        refused = (
-            f"The relay refuses all mail, and only its operator can change that: {self.dispatcher.trouble}"
-        )
-        return f"{refused}\n\nUntil then no mail to registrants goes out. It is tried again by itself."
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
         """Let the organizers of the live webinars know, where there are words."""

@@ -20,8 +20,8 @@ class Signals:
 
     def __init__(self, reload: Callable[[], None]) -> None:
         """`reload` is called in the event loop, in which this is made."""
-        self.stop = asyncio.Event()
-        self._reload, self._loop = reload, asyncio.get_running_loop()
+        self.stop, self.reload = asyncio.Event(), reload
+        self._loop = asyncio.get_running_loop()
         self._ending = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
@@ -34,7 +34,7 @@ class Signals:
         self._loop.call_soon_threadsafe(self.stop.set)
 
     def _read_again(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._reload)
+        self._loop.call_soon_threadsafe(self.reload)
 
 
 def end_within(seconds: float, code: int) -> threading.Timer:

@@ -27,10 +27,14 @@ LOCK_PAUSE_SECONDS = 0.05  # between two tries to lock
 HELD_SECONDS = 60.0  # for a lock: a thread that has not ended by then hangs
 LEFT_SECONDS = 3600.0  # since its last byte: whoever wrote it was killed before it was in its place
 
+RESERVE = "reserve"
+RESERVE_BYTES = 2**20  # 2,000 outcomes
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _NO_FILE = "what stands in STATE_DIR in the place of a file is none"
 
 # Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
-_LEFT = re.compile(r"\.(?:restored|(?:spool|ledger|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
+_LEFT = re.compile(r"\.(?:restored|reserve|(?:spool|ledger|database|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
 
 
 class StateDir:
@@ -45,6 +49,13 @@ class StateDir:
         if not name or name.startswith(".") or Path(name).name != name:
             raise ValueError("not the name of a file in STATE_DIR")
         return self.folder / name
+
+    def files(self) -> list[Path]:
+        """All that is in the folder; nothing where there is none. Raises OSError."""
+        try:
+            return list(self.folder.iterdir())
+        except FileNotFoundError:
+            return []
 
     def read(self, name: str, longest: int = LONGEST) -> bytes | None:
         """The content; None where there is no such file. Raises OSError, and ValueError for what is no file of ours: no
@@ -82,6 +93,32 @@ class StateDir:
             with suppress(OSError):
                 temporary.unlink()
             raise
+        self._sync_folder()
+
+    def reserve(self) -> None:
+        """Keep room on the disk for one file that has to be written though it is full. Raises OSError."""
+        with suppress(FileNotFoundError):
+            if self.path(RESERVE).lstat().st_size == RESERVE_BYTES:
+                return
+        self.write(
+            RESERVE, os.urandom(RESERVE_BYTES // 2).hex().encode()
+        )  # nothing that a file system can leave out
+
+    def write_in_reserve(self, name: str, content: bytes) -> None:
+        """`write`, where the disk is full. Raises OSError: also where the content is larger than the room, or another
+        service needs it at this moment."""
+        reserve = self.path(RESERVE)
+        with os.fdopen(os.open(reserve, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if len(content) > RESERVE_BYTES or not os.path.samestat(
+                os.fstat(opened.fileno()), reserve.lstat()
+            ):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            opened.write(content)
+            opened.truncate()
+            opened.flush()
+            os.fsync(opened.fileno())
+            reserve.replace(self.path(name))
         self._sync_folder()
 
     def remove(self, name: str) -> None:

@@ -15,12 +15,12 @@ from scheduler.clock import SteadyClock, VirtualClock
 from scheduler.database.engine import Database
 from scheduler.delivery import recorder
 from scheduler.delivery.recorder import LedgerTrouble
-from scheduler.ledger import restored
+from scheduler.ledger import loading, restored
 from scheduler.organizers.telling import Teller
 from scheduler.running import SOON, Runner
 from scheduler.service import MustRest, Service
 from scheduler.settings import Settings
-from tests.smtp_server import MailServer, in_loop
+from tests.smtp_server import MailServer, in_loop, pass_time
 from tests.support import Ledger, copy_texts, toml, until, utc
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -30,6 +30,7 @@ NOW = utc("2025-06-20 08:00")
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "SECONDS", 0.0)
     monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 0.02)
     monkeypatch.setattr(recorder, "LAST_RETRY_SECONDS", 0.1)
 
@@ -125,20 +126,52 @@ async def test_what_is_held_for_a_database_that_was_set_back_is_told_until_someb
         await service.tick(NOW)
         await service.settled()
         assert ledger.states("a@people.test")["confirmation"] == "held: restored", "perhaps it went out"
-        (reason,) = service.readiness().reasons
-        assert reason.startswith("the database was set back to an earlier state")
+        assert service.readiness().ready, "the next mail goes out"
+        (note,) = service.readiness().notes
+        assert note.startswith("the database was set back to an earlier state")
         ((words,),) = ledger.sql("SELECT words FROM alert WHERE key = 'ledger restored'")
-        assert words == reason
+        assert words == note
         ledger.sql("UPDATE delivery SET state = 'sent', reason = '' WHERE reason = 'restored'")
         await service.tick(NOW)
         await service.settled()
-        assert service.readiness().ready
+        assert service.readiness().notes == ()
         assert [mail.recipients for mail in server.mails] == [("organizer@who.int",)] * 2, (
             "wrong, and right again"
         )
         await service.stop()
         with database.transaction() as conn:
             assert restored.count(conn) == 0
+
+
+@in_loop
+async def test_for_a_minute_after_it_was_set_back_whoever_is_loaded_is_held_and_nothing_goes_out(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People whose registration was lost: nobody can tell them from others, and they had their confirmation."""
+    monkeypatch.setattr(loading, "SECONDS", 60.0)
+    ledger = Ledger(database)
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        service.dispatcher.recorder.is_set_back = True
+        for seconds, name in ((0, "a"), (59, "b")):
+            pass_time(seconds)
+            ledger.register(f"{name}@people.test")
+            await service.tick(NOW)
+            await service.settled()
+            (reason,) = service.readiness().reasons
+            assert reason.endswith(
+                "for 60 seconds people who were lost can be loaded again, and nothing goes out"
+            )
+        pass_time(2)
+        await service.tick(NOW)
+        ledger.register("c@people.test")
+        await service.tick(NOW)
+        await service.settled()
+        states = [ledger.states(f"{name}@people.test")["confirmation"] for name in "abc"]
+        assert states == ["held: restored", "held: restored", "sent"]
+        assert service.readiness().ready
+        await service.stop()
 
 
 @in_loop
@@ -275,3 +308,21 @@ async def test_while_it_starts_sighup_plans_and_claims_nothing(tmp_path: Path, d
         await asyncio.sleep(3 * SOON)
         assert runner._last_tick is None
         assert server.mails == []
+
+
+@pytest.mark.parametrize("gone", ["webinars", "templates"])
+@in_loop
+async def test_a_folder_that_goes_away_is_a_reason_with_its_whole_path_until_it_is_back(
+    tmp_path: Path, database: Database, gone: str
+) -> None:
+    async with MailServer() as server:
+        service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
+        await service.start()
+        (tmp_path / gone).rename(tmp_path / "elsewhere")
+        await service.tick(NOW)
+        reason = f"the folder {tmp_path / gone}: is not there; it was looked for from {Path.cwd()}"
+        assert reason in service.readiness().reasons
+        (tmp_path / "elsewhere").rename(tmp_path / gone)
+        await service.tick(NOW)
+        assert reason not in service.readiness().reasons
+        await service.stop()

@@ -78,7 +78,9 @@ class _Report:
     @classmethod
     def of(cls, settings: Settings, file: Path | None, expect: int) -> _Report:
         report = cls()
-        files = Folder(settings.config_dir, WEBINAR_FILES).read()
+        folder = Folder(settings.config_dir, WEBINAR_FILES)
+        files = folder.read()
+        report.findings += [error(folder.problem)] if folder.problem and file is None else []
         webinars = report._webinars(settings, file, files)
         report._texts(settings, list(webinars.values()), every=file is None)
         people = report._registrants(settings, webinars)
@@ -115,7 +117,9 @@ class _Report:
 
     def _texts(self, settings: Settings, webinars: list[Webinar], *, every: bool) -> None:
         root = settings.templates_dir
-        files = Folder(root, TEXT_FILES).read()
+        folder = Folder(root, TEXT_FILES)
+        files = folder.read()
+        self.findings += [error(folder.problem)] if folder.problem else []
         try:
             tried = check_texts(sources_of(files), webinars, root, ask=partial(_ask, settings))
         except Problems as layout:

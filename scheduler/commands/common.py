@@ -15,7 +15,8 @@ import click
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, NewerSchema, Schema, first_line, run
+from scheduler.access import refused
+from scheduler.database.engine import Database, NewerSchema, Schema, run
 from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
@@ -103,7 +104,7 @@ def existing_database(settings: Settings) -> Iterator[Database]:
     url = settings.database_url.get_secret_value()
     if (parsed := make_url(url)).get_backend_name() == "sqlite":
         file = Path(parsed.database or "")
-        if not file.is_file() or not file.stat().st_size:
+        if not _has_content(file):
             raise NoDatabase(f"There is no database yet: `webinar run` makes {file}.")
     database = Database(url)
     try:
@@ -112,9 +113,19 @@ def existing_database(settings: Settings) -> Iterator[Database]:
     except NewerSchema as error:
         stop(str(error))
     except DBAPIError as error:
-        stop(unusable(error))
+        stop(database.unusable(error))
     finally:
         database.close()
+
+
+def _has_content(file: Path) -> bool:
+    """The command ends where this user may not look, or where a folder stands."""
+    try:
+        if file.is_dir():
+            stop(f"{file.absolute()} is a folder: let DATABASE_URL name a file in it")
+        return file.is_file() and file.stat().st_size > 0
+    except OSError as error:
+        stop(refused(file, error, file.parent))
 
 
 def _must_be_current(schema: Schema) -> None:
@@ -125,11 +136,6 @@ def _must_be_current(schema: Schema) -> None:
             raise EarlierDatabase(
                 "The database is of an earlier version of this program: `webinar run` brings it up to date."
             )
-
-
-def unusable(error: DBAPIError) -> str:
-    """With the first line of the database's own words, which names no values."""
-    return f"the database can't be used: {type(error.orig).__name__}: {first_line(error)}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.commands.common import mistakes_told, settings_of_environment, stop, unusable
+from scheduler.commands.common import mistakes_told, settings_of_environment, stop
 from scheduler.database.dialect import DatabaseInUse
 from scheduler.database.engine import Database, NewerSchema
 
@@ -30,7 +30,7 @@ def move(file: Path) -> None:
         except (DatabaseInUse, NewerSchema) as error:
             stop(str(error))
         except DBAPIError as error:
-            stop(unusable(error))
+            stop((source if hasattr(error.orig, "sqlite_errorname") else target).unusable(error))
     for table, count in counts.items():
         if count:
             click.echo(f"{count:>9}  {table}")

@@ -23,7 +23,6 @@ from scheduler.commands.common import (
     print_problems,
     settings_of_environment,
     stop,
-    unusable,
     webinars_of,
 )
 from scheduler.database.engine import Database
@@ -137,7 +136,9 @@ def _import(database: Database, file: RegistrantFile, asked: Import, oddities: O
             if isinstance(error, RegistrantsUnreadable):
                 stop(str(error))
             raise
-        stopped = unusable(error) if isinstance(error, DBAPIError) else str(error) or "it was interrupted"
+        stopped = (
+            database.unusable(error) if isinstance(error, DBAPIError) else str(error) or "it was interrupted"
+        )
     print_problems([*report.rejected, *grouped.problems(), *file.notes(), *oddities.problems()])
     lost = len(report.rejected) + sum(counts[kind] for kind in LOST)
     parts = [f"{report.new} new", f"{report.updated} updated", f"{report.unchanged} unchanged"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection
 
+from scheduler.access import refused
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.commands.common import (
@@ -39,6 +40,9 @@ CHUNK = 500  # deliveries in a transaction
 
 @click.command("restored")
 @click.option("--hold", is_flag=True, help="This database was restored: hold what may have gone out since.")
+@click.option(
+    "--new", is_flag=True, help="This database is another one than STATE_DIR knows, and that is meant."
+)
 @click.option("--sent", "decision", flag_value="sent", help="They went out: record them as sent.")
 @click.option("--send", "decision", flag_value="send", help="They did not go out: send what is still useful.")
 @click.option("--webinar", "webinar_id", metavar="ID", help="Only those of this webinar.")
@@ -47,7 +51,7 @@ CHUNK = 500  # deliveries in a transaction
     help="The service's log: what it says was sent is recorded as sent, and the rest as --sent or --send says.",
 )  # fmt: skip
 def restored_command(
-    hold: bool, decision: str | None, webinar_id: str | None, logs: tuple[Path, ...]
+    hold: bool, new: bool, decision: str | None, webinar_id: str | None, logs: tuple[Path, ...]
 ) -> None:
     """Show the mails that are held because the database was set back to an earlier state, and decide about them.
 
@@ -55,13 +59,15 @@ def restored_command(
     """
     if hold and (decision or webinar_id or logs):
         stop("--hold goes with no other option: it concerns the whole database.")
+    if new and (hold or decision or webinar_id or logs):
+        stop("--new goes with no other option: it concerns STATE_DIR.")
     with mistakes_told():
         log = read_sent_log(line for file in logs for line in _lines(file))
     if logs and not log.sent:
         stop(f"No line of {', '.join(map(str, logs))} says that a mail was sent: is it the service's log?")
     settings = settings_of_environment()
-    if hold:
-        _hold(settings)
+    if hold or new:
+        (_hold if hold else _note_new)(settings)
         return
     with opened_database(settings) as database:
         if webinar_id:
@@ -95,6 +101,20 @@ def _hold(settings: Settings) -> None:
     click.echo(
         f"{_mails(held)} held that may have gone out. A service that starts now plans everybody first, and holds what"
         " is due then, too; afterwards `webinar restored` shows and decides."
+    )
+
+
+def _note_new(settings: Settings) -> None:
+    state = StateDir(settings.state_dir)
+    with opened_database(settings) as database, database.reading() as conn:
+        ledger = restored.identity(conn).name
+    try:
+        marks.belongs(state, ledger)
+    except OSError as error:
+        stop(refused(state.folder, error))
+    click.echo(
+        f"{state.folder.absolute()} is this database's, too: a service starts on it. What was sent from the other one"
+        " is not known here: load its people by `webinar import --already-confirmed`."
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 
 
 class DatabaseInUse(RuntimeError):
@@ -37,7 +37,13 @@ class Dialect(ABC):
 
     @abstractmethod
     def engine(self, url: str, *, guest: bool = False) -> Engine:
-        """The SQLAlchemy engine for `url`. Opens no connection. `guest`: for a process beside the service."""
+        """The SQLAlchemy engine for `url`. Opens no connection. `guest`: for a process beside the service. Raises
+        OSError, in words for the operator."""
+
+    def unusable(self, url: URL, code: str) -> str:
+        """What an error of this code says about the database, and what to do, for the operator; "" where the engine's
+        own words say it as well."""
+        return ""
 
     @abstractmethod
     def may_plan(self, conn: Connection, what: str) -> bool:

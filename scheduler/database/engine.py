@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scheduler.database.dialect import Dialect
+from scheduler.database.file import OpenFile, Stands
 from scheduler.database.models import Instant
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite, lock_file
@@ -100,6 +101,7 @@ class Database:
         )
         self._reading = ThreadPoolExecutor(GUEST_READERS, "database-reading") if guest else self._aside
         self._lock: IO[str] | None = None
+        self._file: OpenFile | None = None
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
@@ -114,12 +116,41 @@ class Database:
             if _schema(conn) is not Schema.CURRENT:
                 config.attributes["connection"] = conn
                 command.upgrade(config, "head")
+        if self._lock and not self._file:
+            self._file = OpenFile(self.path)
 
     def hold_for_service(self) -> None:
-        """Keep every other service off a database that takes one. Raises DatabaseInUse."""
+        """Keep every other service off a database that takes one. Raises DatabaseInUse, OSError."""
         path = self.engine.url.database
         if not self.dialect.takes_replicas and path and path != ":memory:":
             self._lock = lock_file(path)
+
+    @property
+    def path(self) -> Path:
+        """Of the file of a SQLite database."""
+        return Path(self.engine.url.database or "").absolute()
+
+    async def stands(self) -> Stands:
+        """Whether the database that the service holds is still where DATABASE_URL leads."""
+        if self._file is None:
+            return Stands.SAME
+        return await asyncio.get_running_loop().run_in_executor(self._aside, self._file.stands)
+
+    def reopen(self) -> None:
+        """Open what is at the path now, which another file has taken; nothing may be under way. Raises DatabaseInUse,
+        OSError."""
+        self.engine.dispose()
+        if self._file:
+            self._file.close()
+            self._file = None
+        if self._lock:
+            self._lock.close()
+        self.hold_for_service()
+
+    def unusable(self, error: DBAPIError) -> str:
+        """Why it can't be used, in words for the operator: no values are in them."""
+        known = self.dialect.unusable(self.engine.url, _code(error))
+        return f"the database can't be used: {known or f'{type(error.orig).__name__}: {first_line(error)}'}"
 
     def schema(self) -> Schema:
         """Whether `migrate` has something to do. Changes nothing. Raises NewerSchema."""
@@ -190,6 +221,8 @@ class Database:
         self._aside.shutdown(wait=True)
         self._reading.shutdown(wait=True)
         self.engine.dispose()
+        if self._file:
+            self._file.close()
         if self._lock:
             self._lock.close()
 
@@ -213,9 +246,7 @@ def fault(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     name = str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
     # libpq has no SQLSTATE then, and no values of ours in its words
-    refused = (
-        _REFUSED.search(str(cause)) if isinstance(error, OperationalError) and not _code(error) else None
-    )
+    refused = _REFUSED.search(str(cause)) if name == "OperationalError" and not _code(error) else None
     return f"{name} ({refused[0].lower()})" if refused else name
 
 
@@ -264,7 +295,7 @@ _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 def _code(error: Exception) -> str:
     """SQLSTATE, or the name of SQLite's result code. The exceptions' classes say less: PostgreSQL's read-only is an
     InternalError, a missing privilege a ProgrammingError."""
-    cause = getattr(error, "orig", None)
+    cause = getattr(error, "orig", None) or error
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -13,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
+from scheduler.access import refused
 from scheduler.database.dialect import DatabaseInUse, Dialect
 
 BUSY_SECONDS = 30
@@ -35,11 +38,27 @@ class SQLite(Dialect):
     def engine(self, url: str, *, guest: bool = False) -> Engine:
         path = make_url(url).database
         if path and path != ":memory:":
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data
+            _make_folder(Path(path).parent)
         engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_guest if guest else _prepare)
         event.listen(engine, "begin", _begin)
         return engine
+
+    def unusable(self, url: URL, code: str) -> str:
+        file = Path(url.database or "").absolute()
+        if file.is_dir():
+            return f"{file} is a folder: let DATABASE_URL name a file in it"
+        if code.startswith("SQLITE_NOTADB"):
+            return f"{file} is no SQLite database: let DATABASE_URL name another file, or move this one away"
+        if code.startswith("SQLITE_CORRUPT"):
+            return f"{file} is damaged: put its last backup there"
+        if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+            error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            is_closed = file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True)
+            return f"{refused(file, error, file if is_closed else file.parent)}; SQLite keeps files beside it"
+        if code.startswith("SQLITE_FULL"):
+            return f"the disk of {file} is full: make room"
+        return ""
 
     def may_plan(self, conn: Connection, what: str) -> bool:
         return True
@@ -140,8 +159,12 @@ def _cell(number: int, kind: str) -> str:
 
 
 def lock_file(path: str) -> IO[str]:
-    """Keep every other service off this file, until what is returned is closed. Raises DatabaseInUse."""
-    lock = Path(f"{path}.lock").open("a")  # noqa: SIM115 (held until the service ends)
+    """Keep every other service off this file, until what is returned is closed. Raises DatabaseInUse, OSError."""
+    file = Path(f"{path}.lock")
+    try:
+        lock = file.open("a")
+    except OSError as error:
+        raise OSError(refused(file, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -150,6 +173,14 @@ def lock_file(path: str) -> IO[str]:
             f"another service runs on {path} already: stop it first, or use PostgreSQL for several"
         ) from error
     return lock
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises OSError, in words for the operator."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data
+    except OSError as error:
+        raise OSError(refused(folder, error)) from error
 
 
 def _prepare(connection: Any, _record: Any) -> None:

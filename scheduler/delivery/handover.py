@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -37,7 +37,6 @@ LOOKING_SECONDS = 2.0  # for one, as a tick may wait for it
 PATIENCE_SECONDS = 60.0  # without a look that succeeded: then leases end all the same
 SPOOLING = "keeping outcomes in STATE_DIR"
 READING = "reading STATE_DIR"
-ANOTHER_DATABASE = "STATE_DIR was another database's until now: does DATABASE_URL lead to the right one?"
 HOLD = "restored"
 """A file: `webinar restored --hold` was called for a database that only a start can bring up to date."""
 
@@ -45,7 +44,16 @@ HOLD = "restored"
 class Handover:
     """Between the runs of one service, or of several that share the folder."""
 
-    def __init__(self, state: StateDir, database: Database, recorder: Recorder, holder: int) -> None:
+    def __init__(
+        self,
+        state: StateDir,
+        database: Database,
+        recorder: Recorder,
+        holder: int,
+        earlier: Mark | None = None,
+    ) -> None:
+        """`earlier`: what an earlier run in this process knew, whatever became of its file."""
+        self._earlier = [earlier] if earlier else []
         self._state, self._database, self._recorder, self._holder = state, database, recorder, holder
         self._marks = marks.Marks(state, holder, lambda: recorder.known)
         self._ledger: Identity | None = None
@@ -64,16 +72,23 @@ class Handover:
         """What a person should know; none of it keeps a mail."""
         return (*self._troubles.words, *self._marks.troubles, *self._damaged, *self._aside)
 
+    @property
+    def mark(self) -> Mark | None:
+        """What this run knows of its ledger."""
+        known = self._recorder.known
+        return Mark(self._ledger.name, known, datetime.now(UTC)) if self._ledger and known else None
+
     async def take(self, now: datetime) -> None:
         """Take over from earlier runs, before anything is claimed and any lease is ended. Where the ledger was set back
         meanwhile, hold what may have gone out since; else record what they could not. Killed in the middle, it does the
-        same again without harm. Raises DBAPIError, and StateUnreadable."""
+        same again without harm. Raises DBAPIError, StateUnreadable and StateOfAnother."""
         found, said = await self._read(lambda: (marks.read(self._state), self._state.has(HOLD)))
         self._damaged = found.notes
-        self._ledger = await self._database.run(_missed, found.marks.values(), said, now)
-        if found.marks and all(mark.ledger != self._ledger.name for mark in found.marks.values()):
-            self._damaged = (*self._damaged, ANOTHER_DATABASE)
-            log.warning("STATE_DIR is of another database")
+        there = [*found.marks.values(), *self._earlier]
+        self._ledger = await self._database.run(_missed, there, said, now)
+        ledger = self._ledger.name
+        if why := await self._read(lambda: marks.another(self._state, ledger, there)):
+            raise marks.StateOfAnother(why)
         with self._troubles.told(READING):
             if said:
                 await self._reading.run(lambda: self._state.remove(HOLD))

@@ -8,26 +8,30 @@ replicas may share the folder.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from scheduler.aside import Aside
+from scheduler.access import refused
+from scheduler.aside import Aside, Hangs
 from scheduler.database.engine import run
 from scheduler.delivery.recorder import Known, has
 from scheduler.ledger import restored
 from scheduler.state_dir import StateDir
-from scheduler.troubles import Troubles
+from scheduler.troubles import Trouble, Troubles
 
 PREFIX = "ledger-"
-NAME = re.compile(rf"{PREFIX}[0-9a-f]{{8}}")
+NAME = re.compile(rf"{PREFIX}(?:[0-9a-f]{{8}}-)?[0-9a-f]{{8}}")  # without a ledger: of an earlier version
+KNOWN = "database-"
+"""Begins the name of an empty file for each ledger with which the folder was used."""
 LONGEST = 16 * 2**10  # bytes; what is longer is no mark
 LARGEST = 2**63 - 1  # number of a delivery
 SECONDS = 1.0  # between two writes
@@ -38,6 +42,10 @@ WRITING = "noting in STATE_DIR what is on record"
 
 class StateUnreadable(RuntimeError):
     """A file of STATE_DIR is another user's, in words for the operator."""
+
+
+class StateOfAnother(RuntimeError):
+    """STATE_DIR was used with other databases, and never with this one, in words for the operator."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,13 @@ class Found(NamedTuple):
 def read(state: StateDir) -> Found:
     """What the folder holds; files of others are left alone. Raises StateUnreadable."""
     found, notes = dict[str, Mark](), list[str]()
-    for path in sorted(one for one in state.folder.glob(f"{PREFIX}*") if NAME.fullmatch(one.name)):
+    try:
+        paths = sorted(one for one in state.files() if NAME.fullmatch(one.name))
+    except OSError as error:
+        raise StateUnreadable(
+            f"STATE_DIR: {refused(state.folder, error)}. Nobody can tell otherwise whether the database was set back"
+        ) from error
+    for path in paths:
         try:
             if (content := state.read(path.name, LONGEST)) is not None:
                 found[path.name] = _mark(content)
@@ -88,14 +102,57 @@ def lost(conn: Connection, marks: Iterable[Mark]) -> Mark | None:
     return None
 
 
+def another(state: StateDir, ledger: str, marks: Collection[Mark]) -> str:
+    """Why these marks make nobody sure that STATE_DIR and this ledger belong together, in words; or "". Raises
+    OSError."""
+    last = max(marks, key=lambda mark: mark.at, default=None)
+    if last is None or any(mark.ledger == ledger for mark in marks) or state.has(_known_file(ledger)):
+        return ""
+    return (
+        f"STATE_DIR ({state.folder.absolute()}) is another database's: that one was in use until"
+        f" {last.at:%Y-%m-%d %H:%M} UTC, and the one of DATABASE_URL never was with this folder. Correct whichever of"
+        " the two is wrong. Where this database is meant to stand beside the other or in its place, say so once by"
+        " `webinar restored --new`, and start again: what both keep there stays apart"
+    )
+
+
+def belongs(state: StateDir, ledger: str) -> None:
+    """From now on the folder is this ledger's, too. Raises OSError."""
+    if not state.has(_known_file(ledger)):
+        state.write(_known_file(ledger), b"")
+
+
+@contextmanager
+def written(state: StateDir) -> Iterator[None]:
+    """Around a write: where the system does not let this user, the trouble says whom to let in where."""
+    try:
+        yield
+    except Hangs:
+        raise
+    except OSError as error:
+        words = "so a restored database, or a stop while the database is away, may cost a mail or double one"
+        raise Trouble(
+            f"STATE_DIR: {refused(state.folder, error)}; until then nothing is kept there, {words}"
+        ) from None
+
+
+def _known_file(ledger: str) -> str:
+    return f"{KNOWN}{hashlib.sha256(ledger.encode()).hexdigest()[:16]}"
+
+
+def _short(ledger: str) -> str:
+    return hashlib.sha256(ledger.encode()).hexdigest()[:8]
+
+
 class Marks:
     """Keeps one service's mark."""
 
     def __init__(self, state: StateDir, holder: int, known: Callable[[], Known | None]) -> None:
         """`known`: what the ledger has confirmed last."""
-        self._state, self._known, self._file = state, known, f"{PREFIX}{holder:08x}"
+        self._state, self._known, self._holder = state, known, holder
         self._ledger = ""
         self._written: Known | None = None
+        self._belongs = False  # the folder is known to be this ledger's, and has room for a spool
         self._files = Aside("STATE_DIR", FILE_SECONDS)
         self._troubles = Troubles()
         self._keeping: asyncio.Task[None] | None = None
@@ -125,12 +182,19 @@ class Marks:
 
     async def _write(self) -> None:
         known = self._known()
-        if known is None or known == self._written:
+        has_news = known is not None and known != self._written
+        if self._belongs and not has_news:
             return
-        with self._troubles.told(WRITING):
-            content = _content(Mark(self._ledger, known, datetime.now(UTC)))
-            await self._files.run(lambda: self._state.write(self._file, content))
-            self._written = known
+        with self._troubles.told(WRITING), written(self._state):
+            if not self._belongs:
+                await self._files.run(lambda: belongs(self._state, self._ledger))
+                await self._files.run(self._state.reserve)
+                self._belongs = True
+            if known is not None and has_news:
+                file = f"{PREFIX}{_short(self._ledger)}-{self._holder:08x}"
+                content = _content(Mark(self._ledger, known, datetime.now(UTC)))
+                await self._files.run(lambda: self._state.write(file, content))
+                self._written = known
 
 
 def outdated(conn: Connection, marks: Mapping[str, Mark]) -> list[str]:

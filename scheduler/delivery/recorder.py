@@ -115,7 +115,9 @@ class Recorder:
         if self._writing:
             self._writing.cancel()
         groups = [*filter(None, [self._group]), self._next]
-        left = [one for group in groups for one in group.outcomes]
+        left = list(
+            dict.fromkeys(one for group in groups for one in group.outcomes)
+        )  # who was cancelled wrote again
         begun = [one for group in groups for one in group.starts]
         return left + [Outcome(one.claimed, State.PENDING, one.at, "not_sent", counts=False) for one in begun]
 

@@ -27,7 +27,7 @@ from scheduler.ledger.claims import Lease, personal
 from scheduler.ledger.outcomes import Outcome, OutcomeState
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
-from scheduler.state_dir import StateDir
+from scheduler.state_dir import FULL, StateDir
 
 log = structlog.get_logger()
 
@@ -56,7 +56,13 @@ def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Out
         "at": datetime.now(UTC).isoformat(),
     }
     file = f"{PREFIX}{holder:08x}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    state.write(file, b"".join(_line(one) for one in (head, *entries)))
+    content = b"".join(_line(one) for one in (head, *entries))
+    try:
+        state.write(file, content)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        state.write_in_reserve(file, content)
     return file
 
 

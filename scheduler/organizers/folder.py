@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePath
 
+from scheduler.access import not_for_this_user, way_in
+from scheduler.problem import Problem
+
 _CLUTTER = re.compile(
     r"\..*"  # .git, .DS_Store, vim's .en.md.swp, Emacs's .#en.md, macOS's ._en.md
     r"|.*~|~\$.*|#.*#|\d+"  # editors' backups, Office's locks, Emacs's autosaves, vim's 4913
@@ -47,21 +50,48 @@ class Folder:
         self._settled: dict[str, bytes] | None = None
         self._given: dict[str, bytes] | None = None
         self.is_too_full = False
+        self.problem: Problem | None = None
+        """Why the folder, or a file in it, could not be read the last time."""
 
     def read(self) -> dict[str, bytes]:
         """Every matching file by its path below the root, as far as `LARGEST_READ`. A file that can't be read, or is no
         file but a pipe or a device, counts as not there."""
         found: dict[str, bytes] = {}
+        problem = self._why_not()
         size, paths = 0, self._paths()
         for path in paths[:MOST_FILES]:
-            with suppress(OSError):
+            try:
                 content = _read(path)
+            except PermissionError as error:
+                problem = problem or _closed(path, error)
+            except OSError:
+                continue
+            else:
                 size += len(content)
                 if size > MOST_BYTES:
                     break
                 found[path.relative_to(self.root).as_posix()] = content
+        self.problem = problem
         self.is_too_full = len(paths) > MOST_FILES or size > MOST_BYTES
         return found
+
+    def _why_not(self) -> Problem | None:
+        """Why nothing can be found here, or below one of its folders."""
+        within = self.root / self.pattern.rpartition("/")[0]
+        folder = self.root if within.name == "*" else within
+        try:
+            entries = [Path(one.path) for one in os.scandir(folder)]
+            if within.name == "*":
+                for folder in filter(lambda one: one.is_dir() and self._is_theirs(one), entries):
+                    os.scandir(folder).close()
+        except PermissionError as error:
+            return _closed(folder, error)
+        except (FileNotFoundError, NotADirectoryError):
+            place = f"the folder {folder.absolute()}"
+            return Problem(place, "is not there", hint=f"it was looked for from {Path.cwd()}")
+        except OSError:  # a network folder that does not answer
+            return None
+        return None
 
     def _paths(self) -> list[Path]:
         try:
@@ -93,6 +123,10 @@ class Folder:
             return None
         self._settled = self._given = self._seen
         return self._settled
+
+
+def _closed(path: Path, error: OSError) -> Problem:
+    return Problem(str(path.absolute()), not_for_this_user(error), hint=way_in(path, error))
 
 
 def _read(path: Path) -> bytes:

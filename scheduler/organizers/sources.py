@@ -70,7 +70,8 @@ class Sources:
     def problems(self) -> list[Problem]:
         """All that is wrong with the files now."""
         layout = self.templates.layout_problems
-        return [*file_problems(self.catalogue, self.texts, layout), *self._failure]
+        folders = filter(None, [self._webinars.folder.problem, self._texts.folder.problem])
+        return [*folders, *file_problems(self.catalogue, self.texts, layout), *self._failure]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,6 +82,9 @@ class Sources:
         """Read everything, without waiting for a second read. A folder that does not answer is read later."""
         await self._database.run(proposals.begin, self._holder)
         webinars, texts = await asyncio.gather(self._webinars.settle(), self._texts.settle())
+        for watch in (self._webinars, self._texts):
+            if watch.folder.problem:
+                log.error("a folder of files can't be read", problem=str(watch.folder.problem))
         await self._take(now, webinars, texts)
         await self.templates.first(now)
         if self.templates.trials.news:

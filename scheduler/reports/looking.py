@@ -40,11 +40,12 @@ class Seen:
     notices: tuple[Notice, ...]
     texts: Texts
     layout_problems: tuple[Problem, ...] = ()
+    folder_problems: tuple[Problem, ...] = ()
     untried: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[Problem]:
-        return file_problems(self.catalogue, self.texts, self.layout_problems)
+        return [*self.folder_problems, *file_problems(self.catalogue, self.texts, self.layout_problems)]
 
 
 def look(settings: Settings, database: Database, now: datetime) -> Seen:
@@ -53,7 +54,12 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
 
     Takes a second or two where texts are to be tried, for which no service has a verdict yet.
     """
-    webinar_files = Folder(settings.config_dir, WEBINAR_FILES).read()
+    webinar_folder, text_folder = (
+        Folder(settings.config_dir, WEBINAR_FILES),
+        Folder(settings.templates_dir, TEXT_FILES),
+    )
+    webinar_files, files = webinar_folder.read(), text_folder.read()
+    folders = tuple(filter(None, [webinar_folder.problem, text_folder.problem]))
     revisions = Revisions()
     with scratch(database) as conn:
         catalogue = take_webinars(
@@ -62,19 +68,18 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
         since = _sound_since(conn)
         waiting = notices(conn, now, revisions, settings.return_within)
     root, webinars = settings.templates_dir, list(catalogue.webinars.values())
-    files = Folder(root, TEXT_FILES).read()
     sources, (ours, layout_problems) = sources_of(files), sound_layout(files, root)
     with database.reading() as conn:
         layout = read_governing_layout(conn, root) or (layout_of(ours, root) if ours else None)
     if layout is None:
-        return Seen(catalogue, since, waiting, Texts(), layout_problems)
+        return Seen(catalogue, since, waiting, Texts(), layout_problems, folders)
     checked = check_texts(sources, webinars, root, layout, ask=partial(ask_verdicts, database))
     with database.reading() as conn:
         texts = read_governing_texts(conn, root, layout, sources, checked, webinars)
     if not files:  # one problem says it: the folder is empty
         texts = replace(texts, problems={})
     untried = tuple(str(one) for one in untried_texts(root, checked))
-    return Seen(catalogue, since, waiting, texts, layout_problems, untried)
+    return Seen(catalogue, since, waiting, texts, layout_problems, folders, untried)
 
 
 def ask_verdicts(database: Database, digests: Sequence[str]) -> dict[str, Found]:

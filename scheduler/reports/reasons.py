@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from scheduler.database.engine import dialect, run
+from scheduler.database.file import Stands
 from scheduler.organizers.catalogue import governing_webinars
 from scheduler.organizers.layouts import governing_layout
 from scheduler.organizers.proposals import Kind, Revision, differing
@@ -28,6 +30,7 @@ ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 RETENTION = "Registrants of "
 """Begins what is said of people who are about to be removed."""
 _RELAY = "the relay takes no mail"
+_REFUSES = "The relay refuses all mail"
 _ROWS = "registrants, "
 _WAIT = "rows of registrants wait to be planned"
 _SERVICE = "no service answers"
@@ -35,6 +38,7 @@ _SHARE = "let all replicas share one folder of texts (TEMPLATES_DIR), or give ea
 _SHARE_CONFIG = "let all replicas share one folder of webinars (CONFIG_DIR), or give each the same files"
 _NEVER_RUN = "no service has run on this database yet"
 _RESTORED = "the database was set back"
+_FILE = "the database's file"
 _FIXES = (
     (_RELAY, "what the relay says tells whose turn it is: its operator's, or SMTP_* in the environment;"
              " it is tried again by itself"),
@@ -42,8 +46,12 @@ _FIXES = (
     (_ROWS, "correct the row, or delete it; it is looked at again by itself"),
     (_NEVER_RUN, "start it: `webinar run`, under whatever keeps processes alive, or the containers"),
     (_SERVICE, "start it with `webinar run`, or call this where it runs (HEALTH_HOST and HEALTH_PORT say where)"),
+    (_FILE, "put the file, or its last backup, back there; the service goes on by itself, and holds what may have gone"
+            " out since the backup"),
     (_RESTORED, "`webinar restored` shows what is held; with --log and the service's log it records what went out, with"
                 " --sent or --send it decides about the rest"),
+    ("STATE_DIR (", "correct DATABASE_URL or STATE_DIR; or `webinar restored --new`, if this database is meant to be"
+                    " another one"),
     ("this service has tz database", "bring every service to the same version"),
     ("this service cannot show", "see whether it reaches the database, and the service's log; it goes on by itself"),
     ("the system's clock", "set it right, by NTP; if it is right now, wait"),
@@ -65,8 +73,21 @@ _FIXES = (
     ("nothing was planned", "see the service's log, and start it again"),
     ("the service fails", "see the service's log, and report it"),
     ("the database does not answer", "start the database; the service goes on by itself"),
-    ("The relay refuses all mail", "fix it with the relay's operator; it is tried again by itself"),
+    ("the web process ended (EDITOR_PORT", "end the program that has the port (`ss -ltnp` names it), or set EDITOR_PORT"
+                                          " to another one and start the service again; mails go out all the same"),
+    ("the web process ended", "see the service's log; it is started again by itself, and mails go out all the same"),
+    (_REFUSES, "fix it with the relay's operator; it is tried again by itself"),
 )  # fmt: skip
+_FOLDER, _NOT_THERE, _MAY_NOT = "the folder ", ": is not there", "can't be used by the user "
+_WHERE = (
+    "start it where that folder is, or let CONFIG_DIR (webinars) and TEMPLATES_DIR (texts) name theirs by the whole"
+    " path; it is read again by itself"
+)
+_LET_IN = re.compile(r"\((authentication failed|no password supplied|no pg_hba\.conf entry)\)")
+_SIGN_IN = (
+    "let DATABASE_URL (or its file, which is read again) have the user name and password that the server takes; the"
+    " service goes on by itself"
+)
 _OF_A_FILE = re.compile(r"[^\s,:]{0,1000}[/.][^\s,:]{0,1000}")  # whose path stands first
 _EDIT_THE_FILE = "edit the file; it is read again by itself"
 _SEE_THE_LOG = "see the service's log"
@@ -87,7 +108,8 @@ def reasons(relay: str, files: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def set_back(mails: int) -> str:
-    """The reason when a database was set back to an earlier state, and so many mails are held for it; or ""."""
+    """The note and alert when a database was set back to an earlier state, and so many mails are held for it; or "".
+    The next mail goes out all the same."""
     if not mails:
         return ""
     held = (
@@ -96,12 +118,36 @@ def set_back(mails: int) -> str:
     return f"{_RESTORED} to an earlier state: {held}"
 
 
+def still_loading(seconds: float) -> str:
+    """The reason while a database that was set back is brought up to date with `registrants`."""
+    return (
+        f"{_RESTORED} to an earlier state: for {seconds:.0f} seconds people who were lost can be loaded again, and"
+        " nothing goes out"
+    )
+
+
+def relay_refuses(trouble: str) -> str:
+    """What organizers are told of a relay that has stopped; its first paragraph is a reason, too."""
+    refused = f"{_REFUSES}, and only its operator can change that: {trouble}"
+    return f"{refused}\n\nUntil then no mail to registrants goes out. It is tried again by itself."
+
+
 def older_than_known(at: datetime) -> str:
     """The reason when the ledger lacks what a service knew at that time (UTC), and none has held anything yet."""
     return (
         f"{_RESTORED} to an earlier state: it lacks what STATE_DIR has on record since {at:%Y-%m-%d %H:%M} UTC. Before"
         " any service runs on it: `webinar restored --hold`; one that starts with this STATE_DIR does the same"
     )
+
+
+def moved_away(stands: Stands, path: Path) -> str:
+    """The reason when the file of a SQLite database is no more at its path."""
+    what = {
+        Stands.GONE: "is gone",
+        Stands.NOT_OURS: "was replaced by what is no whole database of this program",
+        Stands.REPLACED: "was replaced: the service starts again on what stands there now",
+    }[stands]
+    return f"{_FILE} {path} {what}; until then nothing is planned or sent"
 
 
 def row_notes(conn: Connection) -> tuple[str, ...]:
@@ -177,6 +223,12 @@ def concerns_rows(note: str) -> bool:
 
 def fix_of(reason: str) -> str:
     """What to do about a reason or a note."""
+    if reason.startswith(_FOLDER) and _NOT_THERE in reason:
+        return _WHERE
+    if _MAY_NOT in reason:
+        return "let that user in; it is tried again by itself"
+    if _LET_IN.search(reason):
+        return _SIGN_IN
     if DOUBTFUL in reason:
         return "if they did, `webinar import --registered-again`; else leave it, or have its owner delete it"
     known = (fix for start, fix in _FIXES if reason.startswith(start))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
-from scheduler.delivery import marks
+from scheduler.delivery import marks, spool
 from scheduler.delivery.marks import Mark, StateUnreadable
 from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.due_times import planned_webinars
@@ -18,6 +18,7 @@ from scheduler.ledger.lateness import Late, lateness
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.restored import count as count_restored
+from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.folder import Folder
@@ -59,7 +60,7 @@ _ENDED = "SELECT webinar FROM webinar WHERE status = 'ended' ORDER BY ends_at DE
 def collect(settings: Settings, database: Database, now: datetime) -> Json:
     """The whole status at `now` (UTC). Changes nothing."""
     seen = look(settings, database, now)
-    known, unreadable = _known(settings)
+    known, unreadable, kept = _known(settings)
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
@@ -74,12 +75,15 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
             if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems), *filter(None, [set_back(count_restored(conn))])]
+        found = [*reasons("", seen.problems)]
         found += unreadable
         if mark := marks.lost(conn, known):
             found.append(older_than_known(mark.at))
-        notes = (*(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
-        notes += retention_notes(coming(conn, now))
+        elif other := marks.another(StateDir(settings.state_dir), identity(conn).name, known):
+            found.append(other)
+        held = filter(None, [set_back(count_restored(conn))])
+        notes = (*held, *(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
+        notes += (*retention_notes(coming(conn, now)), *kept)
         removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
@@ -108,16 +112,17 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
 
 def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
     """What there is to say of the files, where no service has run on the database yet."""
-    files = Folder(settings.config_dir, WEBINAR_FILES).read()
-    live = sorted(filter(None, map(_live_id, files.values())))
-    reason = never_run(why, live)
-    said = [{"reason": reason, "fix": fix_of(reason)}]
+    folder = Folder(settings.config_dir, WEBINAR_FILES)
+    live = sorted(filter(None, map(_live_id, folder.read().values())))
+    is_right = not live and folder.problem is None
+    said_of = [never_run(why, live), *([str(folder.problem)] if folder.problem else [])]
+    said = [{"reason": reason, "fix": fix_of(reason)} for reason in said_of]
     return {
         "at": now,
         "tz_database": tz_version(),
-        "right": not live,
-        "wrong": said if live else [],
-        "notes": [] if live else said,
+        "right": is_right,
+        "wrong": [] if is_right else said,
+        "notes": said if is_right else [],
         "service": {"address": "", "answers": None, "ready": None},
         "webinars": [],
         "ended": [],
@@ -236,12 +241,14 @@ def _counted(conn: Connection, webinar: str) -> Counted:
     return found
 
 
-def _known(settings: Settings) -> tuple[list[Mark], list[str]]:
-    """What services have noted of the ledger, and why that can't be read."""
+def _known(settings: Settings) -> tuple[list[Mark], list[str], tuple[str, ...]]:
+    """What services have noted of the ledger, why that can't be read, and what else is to know of STATE_DIR."""
+    state = StateDir(settings.state_dir)
     try:
-        return list(marks.read(StateDir(settings.state_dir)).marks.values()), []
+        found = marks.read(state)
+        return list(found.marks.values()), [], (*found.notes, *spool.kept_aside(state))
     except StateUnreadable as error:
-        return [], [str(error)]
+        return [], [str(error)], ()
 
 
 def _removed(conn: Connection) -> list[Json]:

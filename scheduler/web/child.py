@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import select
 import socket
 import sys
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
 _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 """mallopt(3): its threads share memory, and give back what a password or a large mail took."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BEAT, WHY = b".", b"!"  # what it says: that it is alive; why it can't go on, up to the end
 BEAT_SECONDS = 1.0
+LONGEST = 1000  # bytes of what it says at once
 QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
 END_SECONDS = 8.0  # for it to end by itself
 
@@ -119,19 +122,28 @@ class WebChild:
                 await _end(child)
 
     async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> str:
-        loop = asyncio.get_running_loop()
+        said = b""
         while True:
             try:
                 async with asyncio.timeout(QUIET_SECONDS):
-                    if not await loop.sock_recv(ours, 64):
-                        return f"exit {await child.wait()}"
+                    said += await asyncio.get_running_loop().sock_recv(ours, LONGEST)
             except TimeoutError:
+                if _is_waiting(ours):  # it was this process that stood still
+                    continue
                 kill(child)
                 return f"it gave no sign of life for {QUIET_SECONDS:g} s"
             except ConnectionError:
                 return f"exit {await child.wait()}"
-            self.trouble = ""
+            if not said or WHY in said:
+                code = await child.wait()
+                return said.partition(WHY)[2].decode(errors="replace") or f"exit {code}"
+            said, self.trouble = b"", ""
             metrics.WEB_UP.set(1)
+
+
+def _is_waiting(ours: socket.socket) -> bool:
+    """Whether there is something to read."""
+    return bool(select.select([ours], [], [], 0)[0])
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

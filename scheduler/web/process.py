@@ -24,7 +24,7 @@ from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk
 from scheduler.editor.governs import Governs
 from scheduler.logs import set_up_logs
-from scheduler.web.child import BEAT_SECONDS, WebSettings
+from scheduler.web.child import BEAT, BEAT_SECONDS, WHY, WebSettings
 from scheduler.web.limits import raise_descriptors
 from scheduler.web.server import WebServer
 from scheduler.webinar import Webinar
@@ -32,6 +32,7 @@ from scheduler.webinar import Webinar
 log = structlog.get_logger(__spec__.name if __spec__ else __name__)
 
 NICENESS = 10
+HANGS_SECONDS = 60.0  # without a turn of the event loop: then there are no signs of life
 END_SECONDS = 5.0  # for answers under way; then it ends at once
 TEST_SECONDS, LOOK_SECONDS = 45.0, 0.3  # for a test mail; between two looks what became of it
 NOT_SENT_YET = "the service has not sent it yet; it may still arrive"
@@ -50,8 +51,34 @@ def main() -> None:
         asyncio.run(_Web(settings, service).run())
     except OSError as error:
         log.warning("the editor is off", reason=str(error))
+        with suppress(OSError):
+            service.sendall(WHY + str(error).encode())
         os._exit(1)
     os._exit(0)  # at once: nothing is left to be put away
+
+
+class Beats:
+    """The signs of life that a service waits for: sent by a thread of its own, so that much to do is not taken for
+    death, as long as the event loop has turned within a minute."""
+
+    def __init__(self, service: socket.socket) -> None:
+        self._service, self._turned = service, time.monotonic()
+
+    def start(self) -> None:
+        threading.Thread(target=self._beat, name="beats", daemon=True).start()
+
+    async def keep_turning(self) -> None:
+        """Note that the loop goes on."""
+        while True:
+            self._turned = time.monotonic()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _beat(self) -> None:
+        with suppress(OSError):  # the service is gone
+            while True:
+                if time.monotonic() - self._turned < HANGS_SECONDS:
+                    self._service.send(BEAT)  # never blocks: the service reads, or is gone
+                time.sleep(BEAT_SECONDS)
 
 
 class _Web:
@@ -75,23 +102,20 @@ class _Web:
         editor = EditorApp(
             desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()
         )
-        server = WebServer(editor.app, settings.host, settings.port, settings.proxies)
+        server = WebServer(editor.app, settings.host, settings.port, settings.proxies, setting="EDITOR_PORT")
         await server.start()
         if not settings.public_url:
             editor.answer_to(server.port)
+        beats = Beats(self._service)
+        beats.start()  # before what follows, which concerns this thread and those that it starts later
         os.nice(NICENESS)  # from now on: until somebody can see it, the start goes first
         log.info("the editor is on", url=f"{settings.public_url or server.url}/templates")
-        beating = asyncio.create_task(self._beat())
+        turning = asyncio.create_task(beats.keep_turning())
         await stop.wait()
-        beating.cancel()
+        turning.cancel()
         await server.stop()
         await editor.stop()
         await asyncio.to_thread(self._database.close)
-
-    async def _beat(self) -> None:
-        while True:
-            self._service.send(b".")  # never blocks: the service reads, or is gone
-            await asyncio.sleep(BEAT_SECONDS)
 
     async def _send(self, webinar: Webinar, address: str, mail: bytes) -> str:
         """Have the service send a test mail, and wait for what becomes of it. Raises outbox.TooMany."""

@@ -37,10 +37,13 @@ class WebServer:
     Signals, logging and the loop stay with whoever runs the service."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *, limits: Limits = OF_PAGES
-    ) -> None:
-        """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken."""
+        self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *,
+        limits: Limits = OF_PAGES, setting: str = "",
+    ) -> None:  # fmt: skip
+        """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken. `setting`: where
+        the port comes from, for whoever reads that it can't be had."""
         self._host, self._port, self._limits, self._proxies = host, port, limits, proxies
+        self._setting = setting
         self._config = uvicorn.Config(
             _in_order(app if limits.keep_alive else _closing(app)),
             http="h11",
@@ -74,7 +77,7 @@ class WebServer:
         if self._accepting:
             raise RuntimeError("the web server runs already")
         self._config.load()
-        self._listener = _listen(self._host, self._port)
+        self._listener = _listen(self._host, self._port, self._setting)
         self._port = self._listener.getsockname()[1]
         self._accepting = asyncio.create_task(self._accept(self._listener), name="web server")
 
@@ -189,19 +192,18 @@ def _closing(app: ASGIApp) -> ASGIApp:
     return closing
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_QUEUE)
     except OSError as error:
         why = {
-            errno.EADDRINUSE: "another program has it",
+            errno.EADDRINUSE: "another program has it (`ss -ltnp` names it); end that one, or set another port",
             errno.EACCES: "this user may not listen there (ports below 1024 need a privilege)",
             errno.EADDRNOTAVAIL: "this machine has no such address",
         }.get(error.errno or 0, error.strerror or str(error))
-        raise OSError(
-            error.errno, f"port {port} on {host or 'all addresses'} can't be used: {why}"
-        ) from error
+        of = f"{setting}: " if setting else ""
+        raise OSError(f"{of}port {port} on {host or 'all addresses'} can't be used: {why}") from error
     listener.setblocking(False)
     return listener
 

@@ -201,3 +201,18 @@ def test_a_backup_of_an_earlier_version_is_held_by_the_start_that_brings_it_up_t
     result = scene.run("restored", "--hold", env={"STATE_DIR": str(state.folder)})
     assert (result.exit_code, state.read(HOLD)) == (0, b"")
     assert "the service that brings it up to date holds first" in result.stdout
+
+
+def test_a_database_that_stands_beside_another_in_one_state_folder_is_meant(scene: Scene) -> None:
+    """The folder knows of another one; `status` says so, and what to do, until somebody has said that it is right."""
+    scene.write()
+    scene.plan(NOW)
+    mark = marks.Mark("another", Known(1, "lost", "w", NOW, has_outcome=True, restorations=0), NOW)
+    state = StateDir(scene.root / "state")
+    state.write("ledger-0000000a", marks._content(mark))
+    (wrong,) = scene.json("status")["wrong"]
+    assert wrong["reason"].startswith(f"STATE_DIR ({state.folder}) is another database's")
+    assert "`webinar restored --new`" in wrong["fix"]
+    assert scene.run("restored", "--new", "--send").exit_code == 2
+    assert scene.run("restored", "--new").exit_code == 0
+    assert scene.json("status")["wrong"] == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
+import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +19,20 @@ from typing import Any
 
 import pytest
 
+from scheduler.access import this_user
 from scheduler.database.engine import Database
 from scheduler.delivery import handover, marks, spool
 from scheduler.delivery.handover import HOLD, Handover
-from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.recorder import Known, Recorder
 from scheduler.ledger import claims, outcomes, restored
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
-from scheduler.state_dir import StateDir
+from scheduler.reports.reasons import fix_of
+from scheduler.state_dir import RESERVE, StateDir
 from tests.smtp_server import in_loop, pass_time
-from tests.support import Ledger, start, utc, webinar
+from tests.support import Ledger, start, until, utc, webinar
+from tests.unprivileged import unprivileged
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -179,6 +185,7 @@ async def test_what_is_of_another_ledger_is_kept_aside_and_named(desk: Desk, cha
     await desk.leave(desk.accepted, desk.refused)
     desk.ledger.sql(change)
     desk.ledger.sql("UPDATE delivery SET lease_token = 'others'")
+    marks.belongs(desk.state, "another")
     await desk.take()
     assert [desk.confirmation(name) for name in "ab"] == ["sending", "sending"]
     assert desk.files() == ["aside-spool-"]
@@ -214,13 +221,84 @@ async def test_what_is_damaged_is_read_as_far_as_it_is_whole(
 
 @in_loop
 async def test_outcomes_are_named_in_the_log_where_the_folder_cannot_be_written(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.take()
-    desk.state.folder.parent.mkdir(exist_ok=True)
-    desk.state.folder.write_text("no folder")
+    monkeypatch.setattr(StateDir, "write", _not_permitted)
     await desk.handover.leave([desk.accepted])
     assert "outcomes are lost" in capsys.readouterr().out
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mounted there, if this user may (mount(8)); else a folder like any other."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False
+    )
+    try:
+        yield
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more can be written there."""
+    if not state.folder.is_mount():
+        monkeypatch.setattr(StateDir, "write", _no_room)
+        return
+    with suppress(OSError), (state.folder / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(OSError, match="No space left"):
+        state.write("more", b"x")
+
+
+def _no_room(state: StateDir, name: str, content: bytes) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@in_loop
+async def test_on_a_full_disk_there_is_room_for_it_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very disk whose being full kept the ledger from being written."""
+    with small_disk(desk.state.folder):
+        await desk.take()
+        await until(lambda: desk.state.has(RESERVE))
+        fill(desk.state, monkeypatch)
+        await desk.handover.leave([desk.accepted, desk.refused, desk.deferred])
+        assert desk.files() == ["spool-"]
+        monkeypatch.undo()
+        await desk.take()
+        assert [desk.confirmation(name) for name in "abc"] == ["sent", "failed: refused: 550", "pending"]
+        assert desk.files() == []
+        (desk.state.folder / "filling").unlink(missing_ok=True)
+        await until(lambda: desk.state.has(RESERVE))
+        await desk.handover.leave([])
+
+
+@in_loop
+async def test_of_two_services_that_need_the_room_at_once_neither_writes_into_the_others_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.state.reserve()
+    with desk.state.path(RESERVE).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            desk.state.write_in_reserve("spool-x", b"content")
+    desk.state.write_in_reserve("spool-x", b"content")
+    assert desk.state.read("spool-x") == b"content"
+    with pytest.raises(FileNotFoundError):
+        desk.state.write_in_reserve("spool-y", b"content")
+
+
+@in_loop
+async def test_what_was_given_twice_is_named_once(desk: Desk) -> None:
+    """By who was cancelled while it was written, and wrote again."""
+    desk.recorder._next.outcomes += [desk.accepted, desk.accepted]
+    assert desk.recorder.abandon() == [desk.accepted]
 
 
 @in_loop
@@ -471,12 +549,68 @@ async def test_a_service_that_has_sent_nothing_since_its_start_notices_too(desk:
 
 @pytest.mark.engines("both")
 @in_loop
-async def test_a_folder_of_another_database_is_named(desk: Desk) -> None:
-    """Somebody mistyped DATABASE_URL, and all that is empty now looks right."""
+async def test_a_folder_of_another_database_ends_the_start_and_keeps_what_it_knows(desk: Desk) -> None:
+    """Somebody mistyped DATABASE_URL, and all that is empty now looks right; or the other service comes back."""
     await has_sent(desk)
+    ((identity,),) = desk.ledger.sql("SELECT identity FROM ledger")
     desk.ledger.sql("UPDATE ledger SET identity = 'another'")
+    for _ in range(2):
+        with pytest.raises(
+            marks.StateOfAnother, match=r"^STATE_DIR \(.*/state\) is another database's: that one"
+        ):
+            await desk.take()
+    desk.ledger.sql("UPDATE ledger SET identity = :identity", identity=identity)
     await desk.take()
-    assert desk.handover.notes == (handover.ANOTHER_DATABASE,)
+    assert desk.handover.notes == ()
+
+
+@in_loop
+async def test_two_databases_that_are_meant_to_share_a_folder_have_marks_side_by_side(desk: Desk) -> None:
+    await has_sent(desk)
+    ((identity,),) = desk.ledger.sql("SELECT identity FROM ledger")
+    marks.belongs(desk.state, "another")
+    for name in ("another", identity, "another"):
+        desk.ledger.sql("UPDATE ledger SET identity = :name", name=name)
+        await desk.take()
+        await desk.handover.leave([])
+        assert desk.handover.notes == ()
+    assert {mark.ledger for mark in marks.read(desk.state).marks.values()} == {"another", identity}
+
+
+@in_loop
+async def test_a_database_with_which_nothing_was_sent_yet_is_known_when_it_comes_back(desk: Desk) -> None:
+    """Both were started with this folder; only the other one has sent."""
+    desk.ledger.sql("DELETE FROM attempt")
+    await desk.take()
+    await desk.handover.leave([])
+    other = marks.Mark("another", Known(1, "t", "w", NOW, has_outcome=True, restorations=0), NOW)
+    desk.state.write("ledger-0000000a", marks._content(other))
+    await desk.take()
+    assert desk.handover.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [(0o500, "let that user read and write"), (0o300, "Nobody can tell otherwise")]
+)
+@in_loop
+async def test_a_folder_that_this_user_may_not_use_is_named_with_what_to_do(
+    desk: Desk, mode: int, words: str
+) -> None:
+    """What can't be written costs no mail; what can't be read may."""
+    desk.state.folder.mkdir(mode=mode)
+    with unprivileged():
+        if mode == 0o300:
+            with pytest.raises(marks.StateUnreadable, match=words):
+                await desk.take()
+            return
+        await desk.take()
+        await until(lambda: desk.handover.notes)
+    (note,) = desk.handover.notes
+    assert note.startswith(
+        f"STATE_DIR: {desk.state.folder} can't be used by the user {this_user()} (permission denied)"
+    )
+    assert words in note
+    assert fix_of(note) == "let that user in; it is tried again by itself"
 
 
 @in_loop
@@ -505,11 +639,11 @@ async def test_a_mark_that_cannot_be_read_ends_the_start_and_names_the_file(
 ) -> None:
     await has_sent(desk)
     monkeypatch.setattr(StateDir, "read", _not_permitted)
-    with pytest.raises(marks.StateUnreadable, match=r"state/ledger-\w+ can't be read \(not permitted\)"):
+    with pytest.raises(marks.StateUnreadable, match=r"state/ledger-[\w-]+ can't be read \(not permitted\)"):
         await desk.take()
 
 
-def _not_permitted(state: StateDir, name: str, longest: int = 0) -> bytes:
+def _not_permitted(state: StateDir, name: str, longest: object = 0) -> bytes:
     raise PermissionError(13, "Not permitted")
 
 
@@ -518,6 +652,7 @@ async def test_another_ledger_is_not_judged_by_it(desk: Desk) -> None:
     await has_sent(desk)
     desk.ledger.sql("UPDATE ledger SET identity = 'another'")
     desk.ledger.sql("DELETE FROM attempt")
+    marks.belongs(desk.state, "another")
     await desk.take()
     assert desk.confirmation("a") == "sent"
 
@@ -574,7 +709,10 @@ async def test_what_others_keep_there_is_left_alone(desk: Desk, make: Callable[[
         make(desk.state.path(name))
     await desk.take()
     assert desk.confirmation("a") == "sending"
-    assert sorted(path.name for path in desk.state.folder.iterdir()) == sorted(names)
+    there = [
+        path.name for path in desk.state.folder.iterdir() if not path.name.startswith((marks.KNOWN, RESERVE))
+    ]
+    assert sorted(there) == sorted(names)
     assert desk.handover.notes == ()
 
 
@@ -637,8 +775,8 @@ async def test_marks_of_services_that_are_gone_are_removed_but_for_the_newest(
 ) -> None:
     monkeypatch.setattr(marks, "KEPT_SECONDS", -1.0)
     await has_sent(desk)
-    first = desk.state.read("ledger-00000000")
-    assert first
+    (file,) = desk.state.folder.glob("ledger-*")
+    first = file.read_bytes()
     for holder in (1, 2):
         desk.state.write(f"ledger-{holder:08x}", first)
     await desk.take()

@@ -85,7 +85,7 @@ async def test_a_backup_of_the_middle_of_a_burst_doubles_and_loses_nothing(
             assert code == 1
             assert "it lacks what STATE_DIR has on record" in printed
         again = await here.run()
-        assert "`webinar restored`" in await again.unready("the database was set back to an earlier state")
+        assert "`webinar restored`" in await again.noted("the database was set back to an earlier state")
         await until(lambda: any("ledger restored" in one for one in here.relay.told), "the organizer knows")
         assert here.sql.states().keys() == {"sent", "held"}
         assert len(here.relay.of("confirmation")) == before
@@ -116,3 +116,64 @@ async def test_a_restart_on_a_database_that_was_not_set_back_holds_nothing(
         await again.ready()
         assert "set back" not in again.stderr
         here.doubled()
+
+
+# The file of SQLite, under a service that runs
+
+
+def mv(path: Path, backup: Path) -> None:
+    backup.rename(path)
+
+
+def rm_and_cp(path: Path, backup: Path) -> None:
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink()
+    shutil.copy2(backup, path)
+
+
+@pytest.mark.full  # a burst that is paced, and a second start; tests/database/test_file.py has every way
+@pytest.mark.parametrize("replace", [mv, rm_and_cp])
+@on_the_real_clock
+async def test_a_file_that_is_replaced_under_a_service_is_noticed_and_holds_what_may_have_gone_out(
+    tmp_path: Path, replace: Callable[[Path, Path], None]
+) -> None:
+    path = tmp_path / "webinar.db"
+    async with scene(tmp_path, f"sqlite:///{path}") as here:
+        here.webinar()
+        service = await here.run(SMTP_PER_MINUTE="1200")
+        await service.ready()
+        here.sql.register(people(MANY))
+        await here.relay.took(10)
+        backup_on_sqlite(here.sql.url, tmp_path)
+        await here.relay.took(25)
+        replace(path, tmp_path / "webinar-backup.db")
+        await service.noted("the database was set back to an earlier state")
+        assert "the database's file was replaced" in service.stderr
+        before = len(here.relay.of("confirmation"))
+        assert 25 <= before < MANY, "the burst was over"
+        assert here.sql.states().keys() == {"sent", "held"}
+
+        code, printed = await here.command("restored", "--log", str(service.log), "--send")
+        assert code == 0, printed
+        await until(lambda: here.sql.states() == {"sent": MANY}, "all the others")
+        await service.ready()
+        confirmed = {to: number for (to, message), number in here.relay.counts().items() if message}
+        assert confirmed == dict.fromkeys(people(MANY), 1)
+        service.terminate()
+        assert await service.exited() == 0
+
+
+@on_the_real_clock
+async def test_a_file_that_is_deleted_under_a_service_is_a_reason_until_it_is_back(tmp_path: Path) -> None:
+    path, aside = tmp_path / "webinar.db", tmp_path / "aside.db"
+    async with scene(tmp_path, f"sqlite:///{path}") as here:
+        here.webinar()
+        service = await here.run()
+        await service.ready()
+        path.rename(aside)
+        await service.unready(f"the database's file {path} is gone; until then nothing is planned or sent")
+        assert not path.exists(), "and no empty one is made"
+        aside.rename(path)
+        here.sql.register(people(1))
+        await here.relay.took(1)
+        await service.ready()

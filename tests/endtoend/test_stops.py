@@ -104,6 +104,10 @@ async def test_a_spool_of_another_database_is_kept_aside_and_named(tmp_path: Pat
         await stopped_without_its_database(here)
         other = Sql(f"sqlite:///{tmp_path / 'other.db'}")
         service = await here.run(DATABASE_URL=other.url)
+        assert await service.exited() == 2
+        assert "is another database's: that one was in use until" in service.stderr
+        assert (await here.command("restored", "--new", DATABASE_URL=other.url))[0] == 0
+        service = await here.run(DATABASE_URL=other.url)
         words = await service.noted("aside-spool-")
         assert words.endswith("in STATE_DIR has outcomes of mails that don't fit this database")
         assert len(spools(here, "aside-spool-*")) == 1

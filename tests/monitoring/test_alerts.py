@@ -56,6 +56,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 metrics.DISK_FREE, metrics.DISK_FREE_RATIO):  # fmt: skip
         one.clear()
     metrics._certificates_seen_at.clear()
+    metrics._tokens_failed_at.clear()
     for table in (metrics.DELIVERIES, metrics.HELD, metrics.OLDEST_DUE, metrics.ALERTS):
         table.replace({})
     metrics.CLOCK_OFFSET.set(0)
@@ -254,6 +255,26 @@ async def test_a_token_that_is_not_to_be_had(
         relay = frozenset({"relay": f"{HOST}:{server.port}"}.items())
         ends = (await here.metrics())["webinar_relay_token_expiry_timestamp_seconds", relay]
         assert abs(ends - time.time() - 3600) < 60
+
+
+@on_the_real_clock
+async def test_a_token_that_nobody_has_tried_to_get_for_an_hour_is_no_reason_to_alert(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay is not needed any more: the first one works again, or nothing is due."""
+    async with TokenServer((400, {"error": "invalid_client"})) as tokens, ScriptedServer(
+        tls="starttls", extensions=["AUTH XOAUTH2"]
+    ) as server, watched(
+        tmp_path, database, server, smtp_tls="starttls", smtp_auth="xoauth2", smtp_username="w@x.org",
+        smtp_oauth_token_url=tokens.url, smtp_oauth_client_id="c", smtp_oauth_client_secret="s",
+    ) as here:  # fmt: skip
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarTokenFails")
+        clock, minutes = time.monotonic, 59
+        monkeypatch.setattr(metrics, "monotonic", lambda: clock() + minutes * 60)
+        await here.alerted("WebinarTokenFails")
+        minutes = 61
+        await here.is_over("WebinarTokenFails")
 
 
 @in_loop

@@ -18,8 +18,11 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.metrics import WEB_ENDS, exposition
+from scheduler.reports.reasons import fix_of
 from scheduler.settings import SettingsProblems, read_settings
-from scheduler.web.child import WebChild, WebSettings, web_settings, why_off
+from scheduler.web import process as web_process
+from scheduler.web.child import BEAT, WebChild, WebSettings, web_settings, why_off
+from scheduler.web.process import Beats
 from tests.endtoend.support import free_port
 from tests.support import until
 
@@ -201,6 +204,53 @@ def test_when_the_service_is_killed_it_leaves_the_port(settings: WebSettings) ->
             break
 
 
+def test_signs_of_life_come_however_much_the_loop_has_to_do_but_not_from_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_process, "BEAT_SECONDS", 0.01)
+
+    async def test() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            beats = Beats(theirs)
+            beats.start()
+            for _ in range(20):  # the loop does nothing else meanwhile
+                assert ours.recv(1) == BEAT
+            monkeypatch.setattr(web_process, "HANGS_SECONDS", 0.0)
+            ours.settimeout(0.5)
+            with suppress(TimeoutError):
+                for _ in range(1000):
+                    ours.recv(1)
+                pytest.fail("it goes on")
+
+    asyncio.run(test())
+
+
+@pytest.mark.full  # several seconds of waiting
+def test_a_service_that_stood_still_itself_does_not_blame_the_process(
+    settings: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine was suspended: the time is over, and signs of life wait to be read."""
+
+    async def test() -> None:
+        child = WebChild(settings)
+        child.start()
+        try:
+            assert await _answer(settings) == 200
+            (first,) = _processes(os.getpid())
+            monkeypatch.setattr("scheduler.web.child.QUIET_SECONDS", 1.5)
+            await until(lambda: not child.trouble)
+            for _ in range(2):
+                await asyncio.sleep(0)
+                time.sleep(2)  # noqa: ASYNC251 (that is what it is about)
+            await asyncio.sleep(0)
+            assert (child.trouble, _processes(os.getpid())) == ("", [first])
+        finally:
+            await child.stop()
+
+    asyncio.run(test())
+
+
 @pytest.mark.full  # several seconds of waiting
 def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> None:
     async def test() -> None:
@@ -209,7 +259,9 @@ def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> 
             child.start()
             await until(lambda: child.trouble)
         await child.stop()
-        assert "exit 1" in child.trouble
+        port = f"EDITOR_PORT: port {settings.port} on 127.0.0.1 can't be used: another program has it"
+        assert child.trouble.startswith(f"the web process ended ({port}")
+        assert "set EDITOR_PORT to another one" in fix_of(child.trouble)
 
     asyncio.run(test())
 
