@@ -156,13 +156,14 @@ async def test_a_service_that_was_killed_is_gone_by_its_counter_and_its_lock(
     database.close()
 
 
+@pytest.mark.parametrize("times", [4, pytest.param(10, marks=pytest.mark.full)])
 @in_loop
 async def test_nobody_is_gone_because_the_database_ends_all_sessions_again_and_again(
-    postgresql_url: str, hasty: None
+    postgresql_url: str, hasty: None, times: int
 ) -> None:
     """All locks are free for a moment, as after a restart; the counters go on."""
     database, one, other = await pair(postgresql_url)
-    for _ in range(10):
+    for _ in range(times):
         end_all_sessions(database)
         for _ in range(5):
             await asyncio.sleep(0.06)

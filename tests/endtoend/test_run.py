@@ -141,6 +141,7 @@ async def test_a_second_service_on_one_sqlite_file_does_not_begin(tmp_path: Path
     first.close()
 
 
+@pytest.mark.full  # a start of a whole service; tests/bad_input/test_environment.py has every variable
 @on_the_real_clock
 async def test_a_bad_environment_is_told_whole_and_nothing_is_touched(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path}/data/webinar.db") as here:

@@ -214,6 +214,7 @@ def silent_server() -> Iterator[str]:
         yield f"postgresql://webinar:secret@{HOST}:{server.getsockname()[1]}/webinar"
 
 
+@pytest.mark.full  # a start of a whole service
 @on_the_real_clock
 async def test_a_signal_while_it_waits_for_the_database_ends_it(tmp_path: Path) -> None:
     async with scene(tmp_path, f"sqlite:///{tmp_path / 'webinar.db'}") as here:

@@ -266,6 +266,7 @@ def test_a_port_that_is_taken_is_a_trouble_of_its_own(settings: WebSettings) -> 
     asyncio.run(test())
 
 
+@pytest.mark.full  # two processes
 def test_it_ends_with_a_service_that_was_killed_with_signs_of_life_unread(settings: WebSettings) -> None:
     """The kernel resets the connection then, instead of closing it."""
     ours, theirs = socket.socketpair()

@@ -6,6 +6,8 @@ import asyncio
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from scheduler.registrants.files.reading import read_rows
 from scheduler.rehearsal import rehearse
 from scheduler.web.inbox import write_inbox
@@ -18,6 +20,7 @@ TEMPLATES = Path(__file__).parents[2] / "templates"
 ROWS = b"email,timezone\na@example.org,Asia/Kathmandu\nb@example.org,Pacific/Kiritimati\nc@example.org,Asia/Kathmandu\n"
 
 
+@pytest.mark.full  # a rehearsal of several seconds; tests/reports/test_timeline_svg.py has what is drawn
 def test_a_rehearsal_draws_the_zones_of_its_registrants_and_the_index_leads_there(tmp_path: Path) -> None:
     source = toml()
     rows, _ = read_rows(ROWS, "people.csv")
