@@ -310,7 +310,10 @@ def test_a_database_that_is_none_is_told_in_one_line(desk: Desk) -> None:
     desk.database.write_bytes(b"this is a text, and a long one, not a database" * 100)
     result = desk.run("import", desk.people())
     assert result.exit_code == 2
-    assert result.stderr == "the database can't be used: DatabaseError: file is not a database\n"
+    assert result.stderr == (
+        f"the database can't be used: {desk.database} is no SQLite database: let DATABASE_URL name another file, or move"
+        " this one away\n"
+    )
 
 
 def test_as_a_process_it_gives_the_same_answers_and_exit_codes(desk: Desk) -> None:
