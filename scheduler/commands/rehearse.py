@@ -76,7 +76,7 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], li
     if registrants is None:
         shift = webinar.start - SAMPLE_STARTS_AT
         rows = [
-            replace(row, registered_at=row.registered_at + shift) if row.registered_at else row
+            row._replace(registered_at=row.registered_at + shift) if row.registered_at else row
             for row in rows
         ]
     return rows, notes

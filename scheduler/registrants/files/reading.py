@@ -42,6 +42,7 @@ from scheduler.timezones import LAST_YEAR
 
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"
+HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
 
@@ -242,7 +243,7 @@ class _Notes:
             (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
             (self.nameless, "the name is none, and greeted is without one", "", ""),
             (self.other_address, "another column holds another address", "", "it is not read"),
-            (self.hosts, "hosts and panelists", "", "they are registered like attendees"),
+            (self.hosts, "hosts and panelists", "", HOSTS),
         )
         return [
             Problem(f"{place}, {lines}", found, allowed, hint)
