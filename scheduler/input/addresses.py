@@ -67,12 +67,9 @@ def _mapped(domain: str) -> str:
 
 def _is_plain(address: str) -> bool:
     """Whether this is an address such as most people have: by a quick look, which may miss some of them."""
-    found = _PLAIN.fullmatch(address)
-    return (
-        bool(found)
-        and max(map(len, found.groups())) <= _LONGEST_PART
-        and not found[2].lower().endswith(_SPECIAL)
-    )
+    if not (found := _PLAIN.fullmatch(address)):
+        return False
+    return max(map(len, found.groups())) <= _LONGEST_PART and not found[2].lower().endswith(_SPECIAL)
 
 
 def why_no_address(address: str) -> str:
