@@ -145,10 +145,9 @@ def read_phrases(source: str, place: str) -> tuple[dict[str, str], tuple[Problem
         return {}, (syntax_problem(source, place, error),)
     said: dict[str, str] = {}
     problems: list[Problem] = []
-    lines = key_lines(source)
     for key, words in written.items():
-        line = line_of((key,), lines)
         if wrong := _why_not(key, words):
+            line = line_of((key,), key_lines(source))
             problems.append(Problem(f"{place}, line {line}, {key}" if line else f"{place}, {key}", *wrong))
         else:
             said[key] = words

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import IO, NamedTuple
 
 from scheduler.input.addresses import fold
@@ -43,6 +44,7 @@ from scheduler.timezones import LAST_YEAR
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"
 HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
+_NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
 
@@ -262,6 +264,8 @@ class _Rows:
         self._order: Order = ""
         if columns.day_first is not None:
             self._order = "day first" if columns.day_first else "month first"
+        # Where the table lacks a column, its cell is the one behind the last.
+        self._parts = itemgetter(*(columns.at.get(name, self._width) for name in _NAMED))
         self._values = [(name, columns.at[name]) for name in _AS_THEY_ARE if name in columns.at]
         self._judged = lru_cache(maxsize=1024)(self._judge)  # few statuses have most registrants
 
@@ -269,18 +273,18 @@ class _Rows:
         line, cells, unreadable = record
         if unusable := unreadable or self._too_many(cells):
             return FileRow(line, {}, unusable=unusable)
-        if (missing := self._width - len(cells)) > 0:
-            if self._table.sheet.delimiter:
-                self._noted.short.add(line)
-            cells = [*cells, *[""] * missing]
+        if (missing := self._width - len(cells)) > 0 and self._table.sheet.delimiter:
+            self._noted.short.add(line)
+        cells = [*cells[: self._width], *[""] * (missing + 1 if missing > 0 else 1)]
+        whole, first, middle, last, webinar, registered_at, role = self._parts(cells)
         values, problem = self._address(line, cells)
-        name, displayed = self._name(line, cells)
+        name, displayed = self._name(line, whole, first, middle, last)
         if name or "name" in values:
             values["name"] = name or values["name"]
         for column, index in self._values:
             if (cell := cells[index]) and (value := clean_cell(cell)):
                 values[column] = value
-        if webinar := tidy(self._cell("webinar", cells)):
+        if webinar := tidy(webinar):
             values["webinar"] = webinar  # as it is: none is taken for another
         left_out, unknown, status = self._judged(
             tuple([cells[index] for index in self._columns.statuses]),
@@ -289,19 +293,14 @@ class _Rows:
         return FileRow(
             line,
             values,
-            self._registered_at(line, cells),
+            self._registered_at(line, registered_at),
             "" if left_out else problem,
             left_out,
             unknown,
             status,
-            self._role_of(line, cells),
+            self._role_of(line, role),
             displayed,
         )
-
-    def _cell(self, column: str, cells: Sequence[str]) -> str:
-        """What stands in one of our columns; "" where the table does not have it."""
-        index = self._columns.at.get(column)
-        return "" if index is None else cells[index]
 
     def _too_many(self, cells: Sequence[str]) -> str:
         if len(cells) <= self._width or not any(cell.strip() for cell in cells[self._width :]):
@@ -329,10 +328,8 @@ class _Rows:
         held_two = address.problem if address.problem == "holds two addresses" else ""
         return values, f"email {held_two}" if held_two else ""
 
-    def _name(self, line: int, cells: Sequence[str]) -> tuple[str, bool]:
+    def _name(self, line: int, said: str, first: str, middle: str, last: str) -> tuple[str, bool]:
         """The name, and whether it is only what the person was shown as."""
-        first, last = self._cell("first_name", cells), self._cell("last_name", cells)
-        said, middle = self._cell("name", cells), self._cell("middle_name", cells)
         parts = joined(clean_name_of(first, last), clean_name_of(middle), clean_name_of(last, first))
         whole = clean_name_of(said)
         displayed = self._columns.displayed and not parts
@@ -344,15 +341,15 @@ class _Rows:
             self._noted.bracketed.add(line)
         return short, displayed
 
-    def _registered_at(self, line: int, cells: Sequence[str]) -> datetime | None:
-        said = clean_cell(self._cell("registered_at", cells))
+    def _registered_at(self, line: int, cell: str) -> datetime | None:
+        said = clean_cell(cell)
         found = instant(said, self._order) if said else None
         if said and not found:
             self._noted.untimed.add(line)
         return found
 
-    def _role_of(self, line: int, cells: Sequence[str]) -> str:
-        said = clean_cell(self._cell("role", cells))
+    def _role_of(self, line: int, cell: str) -> str:
+        said = clean_cell(cell)
         role = self._role or (role_of(said) if said else ATTENDEE)
         if role in ("host", "panelist"):
             self._noted.hosts.add(line)
