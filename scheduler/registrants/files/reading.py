@@ -275,7 +275,7 @@ class _Rows:
             return FileRow(line, {}, unusable=unusable)
         if (missing := self._width - len(cells)) > 0 and self._table.sheet.delimiter:
             self._noted.short.add(line)
-        cells = [*cells[: self._width], *[""] * (missing + 1 if missing > 0 else 1)]
+        cells = [*cells[: self._width], *[""] * (max(missing, 0) + 1)]
         whole, first, middle, last, webinar, registered_at, role = self._parts(cells)
         values, problem = self._address(line, cells)
         name, displayed = self._name(line, whole, first, middle, last)
