@@ -58,6 +58,7 @@ bench: .venv/bench.stamp node_modules/.stamp
 	$(BIN)/python -m benchmarks.guest $(QUICK)
 	$(BIN)/python -m benchmarks.editing $(QUICK)
 	$(BIN)/python -m benchmarks.intake $(QUICK)
+	$(BIN)/python -m benchmarks.importing $(QUICK)
 	$(BIN)/python -m benchmarks.beside $(QUICK)
 	$(BIN)/python -m benchmarks.many_webinars $(QUICK)
 	$(BIN)/python -m benchmarks.keeping $(QUICK)

@@ -214,7 +214,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        if re.fullmatch(r"Etc/GMT[+-]\d+", name, re.IGNORECASE):
+        if re.fullmatch(r"Etc/GMT[+-]0*[1-9]\d*", name, re.IGNORECASE):
             raise mistake(
                 f"{shown(name)}, a fixed offset that knows no summer time",
                 hint="name a place, such as Geneva",

@@ -270,7 +270,19 @@ class TestTheWebinarsZone:
         assert str(webinar_zone(name)) == zone
         assert zone_place(name) is None
 
-    @pytest.mark.parametrize("name", ["+01:00", "UTC+1", "GMT+1", "GMT"])
+    @pytest.mark.parametrize(
+        "name", ["UTC", "Etc/UTC", "Etc/GMT", "etc/gmt", "Etc/GMT0", "Etc/GMT-0", "Etc/Greenwich", "Zulu"]
+    )
+    def test_greenwich_all_year_is_utc(self, name: str) -> None:
+        assert str(webinar_zone(name)) == "Etc/UTC"
+
+    @pytest.mark.parametrize("name", ["GMT", "gmt", "Greenwich", "Greenwich Mean Time"])
+    def test_gmt_is_asked_about_as_london_shows_another_time_in_july(self, name: str) -> None:
+        with pytest.raises(UnknownZone, match="London") as error:
+            webinar_zone(name)
+        assert error.value.candidates == ("Europe/London", "UTC")
+
+    @pytest.mark.parametrize("name", ["+01:00", "UTC+1", "GMT+1", "GMT+0"])
     def test_an_offset_is_refused_as_it_would_be_an_hour_wrong_in_july(self, name: str) -> None:
         with pytest.raises(UnknownZone, match="name that of a city"):
             webinar_zone(name)

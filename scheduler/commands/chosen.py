@@ -16,7 +16,7 @@ from scheduler.input.values import language as language_tag
 from scheduler.organizers.catalogue import ids_twice
 from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, registrant_zone
+from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, webinar_zone
 from scheduler.webinar import Webinar
 from scheduler.zones.cldr import canonical
 
@@ -105,7 +105,7 @@ def zone_asked(name: str) -> Zone:
             click.echo(f"--zone {name}: the tz database's, {offset} all year.", err=True)
         return pytz.timezone(name)
     try:
-        zone = registrant_zone(name)
+        zone = webinar_zone(name)
     except UnknownZone as unknown:
         problem = Problem("--zone", f"{shown(name)}, {unknown}", "a time zone such as Africa/Nairobi")
         raise Problems([problem]) from None

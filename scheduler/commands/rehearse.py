@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], li
     if registrants is None:
         shift = webinar.start - SAMPLE_STARTS_AT
         rows = [
-            replace(row, registered_at=row.registered_at + shift) if row.registered_at else row
+            row._replace(registered_at=row.registered_at + shift) if row.registered_at else row
             for row in rows
         ]
     return rows, notes

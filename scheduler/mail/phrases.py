@@ -6,7 +6,7 @@ date that differs) and must exist for every language that any text is in.
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -15,11 +15,16 @@ from pathlib import Path
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 
+from scheduler.input.toml_lines import key_lines, line_of
+from scheduler.input.toml_syntax import load_toml, syntax_problem
+from scheduler.input.validation import shown
 from scheduler.mail.typography import typeset
+from scheduler.problem import Problem, nearest
 
 _FOLDER = Path(__file__).parent / "languages"
 _IN_CLDR = ("today", "tomorrow", "yesterday", "in_one_hour", "now")
 """Phrases that a language without them has from CLDR, if less to the point ("in 1 day")."""
+_HOLE = re.compile(r"\{\w+\}")  # what is filled in
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,69 @@ def _script(tag: str) -> str:
 
 
 @cache
+def _files() -> dict[str, tuple[dict[str, str], tuple[Problem, ...]]]:
+    """What each language's file says, and what is wrong with it, by tag."""
+    paths = sorted(_FOLDER.glob("*.toml"))
+    return {path.stem: read_phrases(path.read_text("utf-8", "replace"), str(path)) for path in paths}
+
+
+@cache
 def _said() -> dict[str, dict[str, str]]:
-    """Each language's file, by tag."""
-    return {path.stem: tomllib.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.toml"))}
+    return {tag: said for tag, (said, _) in _files().items()}
+
+
+def read_phrases(source: str, place: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
+    """The phrases of a language's file that can be used, and what is wrong with the others. For those English
+    stands in: a mail must not fail for want of a word."""
+    try:
+        written = load_toml(source)
+    except (ValueError, RecursionError) as error:
+        return {}, (syntax_problem(source, place, error),)
+    said: dict[str, str] = {}
+    problems: list[Problem] = []
+    for key, words in written.items():
+        if wrong := _why_not(key, words):
+            line = line_of((key,), key_lines(source))
+            problems.append(Problem(f"{place}, line {line}, {key}" if line else f"{place}, {key}", *wrong))
+        else:
+            said[key] = words
+    return said, tuple(problems)
+
+
+def _why_not(key: str, words: object) -> tuple[str, ...]:
+    """What is wrong with a phrase, what is allowed, and a hint; () where nothing is."""
+    keys = [field.name for field in fields(Phrases)]
+    if key not in keys:
+        return "no phrase of this name is known", "the names in en.toml", nearest(key, keys)
+    if not isinstance(words, str):
+        return shown(words), "text in quotes"
+    holes = {*_HOLE.findall(_english()[key])} if key in _english() else set()
+    if {*_HOLE.findall(words)} == holes and not {*"{}"} & {*_HOLE.sub("", words)}:
+        return ()
+    return shown(words), f"text with {' and '.join(sorted(holes))}" if holes else "text without { and }"
+
+
+@cache
+def _english() -> Mapping[str, str]:
+    return load_toml((_FOLDER / "en.toml").read_text("utf-8"))
+
+
+def phrases_file(language: str) -> Path:
+    """The file that says, or would say, the phrases of this language."""
+    return _FOLDER / f"{nearest_language(language, _said()) or language}.toml"
+
+
+def phrase_problems() -> tuple[Problem, ...]:
+    """What is wrong with the files of languages."""
+    return tuple(problem for _, problems in _files().values() for problem in problems)
 
 
 def missing_phrases(language: str) -> tuple[str, ...]:
-    """The keys of `languages/en.toml` that the file for `language` lacks: all of them where there is none."""
+    """The keys of `languages/en.toml` that the file for `language` lacks, without those that CLDR has: all where
+    there is none."""
     tag = nearest_language(language, _said())
-    return tuple(field.name for field in fields(Phrases) if field.name not in (_said()[tag] if tag else {}))
+    there = {*_IN_CLDR, *(_said()[tag] if tag else ())}
+    return tuple(field.name for field in fields(Phrases) if field.name not in there)
 
 
 @cache

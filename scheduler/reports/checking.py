@@ -23,7 +23,7 @@ from scheduler.mail.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.layout import FILE as LAYOUT
 from scheduler.mail.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.pairs import Key
-from scheduler.mail.phrases import missing_phrases
+from scheduler.mail.phrases import missing_phrases, phrase_problems, phrases_file
 from scheduler.mail.pictures import visible_share
 from scheduler.mail.said_times import alike, said_times, time_problems
 from scheduler.mail.templates import parse_text, read_layout, too_large
@@ -155,11 +155,18 @@ def _missing_phrases(
     webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]
 ) -> Iterator[Finding]:
     """What the layout would say in English in the midst of a text in another language."""
+    yield from map(error, phrase_problems())
     for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
-        if missing := missing_phrases(language):
-            found = f"texts in {language}, but {len(missing)} phrases (greeting, buttons, footer) are untranslated"
-            hint = "they stand there in English; copy scheduler/mail/languages/en.toml"
-            yield warning(Problem(str(root), f"{found}: {', '.join(missing[:3])}, …", hint=hint))
+        if not (missing := missing_phrases(language)):
+            continue
+        file = phrases_file(language)
+        found = f"what stands around texts in {language} (greeting, buttons, footer) is in English"
+        if file.exists():
+            named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+            hint = f"{len(missing)} phrases are missing: {named}; translate their lines of {file.parent / 'en.toml'}"
+        else:
+            hint = f"copy {file.parent / 'en.toml'} to it, and translate what is in quotes ({len(missing)} phrases)"
+        yield warning(Problem(str(file), found, "each phrase in the language of the texts", hint))
 
 
 def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Finding]:
@@ -186,6 +193,7 @@ def _not_reviewed(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key,
         yield warning(Problem(str(root), found, "`reviewed_by` with the name of who did"))
 
 
+_NAMED = 10  # phrases that are missing
 _USUAL = ("confirmation", "reminder-day", "reminder-hour", "follow-up", *NOTICES)
 _SHORTEST_LINE = 8  # characters without Jinja2: a shorter one says nothing
 _SAME_WORDS, _SAME_LINES = 0.6, 3  # a copy has that share of the other's lines, and so many at least

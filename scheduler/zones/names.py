@@ -48,6 +48,7 @@ SEVERAL = "the name of several time zones that do not agree"
 NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summer time begins: name that of a city, as"
             " in Europe/Zurich")  # fmt: skip
 
+_GREENWICH_ALL_YEAR = ("etc/gmt", "etc/gmt0", "etc/gmt+0", "etc/gmt-0", "etc/greenwich")
 _TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
 _SLASH = re.compile("_slash_", re.IGNORECASE)  # HubSpot's america_slash_new_york
 _RELATIVE = re.compile(r"(?!utc|gmt)[a-z]{2,5}[+-]\d{1,2}", re.IGNORECASE)  # MSK+2 is UTC+5
@@ -100,9 +101,10 @@ class Meaning:
 def webinar_zone(name: str) -> Zone:
     """The zone that an organizer means; CET, CEST, MET and Geneva mean the clock on a wall in Geneva.
 
-    "CET/Geneva time" is understood part by part: all parts must mean one zone. Raises UnknownZone.
+    "CET/Geneva time" is understood part by part: all parts must mean one zone. The tz database's Etc/GMT is UTC; "GMT"
+    may be the clock of London, as CET is that of Geneva. Raises UnknownZone.
     """
-    return registrant_zone(name)
+    return pytz.timezone("Etc/UTC") if tidy(name).casefold() in _GREENWICH_ALL_YEAR else registrant_zone(name)
 
 
 def zone_place(name: str) -> str | None:
@@ -120,6 +122,10 @@ def registrant_zone(name: str) -> Zone:
     Raises UnknownZone for anything else: abbreviations of several zones, and offsets from UTC, which don't
     say when summer time begins ("UTC-5" is New York in winter and Chicago in summer).
     """
+    if fold(tidy(name)) in ("gmt", "greenwich", "greenwich mean time"):
+        raise UnknownZone(
+            name, "the clock of London, which is put forward in summer, or UTC", ("Europe/London", "UTC")
+        )
     meaning = read(name)
     if meaning.because in (OFFSET, ABBREVIATION) and meaning.kind == "fixed":
         raise UnknownZone(name, NO_ZONE)

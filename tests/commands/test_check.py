@@ -322,6 +322,18 @@ def test_words_that_are_not_translated_are_named(folder: Path) -> None:
     )
 
 
+def test_a_language_without_phrases_says_which_file_to_write(folder: Path) -> None:
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en", "de"]))
+    text = (folder / "templates/confirmation/en.md").read_text("utf-8")
+    (folder / "templates/confirmation/de.md").write_text(text)
+    _, report = _check(folder)
+    (found,) = (one for one in report["findings"] if "greeting, buttons, footer" in one["found"])
+    assert found["severity"] == "warning"
+    assert found["place"].endswith("scheduler/mail/languages/de.toml")
+    assert found["found"] == "what stands around texts in de (greeting, buttons, footer) is in English"
+    assert re.search(r"copy .*languages/en\.toml to it, and translate what is in quotes", found["fix"])
+
+
 def test_a_relay_that_does_not_answer_is_an_error(folder: Path) -> None:
     exit_code, report = _check(folder, SMTP_HOST="127.0.0.1", SMTP_PORT="9", SMTP_TLS="none")
     assert exit_code == 1

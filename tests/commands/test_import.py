@@ -143,7 +143,10 @@ def test_a_dry_run_in_words_names_the_system_its_columns_and_the_people(desk: De
     assert "row\t7\thana@example.org\tHana Host\tEurope/Zurich\tcountry\t\t\thost" in lines
     assert lines[-1] == "5 would be registered, 4 left out"
     assert "line 17: status “cancelled by host” (1); left out, as they do not come" in result.stderr
-    assert "lines 7 and 10: hosts and panelists; they are registered like attendees" in result.stderr
+    assert (
+        "lines 7 and 10: hosts and panelists; they are registered and get the attendees' mails"
+        in result.stderr
+    )
 
 
 def test_a_status_that_is_not_known_is_counted_and_named_and_can_be_let_in(desk: Desk) -> None:

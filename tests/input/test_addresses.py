@@ -176,3 +176,17 @@ def test_a_domain_that_is_judged_once_is_judged_as_with_each_address(examples: i
 )
 def test_the_ways_to_write_an_address(address: str, written: set[str]) -> None:
     assert set(spellings(address)) == written
+
+
+_LABEL = st.from_regex(r"[a-zA-Z0-9-]{1,4}", fullmatch=True) | st.sampled_from(["xn--a", "a" * 63, "a" * 64])
+_TOP = st.sampled_from(["org", "ORG", "o1", "1", "local", "Local", "test", "arpa", "c", "a-b", ""])
+
+
+@settings(max_examples=300)
+@given(st.from_regex(r"[a-z.'+_-]{1,4}", fullmatch=True), st.lists(_LABEL, max_size=4), _TOP)
+def test_a_quick_look_takes_nothing_that_a_closer_one_refuses(
+    local: str, labels: list[str], top: str
+) -> None:
+    address = f"{local}@{'.'.join([*labels, top])}"
+    if why_no_address(address) == "":
+        validate_email(address, check_deliverability=False, test_environment=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.mail import wording
-from scheduler.mail.phrases import missing_phrases, phrases
+from scheduler.mail.phrases import missing_phrases, phrase_problems, phrases, phrases_file, read_phrases
 
 START = datetime(2025, 7, 3, 11, tzinfo=UTC)
 END = datetime(2025, 7, 3, 13, tzinfo=UTC)
@@ -265,3 +265,37 @@ def test_what_a_language_lacks_is_known() -> None:
     assert {"join", "your_time", "dear"} < set(missing_phrases("pt"))
     assert phrases("pt").join == phrases("en").join, "English stands in"
     assert phrases("pt").tomorrow == "", "and CLDR where it can"
+    assert "tomorrow" not in missing_phrases("pt")
+
+
+ENGLISH = phrases_file("en").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "problem"),
+    [
+        ('dear = "Dear {name},"', 'dear = "Olá {nome},"', 'line 16, dear: "Olá {nome},"; allowed: text with {name}'),
+        ('dear = "Dear {name},"', 'dear = "Olá,"', 'line 16, dear: "Olá,"; allowed: text with {name}'),
+        ('dear = "Dear {name},"', 'dear = "Olá {name,"', 'line 16, dear: "Olá {name,"; allowed: text with {name}'),
+        ("join = \"Join the webinar\"", "join = \"{}\"", 'line 30, join: "{}"; allowed: text without { and }'),
+        ('join = "Join the webinar"', "join = 1", "line 30, join: 1; allowed: text in quotes"),
+        ('stop = "Un', 'stopp = "Un', "line 48, stopp: no phrase of this name is known; allowed: the names in en.toml;"
+         " did you mean `stop`?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_of_a_language_is_named_and_costs_one_phrase(
+    found: str, written: str, problem: str
+) -> None:
+    said, problems = read_phrases(ENGLISH.replace(found, written), "pt.toml")
+    assert [str(one) for one in problems] == [f"pt.toml, {problem}"]
+    assert len(said) == len(read_phrases(ENGLISH, "en.toml")[0]) - 1
+
+
+def test_a_file_of_a_language_with_word_s_quotes_is_named_and_no_mail_fails() -> None:
+    said, problems = read_phrases("dear = “Olá {name}”", "pt.toml")
+    assert said == {}
+    assert "U+201C" in str(problems[0])
+
+
+def test_the_shipped_languages_are_right() -> None:
+    assert phrase_problems() == ()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.registrants.files.words import words_of
@@ -39,8 +38,7 @@ _NOTHING = frozenset(words_of("nothing", "cell"))
 _NOBODY = frozenset(words_of("nothing", "name"))
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """An address as cleaned, whose name stood beside it, and why it is none."""
 
     address: str
@@ -119,8 +117,8 @@ def clean_address(cell: str) -> Address:
 
 def is_address(cell: str) -> bool:
     """Whether a cell holds an address, or two."""
-    return "@" in cell.translate(_FULL_WIDTH) and (
-        bool(_PLAIN.fullmatch(cell)) or clean_address(cell).problem in ("", "holds two addresses")
+    return bool(_PLAIN.fullmatch(cell)) or (
+        "@" in cell.translate(_FULL_WIDTH) and clean_address(cell).problem in ("", "holds two addresses")
     )
 
 

@@ -20,6 +20,7 @@ from scheduler.registrants.files.words import folded, folded_words
 NOT_NEEDED = "is not needed"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
+_SEEN = 500  # cells of a column that are looked at once
 _PLAIN_STATUS = folded_words("ambiguous_status")
 _WEAK = 1000  # ranks from here on say little
 
@@ -34,8 +35,19 @@ class Held:
     month_first: int = 0
     values: set[str] = field(default_factory=set)
     more_values: bool = False
+    _plain: set[str] = field(default_factory=set)
+    """Cells that were seen before and are neither an address nor a date: most of a country's are."""
 
     def see(self, cell: str) -> None:
+        if cell in self._plain:
+            self.filled += 1
+        elif not is_nothing(text := tidy(cell)):
+            self._look_at(text)
+            plain = "@" not in text and "＠" not in text and not text[0].isdecimal()
+            if plain and len(cell) <= 100 and len(self._plain) < _SEEN:
+                self._plain.add(cell)
+
+    def _look_at(self, cell: str) -> None:
         self.filled += 1
         if "@" in cell or "＠" in cell:
             self.addresses += is_address(cell)
@@ -86,8 +98,8 @@ class Survey:
         self.rows += 1
         cells = record.cells
         for held, cell in zip(self.columns, cells, strict=False):
-            if cell and not is_nothing(text := tidy(cell)):
-                held.see(text)
+            if cell:
+                held.see(cell)
         for pair in self.contained:
             part, whole = (clean_name_of(cells[at]) if at < len(cells) else "" for at in pair)
             self.contained[pair] += bool(part) and folded(part) in folded(whole)

@@ -1,17 +1,19 @@
 """Which rows of a file count, and why others do not. Nothing is written.
 
-Of a person's rows the last counts that has a name. For that the rows are gone through twice.
+Of a person's rows the last counts that has a name. So all are looked at before the first is judged.
 """
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
-from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Literal
+from tempfile import TemporaryFile
+from typing import IO, Literal
 
 from scheduler.input.addresses import fold
 from scheduler.input.validation import shown
@@ -26,6 +28,7 @@ LOST: frozenset[Kind] = frozenset(("unknown status", "error", "another name"))
 """Of these somebody may be missing who should not be."""
 LEFT_OUT = "the row is left out"
 _REST = Row._fields[3:]
+_TOGETHER = 500  # rows that are written at once
 ONE_EACH = "one registrant for each address"
 
 
@@ -81,15 +84,38 @@ class Judgement:
 
 
 def judged(rows: Callable[[], Iterable[FileRow]], asked: Import) -> Generator[Judgement]:
-    """Every row, by line. `rows` is called twice."""
-    with closing(_People()) as people:
-        people.note((asked.person(row), row) for row in rows() if not asked.why_not(row))
-        for row in rows():
-            last, name = people.last(asked.person(row))
-            if row.counts and row.line == last:
+    """Every row, by line. They are read once, and kept in a file without a name until it is known which count."""
+    with TemporaryFile() as file, closing(_People()) as people:
+        people.note(_kept(rows(), asked, file))
+        file.seek(0)
+        counting = people.counting()
+        following = next(counting, 0)
+        for number, (row, reason) in enumerate(_read_again(file), start=1):
+            if number == following:
+                following = next(counting, 0)
                 yield Judgement(row, "counts")
             else:
-                yield asked.why_not(row) or _of_several(row, last, name)
+                yield reason or _of_several(row, *people.last(asked.person(row)))
+
+
+def _kept(rows: Iterable[FileRow], asked: Import, file: IO[bytes]) -> Generator[tuple[int, Person, FileRow]]:
+    """Those of the rows that count by themselves, with their number. All are written to the file."""
+    together: list[tuple[FileRow, Judgement | None]] = []
+    for number, row in enumerate(rows, start=1):
+        reason = asked.why_not(row)
+        together.append((row, reason))
+        if len(together) == _TOGETHER:
+            pickle.dump(together, file)
+            together.clear()
+        if not reason:
+            yield number, asked.person(row), row
+    pickle.dump(together, file)
+
+
+def _read_again(file: IO[bytes]) -> Generator[tuple[FileRow, Judgement | None]]:
+    with suppress(EOFError):
+        while True:
+            yield from pickle.load(file)  # noqa: S301 - what this process has written
 
 
 def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
@@ -122,31 +148,35 @@ class Grouped:
 
 
 class _People:
-    """The last line of each person, and by which name, on disk while it lasts. No address and no name is written
-    there."""
+    """Which row is the last of each person, at which line, and by which name: on disk while it lasts."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute(
-            "CREATE TABLE lines (person BLOB PRIMARY KEY, last INTEGER, name BLOB) WITHOUT ROWID"
+            "CREATE TABLE people (person BLOB PRIMARY KEY, number INTEGER, line INTEGER, name BLOB) WITHOUT ROWID"
         )
 
-    def note(self, rows: Iterable[tuple[Person, FileRow]]) -> None:
+    def note(self, rows: Iterable[tuple[int, Person, FileRow]]) -> None:
         self._db.execute("BEGIN")
         self._db.executemany(
-            "INSERT INTO lines VALUES (?, ?, ?)"
-            " ON CONFLICT (person) DO UPDATE SET last = excluded.last, name = excluded.name"
-            " WHERE excluded.name <> x'' OR lines.name = x''",
-            ((_digest(person), row.line, _name(row)) for person, row in rows),
+            "INSERT INTO people VALUES (?, ?, ?, ?) ON CONFLICT (person)"
+            " DO UPDATE SET number = excluded.number, line = excluded.line, name = excluded.name"
+            " WHERE excluded.name <> x'' OR people.name = x''",
+            ((_digest(person), number, row.line, _name(row)) for number, person, row in rows),
         )
         self._db.execute("COMMIT")
 
+    def counting(self) -> Iterator[int]:
+        """The numbers of the rows that count, in order."""
+        return (number for (number,) in self._db.execute("SELECT number FROM people ORDER BY number"))
+
     def last(self, person: Person) -> tuple[int, bytes]:
-        """The line that counts of this person, and a digest of the name there; 0 where none does."""
-        found = "SELECT last, name FROM lines WHERE person = ?"
-        last, name = self._db.execute(found, (_digest(person),)).fetchone() or (0, b"")
-        return last, name
+        """The line that counts of this person, and a digest of the name there."""
+        line, name = self._db.execute(
+            "SELECT line, name FROM people WHERE person = ?", (_digest(person),)
+        ).fetchone()
+        return line, name
 
     def close(self) -> None:
         self._db.close()

@@ -9,12 +9,13 @@ what a column holds decides what it is.
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO
+from functools import lru_cache
+from operator import itemgetter
+from typing import IO, NamedTuple
 
 from scheduler.input.addresses import fold
 from scheduler.input.validation import shown
@@ -42,11 +43,12 @@ from scheduler.timezones import LAST_YEAR
 
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"
-_NOWHERE = sys.maxsize  # where a column is that the table does not have
+HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
+_NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
+_AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
 
-@dataclass(frozen=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One row of a file: the line at which it begins, its values by our column names, when it says it registered (UTC).
 
     It counts unless it is `unusable` (why, where the file alone shows that), `left_out` by its status, or of a status
@@ -243,7 +245,7 @@ class _Notes:
             (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
             (self.nameless, "the name is none, and greeted is without one", "", ""),
             (self.other_address, "another column holds another address", "", "it is not read"),
-            (self.hosts, "hosts and panelists", "", "they are registered like attendees"),
+            (self.hosts, "hosts and panelists", "", HOSTS),
         )
         return [
             Problem(f"{place}, {lines}", found, allowed, hint)
@@ -262,32 +264,41 @@ class _Rows:
         self._order: Order = ""
         if columns.day_first is not None:
             self._order = "day first" if columns.day_first else "month first"
+        # Where the table lacks a column, its cell is the one behind the last.
+        self._parts = itemgetter(*(columns.at.get(name, self._width) for name in _NAMED))
+        self._values = [(name, columns.at[name]) for name in _AS_THEY_ARE if name in columns.at]
+        self._judged = lru_cache(maxsize=1024)(self._judge)  # few statuses have most registrants
 
     def row(self, record: Record) -> FileRow:
-        if unusable := record.unreadable or self._too_many(record.cells):
-            return FileRow(record.line, {}, unusable=unusable)
-        cells, at = record.cells, self._columns.at
-        if len(cells) < self._width and self._table.sheet.delimiter:
-            self._noted.short.add(record.line)
-        values, problem = self._address(record)
-        name, displayed = self._name(record)
+        line, cells, unreadable = record
+        if unusable := unreadable or self._too_many(cells):
+            return FileRow(line, {}, unusable=unusable)
+        if (missing := self._width - len(cells)) > 0 and self._table.sheet.delimiter:
+            self._noted.short.add(line)
+        cells = [*cells[: self._width], *[""] * (max(missing, 0) + 1)]
+        whole, first, middle, last, webinar, registered_at, role = self._parts(cells)
+        values, problem = self._address(line, cells)
+        name, displayed = self._name(line, whole, first, middle, last)
         if name or "name" in values:
             values["name"] = name or values["name"]
-        for column in ("language", "timezone", "country", "join_url"):
-            if (index := at.get(column, _NOWHERE)) < len(cells) and (value := clean_cell(cells[index])):
+        for column, index in self._values:
+            if (cell := cells[index]) and (value := clean_cell(cell)):
                 values[column] = value
-        if (index := at.get("webinar", _NOWHERE)) < len(cells) and (webinar := tidy(cells[index])):
+        if webinar := tidy(webinar):
             values["webinar"] = webinar  # as it is: none is taken for another
-        left_out, unknown, status = self._judged(cells)
+        left_out, unknown, status = self._judged(
+            tuple([cells[index] for index in self._columns.statuses]),
+            tuple([cells[index] for index in self._columns.cancelled]),
+        )
         return FileRow(
-            record.line,
+            line,
             values,
-            self._registered_at(record),
+            self._registered_at(line, registered_at),
             "" if left_out else problem,
             left_out,
             unknown,
             status,
-            self._role_of(record),
+            self._role_of(line, role),
             displayed,
         )
 
@@ -299,79 +310,62 @@ class _Rows:
             return f"{found}: a value with a {DELIMITERS[delimiter]} in it needs quotation marks"
         return found
 
-    def _address(self, record: Record) -> tuple[dict[str, str], str]:
-        cells = record.cells
-        found = [
-            clean_address(cells[index].strip(" ")) for index in self._columns.emails if index < len(cells)
-        ]
+    def _address(self, line: int, cells: Sequence[str]) -> tuple[dict[str, str], str]:
+        found = [clean_address(cells[index].strip(" ")) for index in self._columns.emails]
         found = [address for address in found if address.address] or found[:1]
-        if not found:
-            return {}, ""
         sound = [address for address in found if not address.problem]
         address = sound[0] if sound else found[0]
         different = len(sound) > 1 and len({fold(one.address) for one in sound}) > 1
         if different and self._columns.same_name:
             return {"email": address.address}, "two columns of the same name hold different addresses"
         if different:
-            self._noted.other_address.add(record.line)
+            self._noted.other_address.add(line)
         if address.cleaned and not address.problem:
-            self._noted.cleaned.add(record.line)
+            self._noted.cleaned.add(line)
         values = {"email": address.address} if address.address else {}
         if address.name:
             values["name"] = address.name
         held_two = address.problem if address.problem == "holds two addresses" else ""
         return values, f"email {held_two}" if held_two else ""
 
-    def _name(self, record: Record) -> tuple[str, bool]:
+    def _name(self, line: int, said: str, first: str, middle: str, last: str) -> tuple[str, bool]:
         """The name, and whether it is only what the person was shown as."""
-        at, cells = self._columns.at, record.cells
-
-        def said(part: str) -> str:
-            return cells[at[part]] if part in at and at[part] < len(cells) else ""
-
-        first, last = said("first_name"), said("last_name")
-        parts = joined(
-            clean_name_of(first, last), clean_name_of(said("middle_name")), clean_name_of(last, first)
-        )
-        whole = clean_name_of(said("name"))
+        parts = joined(clean_name_of(first, last), clean_name_of(middle), clean_name_of(last, first))
+        whole = clean_name_of(said)
         displayed = self._columns.displayed and not parts
         name = whole if displayed else (parts if self._columns.displayed else whole or parts)
-        if not name and tidy(first + last + said("name")):
-            self._noted.nameless.add(record.line)
+        if not name and tidy(first + last + said):
+            self._noted.nameless.add(line)
         short = without_affiliation(name, displayed=displayed)
         if short != name:
-            self._noted.bracketed.add(record.line)
+            self._noted.bracketed.add(line)
         return short, displayed
 
-    def _registered_at(self, record: Record) -> datetime | None:
-        index = self._columns.at.get("registered_at")
-        said = clean_cell(record.cells[index]) if index is not None and index < len(record.cells) else ""
+    def _registered_at(self, line: int, cell: str) -> datetime | None:
+        said = clean_cell(cell)
         found = instant(said, self._order) if said else None
         if said and not found:
-            self._noted.untimed.add(record.line)
+            self._noted.untimed.add(line)
         return found
 
-    def _role_of(self, record: Record) -> str:
-        index = self._columns.at.get("role")
-        said = clean_cell(record.cells[index]) if index is not None and index < len(record.cells) else ""
+    def _role_of(self, line: int, cell: str) -> str:
+        said = clean_cell(cell)
         role = self._role or (role_of(said) if said else ATTENDEE)
         if role in ("host", "panelist"):
-            self._noted.hosts.add(record.line)
+            self._noted.hosts.add(line)
         return role
 
-    def _judged(self, cells: Sequence[str]) -> tuple[str, str, str]:
+    def _judge(self, statuses: tuple[str, ...], cancelled: tuple[str, ...]) -> tuple[str, str, str]:
         """Why somebody does not come, which status nobody knows, and all that is said of it."""
-        columns, unknown, left_out = self._columns, "", ""
-        words = [
-            word for index in columns.statuses if index < len(cells) and (word := clean_cell(cells[index]))
-        ]
+        unknown, left_out = "", ""
+        words = [word for cell in statuses if (word := clean_cell(cell))]
         for word in words:
-            reason = why_not(word, codes=columns.codes)
+            reason = why_not(word, codes=self._columns.codes)
             left_out = left_out or reason or ""
             if reason is None and folded(word) not in self._counting:
                 unknown = unknown or word
-        for index in columns.cancelled:
-            if not left_out and index < len(cells) and is_cancelled(clean_cell(cells[index])):
-                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cells[index]))}"
+        for index, cell in zip(self._columns.cancelled, cancelled, strict=True):
+            if not left_out and is_cancelled(clean_cell(cell)):
+                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cell))}"
         left_out = left_out or self._table.left_out
         return left_out, "" if left_out else unknown, "; ".join(dict.fromkeys(words))
