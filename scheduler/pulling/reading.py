@@ -1,0 +1,86 @@
+"""Reads a webinar's source, whatever it is, into a file without a name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scheduler.delivery.redaction import keep_secret
+from scheduler.input.environment import read_variables
+from scheduler.input.source import Source
+from scheduler.pulling.content import Content, SourceFails
+from scheduler.pulling.databases import read_database
+from scheduler.pulling.https import read_url
+from scheduler.pulling.paths import read_path
+from scheduler.settings import Settings
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the operator lets sources reach: a folder, hosts within private networks, and addresses by name."""
+
+    folder: Path | None = None
+    hosts: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings, environ: Mapping[str, str]) -> Access:
+        return cls(settings.sources_dir, settings.sources_hosts, environ)
+
+    def address(self, source: Source) -> str:
+        """The address that a source names, with its secrets. Raises SourceFails."""
+        name = source.variable
+        given = read_variables(
+            {one: self.environ.get(one, "") for one in (name, f"{name}_FILE")}, (), (name,)
+        )
+        if given.problems:
+            raise SourceFails(str(given.problems[0]))
+        address = self.environ.get(name) or given.values.get(name, "")
+        if not address.strip():
+            raise SourceFails(f"environment variable {name} is not set: the operator puts the address there")
+        return address.strip()
+
+    def lacks(self, source: Source) -> str:
+        """What the operator has still to set; or ""."""
+        if source.path and self.folder is None:
+            return "environment variable SOURCES_DIR is not set"
+        if source.variable and not any(
+            self.environ.get(one) for one in (source.variable, f"{source.variable}_FILE")
+        ):
+            return f"environment variable {source.variable} is not set"
+        return ""
+
+
+@contextmanager
+def content_of(source: Source, access: Access) -> Iterator[Content]:
+    """All that it holds now. Raises SourceFails. No transaction of ours is open meanwhile."""
+    with tempfile.TemporaryFile() as file:
+        content = Content(file)
+        if source.path:
+            if access.folder is None:
+                raise SourceFails(access.lacks(source))
+            read_path(access.folder, source.path, content)
+        elif source.url:
+            read_url(source.url, content, hosts=access.hosts)
+        else:
+            _read_named(source, access, content)
+        yield content
+
+
+def _read_named(source: Source, access: Access, content: Content) -> None:
+    address = access.address(source)
+    if not address.lower().startswith("https:"):
+        read_database(address, source, content)
+        return
+    keep_secret(address)
+    if source.query:
+        raise SourceFails(f"{source.variable} is an https address, and [source] has a query")
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        raise SourceFails(f"{source.variable} is no address (not shown)") from None
+    read_url(address, content, hosts=(*access.hosts, host))  # which the operator names
