@@ -37,6 +37,7 @@ from scheduler.webinar import Webinar
 LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once more
 GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows
 ALWAYS_TAKEN = 1000  # new people
+HELD = "That is not followed; if it is right:"
 GROWTH = 10  # times as many people as before
 
 
@@ -201,7 +202,7 @@ def _too_many(lost: int, known: int) -> bool:
 def _trouble(held: Mapping[str, str], webinar: Webinar) -> str:
     if not held:
         return ""
-    return f"{'; '.join(held.values())}. That is not followed; if it is right: webinar pull {webinar.id} --accept"
+    return f"{'; '.join(held.values())}. {HELD} webinar pull {webinar.id} --accept"
 
 
 def _note(found: Difference, done: Done) -> str:
