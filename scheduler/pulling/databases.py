@@ -39,8 +39,7 @@ _PACKAGES = {"MySQLdb": "mysqlclient", "cx_Oracle": "oracledb", "psycopg2": "psy
 
 def read_database(url: str, source: Source, into: Content) -> None:
     """Raises SourceFails."""
-    if not (source.table or source.query):
-        raise SourceFails(f"{source.variable} is a database, and [source] says neither table nor query")
+    _must_say_what(source)
     place, into.is_result = source.variable, True
     with _told(place):
         engine = _engine(url, place)
@@ -50,6 +49,18 @@ def read_database(url: str, source: Source, into: Content) -> None:
                 _copy(conn, source.query or _whole(engine, str(source.table)), into)
         finally:
             engine.dispose()
+
+
+def check_database(url: str, source: Source) -> None:
+    """Whether its driver is there, as far as can be known without asking it. Raises SourceFails."""
+    _must_say_what(source)
+    with _told(source.variable):
+        _engine(url, source.variable)
+
+
+def _must_say_what(source: Source) -> None:
+    if not (source.table or source.query):
+        raise SourceFails(f"{source.variable} is a database, and [source] says neither table nor query")
 
 
 def _engine(url: str, place: str) -> Engine:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
@@ -75,6 +76,7 @@ class Puller:
             if self._pulling is None or self._pulling.done():
                 await self._begin(now)
         self.notes = (*self._troubles.words, *self._words())
+        metrics.SOURCE_LATE.replace({(name,): self._late(name, now) for name in self._webinars})
 
     async def stop(self) -> None:
         """End the pull that runs; what it wrote is whole, and the next one does the rest."""
@@ -129,6 +131,12 @@ class Puller:
                     await child.wait()
         log.info("source read", **{name: report[name] for name in _LOGGED if name in report})
         return ""
+
+    def _late(self, name: str, now: datetime) -> float:
+        """Seconds since it was to be read again; of one that was never read, since the first try."""
+        standing, source = self._standing.get(name), self._webinars[name].source
+        since = standing and (standing.read_at or standing.trouble_since)
+        return max(0.0, (now - since - source.every).total_seconds()) if since and source else 0.0
 
     def _words(self) -> list[str]:
         return [words for name in sorted(self._webinars) for words in _of(self._standing.get(name))]

@@ -13,10 +13,12 @@ from scheduler.delivery.redaction import keep_secret
 from scheduler.input.environment import read_variables
 from scheduler.input.source import Source
 from scheduler.pulling.content import Content, SourceFails
-from scheduler.pulling.databases import read_database
+from scheduler.pulling.databases import check_database, read_database
 from scheduler.pulling.https import read_url
 from scheduler.pulling.paths import read_path
 from scheduler.settings import Settings
+
+NO_FOLDER = "environment variable SOURCES_DIR is not set: the operator names the folder there"
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,15 @@ class Access:
             raise SourceFails(f"environment variable {name} is not set: the operator puts the address there")
         return address.strip()
 
-    def lacks(self, source: Source) -> str:
-        """What the operator has still to set; or ""."""
-        if source.path and self.folder is None:
-            return "environment variable SOURCES_DIR is not set"
-        if source.variable and not any(
-            self.environ.get(one) for one in (source.variable, f"{source.variable}_FILE")
-        ):
-            return f"environment variable {source.variable} is not set"
+    def why_not(self, source: Source) -> str:
+        """Why it can't be read with what the operator has set; or "". Asks nobody for it."""
+        try:
+            if source.path and self.folder is None:
+                return NO_FOLDER
+            if source.variable and not is_https(address := self.address(source)):
+                check_database(address, source)
+        except SourceFails as error:
+            return str(error)
         return ""
 
 
@@ -62,7 +65,7 @@ def content_of(source: Source, access: Access) -> Iterator[Content]:
         content = Content(file)
         if source.path:
             if access.folder is None:
-                raise SourceFails(access.lacks(source))
+                raise SourceFails(NO_FOLDER)
             read_path(access.folder, source.path, content)
         elif source.url:
             read_url(source.url, content, hosts=access.hosts)
@@ -71,9 +74,13 @@ def content_of(source: Source, access: Access) -> Iterator[Content]:
         yield content
 
 
+def is_https(address: str) -> bool:
+    return address.lower().startswith("https:")
+
+
 def _read_named(source: Source, access: Access, content: Content) -> None:
     address = access.address(source)
-    if not address.lower().startswith("https:"):
+    if not is_https(address):
         read_database(address, source, content)
         return
     keep_secret(address)
