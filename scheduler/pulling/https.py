@@ -20,15 +20,18 @@ SILENCE_SECONDS = 20.0
 MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ip_network("64:ff9b::/96")
-_SHARED = ip_network("100.64.0.0/10")  # RFC 6598
+_PRIVATE = (ip_network("100.64.0.0/10"), ip_network("192.0.0.0/24"))
+"""What Python of some versions takes for public: shared (RFC 6598), and special (RFC 6890), as a cloud's metadata."""
 
 
 def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
     """`hosts`: those that the operator allows, wherever they are. Raises SourceFails, whose words hold of the address
     no more than its host."""
     deadline, first = time.monotonic() + SECONDS, urlsplit(url).hostname
+    further = url
     for _ in range(MOST_REDIRECTS + 1):
         try:
+            url = urljoin(url, further)
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port or 443
         except ValueError:
@@ -44,7 +47,6 @@ def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
             connection.close()
         if not further:
             return
-        url = urljoin(url, further)
     raise SourceFails(f"{first}: more than {MOST_REDIRECTS} redirects")
 
 
@@ -135,7 +137,8 @@ def is_public(address: str) -> bool:
     inner = _inner(found) if isinstance(found, IPv6Address) else None
     if inner is not None:
         return is_public(str(inner))
-    return found.is_global and not (found.is_multicast or found.is_reserved or found in _SHARED)
+    special = found.is_multicast or found.is_reserved or any(found in network for network in _PRIVATE)
+    return found.is_global and not special
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:

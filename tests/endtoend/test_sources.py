@@ -42,7 +42,9 @@ async def test_people_of_another_database_get_their_mails(tmp_path: Path, databa
 
 
 @on_the_real_clock
-async def test_a_source_that_fails_is_noted_and_others_mails_go_out(tmp_path: Path, database_url: str) -> None:
+async def test_a_source_that_fails_is_noted_and_others_mails_go_out(
+    tmp_path: Path, database_url: str
+) -> None:
     (tmp_path / "files").mkdir()
     async with scene(tmp_path, database_url) as there:
         there.webinar(sequence=source('path = "missing.csv"'))
