@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from tests.endtoend.support import CONFIRMATION_ONLY, ORGANIZER, on_the_real_clock, people, scene, until
+from tests.endtoend.support import CONFIRMATION_ONLY, on_the_real_clock, people, scene, until
 
 EVERY = "1m"
 
