@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from scheduler.pulling.https import read_url
 from scheduler.pulling.paths import read_path
 from scheduler.settings import Settings
 
+SECONDS = 180.0  # for reading it, once
 NO_FOLDER = "environment variable SOURCES_DIR is not set: the operator names the folder there"
 
 
@@ -63,15 +66,40 @@ def content_of(source: Source, access: Access) -> Iterator[Content]:
     """All that it holds now. Raises SourceFails. No transaction of ours is open meanwhile."""
     with tempfile.TemporaryFile() as file:
         content = Content(file)
-        if source.path:
-            if access.folder is None:
-                raise SourceFails(NO_FOLDER)
-            read_path(access.folder, source.path, content)
-        elif source.url:
-            read_url(source.url, content, hosts=access.hosts)
-        else:
-            _read_named(source, access, content)
+        with _in_time():
+            _read(source, access, content)
         yield content
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Raises SourceFails where it takes longer than SECONDS, whatever is waited for: but for the kernel itself, out of
+    which only the end of the process leads, and in another thread than the first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(number: int, frame: object) -> None:
+        raise SourceFails(f"it was not read within {SECONDS:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _read(source: Source, access: Access, content: Content) -> None:
+    if source.path:
+        if access.folder is None:
+            raise SourceFails(NO_FOLDER)
+        read_path(access.folder, source.path, content)
+    elif source.url:
+        read_url(source.url, content, hosts=access.hosts)
+    else:
+        _read_named(source, access, content)
 
 
 def is_https(address: str) -> bool:

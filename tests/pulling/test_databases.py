@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.pulling import databases
+from scheduler.pulling import databases, reading
 from scheduler.pulling.content import Content, SourceFails
 from scheduler.pulling.databases import as_text, read_database
 from tests.pulling.scene import ANA, BO, CY, Pulled, sourced
@@ -239,3 +240,11 @@ def test_a_result_has_a_limit(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_statement_has_a_limit(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "STATEMENT_SECONDS", 0.1)
     assert "QueryCanceled" in read(postgresql_url, 'query = "SELECT pg_sleep(20)"')
+
+
+def test_whoever_does_not_answer_is_given_up(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://user:hush-secret@127.0.0.1:{silent.getsockname()[1]}/crm"
+        source = Pulled(ledger, 'from = "crm"\ntable = "t"', environ={"SOURCE_CRM": url})
+        assert source.pull().trouble == "it was not read within 0.3 s"

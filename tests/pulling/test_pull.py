@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -313,4 +315,30 @@ def test_a_dry_run_writes_nothing(exports: Exports) -> None:
     found = exports.look().found
     assert found
     assert (found.new, len(found.gone)) == (1, 1)
+    assert set(exports.people) == {ANA}
+
+
+# Workbooks
+
+
+def test_a_sheet_of_a_workbook_by_its_name(database: Database, tmp_path: Path) -> None:
+    exports = Exports(database, tmp_path, 'table = "Geneva"')
+    sheets = {"Lima": [["email"], [BO]], "Geneva": [["email"], [ANA]]}
+    exports.write(xlsx(sheets))
+    exports.pull()
+    assert set(exports.people) == {ANA}
+    exports.write(xlsx({"Lima": [["email"], [BO]]}))
+    assert exports.pull().trouble.startswith("what it holds is no list of registrants")
+    assert set(exports.people) == {ANA}
+
+
+def test_a_workbook_that_unpacks_into_too_much(exports: Exports) -> None:
+    exports.write(rows(f"{ANA},Ana"))
+    exports.pull()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b"<workbook/>")
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(600 * 2**20))
+    exports.write(packed.getvalue())
+    assert "unpacks into more than it can hold" in exports.pull().trouble
     assert set(exports.people) == {ANA}
