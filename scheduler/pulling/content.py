@@ -29,14 +29,18 @@ class Octets(Protocol):
 
 @dataclass
 class Content:
-    """A copy of what a source holds. `fresh`: it was changed a moment ago, and may be still being written. `is_result`:
-    of a database."""
+    """A copy of what a source holds. `read_as`: by which words of the webinar's file; they are part of the digest.
+    `fresh`: it was changed a moment ago, and may be still being written. `is_result`: of a database."""
 
     file: IO[bytes]
+    read_as: str = ""
     fresh: bool = False
     is_result: bool = False
     octets: int = 0
     _digest: blake2b = field(default_factory=lambda: blake2b(digest_size=16))
+
+    def __post_init__(self) -> None:
+        self._digest.update(self.read_as.encode())
 
     def add(self, octets: bytes) -> None:
         """Raises SourceFails once it is too long."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -26,6 +27,7 @@ from scheduler.pulling.content import MOST_ROWS, Content, SourceFails
 STATEMENT_SECONDS = 60
 CONNECT_SECONDS = 10
 AT_ONCE = 1000  # rows
+_STEPS = 100_000  # of SQLite's machine, between two looks at the clock
 LONGEST_CELL = 10_000  # characters: more than any value may have
 MOST_COLUMNS = 1000
 _READ_ONLY = {
@@ -100,6 +102,8 @@ def _limit(conn: Connection) -> None:
         conn.exec_driver_sql("PRAGMA query_only = ON")
         connection: Any = conn.connection.driver_connection
         connection.text_factory = lambda octets: octets.decode("utf-8", "replace")
+        end = time.monotonic() + STATEMENT_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     elif name in _READ_ONLY:
         conn.exec_driver_sql(_READ_ONLY[name])
 

@@ -31,6 +31,7 @@ from scheduler.registrants.rows import Person, Registrants, Row
 
 VALUES = ("name", "language", "timezone", "country", "join_url")
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
+_REASONS = {"unknown status": "the status is not known", "another name": "one address has several names"}
 _INSERTED = ("webinar", "email", *VALUES, "registered_at")
 
 
@@ -122,7 +123,8 @@ class Comparison:
                 elif judgement.kind != "repeated":
                     here.add(person)  # what is wrong now takes nobody away
                     found.errors.add(row.line)
-                    found.reasons[judgement.reason] = found.reasons.get(judgement.reason, 0) + 1
+                    reason = judgement.reason if judgement.kind == "error" else _REASONS[judgement.kind]
+                    found.reasons[reason] = found.reasons.get(reason, 0) + 1
                     found.nobodys += person not in self._known and bool(why_no_address(folded))
         found.gone = frozenset(self._known.keys() - here)
 

@@ -65,7 +65,7 @@ class Access:
 def content_of(source: Source, access: Access) -> Iterator[Content]:
     """All that it holds now. Raises SourceFails. No transaction of ours is open meanwhile."""
     with tempfile.TemporaryFile() as file:
-        content = Content(file)
+        content = Content(file, repr(source))
         with _in_time():
             _read(source, access, content)
         yield content

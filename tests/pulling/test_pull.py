@@ -146,6 +146,24 @@ def test_a_status_that_counts_by_the_file(database: Database, tmp_path: Path) ->
     assert set(exports.people) == {ANA}
 
 
+def test_what_the_file_says_of_a_source_counts_at_once(exports: Exports, database: Database) -> None:
+    exports.write(rows(f"{ANA},perhaps", f"{BO},approved", header="email,status"))
+    exports.pull()
+    again = Exports(database, exports.file.parent, 'counting = ["perhaps"]')
+    again.now = exports.now
+    again.pull()
+    assert set(again.people) == {ANA, BO}
+
+
+def test_one_address_with_several_names_is_one_person_and_noted(exports: Exports) -> None:
+    exports.write(rows(f"{ANA},Ana", f"{ANA},Bo"))
+    exports.pull()
+    assert exports.people == {ANA: "Bo"}
+    assert exports.standing.note == (
+        "rows that can't be used (line 2): one address has several names (1); what is known of their people stays"
+    )
+
+
 def test_rows_of_other_webinars_are_left_alone(exports: Exports) -> None:
     exports.write(rows(f"{ANA},w", f"{BO},other", header="email,webinar"))
     report = exports.pull()
