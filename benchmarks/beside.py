@@ -1,4 +1,4 @@
-"""How long others wait for a confirmation while thousands are taken in, reloaded, moved or imported.
+"""How long others wait for a confirmation while thousands are taken in, reloaded, moved, imported or pulled.
 
     python -m benchmarks.beside [--quick]
 
@@ -10,16 +10,18 @@ relay's yes.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks import receivers
 from benchmarks.service import WEBINAR, Ledger, databases, running, write_webinar
 
+SOURCE = '\n[source]\npath = "pulled.csv"\nevery = "1d"\n'
 REMINDER = '\n[[messages]]\nid = "reminder-day"\nbefore_start = "24h"\n'
 START = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=9)
 NUMBERS = {
@@ -75,6 +77,12 @@ def _measure(ledger: Ledger, people: int) -> Iterator[tuple[str, float, list[flo
                 ),
             )
             yield "imported", *others.wait_beside(lambda: _import(folder, ledger, people))
+            yield "pulled", *others.wait_beside(lambda: _pull(folder, ledger, range(people)))
+            yield (
+                "pulled, in another order",
+                *others.wait_beside(lambda: _pull(folder, ledger, reversed(range(people)))),
+            )
+            yield "pulled, unchanged", *others.wait_beside(lambda: _pull(folder, ledger, None))
 
 
 def _import(folder: Path, ledger: Ledger, people: int) -> subprocess.Popen[bytes]:
@@ -85,6 +93,16 @@ def _import(folder: Path, ledger: Ledger, people: int) -> subprocess.Popen[bytes
     places = {"CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates")}
     command: list[str | Path] = [WEBINAR, "import", file, "--webinar", "w"]
     return subprocess.Popen(command, env={"DATABASE_URL": ledger.url} | places, stdout=subprocess.DEVNULL)
+
+
+def _pull(folder: Path, ledger: Ledger, people: Iterable[int] | None) -> subprocess.Popen[bytes]:
+    """`webinar pull`, under way, of a file with these people; of the same file where there are none."""
+    file = folder / "pulled.csv"
+    if people is not None:
+        file.write_text("email\n" + "".join(f"pulled-{number}@example.com\n" for number in people))
+        os.utime(file, (0, 0))  # nobody is writing it
+    environment = {"DATABASE_URL": ledger.url, "SOURCES_DIR": str(folder)}
+    return subprocess.Popen([WEBINAR, "pull", "pulled"], env=environment, stdout=subprocess.DEVNULL)
 
 
 def _execute(ledger: Ledger, *statements: str) -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "rehearse": "rehearse",
     "check": "check",
     "import": "registrants:import_",
+    "pull": "pull:pull_command",
     "suppress": "registrants",
     "retry": "registrants",
     "forget": "forget",
@@ -80,3 +81,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 )
 def main() -> None:
     """Write to every registrant of a webinar at the right time, in their own time zone."""
+
+
+if __name__ == "__main__":
+    main()

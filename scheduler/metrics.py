@@ -88,6 +88,11 @@ OLDEST_DUE = Table(
     "oldest_due_seconds", "Age of the oldest mail that is due and has not left.", ("webinar", "message")
 )
 ALERTS = Table("alerts_standing", "Alerts that organizers are notified of, by kind.", ("kind",))
+SOURCE_LATE = Table(
+    "source_late_seconds",
+    "For how long the source of a live webinar was to be read again and was not, or could not be.",
+    ("webinar",),
+)
 IN_DOUBT = _gauge("in_doubt", "Mails in doubt that are still useful.")
 RECENT_DOUBTS = _gauge("recent_doubts", "Attempts that ended in doubt in the last 15 minutes.")
 ROWS_SET_ASIDE = _gauge("rows_set_aside", "Rows of registrants that can't be used.")

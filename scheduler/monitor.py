@@ -56,7 +56,7 @@ DELAY_SECONDS = 0.25  # between two measurements of the event loop
 FRESH_SECONDS = 1.0  # an answer with metrics serves whoever asks in this time
 
 _HELD = ""  # no webinar is called so
-_KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention")
+_KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention", "source")
 
 
 class Progress:

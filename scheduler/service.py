@@ -34,6 +34,7 @@ from scheduler.organizers.notices import Notice, note_notices, notices
 from scheduler.organizers.sources import Sources
 from scheduler.organizers.telling import RELAY, Teller
 from scheduler.planner import Planner
+from scheduler.pulling.puller import Puller
 from scheduler.purger import Purger
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import (
@@ -91,6 +92,7 @@ class Service:
         self._handover = Handover(state, database, recorder, holder, earlier) if hands_over else None
         self._drafts_too = drafts_too
         self._purger = Purger(database)
+        self._puller = Puller(database, clock) if hands_over else None
         self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
         self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
@@ -158,6 +160,8 @@ class Service:
             self._checking = asyncio.create_task(self._check_intake())
         self.dispatcher.wake()
         self.dispatcher.look_at_files()
+        if self._puller:
+            await self._puller.look(self.sources.catalogue.governing)
         self._tell(now, list(self.sources.catalogue.webinars.values()))
         return more
 
@@ -243,6 +247,8 @@ class Service:
     async def stop(self) -> None:
         """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
         await self.sources.stop()
+        if self._puller:
+            await self._puller.stop()
         if self._handover:
             self._handover.stop_looking()
         left = await self.dispatcher.drain(self._settings.drain_seconds)
@@ -269,6 +275,7 @@ class Service:
                 *self._row_notes,
                 *self.dispatcher.notes,
                 *self._purger.notes,
+                *(self._puller.notes if self._puller else ()),
                 *self.sources.notes,
                 *(self._handover.notes if self._handover else ()),
             ),

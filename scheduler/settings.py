@@ -112,6 +112,14 @@ def _networks(value: object) -> object:
     return tuple(parts)
 
 
+def _hosts(value: object) -> object:
+    parts = [part.strip().lower().strip("[]") for part in str(value).split(",") if part.strip()]
+    for part in parts:
+        if not re.fullmatch(r"[a-z0-9:._-]+", part):
+            raise mistake(shown(part), hint="without https://, port or path")
+    return tuple(parts)
+
+
 @dataclass
 class DatabaseAddress:
     """The address of a database, in the clear, and the file that it came from, if any."""
@@ -181,6 +189,12 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     )
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
+    )
+    sources_dir: Path | None = Field(  # looked at when a source is read: a folder that hangs delays no start
+        default=None, description="the folder that `path` in [source] is below"
+    )
+    sources_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
+        default=(), description="names of hosts, separated by commas: files.intranet.example, 10.0.0.7"
     )
     _url_files: dict[str, Path] = PrivateAttr(default_factory=dict)  # by field
     second: SmtpSettings | None = None

@@ -24,6 +24,7 @@ from pydantic import (
 from scheduler.input import values
 from scheduler.input.colours import ENOUGH, contrast, is_colour
 from scheduler.input.consistency import WORDS, doubtful_words, mistakes_together, placeholder_mistakes
+from scheduler.input.source import Source
 from scheduler.input.toml_lines import key_lines, line_of
 from scheduler.input.toml_syntax import load_toml, syntax_problem
 from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
@@ -207,6 +208,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         default=KEEP_DAYS, ge=1, le=LONGEST_KEPT, description=f"a whole number of days, 1 to {LONGEST_KEPT}"
     )
     again: StrictBool = Field(default=False, description="true or false")
+    source: Source | None = Field(
+        default=None, description="[source] with from, path or url: where registrants are read from"
+    )
     messages: tuple[Message, ...] = Field(
         description="[[messages]], one for each mail, or messages = [] when nothing more is to be sent"
     )

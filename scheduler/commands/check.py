@@ -34,6 +34,7 @@ from scheduler.organizers.notices import Notice
 from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
 from scheduler.organizers.texts import sources_of
 from scheduler.problem import Problem, Problems
+from scheduler.pulling.reading import Access
 from scheduler.purger import Coming, coming_if_saved
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
@@ -170,6 +171,7 @@ class _Report:
     ) -> None:
         self.findings += checking.own_words_findings(webinar, place)
         self.findings += checking.translation_findings(webinar, place)
+        self.findings += checking.source_findings(webinar, place, Access.of(settings, os.environ))
         self.findings += checking.logo_findings(webinar, place, settings.templates_dir)
         if webinar.status == "draft":
             self.findings += [

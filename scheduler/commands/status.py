@@ -75,6 +75,10 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
             (),
             [(stage(webinar), webinar["time"], _people(webinar["registrants"]) + _governed(webinar))],
         )
+    if source := webinar["source"]:
+        read_at = tables.utc_words(source["read_at"]) if source["read_at"] else "not yet"
+        row = (source["from"], read_at, source["people"], source["trouble"])
+        tables.print_table(("source", name), ("source", "last read (UTC)", "people", "trouble"), [row])
     _print_counts(name, webinar["counts"])
     now = "now" if webinar["status"] == "live" else "at once"
     goes = [(now, "", "", webinar["at_once"])] if webinar["at_once"] else []

@@ -528,6 +528,51 @@ class Purge(SQLModel, table=True):
     people: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
 
 
+class PulledSource(SQLModel, table=True):
+    """How it stands with a webinar's [source] (`pulling.state`).
+
+    salt: of the digests in `source_row`. run: the pull that may write; attempted_at: when it began. read_at: when it
+    was last read and followed; gone_through_at: when that was last done row by row. seen, followed: digests of what was
+    read last, and of what is followed completely. people: how many it had when nothing about it was doubtful. nobodys:
+    rows that name nobody, and are known. note: what else to know; trouble: why it is not followed now, since when, and
+    for how many reads in a row.
+    """
+
+    __tablename__ = "source"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    salt: str = _text()
+    run: str = _text()
+    attempted_at: datetime = _instant()
+    read_at: datetime | None = _instant(nullable=True)
+    gone_through_at: datetime | None = _instant(nullable=True)
+    seen: str = _text()
+    followed: str = _text()
+    people: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    nobodys: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+    note: str = _text()
+    trouble: str = _text()
+    trouble_since: datetime | None = _instant(nullable=True)
+    failures: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
+
+
+class SourceRow(SQLModel, table=True):
+    """What a webinar's source said of a person, as salted digests of the address and of the values.
+
+    filled: a bit for each value that is not empty. registrant_id: their row of `registrants`; inserted: by the source,
+    which alone deletes it.
+    """
+
+    __tablename__ = "source_row"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    person: str = Field(primary_key=True, sa_type=Text)
+    said: str = _text()
+    filled: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    registrant_id: int = _number()
+    inserted: bool = Field(default=True, sa_column_kwargs={"server_default": text("TRUE")})
+
+
 class Tally(SQLModel, table=True):
     """How many deliveries of a webinar ended so, of those that are no longer in the ledger."""
 

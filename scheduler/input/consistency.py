@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scheduler.input.placeholders import placeholders_in
+from scheduler.input.source import source_mistakes
 from scheduler.input.validation import Location, Mistake, shown
 from scheduler.problem import nearest
 
@@ -46,8 +47,9 @@ def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(("messages", index, "id"), found, "an id of its own")
     yield from _language_mistakes(raw)
     yield from _unfilled(raw)
-    if raw.get("status") == "live":
-        yield from placeholder_mistakes(raw)
+    yield from source_mistakes(raw)
+    if raw.get("status") == "live":  # where registrants are read from goes out to nobody
+        yield from placeholder_mistakes({key: value for key, value in raw.items() if key != "source"})
 
 
 def placeholder_mistakes(texts: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -151,7 +151,7 @@ def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None
         return None
     with dialect(conn).by_index(conn):
         done = _count_and_delete(conn, name, most) or _delete_people(conn, name, most)
-        return done or _finish(conn, now, name, most)
+        return done or _delete_copies(conn, name, most) or _finish(conn, now, name, most)
 
 
 def _begin(conn: Connection, now: datetime, past: Past) -> bool:
@@ -200,6 +200,20 @@ def _delete_people(conn: Connection, webinar: str, most: int) -> int:
     return len(ids) * ROWS_OF_A_PERSON
 
 
+def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
+    """Of `registrants` the rows that its source inserted: they are ours, and copies."""
+    query = "SELECT person, registrant_id, inserted FROM source_row WHERE webinar = :webinar LIMIT :most"
+    found = run(conn, query, webinar=webinar, most=most).all()
+    if ids := [row.registrant_id for row in found if row.inserted]:
+        among = dialect(conn).among("id", "ids")
+        copies = f"DELETE FROM registrants WHERE {among} AND webinar = :webinar"
+        run(conn, copies, ids=as_list(conn, ids), webinar=webinar)
+    if people := [row.person for row in found]:
+        delete = "DELETE FROM source_row WHERE webinar = :webinar AND person IN :people"
+        run(conn, delete, webinar=webinar, people=people)
+    return len(found)
+
+
 def delete_people(conn: Connection, ids: Collection[int]) -> int:
     """Delete these registrations, with all by which their calendars and what they were told are known. Their deliveries
     are another matter. Returns how many versions of invitations that were."""
@@ -244,6 +258,7 @@ def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"
         if rows := run(conn, delete, webinar=webinar, most=most).rowcount:
             return rows
-    run(conn, "DELETE FROM zone_evidence WHERE webinar = :webinar", webinar=webinar)
+    for table in ("zone_evidence", "source"):
+        run(conn, f"DELETE FROM {table} WHERE webinar = :webinar", webinar=webinar)
     run(conn, "UPDATE purge SET purged_at = :now WHERE webinar = :webinar", now=now, webinar=webinar)
     return 0

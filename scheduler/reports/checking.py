@@ -32,6 +32,7 @@ from scheduler.organizers.governing import LOOKING, Revisions, let_take_effect
 from scheduler.organizers.notices import Notice, notices_if_saved
 from scheduler.organizers.texts import LiveText, doubtful_texts, how_to_begin, keys_of, sources_of
 from scheduler.problem import Problem, Problems
+from scheduler.pulling.reading import Access
 from scheduler.registrants.forgetting import DOUBTFUL
 from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.reports.reasons import fix_of, rows_set_aside
@@ -296,6 +297,13 @@ def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
                 yield Finding(
                     severity, Problem(f"{place}, {prefix}{key}", found, hint="leave it out; mails say it")
                 )
+
+
+def source_findings(webinar: Webinar, place: str, access: Access) -> Iterator[Finding]:
+    """What the operator has still to set, here where it is checked. The source itself is not asked."""
+    if webinar.source and (why := access.why_not(webinar.source)):
+        hint = f"`webinar pull {webinar.id} --dry-run` reads it, where the service runs"
+        yield warning(Problem(f"{place}, source", why, hint=hint))
 
 
 def translation_findings(webinar: Webinar, place: str) -> Iterator[Finding]:

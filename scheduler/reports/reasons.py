@@ -29,6 +29,8 @@ ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
 RETENTION = "Registrants of "
 """Begins what is said of people who are about to be removed."""
+SOURCES = "the source of "
+"""Begins what is said of sources of registrants."""
 _RELAY = "the relay takes no mail"
 _REFUSES = "The relay refuses all mail"
 _ROWS = "registrants, "
@@ -66,6 +68,8 @@ _FIXES = (
     ("the layout: ", _SHARE),
     ("Webinar ", "nothing, if it is meant: it goes by itself at that time"),
     ("the folder ", "see the disk or network share that it is on; it is read again by itself"),
+    (SOURCES, "see what keeps its system, its file or its network; it is read again by itself, and registrants stay as"
+              " they were last read"),
     ("starting", "ask again in a minute"),
     ("no mail was accepted", "see the service's log, and ask the relay's operator what it does with our mails; they go"
                              " by themselves once it takes them"),

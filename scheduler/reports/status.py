@@ -23,6 +23,9 @@ from scheduler.ledger.states import State, Why
 from scheduler.organizers import alerts
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.sources import WEBINAR_FILES, uses
+from scheduler.pulling.puller import pulled
+from scheduler.pulling.state import Standing
+from scheduler.pulling.state import standing as how_sources_stand
 from scheduler.purger import coming
 from scheduler.purger import notes as retention_notes
 from scheduler.reports.looking import Seen, look
@@ -64,9 +67,10 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(run(conn, _ENDED).scalars())
-        late = lateness(conn, now).late
+        late, sources = lateness(conn, now).late, how_sources_stand(conn)
         webinars = [
             _webinar(conn, now, one, seen, planned, [mail for mail in late if mail.webinar == name])
+            | {"source": _source(one.webinar, sources.get(name))}
             for name, one in seen.catalogue.governing.items()
         ]
         standing = [
@@ -84,6 +88,8 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         held = filter(None, [set_back(count_restored(conn))])
         notes = (*held, *(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
         notes += (*retention_notes(coming(conn, now)), *kept)
+        followed = pulled(seen.catalogue.governing)
+        notes += tuple(words for name in followed if name in sources for words in sources[name].words)
         removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)
     found = list(dict.fromkeys([*service.reasons, *found]))
@@ -184,6 +190,21 @@ def _webinar(
             for one in late
         ],
         "texts": list(_texts_behind(webinar, seen)),
+    }
+
+
+def _source(webinar: Webinar, standing: Standing | None) -> Json | None:
+    """Where its registrants are read from, and when that was done last."""
+    if webinar.source is None:
+        return None
+    return {
+        "from": webinar.source.words,
+        "every_seconds": round(webinar.source.every.total_seconds()),
+        "read_at": standing and standing.read_at,
+        "people": standing.people if standing else 0,
+        "trouble": standing.trouble if standing else "",
+        "trouble_since": standing and standing.trouble_since,
+        "note": standing.note if standing else "",
     }
 
 

@@ -1,0 +1,94 @@
+"""What was read of a source: a file without a name, within limits, and whether it may be all there is of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import IO, Protocol
+
+from scheduler.problem import Problems
+from scheduler.registrants.files.csv import CsvFile
+from scheduler.registrants.files.workbook import is_workbook
+from scheduler.troubles import Trouble
+
+MOST_ROWS = 500_000
+MOST_OCTETS = 200 * 2**20
+_LINE_ENDS = b"\r\n"
+
+
+class SourceFails(Trouble):
+    """A source that can't be read, or not all of it; in words without secrets and without personal data."""
+
+
+class Octets(Protocol):
+    """Whatever is read piece by piece."""
+
+    def read(self, length: int, /) -> bytes: ...
+
+
+@dataclass
+class Content:
+    """A copy of what a source holds. `read_as`: by which words of the webinar's file; they are part of the digest.
+    `fresh`: it was changed a moment ago, and may be still being written. `is_result`: of a database."""
+
+    file: IO[bytes]
+    read_as: str = ""
+    fresh: bool = False
+    is_result: bool = False
+    octets: int = 0
+    _digest: blake2b = field(default_factory=lambda: blake2b(digest_size=16))
+
+    def __post_init__(self) -> None:
+        self._digest.update(self.read_as.encode())
+
+    def add(self, octets: bytes) -> None:
+        """Raises SourceFails once it is too long."""
+        self.octets += len(octets)
+        if self.octets > MOST_OCTETS:
+            raise SourceFails(f"it holds more than {MOST_OCTETS // 2**20} MB")
+        self._digest.update(octets)
+        self.file.write(octets)
+
+    def add_all(self, octets: Octets) -> None:
+        while piece := octets.read(2**16):
+            self.add(piece)
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    @property
+    def is_cut(self) -> str:
+        """Why it is only the beginning of something; or ""."""
+        if not self.octets:
+            return "it is empty"
+        return "it ends in the middle of a row" if self._has_no_end and self._last_row_is_short() else ""
+
+    @property
+    def may_be_cut(self) -> str:
+        """Why it may be, unless the next read finds the same; or ""."""
+        written = "it was changed a moment ago, and its last line has no end"
+        return written if self.fresh and self._has_no_end else ""
+
+    @property
+    def _has_no_end(self) -> bool:
+        self.file.seek(0)
+        if is_workbook(self.file.read(4)):
+            return False  # it could not be unpacked
+        self.file.seek(-min(self.octets, 4), 2)
+        return not any(octet in _LINE_ENDS for octet in self.file.read())
+
+    def _last_row_is_short(self) -> bool:
+        before = last = None
+        try:
+            records = CsvFile(self.file, "").sheet().records()
+        except Problems:  # which is told where it is read
+            return False
+        with closing(records):
+            for record in records:
+                if record.cells or record.unreadable:
+                    before, last = last, record
+        return last is not None and (
+            bool(last.unreadable) or (before is not None and len(last.cells) < len(before.cells))
+        )

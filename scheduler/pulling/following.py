@@ -1,0 +1,397 @@
+"""Makes `registrants` follow a source: who is new there, who changed, who is gone.
+
+A person is known by a digest of the address, and what is said of them by a digest of the values (table `source_row`).
+So a source of any size is compared as sets, and only what differs is written, in short transactions.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
+from typing import IO, Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import Database, as_list, dialect, run
+from scheduler.input.addresses import fold, why_no_address
+from scheduler.ledger.chunk import Chunk
+from scheduler.pulling.state import Run, must_be_ours
+from scheduler.registrants.files.judging import Import, judged
+from scheduler.registrants.files.reading import FileRow, RegistrantFile
+from scheduler.registrants.files.records import Lines
+from scheduler.registrants.rows import Person, Registrants, Row
+
+VALUES = ("name", "language", "timezone", "country", "join_url")
+_PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
+_REASONS = {"unknown status": "the status is not known", "another name": "one address has several names"}
+_INSERTED = ("webinar", "email", *VALUES, "registered_at")
+
+
+class Known(NamedTuple):
+    """What is on record of a person in a source."""
+
+    said: str
+    filled: int
+    registrant_id: int
+    inserted: bool
+    there: bool
+    """Whether their row of `registrants` is."""
+
+
+def known_people(conn: Connection, webinar: str) -> dict[str, Known]:
+    """By the digest of their address."""
+    rows = run(
+        conn,
+        "SELECT s.person, s.said, s.filled, s.registrant_id, s.inserted, r.id IS NOT NULL AS there FROM source_row s"
+        " LEFT JOIN registrants r ON r.id = s.registrant_id WHERE s.webinar = :webinar",
+        webinar=webinar,
+    )
+    return {
+        row.person: Known(row.said, row.filled, row.registrant_id, bool(row.inserted), bool(row.there))
+        for row in rows
+    }
+
+
+@dataclass(frozen=True)
+class Item:
+    """A person of whom the source says something new."""
+
+    person: str
+    folded: str
+    said: str
+    filled: int
+    values: Mapping[str, str]
+    registered_at: str = ""
+    registrant_id: int | None = None
+    inserted: bool = True
+
+
+@dataclass
+class Difference:
+    """What a source holds, beside what is known of it."""
+
+    known: int
+    people: int = 0
+    new: int = 0
+    changed: int = 0
+    emptied: int = 0
+    """People of whom it no longer says something that it said."""
+    left_out: int = 0
+    """Rows of people who do not come, by their status."""
+    nobodys: int = 0
+    """Rows of nobody knows whom: there is no address in them that is one."""
+    errors: Lines = field(default_factory=Lines)
+    reasons: dict[str, int] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    columns: frozenset[str] = frozenset()
+    """Of `VALUES` and `registered_at`, which it has."""
+
+
+class Comparison:
+    """One read of a source, compared. Whom it says something new of is kept on disk."""
+
+    def __init__(self, salt: str, webinar: str, known: Mapping[str, Known]) -> None:
+        self._salt, self._webinar, self._known = salt, webinar, known
+        self._items: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+        self.found = Difference(len(known))
+
+    def close(self) -> None:
+        self._items.close()
+
+    def go_through(self, file: RegistrantFile, asked: Import) -> None:
+        """Compare every row of this webinar's."""
+        found, here = self.found, set[str]()
+        found.columns = _columns(file)
+        with closing(judged(partial(self._rows, file), asked)) as judgements:
+            for judgement in judgements:
+                row = judgement.row
+                folded = fold(row.values.get("email", ""))
+                person = digest_of(self._salt, folded)
+                if judgement.kind == "counts":
+                    here.add(person)
+                    self._compare(person, folded, row)
+                elif judgement.kind == "status":
+                    found.left_out += 1
+                elif judgement.kind != "repeated":
+                    here.add(person)  # what is wrong now takes nobody away
+                    found.errors.add(row.line)
+                    reason = judgement.reason if judgement.kind == "error" else _REASONS[judgement.kind]
+                    found.reasons[reason] = found.reasons.get(reason, 0) + 1
+                    found.nobodys += person not in self._known and bool(why_no_address(folded))
+        found.gone = frozenset(self._known.keys() - here)
+
+    def _rows(self, file: RegistrantFile) -> Generator[FileRow]:
+        """Without those that name another webinar."""
+        with closing(file.rows()) as rows:
+            for row in rows:
+                if row.values.get("webinar", self._webinar) == self._webinar:
+                    yield row
+
+    def _compare(self, person: str, folded: str, row: FileRow) -> None:
+        found, before = self.found, self._known.get(person)
+        found.people += 1
+        registered = row.registered_at.astimezone(UTC).isoformat() if row.registered_at else ""
+        values = {name: value for name in VALUES if (value := row.values.get(name, ""))}
+        said = digest_of(self._salt, json.dumps([sorted(found.columns), sorted(values.items()), registered]))
+        filled = sum(1 << bit for bit, name in enumerate(VALUES) if name in values)
+        if before and before.there and before.said == said:
+            return
+        item: dict[str, Any] = {"person": person, "folded": folded, "said": said, "filled": filled}
+        if before and before.there:
+            found.changed += 1
+            read = sum(1 << bit for bit, name in enumerate(VALUES) if name in found.columns)
+            found.emptied += bool(before.filled & read & ~filled)
+            item |= {"registrant_id": before.registrant_id, "inserted": before.inserted}
+        else:
+            found.new += 1
+        item |= {"values": values | {"email": row.values["email"]}, "registered_at": registered}
+        self._items.write(json.dumps(item) + "\n")
+
+    def items(self, *, new: bool, changed: bool) -> Generator[Item]:
+        """Whom it says something new of: those who are new, and those who changed."""
+        self._items.seek(0)
+        for line in self._items:
+            item = Item(**json.loads(line))
+            if new if item.registrant_id is None else changed:
+                yield item
+
+
+def _columns(file: RegistrantFile) -> frozenset[str]:
+    read = {column.read_as for column in file.columns}
+    named = {"name"} if read & _PARTS_OF_NAMES else set[str]()
+    return frozenset((read | named) & {*VALUES, "registered_at"})
+
+
+def digest_of(salt: str, words: str) -> str:
+    return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
+
+
+@dataclass
+class Done:
+    """What was written."""
+
+    new: int = 0
+    updated: int = 0
+    gone: int = 0
+    others: int = 0
+    """People who are new in the source, and in `registrants` by other hands already."""
+    refused: int = 0
+    """People whose address the database takes for that of another row."""
+
+
+def write_people(
+    database: Database, run_: Run, items: Generator[Item], columns: frozenset[str], done: Done
+) -> None:
+    """Insert and update in short transactions. Raises Overtaken, RegistrantsUnreadable."""
+    with database.reading() as conn:
+        odd = Registrants(conn).odd(run_.webinar)
+    with closing(items):
+        _in_pieces(
+            database,
+            lambda most: list(islice(items, most)),
+            lambda conn, piece: _write_people(conn, run_, piece, columns, odd),
+            done,
+        )
+
+
+def remove_people(database: Database, run_: Run, gone: Mapping[str, Known], done: Done) -> None:
+    """Delete the rows of people who are gone, if the source inserted them. Raises Overtaken, RegistrantsUnreadable."""
+    left = iter(sorted(gone.items()))
+    _in_pieces(
+        database,
+        lambda most: list(islice(left, most)),
+        lambda conn, piece: _remove_people(conn, run_, dict(piece)),
+        done,
+    )
+
+
+def _in_pieces(
+    database: Database,
+    next_piece: Callable[[int], list[Any]],
+    write: Callable[[Connection, list[Any]], Done],
+    done: Done,
+) -> None:
+    chunk = Chunk(others_wait=True)
+    while piece := next_piece(chunk.rows):
+        began = time.monotonic()
+        part = database.in_transaction(lambda conn, piece=piece: write(conn, piece))  # type: ignore[misc]
+        chunk.took(len(piece), time.monotonic() - began)
+        for name in vars(part):
+            setattr(done, name, getattr(done, name) + getattr(part, name))
+        time.sleep(chunk.pause)
+
+
+def _write_people(
+    conn: Connection, run_: Run, items: Sequence[Item], columns: frozenset[str], odd: Mapping[Person, int]
+) -> Done:
+    must_be_ours(conn, run_)
+    registrants, done = Registrants(conn), Done()
+    ids = {item.person: item.registrant_id for item in items if item.registrant_id is not None}
+    new = {item.folded: item for item in items if item.registrant_id is None}
+    others = _there(conn, registrants, run_.webinar, new, odd)
+    inserted = _insert(
+        conn, registrants, run_.webinar, [one for one in new.values() if one.folded not in others]
+    )
+    done.new = len(inserted)
+    if missing := {folded: one for folded, one in new.items() if folded not in {**others, **inserted}}:
+        others |= _there(
+            conn, registrants, run_.webinar, missing, {}
+        )  # somebody else wrote them at this moment
+    done.others = len(others)
+    ids |= {new[folded].person: number for folded, number in {**inserted, **others}.items()}
+    done.refused = len(items) - len(ids)
+    wanted = [
+        (ids[item.person], item, item.inserted and item.folded not in others)
+        for item in items
+        if item.person in ids and item.folded not in inserted
+    ]
+    done.updated = _update(conn, registrants, wanted, columns)
+    ours = {item.person: item.inserted and item.folded not in others for item in items}
+    _note(
+        conn,
+        run_.webinar,
+        [(item, ids[item.person], ours[item.person]) for item in items if item.person in ids],
+    )
+    return done
+
+
+def _there(
+    conn: Connection,
+    registrants: Registrants,
+    webinar: str,
+    people: Mapping[str, Item],
+    odd: Mapping[Person, int],
+) -> dict[str, int]:
+    """The rows in which these people stand already, by folded address."""
+    with dialect(conn).by_index(conn):
+        found = registrants.find([(webinar, one.values["email"]) for one in people.values()])
+    known = {folded: odd[webinar, folded] for folded in people if (webinar, folded) in odd}
+    return known | {folded: number for (_, folded), number in found.items() if folded in people}
+
+
+def _insert(
+    conn: Connection, registrants: Registrants, webinar: str, people: Sequence[Item]
+) -> dict[str, int]:
+    """The ids of their new rows, by folded address."""
+    if not people:
+        return {}
+    engine = dialect(conn)
+    kinds = dict.fromkeys(_INSERTED, "text") | {"registered_at": "timestamptz"}
+    columns = {name: kind for name, kind in kinds.items() if name in registrants.columns}
+    rows = [[_values(conn, webinar, one).get(name) for name in columns] for one in people]
+    names = ", ".join(columns)
+    inserted = run(
+        conn,
+        f"INSERT INTO registrants ({names}) SELECT {names} FROM {engine.rows('people', columns)} AS p"
+        " WHERE TRUE ON CONFLICT DO NOTHING RETURNING id, email",
+        people=json.dumps(rows),
+    )
+    return {fold(row.email): row.id for row in inserted}
+
+
+def _values(conn: Connection, webinar: str, item: Item) -> dict[str, str]:
+    registered = item.registered_at and dialect(conn).written(datetime.fromisoformat(item.registered_at))
+    return {**item.values, "webinar": webinar} | ({"registered_at": registered} if registered else {})
+
+
+def _update(
+    conn: Connection,
+    registrants: Registrants,
+    people: Sequence[tuple[int, Item, bool]],
+    columns: frozenset[str],
+) -> int:
+    """Write what differs. What the source no longer says is taken away where the source wrote it; of what others wrote
+    only what it says is changed. A column that it does not have stays as it is."""
+    names = [name for name in VALUES if name in columns & registrants.columns]
+    if dated := "registered_at" in columns & registrants.columns:
+        said = registrants.registered_at([number for number, _, _ in people])
+    engine = dialect(conn)
+    with engine.by_index(conn):
+        there = {row.id: row for row in registrants.read(number for number, _, _ in people)}
+    changes = []
+    for number, item, exact in people:
+        if (row := there.get(number)) is None:
+            continue
+        cells = [item.values.get(name) for name in names]
+        at = _values(conn, "", item).get("registered_at") if dated else None
+        if _differs(row, names, cells, exact=exact) or (at and not _same_instant(at, said.get(number, ""))):
+            changes.append([number, int(exact), *cells, *([at] if dated else [])])
+    if changes:
+        kinds = {"id": "bigint", "exact": "int", **dict.fromkeys(names, "text")}
+        kinds |= {"registered_at": "timestamptz"} if dated else {}
+        written = [
+            f"{name} = CASE WHEN p.exact = 1 THEN p.{name} ELSE coalesce(p.{name}, registrants.{name}) END"
+            for name in names
+        ]
+        written += ["registered_at = coalesce(p.registered_at, registrants.registered_at)"] if dated else []
+        with engine.by_index(conn):
+            run(
+                conn,
+                f"UPDATE registrants SET {', '.join(written)} FROM {engine.rows('people', kinds)} AS p"
+                f" WHERE {engine.equal('registrants.id', 'p.id')}",
+                people=json.dumps(sorted(changes)),
+            )
+    return len(changes)
+
+
+def _differs(row: Row, names: Sequence[str], cells: Sequence[str | None], *, exact: bool) -> bool:
+    pairs = ((cell or "", getattr(row, name)) for name, cell in zip(names, cells, strict=True))
+    return any(said != stands and (exact or said) for said, stands in pairs)
+
+
+def _same_instant(one: str, other: str) -> bool:
+    try:
+        first, second = (datetime.fromisoformat(text) for text in (one, other))
+    except ValueError:
+        return False
+    return first.replace(tzinfo=first.tzinfo or UTC) == second.replace(tzinfo=second.tzinfo or UTC)
+
+
+def _note(conn: Connection, webinar: str, people: Sequence[tuple[Item, int, bool]]) -> None:
+    kinds = {"person": "text", "said": "text", "filled": "int", "registrant_id": "bigint", "inserted": "int"}
+    names = ", ".join(kinds)
+    cells = "person, said, filled, registrant_id, inserted = 1"
+    run(
+        conn,
+        f"INSERT INTO source_row (webinar, {names}) SELECT :webinar, {cells}"
+        f" FROM {dialect(conn).rows('people', kinds)} AS p WHERE TRUE"
+        " ON CONFLICT (webinar, person) DO UPDATE SET said = excluded.said, filled = excluded.filled,"
+        " registrant_id = excluded.registrant_id, inserted = excluded.inserted",
+        webinar=webinar,
+        people=json.dumps(
+            [[one.person, one.said, one.filled, number, int(ours)] for one, number, ours in people]
+        ),
+    )
+
+
+def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Done:
+    must_be_ours(conn, run_)
+    registrants, engine = Registrants(conn), dialect(conn)
+    by_row = {one.registrant_id: person for person, one in gone.items() if one.inserted and one.there}
+    with engine.by_index(conn):
+        there = registrants.people(by_row)
+        # A row that others gave to somebody else meanwhile is theirs.
+        ids = [
+            number
+            for number, (webinar, email) in there.items()
+            if webinar == run_.webinar and digest_of(run_.salt, fold(email)) == by_row[number]
+        ]
+        run(
+            conn, f"DELETE FROM registrants WHERE {engine.among('id', 'ids')}", ids=as_list(conn, sorted(ids))
+        )
+    given = engine.rows("people", {"person": "text"})
+    run(
+        conn,
+        f"DELETE FROM source_row WHERE webinar = :webinar AND person IN (SELECT person FROM {given} AS p)",
+        webinar=run_.webinar,
+        people=json.dumps([[person] for person in sorted(gone)]),
+    )
+    return Done(gone=len(ids))

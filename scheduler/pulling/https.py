@@ -1,0 +1,163 @@
+"""Reads a file over HTTPS from wherever an organizer's file says, which must not become a way into the operator's
+networks: a name is resolved once, each of its addresses is looked at, and the connection goes to one of those.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import time
+from collections.abc import Collection
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from scheduler.pulling.content import Content, SourceFails
+
+SECONDS = 120.0  # for all of it
+SILENCE_SECONDS = 20.0
+MOST_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_NAT64 = ip_network("64:ff9b::/96")
+_PRIVATE = (ip_network("100.64.0.0/10"), ip_network("192.0.0.0/24"))
+"""What Python of some versions takes for public: shared (RFC 6598), and special (RFC 6890), as a cloud's metadata."""
+
+
+def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
+    """`hosts`: those that the operator allows, wherever they are. Raises SourceFails, whose words hold of the address
+    no more than its host."""
+    deadline, first = time.monotonic() + SECONDS, urlsplit(url).hostname
+    further = url
+    for _ in range(MOST_REDIRECTS + 1):
+        try:
+            url = urljoin(url, further)
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or 443
+        except ValueError:
+            raise SourceFails("it redirects to what is no address") from None
+        if parts.scheme != "https" or not host:
+            raise SourceFails(f"{host or 'it'} redirects to an address without https")
+        connection = _Connection(host, port, _checked(host, port, hosts), deadline)
+        try:
+            further = _read(connection, parts, into, signed=host == first)
+        except (OSError, HTTPException, ValueError) as error:
+            raise SourceFails(f"{host}: {_why(error)}") from None
+        finally:
+            connection.close()
+        if not further:
+            return
+    raise SourceFails(f"{first}: more than {MOST_REDIRECTS} redirects")
+
+
+class _Connection(HTTPSConnection):
+    """To one of these addresses, whatever the name means by then; by a certificate of that name."""
+
+    def __init__(self, host: str, port: int, addresses: Collection[str], deadline: float) -> None:
+        self._tls = ssl.create_default_context()
+        super().__init__(host, port, timeout=SILENCE_SECONDS, context=self._tls)
+        self._addresses, self._deadline = addresses, deadline
+
+    def connect(self) -> None:
+        for number, address in enumerate(self._addresses, 1):
+            try:
+                plain = socket.create_connection((address, self.port), self.patience())
+                break
+            except OSError:
+                if number == len(self._addresses):
+                    raise
+        try:
+            # A connection that is cut is no end: where nothing else says how long an answer is, that counts.
+            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host, suppress_ragged_eofs=False)
+        except BaseException:
+            plain.close()
+            raise
+
+    def patience(self) -> float:
+        """Seconds to wait for the next piece. Raises TimeoutError."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, SILENCE_SECONDS)
+
+
+def _read(connection: _Connection, parts: SplitResult, into: Content, *, signed: bool) -> str:
+    """Where it redirects to; "" once all of it was read."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "webinar-scheduler", "Accept": "*/*"}
+    if signed and parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection.request("GET", target, headers=headers)
+    answer = connection.getresponse()
+    if answer.status in _REDIRECTS and (where := answer.headers.get("Location")):
+        return where
+    host = connection.host
+    if answer.status != 200:
+        hint = ": is the token, or the password, right?" if answer.status in (401, 403) else ""
+        raise SourceFails(f"{host} answers with HTTP status {answer.status}{hint}")
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise SourceFails(f"{host} sends it compressed, though it was not asked to")
+    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise SourceFails(f"{host} answers with a page, not with a file: does it ask for a sign-in?")
+    _copy(connection, answer, into)
+    return ""
+
+
+def _copy(connection: _Connection, answer: HTTPResponse, into: Content) -> None:
+    while True:
+        if connection.sock:  # which is gone once an answer that ends with its connection has begun
+            connection.sock.settimeout(connection.patience())
+        connection.patience()
+        piece = answer.read1(2**16)
+        if not piece:
+            break
+        into.add(piece)
+    if answer.length:
+        raise SourceFails(f"{connection.host}: the answer was cut off")
+
+
+def _checked(host: str, port: int, hosts: Collection[str]) -> list[str]:
+    """The addresses of a host. Raises SourceFails where one of them may be reached from inside alone."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise SourceFails(f"{host}: the name cannot be resolved") from None
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    if host.lower() not in hosts and not all(map(is_public, addresses)):
+        hint = "if that is meant, the operator lists it in SOURCES_HOSTS"
+        raise SourceFails(f"{host} is within a private network: {hint}")
+    return addresses
+
+
+def is_public(address: str) -> bool:
+    """Whether everybody on the Internet may ask this address: it is neither private, nor this machine, nor a link's
+    own, whatever it is written as."""
+    found = ip_address(address.partition("%")[0])
+    inner = _inner(found) if isinstance(found, IPv6Address) else None
+    if inner is not None:
+        return is_public(str(inner))
+    special = found.is_multicast or found.is_reserved or any(found in network for network in _PRIVATE)
+    return found.is_global and not special
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address to which packets to this one may go."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.teredo:
+        return IPv4Address("127.0.0.1")  # nobody needs it
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not valid ({error.verify_message})"
+        case ssl.SSLError() | HTTPException() | ValueError():
+            return f"the answer was cut off, or is no HTTP ({type(error).__name__})"
+        case OSError():
+            return (error.strerror or "cannot be reached").lower()
+    return type(error).__name__

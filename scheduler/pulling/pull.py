@@ -1,0 +1,219 @@
+"""One pull of a webinar's source: reads it, compares it, and follows what can be believed.
+
+What looks like a loss rather than a change is not followed until somebody says so: the last state stays, and it is
+reported. New people, changes, and people who are gone are judged each by themselves, so that whoever registers is taken
+in though others are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scheduler.database.engine import Database
+from scheduler.input.source import Source
+from scheduler.problem import Problems
+from scheduler.pulling import state
+from scheduler.pulling.content import Content, SourceFails
+from scheduler.pulling.following import (
+    Comparison,
+    Difference,
+    Done,
+    Known,
+    known_people,
+    remove_people,
+    write_people,
+)
+from scheduler.pulling.reading import Access, content_of
+from scheduler.pulling.state import Before, Run
+from scheduler.registrants.files.judging import Import
+from scheduler.registrants.files.reading import RegistrantFile
+from scheduler.registrants.rows import RegistrantsUnreadable
+from scheduler.webinar import Webinar
+
+LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once more
+GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows
+ALWAYS_TAKEN = 1000  # new people
+HELD = "That is not followed; if it is right:"
+GROWTH = 10  # times as many people as before
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pull found and did. `trouble`: why it was not followed, or not in all; `note`: what else to know."""
+
+    found: Difference | None = None
+    done: Done = field(default_factory=Done)
+    trouble: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One pull. `accept`: follow whatever it has lost."""
+
+    database: Database
+    webinar: Webinar
+    access: Access
+    now: datetime
+    accept: bool = False
+    look_again: float = LOOK_AGAIN_SECONDS
+
+    def follow(self, run: Run) -> Report:
+        """Read the source and follow it. Raises Overtaken, and what our own database raises."""
+        digest = ""
+        try:
+            with self.database.reading() as conn:
+                before = state.before(conn, self.webinar.id)
+            with self._read() as content:
+                digest = content.digest
+                if not self.accept and self._is_followed(before, digest):
+                    self.database.in_transaction(lambda conn: state.unchanged(conn, self.now, run))
+                    return Report()
+                if not self.accept:
+                    _must_be_whole(content, before)
+                return self._follow(run, before, content)
+        except (SourceFails, RegistrantsUnreadable) as error:
+            words = str(error)
+        self.database.in_transaction(lambda conn: state.failed(conn, self.now, run, words, digest))
+        return Report(trouble=words)
+
+    def look(self) -> Report:
+        """What `follow` would find. Writes nothing."""
+        with self.database.reading() as conn:
+            before = state.before(conn, self.webinar.id)
+            known = known_people(conn, self.webinar.id)
+        try:
+            with self._read() as content, self._compared(content, before.salt, known) as comparison:
+                found, held = comparison.found, _held(comparison.found, before)
+                return Report(
+                    found,
+                    trouble="; ".join(held.values()) or content.is_cut or content.may_be_cut,
+                    note=_note(found, Done()),
+                )
+        except SourceFails as error:
+            return Report(trouble=str(error))
+
+    def _follow(self, run: Run, before: Before, content: Content) -> Report:
+        with self.database.reading() as conn:
+            known = known_people(conn, self.webinar.id)
+        with self._compared(content, run.salt, known) as comparison:
+            found, done = comparison.found, Done()
+            held = {} if self.accept else _held(found, before)
+            gone = found.gone if "gone" not in held else frozenset()
+            if gone and not self.accept:
+                gone &= self._gone_still(run, known, found)
+            items = comparison.items(new="new" not in held, changed="changed" not in held)
+            write_people(self.database, run, items, found.columns, done)
+            remove_people(self.database, run, {person: known[person] for person in gone}, done)
+        trouble, note = _trouble(held, self.webinar), _note(found, done)
+        waits = found.gone - gone
+        # Rows of nobody knows whom are known ones while nobody is missing who may be meant by them.
+        nobodys = min(before.nobodys, found.nobodys) if waits else found.nobodys
+        self.database.in_transaction(
+            lambda conn: state.followed(
+                conn,
+                self.now,
+                run,
+                content.digest,
+                whole=not (held or waits),
+                people=found.people,
+                nobodys=nobodys,
+                note=note,
+                trouble=trouble,
+            )
+        )
+        return Report(found, done, trouble, note)
+
+    def _gone_still(self, run: Run, known: Mapping[str, Known], found: Difference) -> frozenset[str]:
+        """Who is missing in a second read as well; nobody where somebody has come back, as while it is written."""
+        time.sleep(self.look_again)
+        with self._read() as content, self._compared(content, run.salt, known) as again:
+            is_written = content.is_cut or found.gone - again.found.gone
+            return frozenset() if is_written else again.found.gone
+
+    @contextmanager
+    def _read(self) -> Iterator[Content]:
+        with content_of(self._source, self.access) as content:
+            yield content
+
+    @contextmanager
+    def _compared(self, content: Content, salt: str, known: Mapping[str, Known]) -> Iterator[Comparison]:
+        """Raises SourceFails where it is no file of registrants."""
+        webinar, source = self.webinar, self._source
+        place = f"the source of {webinar.id}"
+        table = "" if content.is_result else source.table or ""  # of a workbook its sheet
+        comparison = Comparison(salt, webinar.id, known)
+        try:
+            file = RegistrantFile(content.file, place, [webinar.id], table=table, counting=source.counting)
+            comparison.go_through(file, Import(place, [webinar.id], webinar.id))
+            yield comparison
+        except Problems as error:
+            found = error.problems[0]
+            allowed = f"; allowed: {found.allowed}" if found.allowed else ""
+            raise SourceFails(f"what it holds is no list of registrants: {found.found}{allowed}") from None
+        finally:
+            comparison.close()
+
+    @property
+    def _source(self) -> Source:
+        if self.webinar.source is None:
+            raise SourceFails("its file has no [source]")
+        return self.webinar.source
+
+    def _is_followed(self, before: Before, digest: str) -> bool:
+        at = before.gone_through_at
+        return digest == before.followed and at is not None and self.now - at < GO_THROUGH_EVERY
+
+
+def _must_be_whole(content: Content, before: Before) -> None:
+    """Raises SourceFails where it may be only the beginning of what is being written."""
+    if why := content.is_cut or ("" if content.digest == before.seen else content.may_be_cut):
+        raise SourceFails(why)
+
+
+def _held(found: Difference, before: Before) -> dict[str, str]:
+    """Which changes are not followed by themselves, and why: people who are `gone`, `changed` or `new`. Who came since
+    something was held does not make it less."""
+    held, gone, nobodys = {}, len(found.gone), found.nobodys - before.nobodys
+    known = min(found.known, before.people) if before.people else found.known
+    if gone and not found.people:
+        held["gone"] = f"it has nobody who comes, where it had {_people(found.known)}"
+    elif gone > 1 and _too_many(gone, known):
+        held["gone"] = f"{gone} of {_people(known)} are no longer in it"
+    elif gone and nobodys > 0:
+        rows = f"{nobodys} more rows than before have no address that can be used"
+        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: they may be the same"
+    if found.emptied > 1 and _too_many(found.emptied, known):
+        held["changed"] = f"of {found.emptied} of {_people(known)} it no longer says what it said"
+    if found.known and found.new > max(ALWAYS_TAKEN, GROWTH * found.known):
+        held["new"] = f"{_people(found.new)} are new, where it had {found.known}"
+    return held
+
+
+def _too_many(lost: int, known: int) -> bool:
+    """More than a half, or, of many, a fifth."""
+    return lost * 2 > known or (lost > 10 and lost * 5 > known)
+
+
+def _trouble(held: Mapping[str, str], webinar: Webinar) -> str:
+    if not held:
+        return ""
+    return f"{'; '.join(held.values())}. {HELD} webinar pull {webinar.id} --accept"
+
+
+def _note(found: Difference, done: Done) -> str:
+    notes = []
+    if found.errors.count:
+        why = ", ".join(f"{reason} ({count})" for reason, count in sorted(found.reasons.items()))
+        notes.append(f"rows that can't be used ({found.errors}): {why}; what is known of their people stays")
+    if done.refused:
+        notes.append(f"the address of {_people(done.refused)} is another row's for the database")
+    return "; ".join(notes)
+
+
+def _people(many: int) -> str:
+    return "1 person" if many == 1 else f"{many} people"
