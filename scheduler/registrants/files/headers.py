@@ -46,6 +46,8 @@ class Named:
 _NUMBERED = re.compile(r"\d{1,3}[.): -]\s*")
 _BRACKETS = re.compile(r"\([^()]{0,80}\)|（[^（）]{0,80}）|\[[^\[\]]{0,80}\]")
 _PARTS = re.compile(r"[/|\n•·]| [–—-] ")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # registrationStatus, as APIs write it
+_BRACKETED = 500  # is added to the rank of a name with something in brackets: "Email (second contact)"
 _LITTLE = 1000  # is added to the rank of a name that says less than others
 
 
@@ -77,8 +79,10 @@ def meaning_of(header: str) -> Named | None:
     shorter = _BRACKETS.sub(" ", header)
     if numbered := _NUMBERED.match(shorter):
         shorter = shorter[numbered.end() :]
-    if found := _named(folded(header)) or _named(folded(shorter)):
+    if found := _named(folded(header)) or _named(folded(_CAMEL.sub(" ", header))):
         return found
+    if found := _named(folded(shorter)):
+        return replace(found, rank=found.rank + _BRACKETED)
     return _in_several_languages([_named(folded(part)) for part in _PARTS.split(shorter) if folded(part)])
 
 
