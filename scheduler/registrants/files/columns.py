@@ -21,6 +21,7 @@ NOT_NEEDED = "is not needed"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
 _SEEN = 500  # cells of a column that are looked at once
+_MOST_NAMES = 10  # columns of names that are compared with each other
 _PLAIN_STATUS = folded_words("ambiguous_status")
 _WEAK = 1000  # ranks from here on say little
 
@@ -94,7 +95,7 @@ class Survey:
         parts = [
             at for at, one in enumerate(self.named) if one and one.meaning in ("first_name", "last_name")
         ]
-        self.contained = {(part, whole): 0 for part in parts for whole in wholes}
+        self.contained = {(part, whole): 0 for part in parts[:_MOST_NAMES] for whole in wholes[:_MOST_NAMES]}
 
     def see(self, record: Record) -> None:
         self.rows += 1

@@ -241,6 +241,16 @@ def test_whoever_does_not_come_by_any_column_is_left_out_or_asked_about(said: st
     assert (found.people, found.others.keys()) == ({ANA: ""}, {3})
 
 
+def test_a_file_with_more_columns_than_a_spreadsheet_has_is_refused_at_once() -> None:
+    with pytest.raises(Problems, match="more columns than a spreadsheet has"):
+        read("email" + ",name" * 100_000 + f"\n{ANA}\n")
+
+
+def test_thousands_of_columns_of_names_are_not_compared_with_each_other() -> None:
+    content = "email" + ",first name,name" * 8_000 + f"\n{ANA}" + ",Ana,Ana Ruiz" * 8_000 + "\n"
+    assert read(content).people == {ANA: "Ana Ruiz"}
+
+
 def test_who_is_asked_about_comes_where_that_is_said() -> None:
     content = f"email,Outcome\n{ANA},Rejected\n"
     assert read(content, counting=("rejected",)).people == {ANA: ""}
