@@ -159,6 +159,11 @@ def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholde
             yield one
 
 
+def holds_placeholder(name: str) -> bool:
+    """Whether a person's name is what another tool left unfilled: {first_name}, *|FNAME|*."""
+    return any(one.certain and not one.words[0].isalnum() for one in placeholders_in(name))
+
+
 def meant(field: str) -> str:
     """How to write here what a field of another tool says, or ""."""
     return next((_FIX[word] for word in _meanings(_FALLBACK.sub("", field)) if word in _FIX), "")
