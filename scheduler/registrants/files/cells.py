@@ -148,14 +148,18 @@ def clean_name_of(text: str, beside: str = "") -> str:
     name = unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
     if name in _ALSO_NAMES and clean_name_of(beside):
         return name
-    words = name.split()
-    if is_nothing(name) or name.casefold() in _NOBODY:
-        return ""
-    if all(is_nothing(word) or word.casefold() in _NOBODY for word in words):
-        return ""
-    if not any(map(str.isalpha, name)) or holds_placeholder(name[:_LONGEST_NAME]):
-        return ""
-    return " ".join(word for word in words if word not in _OF_PROGRAMS)
+    return "" if _is_nobody(name) else " ".join(word for word in name.split() if word not in _OF_PROGRAMS)
+
+
+def _is_nobody(name: str) -> bool:
+    """Whether this says that there is no name, has none, or is what another tool left unfilled."""
+    return (
+        is_nothing(name)
+        or name.casefold() in _NOBODY
+        or all(is_nothing(word) or word.casefold() in _NOBODY for word in name.split())
+        or not any(map(str.isalpha, name))
+        or holds_placeholder(name[:_LONGEST_NAME])
+    )
 
 
 def without_affiliation(name: str, *, displayed: bool = False) -> str:

@@ -14,7 +14,14 @@ from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.cells import clean_name_of, is_address, is_nothing, order_of, tidy
 from scheduler.registrants.files.headers import OURS, is_known, meaning_of
 from scheduler.registrants.files.records import Record
-from scheduler.registrants.files.statuses import is_codes, is_flag, is_status, may_not_come, role_of, status_in
+from scheduler.registrants.files.statuses import (
+    is_codes,
+    is_flag,
+    is_status,
+    may_not_come,
+    role_of,
+    status_in,
+)
 from scheduler.registrants.files.words import folded, folded_words
 
 NOT_NEEDED = "is not needed"

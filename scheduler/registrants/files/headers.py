@@ -121,9 +121,13 @@ def _of_somebody(name: str) -> Named | None:
     held, _, behind = name.rpartition(" of the ")
     pairs = [(behind, held)] if held else []
     for count in range(min(_LONGEST_OF, len(words) - 1), 0, -1):
-        rest = words[count + 1 :] if words[count] == "s" else words[count:]
-        pairs.append((" ".join(words[:count]), " ".join(rest)))
+        mine = words[count + 1 :] if words[count] == "s" else words[count:]
+        pairs.append((" ".join(words[:count]), " ".join(mine)))
     for who, rest in pairs:
-        if (whose := _OF.get(who)) and (found := _NAMES.get(rest)) and found.meaning not in ("role", "webinar"):
+        if (
+            (whose := _OF.get(who))
+            and (found := _NAMES.get(rest))
+            and found.meaning not in ("role", "webinar")
+        ):
             return replace(found, whose=whose)
     return None
