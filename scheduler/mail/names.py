@@ -32,7 +32,8 @@ def clean_name(raw: str) -> str:
 
     Letters of all scripts stay, and what people write between them: O'Neil; Anna & Ben; Smith, Ann “Annie”; J.R.R.
     Tolkien. "evil.com" becomes "evil. com", "http://x" becomes "http x".
-    A name without any letter, or one that another tool left unfilled ("{first_name}"), is "" (mails then greet without a name). Cleaning twice changes nothing.
+    A name without any letter, or one that another tool left unfilled ("{first_name}"), is "": mails then greet without
+    a name. Cleaning twice changes nothing.
     """
     if len(raw) <= LONGEST and _ORDINARY.fullmatch(raw):
         return raw

@@ -50,7 +50,8 @@ OF_TOOLS = {
     ],
     "a form that nobody filled in": [
         "Dear {},", "Dear {0},", "Dear %s,", "Dear ____,", "Dear …,", "Dear ...,", "Dear XXX,", "Dear [ ],",
-        "Hallo ???,", "Dear [Insert name here],", "Dear (insert name),", "Dear [Participant's name],", "Dear [participant],",
+        "Hallo ???,", "Dear [Insert name here],",
+        "Dear (insert name),", "Dear [Participant's name],", "Dear [participant],",
         "Dear [Name des Teilnehmers],", "Estimado/a ____:", "尊敬的____：", "Hi <>,",
     ],
     "nobody's: what is still to be put there": [
