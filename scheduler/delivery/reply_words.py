@@ -32,6 +32,35 @@ OF_OURS = rf"\b({_any(*_OF_OURS)})\b"
 """What is said of what we send, never of a mailbox."""
 OUR_LIMIT = rf"{OF_OURS}.{{0,60}}\b(limit|quota)|throttl|rate[- ]?limit"
 """We send too much, whatever else it says."""
+OF_THE_SENDER = _any(
+    r"\boriginator\b",
+    r"\b(return|reverse)[- ]?path\b",
+    r"\bof (the |our )?sender\b",
+    r"disabled for sending",
+    r"\byour (mail ?-?box|account)\b.{0,40}\b(full|quota|exist|unknown|not found|disabled|suspended|blocked|closed)",
+    r"\btrial\b.{0,20}\bexpired",
+    r"upgrade your (plan|account|subscription)",
+    r"sandbox mode",
+)
+"""A mailbox or an account is not right, and it is ours."""
+BEGINS_UNKNOWN = (
+    r"^\W*(<address>\W*)?(unknown user|user unknown|no such user|(user|mailbox|recipient) (does not exist|not found))"
+    r"\b(?! in (the )?sender)"
+)
+"""What it is about comes first, whatever else is said in brackets behind it."""
+WHAT_ONE_SENDS = _any(
+    r"(limit|quota|maximum|number)\b.{0,40}\b(that|which) can be sent",
+    r"\b(sending|send|outgoing|outbound) (limit|quota|rate)s?\b.{0,40}\bexceed",
+    r"exceed\w{0,8}.{0,40}\b(sending|outgoing|outbound) (limit|quota|rate)",
+    r"(quota|limite) d'envoi",
+    r"l[ií]mite de env[ií]o",
+    r"versandlimit",
+    r"limite de envio",
+    r"limite di invio",
+    r"лимит (на )?отправ",
+    r"发送(频率|数量|次数|限制|配额)",
+)
+"""We send too much, though a user or a mailbox is named."""
 UNKNOWN = _any(
     r"\b(unknown|no such|invalid|bad|illegal|non-?existent) ((e-?mail|virtual|destination|recipient|or \w{1,9}) ){0,2}"
     r"(user|recipient|mail ?-?box|account|alias|local[- ]?part|person|id\b|addressee|mail drop)",

@@ -109,15 +109,26 @@ _NOTE_TO_ONESELF = re.compile(
     r"|einfügen|ihr |hier )",
     re.IGNORECASE,
 )
-_GREETING = re.compile(
-    r"[\W_]{0,9}(?:dear|hello|hi|hey|good (?:morning|afternoon|evening|day)|bonjour|bonsoir|ch[eè]re?(?:[·.(/]e\)?)?"
+_GREETING_WORDS = (
+    r"(?:dear|hello|hi|hey|good (?:morning|afternoon|evening|day)|bonjour|bonsoir|ch[eè]re?(?:[·.(/]e\)?)?"
     r"|madame|monsieur|estimad[oa](?:\(a\)|/a)?|querid[oa]|hola|buenos días|buenas tardes|hallo|guten tag"
     r"|liebe(?:[rs]|/r|\(r\))?"
     r"|sehr geehrte(?:[rs]|/r|\(r\))?|gentile|ciao|salve|car[oa]|ol[áa]|prezad[oa](?:\(a\)|/a)?|beste|geachte|hej|hei"
     r"|kära|kære|szia|cześć|szanown[aiy]{1,2}(?:/a)?"
     r"|уважаем[а-яё()/]{1,12}|дорог[а-яё()/]{1,8}|здравствуйте|добрый день"
     r"|عزيز[يت]{1,3}|السيدة?|مرحب[اً]{1,2}|تحية طيبة|尊敬的|亲爱的|親愛的|您好|你好)"
-    r"[\W_]{0,8}([^\W_][^,:!.;،，：！\n]{0,60})[,:!.;،，：！]?\s*\Z",
+)
+_GREETING = re.compile(
+    r"[\W_]{0,9}" + _GREETING_WORDS + r"[\W_]{0,8}([^\W_][^,:!.;،，：！\n]{0,60})[,:!.;،，：！]?\s*\Z",
+    re.IGNORECASE,
+)
+_GREETED_NOBODY = re.compile(  # "Dear ____,", "Dear {},", "Dear XXX,", "Dear %s,", "Dear [Name des Teilnehmers],"
+    r"[\W_]{0,9}"
+    + _GREETING_WORDS
+    + r"\s{0,8}(?:_{2,40}|(?:\.{2,40}|…)(?=\s{0,3}[,:،，：])|[?]{2,40}|X{2,10}|%s"
+    r"|\{\s{0,8}\d?\s{0,8}\}|<\s{0,8}>|\[[\s.…_]{0,20}\]"
+    r"|[\[(](?:insert |enter )?(?:(?:the |your )?(?:first |last |full )?name\b|participant\b|vorname|prénom|nombre"
+    r"|имя|姓名)[^\[\]()\n]{0,40}[\])])\s{0,8}[,:!.;،，：！]?\s*\Z",
     re.IGNORECASE,
 )
 _OF_WINDOWS = frozenset(
@@ -159,6 +170,11 @@ def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholde
             yield one
 
 
+def holds_placeholder(name: str) -> bool:
+    """Whether a person's name is what another tool left unfilled: {first_name}, *|FNAME|*."""
+    return any(one.certain and not one.words[0].isalnum() for one in placeholders_in(name))
+
+
 def meant(field: str) -> str:
     """How to write here what a field of another tool says, or ""."""
     return next((_FIX[word] for word in _meanings(_FALLBACK.sub("", field)) if word in _FIX), "")
@@ -176,6 +192,8 @@ def _all(line: str) -> Iterator[Placeholder]:
     bare = _LINKS.sub(" ", line)
     if (greeted := _GREETING.match(bare)) and _is_name(greeted[1]):
         yield _found(greeted[0].strip(), greeted[1])
+    if nobody := _GREETED_NOBODY.match(bare):
+        yield Placeholder(nobody[0].strip(), True, "write `{{ dear }}` for the whole greeting")
     for pattern in _AMBIGUOUS:
         for match in pattern.finditer(bare):
             inside = next(group for group in match.groups() if group is not None).strip()

@@ -50,9 +50,30 @@ def line(value: object, *, longest: int = 4_000) -> str:
     for character in text:
         if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
             raise mistake(f"{_character_name(character)} in {shown(text)}")
+    if turns := _turns_direction(text):
+        raise mistake(
+            f"{_character_name(turns)} in {shown(text)}", hint="it turns what is written behind it around"
+        )
     if len(text) > longest:
         raise mistake(f"{len(text)} characters", allowed=f"at most {longest} characters")
     return text
+
+
+_ENDS = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067": "\u2069", "\u2068": "\u2069"}
+
+
+def _turns_direction(text: str) -> str:
+    """A control of direction (Unicode 9) that overrides letters' own, or is not closed and so reaches beyond its text;
+    "" where there is none."""
+    open_ends: list[str] = []
+    for character in text:
+        if character in "\u202d\u202e":
+            return character
+        if end := _ENDS.get(character):
+            open_ends.append(end)
+        elif character in "\u202c\u2069" and (not open_ends or open_ends.pop() != character):
+            return character
+    return next(begin for begin, end in _ENDS.items() if end == open_ends[-1]) if open_ends else ""
 
 
 def paragraph(value: object) -> str:

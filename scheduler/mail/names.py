@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from scheduler.input.placeholders import holds_placeholder
+
 LONGEST = 200
 """Code points; a longer name is cut. The longest names that people have are half as long."""
 
@@ -30,10 +32,13 @@ def clean_name(raw: str) -> str:
 
     Letters of all scripts stay, and what people write between them: O'Neil; Anna & Ben; Smith, Ann “Annie”; J.R.R.
     Tolkien. "evil.com" becomes "evil. com", "http://x" becomes "http x".
-    A name without any letter is "" (mails then greet without a name). Cleaning twice changes nothing.
+    A name without any letter, or one that another tool left unfilled ("{first_name}"), is "": mails then greet without
+    a name. Cleaning twice changes nothing.
     """
     if len(raw) <= LONGEST and _ORDINARY.fullmatch(raw):
         return raw
+    if holds_placeholder(raw[:LONGEST]):
+        return ""
     raw = _QUOTED.sub("“\\1”", unicodedata.normalize("NFC", raw))
     text = "/".join("".join(map(_kept, part)) for part in _SON_OF.split(raw))
     text = unicodedata.normalize("NFC", _without_towers(_without_stray_joiners(text)))

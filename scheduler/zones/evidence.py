@@ -14,12 +14,14 @@ from scheduler.zones.countries import country_code, country_zones
 from scheduler.zones.names import (
     NO_ZONE,
     OF_A_COUNTRY,
+    OF_A_PLACE,
     OFFSET,
     SEVERAL,
     Meaning,
     UnknownZone,
     Zone,
     distinct,
+    namesake,
     read,
 )
 from scheduler.zones.offsets import akin, ever, seasons, shown
@@ -104,6 +106,8 @@ def _by_name(
     name: str, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
 ) -> ZoneEvidence | None:
     """By what a text in a column of time zones says; None where that is nothing that can be used."""
+    if zones := namesake(name, country.code):
+        return _choice(zones, known_by, at, f"{OF_A_PLACE}, in {country.code}")
     try:
         meaning = read(name)
     except UnknownZone as unknown:

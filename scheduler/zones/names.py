@@ -29,6 +29,7 @@ from scheduler.zones.tables import (
     CLOCKS,
     GENEVA,
     GENEVA_NAMES,
+    NAMESAKES,
     PLACES,
     REGIONS,
     WINDOWS,
@@ -50,7 +51,8 @@ NO_ZONE = ("an offset from UTC is not a time zone, as it does not say when summe
 
 _GREENWICH_ALL_YEAR = ("etc/gmt", "etc/gmt0", "etc/gmt+0", "etc/gmt-0", "etc/greenwich")
 _TOKEN = re.compile(r"(?<![\w.+-])[A-Za-z][\w.+-]*(?:/[\w.+-]+)+")
-_SLASH = re.compile("_slash_", re.IGNORECASE)  # HubSpot's america_slash_new_york
+_SLASH = re.compile(r"_slash_|\\/|%2F", re.IGNORECASE)  # HubSpot's america_slash_new_york, JSON, a link
+_BLANK_SLASH = re.compile(r"(?<=\w) ?/ ?(?=\w)")
 _RELATIVE = re.compile(r"(?!utc|gmt)[a-z]{2,5}[+-]\d{1,2}", re.IGNORECASE)  # MSK+2 is UTC+5
 _COPY = re.compile(r" \d{1,2}$")  # Outlook's "GMT Standard Time 1"
 _APART = re.compile(r"[,;:()\[\]|]| - ")
@@ -156,7 +158,7 @@ def read(text: str) -> Meaning:
     plain = _SLASH.sub("/", tidy(text))
     if _RELATIVE.fullmatch(plain):
         raise UnknownZone(text, "a time that is counted from another zone's, or an offset from UTC")
-    whole = _iana(plain) or _index().get(fold(plain))
+    whole = _iana(plain) or _iana(_BLANK_SLASH.sub("/", plain)) or _index().get(fold(plain))
     if whole and not (whole.kind == "fixed" and whole.because == OFFSET):
         return whole
     tokens = {token: zone for token in _TOKEN.findall(plain) if (zone := _last_iana(token))}
@@ -285,7 +287,9 @@ def _part(part: str, *, first: bool) -> Meaning | None:
     if first:
         return _whole(part)
     if code := REGIONS.get(part) or REGIONS.get(part.title()):
-        return _in_country(code)
+        state, country = _index().get(fold(part)), _in_country(code)
+        alone = state and state.kind == "place" and _within(state.zones[0], (code,))
+        return replace(country, zones=state.zones) if state and alone else country
     return _a_country(part) if calls_itself(part) else _whole(part)
 
 
@@ -325,10 +329,28 @@ def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
             if sure
             else None
         )
+    if len(countries) == 1 and (state := _state(next(iter(countries.values())))):  # "Mountain Time (Arizona)"
+        return state if all(_has(state.zones[0], clock) for clock in clocks) else None
     shared = [zone for zone in clocks[0].zones if all(_has(zone, clock) for clock in clocks[1:])]
+    there = [zone for zone in shared if any(_within(zone, (code,)) for code in countries)]
+    shared = there or shared  # Eastern Time (US & Canada) is not Australia's
     kind = "several" if all(one.kind == "several" for one in clocks) else "clock"
     only = next(iter(countries)) if len(countries) == 1 else ""
     return replace(clocks[0], kind=kind, zones=tuple(shared), country=only) if shared else None
+
+
+def _state(country: Meaning) -> Meaning | None:
+    """Where only a state of a country is meant, which has a zone of its own: that."""
+    if len(country.zones) < len(country_zones(country.country)):
+        return Meaning("place", country.zones[:1], OF_A_PLACE, country=country.country)
+    return None
+
+
+def namesake(text: str, country: str) -> tuple[str, ...]:
+    """The zones of the place in this country (alpha-2) that a text names, which alone names one elsewhere: London in
+    Canada."""
+    name = " ".join(word for word in fold(tidy(text)).split() if word not in _TIME)
+    return NAMESAKES.get(name, {}).get(country, ())
 
 
 def _narrowed(places: list[Meaning]) -> list[Meaning]:

@@ -5,7 +5,7 @@ Whoever changes what is understood here or beside it raises `VERSION`, so that w
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 GENEVA = "Europe/Zurich"  # tzdata has one zone for all of Switzerland; its civil time is Geneva's
 
@@ -272,7 +272,37 @@ PLACES: dict[str, str | tuple[str, ...]] = {
     "Fiji Islands": "Pacific/Fiji",
     "Hong Kong": "Asia/Hong_Kong",
     "Hong Kong SAR": "Asia/Hong_Kong",
+    "北京时间": "Asia/Shanghai",
+    "北京時間": "Asia/Shanghai",
+    "Gulf Time": "Asia/Dubai",
+    "Granada": ("Europe/Madrid", "America/Grenada", "America/Managua"),
+    "Victoria": ("Australia/Melbourne", "America/Vancouver", "Indian/Mahe"),
+    "Центральная Америка": ("America/Chicago", "America/Guatemala"),  # in CLDR the one, on Windows the other
 }
+
+# Words that stand for one zone by themselves, and beside some countries for others, of places there that are called so.
+NAMESAKES: dict[str, dict[str, tuple[str, ...]]] = {
+    "eastern": {"AU": ("Australia/Sydney", "Australia/Brisbane"), "ID": ("Asia/Jayapura",)},
+    "central": {"AU": ("Australia/Adelaide", "Australia/Darwin"), "ID": ("Asia/Makassar",)},
+    "western": {"AU": ("Australia/Perth",), "ID": ("Asia/Jakarta",)},
+    "cordoba": {"ES": ("Europe/Madrid",), "MX": ("America/Mexico_City",)},
+    "georgetown": {"MY": ("Asia/Kuala_Lumpur",), "KY": ("America/Cayman",)},
+    "guadalajara": {"ES": ("Europe/Madrid",)},
+    "hyderabad": {"PK": ("Asia/Karachi",)},
+    "kingston": {"CA": ("America/Toronto",)},
+    "lagos": {"PT": ("Europe/Lisbon",), "MX": ("America/Mexico_City",)},
+    "london": {"CA": ("America/Toronto",)},
+    "melbourne": {"US": ("America/New_York",)},
+    "merida": {"ES": ("Europe/Madrid",), "VE": ("America/Caracas",)},
+    "perth": {"GB": ("Europe/London",)},
+    "san jose": {"US": ("America/Los_Angeles",), "CR": ("America/Costa_Rica",)},
+    "santiago": {
+        "ES": ("Europe/Madrid",), "CU": ("America/Havana",), "DO": ("America/Santo_Domingo",),
+        "PA": ("America/Panama",), "MX": ("America/Monterrey",),
+    },
+    "sydney": {"CA": ("America/Halifax",)},
+    "tripoli": {"LB": ("Asia/Beirut",), "GR": ("Europe/Athens",)},
+}  # fmt: skip
 
 # States and provinces, as people write them after a city: Zoom's list of states. Without Georgia, which is a country,
 # too: the city before it says which.

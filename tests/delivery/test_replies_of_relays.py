@@ -13,6 +13,21 @@ ONE: tuple[Stage, ...] = ("rcpt", "content")
 
 OURS = """
 STOP  550 5.4.6 Unusual sending activity detected. Please try after sometime                      # Zoho
+STOP  550 Verification failed for <webinar@example.org> The mail server could not deliver mail to webinar@example.org. The account or domain may not exist, they may be blacklisted, or missing the proper dns entries. Sender verify failed  # cPanel, Exim
+STOP  553 failed,5.1.1 (bad destination mailbox address),smtp;553 Relaying disallowed,mx.zoho.com
+STOP  550 the mailbox of the originator is unavailable
+STOP  550 Return-path address does not exist
+STOP  550 callout verification failed: reverse path mailbox not found
+STOP  550 Mailbox webinar@example.org of sender over quota
+STOP  552 5.2.2 Your mailbox is over quota; delete mail before sending
+STOP  550 5.1.1 Your account does not exist
+STOP  550 Access denied: user account disabled for sending
+STOP  550 Trial expired: recipient not allowed, upgrade your plan
+PAUSE 552 5.2.2 This user has exceeded the limit of emails that can be sent per day
+PAUSE 550 5.2.2 Mailbox webinar@example.org: sending quota exceeded
+PAUSE 550 Votre quota d'envoi est dépassé
+PAUSE 550 Das Versandlimit für Ihr Konto wurde erreicht
+PAUSE 550 Límite de envío excedido
 STOP  554 5.1.8 Email Outgoing Blocked                                                            # Zoho
 STOP  553 Sender is not allowed to relay emails                                                   # Zoho
 STOP  554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a permanent exception with message WASCL UserAction verdict is not None. Actual verdict is HipNotify, ShowTierUpgrade.  # Exchange
@@ -70,6 +85,8 @@ STOP  550 Message contained unsafe content
 """
 
 THEIRS = """
+FAIL  550 Unknown user: ana (sender webinar@example.org)
+FAIL  550 5.1.1 Mailbox does not exist (blacklist check skipped)
 FAIL  554 Message rejected: Address blacklisted                                                   # SES
 FAIL  554 Transaction failed: Local address contains control or whitespace
 FAIL  554 Transaction failed: Missing final '@domain'

@@ -48,6 +48,12 @@ OF_TOOLS = {
         "&lbrace;name&rbrace;",
         "&#123;&#123; name &#125;&#125;", "{{ name }", "{name}{surname}",
     ],
+    "a form that nobody filled in": [
+        "Dear {},", "Dear {0},", "Dear %s,", "Dear ____,", "Dear …,", "Dear ...,", "Dear XXX,", "Dear [ ],",
+        "Hallo ???,", "Dear [Insert name here],",
+        "Dear (insert name),", "Dear [Participant's name],", "Dear [participant],",
+        "Dear [Name des Teilnehmers],", "Estimado/a ____:", "尊敬的____：", "Hi <>,",
+    ],
     "nobody's: what is still to be put there": [
         "Dear NAME,", "Dear First Name,", "Dear __name__,", "Dear _name_,", "Dear (name),",
         "Dear [First Name] [Last Name],",
@@ -62,6 +68,11 @@ OF_TOOLS = {
 }  # fmt: skip
 
 PROSE = [
+    "Hello…",
+    "Hello ...and welcome!",
+    "Dear all,",
+    "Hi (participants in Geneva),",
+    "Dear friends of XXX,",
     "Coverage rose from 50 % to 60 %, and 5% of it is new.", "Between 5%and 10%", "10%、20%和30%", "٪50 و٪60",
     "50 % des pays et 30 % des villes", "It costs $50, US$ 20 or A$10, 100 $ ou 90 €.", '{"name": "Ana", "id": 3}',
     '`{"name": "{name}"}` is JSON.', "The set {a, b}, {1, 2} and {}", r"\frac{a}{b} and x^{n}", "e = mc^2, x_1, a_b_c",

@@ -186,3 +186,17 @@ def test_a_control_character_in_a_line_is_a_mistake(character: str) -> None:
 def test_wall_times_are_naive_and_in_whole_seconds() -> None:
     assert values.wall_time(datetime(2025, 7, 3, 13)) == datetime(2025, 7, 3, 13)
     assert _hint(values.wall_time, datetime(2025, 7, 3, 13, 0, 0, 500)) == "write 2025-07-03T13:00:00"
+
+
+@pytest.mark.parametrize(
+    "turned",
+    ["A\u202eB", "A\u202dB\u202c", "A\u2067B", "A\u202bB\u2069", "A\u2069B", "\u2066\u202bA\u2069\u202c"],
+)
+def test_no_line_turns_around_what_is_written_behind_it(turned: str) -> None:
+    with pytest.raises(PydanticCustomError, match=r"the character U\+20"):
+        values.line(turned)
+
+
+@pytest.mark.parametrize("sound", ["A\u2067\u05d0\u2069", "\u202bA\u202c B", "A\u200fB", "\u2068A\u2069"])
+def test_a_direction_that_ends_again_stays(sound: str) -> None:
+    assert values.line(sound) == sound

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from scheduler.input.addresses import fold, why_no_address
+from scheduler.input.placeholders import holds_placeholder
 from scheduler.registrants.files.words import words_of
 from scheduler.timezones import LAST_YEAR
 
@@ -30,7 +31,7 @@ _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
 _IN_BRACKETS = re.compile(r"([^<>]*)< ?(?:mailto:)?([^<>\s@]+@[^<>\s@]+) ?>[ ;,.]*", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s<>()\[\],;:|\"“”„«»]+|/(?=[^/]*@)")
 _WRAPPED = ' \t;,.<>()[]"“”„«»'
-_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,5}|#x[0-9a-f]{1,5});", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,5}|#x[0-9a-f]{1,5});", re.IGNORECASE)
 _TEXT_FORMULA = re.compile(r'="(.*)"', re.DOTALL)
 _TWICE_ENCODED = re.compile("[ÂÃÄÅÐÑØÙ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
 
@@ -124,6 +125,7 @@ def is_address(cell: str) -> bool:
 
 # Names
 
+_LONGEST_NAME = 200
 _AFFILIATED = frozenset(words_of("affiliation", "word"))
 _AFFILIATED_PARTS = tuple(words_of("affiliation", "part"))
 _ACRONYM = re.compile(r"[A-Z][A-Z0-9&/.-]{1,15}(?: [A-Z][A-Z0-9&/.-]{0,15}){0,4}")  # (WHO), (UN OCHA)
@@ -146,10 +148,18 @@ def clean_name_of(text: str, beside: str = "") -> str:
     name = unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
     if name in _ALSO_NAMES and clean_name_of(beside):
         return name
-    words = name.split()
-    if is_nothing(name) or name.casefold() in _NOBODY or all(is_nothing(word) for word in words):
-        return ""
-    return " ".join(word for word in words if word not in _OF_PROGRAMS)
+    return "" if _is_nobody(name) else " ".join(word for word in name.split() if word not in _OF_PROGRAMS)
+
+
+def _is_nobody(name: str) -> bool:
+    """Whether this says that there is no name, has none, or is what another tool left unfilled."""
+    return (
+        is_nothing(name)
+        or name.casefold() in _NOBODY
+        or all(is_nothing(word) or word.casefold() in _NOBODY for word in name.split())
+        or not any(map(str.isalpha, name))
+        or holds_placeholder(name[:_LONGEST_NAME])
+    )
 
 
 def without_affiliation(name: str, *, displayed: bool = False) -> str:
@@ -172,7 +182,10 @@ def _is_affiliation(text: str) -> bool:
 
 
 def joined(first: str, middle: str, last: str) -> str:
-    """The full name of its parts. Chinese, Japanese and Korean names begin with the family's."""
+    """The full name of its parts. Chinese, Japanese and Korean names begin with the family's. Who typed the whole name
+    into both fields has it once."""
+    if first == last and " " in first:
+        return first
     if first and last and _CJK.fullmatch(first) and _CJK.fullmatch(last):
         return last + first
     return " ".join(filter(None, (first, middle, last)))

@@ -14,13 +14,21 @@ from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.cells import clean_name_of, is_address, is_nothing, order_of, tidy
 from scheduler.registrants.files.headers import OURS, is_known, meaning_of
 from scheduler.registrants.files.records import Record
-from scheduler.registrants.files.statuses import is_codes, is_flag, is_status, role_of
+from scheduler.registrants.files.statuses import (
+    is_codes,
+    is_flag,
+    is_status,
+    may_not_come,
+    role_of,
+    status_in,
+)
 from scheduler.registrants.files.words import folded, folded_words
 
 NOT_NEEDED = "is not needed"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
 _SEEN = 500  # cells of a column that are looked at once
+_MOST_NAMES = 10  # columns of names that are compared with each other
 _PLAIN_STATUS = folded_words("ambiguous_status")
 _WEAK = 1000  # ranks from here on say little
 
@@ -35,13 +43,15 @@ class Held:
     month_first: int = 0
     values: set[str] = field(default_factory=set)
     more_values: bool = False
+    answers: bool = False
+    """Whether its header asks who comes, so that "нет" is an answer, and not nothing."""
     _plain: set[str] = field(default_factory=set)
     """Cells that were seen before and are neither an address nor a date: most of a country's are."""
 
     def see(self, cell: str) -> None:
         if cell in self._plain:
             self.filled += 1
-        elif not is_nothing(text := tidy(cell)):
+        elif not is_nothing(text := tidy(cell)) or (self.answers and status_in(cell)):
             self._look_at(text)
             plain = "@" not in text and "＠" not in text and not text[0].isdecimal()
             if plain and len(cell) <= 100 and len(self._plain) < _SEEN:
@@ -87,12 +97,12 @@ class Survey:
 
     def __post_init__(self) -> None:
         self.named = [meaning_of(cell) for cell in self.header.cells]
-        self.columns = [Held() for _ in self.header.cells]
+        self.columns = [Held(answers=bool(one and one.meaning == "status")) for one in self.named]
         wholes = [at for at, one in enumerate(self.named) if one and one.whole_or_part]
         parts = [
             at for at, one in enumerate(self.named) if one and one.meaning in ("first_name", "last_name")
         ]
-        self.contained = {(part, whole): 0 for part in parts for whole in wholes}
+        self.contained = {(part, whole): 0 for part in parts[:_MOST_NAMES] for whole in wholes[:_MOST_NAMES]}
 
     def see(self, record: Record) -> None:
         self.rows += 1
@@ -117,6 +127,8 @@ class Columns:
     displayed: bool = False
     statuses: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
+    doubted: tuple[tuple[int, str], ...] = ()
+    """Where somebody may be said not to come, each with what its header says: they are asked about."""
     codes: bool = False
     day_first: bool | None = None
 
@@ -140,6 +152,7 @@ class _Choice:
         displayed = "name" in at and self._rank(at["name"]) >= _WEAK
         statuses, cancelled = self._statuses(), self._flags()
         at |= self._others()
+        doubted = self._doubted()
         same = len({folded(self._header.cells[index]) for index in emails}) == 1 < len(emails)
         return Columns(
             tuple(map(self._column, range(len(self._header.cells)))),
@@ -149,6 +162,7 @@ class _Choice:
             displayed,
             statuses,
             cancelled,
+            doubted,
             any(is_codes(frozenset(self._held[index].values)) for index in statuses),
             self._day_first(at.get("registered_at")),
         )
@@ -298,6 +312,18 @@ class _Choice:
                 found.append(index)
             else:
                 self._why[index] = ("", "says neither yes, no nor when" if held.filled else "is empty")
+        return tuple(found)
+
+    def _doubted(self) -> tuple[tuple[int, str], ...]:
+        """Columns that are read as nothing else."""
+        found = []
+        for index, held in enumerate(self._held):
+            named = self._named[index]
+            meaning = named.meaning if named and named.meaning in ("status", "cancelled") else ""
+            read = self._why.get(index, ("", ""))[0]
+            if not read and any(may_not_come(value, meaning) for value in held.values):
+                found.append((index, meaning))
+                self._why[index] = ("status", "it may say who does not come, who is asked about")
         return tuple(found)
 
     # The others

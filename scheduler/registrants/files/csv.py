@@ -22,6 +22,8 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 HEADER_WITHIN = 60  # rows: what reports have above their header is less
 UNREADABLE = "a quotation mark is not closed or stands inside a value, or a value is too long"
 LONGEST = 2**20  # characters of a line, and of a row
+WIDEST = 2**14  # cells of a row, as in Excel
+TOO_WIDE = "more columns than a spreadsheet has (16,384)"
 Counting = Callable[[str], int]
 _SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?[,;\t]*\r?\n?", re.IGNORECASE)  # Excel's own first line
 
@@ -105,7 +107,10 @@ def records_of(lines: Iterator[str], delimiter: str) -> Generator[Record]:
         reader = csv.reader(iter(source), delimiter=delimiter, strict=True)
         try:
             for cells in reader:
-                yield Record(source.line, cells if any(cell.strip(" \t,;") for cell in cells) else ())
+                if len(cells) > WIDEST:
+                    yield Record(source.line, unreadable=TOO_WIDE)
+                else:
+                    yield Record(source.line, cells if any(cell.strip(" \t,;") for cell in cells) else ())
                 source.forget()
             at_end = True
         except csv.Error:

@@ -46,6 +46,8 @@ class Named:
 _NUMBERED = re.compile(r"\d{1,3}[.): -]\s*")
 _BRACKETS = re.compile(r"\([^()]{0,80}\)|（[^（）]{0,80}）|\[[^\[\]]{0,80}\]")
 _PARTS = re.compile(r"[/|\n•·]| [–—-] ")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # registrationStatus, as APIs write it
+_BRACKETED = 500  # is added to the rank of a name with something in brackets: "Email (second contact)"
 _LITTLE = 1000  # is added to the rank of a name that says less than others
 
 
@@ -61,15 +63,15 @@ _NAMES: dict[str, Named] = {}
 for _word, _meant in _entries():
     _NAMES.setdefault(_word, _meant)
 _NOT_NEEDED = folded_words("not_needed")
-_BEFORE = sorted(folded_words("asking", "before"), key=len, reverse=True)
+_BEFORE: dict[str, list[str]] = {}  # by the first letter: a file may have thousands of columns
+for _word in sorted(folded_words("asking", "before"), key=len, reverse=True):
+    _BEFORE.setdefault(_word[0], []).append(_word)
 _BEHIND = tuple(folded_words("asking", "behind"))
-_OF: list[tuple[str, Whose]] = sorted(
-    ((folded(word), whose) for whose in _SOMEBODY for word in words_of("whose", whose)),
-    key=lambda one: -len(one[0]),
-)
+_OF: dict[str, Whose] = {folded(word): whose for whose in _SOMEBODY for word in words_of("whose", whose)}
+_LONGEST_OF = max(len(who.split()) for who in _OF)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def meaning_of(header: str) -> Named | None:
     """What this header means, or None."""
     if len(header) > 200:
@@ -77,8 +79,10 @@ def meaning_of(header: str) -> Named | None:
     shorter = _BRACKETS.sub(" ", header)
     if numbered := _NUMBERED.match(shorter):
         shorter = shorter[numbered.end() :]
-    if found := _named(folded(header)) or _named(folded(shorter)):
+    if found := _named(folded(header)) or _named(folded(_CAMEL.sub(" ", header))):
         return found
+    if found := _named(folded(shorter)):
+        return replace(found, rank=found.rank + _BRACKETED)
     return _in_several_languages([_named(folded(part)) for part in _PARTS.split(shorter) if folded(part)])
 
 
@@ -100,7 +104,7 @@ def is_known(header: str) -> bool:
 def _named(name: str) -> Named | None:
     if found := _NAMES.get(name):
         return found
-    for before in _BEFORE:
+    for before in _BEFORE.get(name[:1], ()):
         rest = name.removeprefix(before if before >= "\u3000" else f"{before} ").strip()
         if rest != name and (found := _NAMES.get(rest) or _of_somebody(rest)):
             return replace(found, rank=found.rank + _LITTLE)
@@ -113,13 +117,17 @@ def _named(name: str) -> Named | None:
 
 def _of_somebody(name: str) -> Named | None:
     """ "attendee email", "email of the buyer", "order e-mail"."""
-    for who, whose in _OF:
-        rests = (
-            name.removeprefix(f"{who} s "),
-            name.removeprefix(f"{who} "),
-            name.removesuffix(f" of the {who}"),
-        )
-        for rest in rests:
-            if rest != name and (found := _NAMES.get(rest)) and found.meaning not in ("role", "webinar"):
-                return replace(found, whose=whose)
+    words = name.split(" ")
+    held, _, behind = name.rpartition(" of the ")
+    pairs = [(behind, held)] if held else []
+    for count in range(min(_LONGEST_OF, len(words) - 1), 0, -1):
+        mine = words[count + 1 :] if words[count] == "s" else words[count:]
+        pairs.append((" ".join(words[:count]), " ".join(mine)))
+    for who, rest in pairs:
+        if (
+            (whose := _OF.get(who))
+            and (found := _NAMES.get(rest))
+            and found.meaning not in ("role", "webinar")
+        ):
+            return replace(found, whose=whose)
     return None

@@ -34,7 +34,7 @@ from scheduler.registrants.files.cells import (
 from scheduler.registrants.files.columns import NOT_NEEDED, Column, Columns, Survey, columns_of
 from scheduler.registrants.files.csv import DELIMITERS, CsvFile
 from scheduler.registrants.files.records import Lines, Record, Sheet, lines_named
-from scheduler.registrants.files.statuses import is_cancelled, role_of, why_not
+from scheduler.registrants.files.statuses import is_cancelled, may_not_come, role_of, status_in, why_not
 from scheduler.registrants.files.systems import system_of
 from scheduler.registrants.files.tables import Table, of_people, tables_of
 from scheduler.registrants.files.words import folded
@@ -289,6 +289,7 @@ class _Rows:
         left_out, unknown, status = self._judged(
             tuple([cells[index] for index in self._columns.statuses]),
             tuple([cells[index] for index in self._columns.cancelled]),
+            tuple([cells[index] for index, _ in self._columns.doubted]),
         )
         return FileRow(
             line,
@@ -355,10 +356,12 @@ class _Rows:
             self._noted.hosts.add(line)
         return role
 
-    def _judge(self, statuses: tuple[str, ...], cancelled: tuple[str, ...]) -> tuple[str, str, str]:
+    def _judge(
+        self, statuses: tuple[str, ...], cancelled: tuple[str, ...], doubted: tuple[str, ...]
+    ) -> tuple[str, str, str]:
         """Why somebody does not come, which status nobody knows, and all that is said of it."""
         unknown, left_out = "", ""
-        words = [word for cell in statuses if (word := clean_cell(cell))]
+        words = [word for cell in statuses if (word := status_in(cell))]
         for word in words:
             reason = why_not(word, codes=self._columns.codes)
             left_out = left_out or reason or ""
@@ -367,5 +370,11 @@ class _Rows:
         for index, cell in zip(self._columns.cancelled, cancelled, strict=True):
             if not left_out and is_cancelled(clean_cell(cell)):
                 left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cell))}"
+        for (index, meaning), cell in zip(self._columns.doubted, doubted, strict=True):
+            if (word := clean_cell(cell)) and may_not_come(word, meaning):
+                said = f"{self._table.header.cells[index].strip()}: {word}"
+                words.append(said)
+                if not unknown and self._counting.isdisjoint((folded(word), folded(said))):
+                    unknown = said
         left_out = left_out or self._table.left_out
         return left_out, "" if left_out else unknown, "; ".join(dict.fromkeys(words))

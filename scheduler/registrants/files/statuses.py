@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from scheduler.registrants.files.cells import clean_cell, tidy
 from scheduler.registrants.files.words import folded, folded_words, words_of
 
 _PRETIX: Mapping[str, str] = {"p": "", "n": "not paid yet", "e": "expired", "c": "cancelled"}
 _COMES = folded_words("status", "comes")
 _DOES_NOT = folded_words("status", "not_yet") | folded_words("status", "not")
 _YES, _NO = folded_words("flag", "yes"), folded_words("flag", "no")
+_REFUSAL = folded_words("refusal")
 _ROLES = {folded(word): role for role in ("host", "panelist", "attendee") for word in words_of("role", role)}
 
 
 def is_status(word: str) -> bool:
     return why_not(word) is not None
+
+
+def status_in(cell: str) -> str:
+    """The status in a cell. "нет" is nothing in a column of names; here it is an answer."""
+    return clean_cell(cell) or (word if folded(word := tidy(cell)) in _DOES_NOT else "")
 
 
 @lru_cache(maxsize=1024)
@@ -34,6 +41,15 @@ def why_not(word: str, *, codes: bool = False) -> str | None:
         if said in _COMES:
             return ""
     return None
+
+
+def may_not_come(word: str, meaning: str) -> bool:
+    """Whether a column that is no status for certain may say so of somebody. `meaning`: what its header says: "status"
+    ("Attending": No), "cancelled" ("Cancelled by": host), or nothing ("Outcome": rejected)."""
+    if meaning == "cancelled":
+        return is_cancelled(word)
+    name = folded(word)
+    return name in _REFUSAL or (meaning == "status" and bool(name) and name in _NO)
 
 
 def is_codes(words: frozenset[str]) -> bool:

@@ -136,10 +136,14 @@ def test_what_is_no_address_or_two_is_not_guessed(cell: str, problem: str) -> No
         ("Anna (Annie) Berg", "Anna (Annie) Berg"),
         ("Ana undefined", "Ana"),
         ("null Ruiz", "Ruiz"),
+        ("M&uuml;ller", "Müller"),
+        ("AT&T Ann", "AT&T Ann"),
         ("x" * 110, "x" * 110),
         *((nobody, "") for nobody in (
             "NULL NULL", "N/A", "undefined undefined", "--", "-", "Anonymous", "anonymous", "null", "None", "nan",
             "#N/A",             "(not set)", "匿名", "Anónimo", "NaN NaN", "n/a n/a", "—", "?", "Unknown", ".", "",
+            "Unknown Unknown", "Anonymous Anonymous", "(no name)", "[object Object]", "14155550100", "+1415***1234",
+            "{{name}}", "{first_name}", "*|FNAME|*", "%name%", "{{ contact.first_name }}", "«First_Name» «Last_Name»",
         )),
     ],
 )  # fmt: skip
@@ -156,6 +160,8 @@ def test_a_name_stays_as_typed_and_nobody_is_greeted_as_null(typed: str, name: s
         ("NULL", "NULL", ""),
         ("Null", "Null", ""),
         ("--", "Ruiz", "Ruiz"),
+        ("Ana Ruiz", "Ana Ruiz", "Ana Ruiz"),
+        ("Ana", "Ana", "Ana Ana"),
         ("花子", "山田", "山田花子"),
         ("伟", "李", "李伟"),
         ("길동", "홍", "홍길동"),

@@ -55,6 +55,17 @@ KINDS: dict[str, tuple[str, Right]] = {
         Right({ANA: ""}, {3: "status"})),
     "a state of the USA": (f"email,name,State\n{ANA},Ana,California\n{BO},Bo,Ohio\n", Right({ANA: "Ana", BO: "Bo"})),
     "a state that is a status": (f"email,State\n{ANA},complete\n{BO},withdrawn\n", Right({ANA: ""}, {3: "status"})),
+    "a column that only seems to be a status": (
+        f"email,Outcome\n{ANA},\n{BO},Rejected\n", Right({ANA: ""}, {3: "unknown status"})),
+    "an answer, among others, under a header that asks": (
+        f"email,Will you attend?\n{ANA},Yes of course\n{BO},No\n", Right({ANA: ""}, {3: "unknown status"})),
+    "who is not approved": (f"email,Approved\n{ANA},TRUE\n{BO},FALSE\n", Right({ANA: ""}, {3: "unknown status"})),
+    "who cancelled it": (f"email,Cancelled By\n{ANA},\n{BO},host\n", Right({ANA: ""}, {3: "unknown status"})),
+    "a ticket on the waiting list": (
+        f"email,Ticket Type\n{ANA},General\n{BO},Waiting list\n", Right({ANA: ""}, {3: "unknown status"})),
+    "no, which elsewhere is nothing": (f"email,Статус\n{ANA},да\n{BO},нет\n", Right({ANA: ""}, {3: "status"})),
+    "what somebody answered to another question": (
+        f"email,Have you been here before?\n{ANA},Yes\n{BO},No\n", Right({ANA: "", BO: ""})),
     "a column that says who cancelled": (
         f"email,Cancelled\n{ANA},No\n{BO},Yes\n", Right({ANA: ""}, {3: "status"})),
     "a column that says when they cancelled": (
@@ -208,3 +219,40 @@ def test_days_and_months_are_told_apart_by_the_whole_column() -> None:
         "2027-08-02T10:00:00+00:00",
         "2027-08-13T10:00:00+00:00",
     ]
+
+
+NOBODY_COMES = """
+Attending=No|Are you coming?=No|Attendance=Declined|Participation=No|Registration=Cancelled|Reg. Status=Cancelled
+Current Status=Cancelled|Decision=Rejected|Review status=rejected|Application status=rejected|Teilnahme=Nein
+Teilnahmestatus=abgesagt|Participa=No|Asistirá=No|出欠=欠席|参加可否=不参加|Участие=нет|Statut de participation=Annulé
+Status Anmeldung=storniert|Estatus de registro=Cancelado|Antwort=Nein|Réponse=Non|Response Status=declined
+responseStatus=declined|registrationStatus=CANCELLED|statusCode=cancelled|RSVP Response=No|Payment Status=refunded
+Payment Status=unpaid|Ticket=Waitlist|Event Status=canceled|Result=Rejected|Approved=No|Is Approved=0|Confirmed=No
+Active=No|Deleted=Yes|is_deleted=true|Refunded=Yes|Waitlist=Yes|Waitlisted?=TRUE|On waitlist=1|Cancellation=Yes
+Cancelled by=host|Cancel Date=1/2/2027|Canceled Date=1/2/2027|cancelledAt=2027-01-02|Cancellation reason=Ill
+Opted out=Yes|unsubscribed_at=2027-01-02|Declined=x|Rejected=x
+"""
+
+
+@pytest.mark.parametrize("said", NOBODY_COMES.strip().replace("\n", "|").split("|"))
+def test_whoever_does_not_come_by_any_column_is_left_out_or_asked_about(said: str) -> None:
+    header, _, value = said.partition("=")
+    found = read(f'email,"{header}"\n{ANA},\n{BO},{value}\n')
+    assert (found.people, found.others.keys()) == ({ANA: ""}, {3})
+
+
+def test_a_file_with_more_columns_than_a_spreadsheet_has_is_refused_at_once() -> None:
+    with pytest.raises(Problems, match="more columns than a spreadsheet has"):
+        read("email" + ",name" * 100_000 + f"\n{ANA}\n")
+
+
+def test_thousands_of_columns_of_names_are_not_compared_with_each_other() -> None:
+    content = "email" + ",first name,name" * 8_000 + f"\n{ANA}" + ",Ana,Ana Ruiz" * 8_000 + "\n"
+    assert read(content).people == {ANA: "Ana Ruiz"}
+
+
+def test_who_is_asked_about_comes_where_that_is_said() -> None:
+    content = f"email,Outcome\n{ANA},Rejected\n"
+    assert read(content, counting=("rejected",)).people == {ANA: ""}
+    assert read(content, counting=("Outcome: Rejected",)).people == {ANA: ""}
+    assert read_as(content)["Outcome"] == "status"
