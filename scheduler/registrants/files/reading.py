@@ -9,6 +9,7 @@ what a column holds decides what it is.
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ from scheduler.timezones import LAST_YEAR
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"
 HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
+Cells = list[str] | dict[int, str]
 _NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
@@ -270,12 +272,12 @@ class _Rows:
         self._judged = lru_cache(maxsize=1024)(self._judge)  # few statuses have most registrants
 
     def row(self, record: Record) -> FileRow:
-        line, cells, unreadable = record
-        if unusable := unreadable or self._too_many(cells):
+        line = record.line
+        if unusable := record.unreadable or self._too_many(record.cells):
             return FileRow(line, {}, unusable=unusable)
-        if (missing := self._width - len(cells)) > 0 and self._table.sheet.delimiter:
+        if len(record.cells) < self._width and self._table.sheet.delimiter:
             self._noted.short.add(line)
-        cells = [*cells[: self._width], *[""] * (max(missing, 0) + 1)]
+        cells = self._padded(record.cells)
         whole, first, middle, last, webinar, registered_at, role = self._parts(cells)
         values, problem = self._address(line, cells)
         name, displayed = self._name(line, whole, first, middle, last)
@@ -303,6 +305,12 @@ class _Rows:
             displayed,
         )
 
+    def _padded(self, cells: Sequence[str]) -> Cells:
+        """With an empty cell wherever there is none. The time it takes goes by the row, however wide the header is."""
+        if len(cells) == self._width:
+            return [*cells, ""]
+        return defaultdict(str, enumerate(cells[: self._width]))
+
     def _too_many(self, cells: Sequence[str]) -> str:
         if len(cells) <= self._width or not any(cell.strip() for cell in cells[self._width :]):
             return ""
@@ -311,7 +319,7 @@ class _Rows:
             return f"{found}: a value with a {DELIMITERS[delimiter]} in it needs quotation marks"
         return found
 
-    def _address(self, line: int, cells: Sequence[str]) -> tuple[dict[str, str], str]:
+    def _address(self, line: int, cells: Cells) -> tuple[dict[str, str], str]:
         found = [clean_address(cells[index].strip(" ")) for index in self._columns.emails]
         found = [address for address in found if address.address] or found[:1]
         sound = [address for address in found if not address.problem]

@@ -69,6 +69,11 @@ def test_excel_s_own_first_line_names_the_delimiter() -> None:
     assert [(row.line, row.values) for row in rows] == [(3, ANNA[0])]
 
 
+def test_short_rows_below_a_header_of_many_thousand_columns_take_no_longer_than_others() -> None:
+    rows, _ = read("email" + "," * 20_000 + "name\n" + "ana@example.org\n" * 500)  # 10 million cells
+    assert [dict(row.values) for row in rows] == [{"email": "ana@example.org"}] * 500
+
+
 def test_a_file_with_addresses_only_is_one_column() -> None:
     assert values("email\nanna@example.org\n") == [{"email": "anna@example.org"}]
 
