@@ -20,13 +20,14 @@ from typing import Any, Generic, TypeVar
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version
 from scheduler.mail.composing import wire_address
-from scheduler.mail.facts import shown_name
+from scheduler.mail.facts import of_zone as variables_of_zone
+from scheduler.mail.facts import shown_name, time_left
 from scheduler.mail.invitation import invitation
 from scheduler.mail.invitation_stencil import InvitationStencil, cut_invitation
 from scheduler.mail.jinja_use import use_of
-from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words
+from scheduler.mail.mail_stencil import MailStencil, Own, cut_frame, cut_mail, cut_words, encoding
 from scheduler.mail.rendering import Ready, Sheet, Written, render, write
-from scheduler.mail.wording import time_left
+from scheduler.mail.zone_words import ZoneWords, can_be_filled_in, zone_words
 from scheduler.organizers.texts import LiveText
 from scheduler.told import Told
 from scheduler.webinar import Webinar
@@ -49,6 +50,7 @@ class Stencils:
     def __init__(self, most: int = MOST) -> None:
         """`most`: how many to keep."""
         self._mails: _Recent[MailStencil | None] = _Recent(most)
+        self._zones: _Recent[ZoneWords] = _Recent(4000)
         self._frames: _Recent[bytes | None] = _Recent(most)
         self._invitations: _Recent[InvitationStencil | None] = _Recent(most)
 
@@ -79,27 +81,35 @@ class Stencils:
         use = use_of(live.text.jinja)
         if not use.prints_only:
             return write(sheet)
-        name = shown_name(facts.name, live.language)
-        own_link = facts.join_url != webinar.join_url
-        left = ""
-        if use.says_time_left:
-            left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
-        changes = facts.difference if use.says_changes else None
+        of_zone = (facts.zone, facts.zone_assumed, facts.over, facts.difference if use.says_changes else None)
+        zone = self._zones.get(
+            (webinar, live),
+            (*of_zone, eight_bit),
+            lambda: zone_words(variables_of_zone(facts, live.language), use, encoding(eight_bit)),
+        )
+        left = time_left(facts, live.language) if use.left else ""
+        computed = left if use.left == "computed" or not can_be_filled_in(left) else ""
+        own = Own(
+            name=shown_name(facts.name, live.language),
+            link=facts.join_url if facts.join_url != webinar.join_url else "",
+            left="" if computed else left,
+            zone=zone,
+        )
         frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
-        key = (*frame, facts.zone, facts.zone_assumed, left, changes, bool(name), own_link, facts.over)
+        key = (*frame, zone.shape, computed, bool(own.name), bool(own.link), facts.over)
 
         def cut() -> MailStencil | None:
-            words = cut_words(sheet, name, own_link=own_link)
+            words = cut_words(sheet, own)
             if not words:
                 return None
             around = self._frames.get((webinar,), frame, lambda: cut_frame(sheet, words, eight_bit))
             if not around:
                 return None
-            made = cut_mail(words, around, own_link=own_link, eight_bit=eight_bit)
-            return made if made.fill(sheet, name) else None
+            made = cut_mail(words, around, eight_bit=eight_bit)
+            return made if made.fill(sheet, own) else None
 
         stencil = self._mails.get((webinar, live), key, cut)
-        if stencil and (mail := stencil.fill(sheet, name)):
+        if stencil and (mail := stencil.fill(sheet, own)):
             return mail
         return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
 

@@ -1,0 +1,99 @@
+"""What a mail says of its reader's time zone, computed once for all readers there, to be filled into a stencil.
+
+A text prints most of it as it is: such words are filled in. All else is the *shape* of the mail: which of those words
+there are, whether the webinar crosses midnight there, and whatever a text compares or computes with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Any
+
+from markupsafe import escape
+
+from scheduler.mail.jinja_use import OF_ZONE, Use
+from scheduler.mail.sandbox import plain
+
+MARK = "\ufdd5"
+"""A noncharacter around the number of a word, where one goes in."""
+_THERE = object()
+
+
+@dataclass(frozen=True)
+class ZoneWords:
+    """`words` go by their numbers in `Use.printed`."""
+
+    shape: tuple[Hashable, ...]
+    words: Mapping[str, str]
+    encoded: Mapping[bytes, bytes]
+    """As they stand in the parts of a mail: by "text 3", "html 3"."""
+
+    @property
+    def octets(self) -> int:
+        """About how much memory it takes."""
+        return 1000 + sum(200 + len(one) for one in self.encoded.values())
+
+
+def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
+    """What a text that makes this use of its variables fills in, of what is `said` in one zone (`facts.of_zone`)."""
+    shape: list[Hashable] = [_value(said, path) for path in sorted(use.computed)]
+    words: dict[str, str] = {}
+    for number, path in enumerate(use.printed):
+        value = _value(said, path)
+        is_words = isinstance(value, str) or "__str__" in vars(type(value))
+        if is_words and can_be_filled_in(str(value)):
+            words[str(number)] = str(value)
+            value = _THERE
+        elif is_dataclass(value) and not is_words:
+            value = _THERE
+        shape.append(value)
+    encoded = {f"text {number}".encode(): encode(one) for number, one in words.items()}
+    encoded |= {f"html {number}".encode(): encode(escape(one)) for number, one in words.items()}
+    return ZoneWords(tuple(shape), words, encoded)
+
+
+def can_be_filled_in(words: str) -> bool:
+    """Whether a text shows these as they are wherever it prints them, and no line of a mail that begins with them needs
+    a second look."""
+    one_line = words and words == words.strip() and "  " not in words and plain(words) == words
+    return (
+        bool(one_line) and not words.startswith(".") and not any("\ufdd0" <= one <= "\ufdef" for one in words)
+    )
+
+
+def with_stand_ins(said: Mapping[str, Any], use: Use, words: Mapping[str, str]) -> dict[str, Any]:
+    """`said` with a mark where each of these words goes."""
+    marks = {path: f"{MARK}{number}{MARK}" for number, path in enumerate(use.printed) if str(number) in words}
+    return {name: _marked(value, name, marks, use) for name, value in said.items() if name in OF_ZONE}
+
+
+def _marked(value: Any, path: str, marks: Mapping[str, str], use: Use) -> Any:
+    if path in use.computed:
+        return value
+    return _Marked(value, path, marks, use) if is_dataclass(value) else marks.get(path, value)
+
+
+class _Marked:
+    """A value with attributes, as `times`, in which marks stand for the words."""
+
+    def __init__(self, value: Any, path: str, marks: Mapping[str, str], use: Use) -> None:
+        self._value, self._path, self._marks, self._use = value, path, marks, use
+
+    def __getattr__(self, name: str) -> Any:
+        return _marked(getattr(self._value, name), f"{self._path}.{name}", self._marks, self._use)
+
+    def __str__(self) -> str:
+        return self._marks.get(self._path) or str(self._value)
+
+
+def _value(said: Mapping[str, Any], path: str) -> Any:
+    """What stands there; a tuple of the last value on the way if that is none of ours, as in the path to a method of a
+    string."""
+    name, *attributes = path.split(".")
+    value = said[name]
+    for attribute in attributes:
+        if not is_dataclass(value):
+            return (value,)
+        value = getattr(value, attribute, None)
+    return value
