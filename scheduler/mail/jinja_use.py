@@ -1,4 +1,4 @@
-"""How a text uses what differs from reader to reader: whether it prints a value as it is, or does something else with it.
+"""How a text uses what differs from reader to reader: whether it prints a value, or does something else with it.
 
 Values go by their paths: "name", "times.yours.city".
 """
@@ -64,8 +64,8 @@ def _uses(node: nodes.Node) -> Iterator[_Used]:
     """Each use of a variable below `node`."""
     match node:
         case nodes.Output():
-            for one in node.nodes:
-                yield from _asked(one) if _path(one) else _computed(one)
+            for printed in node.nodes:
+                yield from _asked(printed) if _path(printed) else _computed(printed)
         case nodes.Template():
             for one in node.body:
                 yield from _uses(one)
@@ -74,8 +74,8 @@ def _uses(node: nodes.Node) -> Iterator[_Used]:
             for one in [*node.body, *node.elif_, *node.else_]:
                 yield from _uses(one)
         case nodes.For():
-            for one in [node.target, node.iter, *([node.test] if node.test else [])]:
-                yield from _computed(one)
+            for head in [node.target, node.iter, *([node.test] if node.test else [])]:
+                yield from _computed(head)
             for one in [*node.body, *node.else_]:
                 yield from _uses(one)
         case _:

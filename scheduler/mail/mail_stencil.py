@@ -104,7 +104,7 @@ class MailStencil:
             b"to": wire_address(sheet.to).encode(),
             b"id": sheet.message_id.encode(),
             b"thread": sheet.thread.encode(),
-            b"date": format_datetime(sheet.facts.now.astimezone(UTC)).encode(),
+            b"date": _date(int(sheet.facts.now.timestamp())),
         }
         encode, text = encoding(self.eight_bit), own.values
         for what, value in text.items():
@@ -112,11 +112,12 @@ class MailStencil:
         for what, value in _in_html(text).items():
             values[b"html " + what.encode()] = encode(value)
         plain = self._has_plain_lines and not _LINE_OR_DOT.search(b"\0".join(values.values()))
-        values |= own.zone.encoded
         longest, holes = self._longest_line
-        surely_fits = longest + holes * max(map(len, values.values())) <= LONGEST_LINE
+        widest = max(own.zone.widest, *map(len, values.values()))
+        surely_fits = longest + holes * widest <= LONGEST_LINE
+        values |= own.zone.encoded
         if self.subject:
-            values[b"subject"] = _folded(_filled(self.subject, text | own.zone.words))
+            values[b"subject"] = _folded(_filled(self.subject, {**text, **own.zone.words}))
         if sheet.calendar is not None:
             values[b"calendar"] = _base64(sheet.calendar)
         mail = self.mail % values
@@ -149,7 +150,7 @@ def cut_words(sheet: Sheet, own: Own) -> Rendered | None:
         link = _JSON_LINK if own.link else facts.join_url
         said["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
     words = text.fill(said)
-    values = own.values | own.zone.words
+    values = {**own.values, **own.zone.words}
     filled = replace(
         words,
         subject=_filled(words.subject, values),
@@ -245,6 +246,11 @@ def _value_of(stand_in: str) -> str:
 
 def _filled(words: str, values: Mapping[str, str]) -> str:
     return _STAND_IN.sub(lambda found: values.get(_value_of(found[0]), ""), words)
+
+
+@lru_cache(maxsize=16)
+def _date(seconds: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
 
 
 _folded = lru_cache(maxsize=500)(subject_line)  # most have nobody's name in them

@@ -32,9 +32,11 @@ from scheduler.organizers.texts import LiveText
 from scheduler.told import Told
 from scheduler.webinar import Webinar
 
-MOST = 1000
-"""Stencils kept: 400 zones in two languages, and some. Each takes 14 to 21 kB, about the
-size of its mail without the invitation."""
+MOST = 12_000_000
+"""Octets of what is kept of one kind. A stencil is about as large as its mail without the invitation, 14 to 21 kB, and a
+text has a dozen; what a zone says takes 3 kB for each of them."""
+_ENTRY = 1000
+"""Octets that an entry takes beside what is kept."""
 
 _BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _MAILBOX = re.compile(_BOX, re.ASCII)
@@ -48,11 +50,11 @@ class Stencils:
     """Renders mails, and keeps the stencils that it cuts for them."""
 
     def __init__(self, most: int = MOST) -> None:
-        """`most`: how many to keep."""
-        self._mails: _Recent[MailStencil | None] = _Recent(most)
-        self._zones: _Recent[ZoneWords] = _Recent(4000)
-        self._frames: _Recent[bytes | None] = _Recent(most)
-        self._invitations: _Recent[InvitationStencil | None] = _Recent(most)
+        """`most`: how many octets to keep of each."""
+        self._mails = _Recent[MailStencil | None](most, lambda made: len(made.mail) if made else 0)
+        self._zones = _Recent[ZoneWords](most, lambda made: made.octets)
+        self._frames = _Recent[bytes | None](most, lambda made: len(made or b""))
+        self._invitations = _Recent[InvitationStencil | None](most, lambda made: made.octets if made else 0)
 
     def render(
         self,
@@ -122,21 +124,25 @@ class Stencils:
 
 
 class _Recent(Generic[T]):
-    """What was made last, at most so many; what has not been wanted for longest goes first."""
+    """What was made last, at most so many octets of it; what has not been wanted for longest goes first."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, octets: Callable[[T], int]) -> None:
+        self._left, self._octets = most, octets
         self._made: OrderedDict[Hashable, tuple[T, object]] = OrderedDict()
 
     def get(self, of: tuple[object, ...], key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """What was made of `of`, which goes by identity and so lives as long, under this key; `make` makes it."""
         key = (*map(id, of), *key)
-        if key not in self._made:
-            self._made[key] = make(), of
-            if len(self._made) > self._most:
-                self._made.popitem(last=False)
-        self._made.move_to_end(key)
-        return self._made[key][0]
+        if found := self._made.get(key):
+            self._made.move_to_end(key)
+            return found[0]
+        made = make()
+        self._made[key] = made, of
+        self._left -= _ENTRY + self._octets(made)
+        while self._left < 0 and len(self._made) > 1:
+            _, (oldest, _) = self._made.popitem(last=False)
+            self._left += _ENTRY + self._octets(oldest)
+        return made
 
 
 def _is_ordinary(claimed: Claimed) -> bool:
