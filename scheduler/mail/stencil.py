@@ -32,9 +32,9 @@ from scheduler.organizers.texts import LiveText
 from scheduler.told import Told
 from scheduler.webinar import Webinar
 
-MOST = 12_000_000
-"""Octets of what is kept of one kind. A stencil is about as large as its mail without the invitation, 14 to 21 kB, and a
-text has a dozen; what a zone says takes 3 kB for each of them."""
+MOST = 20_000_000
+"""Octets of what is kept of one kind. A stencil is about as large as its mail without the invitation, 14 to 21 kB, and
+a text needs about a dozen; the words of a zone take 7 kB, and a reminder in six languages needs those of 2,400."""
 _ENTRY = 1000
 """Octets that an entry takes beside what is kept."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from markupsafe import escape
@@ -39,7 +39,9 @@ class ZoneWords:
     @property
     def octets(self) -> int:
         """About how much memory it takes."""
-        return sum(200 + len(one) for one in self.encoded.values())
+        return sum(100 + len(one) for one in self.encoded.values()) + sum(
+            100 + len(one) for one in self.words.values()
+        )
 
 
 def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
@@ -55,9 +57,18 @@ def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]
         elif is_dataclass(value) and not is_words:
             value = _THERE
         shape.append(value)
-    encoded = {f"text {number}".encode(): encode(one) for number, one in words.items()}
-    encoded |= {f"html {number}".encode(): encode(escape(one)) for number, one in words.items()}
+    encoded: dict[bytes, bytes] = {}
+    for number, one in words.items():
+        in_text, in_html = _holes(number)
+        encoded[in_text] = encoded[in_html] = encode(one)
+        if (escaped := escape(one)) != one:
+            encoded[in_html] = encode(escaped)
     return ZoneWords(tuple(shape), words, encoded)
+
+
+@cache
+def _holes(number: str) -> tuple[bytes, bytes]:
+    return f"text {number}".encode(), f"html {number}".encode()
 
 
 @lru_cache(maxsize=1000)
