@@ -42,6 +42,7 @@ _VALUES = {
 programs it is a string of JSON (`reservation`)."""
 _STAND_IN = re.compile(f"({'|'.join(_VALUES)}|{MARK}[0-9]{{1,3}}{MARK})")
 
+_PERSONAL = re.compile(f"{_NAME}|{_LINK}|{quote(_LINK)}")
 _LONG_AGO, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
 _MARKS = (
     _SUBJECT := b"Subject: qJzSubject\r\n",
@@ -117,7 +118,8 @@ class MailStencil:
         surely_fits = longest + holes * widest <= LONGEST_LINE
         values |= own.zone.encoded
         if self.subject:
-            values[b"subject"] = _folded(_filled(self.subject, {**text, **own.zone.words}))
+            fold = subject_line if _PERSONAL.search(self.subject) else _folded
+            values[b"subject"] = fold(_filled(self.subject, {**text, **own.zone.words}))
         if sheet.calendar is not None:
             values[b"calendar"] = _base64(sheet.calendar)
         mail = self.mail % values
@@ -253,7 +255,7 @@ def _date(seconds: int) -> bytes:
     return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
 
 
-_folded = lru_cache(maxsize=500)(subject_line)  # most have nobody's name in them
+_folded = lru_cache(maxsize=500)(subject_line)  # nobody's name or link is kept there
 
 
 def _literal(coded: bytes) -> bytes:

@@ -58,8 +58,8 @@ def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]
             value = _THERE
         shape.append(value)
     encoded: dict[bytes, bytes] = {}
-    for number, one in words.items():
-        in_text, in_html = _holes(number)
+    for name, one in words.items():
+        in_text, in_html = _holes(name)
         encoded[in_text] = encoded[in_html] = encode(one)
         if (escaped := escape(one)) != one:
             encoded[in_html] = encode(escaped)
