@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,8 +17,6 @@ from types import TracebackType
 from typing import Any, Self
 
 _PATIENCE = 60  # seconds for one answer
-_AS_3_AND_4 = 'exec "$@" 3<&"$COMMANDS" 4>&"$ANSWERS"'
-"""Where Chromium reads commands and writes answers (`--remote-debugging-pipe`)."""
 
 
 class Browser:
@@ -24,22 +24,19 @@ class Browser:
 
     def __init__(self, program: str) -> None:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        theirs_in, self._commands = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        command = [
-            "/bin/sh", "-c", _AS_3_AND_4, "sh", program, "--headless", "--remote-debugging-pipe", "--no-sandbox",
-            "--disable-gpu", "--hide-scrollbars", "--disable-background-networking", "--disable-component-update",
-            f"--user-data-dir={self._profile.name}", "about:blank",
+        reads, self._commands = os.pipe()
+        self._answers, writes = os.pipe()
+        # Chromium reads commands from 3 and writes answers to 4. First out of the way, for either may be one of these.
+        theirs = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 10) for one in (reads, writes)]
+        silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+        pipes = [(os.POSIX_SPAWN_DUP2, one, number) for one, number in zip(theirs, (3, 4), strict=True)]
+        options = [
+            "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={self._profile.name}",
         ]  # fmt: skip
-        self._process = subprocess.Popen(  # noqa: S603
-            command,
-            env=os.environ | {"COMMANDS": str(theirs_in), "ANSWERS": str(theirs_out)},
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        self._pid = os.posix_spawn(program, [program, *options], os.environ, file_actions=[*silent, *pipes])
+        for one in (reads, writes, *theirs):
+            os.close(one)
         self._rest, self._number, self._session = b"", 0, ""
 
     def __enter__(self) -> Self:
@@ -56,8 +53,8 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
         os.close(self._commands)
         os.close(self._answers)
         self._profile.cleanup()
