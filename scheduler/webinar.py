@@ -283,7 +283,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         """The instant at which it ends, UTC."""
         return to_utc(self.end_wall, self.tz)
 
-    @property
+    @cached_property
     def place(self) -> str | None:
         """The place whose clock counts, where the zone's name in tzdata is another's: "Geneva"."""
         return zone_place(self.zone)

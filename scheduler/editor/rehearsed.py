@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock, Thread
+from typing import cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,9 +15,9 @@ from scheduler.database.engine import Database
 from scheduler.editor.accounts import Editor
 from scheduler.editor.app import EditorApp
 from scheduler.editor.desk import Desk, Sight
-from scheduler.mail.layout import layout_of
-from scheduler.mail.pairs import Key
-from scheduler.mail.soundness import check_texts
+from scheduler.mail.layout import Layout, layout_of
+from scheduler.mail.pairs import Key, pairs_of, untried, verdicts_of
+from scheduler.mail.soundness import KNOWN, check_texts
 from scheduler.organizers.folder import Folder
 from scheduler.organizers.layouts import sound_layout
 from scheduler.organizers.sources import TEXT_FILES
@@ -43,8 +45,9 @@ def rehearsal_app(
         return Sight({webinar.id: webinar}, sources_of(files), (), layout, problems)
 
     def problems(sight: Sight) -> Mapping[Key, tuple[Problem, ...]]:
-        return check_texts(sight.sources, [webinar], templates, sight.layout).problems if sight.layout else {}
+        return checked.problems(sight) if sight.layout else {}
 
+    checked = _Checked(webinar, templates)
     you = Editor("you", "edit", secrets.token_urlsafe())
     desk = Desk(templates, database, SystemClock(), look, problems, everybody=you)
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
@@ -54,3 +57,22 @@ def rehearsal_app(
         await (editor.app if ours else inbox)(scope, receive, send)
 
     return app, editor
+
+
+class _Checked:
+    """What is known of the texts; the others are tried in a thread, which no page waits for."""
+
+    def __init__(self, webinar: Webinar, templates: Path) -> None:
+        self._webinars, self._templates = [webinar], templates
+        self._trying = Lock()
+
+    def problems(self, sight: Sight) -> Mapping[Key, tuple[Problem, ...]]:
+        layout = cast(Layout, sight.layout)
+        pairs = pairs_of(sight.sources, self._webinars, layout)
+        if untried(pairs, KNOWN) and not self._trying.locked():
+            Thread(target=self._try, args=(sight.sources, layout), daemon=True).start()
+        return verdicts_of(pairs, KNOWN, self._templates).problems
+
+    def _try(self, sources: Mapping[Key, str], layout: Layout) -> None:
+        with self._trying:
+            check_texts(sources, self._webinars, self._templates, layout)

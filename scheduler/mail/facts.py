@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from scheduler.mail import links
+from scheduler.mail import links, wording
 from scheduler.mail.names import clean_name, isolated
 from scheduler.mail.own_words import own_words
 from scheduler.mail.phrases import Phrases, phrases
@@ -21,7 +21,6 @@ from scheduler.mail.wording import (
     right_to_left,
     same_clock,
     time_change,
-    time_left,
 )
 from scheduler.timezones import Zone
 from scheduler.told import Difference, Told, difference
@@ -168,14 +167,12 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
     """Every variable for one mail in `language`: the organizers' (VARIABLES, BLOCKS) and the layout's own."""
     webinar, words = facts.webinar, phrases(language)
     said = own_words(webinar, language)
-    times = _times(facts, language)
-    changes = _changes(facts, times.yours, language)
     organizers = listing(said.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
     name = shown_name(facts.name, language)
     stop, correct = _about(STOP, facts), _about(words.correct_subject, facts)
-    return {
+    return of_zone(facts, language) | {
         "name": name,
         "dear": dear(name, language),
         "webinar": WebinarWords(
@@ -188,12 +185,6 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
             materials_url=webinar.materials_url,
         ),
         "join_url": facts.join_url,
-        "your_time": str(times.yours),
-        "webinar_time": str(times.theirs),
-        "time_left": time_left(facts.now, webinar.start, webinar.end, facts.zone, language),
-        "what_changed": changes.what if changes else words.updated,
-        "times": times,
-        "changes": changes,
         "calendar": _calendar_links(facts, language),
         "invitation_attached": facts.invitation_attached,
         "phrases": words,
@@ -218,6 +209,25 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         else webinar.logo and f"cid:{webinar.logo}",
         "sender": said.sender_name or organizers,
     }
+
+
+def of_zone(facts: Facts, language: str) -> dict[str, Any]:
+    """The variables that depend on the reader's time zone."""
+    times = _times(facts, language)
+    changes = _changes(facts, times.yours, language)
+    return {
+        "your_time": str(times.yours),
+        "webinar_time": str(times.theirs),
+        "time_left": time_left(facts, language),
+        "what_changed": changes.what if changes else phrases(language).updated,
+        "times": times,
+        "changes": changes,
+    }
+
+
+def time_left(facts: Facts, language: str) -> str:
+    """How far off the webinar is, in words."""
+    return wording.time_left(facts.now, facts.webinar.start, facts.webinar.end, facts.zone, language)
 
 
 def shown_name(name: str, language: str) -> str:

@@ -41,6 +41,11 @@ class InvitationStencil:
     lines: tuple[bytes | str, ...]
     """Lines as they go out; where they are one registrant's, each by itself, with `%(…)s` and not yet folded."""
 
+    @property
+    def octets(self) -> int:
+        """About how much memory it takes."""
+        return sum(100 + len(line) for line in self.lines)
+
     def fill(self, said: Mapping[str, Any]) -> bytes:
         """The entry for one registrant: what `invitation(**said)` returns. UID and link must need no escaping but
         that of TEXT."""

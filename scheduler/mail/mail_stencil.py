@@ -16,29 +16,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import quote
 
 from markupsafe import escape
 
 from scheduler.mail.composing import compose, subject_line, wire_address
 from scheduler.mail.facts import Facts, dear, variables
+from scheduler.mail.jinja_use import use_of
 from scheduler.mail.rendering import Sheet, Written
 from scheduler.mail.reservation import bare, in_json, reservation
 from scheduler.mail.templates import Rendered
+from scheduler.mail.zone_words import MARK, ZoneWords, with_stand_ins
 
-_NAME, _LINK, _JSON_NAME, _JSON_LINK = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+_NAME, _LINK, _JSON_NAME, _JSON_LINK, _LEFT = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
 _VALUES = {
     _NAME: "name",
     _LINK: "link",
     quote(_LINK): "quoted link",
     _JSON_NAME: "json name",
     _JSON_LINK: "json link",
+    _LEFT: "left",
 }
 """What a stand-in stands for. In a link to somebody's calendar the reader's own is percent-encoded, and in what is for
 programs it is a string of JSON (`reservation`)."""
-_STAND_IN = re.compile("(" + "|".join(_VALUES) + ")")
+_STAND_IN = re.compile(f"({'|'.join(_VALUES)}|{MARK}[0-9]{{1,3}}{MARK})")
 
+_PERSONAL = re.compile(f"{_NAME}|{_LINK}|{quote(_LINK)}")
 _LONG_AGO, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
 _MARKS = (
     _SUBJECT := b"Subject: qJzSubject\r\n",
@@ -57,9 +61,33 @@ LONGEST_LINE = 998
 """Octets (RFC 5322, 2.1.1)."""
 _LINE_END = re.compile("\r\n|\r|\n")
 _QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
-_DOT_LINE = re.compile(rb"(?:^|\r\n)(?:%\([a-z ]+\)b)*\.")
+_DOT_LINE = re.compile(rb"(?:^|\r\n)(?:%\([a-z0-9 ]+\)b)*\.")
 _LINE_OR_DOT = re.compile(rb"[\r\n]|(?:^|\0)\.")  # in values, with NUL between them
 _MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What differs from mail to mail in its words."""
+
+    name: str
+    """As it shows."""
+    link: str
+    """"" where it is the webinar's."""
+    left: str
+    """What `time_left` says; "" where the text computes with it."""
+    zone: ZoneWords
+
+    @property
+    def values(self) -> dict[str, str]:
+        """By what a stand-in stands for."""
+        values = {"name": self.name, "json name": in_json(bare(self.name)), "left": self.left}
+        link = self.link
+        return (
+            values | {"link": link, "quoted link": quote(link), "json link": in_json(link)}
+            if link
+            else values
+        )
 
 
 @dataclass(frozen=True)
@@ -69,28 +97,29 @@ class MailStencil:
     mail: bytes
     subject: str
     """With stand-ins; "" where it is the same for all."""
-    own_link: bool
     eight_bit: bool
 
-    def fill(self, sheet: Sheet, name: str) -> Written | None:
-        """The mail to one reader, whose name shows as `name`. None if in 8-bit a line would be too long."""
-        own = _own_values(name, sheet.facts.join_url if self.own_link else "")
+    def fill(self, sheet: Sheet, own: Own) -> Written | None:
+        """The mail to one reader. None if in 8-bit a line would be too long."""
         values = {
             b"to": wire_address(sheet.to).encode(),
             b"id": sheet.message_id.encode(),
             b"thread": sheet.thread.encode(),
-            b"date": format_datetime(sheet.facts.now.astimezone(UTC)).encode(),
+            b"date": _date(int(sheet.facts.now.timestamp())),
         }
-        encode = _encoding(self.eight_bit)
-        for what, value in own.items():
+        encode, text = encoding(self.eight_bit), own.values
+        for what, value in text.items():
             values[b"text " + what.encode()] = encode(value)
-        for what, value in _in_html(own).items():
+        for what, value in _in_html(text).items():
             values[b"html " + what.encode()] = encode(value)
         plain = self._has_plain_lines and not _LINE_OR_DOT.search(b"\0".join(values.values()))
         longest, holes = self._longest_line
-        surely_fits = longest + holes * max(map(len, values.values())) <= LONGEST_LINE
+        widest = max(own.zone.widest, *map(len, values.values()))
+        surely_fits = longest + holes * widest <= LONGEST_LINE
+        values |= own.zone.encoded
         if self.subject:
-            values[b"subject"] = subject_line(_filled(self.subject, own))
+            fold = subject_line if _PERSONAL.search(self.subject) else _folded
+            values[b"subject"] = fold(_filled(self.subject, {**text, **own.zone.words}))
         if sheet.calendar is not None:
             values[b"calendar"] = _base64(sheet.calendar)
         mail = self.mail % values
@@ -110,25 +139,26 @@ class MailStencil:
         return max(map(len, lines)), max(line.count(b"%(") for line in lines)
 
 
-def cut_words(sheet: Sheet, name: str, *, own_link: bool) -> Rendered | None:
+def cut_words(sheet: Sheet, own: Own) -> Rendered | None:
     """The words of such mails, with stand-ins. None if they are not what the plain way says once the values of this
-    reader, whose name shows as `name`, stand there again. Raises what the plain way does."""
-    facts, text = sheet.facts, sheet.live.text
+    reader stand there again. Raises what the plain way does."""
+    facts, text, name, use = sheet.facts, sheet.live.text, own.name, use_of(sheet.live.text.jinja)
     plain = text.render(facts)
-    without = _without_own_link(facts) if own_link else facts
+    without = _without_own_link(facts) if own.link else facts
     language = sheet.live.language
     said = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
+    said |= with_stand_ins(said, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
     if said["reservation"]:
-        link = _JSON_LINK if own_link else facts.join_url
+        link = _JSON_LINK if own.link else facts.join_url
         said["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
     words = text.fill(said)
-    own = _own_values(name, facts.join_url)
+    values = {**own.values, **own.zone.words}
     filled = replace(
         words,
-        subject=_filled(words.subject, own),
+        subject=_filled(words.subject, values),
         preheader=plain.preheader,  # which is in the HTML
-        html=_filled(words.html, _in_html(own)),
-        text=_filled(words.text, own),
+        html=_filled(words.html, _in_html(values)),
+        text=_filled(words.text, values),
     )
     return words if filled == plain else None
 
@@ -175,16 +205,16 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
     return _literal(mail)
 
 
-def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) -> MailStencil:
+def cut_mail(words: Rendered, frame: bytes, *, eight_bit: bool) -> MailStencil:
     """The stencil for mails with these words in this frame."""
-    encode, joint = _encoding(eight_bit), b"" if eight_bit else b"=\r\n"
+    encode, joint = encoding(eight_bit), b"" if eight_bit else b"=\r\n"
 
     def encoded(text: str, where: str) -> bytes:
         """With holes. In quoted-printable each is on a line of its own between soft line breaks (RFC 2045, 6.7): so its
         value can be encoded apart from what stands around it."""
         parts = _STAND_IN.split(text.removesuffix("\n"))
         return joint.join(
-            f"%({where} {_VALUES[part]})b".encode() if number % 2 else _literal(encode(part))
+            f"%({where} {_value_of(part)})b".encode() if number % 2 else _literal(encode(part))
             for number, part in enumerate(parts)
         )
 
@@ -199,7 +229,7 @@ def cut_mail(words: Rendered, frame: bytes, *, own_link: bool, eight_bit: bool) 
         _HTML: encoded(words.html, "html"),
         _CALENDAR: b"%(calendar)b",
     }
-    return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, own_link, eight_bit)
+    return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, eight_bit)
 
 
 def lines_fit(mail: bytes) -> bool:
@@ -207,25 +237,32 @@ def lines_fit(mail: bytes) -> bool:
     return max(map(len, mail.split(b"\r\n"))) <= LONGEST_LINE
 
 
-def _own_values(name: str, link: str) -> dict[str, str]:
-    own = {"name": name, "json name": in_json(bare(name))}
-    return own | {"link": link, "quoted link": quote(link), "json link": in_json(link)} if link else own
-
-
-def _in_html(own: Mapping[str, str]) -> dict[str, str]:
+def _in_html(values: Mapping[str, str]) -> dict[str, str]:
     """JSON stands in a script element, where nothing is a character reference."""
-    return {what: value if what.startswith("json ") else str(escape(value)) for what, value in own.items()}
+    return {what: value if what.startswith("json ") else str(escape(value)) for what, value in values.items()}
 
 
-def _filled(words: str, own: Mapping[str, str]) -> str:
-    return _STAND_IN.sub(lambda found: own.get(_VALUES[found[0]], ""), words)
+def _value_of(stand_in: str) -> str:
+    return _VALUES.get(stand_in) or stand_in.strip(MARK)
+
+
+def _filled(words: str, values: Mapping[str, str]) -> str:
+    return _STAND_IN.sub(lambda found: values.get(_value_of(found[0]), ""), words)
+
+
+@lru_cache(maxsize=16)
+def _date(seconds: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
+
+
+_folded = lru_cache(maxsize=500)(subject_line)  # nobody's name or link is kept there
 
 
 def _literal(coded: bytes) -> bytes:
     return coded.replace(b"%", b"%%")
 
 
-def _encoding(eight_bit: bool) -> Callable[[str], bytes]:
+def encoding(eight_bit: bool) -> Callable[[str], bytes]:
     return _as_they_are if eight_bit else _quoted_printable
 
 

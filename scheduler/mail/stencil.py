@@ -20,20 +20,23 @@ from typing import Any, Generic, TypeVar
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version
 from scheduler.mail.composing import wire_address
-from scheduler.mail.facts import shown_name
+from scheduler.mail.facts import of_zone as variables_of_zone
+from scheduler.mail.facts import shown_name, time_left
 from scheduler.mail.invitation import invitation
 from scheduler.mail.invitation_stencil import InvitationStencil, cut_invitation
 from scheduler.mail.jinja_use import use_of
-from scheduler.mail.mail_stencil import MailStencil, cut_frame, cut_mail, cut_words
+from scheduler.mail.mail_stencil import MailStencil, Own, cut_frame, cut_mail, cut_words, encoding
 from scheduler.mail.rendering import Ready, Sheet, Written, render, write
-from scheduler.mail.wording import time_left
+from scheduler.mail.zone_words import ZoneWords, can_be_filled_in, zone_words
 from scheduler.organizers.texts import LiveText
 from scheduler.told import Told
 from scheduler.webinar import Webinar
 
-MOST = 1000
-"""Stencils kept: 400 zones in two languages, and some. Each takes 14 to 21 kB, about the
-size of its mail without the invitation."""
+MOST = 20_000_000
+"""Octets of what is kept of one kind. A stencil is about as large as its mail without the invitation, 14 to 21 kB, and
+a text needs about a dozen; the words of a zone take 7 kB, and a reminder in six languages needs those of 2,400."""
+_ENTRY = 1000
+"""Octets that an entry takes beside what is kept."""
 
 _BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _MAILBOX = re.compile(_BOX, re.ASCII)
@@ -47,10 +50,11 @@ class Stencils:
     """Renders mails, and keeps the stencils that it cuts for them."""
 
     def __init__(self, most: int = MOST) -> None:
-        """`most`: how many to keep."""
-        self._mails: _Recent[MailStencil | None] = _Recent(most)
-        self._frames: _Recent[bytes | None] = _Recent(most)
-        self._invitations: _Recent[InvitationStencil | None] = _Recent(most)
+        """`most`: how many octets to keep of each."""
+        self._mails = _Recent[MailStencil | None](most, lambda made: len(made.mail) if made else 0)
+        self._zones = _Recent[ZoneWords](most, lambda made: made.octets)
+        self._frames = _Recent[bytes | None](most, lambda made: len(made or b""))
+        self._invitations = _Recent[InvitationStencil | None](most, lambda made: made.octets if made else 0)
 
     def render(
         self,
@@ -79,27 +83,35 @@ class Stencils:
         use = use_of(live.text.jinja)
         if not use.prints_only:
             return write(sheet)
-        name = shown_name(facts.name, live.language)
-        own_link = facts.join_url != webinar.join_url
-        left = ""
-        if use.says_time_left:
-            left = time_left(facts.now, webinar.start, webinar.end, facts.zone, live.language)
-        changes = facts.difference if use.says_changes else None
+        of_zone = (facts.zone, facts.zone_assumed, facts.over, facts.difference if use.says_changes else None)
+        zone = self._zones.get(
+            (webinar, live),
+            (*of_zone, eight_bit),
+            lambda: zone_words(variables_of_zone(facts, live.language), use, encoding(eight_bit)),
+        )
+        left = time_left(facts, live.language) if use.left else ""
+        computed = left if use.left == "computed" or not can_be_filled_in(left) else ""
+        own = Own(
+            name=shown_name(facts.name, live.language),
+            link=facts.join_url if facts.join_url != webinar.join_url else "",
+            left="" if computed else left,
+            zone=zone,
+        )
         frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
-        key = (*frame, facts.zone, facts.zone_assumed, left, changes, bool(name), own_link, facts.over)
+        key = (*frame, zone.shape, computed, bool(own.name), bool(own.link), facts.over)
 
         def cut() -> MailStencil | None:
-            words = cut_words(sheet, name, own_link=own_link)
+            words = cut_words(sheet, own)
             if not words:
                 return None
             around = self._frames.get((webinar,), frame, lambda: cut_frame(sheet, words, eight_bit))
             if not around:
                 return None
-            made = cut_mail(words, around, own_link=own_link, eight_bit=eight_bit)
-            return made if made.fill(sheet, name) else None
+            made = cut_mail(words, around, eight_bit=eight_bit)
+            return made if made.fill(sheet, own) else None
 
         stencil = self._mails.get((webinar, live), key, cut)
-        if stencil and (mail := stencil.fill(sheet, name)):
+        if stencil and (mail := stencil.fill(sheet, own)):
             return mail
         return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
 
@@ -112,21 +124,25 @@ class Stencils:
 
 
 class _Recent(Generic[T]):
-    """What was made last, at most so many; what has not been wanted for longest goes first."""
+    """What was made last, at most so many octets of it; what has not been wanted for longest goes first."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, octets: Callable[[T], int]) -> None:
+        self._left, self._octets = most, octets
         self._made: OrderedDict[Hashable, tuple[T, object]] = OrderedDict()
 
     def get(self, of: tuple[object, ...], key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """What was made of `of`, which goes by identity and so lives as long, under this key; `make` makes it."""
         key = (*map(id, of), *key)
-        if key not in self._made:
-            self._made[key] = make(), of
-            if len(self._made) > self._most:
-                self._made.popitem(last=False)
-        self._made.move_to_end(key)
-        return self._made[key][0]
+        if found := self._made.get(key):
+            self._made.move_to_end(key)
+            return found[0]
+        made = make()
+        self._made[key] = made, of
+        self._left -= _ENTRY + self._octets(made)
+        while self._left < 0 and len(self._made) > 1:
+            _, (oldest, _) = self._made.popitem(last=False)
+            self._left += _ENTRY + self._octets(oldest)
+        return made
 
 
 def _is_ordinary(claimed: Claimed) -> bool:

@@ -71,6 +71,7 @@ def offset_text(offset: timedelta) -> str:
     return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02d}" if rest else "")
 
 
+@lru_cache(maxsize=512)
 def full_date(day: date, language: str) -> str:
     """With weekday and year: "Thursday, 3 July 2025"; in Arabic with both names of the month."""
     if _is(language, "ar") and locale(language).territory is None:
@@ -92,6 +93,12 @@ class Leaf:
     month: str
     day: str
     weekday: str
+
+
+@lru_cache(maxsize=512)
+def _leaf(day: date, language: str) -> Leaf:
+    month, weekday = (format_date(day, form, locale=locale(language)).rstrip(".") for form in ("LLL", "ccc"))
+    return Leaf(month=month, day=str(day.day), weekday=weekday)
 
 
 @dataclass(frozen=True)
@@ -144,13 +151,13 @@ class ClockTime:
         return self.words.brackets.format(when=self.when, zone=self.zone)
 
 
+@lru_cache(maxsize=256)  # the webinar's own clock is in all mails of a language
 def clock_time(
     start: datetime, end: datetime, zone: Zone, language: str, place: str | None = None
 ) -> ClockTime:
     """`start` to `end` (UTC) on a clock in `zone`. `place` names the city instead of CLDR ("Geneva" for Zurich)."""
     begins, finishes = to_local(start, zone), to_local(end, zone)
     words = phrases(language)
-    names = locale(language)
     offsets = list(dict.fromkeys(offset_text(_offset(moment)) for moment in (begins, finishes)))
     return ClockTime(
         starts=f"{begins:%H:%M}",
@@ -160,11 +167,7 @@ def clock_time(
         city=place_name(place, language) if place else city_name(zone, language),
         zone_name=zone_name(begins, zone, language),
         offset=_isolated("/".join(offsets), language),
-        leaf=Leaf(
-            month=format_date(begins.date(), "LLL", locale=names).rstrip("."),
-            day=str(begins.day),
-            weekday=format_date(begins.date(), "ccc", locale=names).rstrip("."),
-        ),
+        leaf=_leaf(begins.date(), language),
         words=words,
     )
 
@@ -265,6 +268,7 @@ def _days(moment: datetime, now: datetime, zone: Zone, language: str) -> str:
     return near.get(days) or _relative(timedelta(days=days), "day", language)
 
 
+@lru_cache(maxsize=512)
 def _relative(delta: timedelta, unit: Any, language: str) -> str:
     # The threshold keeps Babel from changing to a larger unit by itself ("in 1 week" for 7 days).
     said = str(

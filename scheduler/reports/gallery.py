@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -16,13 +15,13 @@ from scheduler.mail.layout import text_path
 from scheduler.mail.pairs import Key
 from scheduler.mail.templates import parse_text, read_layout
 from scheduler.organizers.texts import LiveText
+from scheduler.reports.browser import Browser
 from scheduler.reports.previewing import composed, made_up
 from scheduler.web.received import read_mail
 from scheduler.webinar import Webinar
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ZONE = "Pacific/Auckland"  # the webinar crosses midnight there: the longest times
-_PATIENCE = 60  # seconds for one picture
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,17 @@ def gallery(webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path)
     """Write the gallery of this webinar's messages into the folder `out`; yields each picture as it is made.
 
     Without a browser there are no pictures, and the pages show the mails themselves. Raises Problems for a text that
-    can't be read, and OSError.
+    can't be read, OSError, and subprocess.SubprocessError for a browser that makes none.
     """
     (out / "mails").mkdir(parents=True, exist_ok=True)
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with Browser(program) if program else nullcontext() as browser:
+        yield from _write(webinar, root, sources, out, browser)
+
+
+def _write(
+    webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path, browser: Browser | None
+) -> Iterator[Path]:
     pictures: dict[str, list[Path]] = {}
     for message in webinar.message_ids:
         languages = [
@@ -58,9 +64,12 @@ def gallery(webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path)
         for screen in SCREENS:
             sheet = out / f"{message}.{screen.name}.html"
             sheet.write_text(_sheet(message, languages, screen), "utf-8")
-            for scheme in SCHEMES if browser else ():
+            if browser is None:
+                continue
+            taken = browser.pictures(sheet, *_size(screen, len(languages)), SCHEMES)
+            for scheme, content in zip(SCHEMES, taken, strict=True):
                 picture = out / f"{message}.{screen.name}.{scheme}.png"
-                _take(str(browser), sheet, picture, screen, len(languages), dark=scheme == "dark")
+                picture.write_bytes(content)
                 pictures.setdefault(message, []).append(picture)
                 yield picture
     (out / "index.html").write_text(_index(webinar, pictures), "utf-8")
@@ -107,16 +116,8 @@ def _page(title: str, style: str, body: str) -> str:
     )
 
 
-def _take(browser: str, page: Path, picture: Path, screen: Screen, mails: int, *, dark: bool) -> None:
+def _size(screen: Screen, mails: int) -> tuple[int, int]:
+    """Width and height of a sheet with so many mails."""
     in_row = min(screen.in_row, max(mails, 1))
     rows = -(-max(mails, 1) // in_row)
-    size = f"{in_row * (screen.width + 10) - 10},{rows * (screen.height + 10) - 10}"
-    with tempfile.TemporaryDirectory() as profile:
-        command = [
-            browser, "--headless", "--virtual-time-budget=4000",
-            "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={size}",
-            "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
-            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-            f"--screenshot={picture.resolve()}", page.resolve().as_uri(),
-        ]  # fmt: skip
-        subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=True)  # noqa: S603
+    return in_row * (screen.width + 10) - 10, rows * (screen.height + 10) - 10

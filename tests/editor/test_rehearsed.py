@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import httpx
+import pytest
 
+from scheduler.editor import rehearsed
 from scheduler.editor.rehearsed import rehearsal_app
+from scheduler.mail.pairs import Verdicts
 from scheduler.organizers.texts import digest
 from scheduler.registrants.files.reading import FileRow, read_rows
 from tests.support import copy_texts, webinar
@@ -54,4 +59,41 @@ def test_it_is_beside_the_inbox_without_signing_in(tmp_path: Path, loop: asyncio
     try:
         loop.run(visit())
     finally:
+        loop.run(editor.stop())
+
+
+def test_its_list_waits_for_no_trial_and_shows_what_one_has_found(
+    tmp_path: Path, loop: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, check = Event(), Event(), rehearsed.check_texts
+
+    def later(*given: Any) -> Verdicts:
+        begun.set()
+        go_on.wait(30)
+        return check(*given)
+
+    monkeypatch.setattr(rehearsed, "check_texts", later)
+    out, templates = tmp_path / "out", tmp_path / "templates"
+    out.mkdir()
+    copy_texts(templates, "en")
+    broken = templates / "reminder-day/en.md"
+    broken.write_text(broken.read_text() + "\n{{ nosuch }}\n")
+    app, editor = rehearsal_app(out, webinar(languages=["en"]), [], "people.csv", templates)
+    editor.answer_to(8025)
+
+    async def visit() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8025") as client:
+            assert (await client.get("/templates")).status_code == 200
+            assert begun.is_set() or await asyncio.to_thread(begun.wait, 30)
+            assert "nosuch" not in (await client.get("/templates")).text
+            go_on.set()
+            async with asyncio.timeout(60):
+                while "nosuch" not in (await client.get("/templates")).text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+    try:
+        loop.run(visit())
+    finally:
+        go_on.set()
         loop.run(editor.stop())

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import pytz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,9 @@ def live(body: str, subject: str = "Hello", language: str = "en", layout: Layout
 
 
 SHIPPED = {key: LiveText(samples.shipped(*key), key[1], revision=7) for key in samples.shipped_sources()}
+HEBREW = live(
+    "{{ times }}\n\n{{ your_time }}", "{{ your_time }}: {{ time_left }}", "he"
+)  # its zones have marks
 ARABIC = live(
     "{{ name }}: {{ name }}\n\n{{ times }}\n\n{{ join_button }}", "{{ name }} {{ time_left }}", "ar"
 )
@@ -93,7 +97,11 @@ CHANGES = live(
 )
 TEXTS = [
     *((message, live) for (message, _), live in SHIPPED.items()),
-    *((message, live) for live in (ARABIC, EVERYWHERE) for message in ("confirmation", "reminder-hour")),
+    *(
+        (message, live)
+        for live in (ARABIC, EVERYWHERE, HEBREW)
+        for message in ("confirmation", "reminder-hour")
+    ),
     ("change", CHANGES),
 ]
 
@@ -136,6 +144,7 @@ ZONES = [
     "America/Los_Angeles",
     "UTC",
 ]
+zones = st.sampled_from(ZONES) | st.sampled_from(pytz.all_timezones)
 
 
 # The same, part by part
@@ -192,10 +201,16 @@ names = st.sampled_from(NAMES) | st.text()
 moments = st.sampled_from(MOMENTS)
 
 
-def prepare(reader: Claimed, *given: Any, eight_bit: bool, told: Told | None) -> None:
-    """Have the stencil cut for somebody else."""
+def prepare(
+    reader: Claimed, *given: Any, eight_bit: bool, told: Told | None, zone: str = "Africa/Nairobi"
+) -> None:
+    """Have the stencil cut for somebody else, in this zone."""
     first = replace(
-        reader, name=reader.name and "Amina", address=CLAIMED.address, join_url=reader.join_url and OWN_LINK
+        reader,
+        name=reader.name and "Amina",
+        address=CLAIMED.address,
+        join_url=reader.join_url and OWN_LINK,
+        zone=zone,
     )
     STENCILS.render(first, *given, eight_bit=eight_bit, told=told)
 
@@ -209,7 +224,8 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
         name=names,
         address=st.sampled_from(ADDRESSES) | st.from_regex(r"\A[a-z0-9!#$%&'*+/=?^_`{|}~.-]+@example\.org\Z"),
         join_url=st.sampled_from(LINKS) | st.from_regex(r"\Ahttps://[!-~]{1,90}\Z"),
-        zone=st.sampled_from(ZONES),
+        zone=zones,
+        first_zone=zones,
         known_by=st.sampled_from(["timezone", "assumed", "webinar"]),
         now=moments,
         invited_before=st.sampled_from([None, "", OWN_LINK]),
@@ -223,6 +239,7 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
         address: str,
         join_url: str,
         zone: str,
+        first_zone: str,
         known_by: str,
         now: datetime,
         invited_before: str | None,
@@ -241,7 +258,7 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
             zone_known_by=known_by,
         )
         given = (governing, live, last, now, "relay:587")
-        prepare(reader, *given, eight_bit=eight_bit, told=told)
+        prepare(reader, *given, eight_bit=eight_bit, told=told, zone=first_zone)
         plain = outcome(render, reader, *given, told=told)
         fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, told=told)
         assert_same(plain, fast, eight_bit)
@@ -416,6 +433,72 @@ def test_chance_strikes_for_each_mail_again() -> None:
     given = (CLAIMED, WEBINARS[0], live("{{ [1, 2, 3, 4]|random }}"), None, NOW, "")
     stencils = Stencils()
     assert len({str(parts(stencils.render(*given).content)) for _ in range(50)}) > 1
+
+
+COMPUTED = {  # what a layout may do with what a zone says, and which of it is then part of a stencil's key
+    "{% if times.yours.city == 'Nairobi' %}Jambo{% endif %}": {"times.yours.city"},
+    "{{ times.yours.city }} {% if 'x' in times.yours.city %}x{% endif %}": {"times.yours.city"},
+    "{{ times.yours.city|upper }} {{ times.yours.zone }}": {"times.yours.city"},
+    "{{ times.yours.city.upper() }} {{ times.yours.city }}": {"times.yours.city.upper", "times.yours.city"},
+    "{{ times.yours.starts[:2]|int + 1 }}": {"times.yours.starts"},
+    "{{ times['yours'].city }} {{ times.yours.zone }}": {"times", "times.yours.zone"},
+    "{% set t = times %}{{ t.yours.city }}": {"times"},
+    "{% set your_time = 'noon' %}{{ your_time }}": {"your_time"},
+    "{% for one in times.yours.city %}{{ one }}-{% endfor %}": {"times.yours.city"},
+    "{% filter upper %}{{ times.yours.city }}{% endfilter %}": {"times.yours.city"},
+    "{% if changes == none %}{{ changes }}{% endif %}": {"changes"},
+    "{{ times.yours|string|length }}": {"times.yours"},
+}
+PRINTED = [
+    "{{ times.yours }} {{ times.yours.city }} {{ your_time }} {{ what_changed }} {{ times.yours.place }}",
+    "{% if times.yours.zone_name and not times.same %}{{ times.yours.zone_name }}{% else %}none{% endif %}",
+    "{% if times.yours.crosses_midnight %}{{ times.yours.last_day }}{% endif %}",
+    "{% if changes and changes.time %}{{ changes.time }} {{ changes.what }}{% endif %}",
+    "{% if times.yours.city %}{{ times.yours.city }}{% endif %}{{ times.theirs.city|upper }}",
+]
+
+
+@pytest.mark.parametrize(("jinja", "computed"), [*COMPUTED.items(), *((one, set[str]()) for one in PRINTED)])
+def test_a_layout_may_compute_with_what_a_zone_says(jinja: str, computed: set[str]) -> None:
+    source = (samples.TEMPLATES / "_layout/layout.html").read_text("utf-8")
+    line = '<div class="zone">{{ times.yours.zone }}</div>\n'
+    layout = parse_layout(source.replace(line, f"<p>{jinja}</p>\n", 1), "layout.html")
+    text = live("{{ dear }}\n\n{{ times }}", "{{ your_time }}", layout=layout)
+    assert jinja in layout.pieces["times"]
+    assert use_of(jinja).computed == computed
+
+    stencils = Stencils()
+    for zone in [*ZONES, "Africa/Kampala", "Asia/Tokyo", "Etc/GMT+5"]:
+        for told in TOLD[:2]:
+            given = (replace(CLAIMED, zone=zone), WEBINARS[0], text, None, NOW, "")
+            plain, fast = (outcome(way, *given, told=told) for way in (render, stencils.render))
+            assert_same(plain, fast)
+            assert isinstance(plain, Ready) or "{{ changes }}" in jinja
+
+
+@pytest.mark.parametrize(
+    ("jinja", "left"),
+    [("{{ time_left }}", "printed"), ("{{ time_left|upper }}", "computed"), ("{{ your_time }}", "")],
+)
+def test_the_time_that_is_left_is_a_reader_s_own(jinja: str, left: str) -> None:
+    assert use_of(jinja).left == left
+    stencils = Stencils()
+    for minutes in (3000, 1500, 61, 60, 59, 30, 0, -30):
+        given = (CLAIMED, WEBINARS[0], live(jinja, jinja), None, START - timedelta(minutes=minutes), "")
+        assert_same(render(*given), stencils.render(*given))
+
+
+@pytest.mark.parametrize(("message", "language"), [("reminder-day", "en"), ("confirmation", "ar")])
+def test_a_dozen_stencils_serve_the_whole_world(message: str, language: str) -> None:
+    stencils, made = Stencils(), []
+    cut = stencil.cut_mail
+    with patch.object(
+        stencil, "cut_mail", side_effect=lambda *given, **more: made.append(1) or cut(*given, **more)
+    ):
+        for zone in pytz.common_timezones:
+            reader = replace(CLAIMED, message=message, zone=zone)
+            stencils.render(reader, WEBINARS[0], SHIPPED[message, language], None, NOW, "")
+    assert len(made) <= 12
 
 
 def test_a_layout_that_does_more_with_the_subject_goes_the_plain_way() -> None:
