@@ -246,10 +246,10 @@ class Sender:
     def _may_go(self, ready: Ready, begun_at: datetime, announced: bool) -> bool:
         """Whether this mail may still go out; `announced`: its envelope did. A plan that has changed since it began
         shows when it begins again."""
-        now, claimed = self._clock.now(), ready.start.claimed
         if self.draining or announced:
             return not self.draining
-        return now < min(claimed.expires_at, begun_at + FRESH) and self._governs(claimed)
+        claimed = ready.start.claimed
+        return self._clock.now() < min(claimed.expires_at, begun_at + FRESH) and self._governs(claimed)
 
     def _landed(
         self, relay: Relay, flying: list[Ready], results: Sequence[Reply | RelayFailure]
