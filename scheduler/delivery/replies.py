@@ -130,7 +130,7 @@ def log_safe(text: str, address: str = "", name: str = "") -> str:
 
 
 _LIKE_ASCII = str.maketrans("\u0130\u0131\u017f\u212a", "iisk")
-"""What a pattern that ignores case takes for a letter of ASCII, beside that letter: dotted I, dotless i, long s, kelvin."""
+"""What a pattern that ignores case takes for a letter of ASCII, beside it: dotted I, dotless i, long s, kelvin sign."""
 
 
 def _without(personal: str, mark: str, text: str) -> str:
