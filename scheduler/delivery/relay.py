@@ -83,6 +83,7 @@ class Connection:
     def __init__(self, pool: Pool, session: Session) -> None:
         self._pool = pool
         self.session = session
+        self._flying: Way | None = None  # how the mails that are in flight go
 
     async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
         """Sends one mail to one recipient; returns the reply that accepted it.
@@ -102,10 +103,9 @@ class Connection:
 
     def room(self, in_flight: int) -> int:
         """How many mails may join so many that are in flight now."""
-        best = self._pool.ways.of(self.session)
-        if (
-            self._way is Way.PLAIN or self._way < best or not self.usable
-        ):  # the first one goes alone before BDAT
+        way, best = self._way, self._pool.ways.of(self.session)
+        alone = way is Way.PLAIN or way < best  # before BDAT the first mail goes alone, by DATA
+        if alone or self._flying not in (None, way) or not self.usable:
             return 0
         limit, window = self._pool.mails_per_connection, self._pool.ways.window
         return min(window - in_flight, limit - self.session.mails if limit else window)
@@ -178,11 +178,14 @@ class Connection:
             session.mails += len(joining)
             return joining
 
+        self._flying = way
         try:
             results = await self._speak(way, mails, tell if more else None)
         except BaseException:
             session.abort()
             raise
+        finally:
+            self._flying = None
         self._pool.ways.note(way, session, began, results)
         for number, result in enumerate(results, session.mails - len(mails)):
             if _is_hang_up(result, _FULL):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,6 +124,19 @@ async def test_the_next_mails_follow_as_soon_as_half_of_them_have_their_replies(
     assert server.taken[1:] == as_taken(mails)
     assert max(in_flight) == 8
     assert server.connections == 1
+
+
+@in_loop
+async def test_all_but_the_first_of_a_burst_go_by_bdat() -> None:
+    async with Server() as server:
+        pool = pool_for(server)
+        async with pool.connection() as connection:
+            results, in_flight = await send_over(connection, [a_mail(number) for number in range(20)])
+        await pool.close()
+    assert all(isinstance(result, Reply) for result in results)
+    assert Counter(verbs(server))["DATA"] == 1
+    assert Counter(verbs(server))["BDAT"] == 19
+    assert max(in_flight) == 8
 
 
 @in_loop
