@@ -199,6 +199,8 @@ def begun(starts: Iterable[Start]) -> None:
 def landed(relay: str, starts: Iterable[Start], outcomes: Iterable[Outcome]) -> None:
     """This became of them."""
     for start, outcome in zip(starts, outcomes, strict=True):
+        if outcome.attempt == "not_sent":
+            continue
         its_own = outcome.counts or outcome.attempt != "deferred"
         ATTEMPTS.labels(relay, outcome.attempt if its_own else "relay").inc()
         RELAY.labels(relay).observe(max(0.0, (outcome.at - start.at).total_seconds()))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.engine.default import DefaultDialect
 
 
 class DatabaseInUse(RuntimeError):
@@ -29,6 +30,8 @@ class Dialect(ABC):
     there is one writer at a time."""
     join_next: ClassVar[str]
     """JOIN, such that the table before it is gone through first."""
+    named: ClassVar[DefaultDialect]
+    """Writes a statement as the driver takes it with parameters by name."""
     reading: ClassVar[Mapping[str, Any]]
     """Execution options of a transaction that sees one moment and changes nothing."""
 
@@ -103,7 +106,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def written(self, instant: datetime) -> str:
-        """An instant (aware) in JSON, as the column that takes it holds it."""
+        """An instant (aware) in JSON or as a parameter, as the column that takes it holds it."""
 
     @abstractmethod
     def leave_out(self, conn: Connection, table: str, numbers: int) -> None:

@@ -40,20 +40,36 @@ def dialect(conn: Connection) -> Dialect:
 
 def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
     """Execute SQL that both engines understand. Datetimes are instants; lists expand in `IN :name`."""
-    instants = frozenset(name for name, value in values.items() if isinstance(value, datetime))
-    lists = frozenset(
-        name for name, value in values.items() if isinstance(value, list | tuple | set | frozenset)
-    )
-    plain = {name: list(value) if name in lists else value for name, value in values.items()}
-    return conn.execute(_statement(sql, instants, lists), plain)
+    instants = [name for name, value in values.items() if isinstance(value, datetime)]
+    if lists := [name for name, value in values.items() if isinstance(value, _LISTS)]:
+        values |= {name: list(values[name]) for name in lists}
+        return conn.execute(_statement(sql, frozenset(instants), frozenset(lists)), values)
+    engine = dialect(conn)
+    values |= {name: engine.written(_aware(values[name])) for name in instants}
+    return conn.exec_driver_sql(_prepared(sql, frozenset(instants), engine), values)
 
 
-@lru_cache(maxsize=512)  # built once: this stands between every mail and the next
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None:  # somebody's wall time
+        raise ValueError("an instant needs a time zone")
+    return instant
+
+
+_LISTS = (list, tuple, set, frozenset)
+
+
+@lru_cache(maxsize=512)
 def _statement(sql: str, instants: frozenset[str], lists: frozenset[str]) -> TextClause:
     return text(sql).bindparams(
         *(bindparam(name, type_=Instant()) for name in instants),
         *(bindparam(name, expanding=True) for name in lists),
     )
+
+
+@lru_cache(maxsize=512)  # once for all: SQLAlchemy takes longer over a statement than SQLite does
+def _prepared(sql: str, instants: frozenset[str], engine: Dialect) -> str:
+    """The statement as the driver takes it, with the names of its parameters."""
+    return str(_statement(sql, instants, frozenset()).compile(dialect=engine.named))
 
 
 def listed(conn: Connection, parameter: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from scheduler.database.dialect import Dialect
 
@@ -35,6 +36,7 @@ class PostgreSQL(Dialect):
     skip_locked = "FOR UPDATE OF {} SKIP LOCKED"
     update_skipping = "FOR UPDATE SKIP LOCKED"
     share_skipping = "FOR SHARE SKIP LOCKED"
+    named = PGDialect_psycopg()  # type: ignore[no-untyped-call]
     reading = {"isolation_level": "REPEATABLE READ"}  # noqa: RUF012 (as the base says)
     guest_pause = 0.0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from scheduler.access import refused
 from scheduler.database.dialect import DatabaseInUse, Dialect
@@ -30,6 +31,7 @@ class SQLite(Dialect):
         "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
     )
     skip_locked = update_skipping = share_skipping = ""  # there is one writer anyway
+    named = SQLiteDialect_pysqlite(paramstyle="named")
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
     # Whoever finds the file locked tries again after a pause, and another process that writes in a loop may keep them
     # from it for seconds. One write in 50 ms, without waiting for the disk, delays the service by 3 ms at most.

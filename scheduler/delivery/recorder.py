@@ -237,16 +237,17 @@ def _record(
 ) -> tuple[set[int], Known | None, bool]:
     """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called.
     `in_a_row` has refusals that are not about their recipients then."""
-    is_set_back = is_set_back or (known is not None and not has(conn, known))
+    restorations, is_there = _look(conn, known)
+    is_set_back = is_set_back or not is_there
     in_a_row[:] = conclude(conn, outcomes)
     if is_set_back:
         hold(conn)
-        known = None
+        known, restorations = None, restored.identity(conn).restorations
     begun = begin(conn, starts)
     begins = [one.claimed for one in starts if one.claimed.id in begun]
     ends = [one.claimed for one in outcomes if one.attempt != "not_sent"]
     if begins or ends:
-        last = _known((begins or ends)[0], not begins, restored.identity(conn).restorations)
+        last = _known((begins or ends)[0], not begins, restorations)
         if begins or has(conn, last):
             known = last
     return begun, known, is_set_back
@@ -274,8 +275,22 @@ def last_on_record(conn: Connection) -> Known | None:
 
 def has(conn: Connection, known: Known) -> bool:
     """Whether the ledger still has what it confirmed."""
-    query = "SELECT outcome FROM attempt WHERE delivery_id = :id AND lease_token = :token"
-    outcome = run(conn, query, id=known.delivery, token=known.token).scalar()
-    if outcome is None:
-        return was_removed_since(conn, known.webinar, known.due_at)
-    return outcome != "" or not known.has_outcome
+    return _look(conn, known)[1]
+
+
+def _look(conn: Connection, known: Known | None) -> tuple[int, bool]:
+    """How often the ledger was set back (`ledger.restored`), and whether it still has what it confirmed."""
+    row = run(
+        conn,
+        "SELECT (SELECT restorations FROM ledger) AS restorations, (SELECT outcome FROM attempt"
+        " WHERE delivery_id = :id AND lease_token = :token) AS outcome",
+        id=known.delivery if known else 0,
+        token=known.token if known else "",
+    ).one()
+    if known is None:
+        is_there = True
+    elif row.outcome is None:
+        is_there = was_removed_since(conn, known.webinar, known.due_at)
+    else:
+        is_there = row.outcome != "" or not known.has_outcome
+    return row.restorations or 0, is_there

@@ -23,7 +23,15 @@ from scheduler.aside import Aside, Hangs
 from scheduler.delivery.oauth import Tokens
 from scheduler.delivery.redaction import keep_secret
 from scheduler.delivery.replies import Reply
-from scheduler.delivery.session import Doubtful, Refused, RelayFailure, RelaySettings, Session, Unreachable
+from scheduler.delivery.session import (
+    Doubtful,
+    NotBegun,
+    Refused,
+    RelayFailure,
+    RelaySettings,
+    Session,
+    Unreachable,
+)
 from scheduler.delivery.sign_ins import SignIns
 from scheduler.delivery.transaction import Mail, transact
 from scheduler.delivery.ways import Way, Ways
@@ -58,7 +66,15 @@ def _is_hang_up(result: Reply | RelayFailure, words: re.Pattern[str]) -> bool:
 
 
 def _was_stale(result: Reply | RelayFailure) -> bool:
-    return isinstance(result, Unreachable) or _is_hang_up(result, _WORN_OUT)
+    return isinstance(result, Unreachable | NotBegun) or _is_hang_up(result, _WORN_OUT)
+
+
+def _ends_connection(result: Reply | RelayFailure) -> bool:
+    return (
+        isinstance(result, RelayFailure)
+        and result.reply.code in (0, 421)
+        and not isinstance(result, NotBegun)
+    )
 
 
 class Connection:
@@ -67,6 +83,7 @@ class Connection:
     def __init__(self, pool: Pool, session: Session) -> None:
         self._pool = pool
         self.session = session
+        self._flying: Way | None = None  # how the mails that are in flight go
 
     async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
         """Sends one mail to one recipient; returns the reply that accepted it.
@@ -81,12 +98,14 @@ class Connection:
 
     @property
     def window(self) -> int:
-        """How many whole mails may be in flight now."""
+        """How many mails may be in flight now: `sending`, and on their way one after another."""
         return max(1, self.room(0))
 
     def room(self, in_flight: int) -> int:
-        """How many whole mails may join so many that are in flight now."""
-        if self._way is not Way.CHUNKS or not self.usable:
+        """How many mails may join so many that are in flight now."""
+        way, best = self._way, self._pool.ways.of(self.session)
+        alone = way is Way.PLAIN or way < best  # before BDAT the first mail goes alone, by DATA
+        if alone or self._flying not in (None, way) or not self.usable:
             return 0
         limit, window = self._pool.mails_per_connection, self._pool.ways.window
         return min(window - in_flight, limit - self.session.mails if limit else window)
@@ -99,7 +118,7 @@ class Connection:
     @property
     def _way(self) -> Way:
         way, wire = self._pool.ways.of(self.session), self.session.wire
-        if way is Way.CHUNKS and not (wire and wire.takes_chunks):
+        if way is Way.CHUNKS and not (wire and wire.consent):
             return Way.GROUPS
         return max(way, Way.GROUPS) if wire else way  # what was taken over is not given back
 
@@ -114,10 +133,8 @@ class Connection:
         if reply.code // 100 != 2:
             raise Refused(reply)
 
-    async def send_all(
-        self, mails: Sequence[Mail], ahead: Mail | None = None, more: More | None = None
-    ) -> list[Reply | RelayFailure]:
-        """Send at most `window` mails: one result for each, in order. `ahead`: what will most likely come next here.
+    async def send_all(self, mails: Sequence[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
+        """Send at most `window` mails: one result for each, in order.
 
         `more(results)`: called when half of the mails in flight have been answered; returns mails to send next (at
         most `room`). Results passed to it are not returned again.
@@ -126,28 +143,28 @@ class Connection:
         once. Cancelled, it closes the connection at once.
         """
         left = list(mails)
-        results = await self._once(left, ahead, more)
-        stale = [number for number, result in enumerate(results) if _was_stale(result)]
+        results = await self._once(left, more)
+        stale = [
+            number
+            for number, result in enumerate(results)
+            if _was_stale(result) and left[number].may_go(False)
+        ]
         carried = self.session.mails > len(left)
         if stale and (carried or any(isinstance(one, Reply) for one in results)):
-            again = await self._over_a_new_connection([left[number] for number in stale], ahead)
+            again = await self._over_a_new_connection([left[number] for number in stale])
             for number, result in zip(stale, again, strict=True):
                 results[number] = result
         return results
 
-    async def _over_a_new_connection(
-        self, mails: list[Mail], ahead: Mail | None
-    ) -> list[Reply | RelayFailure]:
+    async def _over_a_new_connection(self, mails: list[Mail]) -> list[Reply | RelayFailure]:
         self.session.abort()
         try:
             self.session = await self._pool.open_session()
         except RelayFailure as failure:
             return [failure] * len(mails)
-        return await self._once(mails, ahead)
+        return await self._once(mails)
 
-    async def _once(
-        self, mails: list[Mail], ahead: Mail | None, more: More | None = None
-    ) -> list[Reply | RelayFailure]:
+    async def _once(self, mails: list[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
         """In the end `mails` holds those whose results are returned."""
         session, way, began = self.session, self._way, asyncio.get_running_loop().time()
         mails[:] = [mail.as_taken_by(session) for mail in mails]
@@ -161,36 +178,31 @@ class Connection:
             session.mails += len(joining)
             return joining
 
+        self._flying = way
         try:
-            results = await self._speak(way, mails, ahead, tell if more else None)
+            results = await self._speak(way, mails, tell if more else None)
         except BaseException:
             session.abort()
             raise
+        finally:
+            self._flying = None
         self._pool.ways.note(way, session, began, results)
         for number, result in enumerate(results, session.mails - len(mails)):
             if _is_hang_up(result, _FULL):
                 self._pool.note_limit(number)
-        if any(isinstance(one, RelayFailure) and one.reply.code in (0, 421) for one in results):
+        if any(_ends_connection(one) for one in results):
             session.abort()
         return results
 
-    async def _speak(
-        self, way: Way, mails: Sequence[Mail], ahead: Mail | None, more: More | None
-    ) -> list[Reply | RelayFailure]:
-        patience = self._pool.content_timeout
+    async def _speak(self, way: Way, mails: Sequence[Mail], more: More | None) -> list[Reply | RelayFailure]:
         if way is Way.PLAIN:
             return [await self._plain(mail) for mail in mails]
-        wire = self.session.wire or Wire(self.session)
-        if way is Way.CHUNKS:
-            return await wire.send_chunks(mails, patience, more)
-        # Nothing is announced that will go over another connection, or in chunks.
-        goes_on = self.usable and self._pool.ways.of(self.session) is Way.GROUPS
-        following = [*mails[1:], ahead if goes_on else None]
-        return [
-            await wire.send_data(mail, after, patience) for mail, after in zip(mails, following, strict=True)
-        ]
+        wire = self.session.wire or Wire(self.session, self._pool.content_timeout)
+        return await wire.send(mails, in_chunks=way is Way.CHUNKS, more=more)
 
     async def _plain(self, mail: Mail) -> Reply | RelayFailure:
+        if not mail.may_go(False):
+            return NotBegun()
         try:
             return await transact(self.session, mail, self._pool.content_timeout)
         except Refused as refusal:

@@ -129,7 +129,14 @@ def log_safe(text: str, address: str = "", name: str = "") -> str:
     return _BRACKETED.sub(REMOVED, text)
 
 
+_LIKE_ASCII = str.maketrans("\u0130\u0131\u017f\u212a", "iisk")
+"""What a pattern that ignores case takes for a letter of ASCII, beside it: dotted I, dotless i, long s, kelvin sign."""
+
+
 def _without(personal: str, mark: str, text: str) -> str:
+    # A pattern for each person takes longer than all else that is done with a reply.
+    if text.isascii() and personal.translate(_LIKE_ASCII).lower() not in text.lower():
+        return text
     return re.sub(rf"(?<!\w){re.escape(personal)}(?!\w)", mark, text, flags=re.IGNORECASE)
 
 

@@ -7,10 +7,9 @@ outcomes of those before, so after a kill no more than that can be in doubt for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -31,7 +30,7 @@ from scheduler.delivery.replies import (
     log_safe,
     says_unknown,
 )
-from scheduler.delivery.session import Doubtful, RelayFailure
+from scheduler.delivery.session import Doubtful, NotBegun, RelayFailure
 from scheduler.delivery.transaction import Mail
 from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
@@ -42,6 +41,9 @@ from scheduler.organizers.texts import Texts
 from scheduler.webinar import Webinar
 
 log = structlog.get_logger()
+
+FRESH = timedelta(seconds=2)
+"""Within which a mail goes out after the ledger has let it begin; else it is begun again."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +102,13 @@ class Sender:
 
     async def send_over(self, relay: Relay, connection: Connection) -> None:
         """Send until nothing is left, or the connection or the relay is in trouble. Raises DayIsFull, or what fails."""
-        waiting: list[Ready] = []
         outcomes: list[Outcome] = []
         try:
-            while waiting := waiting or await self._next_group(relay, connection, connection.window):
-                if self.draining:
-                    break
-                group, waiting = waiting, []
-                await self._send(relay, connection, group, waiting, outcomes)
+            while group := await self._next_group(relay, connection, connection.window):
+                await self._send(relay, connection, group, outcomes)
                 if relay.standing.trouble or not connection.usable:
                     break
         finally:
-            for ready in reversed(waiting):
-                self._backlog.put_back(ready.item)
             await asyncio.shield(self._conclude(outcomes))  # whatever becomes of this task
 
     async def _next_group(
@@ -122,7 +118,8 @@ class Sender:
         or it must not be sent now."""
         group: list[Ready] = []
         while not group:
-            with self._backlog.spoken_for(1 if relay.standing.trouble else most) as wanted:
+            share = -(-self._backlog.free // relay.allowed)  # few go side by side, not one behind the other
+            with self._backlog.spoken_for(1 if relay.standing.trouble else min(most, share)) as wanted:
                 turns = await relay.pace.turns(wanted) if wanted else 0
             if not turns or self.draining or relay.standing.is_paused(self._clock.now()):
                 return []
@@ -140,11 +137,7 @@ class Sender:
         unwanted: list[Claimed] = []
         while len(group) < number and (item := self._backlog.take()):
             webinar = self.job.webinars.get(item[0].webinar)
-            if (
-                webinar is None
-                or webinar.id not in self.job.live
-                or self.job.revisions.get(webinar.id) != item[0].revision_id
-            ):
+            if webinar is None or not self._governs(item[0]):
                 unwanted.append(item[0])
                 continue
             alone = _goes_alone(webinar)
@@ -163,6 +156,11 @@ class Sender:
             self._lost()
         await self._conclude(outcomes)
         return group
+
+    def _governs(self, claimed: Claimed) -> bool:
+        """Whether what this was claimed by still governs."""
+        webinar, job = claimed.webinar, self.job
+        return webinar in job.live and job.revisions.get(webinar) == claimed.revision_id
 
     def _ready(self, relay: Relay, eight_bit: bool, webinar: Webinar, item: Item) -> Ready | Outcome:
         claimed, last = item
@@ -185,29 +183,14 @@ class Sender:
         return Ready(item, rendered.start, mail, webinar)
 
     async def _send(
-        self,
-        relay: Relay,
-        connection: Connection,
-        group: Sequence[Ready],
-        waiting: list[Ready],
-        outcomes: list[Outcome],
+        self, relay: Relay, connection: Connection, group: Sequence[Ready], outcomes: list[Outcome]
     ) -> None:
-        """Record these outcomes and these starts, and send. On return `outcomes` holds results not yet recorded, and
-        `waiting` the mail whose envelope was sent ahead."""
+        """Record these outcomes and these starts, and send. On return `outcomes` holds results not yet recorded."""
         task = asyncio.current_task()
         self.on_the_wire.add(task)  # as soon as it may be `sending`
         try:
-            begin = asyncio.create_task(self._begin(group, outcomes))
-            # Where envelopes can go along with the content before them, and no mail waits for its turn.
-            if connection.window == 1 and not (relay.pace.limited or relay.standing.trouble):
-                for _ in range(2):
-                    await asyncio.sleep(0)  # the transaction begins: meanwhile the next mail is rendered
-                with suppress(
-                    Exception
-                ):  # those that are `sending` by now must go; the next try meets it again
-                    waiting.extend(await self._next_group(relay, connection, 1))
-            if begun := await begin:
-                await self._fly(relay, connection, begun, waiting[0].mail if waiting else None, outcomes)
+            if begun := await self._begin(group, outcomes):
+                await self._fly(relay, connection, begun, outcomes)
         finally:
             self.on_the_wire.discard(task)
 
@@ -216,11 +199,9 @@ class Sender:
         relay: Relay,
         connection: Connection,
         flying: list[Ready],
-        ahead: Mail | None,
         outcomes: list[Outcome],
     ) -> None:
-        """Send these, and where whole mails are in flight what may join them. Adds to `outcomes` what is not on record
-        yet."""
+        """Send these, and what may join them. Adds to `outcomes` what is not on record yet."""
 
         async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
             heard(False)
@@ -231,15 +212,14 @@ class Sender:
                     return []
                 joining = await self._next_group(relay, connection, room, joins=True)
                 flying.extend(begun := await self._begin(joining, outcomes))
-                return [ready.mail for ready in begun]
+                return self._mails(begun)
             finally:
                 heard(True)
 
         alone = flying[0].alone
         try:
             with relay.waits() as heard:
-                mails = [ready.mail for ready in flying]
-                results = await connection.send_all(mails, ahead, None if alone else more)
+                results = await connection.send_all(self._mails(flying), None if alone else more)
             outcomes.extend(self._landed(relay, flying, results))
         except Exception:  # a fault of ours: who knows what went out
             now = self._clock.now()
@@ -257,6 +237,19 @@ class Sender:
         metrics.begun(ready.start for ready in group if ready.start.claimed.id in begun)
         self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
         return [ready for ready in group if ready.start.claimed.id in begun]
+
+    def _mails(self, begun: Iterable[Ready]) -> list[Mail]:
+        """The mails of these, which the ledger has just let begin."""
+        now = self._clock.now()
+        return [replace(ready.mail, may_go=partial(self._may_go, ready, now)) for ready in begun]
+
+    def _may_go(self, ready: Ready, begun_at: datetime, announced: bool) -> bool:
+        """Whether this mail may still go out; `announced`: its envelope did. A plan that has changed since it began
+        shows when it begins again."""
+        if self.draining or announced:
+            return not self.draining
+        claimed = ready.start.claimed
+        return self._clock.now() < min(claimed.expires_at, begun_at + FRESH) and self._governs(claimed)
 
     def _landed(
         self, relay: Relay, flying: list[Ready], results: Sequence[Reply | RelayFailure]
@@ -282,6 +275,8 @@ class Sender:
         if isinstance(result, Reply):
             relay.standing.well()
             return _with_reply(Outcome(claimed, State.SENT, now, attempt="sent"), result)
+        if isinstance(result, NotBegun):
+            return Outcome(claimed, State.PENDING, now, "not_sent", counts=False)
         reply = result.reply
         verdict, words = (
             relay.standing.verdict(fold(claimed.address), reply),

@@ -97,6 +97,14 @@ class Doubtful(RelayFailure):
     """Broken off after content could have gone out: the mail may have been accepted (RFC 1047)."""
 
 
+class NotBegun(RelayFailure):
+    """It was not sent, for it may not go now, or the connection ended by a mail before it: nobody is to blame, and
+    nothing is in doubt."""
+
+    def __init__(self) -> None:
+        super().__init__(Reply("mail", 0, "", "not begun"))
+
+
 class Session:
     """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import idna
 
@@ -41,6 +41,8 @@ class Mail:
     """Each line is known to end in CRLF and not to begin with a dot."""
     in_7_bits: Callable[[], tuple[bytes, bool]] | None = field(default=None, compare=False, repr=False)
     """Makes the same mail without 8-bit content: its bytes, and `plain_lines`."""
+    may_go: Callable[[bool], bool] = field(default=lambda _: True, compare=False, repr=False)
+    """Whether it may go out now: asked before its envelope, and again (True) before its content."""
 
     @classmethod
     def checked(
@@ -65,7 +67,8 @@ class Mail:
         if self.in_7_bits is None or session.offers("8BITMIME") or self.content.isascii():
             return self
         content, plain_lines = self.in_7_bits()
-        return Mail.checked(self.sender, self.recipient, content, plain_lines)
+        seven = Mail.checked(self.sender, self.recipient, content, plain_lines)
+        return replace(seven, may_go=self.may_go)
 
     @property
     def on_the_wire(self) -> bytes:

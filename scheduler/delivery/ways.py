@@ -9,11 +9,11 @@ from enum import IntEnum
 import structlog
 
 from scheduler.delivery.replies import Reply
-from scheduler.delivery.session import Refused, RelayFailure, RelaySettings, Session
+from scheduler.delivery.session import NotBegun, Refused, RelayFailure, RelaySettings, Session
 
 log = structlog.get_logger()
 
-MOST_IN_FLIGHT = 8  # mails in one write, over BDAT
+MOST_IN_FLIGHT = 8  # mails of one connection that are `sending`
 PLAINER_SECONDS = 3600.0
 _BREAKS = 2  # without a mail that was accepted
 
@@ -22,7 +22,7 @@ class Way(IntEnum):
     PLAIN = 0
     """Command by command, by aiosmtplib."""
     GROUPS = 1
-    """PIPELINING: the end of one mail's content and the next one's envelope in one write."""
+    """PIPELINING: one mail's content and the next one's envelope in one write."""
     CHUNKS = 2
     """PIPELINING and CHUNKING: whole mails in one write."""
 
@@ -66,6 +66,10 @@ class Ways:
                 self._go_plainer(way, "connections break")
         elif wire.indistinct and self.of(session) is Way.CHUNKS:
             self._go_plainer(Way.CHUNKS, "its replies to BDAT and RCPT are alike")
+        elif any(
+            isinstance(one, NotBegun) for one in results
+        ):  # as they waited too long for those before them
+            self._shrink()
         elif accepted:
             self.window = min(MOST_IN_FLIGHT, self.window + 1)
 

@@ -1,7 +1,8 @@
 """Mail transactions in a pipeline, over a connection that `session` has opened (RFC 2920, RFC 3030).
 
-Two ways. Over BDAT several whole mails go out in one write, so that speed hardly depends on the distance to the relay.
-Over DATA the end of one mail's content and the envelope of the next go out together: one round trip a mail. Each
+Two ways, each for a window of mails. Over BDAT whole mails go out in one write, so that speed hardly depends on the
+distance to the relay. Over DATA the content of a mail goes out when the relay says 354, and the envelope of the next
+mail with it: one round trip a mail, and no more than one of them can be in doubt when the connection breaks. Each
 reply belongs to the oldest command that has none. RSET stands before each MAIL, for a refused transaction stays open.
 
 No more is ever on its way than the mails of one window, so a relay that does not read fills no memory: it ends by a
@@ -15,11 +16,12 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, cast
+from itertools import islice
+from typing import Literal, NoReturn, cast
 
 from scheduler.delivery.answers import Answer, Answers, Broken, OutOfStep
 from scheduler.delivery.replies import Reply, Stage, read_reply
-from scheduler.delivery.session import Doubtful, Refused, RelayFailure, Session, unreachable
+from scheduler.delivery.session import Doubtful, NotBegun, Refused, RelayFailure, Session, unreachable
 from scheduler.delivery.transaction import Mail
 
 Result = Reply | RelayFailure
@@ -29,20 +31,37 @@ More = Callable[[list[Result]], Awaitable[Sequence[Mail]]]
 QUICK_ACK = getattr(
     socket, "TCP_QUICKACK", None
 )  # Linux has it; it lasts until the system thinks better of it
-_ENVELOPE: tuple[tuple[Stage, tuple[int, ...]], ...] = (("mail", (250,)), ("rcpt", (250, 251, 252)))
+_Awaited = Literal["rset", "mail", "rcpt", "data", "content"]
+_GOOD = {"rset": (250,), "mail": (250,), "rcpt": (250, 251, 252)}
+_BEHIND: dict[str, _Awaited] = {"rset": "mail", "mail": "rcpt", "rcpt": "data"}
 
 
-@dataclass(slots=True)
-class _Envelope:
-    """RSET, MAIL and RCPT of one mail: what to say, and how far its replies are read."""
+@dataclass(slots=True, eq=False)
+class _Transaction:
+    """One mail, and how far it has come."""
 
-    commands: bytes
-    reset: bool = False
-    stage: Stage = "mail"
+    mail: Mail
+    in_chunk: bool
+    """By BDAT."""
+    awaits: _Awaited = "rset"
+    """The command whose reply comes next."""
     refused: Reply | None = None
     """The first reply that refuses it; what is then said to the content is of no account."""
     recipient: Answer | None = None
     """The reply to RCPT."""
+    is_out: bool = False
+    """The end of its content was written."""
+    result: Result | None = None
+
+    def fate(self, why: str, *, lost_step: bool = False) -> RelayFailure:
+        """Its result, as the connection ends while it has the turn, or its content is out. `lost_step`: since its own
+        replies did not fit the commands."""
+        if self.refused and (not lost_step or (self.is_out and not self.in_chunk)):
+            return Refused(self.refused)
+        if self.is_out:
+            return Doubtful(read_reply("content", 0, why))
+        stages: dict[str, Stage] = {"rset": "mail", "mail": "mail", "rcpt": "rcpt"}
+        return unreachable(stages.get(self.awaits, "data"), why)
 
 
 class Wire(asyncio.Protocol):
@@ -55,21 +74,26 @@ class Wire(asyncio.Protocol):
     mails in the same words, so that one can't tell.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, patience: float) -> None:
+        """`patience`: seconds for the reply after the content, and over BDAT for each: less makes doubles."""
         self.out_of_step = False
         self.consent = ""
         self.indistinct = False
-        self._session = session
+        self._session, self._patience = session, patience
         self._incoming = Answers()
-        self._answers: deque[Answer] = deque()
-        self._owed = 0  # replies
-        self._out: list[bytes] = []  # to be written together
+        self._begun: deque[_Transaction] = deque()  # not all of their replies have come
+        self._queue: deque[_Transaction] = deque()  # to be begun over DATA
+        self._command: asyncio.Future[Answer] | None = None
         self._ended = ""  # why nothing more comes
         self._leaving = False  # it said 421
-        self._waiter: asyncio.Future[None] | None = None
         self._fresh = True  # no transaction was begun on it
-        self._ahead: _Envelope | None = None  # it is out, with DATA behind it, and its replies are not read
+        self._awaited: _Transaction | None = None
+        self._waiter: asyncio.Future[None] | None = None  # done with the result of that one
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0  # for the next reply, on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
         self._transport = cast(asyncio.Transport, session.transport)
+        self._socket: socket.socket | None = self._transport.get_extra_info("socket")
         if not session.usable:
             self._end("Connection lost")
         self._transport.set_protocol(self)
@@ -83,12 +107,7 @@ class Wire(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether anybody may use it: open, and no reply or mail is still to come."""
-        return self.is_open and not (self._owed or self._answers or self._ahead)
-
-    @property
-    def takes_chunks(self) -> bool:
-        """Whether BDAT may come next."""
-        return bool(self.consent) and self._ahead is None
+        return self.is_open and not (self._begun or self._queue or self._command)
 
     @property
     def broken(self) -> bool:
@@ -98,28 +117,29 @@ class Wire(asyncio.Protocol):
     # asyncio's side
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
-            return
+        answer = None
         try:
             for answer in self._incoming.feed(data):
+                if self._ended:
+                    return
                 self._leaving = self._leaving or answer.code == 421
-                if not self._owed:
-                    raise OutOfStep(f"a reply to no command: {answer}")
-                self._owed -= 1
-                self._answers.append(answer)
+                self._hear(answer)
         except OutOfStep as error:
-            self.out_of_step = not self._leaving
+            self.out_of_step = self.out_of_step or not self._leaving
             self._end(str(error))
-        if self._owed:
+            return
+        written = self._next()
+        self._write(written)
+        if answer:
+            self._expect_reply()
+        if self._begun and not written:
             self._acknowledge()
-        if self._answers:
-            self._wake()
 
     def _acknowledge(self) -> None:
         """Now. A relay whose system waits for it (RFC 896) before it sends what else there is to say would otherwise
         stand still for 40 ms in each group: we have nothing to say ourselves meanwhile."""
-        if QUICK_ACK and (connection := self._transport.get_extra_info("socket")):
-            connection.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+        if QUICK_ACK and self._socket:
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def eof_received(self) -> None:
         self._end("Connection lost")
@@ -131,216 +151,208 @@ class Wire(asyncio.Protocol):
         """At once: what is still in our buffers never leaves, so a mail cut short stays cut short."""
         self._ended = self._ended or why
         self._transport.abort()
-        self._wake()
+        for number, one in enumerate((*self._begun, *self._queue)):
+            met_it = one.is_out or one.refused or (number == 0 and self._begun and not self._leaving)
+            self._settle(one, one.result or (one.fate(self._ended) if met_it else NotBegun()))
+        self._begun.clear()
+        self._queue.clear()
+        if self._command and not self._command.done():
+            self._command.set_exception(Broken(self._ended))
+        if self._timer:
+            self._timer.cancel()
 
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _expect_reply(self) -> None:
+        """From now on the oldest command has its time."""
+        if not self._begun:
+            return
+        oldest = self._begun[0]
+        patient = (oldest.in_chunk or oldest.awaits == "content") and not self._leaving
+        within = self._patience if patient else min(self._session.timeout, self._patience)
+        self._deadline = self._loop.time() + within
+        if self._timer is None:
+            self._look_at_deadline()
+
+    def _look_at_deadline(self) -> None:
+        """One timer for all replies, which looks again rather than being set again with each of them."""
+        now, self._timer = self._loop.time(), None
+        if self._begun and now >= self._deadline:
+            self._end("no answer in time")
+        elif self._begun:
+            shortest = min(self._session.timeout, self._patience)
+            self._timer = self._loop.call_at(min(self._deadline, now + shortest), self._look_at_deadline)
+
+    def _write(self, data: bytes) -> None:
+        if data and self.is_open:
+            self._transport.write(data)
 
     # SMTP's side
 
-    def _say(self, data: bytes, replies: int) -> None:
-        """Goes out with `_flush`, or when a reply is waited for."""
-        self._out.append(data)
-        self._owed += replies
-
-    def _flush(self) -> None:
-        if self._out and self.is_open:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
-
-    async def _answer(self, within: float) -> Answer:
-        """The reply to the oldest command that has none. Raises Broken."""
-        self._flush()
-        while not self._answers:
-            if self._ended:
-                raise Broken(self._ended)
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(min(within, self._session.timeout) if self._leaving else within):
-                    await self._waiter
-            except TimeoutError:
-                self._end("no answer in time")
-        return self._answers.popleft()
-
-    def _lose_step(self, command: str, answer: Answer) -> NoReturn:
-        self.out_of_step = True
-        self._answers.clear()  # who knows to what
-        self._end(f"out of step: {command} was answered {answer}")
-        raise OutOfStep(self._ended)
-
     async def command(self, stage: Stage, line: bytes, within: float) -> Reply:
         """One command and the reply to it. Raises Unreachable when there is none."""
-        self._say(line + b"\r\n", 1)
+        self._command = self._loop.create_future()
+        self._write(line + b"\r\n")
         try:
-            return (await self._answer(within)).to(stage)
-        except Broken as broken:
-            raise unreachable(stage, str(broken)) from None
+            if not self.is_open:
+                raise Broken(self._ended or "Connection lost")
+            async with asyncio.timeout(within):
+                return (await self._command).to(stage)
+        except (TimeoutError, Broken) as error:
+            self._end(str(error) or "no answer in time")
+            raise unreachable(stage, self._ended) from None
+        except BaseException:
+            self._end("given up")
+            raise
+        finally:
+            self._command = None
 
-    def _envelope(self, mail: Mail) -> _Envelope:
-        """Raises Refused where the relay offers too little for this mail."""
-        words = b" ".join(mail.mail_command(self._session))
-        return _Envelope(b"%s\r\nRCPT TO:<%s>\r\n" % (words, mail.recipient.encode()))
+    async def send(self, mails: Sequence[Mail], *, in_chunks: bool, more: More | None = None) -> list[Result]:
+        """Send these, over BDAT (`in_chunks`) or DATA: one result for each, in order.
 
-    def _open(self, envelope: _Envelope, then: bytes) -> None:
-        envelope.reset, self._fresh = not self._fresh, False
-        reset = b"RSET\r\n" if envelope.reset else b""
-        self._say(reset + envelope.commands + then, 3 + envelope.reset)
-
-    async def _read(self, envelope: _Envelope, within: float) -> None:
-        """The replies to an envelope. Raises Broken."""
-        if envelope.reset:
-            answer = await self._answer(within)
-            if answer.code == 421:  # as if to MAIL
-                envelope.refused = answer.to("mail")
-            elif answer.code != 250:
-                self._lose_step("RSET", answer)
-        for envelope.stage, good in _ENVELOPE:
-            answer = await self._answer(within)
-            if answer.code // 100 in (4, 5):
-                envelope.refused = envelope.refused or answer.to(envelope.stage)
-            elif answer.code not in good:
-                self._lose_step(envelope.stage.upper(), answer)
-        envelope.recipient = answer
-
-    # BDAT
-
-    async def send_chunks(
-        self, mails: Sequence[Mail], patience: float, more: More | None = None
-    ) -> list[Result]:
-        """Whole mails in one write, each with BDAT … LAST (RFC 3030, 2): one result for each, in order.
-
-        `patience`: seconds for each reply; all of them come when content has gone out, so that less makes doubles.
         `more(results)` is called whenever half of the mails in flight have been answered, and returns mails that
         follow them, until it returns none. Results passed to it are not returned again.
         """
-        flying = deque(self._launch(mails))
+        flying = deque(self._launch(mails, in_chunks))
         results: list[Result] = []
         while flying:
-            results.append(await self._land(*flying.popleft(), patience))
-            if more and 2 * len(results) >= len(mails) and self.is_open and not self._leaving:
+            await self._landed(list(islice(flying, (len(flying) + 1) // 2 if more else len(flying))))
+            while flying and flying[0].result is not None:
+                results.append(flying.popleft().result)  # type: ignore[arg-type]
+            if more and self.is_open and not self._leaving:
                 joining = await more(results)
                 results = []
-                flying.extend(self._launch(joining))
+                flying.extend(self._launch(joining, in_chunks))
                 more = more if joining else None
         return results
 
-    def _launch(self, mails: Sequence[Mail]) -> list[tuple[Mail, _Envelope | RelayFailure]]:
-        """Write these mails; with each what its replies belong to, or why it was not written."""
-        launched: list[tuple[Mail, _Envelope | RelayFailure]] = []
-        for mail in mails:
-            try:
-                if self._leaving or not self.is_open:
-                    raise unreachable("mail", self._ended or "Connection lost")
-                envelope = self._envelope(mail)
-            except RelayFailure as failure:
-                launched.append((mail, failure))
-                continue
-            self._open(envelope, b"BDAT %d LAST\r\n" % len(mail.content))
-            self._say(mail.content, 0)
-            launched.append((mail, envelope))
-        self._flush()
+    async def _landed(self, flying: Sequence[_Transaction]) -> None:
+        while left := [one for one in flying if one.result is None]:
+            self._awaited, self._waiter = left[-1], self._loop.create_future()
+            await self._waiter
+
+    def _settle(self, one: _Transaction, result: Result) -> None:
+        one.result = result
+        if one is self._awaited and self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _launch(self, mails: Sequence[Mail], in_chunks: bool) -> list[_Transaction]:
+        """Write these mails, or begin to."""
+        launched = [_Transaction(mail, in_chunks) for mail in mails]
+        idle = not self._begun
+        if self._leaving or not self.is_open:
+            for one in launched:
+                one.result = unreachable("mail", self._ended or "Connection lost")
+        elif in_chunks:
+            self._write(b"".join(map(self._whole, launched)))
+        else:
+            self._queue.extend(launched)
+            self._write(self._next())
+        if idle:
+            self._expect_reply()
         return launched
 
-    async def _land(self, mail: Mail, envelope: _Envelope | RelayFailure, patience: float) -> Result:
-        return envelope if isinstance(envelope, RelayFailure) else await self._chunk(envelope, mail, patience)
-
-    async def _chunk(self, envelope: _Envelope, mail: Mail, patience: float) -> Result:
-        """What became of a mail that has gone out whole."""
+    def _begin(self, one: _Transaction, then: bytes) -> bytes:
+        """RSET, MAIL and RCPT of this mail and what follows them, to be written; b"" where it can't go, as its result
+        says."""
         try:
-            await self._read(envelope, patience)
-            answer = await self._answer(patience)
-            reply = answer.to("content")
-            if reply.code // 100 in (4, 5):
-                return Refused(envelope.refused or reply)
-            # What was refused can't be accepted now: then it is not known which reply was to what.
-            if envelope.refused or reply.code != 250 or _wording(reply, mail) == self.consent:
-                self._lose_step("BDAT", answer)
-        except OutOfStep as broken:
-            return _in_doubt(broken)
-        except Broken as broken:
-            return Refused(envelope.refused) if envelope.refused else _in_doubt(broken)
+            if self._leaving or not one.mail.may_go(False):
+                raise NotBegun
+            words = b" ".join(one.mail.mail_command(self._session))
+        except RelayFailure as failure:
+            self._settle(one, failure)
+            return b""
+        reset = b"" if self._fresh else b"RSET\r\n"
+        one.awaits, self._fresh = "mail" if self._fresh else "rset", False
+        self._begun.append(one)
+        return b"%s%s\r\nRCPT TO:<%s>\r\n%s" % (reset, words, one.mail.recipient.encode(), then)
+
+    def _whole(self, one: _Transaction) -> bytes:
+        content = one.mail.content
+        written = self._begin(one, b"BDAT %d LAST\r\n" % len(content))
+        one.is_out = bool(written)
+        return written + content if written else b""
+
+    def _next(self) -> bytes:
+        """What is to be written next over DATA: the content that the relay waits for, and an envelope behind it."""
+        content = envelope = b""
+        if self._begun and (one := self._begun[0]).awaits == "content" and not one.is_out:
+            if not (one.refused or one.mail.may_go(True)):
+                one.result = NotBegun()
+                self._end("stopped")  # there is no other way out that sends nothing
+                return b""
+            one.is_out = True
+            content = b".\r\n" if one.refused else one.mail.on_the_wire
+        while self._queue and not envelope and (not self._begun or self._begun[-1].is_out):
+            envelope = self._begin(self._queue.popleft(), b"DATA\r\n")
+        return content + envelope
+
+    # Replies
+
+    def _hear(self, answer: Answer) -> None:
+        """A reply to the oldest command that has none. Raises OutOfStep."""
+        if not self._begun:
+            if self._command is None or self._command.done():
+                raise OutOfStep(f"a reply to no command: {answer}")
+            self._command.set_result(answer)
+            return
+        one = self._begun[0]
+        if one.awaits == "content" and not one.is_out:  # it was not written before this came
+            raise OutOfStep(f"a reply to no command: {answer}")
+        if one.awaits == "content":
+            self._land(one, self._judged(one, answer))
+        elif one.awaits == "data":
+            self._hear_of_data(one, answer)
+        else:
+            self._hear_of_envelope(one, one.awaits, answer)
+
+    def _hear_of_envelope(
+        self, one: _Transaction, command: Literal["rset", "mail", "rcpt"], answer: Answer
+    ) -> None:
+        stage: Stage = "rcpt" if command == "rcpt" else "mail"
+        # A 421 to RSET is as one to MAIL; whoever refuses to forget a mail must not get another.
+        if answer.code // 100 in (4, 5) and (command != "rset" or answer.code == 421):
+            one.refused = one.refused or answer.to(stage)
+        elif answer.code not in _GOOD[command]:
+            self._lose_step(one, command.upper(), answer)
+        one.recipient = answer
+        one.awaits = _BEHIND[command]
+        if one.awaits == "data" and one.in_chunk:
+            one.awaits = "content"
+
+    def _hear_of_data(self, one: _Transaction, answer: Answer) -> None:
+        """The relay may wait for the content though it refused the only recipient: then it is told the end alone, and
+        refuses that (RFC 2920, 3.1)."""
+        if answer.code // 100 == 2:
+            self._lose_step(one, "DATA", answer)
+        if answer.code // 100 == 3:
+            one.awaits = "content"
+        else:
+            self._land(one, Refused(one.refused or answer.to("data")))
+
+    def _judged(self, one: _Transaction, answer: Answer) -> Result:
+        """What the reply to the content says. What was refused before can't be accepted now: then it is not known which
+        reply was to what."""
+        reply = answer.to("content")
+        if answer.code // 100 in (4, 5):
+            return Refused(one.refused or reply)
+        alike = one.in_chunk and _wording(reply, one.mail) == self.consent
+        if one.refused or answer.code != 250 or alike:
+            self._lose_step(one, "BDAT" if one.in_chunk else "the content", answer)
         return reply
 
-    # DATA
+    def _land(self, one: _Transaction, result: Result) -> None:
+        self._begun.popleft()
+        self._settle(one, result)
+        if isinstance(result, Reply) and one.recipient and not self.consent:
+            self.consent = _wording(one.recipient.to("rcpt"), one.mail)
+            self.indistinct = self.consent == _wording(result, one.mail)
 
-    async def send_data(self, mail: Mail, ahead: Mail | None, patience: float) -> Result:
-        """One mail with DATA. The envelope of the one `ahead` goes out with the end of its content (RFC 2920, 3.1).
-
-        `patience`: seconds for the reply after the content.
-        """
-        try:
-            envelope = self._envelope(mail)
-        except Refused as refusal:
-            return refusal
-        before, self._ahead = self._ahead, None
-        if before is None:
-            self._open(envelope, b"DATA\r\n")
-        elif before.commands == envelope.commands:
-            envelope = before
-        else:
-            self._end("another mail was to come")  # after DATA there is no other way out that sends nothing
-            return unreachable("mail", self._ended)
-        try:
-            goes = await self._goes(envelope)
-        except OutOfStep as broken:
-            return unreachable(envelope.stage, str(broken))
-        except Broken as broken:
-            return Refused(envelope.refused) if envelope.refused else unreachable(envelope.stage, str(broken))
-        if goes:
-            self._say(b".\r\n" if envelope.refused else mail.on_the_wire, 1)
-        if ahead:
-            self._announce(ahead)
-        self._flush()
-        if not goes:
-            return Refused(cast(Reply, envelope.refused))
-        result = await self._content(envelope.refused, patience)
-        if isinstance(result, Reply) and envelope.recipient and not self.consent:
-            self.consent = _wording(envelope.recipient.to("rcpt"), mail)
-            self.indistinct = self.consent == _wording(result, mail)
-        return result
-
-    async def _goes(self, envelope: _Envelope) -> bool:
-        """Whether the relay waits for the content. It may do so though it refused the only recipient: then it is told
-        the end alone, and refuses that (RFC 2920, 3.1). Raises Broken."""
-        within = self._session.timeout
-        await self._read(envelope, within)
-        envelope.stage = "data"
-        answer = await self._answer(within)
-        if answer.code // 100 == 2:
-            self._lose_step("DATA", answer)
-        if answer.code // 100 == 3:
-            if self._ended:
-                raise Broken(self._ended)
-            return True
-        envelope.refused = envelope.refused or answer.to("data")
-        return False
-
-    def _announce(self, ahead: Mail) -> None:
-        try:
-            self._ahead = self._envelope(ahead)
-        except Refused:  # told when its turn comes
-            return
-        self._open(self._ahead, b"DATA\r\n")
-
-    async def _content(self, refused: Reply | None, patience: float) -> Result:
-        try:
-            answer = await self._answer(patience)
-            if answer.code != 250 and answer.code // 100 not in (4, 5):
-                self._lose_step("the content", answer)
-            if refused and answer.code == 250:
-                self._lose_step("a dot alone", answer)
-        except Broken as broken:
-            return Refused(refused) if refused else _in_doubt(broken)
-        if refused or answer.code != 250:
-            return Refused(refused or answer.to("content"))
-        return answer.to("content")
+    def _lose_step(self, one: _Transaction, command: str, answer: Answer) -> NoReturn:
+        self.out_of_step = True
+        why = f"out of step: {command} was answered {answer}"
+        one.result = one.fate(why, lost_step=True)
+        raise OutOfStep(why)
 
 
 def _wording(reply: Reply, mail: Mail) -> str:
     """What tells replies of different meaning apart: the enhanced code, or the words without the recipient."""
     return reply.enhanced or reply.text.replace(mail.recipient, "") or "-"
-
-
-def _in_doubt(broken: Broken) -> Doubtful:
-    return Doubtful(read_reply("content", 0, str(broken)))

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, Select, bindparam, select, text
 
-from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.dialect import Dialect
+from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
 from scheduler.ledger.statements import execute, statement
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
@@ -97,8 +100,14 @@ def claim(
                 ids += execute(conn, "due", **due).scalars()
     if not ids:
         return []
-    run(conn, "UPDATE delivery SET lease_token = :token WHERE id IN :ids", token=token, ids=sorted(ids))
-    return _claimed(conn, ids, token)
+    leased = as_list(conn, ids)
+    run(
+        conn,
+        f"UPDATE delivery SET lease_token = :token WHERE id IN {listed(conn, 'ids')}",
+        token=token,
+        ids=leased,
+    )
+    return _claimed(conn, leased, token)
 
 
 def _with_something_due(
@@ -118,25 +127,31 @@ def _with_something_due(
 _ANY = 2**62  # higher than any version
 
 
-def _claimed(conn: Connection, ids: Sequence[int], token: str) -> list[Claimed]:
-    d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
-    w = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(
-        select(
-            d.c.id, d.c.registration_id, d.c.webinar, d.c.message, d.c.attempts, d.c.message_id,
-            d.c.due_at, d.c.expires_at, d.c.urgency, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by,
-            r.c.join_url, r.c.uid, r.c.first_seen_at, w.c.revision_id,
-        )
-        .join_from(d, r, d.c.registration_id == r.c.id)
-        .join(w, w.c.webinar == d.c.webinar)
-        .where(d.c.id.in_(ids))
-        .order_by(d.c.urgency, d.c.next_attempt_at)
-    )  # fmt: skip
-    claimed = [Claimed(token=token, **row) for row in rows.mappings()]
+def _claimed(conn: Connection, ids: str, token: str) -> list[Claimed]:
+    rows = conn.execute(_columns(dialect(conn)), {"ids": ids})
+    claimed = [Claimed(number, token, *others) for number, *others in rows]
     if not (uids := [one.uid for one in claimed if one.message in NOTICES]):
         return claimed
     told = last_told(conn, uids)
     return [replace(one, told=told.get(one.uid)) if one.message in NOTICES else one for one in claimed]
+
+
+@cache
+def _columns(engine: Dialect) -> Select[Any]:
+    """The fields of `Claimed` but its token, in their order, of the deliveries in :ids."""
+    d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
+    w = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    return (
+        select(
+            d.c.id, d.c.registration_id, r.c.uid, d.c.webinar, d.c.due_at, d.c.message, d.c.attempts, d.c.message_id,
+            d.c.expires_at, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by, r.c.join_url,
+            r.c.first_seen_at, w.c.revision_id, d.c.urgency,
+        )
+        .join_from(d, r, d.c.registration_id == r.c.id)
+        .join(w, w.c.webinar == d.c.webinar)
+        .where(text(f"delivery.id IN {engine.numbers('ids')}"))
+        .order_by(d.c.urgency, d.c.next_attempt_at)
+    )  # fmt: skip
 
 
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:

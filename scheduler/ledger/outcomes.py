@@ -15,7 +15,7 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import dialect, run
+from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import Claimed, Lease, release
 from scheduler.ledger.refusals import InARow, hold_back
@@ -118,10 +118,11 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
 def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialect) -> list[Start]:
     """Those whose person is there, who may have been forgotten since, and is not being planned by another transaction:
     it would not see what this mail tells. The others are released. Planning waits for us, and we never for it."""
-    ids = {start.claimed.registration_id for start in starts}
-    query = f"SELECT id FROM registration WHERE id IN :ids {engine.share_skipping}"
+    ids = as_list(conn, {start.claimed.registration_id for start in starts})
+    query = f"SELECT id FROM registration WHERE id IN {listed(conn, 'ids')} {engine.share_skipping}"
     free = set(run(conn, query, ids=ids).scalars())
-    release(conn, [start.claimed for start in starts if start.claimed.registration_id not in free])
+    if len(free) < len(starts):
+        release(conn, [start.claimed for start in starts if start.claimed.registration_id not in free])
     return [start for start in starts if start.claimed.registration_id in free]
 
 

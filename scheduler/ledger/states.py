@@ -35,7 +35,7 @@ def _transitions() -> tuple[Transition, ...]:
         ((pending,), "nothing sound to send, or nobody may be written to", held),
         ((sending,), "accepted", sent),
         ((sending,), "refused for this recipient", failed),
-        ((sending,), "refused for now, or the relay's trouble", pending),
+        ((sending,), "refused for now, the relay's trouble, or its turn in the window did not come", pending),
         ((sending,), "the connection broke in the middle of its content, or its sender is gone", in_doubt),
         ((in_doubt,), "the policy is `resend`, and it is still useful", pending),
         ((in_doubt,), "the policy is `hold`, and it is still useful", held),

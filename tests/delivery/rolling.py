@@ -1,4 +1,4 @@
-"""Sends over one connection as the service does: whole mails in a window that rolls, others one after another."""
+"""Sends over one connection as the service does: in a window that rolls."""
 
 from __future__ import annotations
 
@@ -30,6 +30,5 @@ async def send_over(
 
     while connection.usable and begun < len(mails):
         group = take(connection.window)
-        ahead = mails[begun] if connection.window == 1 and begun < len(mails) else None
-        results += await connection.send_all(group, ahead, more)
+        results += await connection.send_all(group, more)
     return results, in_flight

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from email import message_from_bytes
 from typing import Any
@@ -21,7 +23,7 @@ from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Connection, Pool, RelaySettings
 from scheduler.delivery.relays import Relay
-from scheduler.delivery.sending import Job
+from scheduler.delivery.sending import FRESH, Job
 from scheduler.ledger import settling
 from scheduler.ledger.claims import Claimed
 from scheduler.mail.layout import read_layout
@@ -30,7 +32,7 @@ from scheduler.mail.stencil import Stencils
 from scheduler.mail.templates import parse_text
 from scheduler.organizers.texts import LiveText, Texts
 from scheduler.webinar import Webinar
-from tests.delivery.scripted import Server
+from tests.delivery.scripted import Deed, Fault, Server
 from tests.mail.samples import TEMPLATES
 from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
 from tests.support import Ledger, utc, webinar
@@ -558,13 +560,19 @@ async def test_an_end_in_the_middle_of_a_claim_leaves_no_lease_behind(
 # What may be in doubt
 
 
+GROUPS = ("PIPELINING", "8BITMIME")
+CHUNKS = (*GROUPS, "CHUNKING")
+
+
 @pytest.mark.engines("both")
 @pytest.mark.parametrize(("on_doubt", "most"), [("resend", 8), ("hold", 1)])
+@pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["DATA", "BDAT"])
 @in_loop
 async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
-    desk: Over, on_doubt: str, most: int
+    desk: Over, extensions: tuple[str, ...], on_doubt: str, most: int
 ) -> None:
-    """Eight a connection where whole mails are in flight, and the window rolls; one that is held goes alone."""
+    """Eight a connection, over DATA and BDAT, and the window rolls; one that is held when in doubt goes alone. So many
+    are in doubt after a kill."""
     begun: list[int] = []
 
     class Looks(Server):
@@ -573,7 +581,7 @@ async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
             begun.append(count)
             return await super()._midway(talk)
 
-    async with Looks() as server:
+    async with Looks(extensions=extensions) as server:
         here = desk(server)
         governing = webinar(on_doubt=on_doubt)
         here.govern(governing, *MESSAGES)
@@ -584,3 +592,101 @@ async def test_no_more_are_begun_at_a_time_than_the_readme_promises(
     assert len(server.taken) == 40
     assert server.connections == 1
     assert max(begun) == most
+
+
+@dataclass
+class Interrupts(Server):
+    """Does something while it takes the first mail."""
+
+    extensions: tuple[str, ...] = GROUPS
+    meanwhile: Callable[[], None] = lambda: None
+
+    async def _midway(self, talk: Any) -> bool:
+        if not self.taken:
+            self.meanwhile()
+        return await super()._midway(talk)
+
+
+def states(here: Desk, names: list[str]) -> Counter[str]:
+    return Counter(here[name] for name in names)
+
+
+@pytest.mark.engines("both")
+@in_loop
+async def test_of_a_window_over_data_that_breaks_one_mail_is_in_doubt_and_the_others_are_free(
+    desk: Over,
+) -> None:
+    async with Server(Fault("end", Deed.CLOSE), extensions=GROUPS) as server:
+        here = desk(server)
+        names = here.crowd(8)
+        await here.send()
+        assert states(here, names) == {"in_doubt: the relay's answer was lost": 1, "pending": 7}
+        assert here.ledger.sql("SELECT outcome, count(*) FROM attempt GROUP BY outcome ORDER BY 1") == [
+            ("in_doubt", 1),
+            ("not_sent", 7),
+        ]
+        await here.send()
+        await here.close()
+        assert states(here, names) == {"in_doubt: the relay's answer was lost": 1, "sent": 7}
+        assert len(set(server.taken)) == len(server.taken) == 8
+
+
+@in_loop
+async def test_what_waits_in_a_window_until_its_use_is_over_is_not_sent(desk: Over) -> None:
+    async with Interrupts() as server:
+        here = desk(server)
+        names = here.crowd(8)
+        server.meanwhile = lambda: here.clock.move_to(utc("2025-07-03 13:00"))
+        await here.send()
+        await here.close()
+        # The envelope of the second was on its way.
+        assert states(here, names) == {"sent": 2, "pending": 6}
+        assert len(server.taken) == 2
+
+
+@in_loop
+async def test_what_waits_long_in_a_window_is_begun_again(desk: Over) -> None:
+    """It is then asked again whether it may go, and the window becomes smaller."""
+    async with Interrupts() as server:
+        here = desk(server)
+        names = here.crowd(8)
+        server.meanwhile = lambda: here.clock.move_to(ANNOUNCED + 2 * FRESH)
+        await here.send()
+        assert states(here, names) == {"sent": 2, "pending": 6}
+        assert here.relays[0].pool.ways.window == 4
+        assert here.ledger.sql("SELECT DISTINCT attempts FROM delivery WHERE state = 'pending'") == [(0,)]
+        server.meanwhile = lambda: None
+        await here.send()
+        await here.close()
+        assert states(here, names) == {"sent": 8}
+        assert len(server.taken) == 8
+
+
+@in_loop
+async def test_what_waits_in_a_window_goes_out_by_what_governs_then(desk: Over) -> None:
+    async with Interrupts() as server:
+        here = desk(server)
+        names = here.crowd(8)
+        server.meanwhile = lambda: here.govern(webinar(title="Another title"), *MESSAGES)
+        await here.send()
+        assert states(here, names) == {"sent": 2, "pending": 6}
+        await here.send()
+        await here.close()
+        assert states(here, names) == {"sent": 8}
+        assert [b"Another title" in mail.content for mail in server.taken] == [False] * 2 + [True] * 6
+
+
+@in_loop
+async def test_a_stop_sends_nothing_more_of_a_window(desk: Over) -> None:
+    stopping: list[asyncio.Task[Any]] = []
+    async with Interrupts() as server:
+        here = desk(server)
+        names = here.crowd(20)
+        server.meanwhile = lambda: stopping.append(asyncio.create_task(here.dispatcher.drain(5)))
+        await here.send()
+        assert await stopping[0] == []
+        await here.close()
+        assert states(here, names) == {"sent": 1, "pending": 19}
+        assert len(server.taken) == 1
+        leased = here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL")
+        assert leased == [(0,)]

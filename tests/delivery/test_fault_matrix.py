@@ -10,6 +10,7 @@ import pytest
 from scheduler.delivery import session as session_module
 from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
 from scheduler.delivery.replies import Reply, classify
+from scheduler.delivery.session import NotBegun
 from scheduler.delivery.transaction import Mail
 from tests.delivery.faults import CELLS, Cell
 from tests.delivery.scripted import Server, Taken
@@ -37,8 +38,10 @@ async def _deliver(pool: Pool, mails: Sequence[Mail]) -> list[Reply | RelayFailu
         try:
             async with pool.connection() as connection:
                 while connection.usable and (left := mails[len(results) :]):
-                    group, rest = left[: connection.window], left[connection.window :]
-                    results += await connection.send_all(group, rest[0] if rest else None)
+                    some = await connection.send_all(left[: connection.window])
+                    results += [
+                        result for result in some if not isinstance(result, NotBegun)
+                    ]  # the last ones
         except RelayFailure as failure:
             results.append(failure)
     return results

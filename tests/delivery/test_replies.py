@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from datetime import timedelta
+from string import ascii_lowercase
 from typing import get_args
 
 import pytest
@@ -313,6 +316,17 @@ def test_addresses_are_removed_for_the_log(text: str, safe: str) -> None:
 def test_the_part_before_the_at_goes_as_well_when_the_address_is_known() -> None:
     assert log_safe("User Ana.Silva unknown", "ana.silva@example.org") == "User <address> unknown"
     assert log_safe("banana", "ana@example.org") == "banana"
+
+
+def test_whatever_python_takes_for_a_letter_of_ascii_is_found_in_a_reply_in_ascii() -> None:
+    """Patterns that ignore case know more such letters than `str.lower` does."""
+    alike = [chr(n) for n in range(sys.maxunicode) if re.fullmatch("[a-z]", chr(n), re.IGNORECASE)]
+    letters = [
+        (one, low) for one in alike for low in ascii_lowercase if re.fullmatch(low, one, re.IGNORECASE)
+    ]
+    assert len(letters) > 52, "there are such letters beyond ASCII"
+    for one, low in letters:
+        assert log_safe(f"user an{low}x unknown", f"an{one}x@example.org") == "user <address> unknown"
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from scheduler.delivery.relay import (
     Unreachable,
 )
 from scheduler.delivery.replies import Reply
+from scheduler.delivery.session import NotBegun
 from scheduler.delivery.transaction import Mail
 from tests.delivery.rolling import send_over
 from tests.delivery.scripted import Deed, Fault, Server, Stage, Taken
@@ -125,6 +127,19 @@ async def test_the_next_mails_follow_as_soon_as_half_of_them_have_their_replies(
 
 
 @in_loop
+async def test_all_but_the_first_of_a_burst_go_by_bdat() -> None:
+    async with Server() as server:
+        pool = pool_for(server)
+        async with pool.connection() as connection:
+            results, in_flight = await send_over(connection, [a_mail(number) for number in range(20)])
+        await pool.close()
+    assert all(isinstance(result, Reply) for result in results)
+    assert Counter(verbs(server))["DATA"] == 1
+    assert Counter(verbs(server))["BDAT"] == 19
+    assert max(in_flight) == 8
+
+
+@in_loop
 async def test_a_window_rolls_no_further_than_a_connection_may_carry() -> None:
     mails = [a_mail(number) for number in range(30)]
     async with Server() as server:
@@ -167,10 +182,9 @@ async def test_the_first_mail_over_a_connection_goes_by_data() -> None:
     async with Server() as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
-            await connection.send_all([a_mail(0)], ahead=a_mail(1))
+            await connection.send_all([a_mail(0)])
             await connection.send_all([a_mail(1)])
         await pool.close()
-    # Nothing is announced by DATA where the next one goes by BDAT.
     assert verbs(server) == ["EHLO", "MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "BDAT", "QUIT"]
 
 
@@ -180,9 +194,8 @@ async def test_a_setting_turns_each_step_off() -> None:
         async with Server() as server:
             pool = pool_for(server, **changes)
             async with pool.connection() as connection:
-                await connection.send_all([a_mail(0)], ahead=a_mail(1))
-                assert ("RSET" in verbs(server)) == ("pipelining" not in changes)
-                assert connection.window == 1
+                assert connection.window == (1 if "pipelining" in changes else 8)
+                await connection.send_all([a_mail(0)])
                 await connection.send_all([a_mail(1)])
             await pool.close()
         assert "BDAT" not in verbs(server)
@@ -212,10 +225,9 @@ async def test_where_a_relay_always_says_the_same_mails_go_by_data() -> None:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
-            assert connection.window == 1
-            results = [await connection.send_all([mail]) for mail in mails]
+            results = await connection.send_all(mails)
         await pool.close()
-    assert all(isinstance(result, Reply) for (result,) in results)
+    assert all(isinstance(result, Reply) for result in results)
     assert "BDAT" not in verbs(server)
 
 
@@ -270,9 +282,7 @@ async def test_the_next_envelope_goes_along_with_the_end_of_the_content() -> Non
     async with AnswersLate(extensions=GROUPS, last=3) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
-            results = []
-            for mail, ahead in zip(mails, [*mails[1:], None], strict=True):
-                results += await connection.send_all([mail], ahead)
+            results = await connection.send_all(mails)
         await pool.close()
     assert all(isinstance(result, Reply) for result in results)
     assert server.taken == as_taken(mails)
@@ -286,10 +296,8 @@ async def test_a_refused_recipient_gets_nothing_even_where_the_relay_asks_for_co
     refuses: set[tuple[Stage, str]] = {("rcpt", "reader1@example.com"), ("rcpt", "reader2@example.com")}
     async with Server(extensions=GROUPS, polite=polite, refuses=refuses) as server:
         pool = pool_for(server)
-        results: list[Reply | RelayFailure] = []
         async with pool.connection() as connection:
-            for mail, ahead in zip(mails, [*mails[1:], None], strict=True):
-                results += await connection.send_all([mail], ahead)
+            results = await connection.send_all(mails)
         await pool.close()
     assert [type(result) for result in results] == [Reply, Refused, Refused, Reply]
     assert [str(result) for result in results[1:3]] == ["rcpt: 550 5.1.1 no such user"] * 2
@@ -298,54 +306,85 @@ async def test_a_refused_recipient_gets_nothing_even_where_the_relay_asks_for_co
 
 
 @in_loop
-async def test_another_mail_than_was_announced_goes_over_a_new_connection() -> None:
-    async with Server(extensions=GROUPS) as server:
+async def test_of_a_window_one_mail_is_in_doubt_when_the_connection_breaks_and_the_others_go_once_more() -> (
+    None
+):
+    mails = [a_mail(number) for number in range(8)]
+    async with Server(Fault("end", Deed.CLOSE, nth=3), extensions=GROUPS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
-            await connection.send_all([a_mail(0)], ahead=a_mail(1))
-            (result,) = await connection.send_all([a_mail(2)], ahead=a_mail(3))
-            assert isinstance(result, Reply)
+            assert connection.window == 8
+            results = await connection.send_all(mails)
         await pool.close()
-    assert server.taken == as_taken([a_mail(0), a_mail(2)])
+    assert [type(result) for result in results] == [Reply] * 2 + [Doubtful] + [Reply] * 5
     assert server.connections == 2
+    assert len(set(server.taken)) == len(server.taken) == 8
 
 
 @in_loop
-async def test_a_refusal_of_one_mail_is_never_told_of_another_that_came_instead() -> None:
-    async with Server(extensions=GROUPS, refuses={("rcpt", "reader1@example.com")}) as server:
-        pool = pool_for(server)
+async def test_what_was_not_written_when_a_relay_falls_silent_is_not_in_doubt() -> None:
+    mails = [a_mail(number) for number in range(8)]
+    async with Server(Fault("end", Deed.SILENCE), extensions=GROUPS) as server:
+        pool = pool_for(server, content_timeout=0.3, timeout=0.3)
         async with pool.connection() as connection:
-            await connection.send_all([a_mail(0)], ahead=a_mail(1))
-            (result,) = await connection.send_all([a_mail(2)])
-            assert isinstance(result, Reply)
+            results = await connection.send_all(mails)
         await pool.close()
-    assert server.taken == as_taken([a_mail(0), a_mail(2)])
+    assert [type(result) for result in results] == [Doubtful] + [NotBegun] * 7
+    assert server.taken == as_taken(mails[:1])
 
 
 @in_loop
-async def test_the_same_envelope_will_do_for_a_mail_that_was_rendered_again() -> None:
+async def test_the_next_mails_join_a_window_over_data_when_half_of_it_has_its_replies() -> None:
+    mails = [a_mail(number) for number in range(30)]
     async with Server(extensions=GROUPS) as server:
         pool = pool_for(server)
-        later = a_mail(1, text="in 2 hours")
         async with pool.connection() as connection:
-            await connection.send_all([a_mail(0)], ahead=a_mail(1, text="in 3 hours"))
-            await connection.send_all([later])
+            results, in_flight = await send_over(connection, mails)
         await pool.close()
-    assert server.taken == as_taken([a_mail(0), later])
+    assert all(isinstance(result, Reply) for result in results)
+    assert server.taken == as_taken(mails)
+    assert max(in_flight) == 8
+    assert len(in_flight) > 30 / 8 + 1
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("extensions", [(), GROUPS, CHUNKS], ids=["plain", "groups", "chunks"])
+@in_loop
+async def test_a_mail_that_may_not_go_any_more_is_not_begun(extensions: Sequence[str]) -> None:
+    """Its time is over, or it is planned otherwise, by when its turn comes."""
+    mails = [a_mail(number) for number in range(4)]
+    mails[2] = replace(mails[2], may_go=lambda announced: False)
+    async with Server(extensions=extensions) as server:
+        pool = pool_for(server)
+        async with pool.connection() as connection:
+            results, _ = await send_over(connection, mails)
+        await pool.close()
+    assert [type(result) for result in results] == [Reply, Reply, NotBegun, Reply]
+    assert server.taken == as_taken([mails[0], mails[1], mails[3]])
     assert server.connections == 1
 
 
 @in_loop
-async def test_a_connection_on_which_a_mail_was_announced_serves_nobody_else() -> None:
-    async with Server(extensions=GROUPS) as server:
+async def test_no_content_goes_out_after_a_stop_though_its_envelope_did() -> None:
+    stopped = False
+
+    class Stops(Server):
+        async def _end(self, talk: Any, content: bytes, answered: bool) -> None:
+            nonlocal stopped
+            stopped = len(self.taken) == 1  # while the second mail has no reply
+            await super()._end(talk, content, answered)
+
+    mails = [replace(a_mail(number), may_go=lambda announced: not stopped) for number in range(8)]
+    async with Stops(extensions=GROUPS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
-            await connection.send_all([a_mail(0)], ahead=a_mail(1))
-        async with pool.connection() as connection:
-            await connection.send_all([a_mail(1)])
+            results = await connection.send_all(mails)
+            assert not connection.usable
         await pool.close()
-    assert server.taken == as_taken([a_mail(0), a_mail(1)])
-    assert server.connections == 2
+    assert [type(result) for result in results] == [Reply] * 2 + [NotBegun] * 6
+    assert verbs(server).count("MAIL") == 3
+    assert server.taken == as_taken(mails[:2])
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("extensions", [("PIPELINING",), ("PIPELINING", "CHUNKING")])
@@ -396,9 +435,9 @@ def test_each_mail_gets_its_own_reply(
             by_data: list[Mail] = []
             async with pool.connection() as connection:
                 while left := mails[len(results) :]:
-                    group, rest = left[: connection.window], left[connection.window :]
-                    by_data += group if connection.window == 1 else []
-                    results += await connection.send_all(group, rest[0] if rest else None)
+                    group = left[: connection.window]
+                    by_data += group if extensions is not CHUNKS or connection.window == 1 else []
+                    results += await connection.send_all(group)
             await pool.close()
         for fate, mail, result in zip(fates, mails, results, strict=True):
             if fate == "data" and mail not in by_data:
@@ -428,10 +467,13 @@ async def test_a_relay_that_does_not_read_ends_by_the_time_limit(extensions: Seq
         async with pool.connection() as connection:
             (first,) = await connection.send_all([a_mail(9)])
             assert isinstance(first, Reply)
-            results = await connection.send_all(mails[: connection.window])
+            results = await connection.send_all(mails)
             assert not connection.usable
         await pool.close()
-    assert {type(result) for result in results} == {Doubtful}
+    # Over BDAT all were written, over DATA the others were never begun, and a new connection is silent as well.
+    assert [type(result) for result in results] == (
+        [Doubtful] * 3 if extensions is CHUNKS else [Doubtful, Doubtful, NotBegun]
+    )
 
 
 @pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["groups", "chunks"])
