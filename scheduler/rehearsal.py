@@ -105,7 +105,9 @@ async def rehearse(
             )
             database = Database(settings.database_url.get_secret_value())
             # Nobody goes on with it after a loss of power: no commit waits for the disk.
-            event.listen(database.engine, "connect", lambda opened, _: opened.execute("PRAGMA synchronous=OFF"))
+            event.listen(
+                database.engine, "connect", lambda opened, _: opened.execute("PRAGMA synchronous=OFF")
+            )
             try:
                 clock = VirtualClock(first_instant(webinar, rows))
                 service = Service(settings, database, clock, drafts_too=True)
