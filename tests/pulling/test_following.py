@@ -22,6 +22,9 @@ from scheduler.registrants.forgetting import find, forget
 from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+both = pytest.mark.engines("both")
+
 PEOPLE = (f"{ANA},Ana", f"{BO},Bo", f"{CY},Cy")
 
 
@@ -45,6 +48,7 @@ def source(database: Database, tmp_path: Path) -> People:
     return People(database, tmp_path)
 
 
+@both
 def test_who_comes_is_planned_and_who_goes_gets_nothing_more(source: People) -> None:
     source.follow(*PEOPLE)
     assert source.ledger.states(ANA)["confirmation"] == "pending"
@@ -75,6 +79,7 @@ def test_a_corrected_zone_moves_what_is_ahead(source: People) -> None:
     assert after["reminder-hour"] == before["reminder-hour"]
 
 
+@both
 def test_a_forgotten_person_stays_so_until_they_register_again(source: People, database: Database) -> None:
     header = "email,name,registered_at"
     source.follow(f"{ANA},Ana,2025-06-01T10:00:00Z", f"{BO},Bo,2025-06-01T11:00:00Z", header=header)
@@ -88,6 +93,7 @@ def test_a_forgotten_person_stays_so_until_they_register_again(source: People, d
     assert source.ledger.states(ANA)["confirmation"] == "pending"
 
 
+@both
 def test_what_a_source_copied_is_removed_with_its_people(source: People, database: Database) -> None:
     source.ledger.register("otherwise@example.org")
     source.follow(*PEOPLE, "otherwise@example.org,Other")
@@ -135,6 +141,7 @@ def test_a_pull_that_ends_half_way_is_done_by_the_next(
     ]
 
 
+@both
 def test_of_two_pulls_the_later_one_writes(source: People, database: Database) -> None:
     source.file.write_text(rows(*PEOPLE))
     os.utime(source.file, (1_700_000_000, 1_700_000_000))
@@ -149,6 +156,7 @@ def test_of_two_pulls_the_later_one_writes(source: People, database: Database) -
     assert len(source.people) == 3
 
 
+@both
 def test_of_two_services_one_pulls_when_it_is_due(database: Database) -> None:
     every = timedelta(minutes=5)
 

@@ -13,6 +13,9 @@ from scheduler.database.engine import Database
 from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
 from tests.registrants.files.workbooks import xlsx
 
+pytestmark = pytest.mark.engines("sqlite")
+both = pytest.mark.engines("both")
+
 
 class Exports(Pulled):
     """A CSV that another program writes, a while ago."""
@@ -37,6 +40,7 @@ def exports(database: Database, tmp_path: Path) -> Exports:
 # Changes
 
 
+@both
 def test_who_is_new_changed_or_gone_is_followed(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana", f"{BO},Bo"))
     assert exports.pull().done.new == 2
@@ -48,6 +52,7 @@ def test_who_is_new_changed_or_gone_is_followed(exports: Exports) -> None:
     assert exports.standing.words == ()
 
 
+@both
 def test_a_source_that_has_not_changed_writes_nothing(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana", f"{BO},Bo"))
     exports.pull()
@@ -80,6 +85,7 @@ def test_a_correction_arrives_also_of_what_is_empty_now(
     assert found == [stands]
 
 
+@both
 def test_a_column_that_is_gone_takes_nothing_along(exports: Exports) -> None:
     exports.write(rows(f"{ANA},CEST", header="email,timezone"))
     exports.pull()
@@ -88,6 +94,7 @@ def test_a_column_that_is_gone_takes_nothing_along(exports: Exports) -> None:
     assert exports.ledger.sql("SELECT name, timezone FROM registrants") == [("Ana", "CEST")]
 
 
+@both
 def test_what_the_source_did_not_insert_it_does_not_delete(exports: Exports) -> None:
     exports.ledger.register(ANA, name="Ana R.", country="CO")
     exports.write(rows(f"{ANA},Ana Ruiz", f"{BO},Bo", f"{CY},Cy"))
@@ -108,6 +115,7 @@ def test_who_is_in_the_source_comes_back_though_somebody_deleted_the_row(exports
     assert set(exports.people) == {ANA, BO}
 
 
+@both
 def test_a_row_that_was_given_to_somebody_else_is_not_deleted(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana", f"{BO},Bo"))
     exports.pull()
@@ -126,6 +134,7 @@ def test_an_address_that_is_corrected_is_another_person(exports: Exports) -> Non
     assert set(exports.people) == {ANA, CY}
 
 
+@both
 def test_who_cancels_is_gone_and_an_unknown_status_changes_nothing(exports: Exports) -> None:
     header = "email,status"
     exports.write(rows(f"{ANA},approved", f"{BO},approved", f"{CY},approved", header=header))
