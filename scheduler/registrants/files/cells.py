@@ -152,12 +152,11 @@ def clean_name_of(text: str, beside: str = "") -> str:
 
 
 def _is_nobody(name: str) -> bool:
-    """Whether this says that there is no name, has none, or is what another tool left unfilled."""
+    """Whether this says that there is no name, or is what another tool left unfilled."""
     return (
         is_nothing(name)
         or name.casefold() in _NOBODY
         or all(is_nothing(word) or word.casefold() in _NOBODY for word in name.split())
-        or not any(map(str.isalpha, name))
         or holds_placeholder(name[:_LONGEST_NAME])
     )
 

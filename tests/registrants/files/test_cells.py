@@ -142,7 +142,7 @@ def test_what_is_no_address_or_two_is_not_guessed(cell: str, problem: str) -> No
         *((nobody, "") for nobody in (
             "NULL NULL", "N/A", "undefined undefined", "--", "-", "Anonymous", "anonymous", "null", "None", "nan",
             "#N/A",             "(not set)", "匿名", "Anónimo", "NaN NaN", "n/a n/a", "—", "?", "Unknown", ".", "",
-            "Unknown Unknown", "Anonymous Anonymous", "(no name)", "[object Object]", "14155550100", "+1415***1234",
+            "Unknown Unknown", "Anonymous Anonymous", "(no name)", "[object Object]",
             "{{name}}", "{first_name}", "*|FNAME|*", "%name%", "{{ contact.first_name }}", "«First_Name» «Last_Name»",
         )),
     ],
