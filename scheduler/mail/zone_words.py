@@ -20,14 +20,17 @@ MARK = "\ufdd5"
 _NO_ODDITY = dict.fromkeys(map(ord, "\u00a0\u2009\u202f\u2068\u2069\u200c\u200d"))
 """Not printable to Python, and yet in the words of many languages: blanks that do not break, isolates, joiners."""
 _THERE = object()
+"""In a shape, in place of words that are filled in."""
 
 
 @dataclass(frozen=True)
 class ZoneWords:
-    """`words` go by their numbers in `Use.printed`."""
+    """The words of one zone, ready to be filled in."""
 
     shape: tuple[Hashable, ...]
+    """Equal for zones that one stencil serves."""
     words: Mapping[str, str]
+    """By their numbers in `Use.printed`."""
     encoded: Mapping[bytes, bytes]
     """As they stand in the parts of a mail: by "text 3", "html 3"."""
 
@@ -39,9 +42,7 @@ class ZoneWords:
     @property
     def octets(self) -> int:
         """About how much memory it takes."""
-        return sum(100 + len(one) for one in self.encoded.values()) + sum(
-            100 + len(one) for one in self.words.values()
-        )
+        return sum(100 + len(one) for one in (*self.encoded.values(), *self.words.values()))
 
 
 def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
@@ -68,6 +69,7 @@ def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]
 
 @cache
 def _holes(number: str) -> tuple[bytes, bytes]:
+    """What a word with this number goes by in the plain text and in the HTML."""
     return f"text {number}".encode(), f"html {number}".encode()
 
 

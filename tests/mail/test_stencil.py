@@ -448,6 +448,7 @@ COMPUTED = {  # what a layout may do with what a zone says, and which of it is t
     "{% filter upper %}{{ times.yours.city }}{% endfilter %}": {"times.yours.city"},
     "{% if changes == none %}{{ changes }}{% endif %}": {"changes"},
     "{{ times.yours|string|length }}": {"times.yours"},
+    "{% if times.yours == times.theirs %}the same{% endif %}": {"times.yours"},
 }
 PRINTED = [
     "{{ times.yours }} {{ times.yours.city }} {{ your_time }} {{ what_changed }} {{ times.yours.place }}",
