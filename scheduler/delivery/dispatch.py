@@ -36,7 +36,7 @@ log = structlog.get_logger()
 AHEAD_SECONDS = (
     0.5  # claimed before its turn: what is due on registration never waits long behind other mails
 )
-AHEAD_EACH = 16  # mails for each connection, at least, where no pace is set
+AHEAD_EACH = 48  # mails for each connection, at least, where no pace is set
 MOST_AHEAD = 2000
 RETRY_SECONDS = 1.0
 SENDING = "sending mails"  # what a worker does, in readiness

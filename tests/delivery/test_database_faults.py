@@ -23,7 +23,7 @@ from scheduler.database import sqlite as on_sqlite
 from scheduler.database.engine import Database, may_plan
 from scheduler.delivery import dispatch, recorder
 from scheduler.delivery.sending import Sender
-from scheduler.ledger import claims, restored, settling
+from scheduler.ledger import claims, outcomes, restored, settling
 from scheduler.mail.stencil import Stencils
 from tests.delivery.test_dispatch import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
@@ -185,7 +185,7 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
             patched.setattr(Stencils, "render", is_taken_back)
             patched.setattr(claims, "end_leases", raises)
             await here.send()
-            assert len(server.mails) == 1
+            assert server.mails == []
             assert here.dispatcher.troubles == ("freeing what is not in hand: KeyError",)
         await here.send()
         assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(0,)]
@@ -398,7 +398,7 @@ async def test_an_outcome_that_waits_at_the_end_is_written_before_the_leases_end
     async with MailServer() as server:
         here = desk(server)
         here.register("a")
-        with failing(monkeypatch, recorder, "conclude", KeyError("a bug"), 12):
+        with failing(monkeypatch, outcomes, "_note_told", KeyError("a bug"), 12):  # where there are any
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
             await here.dispatcher.drain(5)

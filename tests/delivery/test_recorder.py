@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
@@ -136,11 +137,12 @@ async def test_a_database_that_hangs_is_trouble_of_the_ledger_until_it_answers(
 async def test_what_was_not_written_is_handed_out_once_writing_is_given_up() -> None:
     ledger = Ledger()
     writer = Recorder(cast(Database, ledger))
-    first = asyncio.create_task(writer.write([SENT]))
+    sent = [replace(SENT, reply=f"queued as {number}") for number in range(3)]
+    first = asyncio.create_task(writer.write(sent[:1]))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(writer.write([SENT, SENT]))
+    second = asyncio.create_task(writer.write(sent[1:]))
     await asyncio.sleep(0.01)
-    assert writer.abandon() == [SENT] * 3
+    assert writer.abandon() == sent
     for task in (first, second):
         task.cancel()
 
