@@ -49,7 +49,7 @@ def test_the_verdict_is_that_of_the_service(stage: str, reply: str, verdict: str
 
 
 def test_on_a_terminal_it_says_what_follows_and_why() -> None:
-    result = explain("rcpt", "550 5.1.1 User unknown")
+    result = explain("rcpt", "550 5.1.1 <ana@example.org>: undeliverable")
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
     assert first.startswith("fail-address: this recipient cannot be reached")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduler.access import this_user
 from scheduler.database.engine import Database
@@ -221,12 +222,14 @@ async def test_what_is_damaged_is_read_as_far_as_it_is_whole(
 
 @in_loop
 async def test_outcomes_are_named_in_the_log_where_the_folder_cannot_be_written(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.take()
     monkeypatch.setattr(StateDir, "write", _not_permitted)
-    await desk.handover.leave([desk.accepted])
-    assert "outcomes are lost" in capsys.readouterr().out
+    with capture_logs() as logged:
+        await desk.handover.leave([desk.accepted])
+    (entry,) = [one for one in logged if "outcomes are lost" in one["event"]]
+    assert entry["sent"] == [desk.accepted.claimed.id]
 
 
 @contextmanager

@@ -6,9 +6,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.endtoend.support import CONFIRMATION_ONLY, on_the_real_clock, people, scene, until
 
 EVERY = "1m"
+
+pytestmark = pytest.mark.full
 
 
 def source(words: str) -> str:

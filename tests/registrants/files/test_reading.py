@@ -70,7 +70,7 @@ def test_excel_s_own_first_line_names_the_delimiter() -> None:
 
 
 def test_short_rows_below_a_header_of_many_thousand_columns_take_no_longer_than_others() -> None:
-    rows, _ = read("email" + "," * 20_000 + "name\n" + "ana@example.org\n" * 500)  # 10 million cells
+    rows, _ = read("email" + "," * 16_000 + "name\n" + "ana@example.org\n" * 500)  # 8 million cells
     assert [dict(row.values) for row in rows] == [{"email": "ana@example.org"}] * 500
 
 
