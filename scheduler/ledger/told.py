@@ -65,7 +65,7 @@ def accepted(conn: Connection, mails: Sequence[Mail]) -> None:
     """A relay accepted these mails: what earlier mails told counts no more. For whoever was sent an invitation the
     last one counts, not a later mail without."""
     found = execute(conn, "accept_told", mails=_listed(mails))
-    if now := [row.id for row in found if row.was_told_before]:
+    if now := list(found.scalars()):
         execute(conn, "forget_what_was_told_before", ids=as_list(conn, now))
 
 
