@@ -379,7 +379,7 @@ class _Rows:
             if not left_out and is_cancelled(clean_cell(cell)):
                 left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cell))}"
         for (index, meaning), cell in zip(self._columns.doubted, doubted, strict=True):
-            if (word := clean_cell(cell)) and may_not_come(word, meaning):
+            if (word := status_in(cell)) and may_not_come(word, meaning):
                 said = f"{self._table.header.cells[index].strip()}: {word}"
                 words.append(said)
                 if not unknown and self._counting.isdisjoint((folded(word), folded(said))):
