@@ -370,7 +370,9 @@ class _Choice:
         found = [
             index
             for index, named in enumerate(self._named)
-            if not named and may_ask_for_the_country(self._header.cells[index]) and self._holds_countries(index)
+            if not named
+            and may_ask_for_the_country(self._header.cells[index])
+            and self._holds_countries(index)
         ]
         return found[0] if len(found) == 1 else None
 

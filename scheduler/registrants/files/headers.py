@@ -104,8 +104,9 @@ def is_known(header: str) -> bool:
 _WORD = re.compile(r"\w+")
 _MARKS = "?？؟"
 _MOST_WORDS = 8  # of a question that is understood by one of its words
-_ATTENDING, _ATTENDING_WORD = tuple(folded_words("question", "attending")), folded_words(
-    "question", "attending_word"
+_ATTENDING, _ATTENDING_WORD = (
+    tuple(folded_words("question", "attending")),
+    folded_words("question", "attending_word"),
 )
 _NOT_ATTENDING = folded_words("question", "not_attending")
 _NOT_ATTENDING_PART = tuple(folded_words("question", "not_attending_part"))
@@ -139,7 +140,9 @@ def _words(header: str) -> list[str]:
 
 
 def _begins(words: Sequence[str], stems: Sequence[str]) -> bool:
-    return any(stem in word if stem >= "\u3000" else word.startswith(stem) for word in words for stem in stems)
+    return any(
+        stem in word if stem >= "\u3000" else word.startswith(stem) for word in words for stem in stems
+    )
 
 
 def _named(name: str) -> Named | None:

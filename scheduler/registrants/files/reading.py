@@ -245,7 +245,7 @@ class _Notes:
             (self.untimed, "registered_at is not a time", times, "it is left out"),
             (self.cleaned, "the address was cleaned of what does not belong to it", "", ""),
             (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
-            (self.nameless, "the name is none, and greeted is without one", "", ""),
+            (self.nameless, "the name is none, and they are greeted without one", "", ""),
             (self.other_address, "another column holds another address", "", "it is not read"),
             (self.hosts, "hosts and panelists", "", HOSTS),
         )

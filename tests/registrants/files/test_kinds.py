@@ -206,7 +206,7 @@ def test_what_is_cleaned_is_noted_with_its_lines() -> None:
         " date whose order is clear; it is left out",
         "f.csv, line 2: the address was cleaned of what does not belong to it",
         "f.csv, line 2: what stands in brackets behind the name is left out",
-        "f.csv, line 3: the name is none, and greeted is without one",
+        "f.csv, line 3: the name is none, and they are greeted without one",
     ]
 
 
@@ -233,8 +233,8 @@ Cancelled by=host|Cancel Date=1/2/2027|Canceled Date=1/2/2027|cancelledAt=2027-0
 Opted out=Yes|unsubscribed_at=2027-01-02|Declined=x|Rejected=x
 Participerez-vous ?=Non|Serez-vous présent ?=Non|Pourrez-vous participer au webinaire ?=Non|Você vai participar?=Não
 Vai participar do evento?=Não|Parteciperà?=No|Parteciperai al webinar?=No|Sarà presente?=No|Вы придёте?=Нет
-Вы будете участвовать?=нет|Планируете ли вы участвовать?=Нет|参加しますか？=いいえ|ご参加されますか？=いいえ|您会参加吗？=否
-您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا|¿Va a asistir?=No|¿Participará?=No
+Вы будете участвовать?=нет|Планируете ли вы участвовать?=Нет|参加しますか？=いいえ|ご参加されますか？=いいえ
+您会参加吗？=否|您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا|¿Va a asistir?=No|¿Participará?=No
 Nehmen Sie am Webinar teil?=Nein|Werden Sie teilnehmen?=Nein|Sind Sie dabei?=Nein|Czy weźmiesz udział?=Nie
 Kom je?=Nee|Neem je deel?=Nee|Will you join us?=No|Do you intend to attend?=No|Would you like to participate?=No
 """
