@@ -32,6 +32,7 @@ from scheduler.registrants.files.words import folded, folded_words
 from scheduler.zones.countries import country_code
 
 NOT_NEEDED = "is not needed"
+NOT_KNOWN = "no column of this name is known"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
 _SEEN = 500  # cells of a column that are looked at once
@@ -432,7 +433,7 @@ class _Choice:
             return Column(index, "", "", "it has no header")
         if self._named[index] or is_known(header):
             return Column(index, header, "", NOT_NEEDED)
-        return Column(index, header, "", "no column of this name is known", nearest(folded(header), OURS))
+        return Column(index, header, "", NOT_KNOWN, nearest(folded(header), OURS))
 
 
 _SAID = {

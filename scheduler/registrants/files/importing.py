@@ -279,8 +279,8 @@ class Oddities:
             return
         timezone, country = row.values.get("timezone", ""), row.values.get("country", "")
         if problem := _zone_problem(timezone, country, webinar.tz, webinar.start):
-            said = {"time zone": timezone, "country": country}
-            values = [value for name, value in said.items() if value and name in problem]
+            named = (("time zone", timezone), ("country", country))
+            values = [value for name, value in named if value and name in problem]
             self._zones.setdefault(problem, _Odd()).add(row.line, " and ".join(map(quoted, values)))
 
     def problems(self) -> list[Problem]:

@@ -234,7 +234,8 @@ Opted out=Yes|unsubscribed_at=2027-01-02|Declined=x|Rejected=x
 Participerez-vous ?=Non|Serez-vous présent ?=Non|Pourrez-vous participer au webinaire ?=Non|Você vai participar?=Não
 Vai participar do evento?=Não|Parteciperà?=No|Parteciperai al webinar?=No|Sarà presente?=No|Вы придёте?=Нет
 Вы будете участвовать?=нет|Планируете ли вы участвовать?=Нет|参加しますか？=いいえ|ご参加されますか？=いいえ
-您会参加吗？=否|您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا|¿Va a asistir?=No|¿Participará?=No
+您会参加吗？=否|您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا
+¿Va a asistir?=No|¿Participará?=No
 Nehmen Sie am Webinar teil?=Nein|Werden Sie teilnehmen?=Nein|Sind Sie dabei?=Nein|Czy weźmiesz udział?=Nie
 Kom je?=Nee|Neem je deel?=Nee|Will you join us?=No|Do you intend to attend?=No|Would you like to participate?=No
 """
@@ -295,6 +296,14 @@ def test_a_file_with_more_columns_than_a_spreadsheet_has_is_refused_at_once() ->
 def test_thousands_of_columns_of_names_are_not_compared_with_each_other() -> None:
     content = "email" + ",first name,name" * 8_000 + f"\n{ANA}" + ",Ana,Ana Ruiz" * 8_000 + "\n"
     assert read(content).people == {ANA: "Ana Ruiz"}
+
+
+def test_of_several_columns_the_one_with_the_status_that_nobody_knows_is_named() -> None:
+    content = f"email,Registration Status,Invitation Status\n{ANA},Accepted,Sent\n"
+    rows = list(RegistrantFile(io.BytesIO(content.encode()), "f.csv").rows())
+    assert rows[0].unknown_status == "Invitation Status: Sent"
+    assert read(content, counting=("Invitation Status: Sent",)).people == {ANA: ""}
+    assert read(content, counting=("sent",)).people == {ANA: ""}
 
 
 def test_who_is_asked_about_comes_where_that_is_said() -> None:
