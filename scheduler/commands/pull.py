@@ -66,7 +66,8 @@ def _governing(database: Database, webinar_id: str) -> Webinar:
         governing = Revisions().governing(conn)
         if webinar_id not in governing:
             stop(
-                f"{no_webinar(conn, webinar_id, governing)}; `webinar check` names what is wrong with a new file"
+                f"{no_webinar(conn, webinar_id, governing)}; `webinar run` takes a new file in once `webinar check`"
+                " finds no error in it"
             )
     webinar = governing[webinar_id].webinar
     if webinar.source is None:

@@ -185,6 +185,8 @@ class Pull:
         except Problems as error:
             found = error.problems[0]
             allowed = f"; allowed: {found.allowed}" if found.allowed else ""
+            if table and found.place == "--table":
+                raise SourceFails(f"it has no table {found.found} with people{allowed}") from None
             raise SourceFails(f"what it holds is no list of registrants: {found.found}{allowed}") from None
         finally:
             comparison.close()

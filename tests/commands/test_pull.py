@@ -12,6 +12,7 @@ import pytest
 from scheduler.pulling import pull
 from tests.commands.scene import Scene, lines
 from tests.pulling.scene import ANA, BO, CY, rows
+from tests.registrants.files.workbooks import xlsx
 from tests.support import SEQUENCE, utc
 
 NOW = utc("2025-06-12 08:00")
@@ -172,3 +173,10 @@ def test_a_check_names_a_file_that_is_not_there(here: Scene) -> None:
     assert warned in here.run("check", str(file)).output
     export(here, f"{ANA},Ana")
     assert warned not in here.run("check", str(file)).output
+
+
+def test_a_sheet_that_is_not_there_is_named_with_those_that_are(here: Scene) -> None:
+    (here.root / "people.xlsx").write_bytes(xlsx({"People": [["email"], [ANA]], "Rooms": [["Room"], ["5"]]}))
+    here.write(sequence=f'{SEQUENCE}\n[source]\npath = "people.xlsx"\ntable = "Peple"\n')
+    result = here.run("pull", "w", "--dry-run")
+    assert result.stderr == 'the source of w: it has no table "Peple" with people; allowed: "People"\n'

@@ -237,7 +237,9 @@ Vai participar do evento?=Não|Parteciperà?=No|Parteciperai al webinar?=No|Sar�
 您会参加吗？=否|您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا
 ¿Va a asistir?=No|¿Participará?=No
 Nehmen Sie am Webinar teil?=Nein|Werden Sie teilnehmen?=Nein|Sind Sie dabei?=Nein|Czy weźmiesz udział?=Nie
-Kom je?=Nee|Neem je deel?=Nee|Will you join us?=No|Do you intend to attend?=No|Would you like to participate?=No
+Kom je?=Nee|Neem je deel?=Nee|Will you join us?=No|Do you intend to attend?=No
+Présent=Non|Presente=No|Anwesend=Nein|Aanwezig=Nee|Katılım=Hayır|الحضور=لا
+Would you like to participate?=No
 """
 
 
