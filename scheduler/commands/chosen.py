@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -34,9 +35,10 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
 
     What is wrong with the files that were left out is reported on stderr. Raises Problems where none is left.
     """
-    if file is not None:
-        return {str(file): webinar_file(file)[1]}, True
     folder = config_dir() / "webinars"
+    if file is not None:
+        file = _named(file, folder)
+        return {str(file): webinar_file(file)[1]}, True
     files = webinar_files(folder)
     if not files:
         raise Problems([Problem(str(folder), "holds no webinar", "a folder with .toml files")])
@@ -52,6 +54,17 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
         raise Problems(problems)
     print_problems(problems)
     return found, not problems
+
+
+def _named(file: Path, folder: Path) -> Path:
+    """This file; where there is none and it is the id of a webinar of the folder, that one's."""
+    if file.exists() or len(file.parts) > 1 or file.suffix:
+        return file
+    for path in webinar_files(folder):
+        with suppress(Problems):
+            if webinar_file(path)[1].id == str(file):
+                return path
+    return file
 
 
 def the_webinar(file: Path | None, message: str | None = None) -> Webinar:

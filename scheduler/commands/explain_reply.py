@@ -25,7 +25,7 @@ _MEANS = {
 
 
 @click.command("explain-reply")
-@click.argument("stage", type=click.Choice(STAGES))
+@click.argument("stage", metavar="STAGE", type=click.Choice(STAGES, case_sensitive=False))
 @click.argument("reply")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def explain_reply(stage: Stage, reply: str, as_json: bool) -> None:

@@ -19,7 +19,11 @@ from scheduler.reports.gallery import gallery as write_gallery
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Write it there.")
 @click.option(
-    "--webinar", "file", type=click.Path(path_type=Path), metavar="FILE", help="The webinar's file."
+    "--webinar",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The webinar's file, or its id.",
 )
 def gallery(out: Path, file: Path | None) -> None:
     """Write a page that shows every message in every language, on phone and desktop, light and dark.

@@ -49,7 +49,11 @@ from scheduler.webinar import Webinar
 @click.option("--zone", metavar="ZONE", help="Their time zone.")
 @click.option("--registrant", metavar="ADDRESS", help="Somebody who is registered; else somebody made up.")
 @click.option(
-    "--webinar", "file", type=click.Path(path_type=Path), metavar="FILE", help="The webinar's file."
+    "--webinar",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The webinar's file, or its id.",
 )
 @click.option(
     "--format", "wanted", type=click.Choice(["html", "text", "eml"]), default="text", show_default=True

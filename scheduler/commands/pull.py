@@ -9,7 +9,14 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
-from scheduler.commands.common import no_webinar, opened_database, settings_of_environment, stop, webinars_of
+from scheduler.commands.common import (
+    no_webinar,
+    opened_database,
+    print_problems,
+    settings_of_environment,
+    stop,
+    webinars_of,
+)
 from scheduler.database.engine import Database
 from scheduler.organizers.governing import Revisions
 from scheduler.pulling import state
@@ -58,8 +65,13 @@ def _governing(database: Database, webinar_id: str) -> Webinar:
     with database.reading() as conn:
         governing = Revisions().governing(conn)
         if webinar_id not in governing:
-            stop(no_webinar(conn, webinar_id, governing))
+            stop(
+                f"{no_webinar(conn, webinar_id, governing)}; `webinar run` takes a new file in once `webinar check`"
+                " finds no error in it"
+            )
     webinar = governing[webinar_id].webinar
+    if webinar.source is None:
+        stop(f"{webinar_id}: its file has no [source].")
     if webinar.status != "live":
         stop(f"{webinar_id} is a draft: only --dry-run reads its source.")
     if webinar.cancelled:
@@ -87,13 +99,21 @@ def _print(report: Report, webinar_id: str, *, dry_run: bool, as_json: bool) -> 
     counts = {"new": done.new, "updated": done.updated, "gone": done.gone, "known_otherwise": done.others}
     if found and dry_run:
         counts = {"new": found.new, "updated": found.changed, "gone": len(found.gone)}
-    people = (
+    people: dict[str, object] = (
         {"people": found.people, "left_out": found.left_out, "errors": found.errors.count} if found else {}
     )
+    columns = report.seen.columns if report.seen else ()
     if as_json:
+        if report.seen:
+            read = [{"header": one.header, "read_as": one.read_as, "because": one.because} for one in columns]
+            people |= {"columns": read, "rows_left_out": [str(one) for one in report.seen.problems]}
         said = {"webinar": webinar_id, "changed": found is not None, **people, **counts}
         click.echo(tables.as_json(said | {"trouble": report.trouble, "note": report.note}))
         return
+    if report.seen:
+        read_as = [(one.header, one.read_as or "-", one.because) for one in columns]
+        tables.print_table(("column",), ("header", "read as", "because"), read_as)
+        print_problems(report.seen.problems)
     for words in filter(None, (report.trouble, report.note)):
         click.echo(f"the source of {webinar_id}: {words}", err=True)
     if found:

@@ -159,10 +159,17 @@ def _default_webinar(
 
     It is the only one of the folder, but never one of two whose other file is not sound at the moment.
     """
-    allowed = ", ".join(sorted(webinars)) or "none: no webinar's file is sound"
+    folder = settings.config_dir / "webinars"
+    files = list(webinar_files(folder))
+    none = (
+        "no webinar's file is sound"
+        if files
+        else f"{folder} holds no webinar; is this the folder of CONFIG_DIR?"
+    )
+    allowed = ", ".join(sorted(webinars)) or f"none: {none}"
     if asked and asked not in webinars:
         raise Problems([Problem("--webinar", shown(asked), allowed, nearest(asked, webinars))])
-    if asked or len(list(webinar_files(settings.config_dir / "webinars"))) == len(webinars) == 1:
+    if asked or len(files) == len(webinars) == 1:
         return asked or next(iter(webinars))
     with closing(people.rows()) as rows:
         named = any("webinar" in row.values for row in rows)

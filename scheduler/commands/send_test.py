@@ -40,7 +40,11 @@ from scheduler.state_dir import StateDir
 @click.option("--language", metavar="LANGUAGE", help="In which language, as en or pt-BR.")
 @click.option("--zone", metavar="ZONE", help="As read in this time zone.")
 @click.option(
-    "--webinar", "file", type=click.Path(path_type=Path), metavar="FILE", help="The webinar's file."
+    "--webinar",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The webinar's file, or its id.",
 )
 def send_test(
     address: str, message: str | None, language: str | None, zone: str | None, file: Path | None

@@ -146,9 +146,12 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
     holes, prose = Holes(), Prose("", "")
     if front.body.strip():
         problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
-        with suppress(TemplateSyntaxError):  # which check_jinja has reported
+        try:
             prose, found = convert(front.body, front.body_line, place, holes)
             problems += [*found, *_lacking(layout, holes, place)]
+        except TemplateSyntaxError:  # which check_jinja has reported, and the first one alone
+            others = _line_by_line(front.body, front.body_line, place)
+            problems += [one for one in dict.fromkeys(others) if one not in problems]
     elif front.values:
         where = f"{place}, line {front.body_line}"
         problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
@@ -172,6 +175,19 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
         source="\n" * (front.body_line - 1) + front.body,
         says_held_in=says_held_in,
     )
+
+
+def _line_by_line(body: str, first_line: int, place: str) -> Iterator[Problem]:
+    """The other mistakes of a text that is no Jinja2 as a whole: of each tag, and what other tools fill in."""
+    for number, line in enumerate(body.split("\n"), start=first_line):
+        for tag in _TAG.findall(line):
+            if tag.startswith("{{"):
+                yield from check_jinja(tag, place, [*VARIABLES, *BLOCKS], number)
+            elif tag.removeprefix("{%").lstrip("-+ ").startswith("if "):
+                yield from check_jinja(f"{tag}{{% endif %}}", place, [*VARIABLES, *BLOCKS], number)
+        for one in placeholders_in(_TAG.sub(HIDDEN, line), markdown=True):
+            if one.certain:
+                yield placeholder_problem(f"{place}, line {number}", one)
 
 
 _TAG = re.compile(r"\{[{%][^{}\n]{0,300}[%}]\}")

@@ -24,7 +24,7 @@ from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.ledger.chunk import Chunk
 from scheduler.pulling.state import Run, must_be_ours
-from scheduler.registrants.files.judging import Import, judged
+from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
 from scheduler.registrants.rows import Person, Registrants, Row
@@ -106,12 +106,15 @@ class Comparison:
     def close(self) -> None:
         self._items.close()
 
-    def go_through(self, file: RegistrantFile, asked: Import) -> None:
-        """Compare every row of this webinar's."""
+    def go_through(
+        self, file: RegistrantFile, asked: Import, each: Callable[[Judgement], None] = lambda judgement: None
+    ) -> None:
+        """Compare every row of this webinar's. `each` is called for each."""
         found, here = self.found, set[str]()
         found.columns = _columns(file)
         with closing(judged(partial(self._rows, file), asked)) as judgements:
             for judgement in judgements:
+                each(judgement)
                 row = judgement.row
                 folded = fold(row.values.get("email", ""))
                 person = digest_of(self._salt, folded)

@@ -8,14 +8,14 @@ in though others are missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from scheduler.database.engine import Database
 from scheduler.input.source import Source
-from scheduler.problem import Problems
+from scheduler.problem import Problem, Problems
 from scheduler.pulling import state
 from scheduler.pulling.content import Content, SourceFails
 from scheduler.pulling.following import (
@@ -29,13 +29,15 @@ from scheduler.pulling.following import (
 )
 from scheduler.pulling.reading import Access, content_of
 from scheduler.pulling.state import Before, Run
-from scheduler.registrants.files.judging import Import
+from scheduler.registrants.files.columns import Column
+from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.webinar import Webinar
 
 LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once more
 GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows
+MOST_SHOWN = 10  # rows that can't be used
 ALWAYS_TAKEN = 1000  # new people
 HELD = "That is not followed; if it is right:"
 GROWTH = 10  # times as many people as before
@@ -49,6 +51,27 @@ class Report:
     done: Done = field(default_factory=Done)
     trouble: str = ""
     note: str = ""
+    seen: Seen | None = None
+
+
+class Seen:
+    """What a source is read as, for whoever asks: its columns, and the rows that do not count, with what they hold."""
+
+    def __init__(self, place: str) -> None:
+        self.columns: Sequence[Column] = ()
+        self._place = place
+        self._grouped = Grouped(place, counting="`counting` in [source] lets them count")
+        self._problems: list[Problem] = []
+
+    def see(self, judgement: Judgement) -> None:
+        if judgement.kind in ("status", "unknown status"):
+            self._grouped.add(judgement)
+        elif judgement.kind != "counts" and len(self._problems) < MOST_SHOWN:
+            self._problems.append(judgement.problem(self._place))
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [*self._problems, *self._grouped.problems()]
 
 
 @dataclass(frozen=True)
@@ -86,13 +109,15 @@ class Pull:
         with self.database.reading() as conn:
             before = state.before(conn, self.webinar.id)
             known = known_people(conn, self.webinar.id)
+        seen = Seen(self._place)
         try:
-            with self._read() as content, self._compared(content, before.salt, known) as comparison:
+            with self._read() as content, self._compared(content, before.salt, known, seen) as comparison:
                 found, held = comparison.found, _held(comparison.found, before)
                 return Report(
                     found,
                     trouble="; ".join(held.values()) or content.is_cut or content.may_be_cut,
                     note=_note(found, Done()),
+                    seen=seen,
                 )
         except SourceFails as error:
             return Report(trouble=str(error))
@@ -141,22 +166,34 @@ class Pull:
             yield content
 
     @contextmanager
-    def _compared(self, content: Content, salt: str, known: Mapping[str, Known]) -> Iterator[Comparison]:
+    def _compared(
+        self, content: Content, salt: str, known: Mapping[str, Known], seen: Seen | None = None
+    ) -> Iterator[Comparison]:
         """Raises SourceFails where it is no file of registrants."""
-        webinar, source = self.webinar, self._source
-        place = f"the source of {webinar.id}"
+        webinar, source, place = self.webinar, self._source, self._place
         table = "" if content.is_result else source.table or ""  # of a workbook its sheet
         comparison = Comparison(salt, webinar.id, known)
         try:
             file = RegistrantFile(content.file, place, [webinar.id], table=table, counting=source.counting)
-            comparison.go_through(file, Import(place, [webinar.id], webinar.id))
+            asked = Import(place, [webinar.id], webinar.id)
+            if seen:
+                seen.columns = file.columns
+                comparison.go_through(file, asked, seen.see)
+            else:
+                comparison.go_through(file, asked)
             yield comparison
         except Problems as error:
             found = error.problems[0]
             allowed = f"; allowed: {found.allowed}" if found.allowed else ""
+            if table and found.place == "--table":
+                raise SourceFails(f"it has no table {found.found} with people{allowed}") from None
             raise SourceFails(f"what it holds is no list of registrants: {found.found}{allowed}") from None
         finally:
             comparison.close()
+
+    @property
+    def _place(self) -> str:
+        return f"the source of {self.webinar.id}"
 
     @property
     def _source(self) -> Source:

@@ -54,6 +54,8 @@ class Access:
         try:
             if source.path and self.folder is None:
                 return NO_FOLDER
+            if source.path and self.folder and not (self.folder / source.path).exists():
+                return f"{source.path}: no such file in SOURCES_DIR"
             if source.variable and not is_https(address := self.address(source)):
                 check_database(address, source)
         except SourceFails as error:

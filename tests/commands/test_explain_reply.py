@@ -80,3 +80,7 @@ def test_a_stage_that_is_none_is_named_with_those_that_are() -> None:
     result = explain("rctp", "550 no")
     assert result.exit_code == 2
     assert "'rcpt'" in result.stderr
+    assert "explain-reply [OPTIONS] STAGE REPLY" in result.stderr
+    assert (
+        explain("RCPT", "550 5.1.1 no such user").stdout == explain("rcpt", "550 5.1.1 no such user").stdout
+    )

@@ -300,6 +300,7 @@ def test_one_of_several_webinars_must_be_named(quick: Scene) -> None:
     assert result.exit_code == 2
     assert result.stderr == f"--webinar: is not given, and there are 2 webinars; allowed: {one}, {other}\n"
     assert "The other" in quick.run("preview", "reminder-day", "--webinar", str(other)).stdout
+    assert "The other" in quick.run("preview", "reminder-day", "--webinar", "b").stdout  # its id
 
 
 @pytest.mark.parametrize(

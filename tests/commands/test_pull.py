@@ -12,6 +12,7 @@ import pytest
 from scheduler.pulling import pull
 from tests.commands.scene import Scene, lines
 from tests.pulling.scene import ANA, BO, CY, rows
+from tests.registrants.files.workbooks import xlsx
 from tests.support import SEQUENCE, utc
 
 NOW = utc("2025-06-12 08:00")
@@ -60,6 +61,22 @@ def test_a_dry_run_reads_also_a_draft_and_writes_nothing(here: Scene) -> None:
     assert (real.exit_code, real.stderr) == (2, "w is a draft: only --dry-run reads its source.\n")
 
 
+def test_a_dry_run_shows_what_each_column_is_read_as_and_who_is_left_out(here: Scene) -> None:
+    (here.root / "people.csv").write_text(
+        f"Contact mail,Full name,Shirt,Status\n{ANA},Ana,M,confirmed\n{BO},Bo,L,Cancelled\n{CY},Cy,S,Perhaps\n"
+    )
+    shown = here.run("pull", "w", "--dry-run")
+    assert [row[:2] for row in lines(shown, "column")] == [
+        ["Contact mail", "email"], ["Full name", "name"], ["Shirt", "-"], ["Status", "status"],
+    ]  # fmt: skip
+    assert "line 3: status “Cancelled” (1); left out, as they do not come" in shown.stderr
+    assert (
+        'line 4: the status is not known: "Perhaps" (1); left out; `counting` in [source] lets them count'
+        in shown.stderr
+    )
+    assert here.json("pull", "w", "--dry-run")["columns"][2]["read_as"] == ""
+
+
 def test_a_cancelled_webinars_registrants_stay(here: Scene) -> None:
     governs(here, cancelled=True)
     result = here.run("pull", "w")
@@ -100,6 +117,10 @@ def test_it_could_not_begin(
 def test_a_webinar_without_a_source(here: Scene) -> None:
     here.write()
     here.plan(NOW + timedelta(hours=1))
+    result = here.run("pull", "w")
+    assert (result.exit_code, result.stderr) == (2, "w: its file has no [source].\n")
+    here.write(status="draft")
+    here.plan(NOW + timedelta(hours=2))
     result = here.run("pull", "w")
     assert (result.exit_code, result.stderr) == (2, "w: its file has no [source].\n")
 
@@ -144,3 +165,18 @@ def test_a_check_says_what_the_operator_has_to_set_and_asks_nobody(
     assert len(found) == bool(words)
     assert words in result.output
     assert "hush" not in result.output
+
+
+def test_a_check_names_a_file_that_is_not_there(here: Scene) -> None:
+    file = here.write(sequence=SOURCE)
+    warned = f"{file}, source: people.csv: no such file in SOURCES_DIR"
+    assert warned in here.run("check", str(file)).output
+    export(here, f"{ANA},Ana")
+    assert warned not in here.run("check", str(file)).output
+
+
+def test_a_sheet_that_is_not_there_is_named_with_those_that_are(here: Scene) -> None:
+    (here.root / "people.xlsx").write_bytes(xlsx({"People": [["email"], [ANA]], "Rooms": [["Room"], ["5"]]}))
+    here.write(sequence=f'{SEQUENCE}\n[source]\npath = "people.xlsx"\ntable = "Peple"\n')
+    result = here.run("pull", "w", "--dry-run")
+    assert result.stderr == 'the source of w: it has no table "Peple" with people; allowed: "People"\n'

@@ -472,3 +472,18 @@ def test_every_language_with_a_text_has_its_own_phrases() -> None:
 def test_the_layout_is_read_once_and_has_every_piece() -> None:
     assert {name for name in layout().pieces if not name.endswith(".txt")} == set(BLOCKS)
     assert unescape(layout().page).count("<main") == 1
+
+
+def test_a_text_from_another_tool_is_told_with_all_its_mistakes_at_once() -> None:
+    body = (
+        "Dear {first_name},\n\n{{ “name” }} and *|LNAME|*\n\n{% if name == “x” %}a{% endif %}\n\n"
+        "{{ contact.firstname }} {{ times | upper_case }}\n\n«First_Name» ${name}\n"
+    )
+    with pytest.raises(TextProblems) as told:
+        text(body)
+    found = [str(one) for one in told.value.problems]
+    for words in (
+        "{first_name}", "“name”", "*|LNAME|*", "Word puts", "`contact`", "upper_case", "«First_Name»", "${name}",
+    ):  # fmt: skip
+        assert any(words in one for one in found), words
+    assert len(found) == len(set(found))

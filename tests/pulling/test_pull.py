@@ -355,7 +355,7 @@ def test_a_sheet_of_a_workbook_by_its_name(database: Database, tmp_path: Path) -
     exports.pull()
     assert set(exports.people) == {ANA}
     exports.write(xlsx({"Lima": [["email"], [BO]]}))
-    assert exports.pull().trouble.startswith("what it holds is no list of registrants")
+    assert exports.pull().trouble == 'it has no table "Geneva" with people; allowed: "Lima"'
     assert set(exports.people) == {ANA}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -205,6 +205,12 @@ _WORDED = re.compile(
     r"(?:,? (?:at )?(\d{1,2}):(\d{2})(?::(\d{2}))?)? ?([ap])?\.?m?\.? ?(z|utc|gmt)?",
     re.IGNORECASE,
 )
+_ZONED = re.compile(  # behind the time, as Google Forms writes it
+    r" (?:(?:utc|gmt)([+-])(0?\d|1[0-4])(?::?(\d{2}))?|(wet|west|cet|mez|cest|mesz|eet|oez|eest|oesz|jst))\Z",
+    re.IGNORECASE,
+)
+_HOURS = {"wet": 0, "west": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "eet": 2, "oez": 2, "eest": 3, "oesz": 3,
+          "jst": 9}  # fmt: skip
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -212,13 +218,26 @@ def instant(value: str, order: Order = "") -> datetime | None:
     """The instant (UTC) that a cell names, or None. Without an offset it is read as UTC. `order`: in which order the
     column writes days and months, where that is known."""
     try:
+        value, ahead = _without_zone(value)
         said = _iso(value) or _numbered(value, order) or _worded(value)
-        if said is None:
+        if said is None or (ahead and said.tzinfo not in (None, UTC)):
             return None
-        found = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+        found = (said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)) - ahead
     except (ValueError, OverflowError):
         return None
     return found if 1970 <= found.year <= LAST_YEAR else None
+
+
+def _without_zone(value: str) -> tuple[str, timedelta]:
+    """The time alone, and how far its zone is ahead of UTC."""
+    found = _ZONED.search(value)
+    if not found:
+        return value, timedelta(0)
+    if found[4]:
+        ahead = timedelta(hours=_HOURS[found[4].lower()])
+    else:
+        ahead = timedelta(hours=int(found[2]), minutes=int(found[3] or 0)) * (-1 if found[1] == "-" else 1)
+    return value[: found.start()], ahead
 
 
 def order_of(value: str) -> Order:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.cells import clean_name_of, is_address, is_nothing, order_of, tidy
-from scheduler.registrants.files.headers import OURS, is_known, meaning_of
+from scheduler.registrants.files.headers import (
+    OURS,
+    is_known,
+    may_ask_for_the_country,
+    may_ask_who_comes,
+    meaning_of,
+)
 from scheduler.registrants.files.records import Record
 from scheduler.registrants.files.statuses import (
     is_codes,
@@ -23,8 +29,10 @@ from scheduler.registrants.files.statuses import (
     status_in,
 )
 from scheduler.registrants.files.words import folded, folded_words
+from scheduler.zones.countries import country_code
 
 NOT_NEEDED = "is not needed"
+NOT_KNOWN = "no column of this name is known"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
 _SEEN = 500  # cells of a column that are looked at once
@@ -97,7 +105,10 @@ class Survey:
 
     def __post_init__(self) -> None:
         self.named = [meaning_of(cell) for cell in self.header.cells]
-        self.columns = [Held(answers=bool(one and one.meaning == "status")) for one in self.named]
+        self.columns = [
+            Held(answers=one.meaning == "status" if one else may_ask_who_comes(cell))
+            for one, cell in zip(self.named, self.header.cells, strict=True)
+        ]
         wholes = [at for at, one in enumerate(self.named) if one and one.whole_or_part]
         parts = [
             at for at, one in enumerate(self.named) if one and one.meaning in ("first_name", "last_name")
@@ -320,6 +331,8 @@ class _Choice:
         for index, held in enumerate(self._held):
             named = self._named[index]
             meaning = named.meaning if named and named.meaning in ("status", "cancelled") else ""
+            if not named and may_ask_who_comes(self._header.cells[index]):
+                meaning = "status"
             read = self._why.get(index, ("", ""))[0]
             if not read and any(may_not_come(value, meaning) for value in held.values):
                 found.append((index, meaning))
@@ -348,7 +361,25 @@ class _Choice:
             for index in left:
                 self._why[index] = ("", f"column {best + 1} is the {meaning}")
             self._why[best] = (meaning, self._says(best, _SAID[meaning]))
+        if "country" not in at and (asked := self._asks_for_the_country()) is not None:
+            at["country"] = asked
+            self._why[asked] = ("country", self._says(asked, "the country, as countries stand below it"))
         return at
+
+    def _asks_for_the_country(self) -> int | None:
+        """The only column with the question of a form below which countries stand."""
+        found = [
+            index
+            for index, named in enumerate(self._named)
+            if not named
+            and may_ask_for_the_country(self._header.cells[index])
+            and self._holds_countries(index)
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def _holds_countries(self, index: int) -> bool:
+        values = self._held[index].values
+        return sum(map(bool, map(country_code, values))) * 10 >= len(values) * 9 > 0
 
     def _names_webinars(self, index: int) -> bool:
         held = self._held[index]
@@ -402,7 +433,7 @@ class _Choice:
             return Column(index, "", "", "it has no header")
         if self._named[index] or is_known(header):
             return Column(index, header, "", NOT_NEEDED)
-        return Column(index, header, "", "no column of this name is known", nearest(folded(header), OURS))
+        return Column(index, header, "", NOT_KNOWN, nearest(folded(header), OURS))
 
 
 _SAID = {

@@ -101,6 +101,50 @@ def is_known(header: str) -> bool:
     return meaning_of(header) is not None or folded(_BRACKETS.sub(" ", header)) in _NOT_NEEDED
 
 
+_WORD = re.compile(r"\w+")
+_MARKS = "?？؟"
+_MOST_WORDS = 8  # of a question that is understood by one of its words
+_ATTENDING, _ATTENDING_WORD = (
+    tuple(folded_words("question", "attending")),
+    folded_words("question", "attending_word"),
+)
+_NOT_ATTENDING = folded_words("question", "not_attending")
+_NOT_ATTENDING_PART = tuple(folded_words("question", "not_attending_part"))
+_COUNTRY, _NOT_COUNTRY = (
+    tuple(folded_words("question", "country")),
+    tuple(folded_words("question", "not_country")),
+)
+
+
+def may_ask_who_comes(header: str) -> bool:
+    """Whether this may be the question of a form whether somebody will attend: whoever says no is asked about."""
+    words = _words(header)
+    return (
+        any(mark in header for mark in _MARKS)
+        and (_begins(words, _ATTENDING) or not _ATTENDING_WORD.isdisjoint(words))
+        and _NOT_ATTENDING.isdisjoint(words)
+        and not any(part in word for word in words for part in _NOT_ATTENDING_PART)
+    )
+
+
+def may_ask_for_the_country(header: str) -> bool:
+    """Whether this may be the question where somebody is: so it is if countries stand below it."""
+    words = _words(header)
+    return _begins(words, _COUNTRY) and not _begins(words, _NOT_COUNTRY)
+
+
+def _words(header: str) -> list[str]:
+    """None of what is longer than a question that is understood."""
+    words = _WORD.findall(folded(header)) if len(header) <= 100 else []
+    return words if len(words) <= _MOST_WORDS else []
+
+
+def _begins(words: Sequence[str], stems: Sequence[str]) -> bool:
+    return any(
+        stem in word if stem >= "\u3000" else word.startswith(stem) for word in words for stem in stems
+    )
+
+
 def _named(name: str) -> Named | None:
     if found := _NAMES.get(name):
         return found

@@ -23,7 +23,7 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
 from scheduler.registrants.again import note_changes
-from scheduler.registrants.files.judging import LOST, Import, Judgement, judged
+from scheduler.registrants.files.judging import LOST, Import, Judgement, judged, quoted
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgetting import not_forgotten, registered_again
@@ -33,6 +33,7 @@ from scheduler.timezones import Zone, zone_of
 from scheduler.webinar import Webinar
 
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
+_MOST_VALUES = 3  # are shown of those with one mistake
 _TAKEN = "the database takes its address for that of another row"
 
 
@@ -244,12 +245,30 @@ class _Writing:
             )
 
 
+@dataclass
+class _Odd:
+    """Values with one mistake: the lines, and the first of them."""
+
+    lines: Lines = field(default_factory=Lines)
+    values: list[str] = field(default_factory=list)
+
+    def add(self, line: int, value: str) -> None:
+        self.lines.add(line)
+        if len(self.values) <= _MOST_VALUES and value not in self.values:
+            self.values.append(value)
+
+    @property
+    def shown(self) -> str:
+        more = ", …" if len(self.values) > _MOST_VALUES else ""
+        return ", ".join(self.values[:_MOST_VALUES]) + more
+
+
 class Oddities:
     """What can't be used of time zones, countries and languages, with the lines. Other evidence counts there."""
 
     def __init__(self, place: str, webinars: Mapping[str, Webinar], default_webinar: str) -> None:
         self._place, self._webinars, self._default = place, webinars, default_webinar
-        self._zones: dict[str, Lines] = {}
+        self._zones: dict[str, _Odd] = {}
         self._languages = Lines()
 
     def look_at(self, row: FileRow) -> None:
@@ -260,12 +279,15 @@ class Oddities:
             return
         timezone, country = row.values.get("timezone", ""), row.values.get("country", "")
         if problem := _zone_problem(timezone, country, webinar.tz, webinar.start):
-            self._zones.setdefault(problem, Lines()).add(row.line)
+            named = (("time zone", timezone), ("country", country))
+            values = [value for name, value in named if value and name in problem]
+            self._zones.setdefault(problem, _Odd()).add(row.line, " and ".join(map(quoted, values)))
 
     def problems(self) -> list[Problem]:
         told = "what else is known of the person counts"
         found = [
-            Problem(f"{self._place}, {lines}", problem, hint=told) for problem, lines in self._zones.items()
+            Problem(f"{self._place}, {odd.lines}", f"{problem}: {odd.shown}", hint=told)
+            for problem, odd in self._zones.items()
         ]
         if self._languages.count:
             allowed, hint = "a name or a tag such as French or fr", "the webinar's first language counts"

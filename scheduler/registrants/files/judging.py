@@ -76,7 +76,7 @@ class Judgement:
     @property
     def told(self) -> str:
         """The reason with the value, for whoever has the file."""
-        return f"{self.reason}: {_quoted(self.value)}" if self.value else self.reason
+        return f"{self.reason}: {quoted(self.value)}" if self.value else self.reason
 
     def problem(self, place: str) -> Problem:
         allowed = ONE_EACH if self.kind in ("repeated", "another name") else ""
@@ -129,8 +129,8 @@ def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
 class Grouped:
     """Rows that are left out by their status, with their lines: counted and named, not told one by one."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, place: str, *, counting: str = "--counting lets them count") -> None:
+        self._place, self._counting = place, counting
         self._lines: dict[tuple[Kind, str], Lines] = {}
 
     def add(self, judgement: Judgement) -> None:
@@ -139,7 +139,7 @@ class Grouped:
     def problems(self) -> list[Problem]:
         hints = {
             "status": "left out, as they do not come",
-            "unknown status": "left out; --counting lets them count",
+            "unknown status": f"left out; {self._counting}",
         }
         return [
             Problem(f"{self._place}, {lines}", f"{told} ({lines.count})", hint=hints.get(kind, LEFT_OUT))
@@ -192,5 +192,6 @@ def _digest(parts: Iterable[str]) -> bytes:
     return blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A value of the file, for whoever has it: on one line, with nothing that is not seen."""
     return shown("".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in value))

@@ -32,7 +32,7 @@ from scheduler.registrants.files.cells import (
     tidy,
     without_affiliation,
 )
-from scheduler.registrants.files.columns import NOT_NEEDED, Column, Columns, Survey, columns_of
+from scheduler.registrants.files.columns import NOT_KNOWN, NOT_NEEDED, Column, Columns, Survey, columns_of
 from scheduler.registrants.files.csv import DELIMITERS, CsvFile
 from scheduler.registrants.files.records import Lines, Record, Sheet, lines_named
 from scheduler.registrants.files.statuses import is_cancelled, may_not_come, role_of, status_in, why_not
@@ -47,6 +47,7 @@ ATTENDEE = "attendee"
 HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
 Cells = list[str] | dict[int, str]
 _NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
+_MOST_NAMED = 10  # columns that are not read
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
 
@@ -141,15 +142,27 @@ class RegistrantFile:
         return [*self._doubts, *passed, *self._unread(), *self._noted.problems(self._place)]
 
     def _unread(self) -> list[Problem]:
-        return [
+        unread = [
+            column
+            for column in self.columns
+            if not column.read_as and column.header and column.because != NOT_NEEDED
+        ]
+        unknown = [column for column in unread if column.because == NOT_KNOWN and not column.hint]
+        alone = [column for column in unread if column not in unknown or len(unknown) == 1]
+        found = [
             Problem(
                 f"{self._place}, column {column.index + 1}",
                 f"{shown(column.header)} is not read",
                 hint=column.hint or column.because,
             )
-            for column in self.columns
-            if not column.read_as and column.header and column.because != NOT_NEEDED
+            for column in alone
         ]
+        if len(unknown) > 1:
+            named = ", ".join(shown(column.header) for column in unknown[:_MOST_NAMED])
+            more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
+            words = f"{len(unknown)} columns are not read: {named}{more}"
+            found.append(Problem(self._place, words, hint="no columns of these names are known"))
+        return found
 
     def _sheets(self, file: IO[bytes]) -> Sequence[Sheet]:
         file.seek(0)
@@ -245,7 +258,7 @@ class _Notes:
             (self.untimed, "registered_at is not a time", times, "it is left out"),
             (self.cleaned, "the address was cleaned of what does not belong to it", "", ""),
             (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
-            (self.nameless, "the name is none, and greeted is without one", "", ""),
+            (self.nameless, "the name is none, and they are greeted without one", "", ""),
             (self.other_address, "another column holds another address", "", "it is not read"),
             (self.hosts, "hosts and panelists", "", HOSTS),
         )
@@ -369,17 +382,22 @@ class _Rows:
     ) -> tuple[str, str, str]:
         """Why somebody does not come, which status nobody knows, and all that is said of it."""
         unknown, left_out = "", ""
-        words = [word for cell in statuses if (word := status_in(cell))]
-        for word in words:
+        several = len(statuses) > 1
+        words = []
+        for index, cell in zip(self._columns.statuses, statuses, strict=True):
+            if not (word := status_in(cell)):
+                continue
+            words.append(word)
+            said = f"{self._table.header.cells[index].strip()}: {word}" if several else word
             reason = why_not(word, codes=self._columns.codes)
             left_out = left_out or reason or ""
-            if reason is None and folded(word) not in self._counting:
-                unknown = unknown or word
+            if reason is None and self._counting.isdisjoint((folded(word), folded(said))):
+                unknown = unknown or said
         for index, cell in zip(self._columns.cancelled, cancelled, strict=True):
             if not left_out and is_cancelled(clean_cell(cell)):
                 left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cell))}"
         for (index, meaning), cell in zip(self._columns.doubted, doubted, strict=True):
-            if (word := clean_cell(cell)) and may_not_come(word, meaning):
+            if (word := status_in(cell)) and may_not_come(word, meaning):
                 said = f"{self._table.header.cells[index].strip()}: {word}"
                 words.append(said)
                 if not unknown and self._counting.isdisjoint((folded(word), folded(said))):

@@ -231,6 +231,13 @@ TEN = datetime(2027, 9, 1, 10, tzinfo=UTC)
         ("09/13/2027 10:00 PM", "", TEN.replace(day=13, hour=22)),
         ("09/13/2027 12:30 AM", "", TEN.replace(day=13, hour=0, minute=30)),
         ("09/01/2027 10:00 AM", "", None),  # January or September
+        ("2027/09/01 12:00:00 PM MESZ", "", TEN),  # Google Forms
+        ("2027/09/01 12:00:00 PM GMT+2", "", TEN),
+        ("2027/09/01 3:30:00 PM GMT+5:30", "", TEN),
+        ("2027/09/01 5:00:00 AM GMT-05:00", "", TEN),
+        ("2027-09-01 11:00 CET", "", TEN),
+        ("2027-09-01 11:00+03:00 CET", "", None),
+        ("2027/09/01 11:00:00 AM GMT+99", "", None),
         ("Sep 1, 2027 10:00 AM EDT", "", None),
         ("Sept One", "", None),
         ("45200.5", "", None),

@@ -220,10 +220,10 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
     told = [str(problem) for problem in oddities(rows)]
     counts = "; what else is known of the person counts"
     assert told == [
-        f"people.csv, lines 2 and 5: time zone: not the name of a time zone{counts}",
+        f'people.csv, lines 2 and 5: time zone: not the name of a time zone: "Mars/Olympus_Mons"{counts}',
         "people.csv, line 4: time zone: the name of several time zones that do not agree;"
-        f" may be meant: Asia/Kolkata, Europe/Dublin, Asia/Jerusalem{counts}",
-        f"people.csv, line 7: country: neither a code (ISO 3166) nor the name of a country{counts}",
+        f' may be meant: Asia/Kolkata, Europe/Dublin, Asia/Jerusalem: "IST"{counts}',
+        f'people.csv, line 7: country: neither a code (ISO 3166) nor the name of a country: "Atlantis"{counts}',
     ]
 
 

@@ -206,7 +206,7 @@ def test_what_is_cleaned_is_noted_with_its_lines() -> None:
         " date whose order is clear; it is left out",
         "f.csv, line 2: the address was cleaned of what does not belong to it",
         "f.csv, line 2: what stands in brackets behind the name is left out",
-        "f.csv, line 3: the name is none, and greeted is without one",
+        "f.csv, line 3: the name is none, and they are greeted without one",
     ]
 
 
@@ -231,6 +231,15 @@ Payment Status=unpaid|Ticket=Waitlist|Event Status=canceled|Result=Rejected|Appr
 Active=No|Deleted=Yes|is_deleted=true|Refunded=Yes|Waitlist=Yes|Waitlisted?=TRUE|On waitlist=1|Cancellation=Yes
 Cancelled by=host|Cancel Date=1/2/2027|Canceled Date=1/2/2027|cancelledAt=2027-01-02|Cancellation reason=Ill
 Opted out=Yes|unsubscribed_at=2027-01-02|Declined=x|Rejected=x
+Participerez-vous ?=Non|Serez-vous présent ?=Non|Pourrez-vous participer au webinaire ?=Non|Você vai participar?=Não
+Vai participar do evento?=Não|Parteciperà?=No|Parteciperai al webinar?=No|Sarà presente?=No|Вы придёте?=Нет
+Вы будете участвовать?=нет|Планируете ли вы участвовать?=Нет|参加しますか？=いいえ|ご参加されますか？=いいえ
+您会参加吗？=否|您是否参加？=否|Katılacak mısınız?=Hayır|هل ستحضر؟=لا|هل ستشارك في الندوة؟=لا
+¿Va a asistir?=No|¿Participará?=No
+Nehmen Sie am Webinar teil?=Nein|Werden Sie teilnehmen?=Nein|Sind Sie dabei?=Nein|Czy weźmiesz udział?=Nie
+Kom je?=Nee|Neem je deel?=Nee|Will you join us?=No|Do you intend to attend?=No
+Présent=Non|Presente=No|Anwesend=Nein|Aanwezig=Nee|Katılım=Hayır|الحضور=لا
+Would you like to participate?=No
 """
 
 
@@ -241,6 +250,46 @@ def test_whoever_does_not_come_by_any_column_is_left_out_or_asked_about(said: st
     assert (found.people, found.others.keys()) == ({ANA: ""}, {3})
 
 
+ABOUT_SOMETHING_ELSE = (
+    "Have you attended before?=No|Do you need a certificate of attendance?=No|Avez-vous déjà participé ?=Non"
+    "|Haben Sie schon einmal teilgenommen?=Nein|¿Ha asistido antes?=No|Do you consent to recording?=No"
+    "|Benötigen Sie eine Teilnahmebescheinigung?=Nein|Вы участвовали ранее?=Нет|Did you attend last year?=No"
+    "|以前に参加しましたか？=いいえ|Have you participated in a trial?=No|Vegetarian?=No|Kommentar=Nein"
+    "|Ya ha participado?=No|Souhaitez-vous une attestation de participation ?=Non|您参加过吗？=否"
+)
+
+
+@pytest.mark.parametrize("said", ABOUT_SOMETHING_ELSE.split("|"))
+def test_a_no_to_another_question_keeps_nobody_away(said: str) -> None:
+    header, _, value = said.partition("=")
+    assert read(f'email,"{header}"\n{ANA},\n{BO},{value}\n').people == {ANA: "", BO: ""}
+
+
+COUNTRIES_ASKED_FOR = (
+    "In welchem Land leben Sie?=Chile|Aus welchem Land nehmen Sie teil?=Österreich|Dans quel pays vivez-vous ?=Maroc"
+    "|¿En qué país vive?=Perú|Em que país você mora?=Brasil|In quale paese vive?=Italia|В какой стране вы живёте?=Перу"
+    "|Hangi ülkede yaşıyorsunuz?=Türkiye|您所在的国家是=中国|في أي بلد تعيش؟=مصر|Which country do you live in?=Kenya"
+    "|What country are you joining from?=Viet Nam|お住まいの国はどこですか？=日本|W jakim kraju mieszkasz?=Polska"
+    "|In welk land woon je?=Nederland"
+)
+
+
+@pytest.mark.parametrize("said", COUNTRIES_ASKED_FOR.split("|"))
+def test_a_question_for_the_country_is_one_where_countries_stand_below_it(said: str) -> None:
+    header, _, value = said.partition("=")
+    assert read_as(f'email,"{header}"\n{ANA},{value}\n')[header] == "country"
+    assert read_as(f'email,"{header}"\n{ANA},{value}\n{BO},Something else\n')[header] == ""
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["In which country were you born?", "Country of birth", "Pays de naissance", "Which countries do you work on?",
+     "Country of citizenship", "Welches Land ist Ihr Thema?", "País de nacimiento", "Страна рождения"],
+)  # fmt: skip
+def test_a_country_of_something_else_says_no_zone(header: str) -> None:
+    assert read_as(f"email,{header}\n{ANA},Chile\n")[header] == ""
+
+
 def test_a_file_with_more_columns_than_a_spreadsheet_has_is_refused_at_once() -> None:
     with pytest.raises(Problems, match="more columns than a spreadsheet has"):
         read("email" + ",name" * 100_000 + f"\n{ANA}\n")
@@ -249,6 +298,14 @@ def test_a_file_with_more_columns_than_a_spreadsheet_has_is_refused_at_once() ->
 def test_thousands_of_columns_of_names_are_not_compared_with_each_other() -> None:
     content = "email" + ",first name,name" * 8_000 + f"\n{ANA}" + ",Ana,Ana Ruiz" * 8_000 + "\n"
     assert read(content).people == {ANA: "Ana Ruiz"}
+
+
+def test_of_several_columns_the_one_with_the_status_that_nobody_knows_is_named() -> None:
+    content = f"email,Registration Status,Invitation Status\n{ANA},Accepted,Sent\n"
+    rows = list(RegistrantFile(io.BytesIO(content.encode()), "f.csv").rows())
+    assert rows[0].unknown_status == "Invitation Status: Sent"
+    assert read(content, counting=("Invitation Status: Sent",)).people == {ANA: ""}
+    assert read(content, counting=("sent",)).people == {ANA: ""}
 
 
 def test_who_is_asked_about_comes_where_that_is_said() -> None:

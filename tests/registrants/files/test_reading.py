@@ -139,6 +139,14 @@ def test_of_two_columns_that_mean_the_same_the_better_name_counts() -> None:
     ]
 
 
+def test_several_columns_that_nobody_knows_are_one_note() -> None:
+    _, notes = read("email,Shirt,Diet,Order locale\na@example.org,M,none,en\n")
+    assert (
+        notes[-1]
+        == 'people.csv: 2 columns are not read: "Shirt", "Diet"; no columns of these names are known'
+    )
+
+
 def test_a_column_with_a_typo_is_named_with_the_nearest_right_name() -> None:
     _, notes = read("email,timezome,Organisation\na@example.org,Europe/Paris,X\n")
     assert notes == [
