@@ -6,18 +6,24 @@ looks for. So no lock outlives a process, and none is held while anything outsid
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from secrets import token_hex
 
 from sqlalchemy import Connection, select
 
+from scheduler.database.engine import dialect
 from scheduler.database.engine import run as execute
 from scheduler.database.models import PulledSource
+from scheduler.registrants.rows import Person
 from scheduler.troubles import Trouble
 
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
+ENDED = "."  # behind the digest of what is followed, also where that is not whole: its last line had an end
 _S = PulledSource.__table__  # type: ignore[attr-defined]
 
 
@@ -62,12 +68,13 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         conn,
         "INSERT INTO source (webinar, salt, run, attempted_at) VALUES (:webinar, :salt, :token, :now)"
         " ON CONFLICT (webinar) DO UPDATE SET run = excluded.run, attempted_at = excluded.attempted_at"
-        " WHERE source.attempted_at <= :before RETURNING run, salt",
+        " WHERE source.attempted_at <= :before OR source.attempted_at > :ahead RETURNING run, salt",
         webinar=webinar,
         salt=token_hex(16),
         token=token_hex(8),
         now=now,
         before=now - every,
+        ahead=now + every,  # by a clock that was set back since
     ).first()
     return Run(webinar, begun.run, begun.salt) if begun else None
 
@@ -95,6 +102,11 @@ class Before:
     followed: str = ""
     people: int = 0
     nobodys: int = 0
+
+    @property
+    def had_end(self) -> bool:
+        """Whether the last line of what was followed last had an end."""
+        return self.followed.endswith(ENDED)
 
 
 def before(conn: Connection, webinar: str) -> Before:
@@ -125,6 +137,7 @@ def followed(
     digest: str,
     *,
     whole: bool,
+    has_end: bool,
     people: int,
     nobodys: int,
     note: str,
@@ -141,7 +154,7 @@ def followed(
         " WHERE webinar = :webinar AND run = :run",
         now=now,
         digest=digest,
-        followed=digest if whole else "",
+        followed=(digest if whole else "") + (ENDED if has_end else ""),
         people=people,
         nobodys=nobodys,
         note=note[:LONGEST_WORDS],
@@ -151,13 +164,14 @@ def followed(
     )
 
 
-def unchanged(conn: Connection, now: datetime, run: Run) -> None:
+def unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
     """Note that it holds what is followed already."""
     execute(
         conn,
-        "UPDATE source SET read_at = :now, seen = followed, trouble = '', trouble_since = NULL, failures = 0"
+        "UPDATE source SET read_at = :now, seen = :digest, trouble = '', trouble_since = NULL, failures = 0"
         " WHERE webinar = :webinar AND run = :run",
         now=now,
+        digest=digest,
         webinar=run.webinar,
         run=run.token,
     )
@@ -168,3 +182,25 @@ def standing(conn: Connection) -> dict[str, Standing]:
     names = Standing.__dataclass_fields__
     rows = conn.execute(select(*(_S.c[name] for name in names)).order_by(_S.c.webinar))
     return {row.webinar: Standing(**row._mapping) for row in rows}
+
+
+def digest_of(salt: str, words: str) -> str:
+    """By which `source_row` knows an address, or values."""
+    return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
+
+
+def said_by_others(conn: Connection, people: Collection[Person]) -> None:
+    """Note that somebody else names these people, too: their rows are no source's alone, which deletes none of them."""
+    salts = {row.webinar: row.salt for row in execute(conn, "SELECT webinar, salt FROM source")}
+    named = [[webinar, digest_of(salts[webinar], folded)] for webinar, folded in people if webinar in salts]
+    if not named:
+        return
+    engine = dialect(conn)
+    given = engine.rows("people", {"webinar": "text", "person": "text"})
+    with engine.by_index(conn):
+        execute(
+            conn,
+            f"UPDATE source_row SET inserted = FALSE FROM {given} AS p"
+            " WHERE source_row.webinar = p.webinar AND source_row.person = p.person AND source_row.inserted",
+            people=json.dumps(sorted(named)),
+        )
