@@ -59,11 +59,20 @@ class Content:
         return self._digest.hexdigest()
 
     @property
+    def has_end(self) -> bool:
+        """Whether its last line ends: of text alone, since a workbook that is cut can't be unpacked."""
+        return bool(self.octets) and not self._is_workbook and not self._has_no_end
+
+    @property
     def is_cut(self) -> str:
         """Why it is only the beginning of something; or ""."""
         if not self.octets:
             return "it is empty"
         return "it ends in the middle of a row" if self._has_no_end and self._last_row_is_short() else ""
+
+    def has_lost_its_end(self, had_end: bool) -> str:
+        """Why it is cut, where the last line of what was followed before had an end; or ""."""
+        return "its last line has no end, though it had one before" if had_end and self._has_no_end else ""
 
     @property
     def may_be_cut(self) -> str:
@@ -72,9 +81,13 @@ class Content:
         return written if self.fresh and self._has_no_end else ""
 
     @property
-    def _has_no_end(self) -> bool:
+    def _is_workbook(self) -> bool:
         self.file.seek(0)
-        if is_workbook(self.file.read(4)):
+        return is_workbook(self.file.read(4))
+
+    @property
+    def _has_no_end(self) -> bool:
+        if self._is_workbook:
             return False  # it could not be unpacked
         self.file.seek(-min(self.octets, 4), 2)
         return not any(octet in _LINE_ENDS for octet in self.file.read())

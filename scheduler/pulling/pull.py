@@ -28,7 +28,7 @@ from scheduler.pulling.following import (
     write_people,
 )
 from scheduler.pulling.reading import Access, content_of
-from scheduler.pulling.state import Before, Run
+from scheduler.pulling.state import ENDED, Before, Run
 from scheduler.registrants.files.columns import Column
 from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
@@ -94,10 +94,10 @@ class Pull:
             with self._read() as content:
                 digest = content.digest
                 if not self.accept and self._is_followed(before, digest):
-                    self.database.in_transaction(lambda conn: state.unchanged(conn, self.now, run))
+                    self.database.in_transaction(lambda conn: state.unchanged(conn, self.now, run, digest))
                     return Report()
                 if not self.accept:
-                    _must_be_whole(content, before)
+                    _must_be_whole(content, before, self.webinar.id)
                 return self._follow(run, before, content)
         except (SourceFails, RegistrantsUnreadable) as error:
             words = str(error)
@@ -115,7 +115,10 @@ class Pull:
                 found, held = comparison.found, _held(comparison.found, before)
                 return Report(
                     found,
-                    trouble="; ".join(held.values()) or content.is_cut or content.may_be_cut,
+                    trouble="; ".join(held.values())
+                    or content.is_cut
+                    or content.has_lost_its_end(before.had_end)
+                    or content.may_be_cut,
                     note=_note(found, Done()),
                     seen=seen,
                 )
@@ -145,6 +148,7 @@ class Pull:
                 run,
                 content.digest,
                 whole=not (held or waits),
+                has_end=content.has_end,
                 people=found.people,
                 nobodys=nobodys,
                 note=note,
@@ -203,13 +207,16 @@ class Pull:
 
     def _is_followed(self, before: Before, digest: str) -> bool:
         at = before.gone_through_at
-        return digest == before.followed and at is not None and self.now - at < GO_THROUGH_EVERY
+        is_same = digest == before.followed.removesuffix(ENDED)
+        return is_same and at is not None and abs(self.now - at) < GO_THROUGH_EVERY
 
 
-def _must_be_whole(content: Content, before: Before) -> None:
+def _must_be_whole(content: Content, before: Before, webinar: str) -> None:
     """Raises SourceFails where it may be only the beginning of what is being written."""
     if why := content.is_cut or ("" if content.digest == before.seen else content.may_be_cut):
         raise SourceFails(why)
+    if why := content.has_lost_its_end(before.had_end):
+        raise SourceFails(f"{why}. {HELD} webinar pull {webinar} --accept")
 
 
 def _held(found: Difference, before: Before) -> dict[str, str]:
@@ -220,7 +227,11 @@ def _held(found: Difference, before: Before) -> dict[str, str]:
     if gone and not found.people:
         held["gone"] = f"it has nobody who comes, where it had {_people(found.known)}"
     elif gone > 1 and _too_many(gone, known):
-        held["gone"] = f"{gone} of {_people(known)} are no longer in it"
+        held["gone"] = f"{gone} of {known} people are no longer in it"
+        if (
+            found.new > found.people - found.new
+        ):  # perhaps it is another list, or has other addresses for the same
+            held["new"] = f"{_people(found.new)} are new, where {held['gone']}"
     elif gone and nobodys > 0:
         rows = f"{nobodys} more rows than before have no address that can be used"
         held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: they may be the same"

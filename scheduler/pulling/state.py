@@ -18,6 +18,7 @@ from scheduler.troubles import Trouble
 
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
+ENDED = "."  # behind the digest of what is followed, also where that is not whole: its last line had an end
 _S = PulledSource.__table__  # type: ignore[attr-defined]
 
 
@@ -62,12 +63,13 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         conn,
         "INSERT INTO source (webinar, salt, run, attempted_at) VALUES (:webinar, :salt, :token, :now)"
         " ON CONFLICT (webinar) DO UPDATE SET run = excluded.run, attempted_at = excluded.attempted_at"
-        " WHERE source.attempted_at <= :before RETURNING run, salt",
+        " WHERE source.attempted_at <= :before OR source.attempted_at > :ahead RETURNING run, salt",
         webinar=webinar,
         salt=token_hex(16),
         token=token_hex(8),
         now=now,
         before=now - every,
+        ahead=now + every,  # by a clock that was set back since
     ).first()
     return Run(webinar, begun.run, begun.salt) if begun else None
 
@@ -95,6 +97,11 @@ class Before:
     followed: str = ""
     people: int = 0
     nobodys: int = 0
+
+    @property
+    def had_end(self) -> bool:
+        """Whether the last line of what was followed last had an end."""
+        return self.followed.endswith(ENDED)
 
 
 def before(conn: Connection, webinar: str) -> Before:
@@ -125,6 +132,7 @@ def followed(
     digest: str,
     *,
     whole: bool,
+    has_end: bool,
     people: int,
     nobodys: int,
     note: str,
@@ -141,7 +149,7 @@ def followed(
         " WHERE webinar = :webinar AND run = :run",
         now=now,
         digest=digest,
-        followed=digest if whole else "",
+        followed=(digest if whole else "") + (ENDED if has_end else ""),
         people=people,
         nobodys=nobodys,
         note=note[:LONGEST_WORDS],
@@ -151,13 +159,14 @@ def followed(
     )
 
 
-def unchanged(conn: Connection, now: datetime, run: Run) -> None:
+def unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
     """Note that it holds what is followed already."""
     execute(
         conn,
-        "UPDATE source SET read_at = :now, seen = followed, trouble = '', trouble_since = NULL, failures = 0"
+        "UPDATE source SET read_at = :now, seen = :digest, trouble = '', trouble_since = NULL, failures = 0"
         " WHERE webinar = :webinar AND run = :run",
         now=now,
+        digest=digest,
         webinar=run.webinar,
         run=run.token,
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.pulling import state
 from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
 from tests.registrants.files.workbooks import xlsx
 
@@ -331,6 +333,61 @@ def test_a_file_that_may_still_be_written_waits_for_the_next_read(exports: Expor
     assert set(exports.people) == {ANA, BO}
 
 
+@pytest.mark.parametrize("last", ["p9@example.org,P", "p9@exam", "p9@example.org,P 9"])
+def test_a_last_line_that_has_lost_its_end_is_a_file_that_was_cut(exports: Exports, last: str) -> None:
+    """Whoever wrote it stopped long ago, so that reading it again says nothing."""
+    header = "name,email" if "," not in last else "email,name"
+    people = many(11) if "," in last else [f"P,{one.partition(',')[0]}" for one in many(11)]
+    exports.write(rows(*people, header=header))
+    exports.pull()
+    before = exports.people
+    cut = [*people[:9], last if "," in last else f"P,{last}"]
+    exports.write(rows(*cut, header=header).rstrip("\n"))
+    for _ in range(2):
+        assert "its last line has no end, though it had one before" in exports.pull().trouble
+        assert exports.people == before
+    exports.write(rows(*people[:10], header=header))
+    assert exports.pull().trouble == ""
+    assert len(exports.people) == 10
+
+
+def test_a_last_line_without_an_end_that_never_had_one_or_is_accepted(exports: Exports) -> None:
+    exports.write(rows(*many(4)).rstrip("\n"))
+    exports.pull()
+    exports.write(rows(*many(5)).rstrip("\n"))
+    assert exports.pull().trouble == ""
+    exports.write(rows(*many(6)))
+    exports.pull()
+    exports.write(rows(*many(7)).rstrip("\n"))
+    assert exports.pull().trouble
+    exports.pull(accept=True)
+    exports.write(rows(*many(8)).rstrip("\n"))
+    assert exports.pull().trouble == ""
+    assert len(exports.people) == 8
+
+
+@pytest.mark.parametrize(
+    ("stay", "strangers", "followed"), [(0, 20, False), (5, 20, False), (15, 5, True), (9, 3, True)]
+)
+def test_a_list_of_others_registers_nobody(
+    exports: Exports, stay: int, strangers: int, followed: bool
+) -> None:
+    """Another event's list, or all under a new domain: nobody gets a confirmation by mistake, or at two addresses."""
+    exports.write(rows(*many(20)))
+    exports.pull()
+    exports.write(rows(*many(stay), *many(strangers, 100)))
+    report = exports.pull()
+    assert report.done.new == (strangers if followed else 0)
+    if not followed:
+        assert (
+            f"{strangers} people are new, where {20 - stay} of 20 people are no longer in it"
+            in report.trouble
+        )
+        assert len(exports.people) == 20
+        exports.pull(accept=True)
+        assert len(exports.people) == stay + strangers
+
+
 def test_a_dry_run_writes_nothing(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana"))
     found = exports.look().found
@@ -343,6 +400,22 @@ def test_a_dry_run_writes_nothing(exports: Exports) -> None:
     assert found
     assert (found.new, len(found.gone)) == (1, 1)
     assert set(exports.people) == {ANA}
+
+
+def test_a_clock_that_was_years_ahead_keeps_no_source_from_being_read(exports: Exports) -> None:
+    exports.write(rows(f"{ANA},Ana"))
+    exports.now += timedelta(days=4000)
+    exports.pull()
+    exports.now -= timedelta(days=4000)
+    every = timedelta(minutes=5)
+    begun = [
+        exports.database.in_transaction(lambda conn: state.begin(conn, exports.now, "w", every))
+        for _ in range(2)
+    ]
+    assert [bool(run) for run in begun] == [True, False]
+    exports.ledger.sql("DELETE FROM registrants")
+    exports.pull()
+    assert set(exports.people) == {ANA}, "it is gone through once an hour, by any clock"
 
 
 # Workbooks
