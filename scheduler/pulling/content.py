@@ -61,24 +61,24 @@ class Content:
     @property
     def has_end(self) -> bool:
         """Whether its last line ends: of text alone, since a workbook that is cut can't be unpacked."""
-        return bool(self.octets) and not self._is_workbook and not self._has_no_end
+        return bool(self.octets) and not self._is_workbook and not self.has_no_end
 
     @property
     def is_cut(self) -> str:
         """Why it is only the beginning of something; or ""."""
         if not self.octets:
             return "it is empty"
-        return "it ends in the middle of a row" if self._has_no_end and self._last_row_is_short() else ""
+        return "it ends in the middle of a row" if self.has_no_end and self._last_row_is_short() else ""
 
     def has_lost_its_end(self, had_end: bool) -> str:
         """Why it is cut, where the last line of what was followed before had an end; or ""."""
-        return "its last line has no end, though it had one before" if had_end and self._has_no_end else ""
+        return "its last line has no end, though it had one before" if had_end and self.has_no_end else ""
 
     @property
     def may_be_cut(self) -> str:
         """Why it may be, unless the next read finds the same; or ""."""
         written = "it was changed a moment ago, and its last line has no end"
-        return written if self.fresh and self._has_no_end else ""
+        return written if self.fresh and self.has_no_end else ""
 
     @property
     def _is_workbook(self) -> bool:
@@ -86,7 +86,7 @@ class Content:
         return is_workbook(self.file.read(4))
 
     @property
-    def _has_no_end(self) -> bool:
+    def has_no_end(self) -> bool:
         if self._is_workbook:
             return False  # it could not be unpacked
         self.file.seek(-min(self.octets, 4), 2)

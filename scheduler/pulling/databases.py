@@ -35,6 +35,7 @@ _READ_ONLY = {
     "mariadb": "SET SESSION TRANSACTION READ ONLY",
     "oracle": "SET TRANSACTION READ ONLY",
 }
+_EXPLAIN = ("postgresql", "sqlite")
 _PACKAGES = {"MySQLdb": "mysqlclient", "cx_Oracle": "oracledb", "psycopg2": "psycopg2-binary"}
 """The package on PyPI of a driver, where it is not called as its module."""
 
@@ -48,7 +49,13 @@ def read_database(url: str, source: Source, into: Content) -> None:
         try:
             with engine.connect().execution_options(postgresql_readonly=True) as conn:
                 _limit(conn)
-                _copy(conn, source.query or _whole(engine, str(source.table)), into)
+                query = source.query or _whole(engine, str(source.table))
+                if conn.dialect.name in _EXPLAIN:
+                    with _told(place, its_words=True):
+                        conn.exec_driver_sql(
+                            f"EXPLAIN {query}", execution_options={"no_parameters": True}
+                        ).close()
+                _copy(conn, query, into)
         finally:
             engine.dispose()
 
@@ -153,12 +160,14 @@ def as_text(cell: object) -> str:
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Around all that the database may refuse. Its own words are shown where they are about the statement alone."""
+def _told(place: str, *, its_words: bool = False) -> Iterator[None]:
+    """Around all that the database may refuse. Its own words are shown where no value can stand in them: while it only
+    explains the statement. A statement that runs can have any value in an error, as by `nextval(email)`."""
     try:
         yield
     except DBAPIError as error:
-        words = f": {redact(first_line(error))[:200]}" if is_the_statements(error) else ""
+        shows = its_words and (is_the_statements(error) or fault(error) == "SQLITE_SCHEMA")
+        words = f": {redact(first_line(error))[:200]}" if shows else ""
         raise SourceFails(
             f"{place}: the database refuses or does not answer ({fault(error)}){words}"
         ) from None

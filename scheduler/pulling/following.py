@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
@@ -23,7 +22,7 @@ from sqlalchemy import Connection
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.ledger.chunk import Chunk
-from scheduler.pulling.state import Run, must_be_ours
+from scheduler.pulling.state import Run, digest_of, must_be_ours
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
@@ -74,6 +73,14 @@ class Item:
     inserted: bool = True
 
 
+class Last(NamedTuple):
+    """What the last row says of somebody who is new or changed."""
+
+    person: str
+    folded: str
+    values: Mapping[str, str]
+
+
 @dataclass
 class Difference:
     """What a source holds, beside what is known of it."""
@@ -93,6 +100,7 @@ class Difference:
     gone: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
     """Of `VALUES` and `registered_at`, which it has."""
+    last: Last | None = None
 
 
 class Comparison:
@@ -115,7 +123,7 @@ class Comparison:
         with closing(judged(partial(self._rows, file), asked)) as judgements:
             for judgement in judgements:
                 each(judgement)
-                row = judgement.row
+                row, found.last = judgement.row, None
                 folded = fold(row.values.get("email", ""))
                 person = digest_of(self._salt, folded)
                 if judgement.kind == "counts":
@@ -156,6 +164,7 @@ class Comparison:
         else:
             found.new += 1
         item |= {"values": values | {"email": row.values["email"]}, "registered_at": registered}
+        found.last = Last(person, folded, values)
         self._items.write(json.dumps(item) + "\n")
 
     def items(self, *, new: bool, changed: bool) -> Generator[Item]:
@@ -167,14 +176,29 @@ class Comparison:
                 yield item
 
 
+def last_is_cut(conn: Connection, known: Mapping[str, Known], found: Difference) -> bool:
+    """Whether the last row is the beginning of what was said of somebody who is missing or changed."""
+    if (last := found.last) is None:
+        return False
+    people = {last.person} if last.person in known else found.gone
+    ids = [one.registrant_id for person in people if (one := known[person]).there]
+    with dialect(conn).by_index(conn):
+        rows = Registrants(conn).read(ids)
+    if last.person not in known:
+        return any(fold(row.email).startswith(last.folded) for row in rows)
+    said = [
+        (last.values.get(name, ""), getattr(row, name))
+        for row in rows
+        for name in VALUES
+        if name in found.columns
+    ]
+    return any(now != before and before.startswith(now) for now, before in said)
+
+
 def _columns(file: RegistrantFile) -> frozenset[str]:
     read = {column.read_as for column in file.columns}
     named = {"name"} if read & _PARTS_OF_NAMES else set[str]()
     return frozenset((read | named) & {*VALUES, "registered_at"})
-
-
-def digest_of(salt: str, words: str) -> str:
-    return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
 
 
 @dataclass
@@ -367,7 +391,9 @@ def _note(conn: Connection, webinar: str, people: Sequence[tuple[Item, int, bool
         f"INSERT INTO source_row (webinar, {names}) SELECT :webinar, {cells}"
         f" FROM {dialect(conn).rows('people', kinds)} AS p WHERE TRUE"
         " ON CONFLICT (webinar, person) DO UPDATE SET said = excluded.said, filled = excluded.filled,"
-        " registrant_id = excluded.registrant_id, inserted = excluded.inserted",
+        " registrant_id = excluded.registrant_id, inserted = excluded.inserted AND"
+        # Others may have named them since the pull began.
+        " (source_row.inserted OR source_row.registrant_id <> excluded.registrant_id)",
         webinar=webinar,
         people=json.dumps(
             [[one.person, one.said, one.filled, number, int(ours)] for one, number, ours in people]
@@ -378,7 +404,11 @@ def _note(conn: Connection, webinar: str, people: Sequence[tuple[Item, int, bool
 def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Done:
     must_be_ours(conn, run_)
     registrants, engine = Registrants(conn), dialect(conn)
-    by_row = {one.registrant_id: person for person, one in gone.items() if one.inserted and one.there}
+    given = engine.rows("people", {"person": "text"})
+    among = f"webinar = :webinar AND person IN (SELECT person FROM {given} AS p)"
+    those = {"webinar": run_.webinar, "people": json.dumps([[person] for person in sorted(gone)])}
+    ours = set(run(conn, f"SELECT person FROM source_row WHERE inserted AND {among}", **those).scalars())
+    by_row = {one.registrant_id: person for person, one in gone.items() if person in ours and one.there}
     with engine.by_index(conn):
         there = registrants.people(by_row)
         # A row that others gave to somebody else meanwhile is theirs.
@@ -390,11 +420,5 @@ def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Do
         run(
             conn, f"DELETE FROM registrants WHERE {engine.among('id', 'ids')}", ids=as_list(conn, sorted(ids))
         )
-    given = engine.rows("people", {"person": "text"})
-    run(
-        conn,
-        f"DELETE FROM source_row WHERE webinar = :webinar AND person IN (SELECT person FROM {given} AS p)",
-        webinar=run_.webinar,
-        people=json.dumps([[person] for person in sorted(gone)]),
-    )
+    run(conn, f"DELETE FROM source_row WHERE {among}", **those)
     return Done(gone=len(ids))

@@ -24,6 +24,7 @@ from scheduler.pulling.following import (
     Done,
     Known,
     known_people,
+    last_is_cut,
     remove_people,
     write_people,
 )
@@ -130,6 +131,8 @@ class Pull:
             known = known_people(conn, self.webinar.id)
         with self._compared(content, run.salt, known) as comparison:
             found, done = comparison.found, Done()
+            if content.has_no_end and not self.accept:
+                self._last_must_be_whole(known, found)
             held = {} if self.accept else _held(found, before)
             gone = found.gone if "gone" not in held else frozenset()
             if gone and not self.accept:
@@ -156,6 +159,15 @@ class Pull:
             )
         )
         return Report(found, done, trouble, note)
+
+    def _last_must_be_whole(self, known: Mapping[str, Known], found: Difference) -> None:
+        """Raises SourceFails where the last row, whose line has no end, may be the beginning of another."""
+        with self.database.reading() as conn:
+            if last_is_cut(conn, known, found):
+                raise SourceFails(
+                    "its last line has no end, and says the beginning of what was known."
+                    f" {HELD} webinar pull {self.webinar.id} --accept"
+                )
 
     def _gone_still(self, run: Run, known: Mapping[str, Known], found: Difference) -> frozenset[str]:
         """Who is missing in a second read as well; nobody where somebody has come back, as while it is written."""
@@ -237,7 +249,8 @@ def _held(found: Difference, before: Before) -> dict[str, str]:
         held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: they may be the same"
     if found.emptied > 1 and _too_many(found.emptied, known):
         held["changed"] = f"of {found.emptied} of {_people(known)} it no longer says what it said"
-    if found.known and found.new > max(ALWAYS_TAKEN, GROWTH * found.known):
+    # Of a first pull that ended half way the rest is not new.
+    if before.people and found.known and found.new > max(ALWAYS_TAKEN, GROWTH * found.known):
         held["new"] = f"{_people(found.new)} are new, where it had {found.known}"
     return held
 

@@ -6,14 +6,19 @@ looks for. So no lock outlives a process, and none is held while anything outsid
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from secrets import token_hex
 
 from sqlalchemy import Connection, select
 
+from scheduler.database.engine import dialect
 from scheduler.database.engine import run as execute
 from scheduler.database.models import PulledSource
+from scheduler.registrants.rows import Person
 from scheduler.troubles import Trouble
 
 ANY_TIME = timedelta(days=-36500)
@@ -177,3 +182,25 @@ def standing(conn: Connection) -> dict[str, Standing]:
     names = Standing.__dataclass_fields__
     rows = conn.execute(select(*(_S.c[name] for name in names)).order_by(_S.c.webinar))
     return {row.webinar: Standing(**row._mapping) for row in rows}
+
+
+def digest_of(salt: str, words: str) -> str:
+    """By which `source_row` knows an address, or values."""
+    return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
+
+
+def said_by_others(conn: Connection, people: Collection[Person]) -> None:
+    """Note that somebody else names these people, too: their rows are no source's alone, which deletes none of them."""
+    salts = {row.webinar: row.salt for row in execute(conn, "SELECT webinar, salt FROM source")}
+    named = [[webinar, digest_of(salts[webinar], folded)] for webinar, folded in people if webinar in salts]
+    if not named:
+        return
+    engine = dialect(conn)
+    given = engine.rows("people", {"webinar": "text", "person": "text"})
+    with engine.by_index(conn):
+        execute(
+            conn,
+            f"UPDATE source_row SET inserted = FALSE FROM {given} AS p"
+            " WHERE source_row.webinar = p.webinar AND source_row.person = p.person AND source_row.inserted",
+            people=json.dumps(sorted(named)),
+        )

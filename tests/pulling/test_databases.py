@@ -175,6 +175,40 @@ def read(url: str, words: str = 'table = "attendees"') -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("query", "engine"),
+    [
+        ("SELECT nextval(mail) AS email FROM attendees", "postgresql"),
+        ("SELECT mail::regclass AS email FROM attendees", "postgresql"),
+        ("SELECT mail::regtype::text AS email FROM attendees", "postgresql"),
+        ("SELECT current_setting(mail) AS email FROM attendees", "postgresql"),
+        ("SELECT set_config(mail, '1', true) AS email FROM attendees", "postgresql"),
+        ("SELECT query_to_xml(mail, true, true, '')::text AS email FROM attendees", "postgresql"),
+        ("SELECT mail::int AS email FROM attendees", "postgresql"),
+        ("SELECT json_extract('{}', mail) AS email FROM attendees", "sqlite"),
+    ],
+)
+def test_no_value_stands_in_what_a_database_says_of_its_error(crm: Crm, query: str, engine: str) -> None:
+    if not crm.url.startswith(engine):
+        pytest.skip("another engine's")
+    source = sourced(f'from = "crm"\nquery = """{query}"""').source
+    assert source
+    with pytest.raises(SourceFails) as raised:
+        read_database(crm.url, source, Content(io.BytesIO()))
+    assert "the database refuses" in str(raised.value)
+    assert "ana" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT nothing FROM attendees", "SELECT mail FROM nowhere", "SELECT mail FRM x y"]
+)
+def test_what_is_wrong_with_a_statement_is_said(crm: Crm, query: str) -> None:
+    source = sourced(f'from = "crm"\nquery = "{query}"').source
+    assert source
+    with pytest.raises(SourceFails, match=r"nothing|nowhere|FRM|\"x\"|\"y\""):
+        read_database(crm.url, source, Content(io.BytesIO()))
+
+
 def test_nothing_is_written_there(crm: Crm) -> None:
     if crm.url.startswith("postgresql"):
         crm("CREATE SEQUENCE numbers")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from scheduler.database.engine import Database
-from scheduler.pulling import state
+from scheduler.ledger import chunk
+from scheduler.pulling import following, state
+from scheduler.registrants.files.importing import import_rows
+from scheduler.registrants.files.reading import read_rows
 from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
 from tests.registrants.files.workbooks import xlsx
 
@@ -106,6 +111,28 @@ def test_what_the_source_did_not_insert_it_does_not_delete(exports: Exports) -> 
     exports.write(rows(f"{BO},Bo", f"{CY},Cy"))
     exports.pull()
     assert set(exports.people) == {ANA, BO, CY}
+
+
+def test_whom_an_import_names_as_well_the_source_does_not_delete(exports: Exports) -> None:
+    people = [f"{ANA},Ana", f"{BO},Bo", f"{CY},Cy"]
+    exports.write(rows(*people))
+    exports.pull()
+    file = read_rows(rows(f"{ANA.upper()},Ana").encode(), "more.csv")[0]
+    exports.database.in_transaction(
+        lambda conn: import_rows(conn, file, "more.csv", webinars=["w"], default_webinar="w")
+    )
+    exports.write(rows(f"{ANA},Ana Ruiz", *people[1:]))
+    exports.pull()
+    assert exports.people[ANA] == "Ana Ruiz"
+    exports.write(rows(people[2]))
+    exports.pull(accept=True)
+    assert set(exports.people) == {ANA, CY}
+    exports.ledger.sql("DELETE FROM registrants WHERE email = :ana", ana=ANA)
+    exports.write(rows(*people))
+    exports.pull()
+    exports.write(rows(*people[1:]))
+    exports.pull()
+    assert set(exports.people) == {BO, CY}, "this row is the source's alone again"
 
 
 def test_who_is_in_the_source_comes_back_though_somebody_deleted_the_row(exports: Exports) -> None:
@@ -325,6 +352,30 @@ def test_a_query_that_has_lost_its_condition_registers_nobody(exports: Exports) 
     assert len(exports.people) == 1500
 
 
+def test_a_first_pull_that_ended_half_way_is_done_to_its_end(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little of it was done when the service was killed."""
+    exports.write(rows(*many(1300)))
+    noted = following._note
+
+    def killed(conn: Connection, webinar: str, people: Sequence[tuple[following.Item, int, bool]]) -> None:
+        noted(conn, webinar, people)
+        monkeypatch.setattr(following, "_note", killed_now)
+
+    def killed_now(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chunk, "FIRST", 100)
+    monkeypatch.setattr(following, "_note", killed)
+    with pytest.raises(KeyboardInterrupt):
+        exports.pull()
+    assert len(exports.people) < 130
+    monkeypatch.undo()
+    assert exports.pull().trouble == ""
+    assert len(exports.people) == 1300
+
+
 def test_a_file_that_may_still_be_written_waits_for_the_next_read(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana", f"{BO},Bo").rstrip("\n"), age=0)
     assert "its last line has no end" in exports.pull().trouble
@@ -349,6 +400,33 @@ def test_a_last_line_that_has_lost_its_end_is_a_file_that_was_cut(exports: Expor
     exports.write(rows(*people[:10], header=header))
     assert exports.pull().trouble == ""
     assert len(exports.people) == 10
+
+
+@pytest.mark.parametrize(
+    "last", ["Bo,bo@exam", "Bo,bo@example.org", "Bo Lindqvist,bo@example.org,https://meet.test/b"]
+)
+def test_a_last_line_that_never_had_an_end_and_says_less_is_cut(exports: Exports, last: str) -> None:
+    header, links = "name,email,join_url", "https://meet.test/"
+    cut = rows(*[f"P {n},p{n}@example.org,{links}{n}" for n in range(4)], header=header)
+    whole = f"{cut}Bo Lindqvist,{BO},{links}bo12\nCy,{CY},{links}cy12"
+    if last.count(",") == 1:  # the address is the last column
+        cut, whole = (
+            "\n".join(line.rpartition(",")[0] for line in text.splitlines()) for text in (f"{cut}", whole)
+        )
+        cut += "\n"
+    exports.write(whole)
+    exports.pull()
+    before = exports.ledger.sql("SELECT email, name, join_url FROM registrants ORDER BY email")
+    exports.write(cut + last.replace("Bo,", "Bo Lindqvist,"))
+    report = exports.pull()
+    found = exports.ledger.sql("SELECT email, name, join_url FROM registrants ORDER BY email")
+    if last == "Bo,bo@example.org":  # by which nobody can tell that there was more
+        assert (report.trouble, len(found)) == ("", len(before) - 1)
+    else:
+        assert "the beginning of what was known" in report.trouble or "may be the same" in report.trouble
+        assert found == before
+        exports.pull(accept=True)
+        assert exports.standing.trouble == ""
 
 
 def test_a_last_line_without_an_end_that_never_had_one_or_is_accepted(exports: Exports) -> None:

@@ -22,6 +22,7 @@ from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
 from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
+from scheduler.pulling.state import said_by_others
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.files.judging import LOST, Import, Judgement, judged, quoted
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
@@ -144,6 +145,7 @@ class _Writing:
         there = self._there(usable, odd)
         if self._asked.registered_again:  # also those whose rows say nothing new
             note_changes(self._conn, [row.id for row in there.values()])
+        said_by_others(self._conn, usable.keys())
         changed = self._update(usable, there)
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)
