@@ -87,7 +87,7 @@ class Puller:
     async def _begin(self, now: datetime) -> None:
         for name in sorted(self._webinars, key=self._attempted_at):
             source = self._webinars[name].source
-            if source and now - self._attempted_at(name) >= source.every:
+            if source and abs(now - self._attempted_at(name)) >= source.every:  # or by a clock that was ahead
                 run = await self._database.run(state.begin, now, name, source.every)
                 self._look_at = None  # whoever has it begun
                 if run:
@@ -136,7 +136,7 @@ class Puller:
         """Seconds since it was to be read again; of one that was never read, since the first try."""
         standing, source = self._standing.get(name), self._webinars[name].source
         since = standing and (standing.read_at or standing.trouble_since)
-        return max(0.0, (now - since - source.every).total_seconds()) if since and source else 0.0
+        return max(0.0, (abs(now - since) - source.every).total_seconds()) if since and source else 0.0
 
     def _words(self) -> list[str]:
         return [words for name in sorted(self._webinars) for words in _of(self._standing.get(name))]

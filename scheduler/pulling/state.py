@@ -68,7 +68,7 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         conn,
         "INSERT INTO source (webinar, salt, run, attempted_at) VALUES (:webinar, :salt, :token, :now)"
         " ON CONFLICT (webinar) DO UPDATE SET run = excluded.run, attempted_at = excluded.attempted_at"
-        " WHERE source.attempted_at <= :before OR source.attempted_at > :ahead RETURNING run, salt",
+        " WHERE source.attempted_at <= :before OR source.attempted_at >= :ahead RETURNING run, salt",
         webinar=webinar,
         salt=token_hex(16),
         token=token_hex(8),

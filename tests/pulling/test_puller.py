@@ -64,6 +64,19 @@ async def test_each_source_is_read_when_it_is_due_one_at_a_time(sqlite_url: str)
     database.close()
 
 
+@in_loop
+async def test_a_clock_that_was_years_ahead_keeps_no_source_from_being_read(sqlite_url: str) -> None:
+    database, now = Database(sqlite_url), clock()
+    webinar = sourced('path = "a.csv"')
+    now.move_to(now.now() + timedelta(days=4000))
+    await Watched(database, now).ticks(webinar)
+    one = Watched(database, clock())
+    for _ in range(3):
+        await one.ticks(webinar)
+    assert one.began == ["w"]
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("webinar", "follows"),
     [
