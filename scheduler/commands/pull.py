@@ -117,6 +117,12 @@ def _print(report: Report, webinar_id: str, *, dry_run: bool, as_json: bool) -> 
     for words in filter(None, (report.trouble, report.note)):
         click.echo(f"the source of {webinar_id}: {words}", err=True)
     if found:
-        click.echo(", ".join(f"{n} {name.replace('_', ' ')}" for name, n in {**people, **counts}.items()))
+        counted = {**people, **counts}
+        click.echo(", ".join(f"{n} {_named(name, n)}" for name, n in counted.items()))
     elif not report.trouble:
         click.echo("Nothing has changed.")
+
+
+def _named(name: str, number: object) -> str:
+    one = {"people": "person", "errors": "error"} if number == 1 else {}
+    return one.get(name, name).replace("_", " ")

@@ -258,12 +258,13 @@ def is_the_databases(error: Exception) -> bool:
 
 def fault(error: Exception) -> str:
     """What a failure is called, by the engine as in SQLITE_FULL or DiskFull: its words might name a person. Where the
-    server let nobody in, with why."""
+    server let nobody in, or can't be reached, with why."""
     cause = getattr(error, "orig", None) or error
     name = str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
     # libpq has no SQLSTATE then, and no values of ours in its words
-    refused = _REFUSED.search(str(cause)) if name == "OperationalError" and not _code(error) else None
-    return f"{name} ({refused[0].lower()})" if refused else name
+    words = str(cause) if name == "OperationalError" and not _code(error) else ""
+    why = _REFUSED.search(words) or _UNREACHABLE.search(words)
+    return f"{name} ({why[0].lower()})" if why else name
 
 
 def blames_values(error: Exception) -> bool:
@@ -303,6 +304,11 @@ _AWAY = ("08", "53", "57P", "25006", "55000")
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|no such (user|database)"
     r"|not permitted to log ?in|permission denied|certificate|unsupported",
+    re.IGNORECASE,
+)
+_UNREACHABLE = re.compile(
+    r"connection refused|timeout expired|could not translate host name|no route to host"
+    r"|server closed the connection",
     re.IGNORECASE,
 )
 _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")

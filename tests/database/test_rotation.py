@@ -15,6 +15,7 @@ from scheduler.database import presence
 from scheduler.database.engine import Database, fault
 from scheduler.database.presence import Presence
 from scheduler.settings import Settings, read_settings
+from tests.endtoend.support import free_port
 from tests.smtp_server import in_loop
 
 ROLE = "rotating"
@@ -63,6 +64,14 @@ def test_who_is_not_let_in_is_told_why_without_names(
     with pytest.raises(OperationalError) as refused, database.reading() as conn:
         conn.execute(text("SELECT 1"))
     assert fault(refused.value) == "OperationalError (authentication failed)"
+    database.close()
+
+
+def test_of_a_server_that_cannot_be_reached_no_name_is_told() -> None:
+    database = Database(f"postgresql+psycopg://{ROLE}:secret@127.0.0.1:{free_port()}/people")
+    with pytest.raises(OperationalError) as refused, database.reading() as conn:
+        conn.execute(text("SELECT 1"))
+    assert fault(refused.value) == "OperationalError (connection refused)"
     database.close()
 
 
