@@ -186,7 +186,7 @@ def _line_by_line(body: str, first_line: int, place: str) -> Iterator[Problem]:
             elif tag.removeprefix("{%").lstrip("-+ ").startswith("if "):
                 yield from check_jinja(f"{tag}{{% endif %}}", place, [*VARIABLES, *BLOCKS], number)
         for one in placeholders_in(_TAG.sub(HIDDEN, line), markdown=True):
-            if one.certain:
+            if one.certain and not one.words.startswith("{{"):  # which is Jinja2's
                 yield placeholder_problem(f"{place}, line {number}", one)
 
 
