@@ -163,6 +163,7 @@ async def test_a_file_that_is_replaced_under_a_service_is_noticed_and_holds_what
         assert await service.exited() == 0
 
 
+@pytest.mark.full  # tests/database/test_file.py has what is noticed, and how
 @on_the_real_clock
 async def test_a_file_that_is_deleted_under_a_service_is_a_reason_until_it_is_back(tmp_path: Path) -> None:
     path, aside = tmp_path / "webinar.db", tmp_path / "aside.db"

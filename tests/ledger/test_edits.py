@@ -100,7 +100,6 @@ def _afresh(ledger: Ledger) -> None:
         ledger.sql(f"DELETE FROM {table}")
 
 
-@pytest.mark.engines("both")
 @pytest.mark.parametrize("examples", [6, pytest.param(30, marks=pytest.mark.full)])
 def test_planning_edit_by_edit_ends_where_planning_in_one_go_does(database: Database, examples: int) -> None:
     ledger = Ledger(database)

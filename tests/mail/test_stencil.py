@@ -459,7 +459,14 @@ PRINTED = [
 ]
 
 
-@pytest.mark.parametrize(("jinja", "computed"), [*COMPUTED.items(), *((one, set[str]()) for one in PRINTED)])
+LAYOUTS = [*COMPUTED.items(), *((one, set[str]()) for one in PRINTED)]
+
+
+def _every_fourth() -> list[object]:
+    return [one if not n % 4 else pytest.param(*one, marks=pytest.mark.full) for n, one in enumerate(LAYOUTS)]
+
+
+@pytest.mark.parametrize(("jinja", "computed"), _every_fourth())
 def test_a_layout_may_compute_with_what_a_zone_says(jinja: str, computed: set[str]) -> None:
     source = (samples.TEMPLATES / "_layout/layout.html").read_text("utf-8")
     line = '<div class="zone">{{ times.yours.zone }}</div>\n'

@@ -181,6 +181,7 @@ def test_one_that_hangs_is_killed(settings: WebSettings, monkeypatch: pytest.Mon
     asyncio.run(test())
 
 
+@pytest.mark.full  # a whole service
 def test_when_the_service_is_killed_it_leaves_the_port(settings: WebSettings) -> None:
     script = (
         "import asyncio, pickle, sys; from scheduler.web.child import WebChild\n"
