@@ -108,10 +108,12 @@ class Service:
     def __init__(self, folder: Path, url: str, smtp_port: int, **environment: str) -> None:
         self.health_port = free_port()
         given = {
-            "DATABASE_URL": url, "CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates"),
+            "DATABASE_URL": url, "STATE_DIR": str(folder / "state"),
+            "CONFIG_DIR": str(folder / "config"), "TEMPLATES_DIR": str(folder / "templates"),
             "SMTP_HOST": HOST, "SMTP_PORT": str(smtp_port), "SMTP_TLS": "none",
             "SMTP_CONNECTIONS": str(CONNECTIONS), "POLL_SECONDS": "1",
-            "HEALTH_HOST": HOST, "HEALTH_PORT": str(self.health_port), "PATH": os.environ["PATH"], "EDITOR": "off",
+            "HEALTH_HOST": HOST, "HEALTH_PORT": str(self.health_port), "EDITOR": "off",
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1]),
         } | environment  # fmt: skip
         self.log = folder / f"log-{self.health_port}"
         with self.log.open("wb") as log:

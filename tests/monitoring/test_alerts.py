@@ -14,9 +14,10 @@ from scheduler import metrics, monitor
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
 from scheduler.delivery import relays, sending
-from tests.endtoend.support import Relay, free_port, on_the_real_clock
+from scheduler.pulling import puller
+from tests.endtoend.support import CONFIRMATION_ONLY, Relay, free_port, on_the_real_clock
 from tests.monitoring.rules import rules
-from tests.monitoring.watched import until_async, watched
+from tests.monitoring.watched import Watched, until_async, watched
 from tests.smtp_server import (
     HOST,
     MailServer,
@@ -369,3 +370,22 @@ async def test_alerts_of_organizers_by_kind(tmp_path: Path, database: Database) 
         await here.shows("webinar_alerts_standing", kind="webinar file")
         here.edit()
         await here.shows("webinar_alerts_standing", 0, kind="webinar file")
+
+
+@on_the_real_clock
+async def test_a_source_that_is_not_there(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(puller, "LOOK_EVERY", timedelta(0))
+    async with MailServer() as server, watched(tmp_path, database, server) as here:
+        here.edit(sequence=f'{CONFIRMATION_ONLY}\n[source]\npath = "people.csv"\n')
+        await until_async(lambda: _tried(here), "the first try")
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        here.ledger.sql("UPDATE source SET trouble_since = :then", then=long_ago)
+        await here.alerted("WebinarSourceLate")
+        here.edit()
+        await here.is_over("WebinarSourceLate")
+
+
+async def _tried(here: Watched) -> bool:
+    return here.ledger.sql("SELECT count(*) FROM source WHERE failures > 0")[0][0] == 1
