@@ -45,6 +45,7 @@ def settings(folder: Path, database: Database, server: MailServer, sequence: str
             "database_url": database.engine.url.render_as_string(hide_password=False),
             "config_dir": folder,
             "templates_dir": folder / "templates",
+            "state_dir": folder / "state",
             "smtp_host": server.host,
             "smtp_port": server.port,
             "smtp_tls": "none",
