@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -237,20 +238,29 @@ async def test_a_certificate_that_nobody_has_seen_for_a_week_is_no_reason_to_ale
         await here.is_over("WebinarCertificateEnds")
 
 
+@asynccontextmanager
+async def without_a_token(
+    folder: Path, database: Database
+) -> AsyncIterator[tuple[Watched, TokenServer, ScriptedServer]]:
+    """A service whose relay wants a token, which it is refused; and that was alerted."""
+    async with TokenServer((400, {"error": "invalid_client"})) as tokens, ScriptedServer(
+        tls="starttls", extensions=["AUTH XOAUTH2"]
+    ) as server, watched(
+        folder, database, server, smtp_tls="starttls", smtp_auth="xoauth2", smtp_username="w@x.org",
+        smtp_oauth_token_url=tokens.url, smtp_oauth_client_id="c", smtp_oauth_client_secret="s",
+    ) as here:  # fmt: skip
+        here.ledger.register("anna@x.org")
+        await here.alerted("WebinarTokenFails")
+        yield here, tokens, server
+
+
 @on_the_real_clock
 async def test_a_token_that_is_not_to_be_had(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relays, "wait", lambda attempt: timedelta(seconds=0.2))
     monkeypatch.setattr(relays, "STOP_PAUSE", timedelta(seconds=0.2))
-    async with TokenServer((400, {"error": "invalid_client"})) as tokens, ScriptedServer(
-        tls="starttls", extensions=["AUTH XOAUTH2"]
-    ) as server, watched(
-        tmp_path, database, server, smtp_tls="starttls", smtp_auth="xoauth2", smtp_username="w@x.org",
-        smtp_oauth_token_url=tokens.url, smtp_oauth_client_id="c", smtp_oauth_client_secret="s",
-    ) as here:  # fmt: skip
-        here.ledger.register("anna@x.org")
-        await here.alerted("WebinarTokenFails")
+    async with without_a_token(tmp_path, database) as (here, tokens, server):
         tokens.answers = [token("fresh")]
         await here.is_over("WebinarTokenFails")
         relay = frozenset({"relay": f"{HOST}:{server.port}"}.items())
@@ -263,14 +273,7 @@ async def test_a_token_that_nobody_has_tried_to_get_for_an_hour_is_no_reason_to_
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The relay is not needed any more: the first one works again, or nothing is due."""
-    async with TokenServer((400, {"error": "invalid_client"})) as tokens, ScriptedServer(
-        tls="starttls", extensions=["AUTH XOAUTH2"]
-    ) as server, watched(
-        tmp_path, database, server, smtp_tls="starttls", smtp_auth="xoauth2", smtp_username="w@x.org",
-        smtp_oauth_token_url=tokens.url, smtp_oauth_client_id="c", smtp_oauth_client_secret="s",
-    ) as here:  # fmt: skip
-        here.ledger.register("anna@x.org")
-        await here.alerted("WebinarTokenFails")
+    async with without_a_token(tmp_path, database) as (here, *_):
         clock, minutes = time.monotonic, 59
         monkeypatch.setattr(metrics, "monotonic", lambda: clock() + minutes * 60)
         await here.alerted("WebinarTokenFails")
