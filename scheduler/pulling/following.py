@@ -31,7 +31,6 @@ from scheduler.registrants.rows import Person, Registrants, Row
 VALUES = ("name", "language", "timezone", "country", "join_url")
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
 _REASONS = {"unknown status": "the status is not known", "another name": "one address has several names"}
-_INSERTED = ("webinar", "email", *VALUES, "registered_at")
 
 
 class Known(NamedTuple):
@@ -310,18 +309,8 @@ def _insert(
     """The ids of their new rows, by folded address."""
     if not people:
         return {}
-    engine = dialect(conn)
-    kinds = dict.fromkeys(_INSERTED, "text") | {"registered_at": "timestamptz"}
-    columns = {name: kind for name, kind in kinds.items() if name in registrants.columns}
-    rows = [[_values(conn, webinar, one).get(name) for name in columns] for one in people]
-    names = ", ".join(columns)
-    inserted = run(
-        conn,
-        f"INSERT INTO registrants ({names}) SELECT {names} FROM {engine.rows('people', columns)} AS p"
-        " WHERE TRUE ON CONFLICT DO NOTHING RETURNING id, email",
-        people=json.dumps(rows),
-    )
-    return {fold(row.email): row.id for row in inserted}
+    rows = [_values(conn, webinar, one) for one in people]
+    return {fold(row.email): row.id for row in registrants.insert(rows, "id, email")}
 
 
 def _values(conn: Connection, webinar: str, item: Item) -> dict[str, str]:

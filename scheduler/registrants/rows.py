@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import ProgrammingError
 
 from scheduler.database.engine import as_list, dialect, fault, run
@@ -66,6 +66,19 @@ class Registrants:
         if reason := _why_unreadable(types):
             raise RegistrantsUnreadable(f"{UNREADABLE}: {reason}")
         self.columns = frozenset(types)
+
+    def insert(self, rows: Iterable[Mapping[str, object]], returning: str = "") -> CursorResult[Any]:
+        """Add these rows, of which the table takes the columns that it has; but those whose address is there already.
+        `registered_at` is as the engine writes it. `returning`: columns of the rows that are new."""
+        kinds = dict.fromkeys(COLUMNS, "text") | {"registered_at": "timestamptz"}
+        columns = {name: kind for name, kind in kinds.items() if name in self.columns}
+        names = ", ".join(columns)
+        return run(
+            self._conn,
+            f"INSERT INTO registrants ({names}) SELECT {names} FROM {self._engine.rows('people', columns)} AS p"
+            f" WHERE TRUE ON CONFLICT DO NOTHING{f' RETURNING {returning}' if returning else ''}",
+            people=json.dumps([[row.get(name) for name in columns] for row in rows]),
+        )
 
     def read(self, ids: Iterable[int]) -> list[Row]:
         """The rows with these ids that exist, by id: every column as text, blanks around values removed, NUL as U+FFFD.

@@ -29,7 +29,7 @@ from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgetting import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.rows import COLUMNS, Person, Registrants, Row
+from scheduler.registrants.rows import Person, Registrants, Row
 from scheduler.timezones import Zone, zone_of
 from scheduler.webinar import Webinar
 
@@ -207,21 +207,13 @@ class _Writing:
         """Returns how many rows there are more now."""
         if not people:
             return 0
-        types = dict.fromkeys(COLUMNS, "text") | {"registered_at": "timestamptz"}
-        columns = {name: kind for name, kind in types.items() if name in self._registrants.columns}
         rows = []
         for (webinar, _), row in people.items():
             values: dict[str, object] = {**row.values, "webinar": webinar}
             if isinstance(row.registered_at, datetime):
                 values["registered_at"] = self._engine.written(row.registered_at)
-            rows.append([values.get(name) for name in columns])
-        names = ", ".join(columns)
-        return run(
-            self._conn,
-            f"INSERT INTO registrants ({names}) SELECT {names} FROM {self._engine.rows('people', columns)} AS p"
-            " WHERE TRUE ON CONFLICT DO NOTHING",
-            people=json.dumps(rows),
-        ).rowcount
+            rows.append(values)
+        return self._registrants.insert(rows).rowcount
 
     def _confirm(self, people: Iterable[Person]) -> None:
         """Whom another system confirmed. Those who are here already are planned again."""
