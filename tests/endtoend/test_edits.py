@@ -135,7 +135,7 @@ async def test_two_replicas_with_different_files_send_the_same_text(
         here.sql.register(people(3))
         await here.relay.took(3)
         assert all("Welcome, and" in text_of(one.mail) for one in here.relay.of("confirmation"))
-        assert any(event["event"] == "sent" for event in other.events)
+        await until(lambda: any(event["event"] == "sent" for event in other.events), "said to have sent them")
         assert here.sql(count) == [(2,)]
 
 
