@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from benchmarks.service import Ledger, Service, databases, session_of_editor
 from benchmarks.waiting import due_to_first_byte, say
-from scheduler.editor.accounts import Editor
+from scheduler.web.accounts import Editor
 from tests.endtoend.support import free_port
 
 

@@ -23,8 +23,8 @@ import pytz
 from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, write_webinar
 from scheduler.database.engine import Database
-from scheduler.organizers.catalogue import take_webinars
-from scheduler.organizers.governing import Revisions, bring_up_to_date
+from scheduler.governing.revisions import Revisions, bring_up_to_date
+from scheduler.governing.webinars import take_webinars
 from scheduler.registrants.changes import take_changes
 from tests.support import SEQUENCE, plan
 

@@ -20,7 +20,7 @@ from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.states import State
-from scheduler.purger import Purger
+from scheduler.service.purger import Purger
 from tests.support import Ledger, start, utc, webinar
 
 PLANNED, END = utc("2025-06-12 08:00"), utc("2025-07-03 13:00")

@@ -18,7 +18,7 @@ from benchmarks.service import databases
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.ledger import claims
-from scheduler.planner import Planner
+from scheduler.service.planner import Planner
 from tests.support import Ledger, utc, webinar
 
 NOW = utc("2025-06-20 08:00")

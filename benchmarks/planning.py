@@ -29,10 +29,10 @@ from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, running, seconds_until_sent, write_webinar
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
+from scheduler.governing.revisions import Revisions, bring_up_to_date
+from scheduler.governing.webinars import take_webinars
 from scheduler.ledger import claims, settling
-from scheduler.organizers.catalogue import take_webinars
-from scheduler.organizers.governing import Revisions, bring_up_to_date
-from scheduler.planner import Planner
+from scheduler.service.planner import Planner
 from tests.support import SEQUENCE
 
 ZONES = pytz.common_timezones[:400]

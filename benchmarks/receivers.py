@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from tests.delivery.mail_servers import postfix as postfix_of_the_tests
-from tests.delivery.mail_servers import wait_for_banner
 from tests.endtoend.support import free_port
+from tests.smtp.mail_servers import postfix as postfix_of_the_tests
+from tests.smtp.mail_servers import wait_for_banner
 
 HOST = "127.0.0.1"
 

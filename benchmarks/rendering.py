@@ -22,12 +22,12 @@ from pathlib import Path
 
 import pytz
 
+from scheduler.governing.texts import LiveText
 from scheduler.ledger.claims import Claimed
-from scheduler.mail.layout import read_layout
-from scheduler.mail.stencil import Stencils
-from scheduler.mail.templates import parse_text
-from scheduler.organizers.texts import LiveText
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.mail.text.layout import read_layout
+from scheduler.mail.text.templates import parse_text
+from scheduler.mail.writing.stencil import Stencils
+from scheduler.webinar.model import Webinar, read_webinar
 
 ROOT = Path(__file__).parents[1]
 ZONES = 400

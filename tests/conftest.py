@@ -17,8 +17,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from scheduler import redaction
 from scheduler.database.engine import Database
-from scheduler.delivery import redaction
 
 
 def _memory() -> str | None:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.database.engine import Database, run
+from scheduler.governing import proposals
+from scheduler.governing.notices import Notice, notices
+from scheduler.governing.revisions import Revisions, bring_up_to_date
+from scheduler.governing.webinars import Catalogue, look_again, take_webinars
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Told, facts_of
-from scheduler.organizers import proposals
-from scheduler.organizers.catalogue import Catalogue, look_again, take_webinars
-from scheduler.organizers.governing import Revisions, bring_up_to_date
-from scheduler.organizers.notices import Notice, notices
-from scheduler.webinar import NOTICES
+from scheduler.webinar.model import NOTICES
 from tests.support import settle_and_plan, toml, utc
 
 ROOT = Path("config")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.timezones import tz_version
+from scheduler.zones.wall import tz_version
 
 ROOT = Path(__file__).parents[1]
 

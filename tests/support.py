@@ -14,15 +14,15 @@ from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Delivery, Registration
+from scheduler.governing import revisions
+from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
 from scheduler.ledger import settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Start, Version
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.ledger.told import Mail, Telling, facts_of, tell
 from scheduler.ledger.told import accepted as note_accepted
-from scheduler.organizers import governing
-from scheduler.organizers.governing import bring_up_to_date, propose, take_effect
-from scheduler.webinar import NOTICES, Webinar, read_webinar
+from scheduler.webinar.model import NOTICES, Webinar, read_webinar
 
 SEQUENCE = """
 [[messages]]
@@ -216,10 +216,10 @@ def plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
     """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
-    more = take_in(conn, now, governing, return_within).more
+    more = take_in(conn, now, revisions, return_within).more
     for name in webinars_to_plan(conn):
-        if name in governing:
-            more |= plan_people(conn, now, governing[name]) > 0
+        if name in revisions:
+            more |= plan_people(conn, now, revisions[name]) > 0
     return more
 
 
@@ -227,9 +227,9 @@ def settle_and_plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], within: timedelta
 ) -> bool:
     """A tick's settling and planning, in one transaction. True when there may be more."""
-    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+    settling.settle_doubt(conn, now, {name: one.webinar for name, one in revisions.items()})
     settling.expire(conn, now)
-    return plan(conn, now, governing, within)
+    return plan(conn, now, revisions, within)
 
 
 def start(
@@ -240,7 +240,7 @@ def start(
     return Start(claimed, f"<{claimed.id}@who.int>", "relay", "en", 1, at, told, invitation)
 
 
-class Revisions(governing.Revisions):
+class Revisions(revisions.Revisions):
     """Revisions that need no source, beside stored ones."""
 
     def forget_fingerprints(self) -> None:

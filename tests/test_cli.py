@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scheduler.cli import main
-from scheduler.ledger import chunk
+from scheduler.database import chunk
 from tests.support import toml
 
 PEOPLE = "email,name\nanna@example.org,Anna\nbo@example.org,Bo\n"

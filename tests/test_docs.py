@@ -20,8 +20,8 @@ from scheduler.clock import SystemClock
 from scheduler.database.engine import Database
 from scheduler.input.smtp_settings import SmtpSettings
 from scheduler.settings import FIRST, SECOND, SECRETS, VARIABLES, read_settings
-from scheduler.webinar import Webinar, read_webinar
-from tests.mail.trying_here import without_a_child
+from scheduler.webinar.model import Webinar, read_webinar
+from tests.mail.trial.trying_here import without_a_child
 from tests.support import Ledger, copy_texts, utc, webinar
 
 DOCS = Path("docs")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from scheduler.cli import main
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.service import Service
+from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from tests.smtp_server import MailServer, ca_file, in_loop
 from tests.support import Ledger, copy_texts, toml, utc

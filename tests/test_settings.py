@@ -11,9 +11,9 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.delivery.oauth import OAuthSettings
-from scheduler.delivery.session import RelaySettings
 from scheduler.settings import VARIABLES, Settings, SettingsProblems, read_settings
+from scheduler.smtp.oauth import OAuthSettings
+from scheduler.smtp.session import RelaySettings
 
 SECRET = "c0rrect-h0rse"
 

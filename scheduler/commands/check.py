@@ -25,23 +25,23 @@ from scheduler.commands.common import (
     settings_of_environment,
 )
 from scheduler.database.scratch import scratch
-from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
+from scheduler.governing.folder import Folder
+from scheduler.governing.governor import TEXT_FILES, WEBINAR_FILES
+from scheduler.governing.notices import Notice
+from scheduler.governing.texts import sources_of
+from scheduler.governing.webinars import ids_twice
 from scheduler.input.toml_syntax import load_toml
-from scheduler.mail.soundness import Found, check_texts
-from scheduler.organizers.catalogue import ids_twice
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.notices import Notice
-from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES
-from scheduler.organizers.texts import sources_of
+from scheduler.mail.trial.runner import Found, check_texts
 from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
-from scheduler.purger import Coming, coming_if_saved
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
 from scheduler.reports.looking import ask_verdicts, untried_texts
+from scheduler.service.purger import Coming, coming_if_saved
 from scheduler.settings import Settings
-from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
+from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
+from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 
 
 @click.command()

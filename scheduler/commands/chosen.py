@@ -12,14 +12,14 @@ import pytz
 from pydantic_core import PydanticCustomError
 
 from scheduler.commands.common import print_problems, webinar_file
+from scheduler.governing.folder import webinar_files
+from scheduler.governing.webinars import ids_twice
 from scheduler.input.validation import shown
 from scheduler.input.values import language as language_tag
-from scheduler.organizers.catalogue import ids_twice
-from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.timezones import LAST_YEAR, UnknownZone, Zone, webinar_zone
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 from scheduler.zones.cldr import canonical
+from scheduler.zones.wall import LAST_YEAR, UnknownZone, Zone, webinar_zone
 
 # In a registrant's row these may be something else: an offset, perhaps London's; New York's or Denver's time.
 _TZDATAS_OWN = {"GMT": "", "GMT+0": "", "GMT-0": "", "EST": "UTC-05:00", "MST": "UTC-07:00"}

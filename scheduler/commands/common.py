@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.access import refused
 from scheduler.database.engine import Database, NewerSchema, Schema, run
-from scheduler.organizers.folder import webinar_files
+from scheduler.governing.folder import webinar_files
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.webinar.model import Webinar, read_webinar
 
 
 def settings_of_environment() -> Settings:

@@ -10,9 +10,9 @@ import click
 
 from scheduler.commands import tables
 from scheduler.commands.common import mistakes_told
-from scheduler.delivery.moments import named_moment
-from scheduler.delivery.replies import Reply, Stage, Verdict, classify, deciding_rule, read_reply
 from scheduler.problem import Problem, Problems
+from scheduler.smtp.moments import named_moment
+from scheduler.smtp.replies import Reply, Stage, Verdict, classify, deciding_rule, read_reply
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _CODE_AND_WORDS = re.compile(r"(\d\d\d)(?:[ -](.*))?$")

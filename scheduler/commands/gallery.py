@@ -9,9 +9,9 @@ import click
 
 from scheduler.commands.chosen import chosen_webinars
 from scheduler.commands.common import mistakes_told, templates_dir
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import sources_of
+from scheduler.governing.folder import Folder
+from scheduler.governing.governor import TEXT_FILES
+from scheduler.governing.texts import sources_of
 from scheduler.problem import Problem, Problems
 from scheduler.reports.gallery import gallery as write_gallery
 

@@ -26,18 +26,18 @@ from scheduler.commands.common import (
     settings_of_environment,
     text_of,
 )
+from scheduler.governing.folder import webinar_files
+from scheduler.governing.notices import Notice, notices, notices_if_saved
+from scheduler.governing.revisions import Revisions
 from scheduler.input.toml_edit import NotEditable, with_status
 from scheduler.input.toml_syntax import load_toml, syntax_problem
 from scheduler.ledger.due_times import planned_for
 from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
-from scheduler.organizers.folder import webinar_files
-from scheduler.organizers.governing import Revisions
-from scheduler.organizers.notices import Notice, notices, notices_if_saved
 from scheduler.problem import Problem, Problems, nearest
+from scheduler.reports.asking import ask
 from scheduler.settings import Settings
-from scheduler.timezones import to_local
-from scheduler.web.asking import ask
-from scheduler.webinar import Webinar, explain_time, placeholders, read_webinar
+from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
+from scheduler.zones.wall import to_local
 
 
 def _command(status: str, summary: str) -> click.Command:

@@ -9,8 +9,8 @@ import click
 from scheduler.clock import SystemClock
 from scheduler.commands.common import confirm, no_webinar, opened_database, settings_of_environment, stop
 from scheduler.database.engine import one_proposer
-from scheduler.organizers.governing import Revisions, let_take_effect
-from scheduler.organizers.notices import notices
+from scheduler.governing.notices import notices
+from scheduler.governing.revisions import Revisions, let_take_effect
 
 
 @click.command()

@@ -21,14 +21,14 @@ from scheduler.commands.common import (
     stop,
     templates_dir,
 )
+from scheduler.governing.folder import Folder
+from scheduler.governing.governor import TEXT_FILES
+from scheduler.governing.texts import LiveText, how_to_begin, sources_of, text_key
 from scheduler.ledger.states import Why
-from scheduler.mail.layout import text_path
-from scheduler.mail.soundness import check_texts
-from scheduler.mail.templates import parse_text, read_layout
-from scheduler.mail.wording import language_name
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.sources import TEXT_FILES
-from scheduler.organizers.texts import LiveText, how_to_begin, sources_of, text_key
+from scheduler.mail.text.layout import text_path
+from scheduler.mail.text.templates import parse_text, read_layout
+from scheduler.mail.trial.runner import check_texts
+from scheduler.mail.words.wording import language_name
 from scheduler.problem import Problem, Problems
 from scheduler.reports.looking import untried_texts
 from scheduler.reports.previewing import (
@@ -40,7 +40,7 @@ from scheduler.reports.previewing import (
     made_up,
     registered,
 )
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 
 @click.command()

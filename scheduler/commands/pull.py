@@ -18,14 +18,14 @@ from scheduler.commands.common import (
     webinars_of,
 )
 from scheduler.database.engine import Database
-from scheduler.organizers.governing import Revisions
+from scheduler.governing.revisions import Revisions
 from scheduler.pulling import state
 from scheduler.pulling.process import limit_child
 from scheduler.pulling.pull import Pull, Report
 from scheduler.pulling.reading import Access
 from scheduler.pulling.state import Overtaken
 from scheduler.settings import Settings
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 
 @click.command("pull")

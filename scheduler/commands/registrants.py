@@ -26,10 +26,10 @@ from scheduler.commands.common import (
     webinars_of,
 )
 from scheduler.database.engine import Database
+from scheduler.governing.folder import webinar_files
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.ledger.refusals import try_address_again
-from scheduler.organizers.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.importing import Oddities, Report, import_file
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind
@@ -38,7 +38,7 @@ from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 
 @click.command("import")

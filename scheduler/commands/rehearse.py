@@ -14,7 +14,7 @@ from scheduler.commands.common import mistakes_told, print_problems, read_file, 
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.reading import FileRow, read_rows
-from scheduler.webinar import Webinar, explain_time
+from scheduler.webinar.model import Webinar, explain_time
 
 SHIPPED = Path("config/webinars/trilateral-2025.toml")
 SAMPLE = Path("config/sample-registrants.csv")
@@ -82,8 +82,8 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], li
 
 
 async def _serve_inbox(out: Path, webinar: Webinar, rows: list[FileRow], place: str, templates: Path) -> None:
-    from scheduler.editor.rehearsed import rehearsal_app
-    from scheduler.web.server import WebServer
+    from scheduler.http.server import WebServer
+    from scheduler.web.inbox.rehearsed import rehearsal_app
 
     app, editor = await asyncio.to_thread(rehearsal_app, out, webinar, rows, place, templates)
     server = WebServer(app, "127.0.0.1", INBOX_PORT)

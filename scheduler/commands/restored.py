@@ -28,10 +28,10 @@ from scheduler.commands.common import (
 from scheduler.database.engine import Database, run
 from scheduler.delivery import marks
 from scheduler.delivery.handover import HOLD
+from scheduler.governing.revisions import Revisions
 from scheduler.input.sent_log import SentLog, read_sent_log
 from scheduler.ledger import restored
 from scheduler.ledger.states import Why
-from scheduler.organizers.governing import Revisions
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
 

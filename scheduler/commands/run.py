@@ -24,9 +24,9 @@ def run() -> None:
     """Run the service until SIGTERM. Settings come from the environment."""
     from scheduler.delivery.marks import StateOfAnother, StateUnreadable
     from scheduler.ledger.statements import StatementFails
-    from scheduler.running import run_service
-    from scheduler.signals import end_within
-    from scheduler.starting import DatabaseAway
+    from scheduler.service.process import run_service
+    from scheduler.service.signals import end_within
+    from scheduler.service.starting import DatabaseAway
 
     settings = settings_of_environment()
     set_up_logs(settings.log_level)

@@ -17,8 +17,8 @@ from scheduler.commands.tables import local_words, on_terminal, print_table, pri
 from scheduler.problem import Problem, Problems
 from scheduler.reports.timeline import Entry, default_zones, rule_in_words, timeline
 from scheduler.reports.timeline_svg import timeline_svg
-from scheduler.timezones import Zone, to_local
-from scheduler.webinar import Webinar, explain_time
+from scheduler.webinar.model import Webinar, explain_time
+from scheduler.zones.wall import Zone, to_local
 
 
 @click.command("timeline")

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from scheduler.commands.common import mistakes_told, opened_database, settings_of_environment, stop, text_of
-from scheduler.editor import accounts
-from scheduler.editor.accounts import LONGEST_PASSWORD, ROLES, SHORTEST_PASSWORD, Role
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems
+from scheduler.web import accounts
+from scheduler.web.accounts import LONGEST_PASSWORD, ROLES, SHORTEST_PASSWORD, Role
 
 
 @click.group()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.engine import Database, newest_revision
 from scheduler.problem import Problems
 from scheduler.settings import read_settings
-from scheduler.timezones import tz_version
+from scheduler.zones.wall import tz_version
 
 
 def print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

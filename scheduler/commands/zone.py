@@ -12,10 +12,10 @@ from scheduler.clock import SystemClock
 from scheduler.commands.chosen import config_dir, instant_asked
 from scheduler.commands.common import mistakes_told, webinar_file
 from scheduler.commands.tables import utc_words
-from scheduler.organizers.folder import webinar_files
+from scheduler.governing.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.timezones import ZoneEvidence, zone_of
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.zones.wall import ZoneEvidence, zone_of
 
 
 @click.command("zone", context_settings={"ignore_unknown_options": True})  # -05:00 is a text

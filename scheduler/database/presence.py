@@ -25,8 +25,8 @@ from sqlalchemy import Connection, make_url
 from scheduler.database import watch
 from scheduler.database.engine import fault, run
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
-from scheduler.timezones import knowledge_version
 from scheduler.troubles import Troubles
+from scheduler.zones.wall import knowledge_version
 
 log = structlog.get_logger()
 

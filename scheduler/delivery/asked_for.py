@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from scheduler import outbox
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.delivery.relays import Relay, send_one
+from scheduler.delivery.relay import Relay, send_one
 
 
 class AskedFor:

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, select
 from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.database.models import Attempt, Delivery
-from scheduler.delivery.replies import queue_id
 from scheduler.ledger import restored
 from scheduler.ledger.claims import Lease, personal
 from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
 from scheduler.ledger.refusals import InARow
 from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why
+from scheduler.smtp.replies import queue_id
 
 log = structlog.get_logger()
 

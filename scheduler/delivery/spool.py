@@ -21,12 +21,12 @@ import structlog
 from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, listed, run
-from scheduler.delivery.replies import log_safe
 from scheduler.ledger import restored
 from scheduler.ledger.claims import Lease, personal
 from scheduler.ledger.outcomes import Outcome, OutcomeState
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
+from scheduler.smtp.replies import log_safe
 from scheduler.state_dir import FULL, StateDir
 
 log = structlog.get_logger()

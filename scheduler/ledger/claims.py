@@ -22,8 +22,8 @@ from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
 from scheduler.ledger.statements import execute, statement
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
-from scheduler.told import Told
-from scheduler.webinar import NOTICES
+from scheduler.webinar.model import NOTICES
+from scheduler.webinar.told import Told
 
 
 def name_of(holder: int) -> str:

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, delete, insert, select
 from scheduler.database.engine import run
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
 from scheduler.registrants.zones import resolve_again
-from scheduler.timezones import knowledge_version
-from scheduler.timing import Timing, timings
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.webinar.timing import Timing, timings
+from scheduler.zones.wall import knowledge_version
 
 
 def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -> None:

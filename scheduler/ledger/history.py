@@ -23,7 +23,7 @@ from scheduler.database.models import (
 )
 from scheduler.input.addresses import fold
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
-from scheduler.timezones import to_local
+from scheduler.zones.wall import to_local
 
 Json = dict[str, Any]
 

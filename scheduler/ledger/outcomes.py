@@ -22,8 +22,8 @@ from scheduler.ledger.refusals import InARow, hold_back
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
-from scheduler.told import Told
-from scheduler.webinar import NOTICES
+from scheduler.webinar.model import NOTICES
+from scheduler.webinar.told import Told
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scheduler.ledger.due_times import fill_in, plan_webinar, planned_for
 from scheduler.ledger.refusals import counts_as_corrected
 from scheduler.ledger.statements import execute
 from scheduler.registrants.changes import Taken, take_changes
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 MANY = 500  # rows in one transaction
 CHUNK = 5000  # registrations planned in one transaction, at most

@@ -20,8 +20,8 @@ from scheduler.ledger.settling import UNSETTLED
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, tell
-from scheduler.told import Told
-from scheduler.webinar import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.told import Told
 
 BEYOND = 10**9
 """So many numbers of deliveries are left out: more than can have been used since the state to which it was set back.

@@ -17,7 +17,7 @@ from sqlalchemy import Boolean, Connection, bindparam, text
 from scheduler.database.engine import as_list, dialect, may_plan, one_proposer, run
 from scheduler.database.models import Instant
 from scheduler.ledger.statements import execute, statement
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 ANNOUNCED = timedelta(days=7)
 """How long before it a removal is announced, at least."""

@@ -11,7 +11,7 @@ from scheduler.database.engine import run
 from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State, Why
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 MANY = 2000  # rows in one transaction, at most
 UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it

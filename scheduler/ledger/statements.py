@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import DIALECTS, dialect, first_line, is_the_statements, run
 from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
-from scheduler.webinar import CANCELLATION, CHANGE, NOTICES
+from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES
 
 FOLDER = Path(__file__).parent / "sql"
 FRAGMENTS = ("conditions", "rows")  # what statements are made of

@@ -17,8 +17,8 @@ from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect
 from scheduler.database.models import Told as ToldRow
 from scheduler.ledger.statements import execute
-from scheduler.told import Told
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.webinar.told import Told
 
 
 def facts_of(webinar: Webinar, join_url: str) -> Told:

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from scheduler.database.engine import fault, first_line, is_the_statements
-from scheduler.delivery.redaction import keep_secret, redact
-from scheduler.input.source import Source
 from scheduler.pulling.content import MOST_ROWS, Content, SourceFails
+from scheduler.redaction import keep_secret, redact
+from scheduler.webinar.source import Source
 
 STATEMENT_SECONDS = 60
 CONNECT_SECONDS = 10

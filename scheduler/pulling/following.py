@@ -19,9 +19,9 @@ from typing import IO, Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold, why_no_address
-from scheduler.ledger.chunk import Chunk
 from scheduler.pulling.state import Run, digest_of, must_be_ours
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile

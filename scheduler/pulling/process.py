@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from scheduler.input.source import Source
+from scheduler.webinar.source import Source
 
 NICENESS = 10
 MEMORY = 768 * 2**20  # octets, on top of what Python and the modules take

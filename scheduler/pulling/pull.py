@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from scheduler.database.engine import Database
-from scheduler.input.source import Source
 from scheduler.problem import Problem, Problems
 from scheduler.pulling import state
 from scheduler.pulling.content import Content, SourceFails
@@ -34,7 +33,8 @@ from scheduler.registrants.files.columns import Column
 from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.webinar.source import Source
 
 LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once more
 GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows

@@ -15,19 +15,18 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from scheduler import metrics
+from scheduler import alerts, metrics
+from scheduler.alerts import Wrong
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
-from scheduler.mail.trying import kill
-from scheduler.organizers import alerts
-from scheduler.organizers.alerts import Wrong
+from scheduler.mail.trial.child import kill
 from scheduler.pulling import state
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.pull import HELD
 from scheduler.pulling.state import Run, Standing
 from scheduler.troubles import Troubles
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 log = structlog.get_logger()
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scheduler.delivery.redaction import keep_secret
 from scheduler.input.environment import read_variables
-from scheduler.input.source import Source
 from scheduler.pulling.content import Content, SourceFails
 from scheduler.pulling.databases import check_database, read_database
 from scheduler.pulling.https import read_url
 from scheduler.pulling.paths import read_path
+from scheduler.redaction import keep_secret
 from scheduler.settings import Settings
+from scheduler.webinar.source import Source
 
 SECONDS = 180.0  # for reading it, once
 NO_FOLDER = "environment variable SOURCES_DIR is not set: the operator names the folder there"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, listed, run
-from scheduler.ledger.chunk import Chunk
 
 
 def take_in_again(conn: Connection, webinar: str) -> int:

@@ -24,8 +24,8 @@ from scheduler.registrants.forgetting import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
 from scheduler.registrants.zones import zones_of
-from scheduler.timing import takes_effect_at
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.webinar.timing import takes_effect_at
 
 BATCH = 5000  # change rows a transaction
 SHARED_ADDRESS = "another row of this webinar has the same address"

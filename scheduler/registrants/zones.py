@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete, insert
 
 from scheduler.database.engine import dialect, run
 from scheduler.database.models import ZoneEvidence
-from scheduler.timezones import zone_of
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.zones.wall import zone_of
 
 Pair = tuple[str, str, str]  # webinar, timezone, country
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytz
 
-from scheduler.mail.layout import text_path
-from scheduler.mail.pairs import Key
-from scheduler.mail.templates import parse_text, read_layout
-from scheduler.organizers.texts import LiveText
+from scheduler.governing.texts import LiveText
+from scheduler.mail.received import read_mail
+from scheduler.mail.text.layout import text_path
+from scheduler.mail.text.templates import parse_text, read_layout
+from scheduler.mail.trial.pairs import Key
 from scheduler.reports.browser import Browser
 from scheduler.reports.previewing import composed, made_up
-from scheduler.web.received import read_mail
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ZONE = "Pacific/Auckland"  # the webinar crosses midnight there: the longest times

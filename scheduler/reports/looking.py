@@ -13,17 +13,17 @@ from sqlalchemy import Connection, select
 from scheduler.database.engine import Database
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.database.scratch import scratch
-from scheduler.mail.layout import layout_of, text_path
-from scheduler.mail.pairs import Verdicts
-from scheduler.mail.soundness import Found, check_texts
-from scheduler.organizers.catalogue import Catalogue, take_webinars
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.governing import LOOKING, Revisions
-from scheduler.organizers.layouts import read_governing_layout, sound_layout
-from scheduler.organizers.notices import Notice, notices
-from scheduler.organizers.sources import TEXT_FILES, WEBINAR_FILES, file_problems
-from scheduler.organizers.texts import Texts, read_governing_texts, sources_of
-from scheduler.organizers.verdicts import read_verdicts
+from scheduler.governing.folder import Folder
+from scheduler.governing.governor import TEXT_FILES, WEBINAR_FILES, file_problems
+from scheduler.governing.layouts import read_governing_layout, sound_layout
+from scheduler.governing.notices import Notice, notices
+from scheduler.governing.revisions import LOOKING, Revisions
+from scheduler.governing.texts import Texts, read_governing_texts, sources_of
+from scheduler.governing.verdicts import read_verdicts
+from scheduler.governing.webinars import Catalogue, take_webinars
+from scheduler.mail.text.layout import layout_of, text_path
+from scheduler.mail.trial.pairs import Verdicts
+from scheduler.mail.trial.runner import Found, check_texts
 from scheduler.problem import Problem
 from scheduler.settings import Settings
 

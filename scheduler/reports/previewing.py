@@ -12,17 +12,17 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Table, select
 
 from scheduler.database.models import Delivery, Registration
+from scheduler.governing.texts import LiveText
 from scheduler.input.addresses import fold
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Version, last_versions
 from scheduler.ledger.states import State
-from scheduler.mail.rendering import render
-from scheduler.organizers.texts import LiveText
+from scheduler.mail.writing.rendering import render
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, why_unusable
-from scheduler.timezones import Zone, zone_of
-from scheduler.timing import Timing, timings
-from scheduler.told import Told
-from scheduler.webinar import CANCELLATION, CHANGE, NOTICES, Webinar
+from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES, Webinar
+from scheduler.webinar.timing import Timing, timings
+from scheduler.webinar.told import Told
+from scheduler.zones.wall import Zone, zone_of
 
 Format = Literal["html", "text", "eml"]
 

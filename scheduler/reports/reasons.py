@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import dialect, run
 from scheduler.database.file import Stands
-from scheduler.organizers.catalogue import governing_webinars
-from scheduler.organizers.layouts import governing_layout
-from scheduler.organizers.proposals import Kind, Revision, differing
-from scheduler.organizers.texts import governing_texts
+from scheduler.governing.layouts import governing_layout
+from scheduler.governing.proposals import Kind, Revision, differing
+from scheduler.governing.texts import governing_texts
+from scheduler.governing.webinars import governing_webinars
 from scheduler.problem import Problem
 from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN
 from scheduler.registrants.rows import UNREADABLE

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from scheduler import alerts
 from scheduler.database.engine import Database, run
 from scheduler.database.models import Instant
 from scheduler.delivery import marks, spool
 from scheduler.delivery.marks import Mark, StateUnreadable
+from scheduler.governing.folder import Folder
+from scheduler.governing.governor import WEBINAR_FILES, uses
 from scheduler.input.toml_syntax import load_toml
 from scheduler.ledger.due_times import planned_webinars
 from scheduler.ledger.lateness import Late, lateness
@@ -20,14 +23,10 @@ from scheduler.ledger.planning import Governing
 from scheduler.ledger.restored import count as count_restored
 from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
-from scheduler.organizers import alerts
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.sources import WEBINAR_FILES, uses
 from scheduler.pulling.puller import pulled
 from scheduler.pulling.state import Standing
 from scheduler.pulling.state import standing as how_sources_stand
-from scheduler.purger import coming
-from scheduler.purger import notes as retention_notes
+from scheduler.reports.asking import ask
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
     fix_of,
@@ -40,11 +39,12 @@ from scheduler.reports.reasons import (
     rows_set_aside,
     set_back,
 )
+from scheduler.service.purger import coming
+from scheduler.service.purger import notes as retention_notes
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
-from scheduler.timezones import to_local, tz_version
-from scheduler.web.asking import ask
-from scheduler.webinar import Webinar, explain_time
+from scheduler.webinar.model import Webinar, explain_time
+from scheduler.zones.wall import to_local, tz_version
 
 Json = dict[str, Any]
 

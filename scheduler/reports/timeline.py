@@ -13,9 +13,9 @@ from typing import Any
 import pytz
 
 from scheduler.ledger.states import State, Why
-from scheduler.timezones import Zone, to_local
-from scheduler.timing import Timing, timings
-from scheduler.webinar import Message, Webinar
+from scheduler.webinar.model import Message, Webinar
+from scheduler.webinar.timing import Timing, timings
+from scheduler.zones.wall import Zone, to_local
 
 # A dozen that show what can happen: both ends of the calendar day, half and quarter hours, no summer time, summer
 # time of either hemisphere. From west to east.

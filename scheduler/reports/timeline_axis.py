@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from scheduler.timezones import Zone, computed_to_utc, to_local
+from scheduler.zones.wall import Zone, computed_to_utc, to_local
 
 ALL_DAYS, NARROWEST_DAY, WIDEST_DAY = 840, 190, 300
 FOLD = 52  # the width of any number of days without an event

@@ -18,11 +18,11 @@ from typing import NamedTuple
 import pytz
 from jinja2 import Environment, StrictUndefined, Template
 
-from scheduler.mail.wording import city_name, offset_text
+from scheduler.mail.words.wording import city_name, offset_text
 from scheduler.reports.timeline import Entry, rule_in_words
 from scheduler.reports.timeline_axis import DAY, Axis, axis_of, nights
-from scheduler.timezones import to_local
-from scheduler.webinar import Webinar, explain_time
+from scheduler.webinar.model import Webinar, explain_time
+from scheduler.zones.wall import to_local
 
 MARGIN = 28
 LABELS = 232  # the width of the zones' names

@@ -20,14 +20,14 @@ import structlog
 from scheduler import outbox
 from scheduler.clock import SystemClock
 from scheduler.database.engine import Database
-from scheduler.editor.app import EditorApp
-from scheduler.editor.desk import Desk
-from scheduler.editor.governs import Governs
+from scheduler.http.limits import raise_descriptors
+from scheduler.http.server import WebServer
 from scheduler.logs import set_up_logs
-from scheduler.web.child import BEAT, BEAT_SECONDS, WHY, WebSettings
-from scheduler.web.limits import raise_descriptors
-from scheduler.web.server import WebServer
-from scheduler.webinar import Webinar
+from scheduler.service.web_child import BEAT, BEAT_SECONDS, WHY, WebSettings
+from scheduler.web.context import Desk
+from scheduler.web.organizers.app import EditorApp
+from scheduler.web.organizers.governs import Governs
+from scheduler.webinar.model import Webinar
 
 log = structlog.get_logger(__spec__.name if __spec__ else __name__)
 

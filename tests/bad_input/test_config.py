@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.problem import Problem
-from scheduler.webinar import WebinarProblems, read_webinar
+from scheduler.webinar.model import WebinarProblems, read_webinar
 
 SOUND = """\
 id = "health-products"

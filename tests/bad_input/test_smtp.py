@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.delivery.relay import Doubtful, Pool, Refused, RelaySettings, Unreachable
-from scheduler.delivery.replies import Verdict, classify
+from scheduler.smtp.pool import Doubtful, Pool, Refused, RelaySettings, Unreachable
+from scheduler.smtp.replies import Verdict, classify
 from tests.smtp_server import Act, Misdeed, ScriptedServer, Tls, ca_file, in_loop, pass_time
 
 RETRY, PAUSE = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.mail.layout import parse_layout
-from scheduler.mail.templates import TextProblems, parse_text
+from scheduler.mail.text.layout import parse_layout
+from scheduler.mail.text.templates import TextProblems, parse_text
 from tests.mail.samples import TEMPLATES, layout
 
 HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"

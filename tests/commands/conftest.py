@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.scene import Scene
-from tests.mail.trying_here import without_a_child
+from tests.mail.trial.trying_here import without_a_child
 
 
 @pytest.fixture(autouse=True)

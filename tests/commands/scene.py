@@ -16,11 +16,11 @@ from scheduler.cli import main
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
 from scheduler.database.engine import Database, run
-from scheduler.mail.pairs import Verdicts
-from scheduler.mail.soundness import check_texts
-from scheduler.organizers.catalogue import take_webinars
-from scheduler.organizers.folder import Folder
-from scheduler.organizers.governing import Revisions, bring_up_to_date
+from scheduler.governing.folder import Folder
+from scheduler.governing.revisions import Revisions, bring_up_to_date
+from scheduler.governing.webinars import take_webinars
+from scheduler.mail.trial.pairs import Verdicts
+from scheduler.mail.trial.runner import check_texts
 from scheduler.reports import looking
 from tests.support import copy_texts, plan, toml
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from scheduler.cli import main
 from scheduler.database.engine import Database
-from scheduler.mail import soundness
-from scheduler.mail.soundness import NotTried
+from scheduler.mail.trial import runner
+from scheduler.mail.trial.runner import NotTried
 from tests.commands.scene import Scene
 from tests.smtp_server import MailServer
 from tests.support import Ledger, copy_texts, toml, utc, webinar
@@ -395,7 +395,7 @@ def test_texts_that_cannot_be_tried_now_are_a_warning_and_no_mistake(
     def fails(*_: object) -> None:
         raise NotTried("the machine is busy")
 
-    monkeypatch.setattr(soundness, "try_pairs", fails)
+    monkeypatch.setattr(runner, "try_pairs", fails)
     exit_code, report = _check(folder)
     assert exit_code == 0
     assert [one["found"] for one in report["findings"] if "tried" in one["found"]] == [

@@ -14,7 +14,7 @@ import pytest
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database, NewerSchema, Schema, run
-from scheduler.service import Service
+from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from tests.commands.scene import Scene
 from tests.database.earlier import empty, made_by

@@ -15,7 +15,7 @@ from icalendar import Calendar, Event
 
 from scheduler.commands import preview
 from scheduler.database.models import Suppression
-from scheduler.mail.pairs import Verdicts
+from scheduler.mail.trial.pairs import Verdicts
 from tests.commands.scene import BROKEN_TEXT, Scene
 from tests.support import SEQUENCE, toml, utc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.ledger import chunk
+from scheduler.database import chunk
 from scheduler.registrants.triggers import TRIGGERS
 from tests.commands.scene import Scene
 from tests.support import utc

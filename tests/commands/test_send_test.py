@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 
-from scheduler.delivery.relay import Pool
 from scheduler.settings import read_settings
+from scheduler.smtp.pool import Pool
 from scheduler.state_dir import StateDir
 from tests.commands.scene import BROKEN_TEXT, Scene
 from tests.smtp_server import HOST, MailServer

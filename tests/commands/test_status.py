@@ -15,11 +15,11 @@ from scheduler.clock import VirtualClock
 from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevision
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
-from scheduler.service import Service
+from scheduler.http.server import WebServer
+from scheduler.service.health import Readiness, health_app
+from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from scheduler.state_dir import StateDir
-from scheduler.web.health import Readiness, health_app
-from scheduler.web.server import WebServer
 from tests.commands.scene import BROKEN_TEXT, Scene, lines
 from tests.support import toml, utc
 

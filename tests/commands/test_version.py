@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from scheduler.cli import main
 from scheduler.database.engine import Database, newest_revision, run
-from scheduler.timezones import tz_version
+from scheduler.zones.wall import tz_version
 
 VERSIONS = f"webinar 0.1.0, schema {newest_revision()}, tz database {tz_version()}\n"
 

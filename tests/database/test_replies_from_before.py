@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.database.engine import Database, run
-from scheduler.delivery.replies import read_reply
+from scheduler.smtp.replies import read_reply
 from tests.database.earlier import made_by
 from tests.support import utc
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.mail.invitation import invitation
-from scheduler.webinar import Webinar
+from scheduler.mail.writing.invitation import invitation
+from scheduler.webinar.model import Webinar
 from tests.database.earlier import made_by
 from tests.support import Ledger, toml, utc, webinar
 

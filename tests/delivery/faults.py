@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from scheduler.delivery.replies import Verdict
-from tests.delivery.scripted import Deed, Fault, Stage
+from scheduler.smtp.replies import Verdict
+from tests.smtp.scripted import Deed, Fault, Stage
 
 Way = Literal["plain", "groups", "chunks"]
 Place = Literal["first", "middle"]

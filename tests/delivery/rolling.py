@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.delivery.relay import Connection, RelayFailure
-from scheduler.delivery.replies import Reply
-from scheduler.delivery.transaction import Mail
+from scheduler.smtp.plain import Mail
+from scheduler.smtp.pool import Connection, RelayFailure
+from scheduler.smtp.replies import Reply
 
 
 async def send_over(

@@ -21,11 +21,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from scheduler.database import postgresql
 from scheduler.database import sqlite as on_sqlite
 from scheduler.database.engine import Database, may_plan
-from scheduler.delivery import dispatch, recorder
-from scheduler.delivery.sending import Sender
+from scheduler.delivery import dispatcher, recorder
+from scheduler.delivery.sender import Sender
 from scheduler.ledger import claims, outcomes, restored, settling
-from scheduler.mail.stencil import Stencils
-from tests.delivery.test_dispatch import ANNOUNCED, Desk
+from scheduler.mail.writing.stencil import Stencils
+from tests.delivery.test_dispatcher import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
 from tests.support import until, webinar
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.engines("sqlite")
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "FIRST_RETRY_SECONDS", 0.02)
     monkeypatch.setattr(recorder, "LAST_RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(dispatch, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(dispatcher, "RETRY_SECONDS", 0.01)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ async def test_a_claim_that_fails_is_told_and_tried_again_at_the_next_wake(
     async with MailServer() as server:
         here = desk(server)
         here.register("a")
-        with failing(monkeypatch, dispatch, "_claim", fault, 2):
+        with failing(monkeypatch, dispatcher, "_claim", fault, 2):
             await here.send()
             assert here.dispatcher.troubles == (f"claiming what is due: {type(fault).__name__}",)
             await here.send()
@@ -153,7 +153,7 @@ async def test_what_was_claimed_by_a_transaction_of_unknown_end_goes_out_all_the
 
         async def answer_lost(function: Any, *given: Any) -> Any:
             found = await run(function, *given)
-            if function is dispatch._claim:
+            if function is dispatcher._claim:
                 raise OSError("connection lost")
             return found
 
@@ -203,7 +203,7 @@ async def test_a_pump_that_died_is_started_again_at_the_next_wake_and_told(
     async with MailServer() as server:
         here = desk(server)
         here.register("a")
-        with failing(monkeypatch, dispatch, "wanted_workers", KeyError("a bug"), 1):
+        with failing(monkeypatch, dispatcher, "wanted_workers", KeyError("a bug"), 1):
             await here.send()
             assert here.dispatcher.troubles == ("handing out mails: KeyError",)
             await here.send()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from scheduler.delivery import session as session_module
-from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
-from scheduler.delivery.replies import Reply, classify
-from scheduler.delivery.session import NotBegun
-from scheduler.delivery.transaction import Mail
+from scheduler.smtp import session as session_module
+from scheduler.smtp.plain import Mail
+from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
+from scheduler.smtp.replies import Reply, classify
+from scheduler.smtp.session import NotBegun
 from tests.delivery.faults import CELLS, Cell
-from tests.delivery.scripted import Server, Taken
+from tests.smtp.scripted import Server, Taken
 from tests.smtp_server import ca_file, in_loop, pass_time
 from tests.support import until
 

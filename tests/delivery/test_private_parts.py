@@ -9,9 +9,9 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from scheduler.delivery.relay import RelaySettings
-from scheduler.delivery.replies import Stage
-from scheduler.delivery.session import Session, Unreachable
+from scheduler.smtp.pool import RelaySettings
+from scheduler.smtp.replies import Stage
+from scheduler.smtp.session import Session, Unreachable
 from tests.smtp_server import Misdeed, ScriptedServer, in_loop
 
 PACKAGE = Path(__file__).parents[2] / "scheduler"

@@ -17,7 +17,7 @@ from scheduler.delivery import recorder
 from scheduler.delivery.recorder import LedgerTrouble, Recorder
 from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
-from tests.mail.test_stencil import CLAIMED
+from tests.mail.writing.test_stencil import CLAIMED
 from tests.smtp_server import in_loop
 from tests.support import utc
 

@@ -11,13 +11,13 @@ import pytest
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
-from scheduler.delivery.dispatch import Dispatcher
+from scheduler.delivery.dispatcher import Dispatcher
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.delivery.relays import DOUBT_PAUSE, Relay
+from scheduler.delivery.relay import DOUBT_PAUSE, Relay
 from scheduler.ledger.refusals import AGAIN_AFTER, MOST_GIVEN_UP, try_address_again
 from scheduler.ledger.states import Why
-from tests.delivery.test_dispatch import ANNOUNCED, Desk
+from scheduler.smtp.pool import Pool, RelaySettings
+from tests.delivery.test_dispatcher import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, ScriptedServer, in_loop
 from tests.support import utc, webinar
 

@@ -13,13 +13,13 @@ import trustme
 
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, Refused, Unreachable, proof_of
-from scheduler.delivery.relays import Relay
-from scheduler.delivery.replies import Verdict
-from scheduler.delivery.session import RelaySettings
+from scheduler.delivery.relay import Relay
 from scheduler.settings import read_settings
+from scheduler.smtp.pool import Pool, Refused, Unreachable, proof_of
+from scheduler.smtp.replies import Verdict
+from scheduler.smtp.session import RelaySettings
 from scheduler.state_dir import StateDir
-from tests.delivery.test_dispatch import Desk
+from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import MailServer, authority, ca_file, in_loop
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -255,7 +255,7 @@ async def test_a_folder_of_secrets_that_hangs_costs_a_moment_once_and_no_mail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network folder: threads that hang must not be those in which names of hosts are resolved."""
-    monkeypatch.setattr("scheduler.delivery.relay.FILE_SECONDS", 0.2)
+    monkeypatch.setattr("scheduler.smtp.pool.FILE_SECONDS", 0.2)
     released, asked = threading.Event(), 0
 
     def hang() -> RelaySettings:

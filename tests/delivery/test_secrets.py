@@ -17,16 +17,16 @@ import pytest
 import structlog
 from sqlalchemy import inspect, text
 
+from scheduler import alerts
+from scheduler.alerts import Wrong
 from scheduler.database.engine import Database
-from scheduler.delivery.oauth import OAuthSettings
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, RelayFailure, RelaySettings
-from scheduler.delivery.relays import Relay
+from scheduler.delivery.relay import Relay
 from scheduler.logs import set_up_logs
-from scheduler.organizers import alerts
-from scheduler.organizers.alerts import Wrong
-from scheduler.organizers.telling import Teller
-from tests.delivery.test_dispatch import Desk
+from scheduler.service.alerting import Teller
+from scheduler.smtp.oauth import OAuthSettings
+from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
+from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import Act, MailServer, ScriptedServer, Tls, ca_file, in_loop
 from tests.support import webinar
 from tests.token_server import Answer, TokenServer, token

@@ -9,16 +9,16 @@ from email import message_from_bytes
 import pytest
 from structlog.testing import capture_logs
 
+from scheduler import alerts
+from scheduler.alerts import Wrong
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
-from scheduler.delivery.relay import Pool, RelaySettings
-from scheduler.delivery.relays import FIRST_STOP_PAUSES, STOP_PAUSE, Relay, send_one
-from scheduler.delivery.replies import Reply, Verdict
-from scheduler.organizers import alerts
-from scheduler.organizers.alerts import Wrong
-from scheduler.organizers.telling import AGAIN_AFTER, RELAY, Teller
-from tests.delivery.scripted import Server
-from tests.delivery.test_dispatch import ANNOUNCED, Desk
+from scheduler.delivery.relay import FIRST_STOP_PAUSES, STOP_PAUSE, Relay, send_one
+from scheduler.service.alerting import AGAIN_AFTER, RELAY, Teller
+from scheduler.smtp.pool import Pool, RelaySettings
+from scheduler.smtp.replies import Reply, Verdict
+from tests.delivery.test_dispatcher import ANNOUNCED, Desk
+from tests.smtp.scripted import Server
 from tests.smtp_server import MailServer, ScriptedServer, in_loop, pass_time
 from tests.support import webinar
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.editor import accounts
-from scheduler.organizers.texts import digest
+from scheduler.governing.texts import digest
+from scheduler.web import accounts
 from tests.endtoend.support import HOST, Scene, free_port, on_the_real_clock, people, scene, until
 from tests.support import utc
 

@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scheduler.database.engine import Database
-from scheduler.editor import accounts
+from scheduler.web import accounts
 from tests.endtoend.support import free_port
 from tests.endtoend.test_pooler import pooler
 from tests.endurance.place import Place, Postgres, place, wait_until

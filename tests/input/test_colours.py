@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.input.colours import contrast
-from scheduler.webinar import WebinarProblems, read_webinar
+from scheduler.webinar.model import WebinarProblems, read_webinar
 from tests.mail.samples import TOML, facts, shipped
 
 

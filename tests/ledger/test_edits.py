@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.database.engine import Database, run
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 from tests.registrants.test_changes import TABLES
 from tests.support import SEQUENCE, Ledger, plan, utc, webinar
 

@@ -473,7 +473,7 @@ def test_a_new_version_of_the_tz_database_recomputes_due_times(
     )
     ledger.plan(utc("2025-06-13 08:00"))
     assert ledger.due()["reminder-day"] == utc("2025-07-02 06:00")
-    for module in ("ledger.due_times", "organizers.governing"):
+    for module in ("ledger.due_times", "governing.revisions"):
         monkeypatch.setattr(f"scheduler.{module}.knowledge_version", lambda: "2099z")
     ledger.revisions.forget_fingerprints()
     ledger.plan(utc("2025-06-13 09:00"))

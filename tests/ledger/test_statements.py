@@ -26,7 +26,7 @@ from scheduler.ledger.refusals import try_address_again
 from scheduler.ledger.statements import StatementFails, check, names, statement
 from scheduler.ledger.states import State
 from scheduler.ledger.told import people_told_otherwise
-from scheduler.service import Service
+from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from tests.explaining import full_scans, statements
 from tests.support import Ledger, start, utc, webinar

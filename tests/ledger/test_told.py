@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from scheduler.database.engine import Database
-from scheduler.organizers.governing import let_take_effect
+from scheduler.governing.revisions import let_take_effect
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import FileRow
 from tests.histories import RETURN, History, kinds, notified

@@ -27,8 +27,8 @@ from scheduler.database.sqlite import SQLite
 from scheduler.ledger.outcomes import Start
 from scheduler.ledger.told import facts_of
 from scheduler.registrants.suppression import suppress
-from scheduler.told import Told
-from scheduler.webinar import NOTICES
+from scheduler.webinar.model import NOTICES
+from scheduler.webinar.told import Told
 from tests.histories import Got, History, Replica
 from tests.support import WRITTEN_BY_MIGRATIONS, toml
 

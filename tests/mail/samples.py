@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytz
 
-from scheduler.mail.facts import Facts
-from scheduler.mail.layout import Layout, read_layout
-from scheduler.mail.templates import Text, parse_text
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.mail.text.layout import Layout, read_layout
+from scheduler.mail.text.templates import Text, parse_text
+from scheduler.mail.words.variables import Facts
+from scheduler.webinar.model import Webinar, read_webinar
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 JOIN = "https://webinar.example.org/j/8f3a2c?a=1&b=2"

@@ -9,16 +9,16 @@ from email import message_from_bytes, policy
 import pytest
 import pytz
 
-from scheduler.mail.facts import variables
-from scheduler.mail.layout import parse_layout
-from scheduler.mail.own_words import own_words
-from scheduler.mail.rendering import render
-from scheduler.mail.templates import Rendered, TextProblems, parse_text
-from scheduler.organizers.texts import LiveText
-from scheduler.told import Told
+from scheduler.governing.texts import LiveText
+from scheduler.mail.text.layout import parse_layout
+from scheduler.mail.text.templates import Rendered, TextProblems, parse_text
+from scheduler.mail.words.own_words import own_words
+from scheduler.mail.words.variables import variables
+from scheduler.mail.writing.rendering import render
+from scheduler.webinar.told import Told
 from tests.mail.samples import JOIN, TEMPLATES, facts, shipped, text, webinar
-from tests.mail.test_rendering import CLAIMED, NOW
-from tests.mail.test_templates import Page as Structure
+from tests.mail.text.test_templates import Page as Structure
+from tests.mail.writing.test_rendering import CLAIMED, NOW
 from tests.received import MONTHS, WEEKDAYS, Clock, Page, clocks
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -14,15 +14,15 @@ from typing import cast
 import pytest
 from icalendar import Calendar
 
+from scheduler.governing.texts import LiveText
 from scheduler.input.addresses import why_no_address
-from scheduler.mail.names import LONGEST
-from scheduler.mail.rendering import render
-from scheduler.mail.soundness import check_texts
-from scheduler.mail.stencil import Stencils
-from scheduler.organizers.texts import LiveText
+from scheduler.mail.trial.runner import check_texts
+from scheduler.mail.words.names import LONGEST
+from scheduler.mail.writing.rendering import render
+from scheduler.mail.writing.stencil import Stencils
 from scheduler.registrants.rows import why_no_link
 from tests.mail.samples import TEMPLATES, shipped
-from tests.mail.test_rendering import CLAIMED, NOW
+from tests.mail.writing.test_rendering import CLAIMED, NOW
 from tests.support import webinar
 
 NAMES = {

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import pytz
 
-from scheduler.organizers.texts import LiveText
+from scheduler.governing.texts import LiveText
 from scheduler.reports.previewing import composed, in_format, made_up
-from scheduler.webinar import read_webinar
+from scheduler.webinar.model import read_webinar
 from tests.browsing import axe, chromium
 from tests.mail.samples import shipped, shipped_sources
 from tests.rehearsed import ROOT

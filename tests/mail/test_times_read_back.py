@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import pytz
 
-from scheduler.mail.facts import variables
+from scheduler.mail.words.variables import variables
 from tests.mail.samples import facts, shipped, shipped_sources, text
 from tests.received import MONTHS, WEEKDAYS, Page, clocks
 

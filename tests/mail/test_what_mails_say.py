@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 
 from scheduler.input.colours import contrast
-from scheduler.mail.facts import dear, shown_name
-from scheduler.mail.layout import parse_layout
-from scheduler.mail.phrases import phrases
-from scheduler.mail.pictures import GROUND, SEEN, visible_share
-from scheduler.mail.templates import Rendered, parse_text
+from scheduler.mail.text.layout import parse_layout
+from scheduler.mail.text.pictures import GROUND, SEEN, visible_share
+from scheduler.mail.text.templates import Rendered, parse_text
+from scheduler.mail.words.phrases import phrases
+from scheduler.mail.words.variables import dear, shown_name
 from tests.mail.samples import TEMPLATES, facts, layout, png, rgba, shipped, shipped_sources, text, webinar
-from tests.mail.test_templates import ENGLISH_IN
-from tests.mail.test_templates import Page as Structure
+from tests.mail.text.test_templates import ENGLISH_IN
+from tests.mail.text.test_templates import Page as Structure
 from tests.received import Page
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")

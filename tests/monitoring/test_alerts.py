@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import metrics, monitor
+from scheduler import metrics
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
-from scheduler.delivery import relays, sending
+from scheduler.delivery import relay as standing
+from scheduler.delivery import sender
 from scheduler.pulling import puller
+from scheduler.service import monitor
 from tests.endtoend.support import CONFIRMATION_ONLY, Relay, free_port, on_the_real_clock
 from tests.monitoring.rules import rules
 from tests.monitoring.watched import Watched, until_async, watched
@@ -105,7 +107,7 @@ async def test_a_relay_that_greylists_everybody(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
-    monkeypatch.setattr(sending, "wait", lambda attempt: timedelta(seconds=2))
+    monkeypatch.setattr(sender, "wait", lambda attempt: timedelta(seconds=2))
     async with (
         ScriptedServer({"rcpt": "450 4.7.1 Greylisted, try again later"}) as server,
         watched(tmp_path, database, server) as here,
@@ -122,7 +124,7 @@ async def test_a_relay_that_greylists_everybody(
 async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "wait", lambda attempt: timedelta(seconds=0.1))
+    monkeypatch.setattr(sender, "wait", lambda attempt: timedelta(seconds=0.1))
     async with (
         ScriptedServer({"content": [Misdeed.CLOSE]}) as server,
         watched(tmp_path, database, server) as here,
@@ -169,7 +171,7 @@ async def test_what_only_to_keeps_back_is_held_and_alerts_nobody(tmp_path: Path,
 async def test_a_relay_that_refuses_all_mail(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "STOP_PAUSE", timedelta(seconds=0.2))
+    monkeypatch.setattr(standing, "STOP_PAUSE", timedelta(seconds=0.2))
     users = {"webinar": "another password"}
     async with (
         MailServer(tls="starttls", users=users) as server,
@@ -189,7 +191,7 @@ async def test_a_relay_that_refuses_all_mail(
 async def test_a_relay_that_is_down(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "wait", lambda attempt: timedelta(seconds=0.2))
+    monkeypatch.setattr(standing, "wait", lambda attempt: timedelta(seconds=0.2))
     port = free_port()
     async with watched(tmp_path, database, port) as here:
         here.ledger.register("anna@x.org")
@@ -258,8 +260,8 @@ async def without_a_token(
 async def test_a_token_that_is_not_to_be_had(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relays, "wait", lambda attempt: timedelta(seconds=0.2))
-    monkeypatch.setattr(relays, "STOP_PAUSE", timedelta(seconds=0.2))
+    monkeypatch.setattr(standing, "wait", lambda attempt: timedelta(seconds=0.2))
+    monkeypatch.setattr(standing, "STOP_PAUSE", timedelta(seconds=0.2))
     async with without_a_token(tmp_path, database) as (here, tokens, server):
         tokens.answers = [token("fresh")]
         await here.is_over("WebinarTokenFails")

@@ -14,7 +14,7 @@ from typing import Any
 
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
-from scheduler.running import Runner
+from scheduler.service.process import Runner
 from scheduler.settings import Settings
 from tests.endtoend.support import free_port
 from tests.monitoring.rules import Samples, crosses, samples

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.editor import accounts
-from scheduler.editor.guard import OF_BOTH
+from scheduler.web import accounts
+from scheduler.web.guard import OF_BOTH
 from tests.endtoend.support import HOST, Scene, free_port, on_the_real_clock, scene, until
 from tests.smtp_server import authority, ca_file
 from tests.support import utc

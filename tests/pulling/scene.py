@@ -12,7 +12,7 @@ from scheduler.pulling import state
 from scheduler.pulling.pull import Pull, Report
 from scheduler.pulling.reading import Access
 from scheduler.pulling.state import Standing
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
 ANA, BO, CY = "ana@example.org", "bo@example.org", "cy@example.org"

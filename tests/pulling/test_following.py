@@ -17,8 +17,8 @@ from scheduler.ledger import retention
 from scheduler.pulling import following, state
 from scheduler.pulling.pull import Pull
 from scheduler.pulling.state import Overtaken
-from scheduler.purger import Purger
 from scheduler.registrants.forgetting import find, forget
+from scheduler.service.purger import Purger
 from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows
 from tests.support import utc
 
@@ -183,7 +183,7 @@ def test_a_process_that_is_killed_half_way_leaves_whole_people(source: People, d
         "from datetime import datetime, UTC; from pathlib import Path\n"
         "from scheduler.database.engine import Database; from scheduler.pulling import state\n"
         "from scheduler.pulling.pull import Pull; from scheduler.pulling.reading import Access\n"
-        "from scheduler.webinar import read_webinar\n"
+        "from scheduler.webinar.model import read_webinar\n"
         "db = Database(sys.argv[1]); now = datetime.now(UTC)\n"
         "run = db.in_transaction(lambda conn: state.begin(conn, now, 'w'))\n"
         "webinar = read_webinar(Path(sys.argv[3]).read_text(), 'w.toml')\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from scheduler.database import chunk
 from scheduler.database.engine import Database
-from scheduler.ledger import chunk
 from scheduler.pulling import following, state
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows

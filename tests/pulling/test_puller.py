@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from scheduler import alerts
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
-from scheduler.organizers import alerts
 from scheduler.pulling import puller as module
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.puller import Puller, pulled
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.webinar.model import Webinar, read_webinar
 from tests.pulling.scene import ANA, NOW, Pulled, rows, sourced
 from tests.smtp_server import HOST, in_loop
 from tests.support import SEQUENCE, toml

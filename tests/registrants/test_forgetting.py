@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from scheduler.database.engine import Database, run
+from scheduler.governing.revisions import bring_up_to_date
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.claims import Claimed
 from scheduler.ledger.outcomes import Outcome, Start, Version
 from scheduler.ledger.planning import plan_people, take_in
 from scheduler.ledger.states import State
-from scheduler.organizers.governing import bring_up_to_date
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
 from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN, Erased, find, forget

@@ -8,7 +8,7 @@ import pytest
 import pytz
 
 from scheduler.reports.checking import rule_findings
-from scheduler.timing import timings
+from scheduler.webinar.timing import timings
 from tests.support import webinar
 
 RULES = '[[messages]]\nid = "a"\ndays_before = {before}\nat = "{at}"\n' + (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scheduler.database.engine import Database
 from scheduler.reports.timeline import TELLING_ZONES, Entry, default_zones, rule_in_words, timeline
-from scheduler.timezones import to_local
+from scheduler.zones.wall import to_local
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
 WHOLE_SEQUENCE = (

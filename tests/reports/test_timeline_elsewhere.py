@@ -12,7 +12,7 @@ import pytz
 from click.testing import CliRunner
 
 from scheduler.cli import main
-from scheduler.webinar import Webinar, read_webinar
+from scheduler.webinar.model import Webinar, read_webinar
 from tests.moment import ask_moment
 from tests.support import SEQUENCE, toml
 

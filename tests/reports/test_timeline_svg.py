@@ -11,7 +11,7 @@ import pytz
 
 from scheduler.reports.timeline import default_zones, timeline
 from scheduler.reports.timeline_svg import COLOURS, SHAPES, timeline_svg
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
 from tests.support import SEQUENCE, utc, webinar
 
 SVG = "{http://www.w3.org/2000/svg}"

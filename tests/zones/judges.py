@@ -13,8 +13,8 @@ from babel import Locale
 from babel.core import get_global
 from tzlocal.windows_tz import tz_win
 
-from scheduler.timezones import Zone, ZoneEvidence, to_local, zone_of
 from scheduler.zones.countries import country_code, zones_of_countries
+from scheduler.zones.wall import Zone, ZoneEvidence, to_local, zone_of
 from tests.zones import lists
 
 JULY, JANUARY = datetime(2025, 7, 3, 11, tzinfo=UTC), datetime(2026, 1, 15, 12, tzinfo=UTC)

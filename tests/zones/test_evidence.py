@@ -9,10 +9,10 @@ import pytz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.timezones import UnknownZone, knowledge_version, registrant_zone, tz_version, zone_of
 from scheduler.zones import cldr
 from scheduler.zones.names import read
 from scheduler.zones.offsets import akin, ever, seasons, shown
+from scheduler.zones.wall import UnknownZone, knowledge_version, registrant_zone, tz_version, zone_of
 from tests.zones import judges, lists
 from tests.zones.judges import JANUARY, JULY, NOBODYS
 

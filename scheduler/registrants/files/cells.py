@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.input.placeholders import holds_placeholder
 from scheduler.registrants.files.words import words_of
-from scheduler.timezones import LAST_YEAR
+from scheduler.zones.wall import LAST_YEAR
 
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"

@@ -18,9 +18,9 @@ from itertools import islice
 
 from sqlalchemy import Connection
 
+from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
-from scheduler.ledger.chunk import Chunk
 from scheduler.problem import Problem
 from scheduler.pulling.state import said_by_others
 from scheduler.registrants.again import note_changes
@@ -30,8 +30,8 @@ from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgetting import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Person, Registrants, Row
-from scheduler.timezones import Zone, zone_of
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.zones.wall import Zone, zone_of
 
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
 _MOST_VALUES = 3  # are shown of those with one mistake

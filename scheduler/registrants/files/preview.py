@@ -15,8 +15,8 @@ from scheduler.problem import Problem
 from scheduler.registrants.files.importing import Oddities
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
-from scheduler.timezones import Zone, ZoneEvidence, zone_of
-from scheduler.webinar import Webinar
+from scheduler.webinar.model import Webinar
+from scheduler.zones.wall import Zone, ZoneEvidence, zone_of
 
 FIRST = 10  # people who are shown
 _GROUPED = ("status", "unknown status")

@@ -40,7 +40,7 @@ from scheduler.registrants.files.systems import system_of
 from scheduler.registrants.files.tables import Table, of_people, tables_of
 from scheduler.registrants.files.words import folded
 from scheduler.registrants.files.workbook import Workbook, is_workbook
-from scheduler.timezones import LAST_YEAR
+from scheduler.zones.wall import LAST_YEAR
 
 HEADER = "a header with `email`, then a row for each person"
 ATTENDEE = "attendee"

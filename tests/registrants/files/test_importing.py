@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from scheduler.database import chunk
 from scheduler.database.engine import Database
-from scheduler.ledger import chunk
 from scheduler.problem import Problem
 from scheduler.registrants.files import importing
 from scheduler.registrants.files.importing import Oddities, Report, import_file, import_rows

@@ -1,0 +1,321 @@
+"""From due to outcome: claims what is due, and sends it over the connections of the first relay that takes mail.
+
+One worker a connection (`sending`), and no more of them than there are mails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection as SqlConnection
+
+from scheduler import metrics
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.pace import DayIsFull
+from scheduler.delivery.recorder import Recorder
+from scheduler.delivery.relay import Relay, wanted_workers
+from scheduler.delivery.sender import Job, Sender
+from scheduler.ledger import claims, restored
+from scheduler.ledger.claims import Lease
+from scheduler.ledger.outcomes import Outcome, last_versions
+from scheduler.ledger.refusals import InARow
+from scheduler.smtp.moments import named_moment
+from scheduler.smtp.replies import asks_for_less
+from scheduler.smtp.session import RelayFailure
+from scheduler.troubles import Troubles
+
+log = structlog.get_logger()
+
+AHEAD_SECONDS = (
+    0.5  # claimed before its turn: what is due on registration never waits long behind other mails
+)
+AHEAD_EACH = 48  # mails for each connection, at least, where no pace is set
+MOST_AHEAD = 2000
+RETRY_SECONDS = 1.0
+SENDING = "sending mails"  # what a worker does, in readiness
+
+
+class Dispatcher:
+    """Sends what is due through the first relay that takes mail."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        relays: Sequence[Relay],
+        may_write_to: Callable[[str], bool] = lambda address: True,
+        holder: int = 0,
+    ) -> None:
+        """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
+        self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
+        for relay in relays:
+            relay.woken = self.wake
+        self.recorder = Recorder(database, self._hold_restored, self._give_up, self._doubt)
+        self._backlog = Backlog()
+        self._sender = Sender(clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose)
+        self._workers: dict[asyncio.Task[None], Relay] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._troubles = Troubles()
+        self._woken = asyncio.Event()
+        self._lost = False  # whether the ledger may have leases of ours that we do not know
+        self._nothing_more = [False, False]  # urgent, others: the last claim found less than it asked for
+        self._wakes = 0
+        self._ahead = AHEAD_EACH  # how many to have claimed
+        self._taken = 0  # since the last claim
+        self._claimed_at = 0.0
+
+    @property
+    def job(self) -> Job:
+        return self._sender.job
+
+    @job.setter
+    def job(self, job: Job) -> None:
+        self._sender.job = job
+
+    @property
+    def trouble(self) -> str:
+        """Why no relay takes mail now, in words without personal data; "" when one does."""
+        troubles = [relay.trouble for relay in self._relays]
+        return troubles[0] if all(troubles) else ""
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What else keeps mails from going out now, in words without personal data."""
+        return (*filter(None, [self.recorder.trouble]), *self._troubles.words)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong with secrets and certificates, though mails may go out; in such words, too."""
+        return tuple(words for relay in self._relays for words in relay.pool.troubles)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether all relays say what only their operators can do something about."""
+        return all(relay.standing.stopped for relay in self._relays)
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """When the next relay is tried again, where all are left alone."""
+        instants = [relay.standing.paused_until for relay in self._relays]
+        return None if None in instants else min(instant for instant in instants if instant)
+
+    @property
+    def busy(self) -> bool:
+        return self._pump is not None and not self._pump.done()
+
+    def wake(self) -> None:
+        """Send what is due, besides what is under way."""
+        self._nothing_more = [False, False]
+        self._wakes += 1
+        self._woken.set()
+        if not self._sender.draining and not self.busy:
+            self._pump = asyncio.create_task(self._pump_on())
+
+    def look_at_files(self) -> None:
+        """Find out whether secrets or certificates were changed, and whether relays that refused everybody still do;
+        beside everything else."""
+        if self._sender.draining:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_at_files())
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_relays())
+
+    async def settled(self) -> None:
+        """Wait until the files were looked at, and nothing that is due now is left to send."""
+        for task in (self._looking, self._asking, self._pump):
+            if task:
+                await task
+
+    async def drain(self, seconds: float) -> list[Outcome]:
+        """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt. Returns what is not on
+        record by then, as the ledger can't be written."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        self._sender.draining = True
+        self._woken.set()
+        for worker in self._workers.keys() - self._sender.on_the_wire:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=seconds)
+        left = [*self._workers, *filter(None, [self._pump, self._looking, self._asking])]
+        for task in left:
+            task.cancel()
+        last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
+        await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
+        if unwritten := self.recorder.abandon():
+            return unwritten  # with their leases, by which they are recorded later
+        with self._troubles.told("giving leases back"):
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._end_leases()
+        return []
+
+    async def _look_at_files(self) -> None:
+        with self._troubles.told("looking at files of secrets"):
+            for relay in self._relays:
+                await relay.look_at_files()
+
+    async def _ask_relays(self) -> None:
+        with self._troubles.told("trying relays again"):
+            await asyncio.gather(*map(self._ask, self._relays))
+
+    async def _ask(self, relay: Relay) -> None:
+        try:
+            await relay.ask(self._clock.now(), self.job.sender)
+        except RelayFailure as failure:
+            self._not_opened(relay, failure)
+
+    def _not_opened(self, relay: Relay, failure: RelayFailure) -> None:
+        """No connection came about: no mail has to do with it."""
+        if asks_for_less(failure.reply):
+            relay.pace.slow_down()
+        verdict = relay.standing.verdict("", failure.reply)
+        log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
+        now = self._clock.now()
+        named = named_moment(failure.reply.text, now)
+        relay.standing.pause(now, str(failure), verdict, failure.reply.stage, named)
+
+    async def _pump_on(self) -> None:
+        with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
+            await self._send_due()
+
+    async def _send_due(self) -> None:
+        while not self._sender.draining:
+            self._woken.clear()
+            if self._lost:
+                await self._free_lost()
+            wanted = wanted_workers(self._relays, self._clock.now())
+            if wanted:
+                await self._claim(sum(number for _, number in wanted))
+                self._hire(wanted)
+            elif not self._workers and (items := self._backlog.take_all()):
+                self._backlog.settle(claimed for claimed, _ in items)
+                await self._free_lost()
+            if not self._workers and not self._woken.is_set():
+                return
+            woken = asyncio.create_task(self._woken.wait())
+            await asyncio.wait([*self._workers, woken], return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+
+    def _hire(self, wanted: Sequence[tuple[Relay, int]]) -> None:
+        for relay, number in wanted:
+            there = sum(one is relay for one in self._workers.values())
+            for _ in range(min(number - there, self._backlog.free - len(self._workers))):
+                worker = asyncio.create_task(self._work(relay))
+                self._workers[worker] = relay
+                worker.add_done_callback(self._workers.pop)
+
+    async def _work(self, relay: Relay) -> None:
+        with relay.works(), self._troubles.told(SENDING):
+            await self._send_over(relay)
+            return
+        await asyncio.sleep(RETRY_SECONDS)
+
+    async def _send_over(self, relay: Relay) -> None:
+        try:
+            async with AsyncExitStack() as opened:
+                with relay.waits(opening=True):
+                    connection = await opened.enter_async_context(relay.pool.connection())
+                await self._sender.send_over(relay, connection)
+        except RelayFailure as failure:
+            if not relay.has_enough(failure.reply):
+                self._not_opened(relay, failure)
+        except DayIsFull as full:
+            relay.standing.rest(full.until, str(full))
+
+    def _note_taken(self, number: int) -> None:
+        self._troubles.over(SENDING)
+        self._taken += number
+        low = self._is_low(self._backlog.urgent), self._is_low(self._backlog.others)
+        more = any(one and not nothing for one, nothing in zip(low, self._nothing_more, strict=True))
+        if more or self._backlog.free > len(self._workers):
+            self._woken.set()
+
+    def _is_low(self, claimed: int) -> bool:
+        return claimed * 2 < self._ahead
+
+    def _enough(self, connections: int) -> int:
+        """How many to have claimed: what goes out in half a second, and a few for each connection."""
+        now = asyncio.get_running_loop().time()
+        rate = self._taken / (now - self._claimed_at)
+        self._taken, self._claimed_at = 0, now
+        limited = any(relay.pace.limited for relay in self._relays)
+        return max(min(int(rate * AHEAD_SECONDS), MOST_AHEAD), connections * (1 if limited else AHEAD_EACH))
+
+    async def _claim(self, connections: int) -> None:
+        """Lease what is due, of what is due on registration and of the rest: of each when half of it is gone."""
+        urgent, others = (
+            self._ahead - there if self._is_low(there) and not nothing else 0
+            for there, nothing in zip(
+                (self._backlog.urgent, self._backlog.others), self._nothing_more, strict=True
+            )
+        )
+        if not (urgent or others):
+            return
+        self._ahead = self._enough(connections)
+        token, now, found = claims.new_token(self._holder), self._clock.now(), None
+        wakes = self._wakes
+        with self._troubles.told("claiming what is due"), metrics.CLAIMING.time():
+            found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
+        if found is None:  # perhaps it was committed all the same
+            self._lost, self._nothing_more = True, [True, True]  # until the next wake
+            return
+        self._backlog.add(found)
+        if wakes != self._wakes:  # meanwhile more may have come than this claim saw
+            return
+        quick = sum(claimed.urgency == 0 for claimed, _ in found)
+        self._nothing_more = [
+            self._nothing_more[0] or quick < urgent,
+            self._nothing_more[1] or 0 < others > len(found) - quick,
+        ]
+
+    def _lose(self) -> None:
+        """Something that we held is in the backlog no more, and perhaps still leased to us in the ledger."""
+        self._lost = True
+        self._woken.set()
+
+    def _give_up(self, claimed: Lease) -> None:
+        self._backlog.settle([claimed])
+        self._lose()
+
+    def _doubt(self, refusal: InARow) -> None:
+        """Recipients were refused alike in a row: it is the relay's trouble, or what we are to it."""
+        log.error("relay refuses recipients alike", relay=refusal.relay, reply=str(refusal))
+        for relay in self._relays:
+            if relay.name == refusal.relay:
+                relay.standing.doubt(self._clock.now(), str(refusal))
+
+    async def _free_lost(self) -> None:
+        """Nobody else recovers what is ours while we live."""
+        self._lost = False
+        with self._troubles.told("freeing what is not in hand"):
+            await self._end_leases(known=list(self._backlog.leased))
+            return
+        self._lost = True
+
+    async def _end_leases(self, known: Collection[int] = ()) -> None:
+        ours = [claims.name_of(self._holder)]
+        await self._database.run_sending(claims.end_leases, self._clock.now(), ours, known)
+
+    def _hold_restored(self, conn: SqlConnection) -> None:
+        restored.hold(conn, self._clock.now())
+
+
+def _claim(conn: SqlConnection, now: datetime, token: str, job: Job, urgent: int, others: int) -> list[Item]:
+    if not job.live:
+        return []
+    claimed = claims.claim(
+        conn, now, token, urgent, others, version=job.version, without=job.webinars.keys() - job.live,
+        drafts_too=job.drafts_too,
+    )  # fmt: skip
+    versions = last_versions(conn, [one.uid for one in claimed]) if claimed else {}
+    return [(one, versions.get(one.uid)) for one in claimed]

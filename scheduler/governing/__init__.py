@@ -1,0 +1,1 @@
+"""What organizers wrote, as it governs: read, tried, proposed, and stored as revisions."""

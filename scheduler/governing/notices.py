@@ -1,0 +1,215 @@
+"""The notices that wait for an edit to take effect: who will be notified of what, when, and how to stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from scheduler import alerts
+from scheduler.alerts import Wrong
+from scheduler.database.models import Registration, Told
+from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
+from scheduler.ledger.told import people_told_otherwise
+from scheduler.webinar.model import CANCELLATION, CHANGE, Webinar
+from scheduler.zones.wall import Zone, to_local
+
+Facts = dict[str, Any]
+COUNTED_FOR = timedelta(minutes=1)
+"""How long a count of the people whom an edit notifies is good for: it looks at everybody who is registered."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people will be notified of, as `webinar status --json` has it. Instants are UTC."""
+
+    webinar: str
+    kind: str
+    """`change` or `cancellation`."""
+    people: int
+    before: Facts
+    """What differs among start, end, join_url and cancelled, as it is now; personal links are None."""
+    after: Facts
+    leaves_at: datetime
+    alert_to: str
+    zone: Zone
+    """The webinar's own, in whose time organizers think."""
+    revision_id: int = 0
+    """Of the edit; 0: links of people's own changed in their rows."""
+    counted_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Tells it from others of its webinar, before and after."""
+        return f"{self.kind} of {self.webinar}" + (
+            f", edit {self.revision_id}" if self.revision_id else ", links"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "webinar": self.webinar,
+            "kind": self.kind,
+            "people": self.people,
+            "from": self.before,
+            "to": self.after,
+            "leaves_at": self.leaves_at,
+        }
+
+    @property
+    def headline(self) -> str:
+        """Who will be notified when: the subject of the mail about it."""
+        return f"Webinar {self.webinar}: {self.who_and_when()}"
+
+    @property
+    def words(self) -> str:
+        """In one line, without personal data."""
+        undo = (
+            "undo the edit"
+            if self.revision_id
+            else "restore the links in these people's rows of `registrants`"
+        )
+        return (
+            f'{self.headline} of {self.what}; to stop it, {undo} before then, or set status = "draft";'
+            f" to send it now, `webinar notify {self.webinar}`"
+        )
+
+    def who_and_when(self, verb: str = "will be") -> str:
+        who = "1 person" if self.people == 1 else f"{self.people} people"
+        return f"{who} {verb} notified at {said(self.leaves_at, self.zone)}"
+
+    @property
+    def what(self) -> str:
+        """What they will be notified of."""
+        before, after = self.before, self.after
+        if after.get("cancelled"):
+            return "the cancellation"
+        if before.get("cancelled"):
+            return "the news that it takes place after all"
+        if "join_url" in after and after["join_url"] is None:
+            return "a change of their own link"
+        parts = []
+        if "start" in after and "end" in after:
+            was, becomes = (said(one["start"], self.zone, one["end"]) for one in (before, after))
+            parts.append(f"a new time {becomes}, was {was}")
+        else:
+            parts += [
+                f"a new {name} {said(after[name], self.zone)}, was {said(before[name], self.zone)}"
+                for name in ("start", "end")
+                if name in after
+            ]
+        if "join_url" in after:
+            parts.append(f"a new link {after['join_url'] or 'none'}, was {before['join_url'] or 'none'}")
+        return "; ".join(parts) or "what has changed since they were written to"
+
+
+def said(start: datetime, zone: Zone, end: datetime | None = None) -> str:
+    """An instant, or a time from start to end, for organizers: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00
+    UTC)"."""
+    local = [to_local(one, zone) for one in (start, end) if one]
+    utc = [one.astimezone(UTC) for one in (start, end) if one]
+    if str(zone).endswith("UTC"):
+        return f"{_clock(utc)} UTC"
+    return f"{_clock(local)} {zone} ({_clock(utc, local[0].date())} UTC)"
+
+
+def _clock(times: Iterable[datetime], day: date | None = None) -> str:
+    """From the first to the last, each with its date where that is not the one before, at first `day`."""
+    parts = []
+    for one in times:
+        parts.append(f"{one:%H:%M}" if one.date() == day else f"{one:%Y-%m-%d %H:%M}")
+        day = one.date()
+    return "–".join(parts)
+
+
+def notices(
+    conn: Connection,
+    now: datetime,
+    revisions: Revisions,
+    return_within: timedelta,
+    known: Iterable[Notice] = (),
+) -> tuple[Notice, ...]:
+    """All that waits now, by webinar. Whom an edit notifies is not counted again for a minute where `known` has it."""
+    counted = {
+        one.revision_id: one
+        for one in known
+        if one.revision_id and one.counted_at and now < one.counted_at + COUNTED_FOR
+    }
+    edits = []
+    for one in waiting(conn, revisions):
+        before = counted.get(one.revision_id)
+        people = before.people if before else people_told_otherwise(conn, now, one.after, return_within)
+        notice = _of_edit(conn, one.before, one.after, people, one.at, one.revision_id)
+        edits.append(replace(notice, counted_at=before.counted_at if before else now))
+    return (*edits, *_changed_links(conn, now, revisions))
+
+
+def notices_if_saved(
+    conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
+) -> Iterator[Notice]:
+    """The notice that this edit would send, were it saved now."""
+    people = people_told_otherwise(conn, now, after, return_within) if after.status == "live" else 0
+    if people:
+        yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
+
+
+def _of_edit(
+    conn: Connection, before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0
+) -> Notice:
+    kind = CANCELLATION if after.cancelled else CHANGE
+    was, becomes = differing(before, after)
+    if not becomes:  # the facts changed in a draft, which goes live now
+        was, becomes = _told_before(conn, after)
+    return Notice(after.id, kind, people, was, becomes, at, after.alert_to, after.tz, revision_id)
+
+
+def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
+    """What differs between what most people were told and what they will be told; links are left out."""
+    t, r = Told.__table__, Registration.__table__  # type: ignore[attr-defined]
+    columns = (t.c.starts_at, t.c.ends_at, t.c.cancelled)
+    most = conn.execute(
+        select(*columns)
+        .join(r, r.c.uid == t.c.uid)
+        .where(r.c.webinar == after.id, t.c.accepted)
+        .group_by(*columns)
+        .order_by(func.count().desc())
+        .limit(1)
+    ).first()
+    if most is None:
+        return {}, {}
+    was = {"start": most.starts_at, "end": most.ends_at, "cancelled": most.cancelled}
+    becomes = {"start": after.start, "end": after.end, "cancelled": after.cancelled}
+    names = [name for name in was if was[name] is not None and was[name] != becomes[name]]
+    return {name: was[name] for name in names}, {name: becomes[name] for name in names}
+
+
+def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:
+    columns = Registration.__table__.c  # type: ignore[attr-defined]
+    rows = conn.execute(
+        select(columns.webinar, func.count(), func.max(columns.link_until))
+        .where(columns.link_until.is_not(None), columns.link_until > now, columns.gone_at.is_(None))
+        .group_by(columns.webinar)
+        .order_by(columns.webinar)
+    ).all()
+    governing = revisions.governing(conn) if rows else {}
+    for webinar, people, leaves_at in rows:
+        if webinar in governing and governing[webinar].webinar.status == "live":
+            one, link = governing[webinar].webinar, {"join_url": None}
+            yield Notice(webinar, CHANGE, people, link, link, leaves_at, one.alert_to, one.tz)
+
+
+def differing(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
+    """What people are told that an edit changes, before and after."""
+    names = ("start", "end", "join_url", "cancelled")
+    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
+    return {name: getattr(before, name) for name in changed}, {name: getattr(after, name) for name in changed}
+
+
+def note_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
+    """One mail for each edit that waits, and none when it takes effect or is undone."""
+    words = {
+        Wrong(f"{alerts.NOTICE}{one.key}", one.alert_to): f"{one.headline}\n\n{one.words}" for one in found
+    }
+    alerts.note(conn, now, words, alerts.NOTICE, once=True)

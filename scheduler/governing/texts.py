@@ -1,0 +1,297 @@
+"""The texts that go out: of each message and language its newest revision in the database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select
+
+from scheduler.database.engine import run
+from scheduler.database.models import TextEdit, TextRevision
+from scheduler.governing.proposals import Revision, propose
+from scheduler.mail.text.layout import text_path
+from scheduler.mail.text.templates import Layout, Text, parse_text
+from scheduler.mail.trial.pairs import Key, Verdicts, problems_with
+from scheduler.mail.words.wording import text_language
+from scheduler.problem import Problem, Problems
+from scheduler.webinar.model import NOTICES, Webinar
+
+
+@dataclass(frozen=True)
+class LiveText:
+    """A text that goes out, ready to render."""
+
+    text: Text
+    language: str
+    revision: int
+    """The one that governs; 0: none does yet, and this is the file's, sound with some webinars so far."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Every text that may go out, and what is wrong with the files of our folder."""
+
+    live: Mapping[Key, LiveText] = field(default_factory=dict)
+    problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
+    """The problems of those texts that are unsound with some webinars, by these."""
+
+    def find(self, webinar: Webinar, message: str, wanted: str) -> LiveText | None:
+        """The text for a reader who wants this language; None: the delivery must be held."""
+        key = self._key(webinar, message, wanted)
+        return None if key is None or self.waits(webinar, key) else self.live[key]
+
+    def problems_with(self, webinar: Webinar, key: Key) -> tuple[Problem, ...]:
+        """What is wrong with the file of a text where this webinar sends it."""
+        return problems_with(self.problems, self.only_with, webinar.id, key)
+
+    def waits(self, webinar: Webinar, key: Key) -> bool:
+        """Whether mails wait for a sound text: there never was one, or its file is not sound with this webinar, which
+        says `on_broken = "hold"`."""
+        live = self.live.get(key)
+        if live is None:
+            return True
+        return (webinar.on_broken == "hold" or not live.revision) and bool(self.problems_with(webinar, key))
+
+    def _key(self, webinar: Webinar, message: str, wanted: str) -> Key | None:
+        asked = webinar.languages, webinar.text_of.get(message, message), wanted
+        if asked in self._keys:
+            return self._keys[asked]
+        key = text_key(webinar, message, wanted, (*self.live, *self.problems))
+        if wanted in webinar.languages:  # not whatever strangers may have typed
+            self._keys[asked] = key
+        return key
+
+    @cached_property
+    def _keys(self) -> dict[tuple[Sequence[str], str, str], Key | None]:
+        """What was asked for before: it is asked for each mail."""
+        return {}
+
+
+def text_key(webinar: Webinar, message: str, wanted: str, there: Iterable[Key]) -> Key | None:
+    """Which of the texts that are `there` a reader who wants this language gets; None: there is none for anybody."""
+    text = webinar.text_of.get(message, message)
+    languages = {key[1] for key in there if key[0] == text}
+    available = [language for language in webinar.languages if language in languages]
+    return (text, text_language(wanted, available, webinar.languages[0])) if available else None
+
+
+def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
+    """The texts among the files of the templates folder (`<message>/<language>.md`). Undecodable bytes show
+    as U+FFFD, which the check of soundness names."""
+    return {
+        (found[1], found[2]): raw.decode("utf-8-sig", "replace")
+        for path, raw in files.items()
+        if (found := _TEXT.fullmatch(path))
+    }
+
+
+def doubtful_texts(files: Iterable[str]) -> list[str]:
+    """The paths that may be meant as texts, but for which no reader's language is: `confirmation/en (1).md`."""
+    beside = (path for path in files if path.count("/") == 1 and not path.startswith("_"))
+    return sorted(path for path in beside if not _TEXT.fullmatch(path))
+
+
+_TEXT = re.compile(r"([^_/][^/]*)/([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\.md")
+
+
+def propose_texts(conn: Connection, now: datetime, holder: int, sound: Mapping[Key, str]) -> bool:
+    """Record the sound texts of our folder; store those that are to govern. Returns whether there are others, in whose
+    place another revision governs still."""
+    keys = {name_of(key): key for key in sound}
+    contents = {name: digest(sound[key]) for name, key in keys.items()}
+    ours = propose(conn, now, holder, "text", contents, governing_texts, _was_stored)
+    for name in ours.govern:
+        _store(conn, now, keys[name], sound[keys[name]])
+    return ours.lag
+
+
+def read_governing_texts(
+    conn: Connection,
+    root: Path,
+    layout: Layout,
+    sources: Mapping[Key, str],
+    checked: Verdicts,
+    webinars: Collection[Webinar],
+) -> Texts:
+    """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`.
+
+    Where nothing governs, the file's text goes out as soon as it is sound with one webinar, but not with those with
+    which it is not.
+    """
+    newest = _newest(conn)
+    problems = folder_problems(root, newest, sources, checked, webinars)
+    read = {key: _read(conn, root, layout, revision) for key, revision in newest.items()}
+    first = {
+        key: LiveText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
+        for key in checked.begun - newest.keys()
+    }
+    return Texts(first | {key: live for key, live in read.items() if live}, problems, checked.only_with)
+
+
+def folder_problems(
+    root: Path,
+    stored: Collection[Key],
+    sources: Mapping[Key, str],
+    checked: Verdicts,
+    webinars: Collection[Webinar],
+) -> dict[Key, tuple[Problem, ...]]:
+    """What is wrong with the texts of our folder: mistakes in them, and those that are gone or missing. `stored`: the
+    texts of which there is a revision."""
+    problems = dict(checked.problems)
+    used = [(one.languages, one.text_names) for one in webinars]
+    for key in set(stored) - sources.keys():
+        if any(key[0] in messages and key[1] in languages for languages, messages in used):
+            problems[key] = (_gone(root, *key),)
+    for key in _missing(used, {*sources, *stored}):
+        problems[key] = (_no_text(root, key, webinars, sources),)
+    return problems
+
+
+def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> LiveText | None:
+    """The revision, or the newest one before it that this program can read."""
+    key = revision.message, revision.language
+    found: TextRevision | None = revision
+    while found:
+        try:
+            text = parse_text(found.source, str(text_path(root, *key)), layout)
+            return LiveText(text, key[1], found.id or 0)
+        except Problems:  # sound for another version of this program, or with another layout
+            found = _newest(conn, before=found).get(key)
+    return None
+
+
+def governing_texts(conn: Connection) -> dict[str, Revision]:
+    """The texts that govern, by name, as `propose` has them."""
+    table = TextRevision.__table__  # type: ignore[attr-defined]
+    columns = (table.c.message, table.c.language, table.c.id, table.c.sha256, table.c.sound_since)
+    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    rows = conn.execute(select(*columns).where(table.c.id.in_(newest)))
+    return {name_of((message, language)): Revision(*revision) for message, language, *revision in rows}
+
+
+def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
+    """The texts that these webinars use, or would if they were there."""
+    return {(text, language) for one in webinars for text in one.text_names for language in one.languages}
+
+
+def digest(source: str) -> str:
+    """By which two versions of a text are told apart."""
+    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def authors_of(conn: Connection, sources: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, str]:
+    """Who saved these texts in the editor, as far as the files still hold what they saved."""
+    last = last_edits(conn, sources)
+    return {key: last[key].saved_by for key in keys if key in last}
+
+
+class Edit(NamedTuple):
+    """A save in the editor."""
+
+    saved_by: str
+    saved_at: datetime
+
+
+def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Edit]:
+    """The last save in the editor of each text whose file still holds what was saved."""
+    table = TextEdit.__table__  # type: ignore[attr-defined]
+    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    columns = (table.c.message, table.c.language, table.c.sha256, table.c.saved_by, table.c.saved_at)
+    found = {}
+    for message, language, sha256_of_it, *edit in conn.execute(
+        select(*columns).where(table.c.id.in_(newest))
+    ):
+        source = sources.get((message, language))
+        if source is not None and sha256_of_it == digest(source):
+            found[message, language] = Edit(*edit)
+    return found
+
+
+def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Container[Key]) -> set[Key]:
+    """Messages without a text in any language of their webinar, with the language to begin with."""
+    return {
+        (message, languages[0])
+        for languages, messages in used
+        for message in messages
+        if not any((message, language) in there for language in languages)
+    }
+
+
+def _newest(conn: Connection, before: TextRevision | None = None) -> dict[Key, TextRevision]:
+    """The newest revision of each text; or the one before this of its text."""
+    table = TextRevision.__table__  # type: ignore[attr-defined]
+    ids = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    if before:
+        same = (table.c.message == before.message) & (table.c.language == before.language)
+        ids = ids.where(same & (table.c.id < before.id))
+    rows = conn.execute(select(table).where(table.c.id.in_(ids))).mappings()
+    return {(row["message"], row["language"]): TextRevision(**row) for row in rows}
+
+
+def _store(conn: Connection, now: datetime, key: Key, source: str) -> None:
+    revision = TextRevision(
+        message=key[0], language=key[1], sha256=digest(source), source=source, sound_since=now
+    )
+    values = revision.model_dump(exclude={"id"})
+    conn.execute(insert(TextRevision.__table__), values)  # type: ignore[attr-defined]
+
+
+def _was_stored(conn: Connection, name: str, digest: str) -> bool:
+    message, language = name.split("/")
+    query = (
+        "SELECT 1 FROM text_revision WHERE message = :message AND language = :language AND sha256 = :digest"
+        " LIMIT 1"
+    )
+    return run(conn, query, message=message, language=language, digest=digest).first() is not None
+
+
+def name_of(key: Key) -> str:
+    """What a text is called among the files of services."""
+    return "/".join(key)
+
+
+def _no_text(root: Path, key: Key, webinars: Iterable[Webinar], sources: Collection[Key]) -> Problem:
+    text, language = key
+    user = next(one for one in webinars if text in one.text_names and language == one.languages[0])
+    return Problem(
+        str(text_path(root, *key)),
+        "there is no text for this message",
+        "a file with the text",
+        f"its deliveries are held until there is one; {how_to_begin(user, user.message_with(text), root, sources)}",
+    )
+
+
+def how_to_begin(webinar: Webinar, message: str, root: Path, there: Collection[Key]) -> str:
+    """How to give a message without a text one: the command that copies the most similar text that is `there`, and the
+    line of the webinar's file that uses it as it is. Or, where there is nothing like it, what to write."""
+    text = webinar.text_of[message]
+    kinds = {one.text_name: one.kind for one in webinar.messages}
+    usual = {"confirmation": "confirmation", "reminder": "reminder-day", "follow-up": "follow-up"}
+    folders = {name for name, language in there if language in webinar.languages and name not in NOTICES}
+    kind = kinds.get(text, "")
+    alike = sorted(name for name in folders if kinds.get(name) == kind)
+    alike += [name for name in (usual.get(kind, ""),) if name in folders and name not in alike]
+    close = get_close_matches(text, alike or folders, n=1, cutoff=0.0 if alike else 0.6)
+    if text in NOTICES or not close:
+        return f"write {text_path(root, text, webinar.languages[0])}; docs/variables.md says how"
+    copy = f"cp -r {quote(str(root / close[0]))} {quote(str(root / text))}"
+    return f'copy one and edit it: {copy} (or send that one: text = "{close[0]}" below id = "{message}")'
+
+
+def _gone(root: Path, message: str, language: str) -> Problem:
+    return Problem(
+        str(text_path(root, message, language)),
+        "the file is gone",
+        "a text, as there was one before",
+        "until it is back, its last sound revision goes out",
+    )

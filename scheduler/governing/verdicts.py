@@ -1,0 +1,55 @@
+"""What trials of texts found, kept in the database by digest: whatever one service has tried, none tries again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import run
+from scheduler.mail.trial.runner import Found
+from scheduler.problem import Problem
+
+UNUSED_FOR = timedelta(days=90)
+_USED = timedelta(days=30)
+"""The date of a verdict that is used is not older than this after a start, so that it is not deleted as unused."""
+_MOST_ASKED = 500  # digests in one statement; of more, everything that is known is read
+
+
+def read_verdicts(conn: Connection, digests: Sequence[str]) -> dict[str, Found]:
+    """What is known of these pairs, by digest."""
+    query = "SELECT digest, problems FROM verdict"
+    if len(digests) <= _MOST_ASKED:
+        rows = run(conn, f"{query} WHERE digest IN :digests", digests=digests)
+    else:
+        rows = run(conn, query)
+    wanted = frozenset(digests)
+    return {row.digest: _found(row.problems) for row in rows if row.digest in wanted}
+
+
+def keep_verdicts(conn: Connection, now: datetime, found: Mapping[str, Found]) -> None:
+    """Keep what was found, by digest."""
+    insert = (
+        "INSERT INTO verdict (digest, problems, tried_at) VALUES (:digest, :problems, :now)"
+        " ON CONFLICT (digest) DO NOTHING"
+    )
+    for digest, problems in found.items():
+        written = json.dumps([vars(one) for one in problems], ensure_ascii=False)
+        run(conn, insert, digest=digest, problems=written, now=now)
+
+
+def prune_verdicts(conn: Connection, now: datetime, used: Sequence[str]) -> None:
+    """At a start: forget the verdicts that nobody has used for long. `used`: by digest, the pairs that are there."""
+    old = run(conn, "SELECT digest FROM verdict WHERE tried_at < :then", then=now - _USED).scalars().all()
+    wanted = frozenset(used)
+    if still := [digest for digest in old if digest in wanted]:
+        for number in range(0, len(still), _MOST_ASKED):
+            some = still[number : number + _MOST_ASKED]
+            run(conn, "UPDATE verdict SET tried_at = :now WHERE digest IN :some", now=now, some=some)
+    run(conn, "DELETE FROM verdict WHERE tried_at < :then", then=now - UNUSED_FOR)
+
+
+def _found(problems: str) -> Found:
+    return tuple(Problem(**one) for one in json.loads(problems))

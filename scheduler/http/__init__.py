@@ -1,0 +1,1 @@
+"""HTTP: one listener, and what it gives to whoever connects."""

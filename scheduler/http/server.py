@@ -1,0 +1,259 @@
+"""A web server inside a running event loop, and the application that serves a rehearsal's inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from scheduler.http.limits import OF_PAGES, Connection, Limits, connections_at_most
+from scheduler.http.networks import is_in, networks_of
+from scheduler.web.inbox.pages import BODY_POLICY, FILES, FOLDERS, PAGE_POLICY
+
+log = structlog.get_logger()
+
+_GRACE_SECONDS = 3  # for answers under way when the server stops; no page takes that long
+_CANCEL_SECONDS = 1  # for those that are cancelled then
+_QUEUE = 128  # connections that the system keeps until they are accepted
+_PAUSE = 1.0  # seconds, where the system has no descriptor or memory left
+
+
+class WebServer:
+    """Serves one application on one port, within limits: uvicorn's HTTP, and connections that are accepted here.
+    Signals, logging and the loop stay with whoever runs the service."""
+
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *,
+        limits: Limits = OF_PAGES, setting: str = "",
+    ) -> None:  # fmt: skip
+        """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken. `setting`: where
+        the port comes from, for whoever reads that it can't be had."""
+        self._host, self._port, self._limits, self._proxies = host, port, limits, proxies
+        self._setting = setting
+        self._config = uvicorn.Config(
+            _in_order(app if limits.keep_alive else _closing(app)),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+        )
+        self._state = ServerState()
+        self._open: dict[Connection, None] = {}  # the oldest first
+        self._room = asyncio.Event()
+        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """ "http://127.0.0.1:8080"; for an address that means "all of them", one that a browser can open."""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError, in words for the operator, when host and port can't be had."""
+        if self._accepting:
+            raise RuntimeError("the web server runs already")
+        self._config.load()
+        self._listener = _listen(self._host, self._port, self._setting)
+        self._port = self._listener.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listener), name="web server")
+
+    async def stop(self) -> None:
+        """End what is under way, for three seconds at most, and give the port back. Twice does no harm."""
+        if self._accepting and self._listener:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._listener.close()
+            for connection in list(self._open):
+                connection.shutdown()
+            if self._state.tasks:
+                await asyncio.wait(set(self._state.tasks), timeout=_GRACE_SECONDS)
+            await self._cancel()
+            for connection in list(self._open):
+                connection.abort()
+            while self._open:
+                self._room.clear()
+                await self._room.wait()
+        self._accepting = self._listener = None
+
+    async def _cancel(self) -> None:
+        """End what is still under way: nobody gets half an answer for a whole one, the others 503."""
+        for connection in list(self._open):
+            if connection.is_answered:
+                connection.abort()
+        await asyncio.sleep(0)  # now these know that they are cut off
+        if tasks := set(self._state.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        most = connections_at_most(self._limits)
+        while True:
+            while len(self._open) >= most:
+                await self._make_room()
+            try:
+                client, (computer, *_) = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor is left, or the client is gone already
+                log.warning(
+                    "connection not accepted", port=self._port, error=errno.errorcode.get(error.errno or 0)
+                )
+                await asyncio.sleep(_PAUSE)
+                continue
+            await self._take(client, computer)
+            await asyncio.sleep(1 / self._limits.per_second)
+
+    async def _take(self, client: socket.socket, computer: str) -> None:
+        network = "" if is_in(computer, self._proxies) else networks_of(computer)[-1]
+        theirs = [one for one in self._open if one.network == network]
+        if network and len(theirs) >= self._limits.per_network and not _cut_off_silent(theirs):
+            client.close()
+            return
+        connection = Connection(self._config, self._state, self._limits, network, self._closed)
+        self._open[connection] = None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
+        except OSError:
+            client.close()
+            self._closed(connection)
+
+    async def _make_room(self) -> None:
+        """Where all wait for an answer, the next one waits, too."""
+        self._room.clear()
+        _cut_off_silent(self._open)
+        await self._room.wait()
+
+    def _closed(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._room.set()
+
+
+def _cut_off_silent(connections: Iterable[Connection]) -> bool:
+    """Whether one of these gave way: the first that has not sent a whole request."""
+    silent = next((one for one in connections if not one.is_asking), None)
+    if silent:
+        silent.abort()
+    return silent is not None
+
+
+def _in_order(app: ASGIApp) -> ASGIApp:
+    """`app`, for whose ends from outside there is nothing to log: whoever asked is gone, or the server stops."""
+
+    async def in_order(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except ClientDisconnect:
+            pass
+        except asyncio.CancelledError:  # by `stop` alone: nothing runs around it
+            if not begun:
+                headers = {"connection": "close", "retry-after": "5"}
+                await PlainTextResponse("The service stops.\n", 503, headers)(scope, receive, send)
+
+    return in_order
+
+
+def _closing(app: ASGIApp) -> ASGIApp:
+    """`app`, with one request on each connection."""
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, adding([(b"connection", b"close")], send))
+
+    return closing
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_QUEUE)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: "another program has it (`ss -ltnp` names it); end that one, or set another port",
+            errno.EACCES: "this user may not listen there (ports below 1024 need a privilege)",
+            errno.EADDRNOTAVAIL: "this machine has no such address",
+        }.get(error.errno or 0, error.strerror or str(error))
+        of = f"{setting}: " if setting else ""
+        raise OSError(f"{of}port {port} on {host or 'all addresses'} can't be used: {why}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def inbox_app(out: Path) -> Starlette:
+    """The inbox that `write_inbox` wrote to `out`: its own files and folders, nothing else that lies there.
+
+    GET and HEAD only; nothing is cached; a registrant's HTML is in a sandbox even when opened by itself.
+    """
+    return Starlette(
+        routes=[Mount("/", app=_InboxFiles(directory=out, html=True))],
+        middleware=[Middleware(_Guard)],
+    )
+
+
+class _InboxFiles(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        top, *below = Path(path).parts or (".",)
+        if top == "." or (top in FOLDERS if below else top in FILES):
+            return await super().get_response(path, scope)
+        raise HTTPException(status_code=404)
+
+
+class _Guard:
+    """Adds the headers that keep a mail's content from doing anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_body = scope.get("path", "").endswith((".body.html", ".svg"))  # what brings its own style
+        policy = (
+            f"sandbox allow-popups allow-popups-to-escape-sandbox; {BODY_POLICY}" if is_body else PAGE_POLICY
+        )
+        added = [
+            (b"content-security-policy", f"{policy}; frame-ancestors 'self'".encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+            (b"referrer-policy", b"no-referrer"),
+        ]
+
+        await self.app(scope, receive, adding(added, send))
+
+
+def adding(headers: Sequence[tuple[bytes, bytes]], send: Send) -> Send:
+    """`send`, with these headers in each answer."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *headers]
+        await send(message)
+
+    return sending

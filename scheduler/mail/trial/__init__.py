@@ -1,0 +1,1 @@
+"""Texts tried with every kind of reader before they may go out."""

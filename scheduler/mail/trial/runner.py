@@ -1,0 +1,240 @@
+"""Whether texts may go out: each is filled in for every kind of reader of each webinar, in a child (`trying`).
+
+What was found is remembered by the pair's digest (`pairs`), so that nothing is tried twice. Only what a text does
+is a verdict: a child that the machine keeps waiting, or that somebody ends, says nothing about it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, cast
+
+from scheduler.mail.text.layout import Layout, read_layout, text_path
+from scheduler.mail.trial.child import CPU_SECONDS, MEMORY, Job, child_environment
+from scheduler.mail.trial.pairs import Key, Pair, Verdicts, pairs_of, untried, verdicts_of
+from scheduler.problem import Problem
+from scheduler.webinar.model import Webinar
+
+Found = tuple[Problem, ...]
+"""What a trial found; places are relative to the folder of the texts."""
+
+KNOWN: dict[str, Found] = {}
+"""The verdicts that this process knows, by digest."""
+MOST_KNOWN = 100_000
+PATIENCE = 60.0  # seconds without a sign of life: then the machine is too busy, or the child is stopped
+FEW, BRIEFLY = 100, 5.0  # while somebody waits at a terminal: so many pairs, and more for so many seconds
+_STOPPED_COUNTS = 20  # as so many that end by themselves
+_LONGER = 15.0  # seconds for the few
+_LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
+_LIMITS = f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"
+_ENDED = "the child that tries them was ended from outside"
+_MOST_ENDED = 3  # children one after the other
+
+
+class NotTried(RuntimeError):
+    """Texts could not be tried now, for a reason that says nothing about them (in words for the operator)."""
+
+
+def remember(found: Mapping[str, Found]) -> None:
+    """Know these verdicts for as long as this process runs."""
+    KNOWN.update(found)
+
+
+def keep_known(used: Iterable[str]) -> None:
+    """Forget all but these when there are too many."""
+    if len(KNOWN) > MOST_KNOWN:
+        for digest in KNOWN.keys() - set(used):
+            del KNOWN[digest]
+
+
+def check_texts(
+    sources: Mapping[Key, str],
+    webinars: Sequence[Webinar],
+    root: Path,
+    layout: Layout | None = None,
+    *,
+    ask: Callable[[Sequence[str]], Mapping[str, Found]] = lambda digests: {},
+    seconds: float = BRIEFLY,
+) -> Verdicts:
+    """What is wrong with the texts of the folder `root`. A FEW pairs of a text and a webinar are tried, and more for so
+    many seconds; of the others it says that they are not.
+
+    `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
+    for nothing can be said. `ask`: for the verdicts that others know.
+    """
+    layout = layout or read_layout(root)
+    pairs = pairs_of(sources, webinars, layout)
+    if left := untried(pairs, KNOWN):
+        remember(ask([pair.digest for pair in left]))
+    tried, why = 0, "that takes long, and `webinar run` does it"
+    end = time.monotonic() + seconds
+
+    def told(digest: str, found: Found) -> None:
+        nonlocal tried
+        remember({digest: found})
+        tried += _STOPPED_COUNTS if any(_was_stopped(one) for one in found) else 1
+
+    try:
+        try_pairs(
+            untried(pairs, KNOWN),
+            sources,
+            layout,
+            told,
+            lambda: time.monotonic() > end + (0 if tried >= FEW else _LONGER),
+        )
+    except NotTried as reason:
+        why = str(reason)
+    found = verdicts_of(pairs, KNOWN, root)
+    return replace(found, why_untried=why) if found.untried else found
+
+
+def try_pairs(
+    pairs: Sequence[Pair],
+    sources: Mapping[Key, str],
+    layout: Layout,
+    told: Callable[[str, Found], None],
+    enough: Callable[[], bool] = lambda: False,
+    *,
+    niceness: int = 0,
+) -> None:
+    """Try these one after the other until all are tried, or `enough` says so; `told` gets each verdict as it is there.
+
+    A pair at which a child crashed goes to the end, and is a mistake of the text when that happens again. `niceness`:
+    how far what else the machine does goes first (nice(2)). Blocks. Raises NotTried.
+    """
+    known: dict[str, Found] = {}
+    crashes: Counter[str] = Counter()
+    put_off: dict[str, str] = {}
+    while not enough() and (left := [one for one in untried(pairs, known) if one.digest not in put_off]):
+        left.sort(key=lambda pair: crashes[pair.digest])
+        came = False
+        for pair, outcome in _outcomes(left, _job(left, sources, layout, niceness), enough):
+            came = True
+            if isinstance(outcome, _PutOff):
+                put_off[pair.digest] = outcome.why
+            elif isinstance(outcome, tuple):
+                known[pair.digest] = outcome
+            else:
+                crashes[pair.digest] += 1
+                if crashes[pair.digest] > 1:
+                    known[pair.digest] = _stopped(pair, f"filling it in ended its process: {outcome.how}")
+            if pair.digest in known:
+                told(pair.digest, known[pair.digest])
+        if not came and not enough():
+            raise NotTried("the child that tries them says nothing")
+        if sum(why == _ENDED for why in put_off.values()) > _MOST_ENDED:
+            break
+    if put_off:
+        raise NotTried(next(iter(put_off.values())))
+
+
+@dataclass(frozen=True)
+class _Crash:
+    """The child ended by itself."""
+
+    how: str
+
+
+@dataclass(frozen=True)
+class _PutOff:
+    """It says nothing about the text."""
+
+    why: str
+
+
+def _outcomes(
+    pairs: Sequence[Pair], job: Job, enough: Callable[[], bool]
+) -> Iterator[tuple[Pair, Found | _Crash | _PutOff]]:
+    """What one child says, and the last what became of the pair at which it ended, if it did. Raises NotTried."""
+    begun: Pair | None = None
+    with (
+        TemporaryFile() as given,
+        TemporaryFile() as errors,
+    ):  # files: for a child that is stopped nothing waits
+        given.write(pickle.dumps(job))
+        given.seek(0)
+        command = [sys.executable, "-m", "scheduler.mail.trial.child"]
+        with subprocess.Popen(  # noqa: S603
+            command, stdin=given, stdout=subprocess.PIPE, stderr=errors, env=child_environment()
+        ) as child:
+            try:
+                for line in _lines(child, enough):
+                    word: dict[str, Any] = json.loads(line)
+                    if "begun" in word:
+                        begun = pairs[word["begun"]]
+                    elif "fault" in word:
+                        yield pairs[word["pair"]], _PutOff(word["fault"])
+                    else:
+                        begun = None
+                        yield pairs[word["pair"]], tuple(Problem(**one) for one in word["problems"])
+                if child.poll() is None:  # there is enough
+                    return
+            finally:
+                child.kill()
+        errors.seek(0)
+        how = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+    if child.returncode == 0:
+        return
+    how = f"exit {child.returncode}: {how}" if child.returncode > 0 else f"signal {-child.returncode}"
+    if begun is None:
+        raise NotTried(f"the child that tries them can't begin: {how}")
+    yield begun, _ended_at(begun, -child.returncode, how)
+
+
+def _ended_at(pair: Pair, number: int, how: str) -> Found | _Crash | _PutOff:
+    if number == signal.SIGPROF:
+        return _stopped(pair, "filling it in was stopped (too much computing)")
+    if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        return _PutOff(_ENDED)  # by a person, or by a machine that has no memory left
+    return _Crash(how)
+
+
+def _was_stopped(problem: Problem) -> bool:
+    return problem.allowed == _LIMITS
+
+
+def _stopped(pair: Pair, found: str) -> Found:
+    place = str(text_path(Path(), *pair.key))
+    return (Problem(place, found, _LIMITS),)
+
+
+def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, niceness: int) -> Job:
+    keys = {key: number for number, key in enumerate(dict.fromkeys(pair.key for pair in pairs))}
+    webinars = {id(pair.webinar): pair.webinar for pair in pairs if pair.webinar}
+    places = {name: number for number, name in enumerate(webinars)}
+    return Job(
+        layout,
+        [(*key, sources[key]) for key in keys],
+        list(webinars.values()),
+        [(keys[pair.key], places[id(pair.webinar)] if pair.webinar else None) for pair in pairs],
+        niceness,
+    )
+
+
+def _lines(child: subprocess.Popen[bytes], enough: Callable[[], bool]) -> Iterator[bytes]:
+    """What the child prints, until it ends or there is enough. Raises NotTried when it says nothing for too long."""
+    out = cast(IO[bytes], child.stdout)
+    rest, heard = b"", time.monotonic()
+    while not enough():
+        if not select.select([out], [], [], _LOOK_SECONDS)[0]:
+            if time.monotonic() - heard > PATIENCE:
+                raise NotTried(f"the child that tries them has not moved for {PATIENCE:g} s")
+            continue
+        if not (more := os.read(out.fileno(), 65536)):
+            child.wait()
+            return
+        heard = time.monotonic()
+        *lines, rest = (rest + more).split(b"\n")
+        yield from lines

@@ -1,0 +1,31 @@
+"""A webinar's own words as its mails show them: set as their language is, and apart where they run the other way."""
+
+from __future__ import annotations
+
+from scheduler.mail.words.typography import typeset
+from scheduler.mail.words.wording import right_to_left
+from scheduler.webinar.model import Webinar, Wording
+
+_FSI, _PDI = "\u2068", "\u2069"
+
+
+def own_words(webinar: Webinar, language: str) -> Wording:
+    """What `webinar.words` says in `language`. A French title's colon never begins a line, and English words that
+    stand in an Arabic mail for want of a translation are isolated (FSI and PDI: Unicode 9, 3.1), so that
+    neither their marks nor those around them move."""
+    said = webinar.words(language)
+
+    def shown(key: str, text: str) -> str:
+        tag = webinar.language_of(key, language)
+        set_right = typeset(text, tag)
+        against = right_to_left(tag) != right_to_left(language)
+        return f"{_FSI}{set_right}{_PDI}" if text and against else set_right
+
+    return Wording(
+        title=shown("title", said.title),
+        about=shown("about", said.about),
+        how_to_join=shown("how_to_join", said.how_to_join),
+        organizers=tuple(shown("organizers", one) for one in said.organizers),
+        host=shown("host", said.host),
+        sender_name=shown("sender_name", said.sender_name),
+    )

@@ -1,0 +1,119 @@
+"""The same bytes as `invitation` makes, many times faster: its content lines, cut once for many registrants.
+
+Lines that are the same for all stay as icalendar has folded them; the others are filled and folded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from icalendar import vText
+from icalendar.parser import Parameters
+
+from scheduler.mail.words.links import mailto_address
+from scheduler.mail.words.names import clean_name
+from scheduler.mail.writing.composing import wire_address
+from scheduler.mail.writing.invitation import invitation
+
+_LINK = "\ufdd0"  # a noncharacter: neither a link nor, in a stencil that counts, an organizer's words have it
+_PLAIN_VALUES = frozenset({"UID", "SEQUENCE", "DTSTAMP", "CREATED", "LAST-MODIFIED"})
+_TEXT_VALUES = frozenset({"DESCRIPTION", "LOCATION"})
+_PLAIN_NAME = re.compile("[A-Za-z0-9 .-]+")
+_SAMPLE: dict[str, Any] = {
+    "uid": "uid",
+    "sequence": 0,
+    "dtstamp": datetime(1990, 1, 1, tzinfo=UTC),
+    "created": datetime(1990, 1, 1, tzinfo=UTC),
+    "name": "",
+    "address": "reader@example.org",
+}
+_LONGEST = 74  # octets, as icalendar folds: RFC 5545, 3.1 allows 75
+
+
+@dataclass(frozen=True)
+class InvitationStencil:
+    """An entry for many registrants of one webinar, in one language and by one method."""
+
+    lines: tuple[bytes | str, ...]
+    """Lines as they go out; where they are one registrant's, each by itself, with `%(…)s` and not yet folded."""
+
+    @property
+    def octets(self) -> int:
+        """About how much memory it takes."""
+        return sum(100 + len(line) for line in self.lines)
+
+    def fill(self, said: Mapping[str, Any]) -> bytes:
+        """The entry for one registrant: what `invitation(**said)` returns. UID and link must need no escaping but
+        that of TEXT."""
+        address, link = said["address"], said["join_url"]
+        stamp = _instant(said["dtstamp"])
+        values = {
+            "UID": said["uid"],
+            "SEQUENCE": said["sequence"],
+            "DTSTAMP": stamp,
+            "CREATED": _instant(said["created"]),
+            "LAST-MODIFIED": stamp,
+            "CN": _common_name(clean_name(said["name"]) or address),
+            "mailto": mailto_address(wire_address(address)),
+            "URI": link,
+            "TEXT": vText(link).to_ical().decode(),
+        }
+        return b"".join(line if isinstance(line, bytes) else _folded(line % values) for line in self.lines)
+
+
+def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
+    """The stencil for `invitation(**said)`; None if it would not make of `said` what `invitation` does.
+
+    `own_link`: the registrant's link is not the webinar's. Raises what `invitation` does.
+    """
+    sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
+    lines: list[bytes | str] = [b""]
+    for line in map(_line, filter(None, re.split(rb"(?<=\r\n)(?! )", sample))):
+        if isinstance(line, bytes) and isinstance(lines[-1], bytes):
+            lines[-1] += line
+        else:
+            lines.append(line)
+    stencil = InvitationStencil(tuple(lines))
+    return stencil if stencil.fill(said) == invitation(**said) else None
+
+
+def _line(folded: bytes) -> bytes | str:
+    line = folded.decode().replace("\r\n ", "").removesuffix("\r\n").replace("%", "%%")
+    name = re.split("[;:]", line, maxsplit=1)[0]
+    if name in _PLAIN_VALUES:
+        return f"{name}:%({name})s"
+    if name == "ATTENDEE":
+        before, _, named = line.partition(";CN=")
+        parameters = named.partition(";")[2].rpartition(":mailto:")[0]
+        return f"{before};%(CN)s;{parameters}:%(mailto)s"
+    if _LINK in line:
+        return line.replace(_LINK, "%(TEXT)s" if name in _TEXT_VALUES else "%(URI)s")
+    return folded
+
+
+def _common_name(name: str) -> str:
+    """As icalendar writes it, which quotes a blank."""
+    if not _PLAIN_NAME.fullmatch(name):
+        return str(Parameters({"CN": name}).to_ical(), "utf-8")
+    return f'CN="{name}"' if " " in name else f"CN={name}"
+
+
+def _folded(line: str) -> bytes:
+    """`line` as icalendar folds it: neither a character nor an escape is parted."""
+    rest, parts = line.encode(), []
+    while len(rest) > _LONGEST:
+        end = _LONGEST
+        while rest[end] & 0xC0 == 0x80:
+            end -= 1
+        end -= rest[end - 1] in b"\\^"
+        parts.append(rest[:end])
+        rest = rest[end:]
+    return b"\r\n ".join([*parts, rest]) + b"\r\n"
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"

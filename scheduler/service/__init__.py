@@ -1,0 +1,1 @@
+"""The sending process: what `webinar run` starts, and its steps."""

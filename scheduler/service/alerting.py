@@ -1,0 +1,130 @@
+"""Mails to organizers: one when something is wrong, one when it is right again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+
+import structlog
+
+from scheduler import alerts
+from scheduler.alerts import Telling
+from scheduler.database.engine import Database
+from scheduler.delivery.relay import Relay, ask_again, send_one
+from scheduler.webinar.model import Webinar
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = timedelta(minutes=1)  # when the relay did not take one
+RELAY = "relay"  # the key of the alert that no relay takes mails
+
+WRONG = """\
+Something needs your attention:
+
+{words}
+
+You will get one more mail when this is resolved.
+"""
+NOTICE = """\
+An edit waits, because it notifies people:
+
+{words}
+
+Until then, confirmations still go out as before the edit, and reminders wait.
+"""
+RETENTION = """\
+{first}. {words}
+
+Names, addresses, links and the relay's replies go; how many mails were sent stays, and so do suppressions. The rows of
+the table registrants are their owner's, and stay. To keep the data longer, set keep_days in the webinar's file before
+then.
+"""
+RIGHT = """\
+This problem is resolved. For your records:
+
+{words}
+"""
+
+
+class Teller:
+    """Sends the mails that organizers have still to get. A mail that the relay refuses is tried again."""
+
+    def __init__(
+        self,
+        database: Database,
+        relays: Sequence[Relay],
+        may_write_to: Callable[[str], bool],
+        stands: Callable[[str], bool] = lambda key: True,
+    ) -> None:
+        """`relays`: in order of preference. `stands`: whether what is wrong by this key still is, as far as is known
+        here."""
+        self._database, self._relays = database, relays
+        self._may_write_to, self._stands = may_write_to, stands
+        self._not_before: datetime | None = None
+
+    async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
+        """One try of each mail that is due. Never raises for a relay's sake."""
+        if self._not_before and now < self._not_before:
+            return
+        senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
+        for telling in await self._database.run(alerts.to_tell, now):
+            sender = senders.get(telling.alert_to, telling.alert_to)
+            if not self._may_write_to(telling.alert_to) or not await self._is_true(now, telling, sender):
+                continue
+            if await self._database.run(alerts.take, now, telling):
+                await self._send(now, telling, sender)
+
+    async def _is_true(self, now: datetime, telling: Telling, sender: str) -> bool:
+        """That a relay refuses everybody is asked for once more before anybody reads it: where the mail that says so
+        would go out, it is no longer true."""
+        if telling.key != RELAY or telling.right_again:
+            return True
+        await ask_again(self._relays, sender)
+        if not self._stands(telling.key):
+            return False
+        if all(relay.standing.refuses_everybody for relay in self._relays):
+            self._not_before = now + AGAIN_AFTER
+            return False
+        return True
+
+    async def _send(self, now: datetime, telling: Telling, sender: str) -> None:
+        """One address that is refused keeps nothing from the others."""
+        sent = False
+        try:
+            failed = await send_one(self._relays, sender, telling.alert_to, _mail(telling, sender, now))
+            sent = not failed
+            if sent:
+                log.info("organizer notified", about=telling.key, right_again=telling.right_again)
+            else:
+                log.warning("organizer not notified yet", about=telling.key, reply=failed)
+                self._not_before = now + AGAIN_AFTER
+        finally:
+            if not sent:
+                await self._database.run(alerts.give_back, now, telling)
+
+
+def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
+    message = EmailMessage(policy=SMTP)
+    subject, body = _words(telling)
+    message["Subject"] = " ".join(subject.split())  # a file's name may hold a line end
+    message["From"], message["To"], message["Date"] = sender, telling.alert_to, format_datetime(now)
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    message.set_content(body, cte="quoted-printable")
+    return message.as_bytes()
+
+
+def _words(telling: Telling) -> tuple[str, str]:
+    """The subject and the body."""
+    first, _, rest = telling.words.partition("\n\n")
+    if telling.key.startswith(alerts.NOTICE):
+        return f"Action needed? {first}", NOTICE.format(words=rest)
+    if telling.key.startswith(alerts.RETENTION):
+        return first, RETENTION.format(first=first, words=rest)
+    if telling.right_again:  # what goes out until then is no longer so
+        return f"Resolved: {telling.key}", RIGHT.format(words=first)
+    return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

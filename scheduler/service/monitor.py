@@ -1,0 +1,330 @@
+"""Watches the service beside it: what is late, whether mails leave, how much there is, how its surroundings are.
+
+Every look at the database is in a thread and over a connection of its own, so that no mail waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, make_url
+
+from scheduler import metrics
+from scheduler.aside import Aside, Hangs
+from scheduler.clock import SteadyClock
+from scheduler.database.engine import Database, newest_revision
+from scheduler.delivery.relay import Relay
+from scheduler.ledger.counting import (
+    UNKNOWN,
+    changes_to_take_in,
+    count_deliveries,
+    count_held,
+    count_in_doubt,
+    count_rows_set_aside,
+    live_webinars,
+    recent_doubts,
+    standing_alerts,
+)
+from scheduler.ledger.lateness import Accepted, Lateness, lateness
+from scheduler.ledger.planning import webinars_to_plan
+from scheduler.settings import Settings
+from scheduler.troubles import Trouble, Troubles
+from scheduler.zones.wall import tz_version
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 5.0  # between two looks at what is due
+COUNT_SECONDS = 10.0  # between two rounds of counting
+COUNT_AGAIN_SECONDS = 60.0  # between two counts of one webinar's deliveries, at least
+DISK_SECONDS = 10.0  # for one disk to say how much is free
+SHARE = 0.01  # of the time, at most, goes into counting the same again and again
+ROUND_SECONDS = 1.0  # for one round; what is left over comes first in the next one
+STALLED_SECONDS = 60.0  # mails are due and none is accepted
+MOST_WEBINARS = 200  # in metrics: each has a series for each message and state
+RECENT = timedelta(minutes=15)
+MOST_ATTEMPTS = 10_000  # that are looked at for doubts
+DELAY_SECONDS = 0.25  # between two measurements of the event loop
+FRESH_SECONDS = 1.0  # an answer with metrics serves whoever asks in this time
+
+_HELD = ""  # no webinar is called so
+_KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention", "source")
+
+
+class Progress:
+    """Whether due mails leave. Pure: is told what was seen, and when by a clock that only goes forward.
+
+    One mailbox that is full keeps being tried for hours, and says nothing about the relay: of mails that were put off
+    it takes two, and all since the last one that was accepted.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = (
+            None  # in each look since then something was due, and nothing more accepted
+        )
+        self._accepted = Accepted()
+
+    def note(self, at: float, seen: Lateness, allowed: bool) -> None:
+        """`allowed`: whether the limits of any relay let mails begin."""
+        waits = allowed and (seen.waiting > 0 or seen.put_off > 1)
+        if not waits:
+            self._since = None
+        elif self._since is None or seen.accepted != self._accepted:
+            self._since = at
+        self._accepted = seen.accepted
+
+    def stalled(self, at: float) -> float:
+        """Seconds for which mails have been due and none was accepted."""
+        return at - self._since if self._since is not None else 0.0
+
+
+class Intake:
+    """For how long the oldest change of `registrants`, and the webinar that waits longest, wait to be planned. Pure."""
+
+    def __init__(self) -> None:
+        self._newest: deque[tuple[float, int]] = deque(maxlen=1000)  # when which change was the newest
+        self._webinars: dict[str, float] = {}
+        self._oldest, self._oldest_since = 0, 0.0
+
+    def note(self, at: float, changes: tuple[int, int] | None, webinars: Collection[str]) -> None:
+        self._webinars = {one: self._webinars.get(one, at) for one in webinars}
+        if changes is None:
+            self._newest.clear()
+            self._oldest = 0
+            return
+        oldest, newest = changes
+        if oldest != self._oldest:
+            self._oldest, self._oldest_since = oldest, at
+        while self._newest and self._newest[0][1] < oldest:
+            self._newest.popleft()
+        if not self._newest or self._newest[-1][1] < newest:
+            self._newest.append((at, newest))
+
+    def lag(self, at: float) -> float:
+        """Seconds."""
+        since = [self._newest[0][0]] if self._newest else []
+        return max((at - one for one in (*since, *self._webinars.values())), default=0.0)
+
+    def stuck(self, at: float) -> float:
+        """Seconds for which the same change has been the oldest, so that nothing was taken in."""
+        return at - self._oldest_since if self._oldest else 0.0
+
+
+class Monitor:
+    """Keeps the metrics of one service, from `start` until `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clock: SteadyClock,
+        relays: Sequence[Relay],
+        holder: int = 0,
+    ) -> None:
+        self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
+        self._folders = folders(settings)
+        self._disks = {of: Aside(f"the disk of the {of}", DISK_SECONDS) for of in self._folders}
+        self._progress, self._intake = Progress(), Intake()
+        self._seen = Lateness()
+        self._counted: dict[str, dict[tuple[str, str], int]] = {}
+        self._count_again: dict[str, float] = {}
+        self._troubles = Troubles()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._exposition, self._until = b"", 0.0
+        self._one_by_one = asyncio.Lock()
+        metrics.identify(newest_revision(), tz_version())
+        metrics.know(relay.name for relay in relays)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tasks = [
+            asyncio.create_task(self._keep("looking what is late", LOOK_SECONDS, self.look)),
+            asyncio.create_task(self._keep("counting deliveries", COUNT_SECONDS, self.count)),
+            asyncio.create_task(self._keep("measuring disks", COUNT_SECONDS, self.measure_disks)),
+            asyncio.create_task(self._measure_delay()),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def look(self) -> None:
+        """See what is due now, and what waits to be planned. Raises DBAPIError."""
+        now = self._clock.now()
+        seen, changes, webinars = await asyncio.to_thread(
+            self._read,
+            lambda conn: (
+                lateness(conn, now, self._holder),
+                changes_to_take_in(conn),
+                webinars_to_plan(conn),
+            ),
+        )
+        at, self._seen = asyncio.get_running_loop().time(), seen
+        self._progress.note(at, seen, allowed=not all(_rests(relay, now) for relay in self._relays))
+        self._intake.note(at, changes, webinars)
+        ages = {(one.webinar, one.message): (now - one.due_at).total_seconds() for one in seen.late}
+        metrics.OLDEST_DUE.replace(dict(list(ages.items())[:MOST_WEBINARS]))
+        metrics.PLANNING_LAG.set(self._intake.lag(at))
+        metrics.STALLED.set(self._stalled(at))
+        metrics.LEDGER_SEEN.set_to_current_time()
+
+    async def count(self) -> None:
+        """Count what is to be counted again. Raises DBAPIError."""
+        await asyncio.to_thread(self._count)
+        metrics.COUNTED.set_to_current_time()
+
+    async def measure_disks(self) -> None:
+        """Note how much is free where the database and the state are. Raises Trouble for a folder that hangs, once the
+        others are measured; until it answers nothing is known of it."""
+        hanging = list[str]()
+        for of, folder in self._folders.items():
+            try:
+                there = await self._disks[of].run(partial(os.statvfs, folder))
+            except Hangs:
+                hanging.append(f"the disk of the {of} does not answer")
+                metrics.forget_disk(of)
+            except OSError:  # it is not made yet
+                continue
+            else:
+                metrics.DISK_FREE.labels(of).set(there.f_bavail * there.f_frsize)
+                metrics.DISK_FREE_RATIO.labels(of).set(there.f_bavail / max(1, there.f_blocks))
+        if hanging:
+            raise Trouble("; ".join(hanging))
+
+    @property
+    def late(self) -> tuple[tuple[str, str, float], ...]:
+        """Webinar, message, and the age in seconds of the oldest mail that is due, the oldest first."""
+        now = self._clock.now()
+        return tuple(
+            (one.webinar, one.message, (now - one.due_at).total_seconds()) for one in self._seen.late
+        )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why mails that are due do not leave, in words without personal data."""
+        at, found = asyncio.get_running_loop().time(), list[str]()
+        if (seconds := self._stalled(at)) and self.late:
+            webinar, message, age = self.late[0]
+            oldest = f"the oldest is {message} of {webinar}, due for {age:.0f} s"
+            found.append(f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}")
+        if (seconds := self._intake.stuck(at)) > STALLED_SECONDS:
+            found.append(f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s")
+        return tuple(found)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What keeps this from being looked at, in words without personal data."""
+        return self._troubles.words
+
+    async def exposition(self, ready: bool) -> bytes:
+        """All metrics, as they are, or were a second ago: however many ask."""
+        async with self._one_by_one:
+            if (loop := asyncio.get_running_loop()).time() >= self._until:
+                self._look_around(ready)
+                self._exposition = await asyncio.to_thread(metrics.exposition)
+                self._until = loop.time() + FRESH_SECONDS
+            return self._exposition
+
+    def _stalled(self, at: float) -> float:
+        """Seconds for which mails have been due and none was accepted; 0 as long as that is nothing to worry about.
+        Where the pace lets mails begin minutes apart, the next one may not have come."""
+        paces = [relay.pace.per_second for relay in self._relays]
+        patience = STALLED_SECONDS + max((2 / pace for pace in paces if pace), default=0.0)
+        seconds = self._progress.stalled(at)
+        return seconds if seconds > patience else 0.0
+
+    def _look_around(self, ready: bool) -> None:
+        """What is known without asking anybody."""
+        metrics.READY.set(ready)
+        metrics.CLOCK_WRONG.set(bool(self._clock.trouble))
+        metrics.forget_old()
+        for relay in self._relays:
+            metrics.RELAY_UP.labels(relay.name).set(not relay.trouble)
+            metrics.RELAY_STOPPED.labels(relay.name).set(relay.standing.stopped)
+            pace = relay.pace.per_second
+            metrics.RELAY_PACE.labels(relay.name).set(float("inf") if pace is None else pace)
+
+    def _read(self, function: Callable[[Connection], T]) -> T:
+        with self._database.reading() as conn:
+            return function(conn)
+
+    def _count(self) -> None:
+        end, now = time.monotonic() + ROUND_SECONDS, self._clock.now()
+        webinars, in_doubt, doubts, aside, alerts = self._read(
+            lambda conn: (
+                live_webinars(conn, now, MOST_WEBINARS),
+                count_in_doubt(conn, now),
+                recent_doubts(conn, now - RECENT, MOST_ATTEMPTS),
+                count_rows_set_aside(conn),
+                standing_alerts(conn),
+            )
+        )
+        metrics.IN_DOUBT.set(in_doubt)
+        metrics.RECENT_DOUBTS.set(doubts)
+        metrics.ROWS_SET_ASIDE.set(aside)
+        kinds = [next((kind for kind in _KINDS if key.startswith(kind)), "other") for key in alerts]
+        metrics.ALERTS.replace({(kind,): kinds.count(kind) for kind in (*_KINDS, "other")})
+        self._count_again = {key: at for key, at in self._count_again.items() if key in (*webinars, _HELD)}
+        with self._counting(_HELD, COUNT_SECONDS, end) as now_is_time:
+            if now_is_time:
+                held = self._read(count_held)
+                metrics.HELD.replace({key: mails for key, mails in held.items() if key[0] in webinars})
+        for webinar in sorted(webinars, key=lambda one: self._count_again.get(one, 0.0)):
+            with self._counting(webinar, COUNT_AGAIN_SECONDS, end) as now_is_time:
+                if now_is_time:
+                    self._counted[webinar] = self._read(partial(count_deliveries, webinar=webinar))
+        self._counted = {one: self._counted[one] for one in webinars if one in self._counted}
+        counted = {
+            (webinar, *key): mails
+            for webinar, counts in self._counted.items()
+            for key, mails in counts.items()
+        }
+        metrics.DELIVERIES.replace({key: mails for key, mails in counted.items() if key[2] != UNKNOWN})
+        metrics.UNKNOWN_ADDRESS.replace(
+            {key[:2]: mails for key, mails in counted.items() if key[2] == UNKNOWN}
+        )
+
+    @contextmanager
+    def _counting(self, what: str, every: float, end: float) -> Iterator[bool]:
+        """Around a count: whether it is to be done, which is the more seldom the longer it takes."""
+        began = time.monotonic()
+        is_due = self._count_again.get(what, 0.0) <= began < end
+        yield is_due
+        if is_due:
+            self._count_again[what] = time.monotonic() + max(every, (time.monotonic() - began) / SHARE)
+
+    async def _keep(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with self._troubles.told(what):
+                await work()
+            await asyncio.sleep(seconds)
+
+    async def _measure_delay(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            wanted = loop.time() + DELAY_SECONDS
+            await asyncio.sleep(DELAY_SECONDS)
+            metrics.LOOP_DELAY.observe(max(0.0, loop.time() - wanted))
+
+
+def _rests(relay: Relay, now: datetime) -> bool:
+    """Its day is full."""
+    return relay.standing.rests and relay.standing.is_paused(now)
+
+
+def folders(settings: Settings) -> dict[str, Path]:
+    """Where the disk must not be full: of the database, if it is a file, and of the state."""
+    found, url = dict[str, Path](), make_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and url.database:
+        found["database"] = Path(url.database).parent
+    found["state"] = settings.state_dir
+    return found

@@ -1,0 +1,122 @@
+"""Takes rows in and plans people beside sending: in short transactions, one webinar after the other.
+
+Nothing is claimed for whoever waits to be planned, so the order in which it happens changes no mail; but who has
+just registered comes before those who are planned again, as when their webinar was moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from scheduler import metrics
+from scheduler.clock import Clock
+from scheduler.database.chunk import Chunk
+from scheduler.database.engine import Database
+from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
+from scheduler.registrants.changes import next_webinar
+from scheduler.troubles import Troubles
+from scheduler.zones.names import learn
+
+T = TypeVar("T")
+
+TAKING_IN = "taking in rows of registrants"
+WHOSE_NEXT = "looking whose rows to take in next"
+
+
+class Planner:
+    """Plans over one database. A failure concerns one webinar, or the rows, and stops nothing else."""
+
+    def __init__(
+        self, database: Database, clock: Clock, return_within: timedelta, planned: Callable[[], None]
+    ) -> None:
+        """`planned` is called after each transaction that planned somebody, who may be due at once."""
+        self._database, self._clock = database, clock
+        self._return_within, self._planned = return_within, planned
+        others_wait = not database.dialect.takes_replicas
+        self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
+        self._turn, self._taken_last = 0, ""
+        self._turns: dict[str, int] = {}  # when each webinar was planned last
+        self._troubles = Troubles()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What can't be planned now, in words without personal data."""
+        return self._troubles.words
+
+    async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
+        """Plan for so many seconds. True when there is more to do."""
+        if not self._turn:
+            await asyncio.to_thread(learn)  # names of zones: not within a transaction
+        end, done = time.monotonic() + seconds, set[str]()
+        while True:
+            more = await self._take_in(governing)
+            waits = await self._database.run_reading(webinars_to_plan)
+            self._troubles.keep({TAKING_IN, *map(_planning, waits)})
+            if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
+                if not await self._plan_people(governing[name]):
+                    done.add(name)  # or another service plans it, or it fails
+            elif not more:
+                return False
+            if time.monotonic() >= end:
+                return True
+
+    def _next(self, waits: Mapping[str, bool]) -> str | None:
+        """The webinar to plan now. Those in which something changed about people, and the others, take turns."""
+        self._turn += 1
+        changed = [name for name in waits if waits[name]]
+        others = [name for name in waits if not waits[name]]
+        pool = (changed or others) if self._turn % 2 else (others or changed)
+        return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
+
+    async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
+        # Who comes after thousands, of this or of another webinar, does not wait for all of them.
+        after = None if self._turn % 2 else self._taken_last
+        with self._troubles.told(TAKING_IN):
+            now, most = self._clock.now(), self._rows.rows
+            taken, took = await self._database.run(
+                _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
+            )
+            self._rows.took(taken.rows, took)
+            metrics.PLANNING.observe(took)
+            if taken.webinar is not None:
+                self._taken_last = taken.webinar
+            await asyncio.sleep(self._rows.pause)
+            return taken.more
+        self._rows.failed()
+        if after is not None:  # the others go on
+            with self._troubles.told(WHOSE_NEXT):
+                self._taken_last = await self._database.run(next_webinar, after)
+        return False
+
+    async def _plan_people(self, governing: Governing) -> int:
+        name = governing.webinar.id
+        self._turns[name] = self._turn
+        with self._troubles.told(_planning(name)):
+            now, most = self._clock.now(), self._people.rows
+            people, took = await self._database.run(
+                _timed, lambda conn: plan_people(conn, now, governing, most)
+            )
+            self._people.took(people, took)
+            metrics.PLANNING.observe(took)
+            if people:
+                self._planned()
+            await asyncio.sleep(self._people.pause)
+            return people
+        self._people.failed()
+        return 0
+
+
+def _planning(webinar: str) -> str:
+    return f"planning {webinar}"
+
+
+def _timed(conn: Connection, work: Callable[[Connection], T]) -> tuple[T, float]:
+    """The result of this part of a transaction, and the seconds that it took."""
+    began = time.monotonic()
+    return work(conn), time.monotonic() - began

@@ -1,0 +1,173 @@
+"""Removes people whose webinar is long over: announces it, waits, and removes in small transactions beside all else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from scheduler import alerts
+from scheduler.alerts import Wrong
+from scheduler.database.chunk import Chunk
+from scheduler.database.engine import Database, run
+from scheduler.governing.webinars import said
+from scheduler.ledger.retention import Past, announce, if_saved, past_webinars, people_of, remove
+from scheduler.problem import Problems
+from scheduler.reports.reasons import RETENTION
+from scheduler.webinar.model import Webinar, read_webinar
+
+log = structlog.get_logger()
+
+LOOK_EVERY = timedelta(minutes=1)
+SOON = timedelta(days=30)
+FIRST = 100  # rows in the first transaction: nobody hurries
+NAMED = 20  # webinars, in notes and in a mail
+
+
+@dataclass(frozen=True)
+class Coming:
+    """So many people of a webinar who are about to be removed, at that instant (UTC)."""
+
+    webinar: str
+    people: int
+    at: datetime
+    alert_to: str = ""
+    announced_at: datetime | None = None
+    edit_waits: bool = False
+
+    @property
+    def words(self) -> str:
+        what = f"the personal data of {self.who} is removed from {said(self.at)} on"
+        unless = ", but not while an edit of the webinar waits" if self.edit_waits else ""
+        return f"{RETENTION}{self.webinar}: {what}{unless}"
+
+    @property
+    def who(self) -> str:
+        return "1 person" if self.people == 1 else f"{self.people} people"
+
+
+def coming(conn: Connection, now: datetime) -> list[Coming]:
+    """Who is about to be removed, the next first, whether that is announced already or would be now."""
+    past = (one for one in past_webinars(conn, now) if one.announced_for or one.must_be_announced(now))
+    found = [
+        Coming(one.webinar, people_of(conn, one.webinar), one.would_be(now), edit_waits=one.edit_waits)
+        for one in past
+        if one.edit_waits or not one.has_begun
+    ]
+    return sorted((one for one in found if one.people), key=lambda one: (one.at, one.webinar))
+
+
+def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming | None:
+    """Who would be removed, and when, were this file saved now: where that is soon, or sooner than by what governs."""
+    after, before = if_saved(conn, webinar)
+    people, at = people_of(conn, webinar.id), after.would_be(now)
+    sooner = before is not None and after.kept_until < before.kept_until
+    if not people or after.has_begun or not (sooner or at <= now + SOON):
+        return None
+    return Coming(webinar.id, people, at)
+
+
+def notes(found: Iterable[Coming]) -> tuple[str, ...]:
+    """In words, as far as somebody would read them."""
+    every = [one.words for one in found]
+    more = [f"{RETENTION}{len(every) - NAMED} more webinars: the same"] if len(every) > NAMED else []
+    return (*every[:NAMED], *more)
+
+
+class Purger:
+    """Over one database. What it does is left right by a kill at any place, and goes on from there."""
+
+    def __init__(self, database: Database) -> None:
+        self.notes: tuple[str, ...] = ()
+        """Whose people are about to be removed, in words without personal data."""
+        self._database = database
+        self._chunk = Chunk(others_wait=not database.dialect.takes_replicas)
+        self._chunk.rows = FIRST
+        self._look_at: datetime | None = None
+        self._due: list[Past] = []
+        self._known: dict[tuple[str, int, datetime | None, bool], Coming] = {}
+        self._told: Mapping[Wrong, str] | None = None
+
+    async def purge(self, now: datetime, seconds: float) -> bool:
+        """Remove for so many seconds what is due. True when there is more to do at once."""
+        if self._look_at is None or now >= self._look_at:
+            past = await self._database.run_reading(lambda conn: past_webinars(conn, now))
+            if any(one.must_be_announced(now) for one in past):
+                past = await self._database.run(_announce, now, past)
+            await self._tell(now, past)
+            self._due = [one for one in past if one.is_due(now) and not one.edit_waits]
+            self._look_at = now + LOOK_EVERY
+        end = time.monotonic() + seconds
+        while self._due:
+            if not await self._remove(now, self._due[0]):
+                del self._due[0]
+            if time.monotonic() >= end:
+                break
+        return bool(self._due)
+
+    async def _remove(self, now: datetime, past: Past) -> bool:
+        """One transaction. False when nothing is left, or it must wait."""
+        began, most = time.monotonic(), self._chunk.rows
+        rows = await self._database.run(remove, now, past, most)
+        if rows:
+            self._chunk.took(rows, time.monotonic() - began)
+            await asyncio.sleep(self._chunk.pause)
+        elif rows == 0:
+            log.info("personal data removed", webinar=past.webinar)
+        return bool(rows)
+
+    async def _tell(self, now: datetime, past: Iterable[Past]) -> None:
+        """Organizers by a mail for all that is announced to them at once, and whoever looks at readiness."""
+        announced = [one for one in past if one.announced_for and (one.edit_waits or not one.is_due(now))]
+        keys = {(one.webinar, one.revision_id, one.announced_at, one.edit_waits): one for one in announced}
+        if keys.keys() - self._known.keys():
+            found = await self._database.run_reading(
+                lambda conn: [_coming(conn, one) for one in keys.values()]
+            )
+            self._known = dict(zip(keys, found, strict=True))
+        self._known = {key: one for key, one in self._known.items() if key in keys}
+        found = sorted(
+            (one for one in self._known.values() if one.people), key=lambda one: (one.at, one.webinar)
+        )
+        self.notes, words = notes(found), _mails(one for one in found if one.at > now)
+        if words != self._told:
+            await self._database.run(alerts.note, now, words, alerts.RETENTION, once=True)
+            self._told = words
+
+
+def _announce(conn: Connection, now: datetime, past: Iterable[Past]) -> list[Past]:
+    return [announce(conn, now, one) if one.must_be_announced(now) else one for one in past]
+
+
+def _coming(conn: Connection, past: Past) -> Coming:
+    query = "SELECT source, file FROM webinar_revision WHERE id = :id"
+    row = run(conn, query, id=past.revision_id).first()
+    try:
+        alert_to = read_webinar(row.source, row.file).alert_to if row else ""
+    except Problems:  # sound for another version of this program only
+        alert_to = ""
+    at = past.announced_for or past.kept_until
+    people = people_of(conn, past.webinar)
+    return Coming(past.webinar, people, at, alert_to, past.announced_at, past.edit_waits)
+
+
+def _mails(found: Iterable[Coming]) -> dict[Wrong, str]:
+    """One for each organizer and announcement."""
+    together: dict[Wrong, list[Coming]] = {}
+    for one in found:
+        key = f"{alerts.RETENTION}{one.at:%Y-%m-%d %H:%M}, announced {one.announced_at:%Y-%m-%d %H:%M:%S}"
+        if one.alert_to:
+            together.setdefault(Wrong(key, one.alert_to), []).append(one)
+    return {wrong: _words(webinars) for wrong, webinars in together.items()}
+
+
+def _words(webinars: list[Coming]) -> str:
+    named = [f"{one.webinar} ({one.who})" for one in webinars[:NAMED]]
+    more = [f"{len(webinars) - NAMED} more webinars"] if len(webinars) > NAMED else []
+    at = said(webinars[0].at)
+    return f"Personal data is removed from {at} on\n\nOf: {', '.join([*named, *more])}."

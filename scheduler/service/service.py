@@ -1,0 +1,339 @@
+"""The service: `tick` takes in edits, plans and dispatches. Whoever calls it decides what time it is.
+
+`webinar run` calls it by the system's clock (`running`), `webinar rehearse` by a virtual one (`rehearsal`);
+nothing else differs between the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from scheduler import alerts
+from scheduler.alerts import Wrong
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.database.presence import newer_knowledge_version
+from scheduler.delivery.asked_for import AskedFor
+from scheduler.delivery.dispatcher import Dispatcher
+from scheduler.delivery.handover import Handover
+from scheduler.delivery.marks import Mark
+from scheduler.delivery.relay import Relay
+from scheduler.delivery.sender import Job
+from scheduler.governing.governor import Sources
+from scheduler.governing.notices import Notice, note_notices, notices
+from scheduler.governing.revisions import bring_up_to_date
+from scheduler.governing.webinars import look_again
+from scheduler.ledger import claims, loading, restored, settling, statements
+from scheduler.ledger.loading import Loading
+from scheduler.pulling.puller import Puller
+from scheduler.registrants.triggers import check_intake
+from scheduler.reports.reasons import (
+    reasons,
+    relay_refuses,
+    replica_notes,
+    row_notes,
+    set_back,
+    still_loading,
+)
+from scheduler.service.alerting import RELAY, Teller
+from scheduler.service.health import Readiness
+from scheduler.service.planner import Planner
+from scheduler.service.purger import Purger
+from scheduler.settings import Settings
+from scheduler.state_dir import StateDir
+from scheduler.troubles import Troubles
+from scheduler.webinar.model import Webinar
+from scheduler.zones.wall import knowledge_version, tz_version
+
+log = structlog.get_logger()
+
+CLOSE_SECONDS = 3.0  # for connections to be closed in order, at the stop
+PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
+PURGE_SECONDS = 0.2  # in one tick, beside planning
+CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
+REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a minute
+
+
+class MustRest(Exception):
+    """This service may neither plan nor send now, for a reason in words without personal data."""
+
+
+class Service:
+    """Everything that runs, over one database and one relay."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        *,
+        drafts_too: bool = False,
+        holder: int = 0,
+        hands_over: bool = False,
+        earlier: Mark | None = None,
+    ) -> None:
+        """`holder`: the number of this service among the replicas (`database.presence`). `hands_over`: whether
+        it leaves what it knows to the next run, in STATE_DIR; a rehearsal has none. `earlier`: what another run in this
+        process knew of the ledger."""
+        self._settings, self._database, self._clock = settings, database, clock
+        state = StateDir(settings.state_dir)
+        self._relays = [Relay.of(one, database, state) for one in settings.relays]
+        self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
+        self._holder = holder
+        self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
+        recorder = self.dispatcher.recorder
+        self._handover = Handover(state, database, recorder, holder, earlier) if hands_over else None
+        self._drafts_too = drafts_too
+        self._purger = Purger(database)
+        self._puller = Puller(database, clock) if hands_over else None
+        self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
+        self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
+        self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
+        self._telling: asyncio.Task[None] | None = None
+        self._sending_asked: asyncio.Task[None] | None = None
+        self._row_notes: tuple[str, ...] = ()
+        self._replica_notes: tuple[str, ...] = ()
+        self._replicas_again_at: datetime | None = None
+        self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
+        self._checking: asyncio.Task[None] | None = None
+        self._check_again = 0.0
+        self._notices: tuple[Notice, ...] = ()
+        self._restored = 0  # deliveries held because the database was set back
+        self._loading = Loading()
+        self._told_of: dict[str, frozenset[str]] = {}
+        self._troubles = Troubles()
+
+    @property
+    def mark(self) -> Mark | None:
+        """What it knows of the ledger, for a run that takes its place."""
+        return self._handover.mark if self._handover else None
+
+    @property
+    def relays(self) -> Sequence[Relay]:
+        return self._relays
+
+    async def start(self) -> None:
+        """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote.
+
+        Raises NewerSchema, StatementFails, DBAPIError.
+        """
+        await asyncio.to_thread(self._database.migrate)
+        await self._database.run(statements.check)
+        now = self._clock.now()
+        if self._handover:
+            await self._handover.take(now)
+        if not self._database.dialect.takes_replicas:
+            await self._database.run(claims.end_leases, now)
+        await self._database.run(settling.free_held_by_config, now)
+        await self.sources.start(now)
+        await self._check_intake()
+        log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
+
+    async def tick(self, now: datetime) -> bool:
+        """Bring everything to what is true at `now`, as far as a second goes; what is due leaves meanwhile. Returns
+        whether there is more to plan.
+
+        Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest.
+        """
+        recorder = self.dispatcher.recorder
+        await recorder.settled()
+        recorder.has_held |= await self._database.run(_looked_around)
+        await self._govern(now)
+        await self._settle(now)
+        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        if recorder.has_held and self._loading.is_over(asyncio.get_running_loop().time()) and not more:
+            await self._database.run(restored.hold_planned, self._clock.now())
+            recorder.has_held = False
+            self._loading.end()
+            self._hand_over()
+        await self._note_notices(now)
+        await self._note_troubles(now)
+        more |= await self._purge(now)
+        if time.monotonic() > self._check_again and (self._checking is None or self._checking.done()):
+            self._checking = asyncio.create_task(self._check_intake())
+        self.dispatcher.wake()
+        self.dispatcher.look_at_files()
+        if self._puller:
+            await self._puller.look(self.sources.catalogue.governing)
+        self._tell(now, list(self.sources.catalogue.webinars.values()))
+        return more
+
+    async def send_due(self) -> datetime | None:
+        """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""
+        self.dispatcher.wake()
+        return await self.next_wake()
+
+    async def next_wake(self) -> datetime | None:
+        """The next instant (UTC) at which something is due by itself, or a relay is tried again; or None."""
+        now = self._clock.now()
+        wake = await self._database.run_sending(claims.next_wake, now)
+        paused = self.dispatcher.paused_until
+        return min((one for one in (wake, paused) if one and one > now), default=None)
+
+    async def _govern(self, now: datetime) -> None:
+        """Take in what was edited, and go by what governs then."""
+        await self.sources.poll(now)
+        try:
+            await self._database.run(self._let_govern, now)
+        except BaseException:
+            self.sources.revisions.forget()
+            raise
+        governing = await self._database.run(self.sources.revisions.governing)
+        self.sources.adopt(governing)
+        self._hand_over()
+
+    def _let_govern(self, conn: Connection, now: datetime) -> None:
+        revisions, return_within = self.sources.revisions, self._settings.return_within
+        look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
+        bring_up_to_date(conn, now, revisions)
+
+    def _hand_over(self) -> None:
+        """Let the dispatcher go by what governs. A database that was set back may lack people, too, whose mails went
+        out: until those are planned and held, nothing goes out."""
+        live = set() if self.dispatcher.recorder.has_held else set(self.sources.live)
+        catalogue = self.sources.catalogue
+        self.dispatcher.job = Job(
+            catalogue.webinars,
+            live,
+            self.sources.texts,
+            catalogue.revisions,
+            self.sources.revisions.version,
+            self._drafts_too,
+        )
+        self.dispatcher.wake()
+
+    async def _check_intake(self) -> None:
+        """See to it that the changes of `registrants` are noticed; beside planning, for it reads the whole table."""
+        with self._troubles.told("checking registrants"):
+            self._intake = await asyncio.to_thread(check_intake, self._database)
+        self._check_again = time.monotonic() + CHECK_SECONDS
+
+    async def _settle(self, now: datetime) -> None:
+        with self._troubles.told("settling"):
+            await self._database.run(settling.settle_doubt, now, self.sources.catalogue.webinars)
+            while await self._database.run(settling.expire, now) == settling.MANY:
+                pass
+
+    async def _purge(self, now: datetime) -> bool:
+        with self._troubles.told("removing personal data"):
+            return await self._purger.purge(now, PURGE_SECONDS)
+        return False
+
+    def reload(self) -> None:
+        """Read folders and secrets again, whether they seem to have changed or not: at the next tick."""
+        self.sources.again()
+
+    def rest(self) -> None:
+        """Until the next tick, claim nothing; what is claimed already goes out."""
+        self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
+
+    async def settled(self) -> None:
+        """Wait until everything that is due now has its outcome."""
+        await self.dispatcher.settled()
+        if self._telling:
+            await self._telling
+
+    async def took_over(self) -> bool:
+        """Whether what services that are gone left to others is on record, so that their leases may be ended."""
+        return self._handover is None or await self._handover.took_over()
+
+    async def stop(self) -> None:
+        """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
+        await self.sources.stop()
+        if self._puller:
+            await self._puller.stop()
+        if self._handover:
+            self._handover.stop_looking()
+        left = await self.dispatcher.drain(self._settings.drain_seconds)
+        if self._handover:
+            await self._handover.leave(left)
+        last = [*filter(None, [self._telling, self._sending_asked])]
+        for task in last:
+            task.cancel()
+        closing = [asyncio.create_task(relay.pool.close()) for relay in self._relays]
+        tasks = [*filter(None, [self._checking]), *last, *closing]
+        await asyncio.wait(tasks, timeout=CLOSE_SECONDS)  # the database may not answer
+
+    def readiness(self) -> Readiness:
+        """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
+        waits = [still_loading(loading.SECONDS)] if self.dispatcher.recorder.has_held else []
+        others = reasons(self.dispatcher.trouble, self.sources.problems())
+        planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
+        return Readiness(
+            (*self.dispatcher.troubles, *planning, *self._troubles.words, *waits, *others),
+            notes=(
+                *filter(None, [set_back(self._restored)]),
+                *(one.words for one in self._notices),
+                *self._replica_notes,
+                *self._row_notes,
+                *self.dispatcher.notes,
+                *self._purger.notes,
+                *(self._puller.notes if self._puller else ()),
+                *self.sources.notes,
+                *(self._handover.notes if self._handover else ()),
+            ),
+        )
+
+    def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
+        """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_now(now, webinars))
+        if self._sending_asked is None or self._sending_asked.done():
+            self._sending_asked = asyncio.create_task(self._send_asked())
+
+    async def _note_notices(self, now: datetime) -> None:
+        """Say which edits wait, once each."""
+        found = await self._database.run(
+            notices, now, self.sources.revisions, self._settings.return_within, self._notices
+        )
+        if found != self._notices:
+            await self._database.run(note_notices, now, found)
+        self._notices = found
+
+    async def _note_troubles(self, now: datetime) -> None:
+        self._row_notes = await self._database.run(row_notes)
+        if self._replicas_again_at is None or now >= self._replicas_again_at:
+            self._replica_notes = await self._database.run(replica_notes, now)
+            self._replicas_again_at = now + REPLICAS_EVERY
+        self._restored = await self._database.run(restored.count)
+        await self._note(
+            now, RELAY, relay_refuses(self.dispatcher.trouble) if self.dispatcher.stopped else ""
+        )
+        await self._note(now, "ledger restored", set_back(self._restored))
+
+    async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
+        with self._troubles.told("writing to organizers"):
+            await self._teller.tell(now, webinars)
+
+    async def _send_asked(self) -> None:
+        with self._troubles.told("sending test mails"):
+            await self._asked_for.send()
+
+    def _stands(self, key: str) -> bool:
+        """Another replica's alert is its own to take back."""
+        return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
+
+    async def _note(self, now: datetime, key: str, words: str) -> None:
+        """Let the organizers of the live webinars know, where there are words."""
+        webinars = self.sources.catalogue.webinars
+        told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
+        if told == self._told_of.get(key):  # a replica that is well must not take back what another one says
+            return
+        await self._database.run(alerts.note, now, {Wrong(key, address): words for address in told}, key)
+        self._told_of[key] = told
+
+
+def _looked_around(conn: Connection) -> bool:
+    """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
+    if newer := newer_knowledge_version(conn):
+        raise MustRest(
+            f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
+        )
+    return restored.holds_planned(conn)

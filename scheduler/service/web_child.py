@@ -1,0 +1,156 @@
+"""The service's side of the web process: starts it, watches it, starts it again, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import select
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from scheduler import metrics
+from scheduler.mail.trial.child import child_environment, kill
+from scheduler.settings import DatabaseAddress, Settings
+
+log = structlog.get_logger()
+
+FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
+_MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""mallopt(3): its threads share memory, and give back what a password or a large mail took."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BEAT, WHY = b".", b"!"  # what it says: that it is alive; why it can't go on, up to the end
+BEAT_SECONDS = 1.0
+LONGEST = 1000  # bytes of what it says at once
+QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
+END_SECONDS = 8.0  # for it to end by itself
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """What the web process has to know: no more, for what is sent in reaches it first."""
+
+    database: DatabaseAddress
+    templates_dir: Path
+    host: str
+    port: int
+    public_url: str
+    proxies: tuple[str, ...]
+    log_level: str
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """The part of the service's settings that concerns it."""
+    return WebSettings(
+        settings.address("database_url"),
+        settings.templates_dir.absolute(),
+        settings.editor_host,
+        settings.editor_port,
+        settings.public_url,
+        settings.trusted_proxies,
+        settings.log_level,
+    )
+
+
+def why_off(settings: Settings) -> str:
+    """Why the editor may not be on with these settings, or "": nobody signs in over a wire that others can read."""
+    if settings.editor == "off":
+        return "EDITOR=off"
+    if settings.public_url and settings.trusted_proxies:
+        return ""
+    if settings.editor_host not in LOOPBACK:
+        return "EDITOR_HOST is not this machine alone; set PUBLIC_URL (https) and TRUSTED_PROXIES"
+    return "PUBLIC_URL is set without TRUSTED_PROXIES" if settings.public_url else ""
+
+
+class WebChild:
+    """One web process, as long as the service runs. Its absence keeps no mail from going out."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self.trouble = ""
+        """Why there is none now, in words without personal data."""
+        self._settings = settings
+        self._keeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Returns at once."""
+        self._keeping = asyncio.create_task(self._keep(), name="web process")
+
+    async def stop(self) -> None:
+        """End it. Twice does no harm."""
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        self._keeping = None
+
+    async def _keep(self) -> None:
+        pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                why = await self._run()
+            except OSError as error:  # the system has no process or descriptor left
+                why = error.strerror or type(error).__name__
+            self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
+            metrics.WEB_UP.set(0)
+            metrics.WEB_ENDS.inc()
+            log.warning("web process ended", reason=why)
+            pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _run(self) -> str:
+        """From its start to its end; returns why it ended. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "scheduler.web.process",
+                stdin=theirs.fileno(),
+                env=child_environment() | _MALLOC,
+            )
+            theirs.close()
+            try:
+                ours.setblocking(False)
+                await asyncio.get_running_loop().sock_sendall(ours, pickle.dumps(self._settings))
+                return await self._watch(ours, child)
+            finally:
+                ours.close()
+                await _end(child)
+
+    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> str:
+        said = b""
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    said += await asyncio.get_running_loop().sock_recv(ours, LONGEST)
+            except TimeoutError:
+                if _is_waiting(ours):  # it was this process that stood still
+                    continue
+                kill(child)
+                return f"it gave no sign of life for {QUIET_SECONDS:g} s"
+            except ConnectionError:
+                return f"exit {await child.wait()}"
+            if not said or WHY in said:
+                code = await child.wait()
+                return said.partition(WHY)[2].decode(errors="replace") or f"exit {code}"
+            said, self.trouble = b"", ""
+            metrics.WEB_UP.set(1)
+
+
+def _is_waiting(ours: socket.socket) -> bool:
+    """Whether there is something to read."""
+    return bool(select.select([ours], [], [], 0)[0])
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """It ends by itself once its socket is closed."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await child.wait()
+    except TimeoutError:
+        kill(child)
+        await child.wait()

@@ -1,0 +1,96 @@
+"""In which way mails are spoken to a relay: the fastest that it offers, until it breaks under it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import IntEnum
+
+import structlog
+
+from scheduler.smtp.replies import Reply
+from scheduler.smtp.session import NotBegun, Refused, RelayFailure, RelaySettings, Session
+
+log = structlog.get_logger()
+
+MOST_IN_FLIGHT = 8  # mails of one connection that are `sending`
+PLAINER_SECONDS = 3600.0
+_BREAKS = 2  # without a mail that was accepted
+
+
+class Way(IntEnum):
+    PLAIN = 0
+    """Command by command, by aiosmtplib."""
+    GROUPS = 1
+    """PIPELINING: one mail's content and the next one's envelope in one write."""
+    CHUNKS = 2
+    """PIPELINING and CHUNKING: whole mails in one write."""
+
+
+class Ways:
+    """What is known of one relay, from all connections to it."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self.window = MOST_IN_FLIGHT
+        self._settings = settings
+        self._best = Way.CHUNKS
+        self._until = 0.0  # when better ways are tried again, on the loop's clock
+        self._breaks = 0
+        self._broke_at = 0.0
+
+    def of(self, session: Session) -> Way:
+        """The way for this connection now."""
+        if self._best < Way.CHUNKS and asyncio.get_running_loop().time() > self._until:
+            self._best = Way.CHUNKS
+        if not (self._settings.pipelining and session.offers("PIPELINING")):
+            return Way.PLAIN
+        chunking = self._settings.chunking and session.offers("CHUNKING")
+        return min(self._best, Way.CHUNKS if chunking else Way.GROUPS)
+
+    def note(self, way: Way, session: Session, began: float, results: Sequence[Reply | RelayFailure]) -> None:
+        """What became of mails that went this way from `began` on (the loop's clock)."""
+        wire = session.wire
+        if not wire:
+            return
+        accepted = any(isinstance(one, Reply) for one in results)
+        if accepted:
+            self._breaks = 0
+        if wire.out_of_step or any(_is_not_understood(one) for one in results):
+            self._shrink()
+            self._go_plainer(way, "its replies do not fit the commands")
+        elif wire.broken:
+            self._shrink()
+            if not accepted and began > self._broke_at:  # all connections at once break for another reason
+                self._breaks, self._broke_at = self._breaks + 1, asyncio.get_running_loop().time()
+            if self._breaks >= _BREAKS:
+                self._go_plainer(way, "connections break")
+        elif wire.indistinct and self.of(session) is Way.CHUNKS:
+            self._go_plainer(Way.CHUNKS, "its replies to BDAT and RCPT are alike")
+        elif any(
+            isinstance(one, NotBegun) for one in results
+        ):  # as they waited too long for those before them
+            self._shrink()
+        elif accepted:
+            self.window = min(MOST_IN_FLIGHT, self.window + 1)
+
+    def _shrink(self) -> None:
+        self.window = max(1, self.window // 2)
+
+    def _go_plainer(self, way: Way, why: str) -> None:
+        if 0 < way <= self._best:
+            self._best, self._breaks = Way(way - 1), 0
+            self._until = asyncio.get_running_loop().time() + PLAINER_SECONDS
+            log.warning(
+                "pipelining reduced for an hour",
+                relay=self._settings.name,
+                way=self._best.name.lower(),
+                reason=why,
+            )
+
+
+def _is_not_understood(result: Reply | RelayFailure) -> bool:
+    """Whether a command is refused, not this mail (RFC 5321, 4.2.4)."""
+    if not isinstance(result, Refused):
+        return False
+    code, about_content = result.reply.code, result.reply.stage in ("data", "content")
+    return code == 503 or (code in (500, 502, 504) and about_content)

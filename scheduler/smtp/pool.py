@@ -1,0 +1,435 @@
+"""The relay: connections that are ready, kept open and reused, each of which sends one mail after another.
+
+`session` opens, secures and signs in; `transaction` speaks one mail; here they are put together, so that a
+relay which hung up on an idle connection costs no mail its attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from weakref import WeakSet
+
+import structlog
+
+from scheduler.aside import Aside, Hangs
+from scheduler.problem import Problems
+from scheduler.redaction import keep_secret
+from scheduler.smtp.modes import Way, Ways
+from scheduler.smtp.oauth import Tokens
+from scheduler.smtp.pipeline import More, Wire
+from scheduler.smtp.plain import Mail, transact
+from scheduler.smtp.replies import Reply
+from scheduler.smtp.session import (
+    Doubtful,
+    NotBegun,
+    Refused,
+    RelayFailure,
+    RelaySettings,
+    Session,
+    Unreachable,
+)
+from scheduler.smtp.sign_ins import SignIns
+from scheduler.state_dir import StateDir
+
+log = structlog.get_logger()
+
+__all__ = ["Connection", "Doubtful", "Pool", "Refused", "RelayFailure", "RelaySettings", "Unreachable"]
+
+CONTENT_TIMEOUT = 600.0
+"""Seconds to wait for the reply after the content (RFC 5321, 4.5.3.2.6): giving up sooner makes doubles."""
+IDLE_LIMIT = 10.0
+"""Seconds after which an unused connection is asked whether it still lives before a mail is given to it."""
+FILE_SECONDS = 5.0
+"""How long files of secrets are waited for; until they can be read, what they held before is used."""
+FEWER_SECONDS = 3600.0
+"""How long a connection carries no more mails than the one on which the relay said that it had enough."""
+
+# A 421 to MAIL that is about this connection, not the relay: it waited, or carried mails, long enough.
+_WORN_OUT = re.compile(
+    r"^4\.4\.2|idle|time(d )? ?out|inactiv|(per|this|one) (session|connection)", re.IGNORECASE
+)
+_FULL = re.compile(r"(message|mail|transaction)s?\b.{0,40}\b(session|connection)", re.IGNORECASE)
+
+
+def _is_hang_up(result: Reply | RelayFailure, words: re.Pattern[str]) -> bool:
+    if not isinstance(result, Refused) or (result.reply.stage, result.reply.code) != ("mail", 421):
+        return False
+    return words.search(f"{result.reply.enhanced} {result.reply.text}") is not None
+
+
+def _was_stale(result: Reply | RelayFailure) -> bool:
+    return isinstance(result, Unreachable | NotBegun) or _is_hang_up(result, _WORN_OUT)
+
+
+def _ends_connection(result: Reply | RelayFailure) -> bool:
+    return (
+        isinstance(result, RelayFailure)
+        and result.reply.code in (0, 421)
+        and not isinstance(result, NotBegun)
+    )
+
+
+class Connection:
+    """One open, secured, signed-in connection, of a `Pool`."""
+
+    def __init__(self, pool: Pool, session: Session) -> None:
+        self._pool = pool
+        self.session = session
+        self._flying: Way | None = None  # how the mails that are in flight go
+
+    async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
+        """Sends one mail to one recipient; returns the reply that accepted it.
+
+        `content` is the mail in CRLF lines; `sender` may be empty (the null path, RFC 5321, 4.5.5). Raises Refused,
+        Unreachable or Doubtful; ValueError before anything is written when the mail cannot be sent as it is.
+        """
+        (result,) = await self.send_all([Mail.checked(sender, recipient, content)])
+        if isinstance(result, RelayFailure):
+            raise type(result)(result.reply, recipient)
+        return result
+
+    @property
+    def window(self) -> int:
+        """How many mails may be in flight now: `sending`, and on their way one after another."""
+        return max(1, self.room(0))
+
+    def room(self, in_flight: int) -> int:
+        """How many mails may join so many that are in flight now."""
+        way, best = self._way, self._pool.ways.of(self.session)
+        alone = way is Way.PLAIN or way < best  # before BDAT the first mail goes alone, by DATA
+        if alone or self._flying not in (None, way) or not self.usable:
+            return 0
+        limit, window = self._pool.mails_per_connection, self._pool.ways.window
+        return min(window - in_flight, limit - self.session.mails if limit else window)
+
+    @property
+    def usable(self) -> bool:
+        """Whether more mails may be sent here."""
+        return self._pool.keeps(self.session)
+
+    @property
+    def _way(self) -> Way:
+        way, wire = self._pool.ways.of(self.session), self.session.wire
+        if way is Way.CHUNKS and not (wire and wire.consent):
+            return Way.GROUPS
+        return max(way, Way.GROUPS) if wire else way  # what was taken over is not given back
+
+    def offers(self, extension: str) -> bool:
+        """Whether the relay named this extension of SMTP."""
+        return self.session.offers(extension)
+
+    async def ask(self, sender: str) -> None:
+        """Find out whether the relay takes mails from this sender; none is sent. Raises Refused or Unreachable."""
+        reply = await self.session.command("mail", b"MAIL", f"FROM:<{sender}>".encode())
+        await self.session.reset()
+        if reply.code // 100 != 2:
+            raise Refused(reply)
+
+    async def send_all(self, mails: Sequence[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
+        """Send at most `window` mails: one result for each, in order.
+
+        `more(results)`: called when half of the mails in flight have been answered; returns mails to send next (at
+        most `room`). Results passed to it are not returned again.
+
+        Mails of which no content went out, because a connection that had carried mails was dead, go over a new one,
+        once. Cancelled, it closes the connection at once.
+        """
+        left = list(mails)
+        results = await self._once(left, more)
+        stale = [
+            number
+            for number, result in enumerate(results)
+            if _was_stale(result) and left[number].may_go(False)
+        ]
+        carried = self.session.mails > len(left)
+        if stale and (carried or any(isinstance(one, Reply) for one in results)):
+            again = await self._over_a_new_connection([left[number] for number in stale])
+            for number, result in zip(stale, again, strict=True):
+                results[number] = result
+        return results
+
+    async def _over_a_new_connection(self, mails: list[Mail]) -> list[Reply | RelayFailure]:
+        self.session.abort()
+        try:
+            self.session = await self._pool.open_session()
+        except RelayFailure as failure:
+            return [failure] * len(mails)
+        return await self._once(mails)
+
+    async def _once(self, mails: list[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
+        """In the end `mails` holds those whose results are returned."""
+        session, way, began = self.session, self._way, asyncio.get_running_loop().time()
+        mails[:] = [mail.as_taken_by(session) for mail in mails]
+        session.mails += len(mails)
+
+        async def tell(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
+            self._pool.ways.note(way, session, began, results)
+            del mails[: len(results)]
+            joining = await more(results) if more else []
+            mails.extend(joining)
+            session.mails += len(joining)
+            return joining
+
+        self._flying = way
+        try:
+            results = await self._speak(way, mails, tell if more else None)
+        except BaseException:
+            session.abort()
+            raise
+        finally:
+            self._flying = None
+        self._pool.ways.note(way, session, began, results)
+        for number, result in enumerate(results, session.mails - len(mails)):
+            if _is_hang_up(result, _FULL):
+                self._pool.note_limit(number)
+        if any(_ends_connection(one) for one in results):
+            session.abort()
+        return results
+
+    async def _speak(self, way: Way, mails: Sequence[Mail], more: More | None) -> list[Reply | RelayFailure]:
+        if way is Way.PLAIN:
+            return [await self._plain(mail) for mail in mails]
+        wire = self.session.wire or Wire(self.session, self._pool.content_timeout)
+        return await wire.send(mails, in_chunks=way is Way.CHUNKS, more=more)
+
+    async def _plain(self, mail: Mail) -> Reply | RelayFailure:
+        if not mail.may_go(False):
+            return NotBegun()
+        try:
+            return await transact(self.session, mail, self._pool.content_timeout)
+        except Refused as refusal:
+            if refusal.reply.code != 421:
+                await self.session.reset()
+            return refusal
+        except RelayFailure as failure:
+            return failure
+
+
+class Pool:
+    """At most `settings.connections` connections to one relay, opened when needed, kept open and reused.
+
+    What signs in and whom to trust is read when a connection is opened: from its files as they are then.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        *,
+        state: StateDir | None = None,
+        content_timeout: float = CONTENT_TIMEOUT,
+        idle_limit: float = IDLE_LIMIT,
+    ) -> None:
+        """Reads the certificates to trust. `state` keeps refresh tokens that were renewed. Raises ValueError when
+        `ca_file` cannot be used."""
+        self._settings = settings
+        self._authorities = _content(settings.ca_file)
+        self._context = _trusted(settings)
+        self._tokens = Tokens(settings.oauth, settings.ca_file, state) if settings.oauth else None
+        proof = [state.path(proof_of(settings))] if state else []
+        self._watched = [*proof, *settings.files]
+        self._stamps = _stamps(self._watched)
+        self._files = Aside("the folder of secrets and certificates", FILE_SECONDS)
+        self._unread = ""  # which files can't be used as they are
+        self._refused = ""  # which settings no connection comes about with
+        self.content_timeout = content_timeout
+        self.ways = Ways(settings)
+        self._fewer: tuple[int, float] | None = None  # mails on a connection, until when on the loop's clock
+        self._idle_limit = idle_limit
+        self._slots = asyncio.Semaphore(settings.connections)
+        self._idle: list[tuple[float, Session]] = []
+        self._sessions: WeakSet[Session] = WeakSet()
+        self._sign_ins = SignIns(lambda: any(session.usable for session in self._sessions))
+        self._client_name: str | None = settings.client_name or None
+        self._extensions: set[str] = set()  # that any machine behind the relay's name has named
+        self._closed = False
+        keep_secret(settings.password)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with the files and secrets, though mails may go out; in words that are safe to show."""
+        renewal = self._tokens.trouble if self._tokens else ""
+        return tuple(filter(None, (self._unread, self._refused, renewal)))
+
+    async def look_again(self) -> bool:
+        """Whether it is time to try again: the files of secrets and certificates hold something else that can be used,
+        or a command has sent a mail over this relay."""
+        try:
+            stamps = await self._files.run(lambda: _stamps(self._watched))
+        except Hangs:
+            return False
+        before, self._stamps = self._stamps, stamps
+        if before == self._stamps:
+            return False
+        files = len(self._settings.files)
+        proven = before[:-files] != self._stamps[:-files] if files else True
+        return await self._read_again() or proven
+
+    async def _read_again(self) -> bool:
+        """Go by the files as they are, if they can be used, else by what they held before. Returns whether anything is
+        different."""
+        before = self._settings
+        if not (before.read_again and before.files):
+            return False
+        try:
+            settings, authorities = await self._files.run(partial(_read, before.read_again))
+            if new_authorities := authorities != self._authorities:
+                self._context = _trusted(settings)
+            if self._tokens and settings.oauth:
+                self._tokens.use(settings.oauth, settings.ca_file, new_authorities=new_authorities)
+        except (Problems, ValueError, OSError) as error:
+            problems = error.problems if isinstance(error, Problems) else [_in_words(error)]
+            words = "; ".join(map(str, problems))
+            if words != self._unread:
+                log.error("files of secrets or certificates not used", relay=before.name, reason=words)
+            self._unread = f"{words} (what it held before is still used)"
+            return False
+        self._unread = ""
+        self._settings, self._authorities = settings, authorities
+        keep_secret(settings.password)
+        return settings != before or new_authorities
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection that is ready for a mail; waits while all are taken.
+
+        Raises Refused or Unreachable (stages connect, ehlo, starttls, auth) when none can be opened, and
+        RuntimeError once the pool is closed.
+        """
+        async with self._slots:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            connection = Connection(self, await self._ready_session())
+            try:
+                yield connection
+            finally:
+                await self._take_back(connection.session)
+
+    def keeps(self, session: Session) -> bool:
+        """Whether the connection is open, may carry more mails, and speaks no faster than its relay bears."""
+        limit, wire = self.mails_per_connection, session.wire
+        if limit and session.mails >= limit:
+            return False
+        return wire.is_open and self.ways.of(session) > Way.PLAIN if wire else session.usable
+
+    @property
+    def mails_per_connection(self) -> int:
+        """After so many a connection is closed; 0: never."""
+        if self._fewer and asyncio.get_running_loop().time() >= self._fewer[1]:
+            self._fewer = None
+        return self._fewer[0] if self._fewer else self._settings.mails_per_connection
+
+    def note_limit(self, mails: int) -> None:
+        """The relay hung up on a connection because it had carried so many."""
+        if mails and not 0 < self.mails_per_connection <= mails:
+            self._fewer = mails, asyncio.get_running_loop().time() + FEWER_SECONDS
+
+    async def _ready_session(self) -> Session:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            since, session = self._idle.pop()  # the last used: the fewer are kept busy, the fewer go stale
+            if (
+                session.usable
+                and self.keeps(session)
+                and (now - since < self._idle_limit or await session.is_alive())
+            ):
+                return session
+            session.abort()
+        return await self.open_session()
+
+    async def open_session(self) -> Session:
+        """A new secured connection. Raises Refused or Unreachable."""
+        turn = partial(self._sign_ins.turn, asyncio.get_running_loop().time())
+        if self._client_name is None:
+            self._client_name = await asyncio.to_thread(_own_name)
+        await self._read_again()
+        session = Session(self._settings, self._context, self._tokens, self._extensions)
+        try:
+            await session.open(self._client_name, turn)
+        except RelayFailure as failure:
+            self._refused = self._blamed(failure)
+            raise
+        self._refused = ""
+        self._sessions.add(session)
+        return session
+
+    def _blamed(self, failure: RelayFailure) -> str:
+        """The settings that are at fault when no connection comes about, if some are."""
+        if failure.reply.stage == "auth":
+            names = " and ".join(self._settings.secrets_from) or "what is set"
+            return f"can't sign in with {names}: {failure}"
+        if not failure.reply.code and "certificate" in failure.reply.text:
+            authorities = self._settings.ca_file or "the system's authorities"
+            return f"the relay's certificate cannot be verified by {authorities}: {failure}"
+        return ""
+
+    async def _take_back(self, session: Session) -> None:
+        if not session.usable:
+            session.abort()
+        elif self._closed or not self.keeps(session):
+            await session.quit()
+        else:
+            self._idle.append((asyncio.get_running_loop().time(), session))
+
+    async def close(self) -> None:
+        """Takes leave of the relay, at most 2 s for each connection; those in use close when given back."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(session.quit() for _, session in idle))
+
+
+def proof_of(settings: RelaySettings) -> str:
+    """The file in STATE_DIR that a command writes when this relay has taken a mail: a service that leaves the relay
+    alone then tries again."""
+    return f"relay-{hashlib.sha256(settings.account.encode()).hexdigest()[:16]}"
+
+
+def _read(read_again: Callable[[], RelaySettings]) -> tuple[RelaySettings, bytes]:
+    settings = read_again()
+    return settings, _content(settings.ca_file)
+
+
+def _in_words(error: Exception) -> str:
+    return error.strerror or "they can't be read now" if isinstance(error, OSError) else str(error)
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    """By which a file that was written or replaced, also behind a link, is told from the one before."""
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _content(ca_file: str | None) -> bytes:
+    try:
+        return Path(ca_file).read_bytes() if ca_file else b""
+    except OSError:
+        return b""
+
+
+def _trusted(settings: RelaySettings) -> ssl.SSLContext | None:
+    """None where nothing is encrypted: the system's certificates are many, and take long to read."""
+    if settings.tls == "none" and not settings.ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise ValueError(f"no certificates can be read from {settings.ca_file}: {error}") from None
+
+
+def _own_name() -> str:
+    name = socket.getfqdn()
+    return name if "." in name and not name.startswith("localhost") and name.isascii() else ""

@@ -1,0 +1,371 @@
+"""A secured connection to a relay: opened, in TLS, signed in, by aiosmtplib.
+
+What is sent over it is not its business: `transaction` speaks mail through `command` and `content`, command by
+command; `wire` takes `transport` over and speaks in a pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import aiosmtplib
+from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from scheduler import metrics
+from scheduler.smtp.oauth import NoToken, OAuthSettings, Tokens
+from scheduler.smtp.replies import Reply, Stage, log_safe, read_reply
+
+if TYPE_CHECKING:
+    from scheduler.smtp.pipeline import Wire
+
+_QUIT_TIMEOUT = 2.0
+_NOOP_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """How to reach a relay. `timeout` in seconds, for opening and for each command but the mail's content.
+
+    With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
+    what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
+    `pipelining` and `chunking`: whether they are used where offered. `mails_per_connection`: after so many
+    a connection is closed; 0: never. `oauth`: sign in by XOAUTH2 instead of `password`. `per_minute`, `per_day`:
+    how many mails it takes; None: no limit.
+    """
+
+    host: str
+    port: int
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    connections: int = 4
+    timeout: float = 60.0
+    ca_file: str | None = None
+    client_name: str = ""
+    pipelining: bool = True
+    chunking: bool = True
+    mails_per_connection: int = 0
+    oauth: OAuthSettings | None = None
+    per_minute: int | None = None
+    per_day: int | None = None
+    secrets_from: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The settings that say who signs in and by what, for people: SMTP_PASSWORD_FILE."""
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """The files that secrets and certificates come from."""
+    read_again: Callable[[], RelaySettings] | None = field(default=None, repr=False, compare=False)
+    """Reads the same settings from these files as they are now. Raises Problems, which name no content."""
+
+    @property
+    def name(self) -> str:
+        """For people and logs."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def account(self) -> str:
+        """What limits belong to: the relay and, where we sign in, who we are there, which nobody needs to read."""
+        who = hashlib.sha256(self.username.encode()).hexdigest()[:12]
+        return f"{self.name} {who}" if self.username else self.name
+
+
+class RelayFailure(Exception):
+    """A mail was not accepted. `reply` has the relay's words, the exception's own text is safe to log."""
+
+    def __init__(self, reply: Reply, recipient: str = "") -> None:
+        super().__init__(log_safe(str(reply), recipient))
+        self.reply = reply
+
+
+class Refused(RelayFailure):
+    """The relay said no; nothing is in doubt."""
+
+
+class Unreachable(RelayFailure):
+    """No way to the relay, or it broke off before the first byte of the content: nothing is in doubt."""
+
+
+class Doubtful(RelayFailure):
+    """Broken off after content could have gone out: the mail may have been accepted (RFC 1047)."""
+
+
+class NotBegun(RelayFailure):
+    """It was not sent, for it may not go now, or the connection ended by a mail before it: nobody is to blame, and
+    nothing is in doubt."""
+
+    def __init__(self) -> None:
+        super().__init__(Reply("mail", 0, "", "not begun"))
+
+
+class Session:
+    """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        context: ssl.SSLContext | None,
+        tokens: Tokens | None = None,
+        seen: set[str] | None = None,
+    ) -> None:
+        """`tokens`: for XOAUTH2, shared by all sessions of an account. `seen`: the extensions that any session of a
+        relay, which may be many machines behind one name, was offered."""
+        self._settings, self._tokens = settings, tokens
+        self._seen = set() if seen is None else seen
+        self._smtp = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            timeout=None,  # ours instead: its `wait_for` can swallow a cancellation (Python 3.11)
+            use_tls=settings.tls == "implicit",
+            start_tls=False,
+            tls_context=context,
+            local_hostname="localhost",
+        )
+        self.transport: asyncio.BaseTransport | None = None
+        self.mails = 0  # begun here
+        self.wire: Wire | None = None  # what speaks here instead of aiosmtplib, where mails go in a pipeline
+        self._extensions: dict[str, str] = {}
+        self._auth_methods: list[str] = []
+
+    async def open(
+        self, client_name: str, turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    ) -> None:
+        """Connects, secures and signs in; that at its `turn`. Raises Refused or Unreachable, at the stage where it
+        failed."""
+        smtp = self._smtp
+        try:
+            await self._step("connect", smtp.connect())
+            smtp.local_hostname = client_name or _address_literal(self._info("ehlo", "sockname")[0])
+            await self._hello()
+            if self._settings.tls == "starttls":
+                if not self.offers("STARTTLS"):
+                    raise unreachable("starttls", "the relay does not offer STARTTLS; nothing was sent to it")
+                await self._step("starttls", smtp.starttls())
+                await self._hello()  # RFC 3207, 4.2: what was known before TLS is void
+            metrics.secured(self._settings.name, self.transport)
+            if self._settings.username:
+                async with turn():
+                    await self._sign_in()
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _step(self, stage: Stage, action: Awaitable[SMTPResponse]) -> SMTPResponse:
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                response = await action
+        except SMTPResponseException as error:
+            if error.code // 100 in (4, 5):
+                raise Refused(read_reply(stage, error.code, error.message)) from None
+            # What it says to AUTH may be what it was told there.
+            raise unreachable(stage, "not an SMTP reply" if stage == "auth" else _why(error)) from None
+        except (SMTPException, OSError, UnicodeError) as error:
+            raise unreachable(stage, _why(error)) from None
+        self.transport = self._smtp.transport
+        if self._unpaired:
+            raise unreachable(stage, "a reply to no command")
+        return response
+
+    def _info(self, stage: Stage, key: str) -> Any:
+        if self.transport is None:
+            raise unreachable(stage, "Connection lost")
+        return self.transport.get_extra_info(key)
+
+    async def _hello(self) -> None:
+        # Kept here, because aiosmtplib forgets it when a connection breaks, and "broken" is not "not offered".
+        response = await self._step("ehlo", self._smtp.ehlo())
+        self._extensions, self._auth_methods = parse_esmtp_extensions(response.message)
+        self._seen.update(self._extensions)
+
+    async def _sign_in(self) -> None:
+        """In the clear only to this very machine."""
+        in_tls = self._info("auth", "sslcontext") is not None
+        if not in_tls and not _is_loopback(self._info("auth", "peername")[0]):
+            raise unreachable("auth", "a password is never sent in the clear: use STARTTLS or implicit TLS")
+        if self._tokens:
+            await self._sign_in_by_token(self._tokens)
+        else:
+            await self._sign_in_by_password()
+
+    def _offered(self, *ways: str) -> list[str]:
+        found = [way for way in ways if way.lower() in self._auth_methods]
+        if not found:
+            offered = " ".join(self._auth_methods).upper() or "none"
+            wanted = " or ".join(ways)
+            raise unreachable("auth", f"the relay does not offer AUTH {wanted} (it has: {offered})")
+        return found
+
+    async def _sign_in_by_password(self) -> None:
+        """AUTH PLAIN or LOGIN, as offered (RFC 4954)."""
+        smtp, settings = self._smtp, self._settings
+        ways = self._offered("PLAIN", "LOGIN")
+        for way in ways:
+            action = smtp.auth_plain if way == "PLAIN" else smtp.auth_login
+            try:
+                await self._step("auth", action(settings.username, settings.password))
+            except Refused as refusal:
+                # RFC 4954, 4: 504 is about the mechanism. Any other refusal tried again could lock us out.
+                if refusal.reply.code != 504 or way == ways[-1]:
+                    raise
+            else:
+                return
+
+    async def _sign_in_by_token(self, tokens: Tokens) -> None:
+        """AUTH XOAUTH2. A token that was accepted before may have been revoked since: once, another one is tried."""
+        self._offered("XOAUTH2")
+        smtp, username = self._smtp, self._settings.username
+        try:
+            token = await tokens.current()
+            try:
+                await self._step("auth", smtp.auth_xoauth2(username, token))
+            except Refused as refusal:
+                another = await tokens.instead_of(token) if refusal.reply.code == 535 else None
+                if another is None:
+                    raise
+                token = another
+                await self._step("auth", smtp.auth_xoauth2(username, token))
+        except NoToken as error:
+            metrics.token(self._settings.name, None, failed=True)
+            raise unreachable("auth", str(error)) from None
+        tokens.accepted(token)
+        metrics.token(self._settings.name, time() + tokens.seconds_left, failed=bool(tokens.trouble))
+
+    def offers(self, extension: str) -> bool:
+        """Whether the relay named this extension in its last reply to EHLO."""
+        return extension.lower() in self._extensions
+
+    def elsewhere_offers(self, extension: str) -> bool:
+        """Whether another machine of this relay named it."""
+        return extension.lower() in self._seen
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for the reply to each command but the mail's content."""
+        return self._settings.timeout
+
+    @property
+    def size_limit(self) -> int | None:
+        """The largest mail that the relay takes, in bytes; None: it names no limit (RFC 1870, 4)."""
+        limit = self._extensions.get("size", "").strip()
+        is_number = limit.isascii() and limit.isdecimal() and len(limit) <= 20  # digits, as RFC 1870 has it
+        return int(limit) or None if is_number else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether another mail may be sent here: still open, and every reply paired with its command."""
+        if self.wire:
+            return self.wire.usable
+        return self._smtp.is_connected and not self._unpaired
+
+    @property
+    def _unpaired(self) -> bool:
+        # aiosmtplib would give what a relay said too much to the next command as its reply.
+        return self._smtp.protocol is not None and bool(self._smtp.protocol._buffer)
+
+    async def command(self, stage: Stage, *words: bytes, within: float | None = None) -> Reply:
+        """One command and the reply to it, whatever it says. Raises Unreachable when there is none."""
+        if self.wire:
+            return await self.wire.command(stage, b" ".join(words), within or self._settings.timeout)
+        try:
+            async with asyncio.timeout(within or self._settings.timeout):
+                code, text = await self._smtp.execute_command(*words)
+        except (SMTPException, TimeoutError) as error:
+            self.abort()
+            raise unreachable(stage, _why(error)) from None
+        except BaseException:
+            self.abort()
+            raise
+        if not 200 <= code <= 599 or self._unpaired:
+            self.abort()
+            raise unreachable(stage, f"not one SMTP reply to one command: {code} {text}")
+        return read_reply(stage, code, text)
+
+    async def content(self, wire: bytes, within: float) -> Reply:
+        """The content, as it goes on the wire, and the reply to it.
+
+        The point of doubt: until the first byte is handed over a break is Unreachable, from then on Doubtful.
+        """
+        protocol = self._smtp.protocol
+        try:
+            if protocol is None:
+                raise SMTPServerDisconnected("Connection lost")
+            protocol.write(wire)
+        except SMTPServerDisconnected as error:
+            self.abort()
+            raise unreachable("data", _why(error)) from None
+        try:
+            async with asyncio.timeout(within):
+                code, text = await protocol.read_response()
+        except (SMTPException, TimeoutError) as error:
+            self.abort()
+            raise Doubtful(read_reply("content", 0, _why(error))) from None
+        except BaseException:
+            self.abort()
+            raise
+        if code // 100 not in (2, 4, 5):
+            self.abort()
+            raise Doubtful(read_reply("content", 0, f"not a reply to a mail: {code} {text}"))
+        return read_reply("content", code, text)
+
+    async def is_alive(self) -> bool:
+        """Whether the relay still answers; if not, the connection is closed."""
+        try:
+            reply = await self.command("mail", b"NOOP", within=min(self._settings.timeout, _NOOP_TIMEOUT))
+        except Unreachable:
+            return False
+        return reply.code // 100 == 2
+
+    async def reset(self) -> None:
+        """Forgets a refused mail, so that the next is untouched by it; closes where that is not possible."""
+        try:
+            reply = await self.command("mail", b"RSET")
+        except Unreachable:
+            return
+        if reply.code // 100 != 2:
+            self.abort()
+
+    async def quit(self) -> None:
+        """Takes leave, without waiting long for an answer."""
+        try:
+            await self.command("mail", b"QUIT", within=_QUIT_TIMEOUT)
+        except Unreachable:
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Closes at once. What is still in our buffers never leaves, so a mail cut short stays cut short."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+        self._smtp.close()
+
+
+def unreachable(stage: Stage, text: str) -> Unreachable:
+    return Unreachable(read_reply(stage, 0, text))
+
+
+def _why(error: Exception) -> str:
+    """What an error of aiosmtplib, the network or TLS says, with the cause that it may hide."""
+    if isinstance(error, SMTPResponseException):
+        return f"not an SMTP reply: {error.message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = str(error.__cause__ or "")
+    return f"{error}: {cause}" if cause and cause not in str(error) else str(error) or type(error).__name__
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _address_literal(address: str) -> str:
+    """How a machine without a full name presents itself (RFC 5321, 4.1.3)."""
+    address = address.partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -1,0 +1,211 @@
+"""Who may do what at the editor: browsers that are signed in, pages of ours alone, and not too many tries."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from hmac import compare_digest
+from itertools import takewhile
+from math import inf
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from scheduler.http.networks import networks_of
+from scheduler.http.server import adding
+from scheduler.web import accounts
+from scheduler.web.accounts import Editor
+
+WITHIN = 900.0
+"""Seconds in which no more than so many passwords are tried:"""
+OF_BOTH, OF_NETWORKS, OF_ADDRESS, OF_BROWSER = 5, (25, 50, 100), 50, 10
+"""for one address from one network, from one network (and from the wider ones around it, `networks_of`), for one
+address, and from one browser that is known."""
+MOST_COUNTS = 100_000  # 20 MB
+MOST_WAITING = 10  # passwords in each queue
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+MAIL_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline';"
+    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+SHOWN = "/templates/shown/"
+"""Below it are the mails in their frames."""
+
+
+class Guard:
+    """Answers only under the names that the service has (a page elsewhere may give any name this address), and adds the
+    headers that keep what a mail or a registrant says from doing anything."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], https: Callable[[], bool]) -> None:
+        """`hosts`: as in `Host`, with the port but for the usual one; more may be added. `https`: whether browsers
+        reach it by https alone."""
+        self.app, self._hosts, self._https = app, hosts, https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        host = Headers(scope=scope).get("host", "").lower()
+        if (host.removesuffix(":443") if self._https() else host) not in self._hosts:
+            names = ", ".join(sorted(self._hosts))
+            refusal = PlainTextResponse(f"This is not the name of the editor. It is at: {names}\n", 421)
+            await refusal(scope, receive, send)
+            return
+        policy = MAIL_POLICY if scope["path"].startswith(SHOWN) else PAGE_POLICY
+        added = [
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+            (b"referrer-policy", b"same-origin"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            *([(b"strict-transport-security", b"max-age=31536000")] if self._https() else []),  # RFC 6797
+        ]
+
+        await self.app(scope, receive, adding(added, send))
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether no page of another site asks (RFC 6454, 7)."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return True
+    scheme, _, origin_host = origin.partition("://")
+    host = request.headers.get("host", "").lower()
+    return origin_host == (host.removesuffix(":443") if scheme == "https" else host)
+
+
+def is_ours(request: Request, editor: Editor, token: str) -> bool:
+    """Whether a request that changes something comes from a page that this editor was given."""
+    return is_from_here(request) and compare_digest(token.encode(), editor.csrf.encode())
+
+
+class Tries:
+    """Passwords that are tried, counted before they are looked at: of many that come at once no more are tried than one
+    after the other. The counts are of the quarter of an hour that begins with the first try.
+
+    Nobody can lock an editor out for long by failing in their name: a browser that they signed in from before is
+    counted by itself (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). Nor can many networks fill the
+    memory: once there is no room for more counts, only browsers that are known are let in.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts = _Counts()
+
+    def begin(self, address: str, computer: str, browser: str = "") -> Try | None:
+        """Count one more; None: no more are taken for now. `computer`: its IP address. `browser`: of one that is
+        known."""
+        now, counts = self._clock(), self._counts
+        limits = {_key("browser", browser): OF_BROWSER} if browser else _limits(address, computer)
+        for old in list(takewhile(lambda key: counts[key][1] < now - WITHIN, counts)):
+            del counts[old]
+        if not browser and len(counts) + sum(key not in counts for key in limits) > MOST_COUNTS:
+            return None
+        if any(key in counts and counts[key][0] >= most for key, most in limits.items()):
+            return None
+        for key in limits:
+            tries, since = counts.get(key, (0, now))
+            counts[key] = tries + 1, since
+        return Try(counts, tuple(limits), now)
+
+
+_Counts = dict[bytes, tuple[int, float]]
+"""How many tries since when, the oldest first. By digests: 200 bytes each, however long an address is."""
+
+
+def _limits(address: str, computer: str) -> dict[bytes, int]:
+    networks = networks_of(computer)
+    return {
+        _key("both", networks[0], address): OF_BOTH,
+        **{_key("network", one): most for one, most in zip(networks, OF_NETWORKS, strict=False)},
+        _key("address", address): OF_ADDRESS,
+    }
+
+
+def _key(*parts: str) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class Try:
+    """One password that is tried."""
+
+    _counts: _Counts
+    _keys: tuple[bytes, ...]
+    _at: float
+
+    def take_back(self) -> None:
+        """It does not count: it was right, or it was never compared."""
+        for key in self._keys:
+            tries, since = self._counts.get(key, (0, inf))
+            if since > self._at:  # counted since then alone
+                continue
+            if tries > 1:
+                self._counts[key] = tries - 1, since
+            else:
+                del self._counts[key]
+
+
+class Hashing:
+    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: one at a time. Only a few may wait; browsers
+    that are known wait in a queue of their own, which goes first, so that no flood of guesses keeps them out."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(1, "password")
+        self._known, self._others = deque[_Waiting](), deque[_Waiting]()
+        self._comparing: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def fits(self, password: str, password_hash: str, *, known: bool) -> bool | None:
+        """Whether this is the password; None: it was not compared, as too many wait. `known`: whether the browser
+        is."""
+        queue = self._known if known else self._others
+        if self._stopped or len(queue) >= MOST_WAITING:
+            return None
+        waiting = _Waiting(password, password_hash, asyncio.get_running_loop().create_future())
+        queue.append(waiting)
+        if self._comparing is None or self._comparing.done():
+            self._comparing = asyncio.create_task(self._compare())
+        return await waiting.answer
+
+    async def _compare(self) -> None:
+        """Until nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        while queue := self._known or self._others:
+            password, password_hash, answer = queue.popleft()
+            if answer.done():  # whoever asked is gone
+                continue
+            try:
+                fits = await loop.run_in_executor(self._threads, accounts.fits, password, password_hash)
+            except Exception as error:
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(fits)
+
+    def stop(self) -> None:
+        """Compare no more than the one under way."""
+        self._stopped = True
+        for queue in (self._known, self._others):
+            while queue:
+                if not (answer := queue.popleft().answer).done():
+                    answer.set_result(None)
+        self._threads.shutdown(wait=False)
+
+
+class _Waiting(NamedTuple):
+    password: str
+    password_hash: str
+    answer: asyncio.Future[bool | None]

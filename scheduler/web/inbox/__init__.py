@@ -1,0 +1,1 @@
+"""A rehearsal's mails as pages."""

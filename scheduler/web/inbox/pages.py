@@ -1,0 +1,216 @@
+"""The inbox of a rehearsal: every mail that every registrant got, and when, as files for a browser.
+
+    index.html                  the registrants, and what became of the messages
+    inbox.css
+    timeline.html               the rehearsal's timeline.svg: what goes out when, by message and zone
+    people/NNNN.html            one registrant's messages in time; people/organizer.html: mails of no delivery
+    views/NNNN.html             the mail mails/NNNN.eml: HTML, text, source, invitation
+    views/NNNN.body.html        its HTML alone, for a sandboxed frame
+
+It works by file:// as it does when served, without script too (then without the filter), and asks nobody else for
+anything. What a registrant typed is escaped, and no page runs a script but our three, named by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytz
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from scheduler.mail.received import Received, read_invitation, read_mail
+from scheduler.mail.words.wording import clock_time
+from scheduler.web.inbox.timeline import (
+    Item,
+    Moment,
+    Person,
+    common_start,
+    counts,
+    item,
+    left,
+    mail_number,
+    people,
+)
+from scheduler.zones.wall import Zone
+
+FILES = frozenset({"index.html", "inbox.css", "deliveries.json", "timeline.html", "timeline.svg"})
+FOLDERS = frozenset({"people", "views", "mails"})
+
+_PAGES = files("scheduler.web.inbox") / "assets"
+_SCRIPTS = {name: (_PAGES / f"{name}.js").read_text("utf-8") for name in ("index", "person", "view")}
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _page_policy(*scripts: str) -> str:
+    # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
+    allowed = " ".join(map(_hash, scripts)) or "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'self' file:;"
+        " img-src 'self' file: data:; frame-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+
+
+PAGE_POLICY = _page_policy(*_SCRIPTS.values())
+BODY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+
+# A head of our own comes first: what the mail says of charset and policy can then only narrow it.
+_BODY_HEAD = f"""<!DOCTYPE html>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{BODY_POLICY}">
+<meta name="referrer" content="no-referrer">
+"""
+# Of an attribute that stands twice, the first one counts.
+_LINK = re.compile(r"<(a|area)(?=[\s/>])", re.IGNORECASE)
+_OPENS_OUTSIDE = r'<\1 target="_blank" rel="noopener noreferrer"'
+
+# Each mail in a timeline has a frame that loads when it is shown. Browsers allow a page about a thousand; beyond
+# these, a mail opens in the timeline's place.
+_FRAMES_AT_MOST = 20
+
+
+class _Owner(NamedTuple):
+    """Whose page a mail is on, the clock that they read, and when the mail left."""
+
+    page: str
+    zone: Zone
+    sent: Moment | None
+
+
+_NOBODY = _Owner("organizer", pytz.utc, None)
+
+
+def write_inbox(
+    out: Path,
+    title: str,
+    deliveries: Sequence[Mapping[str, Any]],
+    mails: Sequence[Path],
+    picture: str = "",
+) -> Path:
+    """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
+
+    `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
+    as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
+    are replaced. `picture` is the timeline's file in `out`, if there is one. What is odd in a mail is shown as it is;
+    OSError where the disk doesn't play along.
+    """
+    _clear(out)
+    registrants = people(deliveries)
+    owners = {
+        mail_number(delivery): _Owner(f"{number:04d}", person.zone, left(delivery))
+        for number, person in enumerate(registrants, 1)
+        for delivery in person.deliveries
+    }
+    subjects: dict[str, str] = {}
+    strays: list[Item] = []
+    for path in sorted(mails, key=lambda path: path.stem):
+        mail = read_mail(path.read_bytes())
+        subjects[path.stem] = mail.subject
+        _write_view(out, path.stem, mail, owners.get(path.stem, _NOBODY))
+        if path.stem not in owners:
+            strays.append(
+                Item(title=mail.subject or "(no subject)", mail=path.stem, sent=mail.date, to=mail.to)
+            )
+    for number, person in enumerate(registrants, 1):
+        _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
+    if strays:
+        _write_timeline(out, "organizer", None, strays, subjects)
+    _write(out / "inbox.css", (_PAGES / "inbox.css").read_text("utf-8"))
+    if picture:
+        _render(out / "timeline.html", "timeline", policy=_page_policy(), title=title, picture=picture)
+    index = out / "index.html"
+    _render(
+        index,
+        "index",
+        policy=_page_policy(_SCRIPTS["index"]),
+        script=_SCRIPTS["index"],
+        title=title,
+        people=registrants,
+        counts=counts(deliveries),
+        mails=len(subjects),
+        strays=len(strays),
+        starts=common_start(deliveries),
+        picture=picture,
+    )
+    return index
+
+
+def _write_timeline(
+    out: Path, page: str, person: Person | None, items: Iterable[Item], subjects: Mapping[str, str]
+) -> None:
+    shown = list(items)
+    first = next((entry for entry in shown if entry.mail in subjects), shown[0])
+    _render(
+        out / "people" / f"{page}.html",
+        "person",
+        policy=_page_policy(_SCRIPTS["person"]),
+        script=_SCRIPTS["person"],
+        person=person,
+        items=shown,
+        first=first,
+        subjects=subjects,
+        framed=len(shown) <= _FRAMES_AT_MOST,
+    )
+
+
+def _write_view(out: Path, number: str, mail: Received, owner: _Owner) -> None:
+    invitation = read_invitation(mail.calendar) if mail.calendar else None
+    clocks = []
+    if invitation and invitation.start and invitation.end:
+        zones = dict.fromkeys((owner.zone, pytz.utc))
+        clocks = [clock_time(invitation.start, invitation.end, each, "en") for each in zones]
+    _render(
+        out / "views" / f"{number}.html",
+        "view",
+        policy=_page_policy(_SCRIPTS["view"]),
+        script=_SCRIPTS["view"],
+        number=number,
+        mail=mail,
+        page=owner.page,
+        invitation=invitation,
+        clocks=clocks,
+        sent=owner.sent,
+    )
+    if mail.html:
+        body = _BODY_HEAD + _LINK.sub(_OPENS_OUTSIDE, mail.html)
+        _write(out / "views" / f"{number}.body.html", body)
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier rehearsal wrote, by our own names only: `out` may be anybody's folder."""
+    for folder in ("people", "views"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for page in (out / folder).glob("*.html"):
+            if re.fullmatch(r"(\d+(\.body)?|organizer)\.html", page.name):
+                page.unlink()
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("scheduler.web.inbox", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _render(path: Path, template: str, **values: Any) -> None:
+    _write(path, _environment().get_template(f"{template}.html").render(values))
+
+
+def _write(path: Path, text: str) -> None:
+    # A charset that Python knows can make half a surrogate pair, which no file can hold.
+    path.write_bytes(text.encode("utf-8", "replace"))

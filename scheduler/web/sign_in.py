@@ -1,0 +1,102 @@
+"""Signing in and out, and who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from scheduler.input.addresses import fold
+from scheduler.web import accounts
+from scheduler.web.accounts import KNOWN_FOR, LONGEST_PASSWORD, SESSION, Editor
+from scheduler.web.context import Desk
+from scheduler.web.guard import WITHIN, Hashing, Tries, is_from_here
+from scheduler.web.requests import form
+
+log = structlog.get_logger()
+
+
+class SignIn:
+    """Accounts and passwords on one side, cookies on the other."""
+
+    def __init__(self, desk: Desk, page: Callable[..., HTMLResponse]) -> None:
+        """`page`: renders one of the editor's pages by its file, with a status and its words."""
+        self._desk, self._page = desk, page
+        self._tries, self._hashing = Tries(), Hashing()
+
+    def stop(self) -> None:
+        """Compare no more passwords."""
+        self._hashing.stop()
+
+    @property
+    def _cookie(self) -> str:
+        return "__Host-session" if self._desk.https else "session"
+
+    @property
+    def _known_cookie(self) -> str:
+        return "__Host-known" if self._desk.https else "known"
+
+    async def who(self, request: Request) -> Editor | None:
+        """Whose browser asks."""
+        if self._desk.everybody:
+            return self._desk.everybody
+        token = request.cookies.get(self._cookie, "")
+        now = self._desk.clock.now()
+        return await self._desk.database.run_reading(accounts.signed_in, now, token) if token else None
+
+    async def page(self, request: Request) -> Response:
+        """The form, and what becomes of it."""
+        if await self.who(request):
+            return RedirectResponse("/templates", 303)
+        if request.method == "GET":
+            return self._page("sign_in.html", wrong="")
+        if not is_from_here(request):  # or somebody is signed in as somebody else, and does not see it
+            return self._page("sign_in.html", 403, wrong="This did not come from a page of the editor.")
+        return await self._try(request)
+
+    async def _try(self, request: Request) -> Response:
+        given = await form(request)
+        address, password = fold(given.get("address", "")[:320]), given.get("password", "")[:LONGEST_PASSWORD]
+        known = await self._desk.database.run_reading(accounts.hash_of, address)
+        browser = accounts.browser_of(request.cookies.get(self._known_cookie, ""), known)
+        tried = self._tries.begin(address, request.client.host if request.client else "", browser)
+        if tried is None:
+            return self._too_many(f"{WITHIN / 60:.0f} minutes", int(WITHIN))
+        fits = await self._hashing.fits(password, known, known=bool(browser))
+        if fits is not False:
+            tried.take_back()
+        if fits is None:
+            return self._too_many("a moment", 5)
+        if not fits:
+            log.warning("editor: a wrong password")
+            return self._page("sign_in.html", 403, wrong="The address or the password is wrong.")
+        token = await self._desk.database.run(accounts.begin, self._desk.clock.now(), address)
+        answer = RedirectResponse("/templates", 303)
+        self._set_cookie(answer, self._cookie, token, SESSION)
+        self._set_cookie(answer, self._known_cookie, accounts.known_browser(known), KNOWN_FOR)
+        return answer
+
+    def _too_many(self, when: str, seconds: int) -> Response:
+        log.warning("editor: too many passwords are tried")
+        words = f"Too many passwords are tried. Try again in {when}."
+        answer = self._page("sign_in.html", 429, wrong=words)
+        answer.headers["retry-after"] = str(seconds)
+        return answer
+
+    def _set_cookie(self, answer: Response, name: str, value: str, lasts: timedelta) -> None:
+        answer.set_cookie(
+            name, value, max_age=int(lasts.total_seconds()), httponly=True, samesite="strict",
+            secure=self._desk.https, path="/",
+        )  # fmt: skip
+
+    async def out(self, request: Request, editor: Editor) -> Response:
+        """Sign this browser out."""
+        await self._desk.database.run(accounts.end, editor.token)
+        answer = RedirectResponse("/templates/sign-in", 303)
+        answer.delete_cookie(
+            self._cookie, path="/", secure=self._desk.https, httponly=True, samesite="strict"
+        )
+        return answer

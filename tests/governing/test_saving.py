@@ -1,0 +1,106 @@
+"""Saving: one of two at once, the whole file or none of it."""
+
+from __future__ import annotations
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scheduler.database.engine import Database, run
+from scheduler.governing import saving
+from scheduler.governing.saving import Conflict
+from scheduler.governing.texts import digest
+from tests.support import utc, webinar
+
+NOW = utc("2025-06-20 08:00")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "reminder-day").mkdir()
+    (tmp_path / "reminder-day" / "en.md").write_text("before")
+    return tmp_path
+
+
+def test_of_many_at_once_one_is_saved_and_the_others_are_told_what_is_there(root: Path) -> None:
+    began_with = digest("before")
+
+    def save(number: int) -> str:
+        try:
+            return saving.write(root, "reminder-day", "en", f"text {number}", began_with)
+        except Conflict as conflict:
+            return conflict.theirs
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(save, range(40)))
+    now = (root / "reminder-day/en.md").read_text()
+    assert answers.count("before") == 1
+    assert answers.count(now) == 39
+    assert [one.name for one in (root / "reminder-day").iterdir()] == ["en.md"]
+
+
+def test_the_mode_stays_and_a_new_text_can_be_read_by_the_service(root: Path) -> None:
+    file = root / "reminder-day" / "en.md"
+    file.chmod(0o664)
+    saving.write(root, "reminder-day", "en", "after", digest("before"))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o664
+    saving.write(root, "thank-you", "fr", "merci", digest(""))
+    assert stat.S_IMODE((root / "thank-you" / "fr.md").stat().st_mode) == 0o644
+
+
+def test_where_writing_fails_the_file_is_as_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saving.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        saving.write(root, "reminder-day", "en", "after", digest("before"))
+    assert (root / "reminder-day/en.md").read_text() == "before"
+    assert [one.name for one in (root / "reminder-day").iterdir()] == ["en.md"]
+
+
+def test_the_shelf_names_states_who_edited_and_what_is_older_than_the_english(database: Database) -> None:
+    sources = {("confirmation", "en"): "new", ("confirmation", "fr"): "vieux"}
+    with database.transaction() as conn:
+        for key, at in ((("confirmation", "fr"), NOW), (("confirmation", "en"), NOW + timedelta(days=1))):
+            run(
+                conn,
+                "INSERT INTO text_revision (message, language, sha256, source, sound_since)"
+                " VALUES (:message, :language, 'x', 'x', :at)",
+                message=key[0],
+                language=key[1],
+                at=at,
+            )
+        saving.note_saved(conn, NOW, ("confirmation", "en"), "old", "new", "ada@who.int", "fresh")
+        found = {(one.message, one.language): one for one in saving.shelf(conn, [webinar()], sources, {}, ())}
+        assert [one.source for one in saving.history(conn, "confirmation", "en")] == ["new", "old"]
+    english, french = found["confirmation", "en"], found["confirmation", "fr"]
+    assert (english.state, english.edited_by, english.older) == ("sound", "ada@who.int", False)
+    assert (french.state, french.edited_by, french.older) == ("sound", "", True)
+    assert found["reminder-day", "en"].state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\n" * 200_000, "\n" * 199_999 + "a"), ("a\nb\n" * 50_000, "b\na\n" * 50_000),
+        ("x\n" + "a\nb\nc\n" * 33_000, "y\n" + "c\na\n" * 50_000), ("a" * 200_000, "b" * 200_000),
+    ],
+)  # fmt: skip
+def test_any_two_texts_are_compared_at_once_and_few_lines_are_shown(before: str, after: str) -> None:
+    """difflib alone would take minutes, or never come back."""
+    assert 0 < len(saving.difference(before, after)) <= 401
+
+
+def test_a_difference_shows_the_lines_around_it() -> None:
+    before = [f"line {number}" for number in range(20)]
+    after = [*before[:5], "fifth", *before[6:15], "fifteenth", *before[16:]]
+    assert saving.difference("\n".join(before), "\n".join(after)) == [
+        ("@", "…"), (" ", "line 3"), (" ", "line 4"), ("-", "line 5"), ("+", "fifth"), (" ", "line 6"), (" ", "line 7"),
+        ("@", "…"), (" ", "line 13"), (" ", "line 14"), ("-", "line 15"), ("+", "fifteenth"), (" ", "line 16"),
+        (" ", "line 17"),
+    ]  # fmt: skip
+    assert saving.difference("one", "one") == []

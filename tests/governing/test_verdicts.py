@@ -1,0 +1,33 @@
+"""Verdicts are kept by digest: what one service has tried, none tries again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from scheduler.database.engine import Database, run
+from scheduler.governing.verdicts import UNUSED_FOR, keep_verdicts, prune_verdicts, read_verdicts
+from scheduler.problem import Problem
+from tests.support import utc
+
+NOW = utc("2025-06-12 08:00")
+WRONG = (Problem("confirmation/en.md, line 5", "unknown variable `nme`", "`name`", "did you mean `name`?"),)
+
+
+def test_a_verdict_is_read_as_it_was_kept_and_the_first_one_stays(database: Database) -> None:
+    with database.transaction() as conn:
+        keep_verdicts(conn, NOW, {"a": (), "b": WRONG})
+        keep_verdicts(conn, NOW, {"a": WRONG})
+        assert read_verdicts(conn, ["a", "b", "c"]) == {"a": (), "b": WRONG}
+        assert read_verdicts(conn, [*map(str, range(20_000)), "b"]) == {"b": WRONG}
+
+
+def test_a_verdict_that_nobody_has_used_for_long_is_forgotten_and_one_that_is_used_is_not(
+    database: Database,
+) -> None:
+    with database.transaction() as conn:
+        keep_verdicts(conn, NOW, {"used": (), "unused": WRONG})
+        for days in range(0, 200, 20):
+            prune_verdicts(conn, NOW + timedelta(days=days), ["used"])
+            if days < UNUSED_FOR.days:
+                assert set(read_verdicts(conn, ["used", "unused"])) == {"used", "unused"}
+        assert run(conn, "SELECT digest FROM verdict").scalars().all() == ["used"]
