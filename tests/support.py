@@ -216,10 +216,10 @@ def plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
     """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
-    more = take_in(conn, now, revisions, return_within).more
+    more = take_in(conn, now, governing, return_within).more
     for name in webinars_to_plan(conn):
-        if name in revisions:
-            more |= plan_people(conn, now, revisions[name]) > 0
+        if name in governing:
+            more |= plan_people(conn, now, governing[name]) > 0
     return more
 
 
@@ -227,9 +227,9 @@ def settle_and_plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], within: timedelta
 ) -> bool:
     """A tick's settling and planning, in one transaction. True when there may be more."""
-    settling.settle_doubt(conn, now, {name: one.webinar for name, one in revisions.items()})
+    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
     settling.expire(conn, now)
-    return plan(conn, now, revisions, within)
+    return plan(conn, now, governing, within)
 
 
 def start(

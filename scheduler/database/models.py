@@ -616,7 +616,7 @@ class RelayPace(SQLModel, table=True):
 
 
 class FileSeen(SQLModel, table=True):
-    """The sound content that a service's folder holds since then; or held, until then (`organizers.proposals`).
+    """The sound content that a service's folder holds since then; or held, until then (`governing.proposals`).
 
     `gone`: since when others have not found the service itself.
     """

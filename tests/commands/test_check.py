@@ -329,7 +329,7 @@ def test_a_language_without_phrases_says_which_file_to_write(folder: Path) -> No
     _, report = _check(folder)
     (found,) = (one for one in report["findings"] if "greeting, buttons, footer" in one["found"])
     assert found["severity"] == "warning"
-    assert found["place"].endswith("scheduler/mail/languages/de.toml")
+    assert found["place"].endswith("scheduler/mail/words/languages/de.toml")
     assert found["found"] == "what stands around texts in de (greeting, buttons, footer) is in English"
     assert re.search(r"copy .*languages/en\.toml to it, and translate what is in quotes", found["fix"])
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from scheduler.database.engine import Database
+from scheduler.delivery import relay
 from scheduler.delivery.pace import Pace
 from scheduler.governing.notices import note_notices
 from scheduler.service.alerting import Teller
@@ -81,11 +82,11 @@ async def test_the_mail_says_in_its_subject_who_will_be_notified_and_when(histor
     waiting = history.waiting()
     with history.database.transaction() as conn:
         note_notices(conn, history.now, waiting)
-    relay = Relay()
-    await Teller(history.database, [relay.Relay("relay", cast(Pool, relay), Pace(), 1)], lambda _: True).tell(
+    inbox = Relay()
+    await Teller(history.database, [relay.Relay("relay", cast(Pool, inbox), Pace(), 1)], lambda _: True).tell(
         history.now, [webinar()]
     )
-    (raw,) = relay.contents
+    (raw,) = inbox.contents
     mail = message_from_bytes(raw, policy=policy.default)
     assert mail["Subject"] == (
         "Action needed? Webinar w: 2 people will be notified at 2025-06-12 10:10 Europe/Zurich (08:10 UTC)"

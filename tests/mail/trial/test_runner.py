@@ -280,16 +280,16 @@ class Ending(subprocess.Popen[bytes]):
     def __init__(self, _: Sequence[str], **keywords: Any) -> None:
         script = """if True:
             import os, signal
-            from scheduler.mail import trying
-            problems_of = trying.problems_of
+            from scheduler.mail.trial import child
+            problems_of = child.problems_of
             def ends(source, *rest):
                 if "CRASHES" in source:
                     os.abort()
                 if "KILLED" in source:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return problems_of(source, *rest)
-            trying.problems_of = ends
-            trying.main()
+            child.problems_of = ends
+            child.main()
             """
         super().__init__([sys.executable, "-c", script], **keywords)
 
