@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event, text
 from benchmarks.service import databases
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes
-from scheduler.ledger.outcomes import Outcome, Version
+from scheduler.ledger.entries import Outcome, Version
 from scheduler.ledger.states import State
 from scheduler.service.purger import Purger
 from tests.support import Ledger, start, utc, webinar

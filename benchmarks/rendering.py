@@ -22,10 +22,10 @@ from pathlib import Path
 
 import pytz
 
-from scheduler.governing.texts import LiveText
-from scheduler.ledger.claims import Claimed
+from scheduler.ledger.entries import Claimed
 from scheduler.mail.text.layout import read_layout
 from scheduler.mail.text.templates import parse_text
+from scheduler.mail.texts import LiveText
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.webinar.model import Webinar, read_webinar
 

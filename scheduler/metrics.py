@@ -26,7 +26,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from scheduler.ledger.outcomes import Outcome, Start
+    pass
 
 CERTIFICATE_SEEN_SECONDS = 7 * 86400.0
 TOKEN_FAILED_SECONDS = 3600.0  # since the last try
@@ -187,23 +187,6 @@ def ticked() -> None:
     """A tick has ended well."""
     global _ticked_at  # noqa: PLW0603 (as any metric, one for the process)
     _ticked_at = monotonic()
-
-
-def begun(starts: Iterable[Start]) -> None:
-    """These mails go on the wire."""
-    for start in starts:
-        if not start.claimed.attempts:
-            LATENESS.observe(max(0.0, (start.at - start.claimed.due_at).total_seconds()))
-
-
-def landed(relay: str, starts: Iterable[Start], outcomes: Iterable[Outcome]) -> None:
-    """This became of them."""
-    for start, outcome in zip(starts, outcomes, strict=True):
-        if outcome.attempt == "not_sent":
-            continue
-        its_own = outcome.counts or outcome.attempt != "deferred"
-        ATTEMPTS.labels(relay, outcome.attempt if its_own else "relay").inc()
-        RELAY.labels(relay).observe(max(0.0, (outcome.at - start.at).total_seconds()))
 
 
 def secured(relay: str, transport: BaseTransport | None) -> None:

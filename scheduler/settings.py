@@ -28,7 +28,7 @@ from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
 
 if TYPE_CHECKING:
-    from scheduler.smtp.session import RelaySettings
+    from scheduler.input.relay_settings import RelaySettings
 
 M = TypeVar("M", bound=SmtpSettings)
 

@@ -17,8 +17,7 @@ from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import Revisions, bring_up_to_date
 from scheduler.governing.webinars import Catalogue, look_again, take_webinars
 from scheduler.ledger import claims, outcomes
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Told, facts_of
 from scheduler.webinar.model import NOTICES

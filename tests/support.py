@@ -17,8 +17,7 @@ from scheduler.database.models import Delivery, Registration
 from scheduler.governing import revisions
 from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
 from scheduler.ledger import settling
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Start, Version
+from scheduler.ledger.entries import Claimed, Start, Version
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
 from scheduler.ledger.told import Mail, Telling, facts_of, tell
 from scheduler.ledger.told import accepted as note_accepted

@@ -11,9 +11,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.input.relay_settings import OAuthSettings, RelaySettings
 from scheduler.settings import VARIABLES, Settings, SettingsProblems, read_settings
-from scheduler.smtp.oauth import OAuthSettings
-from scheduler.smtp.session import RelaySettings
 
 SECRET = "c0rrect-h0rse"
 

@@ -23,23 +23,17 @@ from scheduler.commands.common import (
 )
 from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES
-from scheduler.governing.texts import LiveText, how_to_begin, sources_of, text_key
+from scheduler.governing.texts import how_to_begin, sources_of
 from scheduler.ledger.states import Why
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import parse_text, read_layout
+from scheduler.mail.texts import LiveText, text_key
 from scheduler.mail.trial.runner import check_texts
 from scheduler.mail.words.wording import language_name
+from scheduler.mail.writing.sample import Format, Reader, composed, in_format, made_up
 from scheduler.problem import Problem, Problems
 from scheduler.reports.looking import untried_texts
-from scheduler.reports.previewing import (
-    Format,
-    NotRegistered,
-    Reader,
-    composed,
-    in_format,
-    made_up,
-    registered,
-)
+from scheduler.reports.previewing import NotRegistered, registered
 from scheduler.webinar.model import Webinar
 
 

@@ -19,11 +19,11 @@ from scheduler.commands.common import (
 )
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions
-from scheduler.pulling import state
 from scheduler.pulling.process import limit_child
 from scheduler.pulling.pull import Pull, Report
 from scheduler.pulling.reading import Access
-from scheduler.pulling.state import Overtaken
+from scheduler.registrants import sources
+from scheduler.registrants.sources import Overtaken
 from scheduler.settings import Settings
 from scheduler.webinar.model import Webinar
 
@@ -83,9 +83,9 @@ def _follow(pull: Pull, token: str) -> Report:
     database, name = pull.database, pull.webinar.id
     if token:
         with database.reading() as conn:
-            run = state.begun(conn, name, token)
+            run = sources.begun(conn, name, token)
     else:
-        run = database.in_transaction(lambda conn: state.begin(conn, pull.now, name))
+        run = database.in_transaction(lambda conn: sources.begin(conn, pull.now, name))
     if run is None:
         stop("another pull of this webinar has begun")
     try:

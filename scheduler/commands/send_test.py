@@ -24,13 +24,13 @@ from scheduler.commands.common import (
 from scheduler.commands.preview import text_for, unsound_told
 from scheduler.delivery.relay import Relay, send_one
 from scheduler.input.addresses import why_no_address
+from scheduler.input.relay_settings import RelaySettings
 from scheduler.input.validation import shown
+from scheduler.mail.writing.sample import composed, made_up
 from scheduler.mail.writing.specimen import as_test, marked, to_oneself
 from scheduler.problem import Problem, Problems
-from scheduler.reports.previewing import composed, made_up
 from scheduler.settings import Settings
 from scheduler.smtp.pool import proof_of
-from scheduler.smtp.session import RelaySettings
 from scheduler.state_dir import StateDir
 
 

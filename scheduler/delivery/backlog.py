@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from scheduler.ledger.claims import Claimed, Lease
-from scheduler.ledger.outcomes import Version
+from scheduler.ledger.entries import Claimed, Lease, Version
 
 Item = tuple[Claimed, Version | None]
 

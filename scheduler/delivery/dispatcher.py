@@ -23,12 +23,12 @@ from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Relay, wanted_workers
 from scheduler.delivery.sender import Job, Sender
 from scheduler.ledger import claims, restored
-from scheduler.ledger.claims import Lease
-from scheduler.ledger.outcomes import Outcome, last_versions
+from scheduler.ledger.entries import Lease, Outcome
+from scheduler.ledger.outcomes import last_versions
 from scheduler.ledger.refusals import InARow
+from scheduler.smtp.failures import RelayFailure
 from scheduler.smtp.moments import named_moment
 from scheduler.smtp.replies import asks_for_less
-from scheduler.smtp.session import RelayFailure
 from scheduler.troubles import Troubles
 
 log = structlog.get_logger()

@@ -19,7 +19,7 @@ from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import Recorder, last_on_record
 from scheduler.delivery.spool import Spool
 from scheduler.ledger import restored
-from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.entries import Outcome
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
 from scheduler.state_dir import StateDir

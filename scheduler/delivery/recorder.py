@@ -16,8 +16,8 @@ from scheduler import metrics
 from scheduler.database.engine import Database, blames_values, fault, run
 from scheduler.database.models import Attempt, Delivery
 from scheduler.ledger import restored
-from scheduler.ledger.claims import Lease, personal
-from scheduler.ledger.outcomes import Outcome, Start, begin, conclude
+from scheduler.ledger.entries import Lease, Outcome, Start, personal
+from scheduler.ledger.outcomes import begin, conclude
 from scheduler.ledger.refusals import InARow
 from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why

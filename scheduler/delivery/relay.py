@@ -13,9 +13,10 @@ import structlog
 
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import DayIsFull, Pace
+from scheduler.input.relay_settings import RelaySettings
+from scheduler.smtp.failures import Doubtful, RelayFailure
 from scheduler.smtp.pool import Pool
 from scheduler.smtp.replies import OPENING, Reply, Stage, Verdict, asks_for_less, backoff, classify
-from scheduler.smtp.session import Doubtful, RelayFailure, RelaySettings
 from scheduler.state_dir import StateDir
 
 log = structlog.get_logger()

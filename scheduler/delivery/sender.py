@@ -14,19 +14,19 @@ from functools import partial
 
 import structlog
 
-from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.figures import count_begun, count_landed
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Relay, wait
-from scheduler.governing.texts import Texts
 from scheduler.input.addresses import fold
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State, Why, why_refused
+from scheduler.mail.texts import Texts
 from scheduler.mail.writing.stencil import Stencils
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import Doubtful, NotBegun, RelayFailure
 from scheduler.smtp.moments import named_moment
-from scheduler.smtp.plain import Mail
 from scheduler.smtp.pool import Connection
 from scheduler.smtp.replies import (
     LONGEST_WAIT,
@@ -37,7 +37,6 @@ from scheduler.smtp.replies import (
     log_safe,
     says_unknown,
 )
-from scheduler.smtp.session import Doubtful, NotBegun, RelayFailure
 from scheduler.webinar.model import Webinar
 
 log = structlog.get_logger()
@@ -234,7 +233,7 @@ class Sender:
         begun = await self._recorder.write(outcomes, [ready.start for ready in group])
         self._backlog.settle(outcome.claimed for outcome in outcomes)
         outcomes.clear()
-        metrics.begun(ready.start for ready in group if ready.start.claimed.id in begun)
+        count_begun(ready.start for ready in group if ready.start.claimed.id in begun)
         self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
         return [ready for ready in group if ready.start.claimed.id in begun]
 
@@ -260,7 +259,7 @@ class Sender:
             self._outcome(relay, ready.start.claimed, result)
             for ready, result in zip(landed, results, strict=True)
         ]
-        metrics.landed(relay.name, (ready.start for ready in landed), found)
+        count_landed(relay.name, (ready.start for ready in landed), found)
         if sent := sum(outcome.state is State.SENT for outcome in found):
             relay.pace.well(sent)
         return found

@@ -22,8 +22,7 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, listed, run
 from scheduler.ledger import restored
-from scheduler.ledger.claims import Lease, personal
-from scheduler.ledger.outcomes import Outcome, OutcomeState
+from scheduler.ledger.entries import Lease, Outcome, OutcomeState, personal
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
 from scheduler.smtp.replies import log_safe

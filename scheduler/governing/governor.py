@@ -17,11 +17,11 @@ from scheduler.governing import proposals
 from scheduler.governing.folder import Folder, Watch
 from scheduler.governing.revisions import Revisions
 from scheduler.governing.templates import Templates
-from scheduler.governing.texts import Texts, authors_of
+from scheduler.governing.texts import authors_of
 from scheduler.governing.webinars import Catalogue, take_webinars
 from scheduler.ledger import settling
 from scheduler.ledger.planning import Governing
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key, Texts
 from scheduler.problem import Problem
 from scheduler.settings import Settings
 from scheduler.webinar.model import Webinar

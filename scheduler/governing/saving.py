@@ -19,7 +19,7 @@ from scheduler.database.engine import run
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.governing.texts import digest, keys_of, last_edits
 from scheduler.mail.text.layout import LARGEST_TEXT, text_path
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 

@@ -15,7 +15,6 @@ from scheduler.database.engine import Database, run
 from scheduler.governing.layouts import propose_layout, read_governing_layout, sound_layout
 from scheduler.governing.proposals import stay
 from scheduler.governing.texts import (
-    Texts,
     digest,
     governing_texts,
     name_of,
@@ -25,7 +24,8 @@ from scheduler.governing.texts import (
 )
 from scheduler.governing.trials import Trials, Wanted
 from scheduler.mail.text.layout import Layout
-from scheduler.mail.trial.pairs import Key, Verdicts, pairs_of, verdicts_of
+from scheduler.mail.texts import Key, Texts
+from scheduler.mail.trial.pairs import Verdicts, pairs_of, verdicts_of
 from scheduler.mail.trial.runner import KNOWN
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar

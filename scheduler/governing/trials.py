@@ -13,7 +13,8 @@ from scheduler import metrics
 from scheduler.database.engine import Database
 from scheduler.governing.verdicts import keep_verdicts, prune_verdicts, read_verdicts
 from scheduler.mail.text.layout import Layout
-from scheduler.mail.trial.pairs import Key, Pair, untried
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.pairs import Pair, untried
 from scheduler.mail.trial.runner import KNOWN, Found, NotTried, keep_known, remember, try_pairs
 
 log = structlog.get_logger()

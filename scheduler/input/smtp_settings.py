@@ -16,7 +16,7 @@ from scheduler.input.environment import reason
 from scheduler.input.validation import Mistake, mistake, shown
 
 if TYPE_CHECKING:
-    from scheduler.smtp.session import RelaySettings
+    from scheduler.input.relay_settings import RelaySettings
 
 PORTS: dict[str, int] = {"starttls": 587, "implicit": 465, "none": 25}
 
@@ -125,8 +125,7 @@ class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=
     @property
     def relay(self) -> RelaySettings:
         """All that is to know about the relay, its secrets in the clear."""
-        from scheduler.smtp.oauth import OAuthSettings
-        from scheduler.smtp.session import RelaySettings
+        from scheduler.input.relay_settings import OAuthSettings, RelaySettings
 
         oauth = OAuthSettings(
             token_url=self.smtp_oauth_token_url or "",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Select, bindparam, select, text
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
+from scheduler.ledger.entries import Claimed
 from scheduler.ledger.statements import execute, statement
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.webinar.model import NOTICES
-from scheduler.webinar.told import Told
 
 
 def name_of(holder: int) -> str:
@@ -34,43 +34,6 @@ def name_of(holder: int) -> str:
 def new_token(holder: int) -> str:
     """A token for one claim of the service with this number."""
     return name_of(holder) + secrets.token_hex(12)
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A lease on one delivery: what it takes to record its outcome, without personal data."""
-
-    id: int
-    token: str
-    registration_id: int
-    uid: str
-    webinar: str
-    due_at: datetime
-
-
-@dataclass(frozen=True)
-class Claimed(Lease):
-    """One leased delivery with everything about its registrant that a mail needs."""
-
-    message: str
-    attempts: int
-    message_id: str
-    expires_at: datetime
-    address: str
-    name: str
-    language: str
-    zone: str
-    zone_known_by: str
-    join_url: str
-    first_seen_at: datetime
-    revision_id: int  # of the webinar, which governed when this was claimed
-    urgency: int = 1  # 0: due on registration
-    told: Told | None = None  # of a notice: what this person was told before
-
-
-def personal(lease: Lease) -> tuple[str, str]:
-    """The recipient's address and name, to be taken out of what a relay says; "" where they are not known any more."""
-    return (lease.address, lease.name) if isinstance(lease, Claimed) else ("", "")
 
 
 def claim(

@@ -8,72 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import Connection, select
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect, listed, run
 from scheduler.database.models import Invitation as InvitationRow
-from scheduler.ledger.claims import Claimed, Lease, release
+from scheduler.ledger.claims import release
+from scheduler.ledger.entries import Lease, Outcome, Start, Version
 from scheduler.ledger.refusals import InARow, hold_back
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.webinar.model import NOTICES
-from scheduler.webinar.told import Told
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of an invitation: what `begin` stores the first time that it may go out."""
-
-    uid: str
-    sequence: int
-    method: str
-    dtstamp: datetime
-    says: str
-    calendar: bytes
-    stored: bool = False
-    registration_id: int | None = None  # for which it was stored
-
-
-@dataclass(frozen=True)
-class Start:
-    """A delivery about to go on the wire."""
-
-    claimed: Claimed
-    message_id: str
-    relay: str
-    language: str
-    text_revision: int
-    at: datetime
-    told: Told
-    """What it tells its reader."""
-    invitation: Version | None = None
-
-
-OutcomeState = Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, State.IN_DOUBT]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a delivery. `state` pending means: again at `again_at`; failed: not, unless it turns out that the
-    refusal is not about its recipient (`refusals`)."""
-
-    claimed: Lease
-    state: OutcomeState
-    at: datetime
-    attempt: str  # the word for the attempt: sent, deferred, refused, in_doubt, not_sent
-    reason: str = ""
-    again_at: datetime | None = None
-    counts: bool = True  # False: the relay's trouble, which costs the mail no attempt
-    stage: str = ""
-    code: int = 0
-    enhanced: str = ""
-    reply: str = ""
 
 
 def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:

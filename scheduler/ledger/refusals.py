@@ -20,7 +20,7 @@ from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
 
 if TYPE_CHECKING:
-    from scheduler.ledger.outcomes import Outcome
+    from scheduler.ledger.entries import Outcome
 
 MOST_GIVEN_UP = 5
 """So many recipients in a row may be refused alike before it is doubted that they are to blame."""

@@ -22,11 +22,11 @@ from sqlalchemy import Connection
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold, why_no_address
-from scheduler.pulling.state import Run, digest_of, must_be_ours
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
 from scheduler.registrants.rows import Person, Registrants, Row
+from scheduler.registrants.sources import Run, digest_of, must_be_ours
 
 VALUES = ("name", "language", "timezone", "country", "join_url")
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}

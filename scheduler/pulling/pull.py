@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
-from scheduler.pulling import state
 from scheduler.pulling.content import Content, SourceFails
 from scheduler.pulling.following import (
     Comparison,
@@ -28,11 +27,12 @@ from scheduler.pulling.following import (
     write_people,
 )
 from scheduler.pulling.reading import Access, content_of
-from scheduler.pulling.state import ENDED, Before, Run
+from scheduler.registrants import sources
 from scheduler.registrants.files.columns import Column
 from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
+from scheduler.registrants.sources import ENDED, Before, Run
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.source import Source
 
@@ -91,24 +91,24 @@ class Pull:
         digest = ""
         try:
             with self.database.reading() as conn:
-                before = state.before(conn, self.webinar.id)
+                before = sources.before(conn, self.webinar.id)
             with self._read() as content:
                 digest = content.digest
                 if not self.accept and self._is_followed(before, digest):
-                    self.database.in_transaction(lambda conn: state.unchanged(conn, self.now, run, digest))
+                    self.database.in_transaction(lambda conn: sources.unchanged(conn, self.now, run, digest))
                     return Report()
                 if not self.accept:
                     _must_be_whole(content, before, self.webinar.id)
                 return self._follow(run, before, content)
         except (SourceFails, RegistrantsUnreadable) as error:
             words = str(error)
-        self.database.in_transaction(lambda conn: state.failed(conn, self.now, run, words, digest))
+        self.database.in_transaction(lambda conn: sources.failed(conn, self.now, run, words, digest))
         return Report(trouble=words)
 
     def look(self) -> Report:
         """What `follow` would find. Writes nothing."""
         with self.database.reading() as conn:
-            before = state.before(conn, self.webinar.id)
+            before = sources.before(conn, self.webinar.id)
             known = known_people(conn, self.webinar.id)
         seen = Seen(self._place)
         try:
@@ -145,7 +145,7 @@ class Pull:
         # Rows of nobody knows whom are known ones while nobody is missing who may be meant by them.
         nobodys = min(before.nobodys, found.nobodys) if waits else found.nobodys
         self.database.in_transaction(
-            lambda conn: state.followed(
+            lambda conn: sources.followed(
                 conn,
                 self.now,
                 run,

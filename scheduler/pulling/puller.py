@@ -17,14 +17,14 @@ import structlog
 
 from scheduler import alerts, metrics
 from scheduler.alerts import Wrong
+from scheduler.child_process import kill
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
-from scheduler.mail.trial.child import kill
-from scheduler.pulling import state
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.pull import HELD
-from scheduler.pulling.state import Run, Standing
+from scheduler.registrants import sources
+from scheduler.registrants.sources import Run, Standing
 from scheduler.troubles import Troubles
 from scheduler.webinar.model import Webinar
 
@@ -69,7 +69,7 @@ class Puller:
             return
         with self._troubles.told("looking for sources to read"):
             if self._look_at is None or now >= self._look_at:
-                self._standing = await self._database.run_reading(state.standing)
+                self._standing = await self._database.run_reading(sources.standing)
                 self._look_at = now + LOOK_EVERY
                 await self._tell(now)
             if self._pulling is None or self._pulling.done():
@@ -87,7 +87,7 @@ class Puller:
         for name in sorted(self._webinars, key=self._attempted_at):
             source = self._webinars[name].source
             if source and abs(now - self._attempted_at(name)) >= source.every:  # or by a clock that was ahead
-                run = await self._database.run(state.begin, now, name, source.every)
+                run = await self._database.run(sources.begin, now, name, source.every)
                 self._look_at = None  # whoever has it begun
                 if run:
                     self._pulling = asyncio.create_task(self._pull(self._webinars[name], run), name="pull")
@@ -101,7 +101,7 @@ class Puller:
         with self._troubles.told("reading sources"):
             why = await self._in_child(webinar, run)
             if why:
-                await self._database.run(state.failed, self._clock.now(), run, why)
+                await self._database.run(sources.failed, self._clock.now(), run, why)
                 log.warning("source not read", webinar=webinar.id, reason=why)
             self._look_at = None
 

@@ -20,7 +20,7 @@ from scheduler.database.engine import run
 from scheduler.database.models import Delivery
 from scheduler.governing.notices import Notice, notices_if_saved
 from scheduler.governing.revisions import LOOKING, Revisions, let_take_effect
-from scheduler.governing.texts import LiveText, doubtful_texts, how_to_begin, keys_of, sources_of
+from scheduler.governing.texts import doubtful_texts, how_to_begin, keys_of, sources_of
 from scheduler.governing.webinars import take_webinars
 from scheduler.ledger.planning import Governing, plan_people, take_in
 from scheduler.mail.text.front_matter import FrontMatter, read_front_matter
@@ -29,12 +29,12 @@ from scheduler.mail.text.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.text.pictures import visible_share
 from scheduler.mail.text.said_times import alike, said_times, time_problems
 from scheduler.mail.text.templates import parse_text, read_layout, too_large
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key, LiveText
 from scheduler.mail.words.phrases import missing_phrases, phrase_problems, phrases_file
+from scheduler.mail.writing.sample import composed, in_format, made_up
 from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
 from scheduler.registrants.forgetting import DOUBTFUL
-from scheduler.reports.previewing import composed, in_format, made_up
 from scheduler.reports.reasons import fix_of, rows_set_aside
 from scheduler.webinar.model import NOTICES, Message, Webinar, doubts
 from scheduler.webinar.timing import timings

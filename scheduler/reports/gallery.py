@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytz
 
-from scheduler.governing.texts import LiveText
 from scheduler.mail.received import read_mail
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import parse_text, read_layout
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key, LiveText
+from scheduler.mail.writing.sample import composed, made_up
 from scheduler.reports.browser import Browser
-from scheduler.reports.previewing import composed, made_up
 from scheduler.webinar.model import Webinar
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

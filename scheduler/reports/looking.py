@@ -18,10 +18,11 @@ from scheduler.governing.governor import TEXT_FILES, WEBINAR_FILES, file_problem
 from scheduler.governing.layouts import read_governing_layout, sound_layout
 from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import LOOKING, Revisions
-from scheduler.governing.texts import Texts, read_governing_texts, sources_of
+from scheduler.governing.texts import read_governing_texts, sources_of
 from scheduler.governing.verdicts import read_verdicts
 from scheduler.governing.webinars import Catalogue, take_webinars
 from scheduler.mail.text.layout import layout_of, text_path
+from scheduler.mail.texts import Texts
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.mail.trial.runner import Found, check_texts
 from scheduler.problem import Problem

@@ -24,8 +24,8 @@ from scheduler.ledger.restored import count as count_restored
 from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.pulling.puller import pulled
-from scheduler.pulling.state import Standing
-from scheduler.pulling.state import standing as how_sources_stand
+from scheduler.registrants.sources import Standing
+from scheduler.registrants.sources import standing as how_sources_stand
 from scheduler.reports.asking import ask
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from scheduler import metrics
-from scheduler.mail.trial.child import child_environment, kill
+from scheduler.child_process import child_environment, kill
 from scheduler.settings import DatabaseAddress, Settings
 
 log = structlog.get_logger()

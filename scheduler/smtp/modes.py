@@ -8,8 +8,10 @@ from enum import IntEnum
 
 import structlog
 
+from scheduler.input.relay_settings import RelaySettings
+from scheduler.smtp.failures import NotBegun, Refused, RelayFailure
 from scheduler.smtp.replies import Reply
-from scheduler.smtp.session import NotBegun, Refused, RelayFailure, RelaySettings, Session
+from scheduler.smtp.session import Session
 
 log = structlog.get_logger()
 

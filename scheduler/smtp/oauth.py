@@ -10,13 +10,13 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 
 from scheduler.aside import Aside
+from scheduler.input.relay_settings import OAuthSettings
 from scheduler.redaction import keep_secret, keep_token, redact
 from scheduler.state_dir import StateDir, StateLock
 
@@ -44,18 +44,6 @@ _CODES = frozenset({
     "interaction_required", "consent_required", "login_required", "slow_down", "expired_token",
     "admin_policy_enforced", "deleted_client", "org_internal",
 })  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OAuthSettings:
-    """Where tokens come from. With a refresh token they are for the mailbox whose owner allowed it (RFC 6749, 6),
-    without one for the client itself (4.4)."""
-
-    token_url: str
-    client_id: str
-    client_secret: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    scope: str = ""
 
 
 class NoToken(Exception):

@@ -20,9 +20,10 @@ from itertools import islice
 from typing import Literal, NoReturn, cast
 
 from scheduler.smtp.answers import Answer, Answers, Broken, OutOfStep
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import Doubtful, NotBegun, Refused, RelayFailure, unreachable
 from scheduler.smtp.replies import Reply, Stage, read_reply
-from scheduler.smtp.session import Doubtful, NotBegun, Refused, RelayFailure, Session, unreachable
+from scheduler.smtp.session import Session
 
 Result = Reply | RelayFailure
 More = Callable[[list[Result]], Awaitable[Sequence[Mail]]]

@@ -2,103 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
-import idna
-
-from scheduler.smtp.replies import Reply, Stage
-from scheduler.smtp.session import Refused, Session, unreachable
-
-# Lenient where real addresses are (double dots), strict where a command could be broken open.
-_LOCAL = r'[^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]|\\[\x20-\x7e])*"'
-_ADDRESS = re.compile(rf'({_LOCAL})@([^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|\[[0-9A-Za-z.:]+\])')
-
-
-def _mailbox(address: str, whose: str) -> str:
-    """The address as SMTP takes it, its domain in A-labels (RFC 5890). Raises a ValueError without it."""
-    found = _ADDRESS.fullmatch(address)
-    if not found:
-        raise ValueError(f"the {whose}'s address is not one that SMTP can carry")
-    local, domain = found[1], found[2]
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            raise ValueError(f"the domain of the {whose}'s address is no valid host name") from None
-    return f"{local}@{domain}"
-
-
-@dataclass(frozen=True)
-class Mail:
-    """One mail for one recipient, checked: nothing in it can break the conversation open."""
-
-    sender: str
-    recipient: str
-    content: bytes
-    plain_lines: bool = False
-    """Each line is known to end in CRLF and not to begin with a dot."""
-    in_7_bits: Callable[[], tuple[bytes, bool]] | None = field(default=None, compare=False, repr=False)
-    """Makes the same mail without 8-bit content: its bytes, and `plain_lines`."""
-    may_go: Callable[[bool], bool] = field(default=lambda _: True, compare=False, repr=False)
-    """Whether it may go out now: asked before its envelope, and again (True) before its content."""
-
-    @classmethod
-    def checked(
-        cls,
-        sender: str,
-        recipient: str,
-        content: bytes,
-        plain_lines: bool = False,
-        in_7_bits: Callable[[], tuple[bytes, bool]] | None = None,
-    ) -> Mail:
-        """Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) and for what is no address."""
-        if not plain_lines and not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
-            raise ValueError("the mail's content has a bare CR or LF")
-        if not content.endswith(b"\r\n"):
-            content += b"\r\n"
-        path = _mailbox(sender, "sender") if sender else ""
-        return cls(path, _mailbox(recipient, "recipient"), content, plain_lines, in_7_bits)
-
-    def as_taken_by(self, session: Session) -> Mail:
-        """This mail, without 8-bit content where the machine at the other end takes none: it may be another one behind
-        the relay's name than the one for which it was made (RFC 6152)."""
-        if self.in_7_bits is None or session.offers("8BITMIME") or self.content.isascii():
-            return self
-        content, plain_lines = self.in_7_bits()
-        seven = Mail.checked(self.sender, self.recipient, content, plain_lines)
-        return replace(seven, may_go=self.may_go)
-
-    @property
-    def on_the_wire(self) -> bytes:
-        """The content with its dots stuffed and its end marked (RFC 5321, 4.5.2)."""
-        if self.plain_lines:
-            return self.content + b".\r\n"
-        stuffed = self.content.replace(b"\r\n.", b"\r\n..")
-        return b"%s%s.\r\n" % (b"." if stuffed.startswith(b".") else b"", stuffed)
-
-    def mail_command(self, session: Session) -> list[bytes]:
-        """MAIL with what this mail needs and the relay offers. Raises Refused where it offers too little."""
-        words = [b"MAIL", f"FROM:<{self.sender}>".encode()]
-        if session.offers("SIZE"):  # RFC 1870
-            words.append(b"SIZE=%d" % len(self.content))
-        if not self.content.isascii():  # RFC 6152
-            if not session.offers("8BITMIME"):
-                raise Refused(
-                    Reply("mail", 554, "5.6.3", "the relay takes no 8-bit content, and this mail has some")
-                )
-            words.append(b"BODY=8BITMIME")
-        if not (self.sender + self.recipient).isascii():  # RFC 6531
-            if not session.offers("SMTPUTF8"):
-                whose: Stage = "rcpt" if self.sender.isascii() else "mail"
-                if session.elsewhere_offers("SMTPUTF8"):
-                    text = "the address is not ASCII, and this machine of the relay takes none (SMTPUTF8)"
-                    raise Refused(Reply(whose, 450, "4.6.7", text))
-                text = "the address is not ASCII, and the relay does not take such addresses (SMTPUTF8)"
-                raise Refused(Reply(whose, 553, "5.6.7" if whose == "rcpt" else "5.1.7", text))
-            words.append(b"SMTPUTF8")
-        return words
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import Refused, unreachable
+from scheduler.smtp.replies import Reply
+from scheduler.smtp.session import Session
 
 
 async def transact(session: Session, mail: Mail, content_timeout: float) -> Reply:

@@ -20,22 +20,17 @@ from weakref import WeakSet
 import structlog
 
 from scheduler.aside import Aside, Hangs
+from scheduler.input.relay_settings import RelaySettings
 from scheduler.problem import Problems
 from scheduler.redaction import keep_secret
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import Doubtful, NotBegun, Refused, RelayFailure, Unreachable
 from scheduler.smtp.modes import Way, Ways
 from scheduler.smtp.oauth import Tokens
 from scheduler.smtp.pipeline import More, Wire
-from scheduler.smtp.plain import Mail, transact
+from scheduler.smtp.plain import transact
 from scheduler.smtp.replies import Reply
-from scheduler.smtp.session import (
-    Doubtful,
-    NotBegun,
-    Refused,
-    RelayFailure,
-    RelaySettings,
-    Session,
-    Unreachable,
-)
+from scheduler.smtp.session import Session
 from scheduler.smtp.sign_ins import SignIns
 from scheduler.state_dir import StateDir
 

@@ -7,102 +7,28 @@ command; `wire` takes `transport` over and speaks in a pipeline.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from scheduler import metrics
-from scheduler.smtp.oauth import NoToken, OAuthSettings, Tokens
-from scheduler.smtp.replies import Reply, Stage, log_safe, read_reply
+from scheduler.input.relay_settings import RelaySettings
+from scheduler.smtp.failures import Doubtful, Refused, Unreachable, unreachable
+from scheduler.smtp.oauth import NoToken, Tokens
+from scheduler.smtp.replies import Reply, Stage, read_reply
 
 if TYPE_CHECKING:
     from scheduler.smtp.pipeline import Wire
 
 _QUIT_TIMEOUT = 2.0
 _NOOP_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True)
-class RelaySettings:
-    """How to reach a relay. `timeout` in seconds, for opening and for each command but the mail's content.
-
-    With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
-    what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
-    `pipelining` and `chunking`: whether they are used where offered. `mails_per_connection`: after so many
-    a connection is closed; 0: never. `oauth`: sign in by XOAUTH2 instead of `password`. `per_minute`, `per_day`:
-    how many mails it takes; None: no limit.
-    """
-
-    host: str
-    port: int
-    tls: Literal["starttls", "implicit", "none"] = "starttls"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    connections: int = 4
-    timeout: float = 60.0
-    ca_file: str | None = None
-    client_name: str = ""
-    pipelining: bool = True
-    chunking: bool = True
-    mails_per_connection: int = 0
-    oauth: OAuthSettings | None = None
-    per_minute: int | None = None
-    per_day: int | None = None
-    secrets_from: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """The settings that say who signs in and by what, for people: SMTP_PASSWORD_FILE."""
-    files: tuple[Path, ...] = field(default=(), compare=False)
-    """The files that secrets and certificates come from."""
-    read_again: Callable[[], RelaySettings] | None = field(default=None, repr=False, compare=False)
-    """Reads the same settings from these files as they are now. Raises Problems, which name no content."""
-
-    @property
-    def name(self) -> str:
-        """For people and logs."""
-        return f"{self.host}:{self.port}"
-
-    @property
-    def account(self) -> str:
-        """What limits belong to: the relay and, where we sign in, who we are there, which nobody needs to read."""
-        who = hashlib.sha256(self.username.encode()).hexdigest()[:12]
-        return f"{self.name} {who}" if self.username else self.name
-
-
-class RelayFailure(Exception):
-    """A mail was not accepted. `reply` has the relay's words, the exception's own text is safe to log."""
-
-    def __init__(self, reply: Reply, recipient: str = "") -> None:
-        super().__init__(log_safe(str(reply), recipient))
-        self.reply = reply
-
-
-class Refused(RelayFailure):
-    """The relay said no; nothing is in doubt."""
-
-
-class Unreachable(RelayFailure):
-    """No way to the relay, or it broke off before the first byte of the content: nothing is in doubt."""
-
-
-class Doubtful(RelayFailure):
-    """Broken off after content could have gone out: the mail may have been accepted (RFC 1047)."""
-
-
-class NotBegun(RelayFailure):
-    """It was not sent, for it may not go now, or the connection ended by a mail before it: nobody is to blame, and
-    nothing is in doubt."""
-
-    def __init__(self) -> None:
-        super().__init__(Reply("mail", 0, "", "not begun"))
 
 
 class Session:
@@ -345,10 +271,6 @@ class Session:
         if isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
         self._smtp.close()
-
-
-def unreachable(stage: Stage, text: str) -> Unreachable:
-    return Unreachable(read_reply(stage, 0, text))
 
 
 def _why(error: Exception) -> str:

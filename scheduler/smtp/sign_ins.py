@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from scheduler.smtp.failures import Refused
 from scheduler.smtp.replies import Reply
-from scheduler.smtp.session import Refused
 
 TURN_SECONDS = 5.0
 """How long the others wait for the first: many servers delay a refusal by two or three seconds."""

@@ -13,10 +13,11 @@ from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.governing.texts import keys_of
 from scheduler.mail.text.layout import Layout
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key
 from scheduler.mail.words.names import LONGEST
+from scheduler.mail.writing.sample import Reader, made_up
 from scheduler.problem import Problem
-from scheduler.reports.previewing import Reader, made_up, registered
+from scheduler.reports.previewing import registered
 from scheduler.web.accounts import Editor
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import registrant_zone

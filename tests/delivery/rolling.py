@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
 from scheduler.smtp.pool import Connection, RelayFailure
 from scheduler.smtp.replies import Reply
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.delivery.backlog import Backlog, Item
-from scheduler.ledger.claims import Claimed
+from scheduler.ledger.entries import Claimed
 from tests.support import utc
 
 AT = utc("2025-06-12 08:00")

@@ -23,11 +23,11 @@ from scheduler.delivery.dispatcher import Dispatcher
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
 from scheduler.delivery.sender import FRESH, Job
-from scheduler.governing.texts import LiveText, Texts
 from scheduler.ledger import settling
-from scheduler.ledger.claims import Claimed
+from scheduler.ledger.entries import Claimed
 from scheduler.mail.text.layout import read_layout
 from scheduler.mail.text.templates import parse_text
+from scheduler.mail.texts import LiveText, Texts
 from scheduler.mail.writing.rendering import render
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.smtp.pool import Connection, Pool, RelaySettings

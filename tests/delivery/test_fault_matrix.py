@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from scheduler.smtp import session as session_module
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import NotBegun
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply, classify
-from scheduler.smtp.session import NotBegun
 from tests.delivery.faults import CELLS, Cell
 from tests.smtp.scripted import Server, Taken
 from tests.smtp_server import ca_file, in_loop, pass_time

@@ -26,8 +26,7 @@ from scheduler.delivery import handover, marks, spool
 from scheduler.delivery.handover import HOLD, Handover
 from scheduler.delivery.recorder import Known, Recorder
 from scheduler.ledger import claims, outcomes, restored
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.entries import Claimed, Outcome
 from scheduler.ledger.states import State
 from scheduler.reports.reasons import fix_of
 from scheduler.state_dir import RESERVE, StateDir

@@ -9,9 +9,10 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
+from scheduler.smtp.failures import Unreachable
 from scheduler.smtp.pool import RelaySettings
 from scheduler.smtp.replies import Stage
-from scheduler.smtp.session import Session, Unreachable
+from scheduler.smtp.session import Session
 from tests.smtp_server import Misdeed, ScriptedServer, in_loop
 
 PACKAGE = Path(__file__).parents[2] / "scheduler"
@@ -60,7 +61,7 @@ def test_nothing_else_of_libraries_that_is_private_is_used() -> None:
         for alias in node.names
         if is_private(alias.name) or any(is_private(part) for part in (node.module or "").split("."))
     }
-    assert used == {("delivery/session.py", "_buffer")}
+    assert used == {("smtp/session.py", "_buffer")}
     assert {one for one in imported if one[1] != "annotations"} == set()
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from scheduler.database.engine import Database
 from scheduler.delivery import recorder
 from scheduler.delivery.recorder import LedgerTrouble, Recorder
-from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.entries import Outcome
 from scheduler.ledger.states import State
 from tests.mail.writing.test_stencil import CLAIMED
 from tests.smtp_server import in_loop

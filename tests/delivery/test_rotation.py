@@ -14,10 +14,10 @@ import trustme
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
+from scheduler.input.relay_settings import RelaySettings
 from scheduler.settings import read_settings
 from scheduler.smtp.pool import Pool, Refused, Unreachable, proof_of
 from scheduler.smtp.replies import Verdict
-from scheduler.smtp.session import RelaySettings
 from scheduler.state_dir import StateDir
 from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import MailServer, authority, ca_file, in_loop

@@ -22,9 +22,9 @@ from scheduler.alerts import Wrong
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
+from scheduler.input.relay_settings import OAuthSettings
 from scheduler.logs import set_up_logs
 from scheduler.service.alerting import Teller
-from scheduler.smtp.oauth import OAuthSettings
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import Act, MailServer, ScriptedServer, Tls, ca_file, in_loop

@@ -9,9 +9,10 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.governing.governor import uses
-from scheduler.governing.texts import LiveText, Texts, propose_texts, read_governing_texts, sources_of
+from scheduler.governing.texts import propose_texts, read_governing_texts, sources_of
 from scheduler.mail.text.templates import Text, parse_text
-from scheduler.mail.trial.pairs import Key, Verdicts
+from scheduler.mail.texts import Key, LiveText, Texts
+from scheduler.mail.trial.pairs import Verdicts
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 from tests.mail.samples import facts, layout

@@ -14,7 +14,8 @@ import pytest
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database, run
 from scheduler.mail.text.layout import Layout
-from scheduler.mail.trial.pairs import Key, Pair
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.pairs import Pair
 from scheduler.mail.trial.runner import KNOWN, Found
 from scheduler.service.service import Service
 from scheduler.settings import Settings

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from scheduler.mail.text.layout import Layout
-from scheduler.mail.trial.pairs import Key, Pair
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.pairs import Pair
 from scheduler.mail.trial.runner import KNOWN, Found
 from scheduler.problem import Problem
 

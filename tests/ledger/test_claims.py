@@ -10,8 +10,7 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes, restored, settling
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Version
+from scheduler.ledger.entries import Claimed, Outcome, Version
 from scheduler.ledger.states import State, Why
 from tests.support import Ledger, start, utc, webinar
 

@@ -17,8 +17,8 @@ from scheduler.ledger.counting import (
     live_webinars,
     recent_doubts,
 )
+from scheduler.ledger.entries import Outcome
 from scheduler.ledger.lateness import Late, Lateness, lateness
-from scheduler.ledger.outcomes import Outcome
 from scheduler.ledger.states import State
 from tests.support import Ledger, start, utc, webinar
 

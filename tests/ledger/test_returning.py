@@ -13,8 +13,7 @@ from sqlalchemy import Connection, CursorResult, event
 
 from scheduler.database.engine import Database, run
 from scheduler.ledger import claims, outcomes, planning
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start
+from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import FileRow

@@ -18,10 +18,9 @@ from sqlmodel import SQLModel
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, run
 from scheduler.ledger import claims, outcomes, restored, retention, settling
-from scheduler.ledger.claims import Claimed
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
+from scheduler.ledger.entries import Claimed, Outcome, Version
 from scheduler.ledger.lateness import lateness
-from scheduler.ledger.outcomes import Outcome, Version
 from scheduler.ledger.refusals import try_address_again
 from scheduler.ledger.statements import StatementFails, check, names, statement
 from scheduler.ledger.states import State

@@ -25,8 +25,7 @@ from sqlmodel import SQLModel
 
 from scheduler.database.engine import Database
 from scheduler.ledger import claims, outcomes, restored, settling
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome
+from scheduler.ledger.entries import Claimed, Outcome
 from scheduler.ledger.refusals import MOST_GIVEN_UP
 from scheduler.ledger.states import TRANSITIONS, State, Transition, Why
 from scheduler.registrants.suppression import suppress

@@ -24,7 +24,7 @@ from sqlmodel import SQLModel
 from scheduler.database.engine import Database, run
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
-from scheduler.ledger.outcomes import Start
+from scheduler.ledger.entries import Start
 from scheduler.ledger.told import facts_of
 from scheduler.registrants.suppression import suppress
 from scheduler.webinar.model import NOTICES

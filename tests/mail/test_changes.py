@@ -9,9 +9,9 @@ from email import message_from_bytes, policy
 import pytest
 import pytz
 
-from scheduler.governing.texts import LiveText
 from scheduler.mail.text.layout import parse_layout
 from scheduler.mail.text.templates import Rendered, TextProblems, parse_text
+from scheduler.mail.texts import LiveText
 from scheduler.mail.words.own_words import own_words
 from scheduler.mail.words.variables import variables
 from scheduler.mail.writing.rendering import render

@@ -14,8 +14,8 @@ from typing import cast
 import pytest
 from icalendar import Calendar
 
-from scheduler.governing.texts import LiveText
 from scheduler.input.addresses import why_no_address
+from scheduler.mail.texts import LiveText
 from scheduler.mail.trial.runner import check_texts
 from scheduler.mail.words.names import LONGEST
 from scheduler.mail.writing.rendering import render

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import pytz
 
-from scheduler.governing.texts import LiveText
-from scheduler.reports.previewing import composed, in_format, made_up
+from scheduler.mail.texts import LiveText
+from scheduler.mail.writing.sample import composed, in_format, made_up
 from scheduler.webinar.model import read_webinar
 from tests.browsing import axe, chromium
 from tests.mail.samples import shipped, shipped_sources

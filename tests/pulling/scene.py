@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.database.engine import Database
-from scheduler.pulling import state
 from scheduler.pulling.pull import Pull, Report
 from scheduler.pulling.reading import Access
-from scheduler.pulling.state import Standing
+from scheduler.registrants import sources
+from scheduler.registrants.sources import Standing
 from scheduler.webinar.model import Webinar
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
@@ -44,7 +44,7 @@ class Pulled:
     def pull(self, *, accept: bool = False) -> Report:
         """Once, five minutes after the last time."""
         self.now += timedelta(minutes=5)
-        run = self.database.in_transaction(lambda conn: state.begin(conn, self.now, self.webinar.id))
+        run = self.database.in_transaction(lambda conn: sources.begin(conn, self.now, self.webinar.id))
         assert run
         return Pull(self.database, self.webinar, self.access, self.now, accept, look_again=0).follow(run)
 
@@ -59,7 +59,7 @@ class Pulled:
     @property
     def standing(self) -> Standing:
         with self.database.reading() as conn:
-            return state.standing(conn)[self.webinar.id]
+            return sources.standing(conn)[self.webinar.id]
 
 
 def rows(*people: str, header: str = "email,name") -> str:

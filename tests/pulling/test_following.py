@@ -14,10 +14,11 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.ledger import retention
-from scheduler.pulling import following, state
+from scheduler.pulling import following
 from scheduler.pulling.pull import Pull
-from scheduler.pulling.state import Overtaken
+from scheduler.registrants import sources
 from scheduler.registrants.forgetting import find, forget
+from scheduler.registrants.sources import Overtaken
 from scheduler.service.purger import Purger
 from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows
 from tests.support import utc
@@ -145,7 +146,7 @@ def test_a_pull_that_ends_half_way_is_done_by_the_next(
 def test_of_two_pulls_the_later_one_writes(source: People, database: Database) -> None:
     source.file.write_text(rows(*PEOPLE))
     os.utime(source.file, (1_700_000_000, 1_700_000_000))
-    first, second = (database.in_transaction(lambda conn: state.begin(conn, NOW, "w")) for _ in range(2))
+    first, second = (database.in_transaction(lambda conn: sources.begin(conn, NOW, "w")) for _ in range(2))
     assert first
     assert second
     pull = Pull(database, source.webinar, source.access, NOW)
@@ -161,7 +162,7 @@ def test_of_two_services_one_pulls_when_it_is_due(database: Database) -> None:
     every = timedelta(minutes=5)
 
     def begins(at: str) -> bool:
-        return database.in_transaction(lambda conn: state.begin(conn, utc(at), "w", every)) is not None
+        return database.in_transaction(lambda conn: sources.begin(conn, utc(at), "w", every)) is not None
 
     assert begins("2025-06-12 08:00")
     assert not begins("2025-06-12 08:00")

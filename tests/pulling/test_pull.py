@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from scheduler.database import chunk
 from scheduler.database.engine import Database
-from scheduler.pulling import following, state
+from scheduler.pulling import following
+from scheduler.registrants import sources
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
 from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
@@ -487,7 +488,7 @@ def test_a_clock_that_was_years_ahead_keeps_no_source_from_being_read(exports: E
     exports.now -= timedelta(days=4000)
     every = timedelta(minutes=5)
     begun = [
-        exports.database.in_transaction(lambda conn: state.begin(conn, exports.now, "w", every))
+        exports.database.in_transaction(lambda conn: sources.begin(conn, exports.now, "w", every))
         for _ in range(2)
     ]
     assert [bool(run) for run in begun] == [True, False]

@@ -12,8 +12,7 @@ import pytest
 from scheduler.database.engine import Database, run
 from scheduler.governing.revisions import bring_up_to_date
 from scheduler.ledger import claims, outcomes, settling
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Outcome, Start, Version
+from scheduler.ledger.entries import Claimed, Outcome, Start, Version
 from scheduler.ledger.planning import plan_people, take_in
 from scheduler.ledger.states import State
 from scheduler.registrants.files.importing import import_rows

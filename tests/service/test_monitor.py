@@ -18,12 +18,12 @@ from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
+from scheduler.input.relay_settings import RelaySettings
 from scheduler.ledger.lateness import Accepted, Lateness
 from scheduler.service import monitor
 from scheduler.service.monitor import Intake, Monitor, Progress
 from scheduler.settings import Settings
 from scheduler.smtp.pool import Pool
-from scheduler.smtp.session import RelaySettings
 from tests.monitoring.rules import Samples, samples
 from tests.smtp_server import in_loop, pass_time
 from tests.support import Ledger, utc, webinar

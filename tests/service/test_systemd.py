@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from scheduler.mail.trial.child import child_environment
+from scheduler.child_process import child_environment
 from scheduler.service import systemd
 from tests.endtoend.support import on_the_real_clock, people, scene, until
 

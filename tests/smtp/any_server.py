@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
 from scheduler.smtp.pool import Pool, Refused, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply
 from tests.delivery.rolling import send_over

@@ -9,9 +9,9 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
+from scheduler.smtp.failures import Refused
 from scheduler.smtp.pool import Pool, RelaySettings
 from scheduler.smtp.replies import Verdict, classify
-from scheduler.smtp.session import Refused
 from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import Misdeed, ScriptedServer, in_loop
 

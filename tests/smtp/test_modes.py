@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from scheduler.smtp.envelope import Mail
 from scheduler.smtp.modes import MOST_IN_FLIGHT, PLAINER_SECONDS, Way
-from scheduler.smtp.plain import Mail
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply
 from tests.smtp.scripted import Deed, Fault, Server

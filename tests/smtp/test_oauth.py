@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from scheduler.input.relay_settings import OAuthSettings
 from scheduler.smtp import oauth
-from scheduler.smtp.oauth import NoToken, OAuthSettings, Tokens
+from scheduler.smtp.oauth import NoToken, Tokens
 from scheduler.smtp.replies import Reply, Verdict, classify
 from scheduler.state_dir import StateDir
 from tests.smtp_server import ca_file, in_loop, pass_time

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import NotBegun
 from scheduler.smtp.pool import Connection, Doubtful, Pool, Refused, RelayFailure, RelaySettings, Unreachable
 from scheduler.smtp.replies import Reply
-from scheduler.smtp.session import NotBegun
 from tests.delivery.rolling import send_over
 from tests.smtp.scripted import Deed, Fault, Server, Stage, Taken
 from tests.smtp_server import in_loop

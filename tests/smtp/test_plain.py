@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.smtp.plain import Mail
-from scheduler.smtp.session import Refused, Session
+from scheduler.smtp.envelope import Mail
+from scheduler.smtp.failures import Refused
+from scheduler.smtp.session import Session
 
 SENDER, ANA = "webinar@example.org", "ana@example.com"
 LINES = st.lists(st.binary(max_size=30).map(lambda line: line.translate(None, b"\r\n")))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler.smtp import session as session_module
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
 from scheduler.smtp.pool import Doubtful, Pool, Refused, RelaySettings, Unreachable
 from scheduler.smtp.replies import Reply
 from scheduler.smtp.session import _address_literal

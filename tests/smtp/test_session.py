@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from scheduler.smtp.oauth import OAuthSettings
+from scheduler.input.relay_settings import OAuthSettings
 from scheduler.smtp.pool import Pool, Refused, RelaySettings, Unreachable
 from scheduler.smtp.replies import Verdict, classify
 from tests.smtp_server import MailServer, ScriptedServer, ca_file, in_loop

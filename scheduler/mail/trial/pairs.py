@@ -15,11 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from scheduler.mail.text.layout import Layout
+from scheduler.mail.texts import Key, problems_with
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import tz_version
-
-Key = tuple[str, str]  # message, language
 
 UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken", "on_doubt", "status"})
 """What of a webinar no trial reads; of its messages it reads the kinds."""
@@ -59,16 +58,6 @@ class Verdicts:
     def problems_with(self, webinar: str, key: Key) -> tuple[Problem, ...]:
         """What is wrong with a text where this webinar sends it."""
         return problems_with(self.problems, self.only_with, webinar, key)
-
-
-def problems_with(
-    problems: Mapping[Key, tuple[Problem, ...]],
-    only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]],
-    webinar: str,
-    key: Key,
-) -> tuple[Problem, ...]:
-    """What is wrong with a text where this webinar sends it."""
-    return only_with[key].get(webinar, ()) if key in only_with else problems.get(key, ())
 
 
 def pairs_of(sources: Mapping[Key, str], webinars: Sequence[Webinar], layout: Layout) -> list[Pair]:

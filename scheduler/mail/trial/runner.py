@@ -21,9 +21,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
+from scheduler.child_process import MEMORY, child_environment
 from scheduler.mail.text.layout import Layout, read_layout, text_path
-from scheduler.mail.trial.child import CPU_SECONDS, MEMORY, Job, child_environment
-from scheduler.mail.trial.pairs import Key, Pair, Verdicts, pairs_of, untried, verdicts_of
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.child import CPU_SECONDS, Job
+from scheduler.mail.trial.pairs import Pair, Verdicts, pairs_of, untried, verdicts_of
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 

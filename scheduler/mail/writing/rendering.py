@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import pytz
 
-from scheduler.governing.texts import LiveText
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Start, Version
+from scheduler.ledger.entries import Claimed, Start, Version
 from scheduler.ledger.told import facts_of
+from scheduler.mail.texts import LiveText
 from scheduler.mail.words.variables import Facts
 from scheduler.mail.writing.composing import CalendarAs, Method, compose
 from scheduler.mail.writing.invitation import invitation

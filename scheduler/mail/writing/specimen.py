@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 
 from scheduler.mail.writing.composing import subject_line
-from scheduler.reports.previewing import Reader
+from scheduler.mail.writing.sample import Reader
 from scheduler.webinar.model import Webinar
 
 MARK = "[TEST] "

@@ -17,10 +17,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from scheduler.governing.texts import LiveText
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Version
+from scheduler.ledger.entries import Claimed, Version
 from scheduler.mail.text.jinja_use import use_of
+from scheduler.mail.texts import LiveText
 from scheduler.mail.words.variables import of_zone as variables_of_zone
 from scheduler.mail.words.variables import shown_name, time_left
 from scheduler.mail.writing.composing import wire_address

@@ -22,7 +22,6 @@ from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, run
 from scheduler.input.addresses import fold
 from scheduler.problem import Problem
-from scheduler.pulling.state import said_by_others
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.files.judging import LOST, Import, Judgement, judged, quoted
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
@@ -30,6 +29,7 @@ from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgetting import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Person, Registrants, Row
+from scheduler.registrants.sources import said_by_others
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import Zone, zone_of
 

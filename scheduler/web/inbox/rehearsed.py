@@ -18,7 +18,8 @@ from scheduler.governing.layouts import sound_layout
 from scheduler.governing.texts import sources_of
 from scheduler.http.server import inbox_app
 from scheduler.mail.text.layout import Layout, layout_of
-from scheduler.mail.trial.pairs import Key, pairs_of, untried, verdicts_of
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.pairs import pairs_of, untried, verdicts_of
 from scheduler.mail.trial.runner import KNOWN, check_texts
 from scheduler.problem import Problem
 from scheduler.registrants.files.importing import import_rows

@@ -27,7 +27,7 @@ from scheduler.database.engine import fault
 from scheduler.governing import saving
 from scheduler.governing.texts import digest
 from scheduler.mail.text.layout import Layout, text_path
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key
 from scheduler.mail.words.variables import BLOCKS, VARIABLES
 from scheduler.mail.words.wording import language_name, right_to_left
 from scheduler.mail.writing.specimen import as_test, marked, to_oneself

@@ -17,7 +17,8 @@ from scheduler.governing.templates import newest_revisions
 from scheduler.governing.texts import folder_problems, sources_of
 from scheduler.governing.verdicts import read_verdicts
 from scheduler.mail.text.layout import Layout, layout_of
-from scheduler.mail.trial.pairs import Key, Pair, pairs_of, untried, verdicts_of
+from scheduler.mail.texts import Key
+from scheduler.mail.trial.pairs import Pair, pairs_of, untried, verdicts_of
 from scheduler.mail.trial.runner import KNOWN, keep_known, remember
 from scheduler.problem import Problem
 from scheduler.web.context import Sight

@@ -23,17 +23,18 @@ from typing import Any, cast
 
 import pytz
 
-from scheduler.governing.texts import LiveText
+from scheduler.child_process import child_environment, kill, let_timer_end_it, limit_memory
 from scheduler.mail.received import read_invitation, read_mail
 from scheduler.mail.text.layout import Layout, TextProblems
 from scheduler.mail.text.templates import parse_text
+from scheduler.mail.texts import LiveText
 from scheduler.mail.trial.advice import advice
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
-from scheduler.mail.trial.child import CPU_SECONDS, child_environment, kill, let_timer_end_it, limit_memory
+from scheduler.mail.trial.child import CPU_SECONDS
 from scheduler.mail.words.variables import BLOCKS, VARIABLES, Facts, variables
+from scheduler.mail.writing.sample import Reader, composed, moment, told_before
 from scheduler.problem import Problem
-from scheduler.reports.previewing import Reader, composed, moment, told_before
 from scheduler.webinar.model import Webinar
 
 CHILDREN = 2

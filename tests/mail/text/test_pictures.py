@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import pytz
 
-from scheduler.governing.texts import LiveText
 from scheduler.mail.received import read_mail
 from scheduler.mail.text.layout import LARGEST_PICTURE, TextProblems, read_layout
 from scheduler.mail.text.templates import parse_text
+from scheduler.mail.texts import LiveText
+from scheduler.mail.writing.sample import composed, made_up
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.problem import Problems
 from scheduler.reports.checking import logo_findings
-from scheduler.reports.previewing import composed, made_up
 from scheduler.webinar.model import Webinar, read_webinar
 from tests.mail.samples import png, rgba
 from tests.mail.writing.test_stencil import CLAIMED

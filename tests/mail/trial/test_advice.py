@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.mail.text.templates import LARGEST_HTML
 from scheduler.mail.trial.advice import advice
-from scheduler.reports.previewing import made_up
+from scheduler.mail.writing.sample import made_up
 from scheduler.web.organizers.trial import Trial, answer_to
 from tests.mail.samples import layout
 from tests.support import webinar

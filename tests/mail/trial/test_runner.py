@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from scheduler.mail.text.templates import TextProblems
+from scheduler.mail.texts import Key
 from scheduler.mail.trial import runner
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.child import CPU_SECONDS
-from scheduler.mail.trial.pairs import Key, Verdicts, pairs_of
+from scheduler.mail.trial.pairs import Verdicts, pairs_of
 from scheduler.mail.trial.runner import Found, NotTried, check_texts
 from scheduler.mail.words.names import LONGEST
 from scheduler.problem import Problem

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from unittest.mock import patch
 
 from scheduler.mail.text.layout import Layout
+from scheduler.mail.texts import Key
 from scheduler.mail.trial import runner
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
-from scheduler.mail.trial.pairs import Key, Pair
+from scheduler.mail.trial.pairs import Pair
 from scheduler.mail.trial.runner import Found
 
 

@@ -27,7 +27,7 @@ from scheduler.input.values import Mailbox
 from scheduler.mail.text.templates import Rendered
 from scheduler.mail.writing.composing import compose, subject_line, wire_address
 from scheduler.mail.writing.invitation import invitation
-from scheduler.smtp.plain import Mail
+from scheduler.smtp.envelope import Mail
 from scheduler.webinar.model import read_webinar
 from tests.mail.samples import TEMPLATES, facts, shipped, shipped_sources
 from tests.mail.samples import webinar as sample_webinar

@@ -11,9 +11,8 @@ from typing import Any, cast
 import pytest
 from icalendar import Calendar, Event
 
-from scheduler.governing.texts import LiveText
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Version
+from scheduler.ledger.entries import Claimed, Version
+from scheduler.mail.texts import LiveText
 from scheduler.mail.writing.rendering import Ready, render
 from scheduler.webinar.model import Webinar
 from tests.mail.samples import shipped

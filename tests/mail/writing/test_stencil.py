@@ -19,12 +19,11 @@ import pytz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.governing.texts import LiveText
-from scheduler.ledger.claims import Claimed
-from scheduler.ledger.outcomes import Version
+from scheduler.ledger.entries import Claimed, Version
 from scheduler.mail.text.jinja_use import use_of
 from scheduler.mail.text.layout import Layout, parse_layout
 from scheduler.mail.text.templates import Text, parse_text
+from scheduler.mail.texts import LiveText
 from scheduler.mail.words.names import clean_name
 from scheduler.mail.writing import mail_stencil, stencil
 from scheduler.mail.writing.rendering import Ready, render

@@ -18,7 +18,7 @@ from scheduler.governing.governor import TEXT_FILES
 from scheduler.governing.layouts import sound_layout
 from scheduler.governing.texts import sources_of
 from scheduler.mail.text.layout import Layout, layout_of
-from scheduler.mail.trial.pairs import Key
+from scheduler.mail.texts import Key
 from scheduler.problem import Problem
 from scheduler.web import accounts
 from scheduler.web.context import Desk, Sight
