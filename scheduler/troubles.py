@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from scheduler.database.engine import fault, is_the_databases
+from scheduler.faults import fault, is_the_databases
 
 log = structlog.get_logger()
 

@@ -38,7 +38,7 @@ from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
 from scheduler.reports.looking import ask_verdicts, untried_texts
-from scheduler.service.purger import Coming, coming_if_saved
+from scheduler.reports.retention import Coming, coming_if_saved
 from scheduler.settings import Settings
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar

@@ -9,8 +9,8 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands.common import opened_database, settings_of_environment, stop
-from scheduler.registrants.forgetting import Erased, Found, find
-from scheduler.registrants.forgetting import forget as forget_address
+from scheduler.ledger.forgetting import Erased, Found, find
+from scheduler.ledger.forgetting import forget as forget_address
 
 
 @click.command()

@@ -12,7 +12,8 @@ from sqlalchemy.types import NullType
 from sqlmodel import SQLModel
 
 from scheduler.database import models
-from scheduler.database.engine import Database, Schema, blames_values, fault
+from scheduler.database.engine import Database, Schema
+from scheduler.faults import blames_values, fault
 from scheduler.problem import Problem, Problems
 
 BATCH = 1000  # rows

@@ -23,8 +23,9 @@ import structlog
 from sqlalchemy import Connection, make_url
 
 from scheduler.database import watch
-from scheduler.database.engine import fault, run
+from scheduler.database.engine import run
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
+from scheduler.faults import fault
 from scheduler.troubles import Troubles
 from scheduler.zones.wall import knowledge_version
 

@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy import Connection, select
 
 from scheduler import metrics
-from scheduler.database.engine import Database, blames_values, fault, run
+from scheduler.database.engine import Database, run
 from scheduler.database.models import Attempt, Delivery
+from scheduler.faults import blames_values, fault
 from scheduler.ledger import restored
 from scheduler.ledger.entries import Lease, Outcome, Start, personal
 from scheduler.ledger.outcomes import begin, conclude

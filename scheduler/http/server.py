@@ -6,23 +6,16 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from scheduler.http.limits import OF_PAGES, Connection, Limits, connections_at_most
 from scheduler.http.networks import is_in, networks_of
-from scheduler.web.inbox.pages import BODY_POLICY, FILES, FOLDERS, PAGE_POLICY
 
 log = structlog.get_logger()
 
@@ -206,46 +199,6 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
         raise OSError(f"{of}port {port} on {host or 'all addresses'} can't be used: {why}") from error
     listener.setblocking(False)
     return listener
-
-
-def inbox_app(out: Path) -> Starlette:
-    """The inbox that `write_inbox` wrote to `out`: its own files and folders, nothing else that lies there.
-
-    GET and HEAD only; nothing is cached; a registrant's HTML is in a sandbox even when opened by itself.
-    """
-    return Starlette(
-        routes=[Mount("/", app=_InboxFiles(directory=out, html=True))],
-        middleware=[Middleware(_Guard)],
-    )
-
-
-class _InboxFiles(StaticFiles):
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        top, *below = Path(path).parts or (".",)
-        if top == "." or (top in FOLDERS if below else top in FILES):
-            return await super().get_response(path, scope)
-        raise HTTPException(status_code=404)
-
-
-class _Guard:
-    """Adds the headers that keep a mail's content from doing anything."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_body = scope.get("path", "").endswith((".body.html", ".svg"))  # what brings its own style
-        policy = (
-            f"sandbox allow-popups allow-popups-to-escape-sandbox; {BODY_POLICY}" if is_body else PAGE_POLICY
-        )
-        added = [
-            (b"content-security-policy", f"{policy}; frame-ancestors 'self'".encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cache-control", b"no-store"),
-            (b"referrer-policy", b"no-referrer"),
-        ]
-
-        await self.app(scope, receive, adding(added, send))
 
 
 def adding(headers: Sequence[tuple[bytes, bytes]], send: Send) -> Send:

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import DIALECTS, dialect, first_line, is_the_statements, run
+from scheduler.database.engine import DIALECTS, dialect, run
+from scheduler.faults import first_line, is_the_statements
 from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
 from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from scheduler.database.engine import fault, first_line, is_the_statements
+from scheduler.faults import fault, first_line, is_the_statements
 from scheduler.pulling.content import MOST_ROWS, Content, SourceFails
 from scheduler.redaction import keep_secret, redact
 from scheduler.webinar.source import Source

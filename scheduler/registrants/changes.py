@@ -19,8 +19,7 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import as_list, dialect, run
 from scheduler.database.models import Registration
 from scheduler.input.addresses import fold, spellings
-from scheduler.ledger.states import Why
-from scheduler.registrants.forgetting import rows_of_forgotten
+from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
 from scheduler.registrants.zones import zones_of
@@ -460,11 +459,10 @@ class _Batch:
         self._write(
             f"UPDATE registration SET {written}, {links}, plan = CASE WHEN p.plan_again = 1 OR p.edited = 1 AND EXISTS"
             " (SELECT 1 FROM delivery d WHERE d.registration_id = registration.id AND d.state = 'held'"
-            "  AND d.reason = :data) THEN 0 ELSE registration.plan END"
+            "  AND d.reason = 'data') THEN 0 ELSE registration.plan END"
             f" FROM {self.engine.rows('people', columns)} AS p"
             f" WHERE {self.engine.equal('registration.id', 'p.id')}",
             [[*self._cells(known, _COLUMNS), int(known.edited), int(known.plan_again)] for known in people],
-            data=Why.DATA.value,
         )
 
     def _cells(self, known: _Known, columns: Iterable[str]) -> list[object]:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import ProgrammingError
 
-from scheduler.database.engine import as_list, dialect, fault, run
+from scheduler.database.engine import as_list, dialect, run
+from scheduler.faults import fault
 from scheduler.input.addresses import fold, spellings, why_no_address
 from scheduler.troubles import Trouble
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import run
 from scheduler.input.addresses import fold
-from scheduler.registrants.forgetting import suppress_forgotten
+from scheduler.registrants.forgotten import suppress_forgotten
 
 
 def suppress(conn: Connection, now: datetime, address: str) -> int:

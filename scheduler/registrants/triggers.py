@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, dialect, fault, run
+from scheduler.database.engine import Database, dialect, run
+from scheduler.faults import fault
 from scheduler.registrants.again import note_changes, replan
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_index
 

@@ -34,7 +34,7 @@ from scheduler.mail.words.phrases import missing_phrases, phrase_problems, phras
 from scheduler.mail.writing.sample import composed, in_format, made_up
 from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
-from scheduler.registrants.forgetting import DOUBTFUL
+from scheduler.registrants.forgotten import DOUBTFUL
 from scheduler.reports.reasons import fix_of, rows_set_aside
 from scheduler.webinar.model import NOTICES, Message, Webinar, doubts
 from scheduler.webinar.timing import timings

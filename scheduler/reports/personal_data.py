@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Table, select
 
 from scheduler.database.models import FormerUid, Invitation, Registration, Suppression, Told
 from scheduler.input.addresses import fold
+from scheduler.ledger.forgetting import find
 from scheduler.ledger.history import registration_history, registrations_of
-from scheduler.registrants.forgetting import find, forgotten
+from scheduler.registrants.forgotten import forgotten
 from scheduler.registrants.rows import Registrants
 
 Json = dict[str, Any]

@@ -21,7 +21,7 @@ from scheduler.governing.proposals import Kind, Revision, differing
 from scheduler.governing.texts import governing_texts
 from scheduler.governing.webinars import governing_webinars
 from scheduler.problem import Problem
-from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN
+from scheduler.registrants.forgotten import DOUBTFUL, FORGOTTEN
 from scheduler.registrants.rows import UNREADABLE
 from scheduler.registrants.triggers import NO_INDEX, NOT_NOTICED
 

@@ -39,8 +39,8 @@ from scheduler.reports.reasons import (
     rows_set_aside,
     set_back,
 )
-from scheduler.service.purger import coming
-from scheduler.service.purger import notes as retention_notes
+from scheduler.reports.retention import coming
+from scheduler.reports.retention import notes as retention_notes
 from scheduler.settings import Settings
 from scheduler.state_dir import StateDir
 from scheduler.webinar.model import Webinar, explain_time

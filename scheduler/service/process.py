@@ -18,11 +18,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler import metrics
 from scheduler.clock import SteadyClock
-from scheduler.database.engine import Database, dialect, fault, is_the_databases
+from scheduler.database.engine import Database, dialect
 from scheduler.database.file import Stands
 from scheduler.database.presence import Presence
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
+from scheduler.faults import fault, is_the_databases
 from scheduler.http.limits import OF_HEALTH, raise_descriptors
 from scheduler.http.server import WebServer
 from scheduler.ledger import claims
@@ -33,9 +34,10 @@ from scheduler.service.monitor import Monitor
 from scheduler.service.service import MustRest, Service
 from scheduler.service.signals import Signals
 from scheduler.service.starting import Starting
-from scheduler.service.web_child import WebChild, web_settings, why_off
+from scheduler.service.web_child import WebChild, why_off
 from scheduler.settings import Settings
 from scheduler.troubles import Troubles
+from scheduler.web_link import web_settings
 
 log = structlog.get_logger()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,67 +15,15 @@ from scheduler.alerts import Wrong
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, run
 from scheduler.governing.webinars import said
-from scheduler.ledger.retention import Past, announce, if_saved, past_webinars, people_of, remove
+from scheduler.ledger.retention import Past, announce, past_webinars, people_of, remove
 from scheduler.problem import Problems
-from scheduler.reports.reasons import RETENTION
-from scheduler.webinar.model import Webinar, read_webinar
+from scheduler.reports.retention import NAMED, Coming, notes
+from scheduler.webinar.model import read_webinar
 
 log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
-SOON = timedelta(days=30)
 FIRST = 100  # rows in the first transaction: nobody hurries
-NAMED = 20  # webinars, in notes and in a mail
-
-
-@dataclass(frozen=True)
-class Coming:
-    """So many people of a webinar who are about to be removed, at that instant (UTC)."""
-
-    webinar: str
-    people: int
-    at: datetime
-    alert_to: str = ""
-    announced_at: datetime | None = None
-    edit_waits: bool = False
-
-    @property
-    def words(self) -> str:
-        what = f"the personal data of {self.who} is removed from {said(self.at)} on"
-        unless = ", but not while an edit of the webinar waits" if self.edit_waits else ""
-        return f"{RETENTION}{self.webinar}: {what}{unless}"
-
-    @property
-    def who(self) -> str:
-        return "1 person" if self.people == 1 else f"{self.people} people"
-
-
-def coming(conn: Connection, now: datetime) -> list[Coming]:
-    """Who is about to be removed, the next first, whether that is announced already or would be now."""
-    past = (one for one in past_webinars(conn, now) if one.announced_for or one.must_be_announced(now))
-    found = [
-        Coming(one.webinar, people_of(conn, one.webinar), one.would_be(now), edit_waits=one.edit_waits)
-        for one in past
-        if one.edit_waits or not one.has_begun
-    ]
-    return sorted((one for one in found if one.people), key=lambda one: (one.at, one.webinar))
-
-
-def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming | None:
-    """Who would be removed, and when, were this file saved now: where that is soon, or sooner than by what governs."""
-    after, before = if_saved(conn, webinar)
-    people, at = people_of(conn, webinar.id), after.would_be(now)
-    sooner = before is not None and after.kept_until < before.kept_until
-    if not people or after.has_begun or not (sooner or at <= now + SOON):
-        return None
-    return Coming(webinar.id, people, at)
-
-
-def notes(found: Iterable[Coming]) -> tuple[str, ...]:
-    """In words, as far as somebody would read them."""
-    every = [one.words for one in found]
-    more = [f"{RETENTION}{len(every) - NAMED} more webinars: the same"] if len(every) > NAMED else []
-    return (*every[:NAMED], *more)
 
 
 class Purger:

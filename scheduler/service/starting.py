@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, fault, first_line, may_come_back
+from scheduler.database.engine import Database
+from scheduler.faults import fault, first_line, may_come_back
 
 log = structlog.get_logger()
 

@@ -7,52 +7,22 @@ import pickle
 import select
 import socket
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from scheduler import metrics
 from scheduler.child_process import child_environment, kill
-from scheduler.settings import DatabaseAddress, Settings
+from scheduler.settings import Settings
+from scheduler.web_link import LOOPBACK, WHY, WebSettings
 
 log = structlog.get_logger()
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
 _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 """mallopt(3): its threads share memory, and give back what a password or a large mail took."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-BEAT, WHY = b".", b"!"  # what it says: that it is alive; why it can't go on, up to the end
-BEAT_SECONDS = 1.0
 LONGEST = 1000  # bytes of what it says at once
 QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
 END_SECONDS = 8.0  # for it to end by itself
-
-
-@dataclass(frozen=True)
-class WebSettings:
-    """What the web process has to know: no more, for what is sent in reaches it first."""
-
-    database: DatabaseAddress
-    templates_dir: Path
-    host: str
-    port: int
-    public_url: str
-    proxies: tuple[str, ...]
-    log_level: str
-
-
-def web_settings(settings: Settings) -> WebSettings:
-    """The part of the service's settings that concerns it."""
-    return WebSettings(
-        settings.address("database_url"),
-        settings.templates_dir.absolute(),
-        settings.editor_host,
-        settings.editor_port,
-        settings.public_url,
-        settings.trusted_proxies,
-        settings.log_level,
-    )
 
 
 def why_off(settings: Settings) -> str:

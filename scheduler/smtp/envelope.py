@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import idna
 
 from scheduler.smtp.failures import Refused
 from scheduler.smtp.replies import Reply, Stage
-from scheduler.smtp.session import Session
 
 # Lenient where real addresses are (double dots), strict where a command could be broken open.
 _LOCAL = r'[^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|"(?:[^"\\\x00-\x1f\x7f-\x9f\u2028\u2029]|\\[\x20-\x7e])*"'
@@ -31,6 +31,16 @@ def _mailbox(address: str, whose: str) -> str:
         except idna.IDNAError:
             raise ValueError(f"the domain of the {whose}'s address is no valid host name") from None
     return f"{local}@{domain}"
+
+
+class Extensions(Protocol):
+    """The SMTP extensions that a relay offers."""
+
+    def offers(self, extension: str) -> bool:
+        """Whether the machine at the other end offers this extension."""
+
+    def elsewhere_offers(self, extension: str) -> bool:
+        """Whether any machine of the relay offered it."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,10 @@ class Mail:
         path = _mailbox(sender, "sender") if sender else ""
         return cls(path, _mailbox(recipient, "recipient"), content, plain_lines, in_7_bits)
 
-    def as_taken_by(self, session: Session) -> Mail:
+    def as_taken_by(self, relay: Extensions) -> Mail:
         """This mail, without 8-bit content where the machine at the other end takes none: it may be another one behind
         the relay's name than the one for which it was made (RFC 6152)."""
-        if self.in_7_bits is None or session.offers("8BITMIME") or self.content.isascii():
+        if self.in_7_bits is None or relay.offers("8BITMIME") or self.content.isascii():
             return self
         content, plain_lines = self.in_7_bits()
         seven = Mail.checked(self.sender, self.recipient, content, plain_lines)
@@ -81,24 +91,25 @@ class Mail:
         stuffed = self.content.replace(b"\r\n.", b"\r\n..")
         return b"%s%s.\r\n" % (b"." if stuffed.startswith(b".") else b"", stuffed)
 
-    def mail_command(self, session: Session) -> list[bytes]:
-        """MAIL with what this mail needs and the relay offers. Raises Refused where it offers too little."""
+    def mail_command(self, relay: Extensions) -> bytes:
+        """MAIL with the parameters that this mail needs and the relay offers. Raises Refused where it offers
+        too little."""
         words = [b"MAIL", f"FROM:<{self.sender}>".encode()]
-        if session.offers("SIZE"):  # RFC 1870
+        if relay.offers("SIZE"):  # RFC 1870
             words.append(b"SIZE=%d" % len(self.content))
         if not self.content.isascii():  # RFC 6152
-            if not session.offers("8BITMIME"):
+            if not relay.offers("8BITMIME"):
                 raise Refused(
                     Reply("mail", 554, "5.6.3", "the relay takes no 8-bit content, and this mail has some")
                 )
             words.append(b"BODY=8BITMIME")
         if not (self.sender + self.recipient).isascii():  # RFC 6531
-            if not session.offers("SMTPUTF8"):
+            if not relay.offers("SMTPUTF8"):
                 whose: Stage = "rcpt" if self.sender.isascii() else "mail"
-                if session.elsewhere_offers("SMTPUTF8"):
+                if relay.elsewhere_offers("SMTPUTF8"):
                     text = "the address is not ASCII, and this machine of the relay takes none (SMTPUTF8)"
                     raise Refused(Reply(whose, 450, "4.6.7", text))
                 text = "the address is not ASCII, and the relay does not take such addresses (SMTPUTF8)"
                 raise Refused(Reply(whose, 553, "5.6.7" if whose == "rcpt" else "5.1.7", text))
             words.append(b"SMTPUTF8")
-        return words
+        return b" ".join(words)

@@ -1,4 +1,4 @@
-"""In which way mails are spoken to a relay: the fastest that it offers, until it breaks under it."""
+"""The mode in which mails are sent to a relay: the fastest that it offers, until it fails in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from scheduler.input.relay_settings import RelaySettings
 from scheduler.smtp.failures import NotBegun, Refused, RelayFailure
+from scheduler.smtp.pipeline import Pipeline
 from scheduler.smtp.replies import Reply
 from scheduler.smtp.session import Session
 
@@ -20,7 +21,7 @@ PLAINER_SECONDS = 3600.0
 _BREAKS = 2  # without a mail that was accepted
 
 
-class Way(IntEnum):
+class Mode(IntEnum):
     PLAIN = 0
     """Command by command, by aiosmtplib."""
     GROUPS = 1
@@ -29,45 +30,44 @@ class Way(IntEnum):
     """PIPELINING and CHUNKING: whole mails in one write."""
 
 
-class Ways:
+class Modes:
     """What is known of one relay, from all connections to it."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self.window = MOST_IN_FLIGHT
         self._settings = settings
-        self._best = Way.CHUNKS
-        self._until = 0.0  # when better ways are tried again, on the loop's clock
+        self._best = Mode.CHUNKS
+        self._until = 0.0  # when better modes are tried again, on the loop's clock
         self._breaks = 0
         self._broke_at = 0.0
 
-    def of(self, session: Session) -> Way:
-        """The way for this connection now."""
-        if self._best < Way.CHUNKS and asyncio.get_running_loop().time() > self._until:
-            self._best = Way.CHUNKS
+    def of(self, session: Session) -> Mode:
+        """The mode for this connection now."""
+        if self._best < Mode.CHUNKS and asyncio.get_running_loop().time() > self._until:
+            self._best = Mode.CHUNKS
         if not (self._settings.pipelining and session.offers("PIPELINING")):
-            return Way.PLAIN
+            return Mode.PLAIN
         chunking = self._settings.chunking and session.offers("CHUNKING")
-        return min(self._best, Way.CHUNKS if chunking else Way.GROUPS)
+        return min(self._best, Mode.CHUNKS if chunking else Mode.GROUPS)
 
-    def note(self, way: Way, session: Session, began: float, results: Sequence[Reply | RelayFailure]) -> None:
-        """What became of mails that went this way from `began` on (the loop's clock)."""
-        wire = session.wire
-        if not wire:
-            return
+    def note(
+        self, mode: Mode, pipeline: Pipeline, began: float, results: Sequence[Reply | RelayFailure]
+    ) -> None:
+        """Note the results of mails that went through a pipeline in this mode from `began` on (the loop's clock)."""
         accepted = any(isinstance(one, Reply) for one in results)
         if accepted:
             self._breaks = 0
-        if wire.out_of_step or any(_is_not_understood(one) for one in results):
+        if pipeline.out_of_step or any(_is_not_understood(one) for one in results):
             self._shrink()
-            self._go_plainer(way, "its replies do not fit the commands")
-        elif wire.broken:
+            self._go_plainer(mode, "its replies do not fit the commands")
+        elif pipeline.broken:
             self._shrink()
             if not accepted and began > self._broke_at:  # all connections at once break for another reason
                 self._breaks, self._broke_at = self._breaks + 1, asyncio.get_running_loop().time()
             if self._breaks >= _BREAKS:
-                self._go_plainer(way, "connections break")
-        elif wire.indistinct and self.of(session) is Way.CHUNKS:
-            self._go_plainer(Way.CHUNKS, "its replies to BDAT and RCPT are alike")
+                self._go_plainer(mode, "connections break")
+        elif pipeline.indistinct and self.of(pipeline.session) is Mode.CHUNKS:
+            self._go_plainer(Mode.CHUNKS, "its replies to BDAT and RCPT are alike")
         elif any(
             isinstance(one, NotBegun) for one in results
         ):  # as they waited too long for those before them
@@ -78,14 +78,14 @@ class Ways:
     def _shrink(self) -> None:
         self.window = max(1, self.window // 2)
 
-    def _go_plainer(self, way: Way, why: str) -> None:
-        if 0 < way <= self._best:
-            self._best, self._breaks = Way(way - 1), 0
+    def _go_plainer(self, mode: Mode, why: str) -> None:
+        if 0 < mode <= self._best:
+            self._best, self._breaks = Mode(mode - 1), 0
             self._until = asyncio.get_running_loop().time() + PLAINER_SECONDS
             log.warning(
                 "pipelining reduced for an hour",
                 relay=self._settings.name,
-                way=self._best.name.lower(),
+                mode=self._best.name.lower(),
                 reason=why,
             )
 

@@ -65,7 +65,7 @@ class _Transaction:
         return unreachable(stages.get(self.awaits, "data"), why)
 
 
-class Wire(asyncio.Protocol):
+class Pipeline(asyncio.Protocol):
     """Takes the place of aiosmtplib's protocol on the connection of a session.
 
     After DATA comes 354, which proves that each reply until then was to its own command. After BDAT nothing does: if
@@ -80,7 +80,7 @@ class Wire(asyncio.Protocol):
         self.out_of_step = False
         self.consent = ""
         self.indistinct = False
-        self._session, self._patience = session, patience
+        self.session, self._patience = session, patience
         self._incoming = Answers()
         self._begun: deque[_Transaction] = deque()  # not all of their replies have come
         self._queue: deque[_Transaction] = deque()  # to be begun over DATA
@@ -98,7 +98,6 @@ class Wire(asyncio.Protocol):
         if not session.usable:
             self._end("Connection lost")
         self._transport.set_protocol(self)
-        session.wire = self
 
     @property
     def is_open(self) -> bool:
@@ -168,7 +167,7 @@ class Wire(asyncio.Protocol):
             return
         oldest = self._begun[0]
         patient = (oldest.in_chunk or oldest.awaits == "content") and not self._leaving
-        within = self._patience if patient else min(self._session.timeout, self._patience)
+        within = self._patience if patient else min(self.session.timeout, self._patience)
         self._deadline = self._loop.time() + within
         if self._timer is None:
             self._look_at_deadline()
@@ -179,7 +178,7 @@ class Wire(asyncio.Protocol):
         if self._begun and now >= self._deadline:
             self._end("no answer in time")
         elif self._begun:
-            shortest = min(self._session.timeout, self._patience)
+            shortest = min(self.session.timeout, self._patience)
             self._timer = self._loop.call_at(min(self._deadline, now + shortest), self._look_at_deadline)
 
     def _write(self, data: bytes) -> None:
@@ -257,14 +256,14 @@ class Wire(asyncio.Protocol):
         try:
             if self._leaving or not one.mail.may_go(False):
                 raise NotBegun
-            words = b" ".join(one.mail.mail_command(self._session))
+            mail_command = one.mail.mail_command(self.session)
         except RelayFailure as failure:
             self._settle(one, failure)
             return b""
         reset = b"" if self._fresh else b"RSET\r\n"
         one.awaits, self._fresh = "mail" if self._fresh else "rset", False
         self._begun.append(one)
-        return b"%s%s\r\nRCPT TO:<%s>\r\n%s" % (reset, words, one.mail.recipient.encode(), then)
+        return b"%s%s\r\nRCPT TO:<%s>\r\n%s" % (reset, mail_command, one.mail.recipient.encode(), then)
 
     def _whole(self, one: _Transaction) -> bytes:
         content = one.mail.content

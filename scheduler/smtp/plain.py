@@ -1,22 +1,48 @@
-"""One mail transaction over a secured connection (RFC 5321, 3.3)."""
+"""Mail transactions command by command, by aiosmtplib (RFC 5321, 3.3)."""
 
 from __future__ import annotations
 
 from scheduler.smtp.envelope import Mail
-from scheduler.smtp.failures import Refused, unreachable
-from scheduler.smtp.replies import Reply
+from scheduler.smtp.failures import NotBegun, Refused, RelayFailure, unreachable
+from scheduler.smtp.replies import Reply, Stage
 from scheduler.smtp.session import Session
 
 
-async def transact(session: Session, mail: Mail, content_timeout: float) -> Reply:
-    """One mail transaction: the reply that accepted the mail. Raises Refused, Unreachable or Doubtful.
+class Plain:
+    """Sends mails over a session one command at a time."""
 
-    After Refused the connection stands where the relay left it: `Session.reset` before the next mail.
-    """
-    _expect(2, await session.command("mail", *mail.mail_command(session)))
-    _expect(2, await session.command("rcpt", b"RCPT", f"TO:<{mail.recipient}>".encode()))
-    _expect(3, await session.command("data", b"DATA"))
-    return _expect(2, await session.content(mail.on_the_wire, content_timeout))
+    def __init__(self, session: Session, patience: float) -> None:
+        """`patience`: seconds for the reply after the content; less makes doubles."""
+        self._session, self._patience = session, patience
+
+    @property
+    def usable(self) -> bool:
+        """Whether another mail may be sent: the connection is open, and every reply paired with its command."""
+        return self._session.usable
+
+    async def command(self, stage: Stage, line: bytes, within: float) -> Reply:
+        """One command and the reply to it. Raises Unreachable when there is none."""
+        return await self._session.command(stage, line, within)
+
+    async def send(self, mail: Mail) -> Reply | RelayFailure:
+        """One mail transaction and its result. A refused mail is reset, so that the next is untouched by it."""
+        if not mail.may_go(False):
+            return NotBegun()
+        try:
+            return await self._transact(mail)
+        except Refused as refusal:
+            if refusal.reply.code != 421:
+                await self._session.reset()
+            return refusal
+        except RelayFailure as failure:
+            return failure
+
+    async def _transact(self, mail: Mail) -> Reply:
+        """The reply that accepted the mail. Raises Refused, Unreachable or Doubtful."""
+        _expect(2, await self._session.command("mail", mail.mail_command(self._session)))
+        _expect(2, await self._session.command("rcpt", f"RCPT TO:<{mail.recipient}>".encode()))
+        _expect(3, await self._session.command("data", b"DATA"))
+        return _expect(2, await self._session.content(mail.on_the_wire, self._patience))
 
 
 def _expect(first_digit: int, reply: Reply) -> Reply:

@@ -1,7 +1,7 @@
-"""The relay: connections that are ready, kept open and reused, each of which sends one mail after another.
+"""The connections to one relay: ready, kept open and reused, each of which sends one mail after another.
 
-`session` opens, secures and signs in; `transaction` speaks one mail; here they are put together, so that a
-relay which hung up on an idle connection costs no mail its attempt.
+`session` opens, secures and signs in; `plain` or `pipeline` sends mails over it. A relay that hung up on an idle
+connection costs no mail its attempt.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from weakref import WeakSet
@@ -25,10 +25,10 @@ from scheduler.problem import Problems
 from scheduler.redaction import keep_secret
 from scheduler.smtp.envelope import Mail
 from scheduler.smtp.failures import Doubtful, NotBegun, Refused, RelayFailure, Unreachable
-from scheduler.smtp.modes import Way, Ways
+from scheduler.smtp.modes import Mode, Modes
 from scheduler.smtp.oauth import Tokens
-from scheduler.smtp.pipeline import More, Wire
-from scheduler.smtp.plain import transact
+from scheduler.smtp.pipeline import More, Pipeline
+from scheduler.smtp.plain import Plain
 from scheduler.smtp.replies import Reply
 from scheduler.smtp.session import Session
 from scheduler.smtp.sign_ins import SignIns
@@ -46,6 +46,9 @@ FILE_SECONDS = 5.0
 """How long files of secrets are waited for; until they can be read, what they held before is used."""
 FEWER_SECONDS = 3600.0
 """How long a connection carries no more mails than the one on which the relay said that it had enough."""
+
+_QUIT_TIMEOUT = 2.0
+_NOOP_TIMEOUT = 10.0
 
 # A 421 to MAIL that is about this connection, not the relay: it waited, or carried mails, long enough.
 _WORN_OUT = re.compile(
@@ -73,12 +76,16 @@ def _ends_connection(result: Reply | RelayFailure) -> bool:
 
 
 class Connection:
-    """One open, secured, signed-in connection, of a `Pool`."""
+    """An open, secured, signed-in connection of a pool, over which mails are sent in the mode of the moment."""
 
     def __init__(self, pool: Pool, session: Session) -> None:
         self._pool = pool
+        self._in_flight: Mode | None = None  # how the mails that are in flight go
+        self._use(session)
+
+    def _use(self, session: Session) -> None:
         self.session = session
-        self._flying: Way | None = None  # how the mails that are in flight go
+        self._speaker: Plain | Pipeline = Plain(session, self._pool.content_timeout)
 
     async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
         """Sends one mail to one recipient; returns the reply that accepted it.
@@ -97,25 +104,36 @@ class Connection:
         return max(1, self.room(0))
 
     def room(self, in_flight: int) -> int:
-        """How many mails may join so many that are in flight now."""
-        way, best = self._way, self._pool.ways.of(self.session)
-        alone = way is Way.PLAIN or way < best  # before BDAT the first mail goes alone, by DATA
-        if alone or self._flying not in (None, way) or not self.usable:
+        """How many mails may join the `in_flight` ones now."""
+        mode, best = self.mode, self._pool.modes.of(self.session)
+        alone = mode is Mode.PLAIN or mode < best  # before BDAT the first mail goes alone, by DATA
+        if alone or self._in_flight not in (None, mode) or not self.usable:
             return 0
-        limit, window = self._pool.mails_per_connection, self._pool.ways.window
+        limit, window = self._pool.mails_per_connection, self._pool.modes.window
         return min(window - in_flight, limit - self.session.mails if limit else window)
 
     @property
-    def usable(self) -> bool:
-        """Whether more mails may be sent here."""
-        return self._pool.keeps(self.session)
+    def mode(self) -> Mode:
+        """How the next mail goes. A pipeline stays one: a session that was taken over is not given back."""
+        mode = self._pool.modes.of(self.session)
+        if isinstance(self._speaker, Plain):
+            return min(mode, Mode.GROUPS)
+        return mode if mode is Mode.CHUNKS and self._speaker.consent else Mode.GROUPS
 
     @property
-    def _way(self) -> Way:
-        way, wire = self._pool.ways.of(self.session), self.session.wire
-        if way is Way.CHUNKS and not (wire and wire.consent):
-            return Way.GROUPS
-        return max(way, Way.GROUPS) if wire else way  # what was taken over is not given back
+    def usable(self) -> bool:
+        """Whether more mails may be sent here: open, not worn out, and no faster than the relay bears."""
+        limit = self._pool.mails_per_connection
+        if limit and self.session.mails >= limit:
+            return False
+        if isinstance(self._speaker, Plain):
+            return self._speaker.usable
+        return self._speaker.is_open and self._pool.modes.of(self.session) > Mode.PLAIN
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open, and no reply or mail is still to come."""
+        return self._speaker.usable
 
     def offers(self, extension: str) -> bool:
         """Whether the relay named this extension of SMTP."""
@@ -123,10 +141,36 @@ class Connection:
 
     async def ask(self, sender: str) -> None:
         """Find out whether the relay takes mails from this sender; none is sent. Raises Refused or Unreachable."""
-        reply = await self.session.command("mail", b"MAIL", f"FROM:<{sender}>".encode())
-        await self.session.reset()
+        reply = await self._command(f"MAIL FROM:<{sender}>".encode())
+        with suppress(Unreachable):
+            if (await self._command(b"RSET")).code // 100 != 2:
+                self.abort()
         if reply.code // 100 != 2:
             raise Refused(reply)
+
+    async def is_alive(self) -> bool:
+        """Whether the relay still answers; if not, the connection is closed."""
+        try:
+            reply = await self._command(b"NOOP", min(self.session.timeout, _NOOP_TIMEOUT))
+        except Unreachable:
+            return False
+        return reply.code // 100 == 2
+
+    async def quit(self) -> None:
+        """Takes leave, without waiting long for an answer, and closes."""
+        try:
+            await self._command(b"QUIT", _QUIT_TIMEOUT)
+        except Unreachable:
+            pass
+        finally:
+            self.abort()
+
+    async def _command(self, line: bytes, within: float | None = None) -> Reply:
+        return await self._speaker.command("mail", line, within or self.session.timeout)
+
+    def abort(self) -> None:
+        """Closes at once. What is still in our buffers never leaves, so a mail cut short stays cut short."""
+        self.session.abort()
 
     async def send_all(self, mails: Sequence[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
         """Send at most `window` mails: one result for each, in order.
@@ -146,66 +190,58 @@ class Connection:
         ]
         carried = self.session.mails > len(left)
         if stale and (carried or any(isinstance(one, Reply) for one in results)):
-            again = await self._over_a_new_connection([left[number] for number in stale])
+            again = await self._over_a_new_session([left[number] for number in stale])
             for number, result in zip(stale, again, strict=True):
                 results[number] = result
         return results
 
-    async def _over_a_new_connection(self, mails: list[Mail]) -> list[Reply | RelayFailure]:
-        self.session.abort()
+    async def _over_a_new_session(self, mails: list[Mail]) -> list[Reply | RelayFailure]:
+        self.abort()
         try:
-            self.session = await self._pool.open_session()
+            self._use(await self._pool.open_session())
         except RelayFailure as failure:
             return [failure] * len(mails)
         return await self._once(mails)
 
     async def _once(self, mails: list[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
-        """In the end `mails` holds those whose results are returned."""
-        session, way, began = self.session, self._way, asyncio.get_running_loop().time()
+        """On return `mails` holds those whose results are returned."""
+        session, mode = self.session, self.mode
         mails[:] = [mail.as_taken_by(session) for mail in mails]
         session.mails += len(mails)
-
-        async def tell(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
-            self._pool.ways.note(way, session, began, results)
-            del mails[: len(results)]
-            joining = await more(results) if more else []
-            mails.extend(joining)
-            session.mails += len(joining)
-            return joining
-
-        self._flying = way
+        self._in_flight = mode
         try:
-            results = await self._speak(way, mails, tell if more else None)
+            results = await self._speak(mode, mails, more)
         except BaseException:
-            session.abort()
+            self.abort()
             raise
         finally:
-            self._flying = None
-        self._pool.ways.note(way, session, began, results)
+            self._in_flight = None
         for number, result in enumerate(results, session.mails - len(mails)):
             if _is_hang_up(result, _FULL):
                 self._pool.note_limit(number)
         if any(_ends_connection(one) for one in results):
-            session.abort()
+            self.abort()
         return results
 
-    async def _speak(self, way: Way, mails: Sequence[Mail], more: More | None) -> list[Reply | RelayFailure]:
-        if way is Way.PLAIN:
-            return [await self._plain(mail) for mail in mails]
-        wire = self.session.wire or Wire(self.session, self._pool.content_timeout)
-        return await wire.send(mails, in_chunks=way is Way.CHUNKS, more=more)
+    async def _speak(self, mode: Mode, mails: list[Mail], more: More | None) -> list[Reply | RelayFailure]:
+        if isinstance(self._speaker, Plain):
+            if mode is Mode.PLAIN:
+                return [await self._speaker.send(mail) for mail in mails]
+            self._speaker = Pipeline(self.session, self._pool.content_timeout)
+        pipeline, modes = self._speaker, self._pool.modes
+        began = asyncio.get_running_loop().time()
 
-    async def _plain(self, mail: Mail) -> Reply | RelayFailure:
-        if not mail.may_go(False):
-            return NotBegun()
-        try:
-            return await transact(self.session, mail, self._pool.content_timeout)
-        except Refused as refusal:
-            if refusal.reply.code != 421:
-                await self.session.reset()
-            return refusal
-        except RelayFailure as failure:
-            return failure
+        async def join(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
+            modes.note(mode, pipeline, began, results)
+            del mails[: len(results)]
+            joining = await more(results) if more else []
+            mails.extend(joining)
+            self.session.mails += len(joining)
+            return joining
+
+        results = await pipeline.send(mails, in_chunks=mode is Mode.CHUNKS, more=join if more else None)
+        modes.note(mode, pipeline, began, results)
+        return results
 
 
 class Pool:
@@ -235,13 +271,13 @@ class Pool:
         self._unread = ""  # which files can't be used as they are
         self._refused = ""  # which settings no connection comes about with
         self.content_timeout = content_timeout
-        self.ways = Ways(settings)
+        self.modes = Modes(settings)
         self._fewer: tuple[int, float] | None = None  # mails on a connection, until when on the loop's clock
         self._idle_limit = idle_limit
         self._slots = asyncio.Semaphore(settings.connections)
-        self._idle: list[tuple[float, Session]] = []
-        self._sessions: WeakSet[Session] = WeakSet()
-        self._sign_ins = SignIns(lambda: any(session.usable for session in self._sessions))
+        self._idle: list[tuple[float, Connection]] = []
+        self._connections: WeakSet[Connection] = WeakSet()
+        self._sign_ins = SignIns(lambda: any(one.is_idle for one in self._connections))
         self._client_name: str | None = settings.client_name or None
         self._extensions: set[str] = set()  # that any machine behind the relay's name has named
         self._closed = False
@@ -301,18 +337,11 @@ class Pool:
         async with self._slots:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            connection = Connection(self, await self._ready_session())
+            connection = await self._ready()
             try:
                 yield connection
             finally:
-                await self._take_back(connection.session)
-
-    def keeps(self, session: Session) -> bool:
-        """Whether the connection is open, may carry more mails, and speaks no faster than its relay bears."""
-        limit, wire = self.mails_per_connection, session.wire
-        if limit and session.mails >= limit:
-            return False
-        return wire.is_open and self.ways.of(session) > Way.PLAIN if wire else session.usable
+                await self._take_back(connection)
 
     @property
     def mails_per_connection(self) -> int:
@@ -326,18 +355,16 @@ class Pool:
         if mails and not 0 < self.mails_per_connection <= mails:
             self._fewer = mails, asyncio.get_running_loop().time() + FEWER_SECONDS
 
-    async def _ready_session(self) -> Session:
+    async def _ready(self) -> Connection:
         now = asyncio.get_running_loop().time()
         while self._idle:
-            since, session = self._idle.pop()  # the last used: the fewer are kept busy, the fewer go stale
-            if (
-                session.usable
-                and self.keeps(session)
-                and (now - since < self._idle_limit or await session.is_alive())
-            ):
-                return session
-            session.abort()
-        return await self.open_session()
+            since, one = self._idle.pop()  # the last used: the fewer are kept busy, the fewer go stale
+            if one.is_idle and one.usable and (now - since < self._idle_limit or await one.is_alive()):
+                return one
+            one.abort()
+        connection = Connection(self, await self.open_session())
+        self._connections.add(connection)
+        return connection
 
     async def open_session(self) -> Session:
         """A new secured connection. Raises Refused or Unreachable."""
@@ -352,7 +379,6 @@ class Pool:
             self._refused = self._blamed(failure)
             raise
         self._refused = ""
-        self._sessions.add(session)
         return session
 
     def _blamed(self, failure: RelayFailure) -> str:
@@ -365,19 +391,19 @@ class Pool:
             return f"the relay's certificate cannot be verified by {authorities}: {failure}"
         return ""
 
-    async def _take_back(self, session: Session) -> None:
-        if not session.usable:
-            session.abort()
-        elif self._closed or not self.keeps(session):
-            await session.quit()
+    async def _take_back(self, connection: Connection) -> None:
+        if not connection.is_idle:
+            connection.abort()
+        elif self._closed or not connection.usable:
+            await connection.quit()
         else:
-            self._idle.append((asyncio.get_running_loop().time(), session))
+            self._idle.append((asyncio.get_running_loop().time(), connection))
 
     async def close(self) -> None:
         """Takes leave of the relay, at most 2 s for each connection; those in use close when given back."""
         self._closed = True
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(session.quit() for _, session in idle))
+        await asyncio.gather(*(connection.quit() for _, connection in idle))
 
 
 def proof_of(settings: RelaySettings) -> str:

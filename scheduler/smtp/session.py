@@ -1,7 +1,6 @@
 """A secured connection to a relay: opened, in TLS, signed in, by aiosmtplib.
 
-What is sent over it is not its business: `transaction` speaks mail through `command` and `content`, command by
-command; `wire` takes `transport` over and speaks in a pipeline.
+Mails are sent by `plain`, through `command` and `content`, or by `pipeline`, which takes `transport` over.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
@@ -23,12 +22,6 @@ from scheduler.input.relay_settings import RelaySettings
 from scheduler.smtp.failures import Doubtful, Refused, Unreachable, unreachable
 from scheduler.smtp.oauth import NoToken, Tokens
 from scheduler.smtp.replies import Reply, Stage, read_reply
-
-if TYPE_CHECKING:
-    from scheduler.smtp.pipeline import Wire
-
-_QUIT_TIMEOUT = 2.0
-_NOOP_TIMEOUT = 10.0
 
 
 class Session:
@@ -56,7 +49,6 @@ class Session:
         )
         self.transport: asyncio.BaseTransport | None = None
         self.mails = 0  # begun here
-        self.wire: Wire | None = None  # what speaks here instead of aiosmtplib, where mails go in a pipeline
         self._extensions: dict[str, str] = {}
         self._auth_methods: list[str] = []
 
@@ -185,9 +177,7 @@ class Session:
 
     @property
     def usable(self) -> bool:
-        """Whether another mail may be sent here: still open, and every reply paired with its command."""
-        if self.wire:
-            return self.wire.usable
+        """Whether another mail may be sent command by command: still open, and every reply paired with its command."""
         return self._smtp.is_connected and not self._unpaired
 
     @property
@@ -195,13 +185,11 @@ class Session:
         # aiosmtplib would give what a relay said too much to the next command as its reply.
         return self._smtp.protocol is not None and bool(self._smtp.protocol._buffer)
 
-    async def command(self, stage: Stage, *words: bytes, within: float | None = None) -> Reply:
-        """One command and the reply to it, whatever it says. Raises Unreachable when there is none."""
-        if self.wire:
-            return await self.wire.command(stage, b" ".join(words), within or self._settings.timeout)
+    async def command(self, stage: Stage, line: bytes, within: float | None = None) -> Reply:
+        """One command and the reply to it (`within`: seconds). Raises Unreachable when there is none."""
         try:
             async with asyncio.timeout(within or self._settings.timeout):
-                code, text = await self._smtp.execute_command(*words)
+                code, text = await self._smtp.execute_command(line)
         except (SMTPException, TimeoutError) as error:
             self.abort()
             raise unreachable(stage, _why(error)) from None
@@ -240,14 +228,6 @@ class Session:
             raise Doubtful(read_reply("content", 0, f"not a reply to a mail: {code} {text}"))
         return read_reply("content", code, text)
 
-    async def is_alive(self) -> bool:
-        """Whether the relay still answers; if not, the connection is closed."""
-        try:
-            reply = await self.command("mail", b"NOOP", within=min(self._settings.timeout, _NOOP_TIMEOUT))
-        except Unreachable:
-            return False
-        return reply.code // 100 == 2
-
     async def reset(self) -> None:
         """Forgets a refused mail, so that the next is untouched by it; closes where that is not possible."""
         try:
@@ -255,15 +235,6 @@ class Session:
         except Unreachable:
             return
         if reply.code // 100 != 2:
-            self.abort()
-
-    async def quit(self) -> None:
-        """Takes leave, without waiting long for an answer."""
-        try:
-            await self.command("mail", b"QUIT", within=_QUIT_TIMEOUT)
-        except Unreachable:
-            pass
-        finally:
             self.abort()
 
     def abort(self) -> None:

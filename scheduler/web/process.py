@@ -23,10 +23,10 @@ from scheduler.database.engine import Database
 from scheduler.http.limits import raise_descriptors
 from scheduler.http.server import WebServer
 from scheduler.logs import set_up_logs
-from scheduler.service.web_child import BEAT, BEAT_SECONDS, WHY, WebSettings
 from scheduler.web.context import Desk
 from scheduler.web.organizers.app import EditorApp
 from scheduler.web.organizers.governs import Governs
+from scheduler.web_link import BEAT, BEAT_SECONDS, WHY, WebSettings
 from scheduler.webinar.model import Webinar
 
 log = structlog.get_logger(__spec__.name if __spec__ else __name__)

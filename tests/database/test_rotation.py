@@ -12,8 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from scheduler.database import presence
-from scheduler.database.engine import Database, fault
+from scheduler.database.engine import Database
 from scheduler.database.presence import Presence
+from scheduler.faults import fault
 from scheduler.settings import Settings, read_settings
 from tests.endtoend.support import free_port
 from tests.smtp_server import in_loop

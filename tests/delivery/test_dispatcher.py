@@ -653,7 +653,7 @@ async def test_what_waits_long_in_a_window_is_begun_again(desk: Over) -> None:
         server.meanwhile = lambda: here.clock.move_to(ANNOUNCED + 2 * FRESH)
         await here.send()
         assert states(here, names) == {"sent": 2, "pending": 6}
-        assert here.relays[0].pool.ways.window == 4
+        assert here.relays[0].pool.modes.window == 4
         assert here.ledger.sql("SELECT DISTINCT attempts FROM delivery WHERE state = 'pending'") == [(0,)]
         server.meanwhile = lambda: None
         await here.send()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scheduler.smtp import session as session_module
+from scheduler.smtp import pool as pool_module
 from scheduler.smtp.envelope import Mail
 from scheduler.smtp.failures import NotBegun
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
@@ -58,7 +58,7 @@ async def _time_flies_in_silence(server: Server) -> None:
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 @in_loop
 async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "_QUIT_TIMEOUT", _PATIENCE)
+    monkeypatch.setattr(pool_module, "_QUIT_TIMEOUT", _PATIENCE)
     mails = _mails(cell.before + len(cell.results))
     async with Server(cell.fault, starttls=True) as server:
         settings = RelaySettings(

@@ -268,7 +268,7 @@ async def test_a_folder_of_secrets_that_hangs_costs_a_moment_once_and_no_mail(
         files = Files(tmp_path, server)
         pool = Pool(replace(files.settings, read_again=hang))
         for _ in range(20):
-            await (await pool.open_session()).quit()
+            (await pool.open_session()).abort()
         assert asked == 1
         assert "does not answer (what it held before is still used)" in pool.troubles[0]
         assert await asyncio.to_thread(lambda: "a thread of the loop's own") != ""

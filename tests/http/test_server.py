@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from scheduler.http.server import WebServer, inbox_app
+from scheduler.http.server import WebServer
 from scheduler.service.health import Readiness, health_app
+from scheduler.web.inbox.app import inbox_app
 from scheduler.web.inbox.pages import write_inbox
 from tests.web.inbox.samples import TITLE, rehearsal
 

@@ -14,10 +14,10 @@ import pytest
 
 from scheduler.database.engine import Database
 from scheduler.ledger import retention
+from scheduler.ledger.forgetting import find, forget
 from scheduler.pulling import following
 from scheduler.pulling.pull import Pull
 from scheduler.registrants import sources
-from scheduler.registrants.forgetting import find, forget
 from scheduler.registrants.sources import Overtaken
 from scheduler.service.purger import Purger
 from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows

@@ -13,11 +13,12 @@ from scheduler.database.engine import Database, run
 from scheduler.governing.revisions import bring_up_to_date
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.entries import Claimed, Outcome, Start, Version
+from scheduler.ledger.forgetting import Erased, find, forget
 from scheduler.ledger.planning import plan_people, take_in
 from scheduler.ledger.states import State
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
-from scheduler.registrants.forgetting import DOUBTFUL, FORGOTTEN, Erased, find, forget
+from scheduler.registrants.forgotten import DOUBTFUL, FORGOTTEN
 from scheduler.registrants.suppression import suppress
 from tests.everywhere import everywhere
 from tests.support import Ledger, start, utc, webinar

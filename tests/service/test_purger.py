@@ -13,8 +13,9 @@ from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.ledger import retention
 from scheduler.registrants.again import replan
+from scheduler.reports.retention import coming
 from scheduler.service import purger
-from scheduler.service.purger import Purger, coming
+from scheduler.service.purger import Purger
 from scheduler.service.service import Service
 from tests.everywhere import everywhere
 from tests.registrants.test_forgetting import register, send

@@ -19,10 +19,11 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.metrics import WEB_ENDS, exposition
 from scheduler.reports.reasons import fix_of
-from scheduler.service.web_child import BEAT, WebChild, WebSettings, web_settings, why_off
+from scheduler.service.web_child import WebChild, why_off
 from scheduler.settings import SettingsProblems, read_settings
 from scheduler.web import process as web_process
 from scheduler.web.process import Beats
+from scheduler.web_link import BEAT, WebSettings, web_settings
 from tests.endtoend.support import free_port
 from tests.support import until
 

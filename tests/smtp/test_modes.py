@@ -1,4 +1,4 @@
-"""The fastest way that a relay offers, until it breaks under it."""
+"""The fastest mode that a relay offers, until it breaks under it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduler.smtp.envelope import Mail
-from scheduler.smtp.modes import MOST_IN_FLIGHT, PLAINER_SECONDS, Way
+from scheduler.smtp.modes import MOST_IN_FLIGHT, PLAINER_SECONDS, Mode
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply
 from tests.smtp.scripted import Deed, Fault, Server
@@ -34,51 +34,51 @@ async def send(pool: Pool, number: int = 1) -> list[Reply | RelayFailure]:
     return results
 
 
-async def way(pool: Pool) -> Way:
+async def mode(pool: Pool) -> Mode:
     async with pool.connection() as connection:
-        return pool.ways.of(connection.session)
+        return pool.modes.of(connection.session)
 
 
 @pytest.mark.parametrize(
     ("extensions", "changes", "best"),
     [
-        (CHUNKS, {}, Way.CHUNKS),
-        (CHUNKS, {"chunking": False}, Way.GROUPS),
-        (CHUNKS, {"pipelining": False}, Way.PLAIN),
-        (GROUPS, {}, Way.GROUPS),
-        (("CHUNKING",), {}, Way.PLAIN),
-        ((), {}, Way.PLAIN),
+        (CHUNKS, {}, Mode.CHUNKS),
+        (CHUNKS, {"chunking": False}, Mode.GROUPS),
+        (CHUNKS, {"pipelining": False}, Mode.PLAIN),
+        (GROUPS, {}, Mode.GROUPS),
+        (("CHUNKING",), {}, Mode.PLAIN),
+        ((), {}, Mode.PLAIN),
     ],
 )
 @in_loop
 async def test_the_way_is_the_best_of_what_is_offered_and_allowed(
-    extensions: tuple[str, ...], changes: dict[str, bool], best: Way
+    extensions: tuple[str, ...], changes: dict[str, bool], best: Mode
 ) -> None:
     async with Server(extensions=extensions) as server:
         pool = pool_for(server, **changes)
-        assert await way(pool) is best
+        assert await mode(pool) is best
         await pool.close()
 
 
 @pytest.mark.parametrize("deed", [Deed.GARBAGE, Deed.LONG, Deed.TWICE])
-@pytest.mark.parametrize(("extensions", "then"), [(CHUNKS, Way.GROUPS), (GROUPS, Way.PLAIN)])
+@pytest.mark.parametrize(("extensions", "then"), [(CHUNKS, Mode.GROUPS), (GROUPS, Mode.PLAIN)])
 @in_loop
-async def test_out_of_step_it_is_used_the_next_plainer_way_for_an_hour(
-    extensions: tuple[str, ...], then: Way, deed: Deed
+async def test_out_of_step_it_is_used_the_next_plainer_mode_for_an_hour(
+    extensions: tuple[str, ...], then: Mode, deed: Deed
 ) -> None:
     async with Server(Fault("mail", deed, nth=2), extensions=extensions) as server:
         pool = pool_for(server)
-        before = await way(pool)
+        before = await mode(pool)
         with capture_logs() as logs:
             await send(pool, 2)
-            assert await way(pool) is then
+            assert await mode(pool) is then
             assert all(isinstance(result, Reply) for result in await send(pool, 3))
         (entry,) = logs
-        assert (entry["event"], entry["way"]) == ("pipelining reduced for an hour", then.name.lower())
+        assert (entry["event"], entry["mode"]) == ("pipelining reduced for an hour", then.name.lower())
         pass_time(PLAINER_SECONDS - 1)
-        assert await way(pool) is then
+        assert await mode(pool) is then
         pass_time(2)
-        assert await way(pool) is before
+        assert await mode(pool) is before
         await pool.close()
 
 
@@ -94,10 +94,10 @@ async def test_broken_twice_without_a_mail_that_got_through_it_is_used_a_plainer
     async with Refuses(extensions=GROUPS) as server:
         pool = pool_for(server)
         await send(pool)
-        assert await way(pool) is Way.GROUPS
+        assert await mode(pool) is Mode.GROUPS
         with capture_logs() as logs:
             await send(pool)
-            assert await way(pool) is Way.PLAIN
+            assert await mode(pool) is Mode.PLAIN
             await send(pool)
             await send(pool)
         assert len(logs) == 1
@@ -119,7 +119,7 @@ async def test_a_mail_that_got_through_between_two_breaks_makes_good() -> None:
             async with pool.connection() as connection:
                 await connection.send_all([A_MAIL])
                 connection.session.abort()
-        assert await way(pool) is Way.GROUPS
+        assert await mode(pool) is Mode.GROUPS
         await pool.close()
 
 
@@ -136,7 +136,7 @@ async def test_all_connections_that_break_together_are_one_break() -> None:
     async with Falls(extensions=GROUPS) as server:
         pool = pool_for(server, connections=4)
         await asyncio.gather(*(send(pool) for _ in range(4)))
-        assert await way(pool) is Way.GROUPS
+        assert await mode(pool) is Mode.GROUPS
         await pool.close()
 
 
@@ -147,7 +147,7 @@ async def test_a_relay_that_says_that_it_leaves_has_not_broken() -> None:
         for _ in range(4):
             server.fault = Fault("mail", Deed.LEAVE, nth=server._seen["mail"] + 1)
             await send(pool)
-        assert await way(pool) is Way.GROUPS
+        assert await mode(pool) is Mode.GROUPS
         await pool.close()
 
 
@@ -161,9 +161,9 @@ async def test_a_relay_that_does_not_know_what_it_offers_is_used_without(code: i
 
     async with Forgetful() as server:
         pool = pool_for(server)
-        assert await way(pool) is Way.CHUNKS
+        assert await mode(pool) is Mode.CHUNKS
         await send(pool, 2)
-        assert await way(pool) is Way.GROUPS
+        assert await mode(pool) is Mode.GROUPS
         assert all(isinstance(result, Reply) for result in await send(pool, 2))
         await pool.close()
 
@@ -172,9 +172,9 @@ async def test_a_relay_that_does_not_know_what_it_offers_is_used_without(code: i
 async def test_fewer_mails_fly_at_once_after_trouble_and_more_again_with_each_group_that_goes_well() -> None:
     async with Server(Fault("end", Deed.CLOSE, nth=3)) as server:
         pool = pool_for(server)
-        assert pool.ways.window == MOST_IN_FLIGHT == 8
+        assert pool.modes.window == MOST_IN_FLIGHT == 8
         await send(pool, 9)
-        assert pool.ways.window == 4
+        assert pool.modes.window == 4
         windows = []
         async with pool.connection() as connection:
             for _ in range(6):

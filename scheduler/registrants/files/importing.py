@@ -26,7 +26,7 @@ from scheduler.registrants.again import note_changes
 from scheduler.registrants.files.judging import LOST, Import, Judgement, judged, quoted
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
-from scheduler.registrants.forgetting import not_forgotten, registered_again
+from scheduler.registrants.forgotten import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Person, Registrants, Row
 from scheduler.registrants.sources import said_by_others

@@ -16,7 +16,6 @@ from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES
 from scheduler.governing.layouts import sound_layout
 from scheduler.governing.texts import sources_of
-from scheduler.http.server import inbox_app
 from scheduler.mail.text.layout import Layout, layout_of
 from scheduler.mail.texts import Key
 from scheduler.mail.trial.pairs import pairs_of, untried, verdicts_of
@@ -26,6 +25,7 @@ from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import FileRow
 from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
+from scheduler.web.inbox.app import inbox_app
 from scheduler.web.organizers.app import EditorApp
 from scheduler.webinar.model import Webinar
 

@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from scheduler.aside import Hangs
-from scheduler.database.engine import fault
+from scheduler.faults import fault
 from scheduler.governing import saving
 from scheduler.governing.texts import digest
 from scheduler.mail.text.layout import Layout, text_path

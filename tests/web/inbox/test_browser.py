@@ -12,7 +12,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page, Request, expect
 
-from scheduler.http.server import WebServer, inbox_app
+from scheduler.http.server import WebServer
+from scheduler.web.inbox.app import inbox_app
 from scheduler.web.inbox.pages import write_inbox
 from tests.browsing import axe, chromium
 from tests.web.inbox.samples import HOSTILE, JOIN, START, TITLE, Rehearsal, mail, rehearsal

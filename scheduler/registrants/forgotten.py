@@ -1,5 +1,5 @@
-"""Forgets a person: removes all that our tables hold of an address, and keeps its rows in `registrants`, which are
-their owner's, from bringing mails back.
+"""Whoever was forgotten (`ledger.forgetting`): their rows in `registrants`, which are their owner's, bring no mails
+back.
 
 What is kept is a keyed digest (HMAC-SHA-256) of the address, and one of the address with each webinar in which they
 stood. Without the key nobody can compute it for an address that they guess; whoever reads this whole database can, and
@@ -14,22 +14,17 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
-from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.engine import dialect, run
 from scheduler.database.models import Instant
 from scheduler.input.addresses import fold
-from scheduler.ledger.history import registrations_mailed_at, registrations_of
-from scheduler.ledger.retention import delete_former, delete_people
-from scheduler.ledger.states import State, Why
-from scheduler.registrants.again import note_changes
-from scheduler.registrants.rows import Person, Registrants, RegistrantsUnreadable
+from scheduler.registrants.rows import Person, Registrants
 from scheduler.registrants.rows import Row as RegistrantRow
 
 FORGOTTEN = "its person was forgotten"
@@ -39,9 +34,6 @@ DOUBTFUL = "its person was forgotten, and nothing says whether they registered a
 _ANY_ZONE = timedelta(hours=14)  # by which a time without its zone may be ahead of UTC
 _AHEAD = timedelta(days=1)  # of now: later than this, a time of registering is none
 _OTHERS = 50  # people, here or gone, whose rows tell whether `registered_at` is when people registered
-
-
-# Digests
 
 
 def _key(conn: Connection) -> bytes:
@@ -88,165 +80,10 @@ def forgotten(conn: Connection, address: str) -> tuple[datetime, bool] | None:
     return (found.since, found.suppressed) if found else None
 
 
-# Forgetting
-
-
-@dataclass
-class Erased:
-    """What was removed, in figures."""
-
-    registrations: int = 0
-    mails: int = 0
-    cancelled: int = 0  # of the mails: they were still to go
-    on_the_wire: int = 0  # of the mails: they go out, and what becomes of them is recorded without the person
-    attempts: int = 0
-    invitations: int = 0
-    others: int = 0  # registrations with another address now, of which what went to this one was removed
-    marks: int = (
-        0  # that another system confirmed it, that it is suppressed, that somebody asked for a mail to it
-    )
-    suppressed: bool = False
-    remembered: bool = False  # so that no row of theirs brings them back
-
-    @property
-    def anything(self) -> bool:
-        return any((self.registrations, self.attempts, self.invitations, self.others, self.marks))
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where an address stands."""
-
-    rows: Mapping[int, str]  # of `registrants` by id, with their webinar
-    others: Collection[int]  # registrations with another address now, to which mails went at this one
-    confirmed: Collection[str]  # webinars for which another system confirmed it
-    asked_for: Collection[str]  # as it was written where somebody asked for a mail to it (`outbox`)
-
-
-def find(conn: Connection, address: str) -> Found:
-    """What of an address no index finds. Goes through whole tables, so not while anybody waits."""
-    folded = fold(address)
-    others: Collection[int] = set(registrations_mailed_at(conn, folded)) - set(registrations_of(conn, folded))
-    confirmed = run(
-        conn, "SELECT webinar FROM confirmed_elsewhere WHERE address_folded = :folded", folded=folded
-    )
-    try:
-        rows = Registrants(conn).of_address(address)
-    except RegistrantsUnreadable:  # `webinar status` says so
-        rows = {}
-    recipients = run(conn, "SELECT DISTINCT recipient FROM outbox").scalars()
-    asked_for = [one for one in recipients if fold(one) == folded]
-    others = sorted(one for one in others if one > 0)  # those below are forgotten already
-    return Found(rows, others, confirmed.scalars().all(), asked_for)
-
-
-def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erased:
-    """Remove all that our tables hold of this address, and see to it that its rows bring nothing back. `found`: what
-    `find` found a moment ago. Idempotent."""
-    folded, erased = fold(address), Erased()
-    dialect(conn).wait_to_plan(conn, "intake")
-    ids, webinars = _lock_registrations(conn, folded)
-    if ids:
-        places = _places(conn, ids)
-        _detach_mails(conn, now, ids, erased)
-        erased.registrations, erased.invitations = len(ids), delete_people(conn, ids)
-        _erase_zone_evidence(conn, places)
-    for one in found.others:
-        _erase_what_went_there(conn, one, folded, erased)
-    _erase_marks(conn, folded, found, erased)
-    known = forgotten(conn, address)
-    if erased.anything or (found.rows and not known):
-        erased.suppressed |= known is not None and known[1]
-        erased.remembered = True
-        stood = {*webinars, *found.rows.values(), *found.confirmed}
-        _remember(conn, now, folded, stood, suppressed=erased.suppressed)
-        note_changes(conn, sorted(found.rows))
-    return erased
-
-
-def _lock_registrations(conn: Connection, folded: str) -> tuple[list[int], set[str]]:
-    """Those of this address, with their webinars: until the end of the transaction nobody plans or begins a mail."""
-    locked = run(
-        conn,
-        "UPDATE registration SET plan = 0 WHERE address_folded = :folded RETURNING id, webinar",
-        folded=folded,
-    ).all()
-    return sorted(row.id for row in locked), {row.webinar for row in locked}
-
-
-def _detach_mails(conn: Connection, now: datetime, ids: Sequence[int], erased: Erased) -> None:
-    """They stay, to be counted, as mails of nobody: what was still to go is cancelled, and what is on the wire or in
-    doubt is of no use any more, so that nobody tries it again."""
-    engine = dialect(conn)
-    detached = run(
-        conn,
-        "UPDATE delivery SET registration_id = -id, message_id = '', for_link = '',"
-        " expires_at = CASE WHEN expires_at > :now THEN :now ELSE expires_at END,"
-        " lease_token = CASE WHEN state = 'sending' THEN lease_token END,"
-        " reason = CASE WHEN state IN ('pending', 'held') THEN :forgotten ELSE reason END,"
-        " state = CASE WHEN state IN ('pending', 'held') THEN 'cancelled' ELSE state END"
-        f" WHERE {engine.among('registration_id', 'ids')} RETURNING id, state, reason",
-        ids=as_list(conn, ids),
-        now=now,
-        forgotten=Why.FORGOTTEN.value,
-    ).all()
-    erased.mails = len(detached)
-    erased.cancelled = sum(row.reason == Why.FORGOTTEN for row in detached)
-    erased.on_the_wire = sum(row.state == State.SENDING for row in detached)
-    erased.attempts += _strip_attempts(
-        conn, engine.among("delivery_id", "ids"), ids=as_list(conn, [row.id for row in detached])
-    )
-
-
-def _strip_attempts(conn: Connection, which: str, **values: object) -> int:
-    """A reply often repeats the address. One without an address is about somebody who was forgotten
-    (`conclude_attempts.sql`)."""
-    stripped = f"UPDATE attempt SET address = '', reply = '', language = '' WHERE address <> '' AND {which}"
-    return run(conn, stripped, **values).rowcount
-
-
-def _places(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
-    query = f"SELECT DISTINCT webinar, timezone, country FROM registration WHERE {dialect(conn).among('id', 'ids')}"
-    return list(run(conn, query, ids=as_list(conn, ids)))
-
-
-def _erase_zone_evidence(conn: Connection, places: Iterable[Row[Any]]) -> None:
-    """What nobody else wrote as their time zone and country."""
-    for place in places:
-        run(
-            conn,
-            "DELETE FROM zone_evidence WHERE webinar = :webinar AND timezone = :timezone AND country = :country"
-            " AND NOT EXISTS (SELECT 1 FROM registration r WHERE r.webinar = zone_evidence.webinar"
-            " AND r.zone = zone_evidence.zone AND r.timezone = :timezone AND r.country = :country)",
-            **place._mapping,
-        )
-
-
-def _erase_what_went_there(conn: Connection, registration_id: int, folded: str, erased: Erased) -> None:
-    """Of a registration with another address now: what went to this one, and the calendar entries of former ones."""
-    of_theirs = "FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.registration_id = :id"
-    there = run(conn, f"SELECT a.id, a.address {of_theirs}", id=registration_id).all()
-    ids = [row.id for row in there if fold(row.address) == folded]
-    erased.attempts += _strip_attempts(conn, dialect(conn).among("id", "ids"), ids=as_list(conn, ids))
-    erased.invitations += delete_former(conn, registration_id)
-    erased.others += 1
-
-
-def _erase_marks(conn: Connection, folded: str, found: Found, erased: Erased) -> None:
-    for recipient in found.asked_for:
-        asked = "DELETE FROM outbox WHERE recipient = :recipient"
-        erased.marks += run(conn, asked, recipient=recipient).rowcount
-    for webinar in found.confirmed:
-        mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
-        erased.marks += run(conn, mark, webinar=webinar, folded=folded).rowcount
-    suppression = "DELETE FROM suppression WHERE address_folded = :folded"
-    erased.suppressed = run(conn, suppression, folded=folded).rowcount > 0
-    erased.marks += erased.suppressed
-
-
-def _remember(
+def remember(
     conn: Connection, now: datetime, folded: str, webinars: Iterable[str], *, suppressed: bool
 ) -> None:
+    """Keep digests of a folded address, and of it with each of these webinars, so that no row brings it back."""
     key = _key(conn)
     people = [_of_person(key, (webinar, folded)) for webinar in sorted(webinars)]
     for digest, is_address in [(_of_address(key, folded), True), *((one, False) for one in people)]:
