@@ -19,8 +19,9 @@ from scheduler.governing.webinars import Catalogue, look_again, take_webinars
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
-from scheduler.ledger.told import Told, facts_of
+from scheduler.ledger.told import Told
 from scheduler.webinar.model import NOTICES
+from scheduler.webinar.told import facts_of
 from tests.support import settle_and_plan, toml, utc
 
 ROOT = Path("config")

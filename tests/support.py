@@ -19,9 +19,10 @@ from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
 from scheduler.ledger import settling
 from scheduler.ledger.entries import Claimed, Start, Version
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
-from scheduler.ledger.told import Mail, Telling, facts_of, tell
+from scheduler.ledger.told import AttemptKey, Telling, tell
 from scheduler.ledger.told import accepted as note_accepted
 from scheduler.webinar.model import NOTICES, Webinar, read_webinar
+from scheduler.webinar.told import facts_of
 
 SEQUENCE = """
 [[messages]]
@@ -202,7 +203,7 @@ class Ledger:
             webinars = {name: one.webinar for name, one in self.revisions.governing(conn).items()}
             for row in people:
                 webinar = webinars[row.webinar]
-                mail = Mail(row.uid, row.id, "token")
+                mail = AttemptKey(row.uid, row.id, "token")
                 invited = message in NOTICES or any(
                     one.id == message and one.invitation != "none" for one in webinar.messages
                 )

@@ -17,11 +17,12 @@ from scheduler.database.engine import one_proposer, run
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.told import facts_of, people_told_otherwise
+from scheduler.ledger.told import people_told_otherwise
 from scheduler.problem import Problems
 from scheduler.registrants.again import take_in_again
 from scheduler.webinar.model import Webinar, read_webinar
 from scheduler.webinar.timing import takes_effect_at
+from scheduler.webinar.told import facts_of
 from scheduler.zones.wall import knowledge_version
 
 ENDED = "ended"

@@ -19,7 +19,7 @@ from scheduler.ledger.entries import Lease, Outcome, Start, Version
 from scheduler.ledger.refusals import InARow, hold_back
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import State
-from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, refused, tell
+from scheduler.ledger.told import AttemptKey, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.webinar.model import NOTICES
 
 
@@ -78,8 +78,8 @@ def _telling(start: Start) -> Telling:
     return Telling(_mail(start.claimed), start.told, counts)
 
 
-def _mail(claimed: Lease) -> Mail:
-    return Mail(claimed.uid, claimed.id, claimed.token)
+def _mail(claimed: Lease) -> AttemptKey:
+    return AttemptKey(claimed.uid, claimed.id, claimed.token)
 
 
 def _in_rows(starts: Sequence[Start], engine: Dialect) -> str:

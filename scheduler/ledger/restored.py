@@ -19,7 +19,7 @@ from scheduler.ledger.planning import Governing
 from scheduler.ledger.settling import UNSETTLED
 from scheduler.ledger.statements import execute
 from scheduler.ledger.states import Why
-from scheduler.ledger.told import Mail, Telling, accepted, plan_who_was_told_otherwise, tell
+from scheduler.ledger.told import AttemptKey, Telling, accepted, plan_who_was_told_otherwise, tell
 from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
 from scheduler.webinar.told import Told
 
@@ -168,7 +168,7 @@ def _telling(row: Any, webinar: Webinar) -> Telling:
     else:
         link = row.for_link or row.join_url or webinar.join_url
         told = Told(row.for_start or webinar.start, row.for_end or webinar.end, link)
-    return Telling(Mail(row.uid, row.id, _MAIL), told, invites)
+    return Telling(AttemptKey(row.uid, row.id, _MAIL), told, invites)
 
 
 def unknown(conn: Connection, ids: Collection[int]) -> set[int]:

@@ -18,19 +18,12 @@ from scheduler.database.engine import as_list, dialect
 from scheduler.database.models import Told as ToldRow
 from scheduler.ledger.statements import execute
 from scheduler.webinar.model import Webinar
-from scheduler.webinar.told import Told
-
-
-def facts_of(webinar: Webinar, join_url: str) -> Told:
-    """What is true for somebody with this link."""
-    if webinar.cancelled:
-        return Told(None, None, "", cancelled=True)
-    return Told(webinar.start, webinar.end, join_url)
+from scheduler.webinar.told import Told, facts_of
 
 
 @dataclass(frozen=True)
-class Mail:
-    """One attempt of a delivery to the holder of a UID: what `told` knows a mail by."""
+class AttemptKey:
+    """One attempt of a delivery to the holder of a UID: the key of table `told`."""
 
     uid: str
     delivery_id: int
@@ -41,7 +34,7 @@ class Mail:
 class Telling:
     """A mail that is about to go out, and what it tells its reader."""
 
-    mail: Mail
+    mail: AttemptKey
     told: Told
     invited: bool
     """Whether it carries an invitation, or is a notice: such a mail counts for more than others."""
@@ -61,7 +54,7 @@ def tell(conn: Connection, tellings: Sequence[Telling]) -> None:
     execute(conn, "tell", tellings=json.dumps(rows))
 
 
-def accepted(conn: Connection, mails: Sequence[Mail]) -> None:
+def accepted(conn: Connection, mails: Sequence[AttemptKey]) -> None:
     """A relay accepted these mails: what earlier mails told counts no more. For whoever was sent an invitation the
     last one counts, not a later mail without."""
     found = execute(conn, "accept_told", mails=_listed(mails))
@@ -69,12 +62,12 @@ def accepted(conn: Connection, mails: Sequence[Mail]) -> None:
         execute(conn, "forget_what_was_told_before", ids=as_list(conn, now))
 
 
-def refused(conn: Connection, mails: Sequence[Mail]) -> None:
+def refused(conn: Connection, mails: Sequence[AttemptKey]) -> None:
     """No relay took these mails: they told nothing."""
     execute(conn, "refuse_told", mails=_listed(mails))
 
 
-def _listed(mails: Sequence[Mail]) -> str:
+def _listed(mails: Sequence[AttemptKey]) -> str:
     return json.dumps([(one.uid, one.delivery_id, one.lease_token) for one in mails])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from scheduler.webinar.model import Webinar
+
 
 @dataclass(frozen=True)
 class Told:
@@ -42,3 +44,10 @@ def difference(told: Told, start: datetime, end: datetime, join_url: str) -> Dif
         link=link,
         had_link=link and bool(told.join_url),
     )
+
+
+def facts_of(webinar: Webinar, join_url: str) -> Told:
+    """What is true for somebody with this link."""
+    if webinar.cancelled:
+        return Told(None, None, "", cancelled=True)
+    return Told(webinar.start, webinar.end, join_url)

@@ -25,10 +25,9 @@ from scheduler.database.engine import Database, run
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.ledger.entries import Start
-from scheduler.ledger.told import facts_of
 from scheduler.registrants.suppression import suppress
 from scheduler.webinar.model import NOTICES
-from scheduler.webinar.told import Told
+from scheduler.webinar.told import Told, facts_of
 from tests.histories import Got, History, Replica
 from tests.support import WRITTEN_BY_MIGRATIONS, toml
 

@@ -12,13 +12,12 @@ from typing import NamedTuple
 import pytz
 
 from scheduler.ledger.entries import Claimed, Start, Version
-from scheduler.ledger.told import facts_of
 from scheduler.mail.texts import LiveText
 from scheduler.mail.words.variables import Facts
 from scheduler.mail.writing.composing import CalendarAs, Method, compose
 from scheduler.mail.writing.invitation import invitation
 from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
-from scheduler.webinar.told import Told
+from scheduler.webinar.told import Told, facts_of
 
 
 class Written(NamedTuple):
