@@ -25,7 +25,7 @@ import pytz
 from scheduler.ledger.entries import Claimed
 from scheduler.mail.text.layout import read_layout
 from scheduler.mail.text.templates import parse_text
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.webinar.model import Webinar, read_webinar
 
@@ -102,10 +102,12 @@ def measured(crowd: Crowd, message: str, mails: int) -> tuple[float, float]:
     return 1000 * spent / mails, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _live(message: str, language: str) -> LiveText:
+def _live(message: str, language: str) -> CurrentText:
     root = ROOT / "templates"
     path = root / message / f"{language}.md"
-    return LiveText(parse_text(path.read_text("utf-8"), str(path), read_layout(root)), language, revision=1)
+    return CurrentText(
+        parse_text(path.read_text("utf-8"), str(path), read_layout(root)), language, revision=1
+    )
 
 
 def _readers(crowd: Crowd, webinar: Webinar, message: str, mails: int) -> list[Claimed]:

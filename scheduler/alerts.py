@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import Alert
 
 AGAIN_AFTER = timedelta(minutes=10)
@@ -46,7 +46,7 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class Standing:
+class OpenAlert:
     """What is wrong since when, and when organizers were notified (None: not all of them yet). UTC."""
 
     key: str
@@ -88,18 +88,18 @@ def note(
             conn.execute(update(table).where(here).values(cleared_at=now))
 
 
-def standing(conn: Connection) -> list[Standing]:
+def standing(conn: Connection) -> list[OpenAlert]:
     """What is wrong now, by key."""
     table = Alert.__table__  # type: ignore[attr-defined]
     rows = conn.execute(select(table).where(table.c.cleared_at.is_(None)).order_by(table.c.key))
     return [_standing(key, list(same)) for key, same in groupby(rows, key=lambda row: str(row.key))]
 
 
-def _standing(key: str, rows: list[Row[Any]]) -> Standing:
+def _standing(key: str, rows: list[Row[Any]]) -> OpenAlert:
     """One alert, whoever it concerns."""
     told = [row.told_at for row in rows]
     raised_at = min(row.raised_at for row in rows)
-    return Standing(key, rows[0].words, raised_at, None if None in told else max(told))
+    return OpenAlert(key, rows[0].words, raised_at, None if None in told else max(told))
 
 
 def to_tell(conn: Connection, now: datetime) -> list[Telling]:
@@ -156,4 +156,4 @@ def _raise(conn: Connection, one: Wrong, words: str, now: datetime, **values: da
     """Another replica may have done so at this moment."""
     columns = {"key": one.key, "alert_to": one.alert_to, "words": words, "raised_at": now} | values
     names, binds = ", ".join(columns), ", ".join(f":{name}" for name in columns)
-    run(conn, f"INSERT INTO alert ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING", **columns)
+    execute(conn, f"INSERT INTO alert ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING", **columns)

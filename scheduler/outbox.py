@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 
 WITHIN = timedelta(hours=1)
 MOST_WITHIN = 20
@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
 
 def put(conn: Connection, now: datetime, sender: str, recipient: str, content: bytes) -> int:
     """Have a mail sent to whoever asks for it; returns the number by which to ask what became of it. Raises TooMany."""
-    asked = run(
+    asked = execute(
         conn,
         "SELECT count(*) FROM outbox WHERE recipient = :recipient AND asked_at > :since",
         recipient=recipient,
@@ -44,7 +44,7 @@ def put(conn: Connection, now: datetime, sender: str, recipient: str, content: b
     ).scalar_one()
     if asked >= MOST_WITHIN:
         raise TooMany
-    made = run(
+    made = execute(
         conn,
         "INSERT INTO outbox (sender, recipient, content, asked_at)"
         " VALUES (:sender, :recipient, :content, :now) RETURNING id",
@@ -58,21 +58,21 @@ def put(conn: Connection, now: datetime, sender: str, recipient: str, content: b
 
 def outcome(conn: Connection, number: int) -> str | None:
     """Why no relay took the mail, or "" where one did; None: it is not known yet."""
-    row = run(conn, "SELECT done_at, refusal FROM outbox WHERE id = :id", id=number).first()
+    row = execute(conn, "SELECT done_at, refusal FROM outbox WHERE id = :id", id=number).first()
     return None if row is None or row.done_at is None else str(row.refusal)
 
 
 def take(conn: Connection, now: datetime) -> Waiting | None:
     """The next mail to send, which no other service takes then. Its content is not kept: were whoever took it killed,
     nobody would send it a second time. Who waited for an older one has given up."""
-    run(
+    execute(
         conn,
         "UPDATE outbox SET taken_at = :now, done_at = :now, content = '', refusal = 'nothing could be sent in time'"
         " WHERE taken_at IS NULL AND asked_at < :then",
         now=now,
         then=now - USEFUL_FOR,
     )
-    row = run(
+    row = execute(
         conn,
         "UPDATE outbox SET taken_at = :now WHERE taken_at IS NULL"
         " AND id = (SELECT min(id) FROM outbox WHERE taken_at IS NULL)"
@@ -81,7 +81,7 @@ def take(conn: Connection, now: datetime) -> Waiting | None:
     ).first()
     if row is None:
         return None
-    run(conn, "UPDATE outbox SET content = '' WHERE id = :id", id=row.id)
+    execute(conn, "UPDATE outbox SET content = '' WHERE id = :id", id=row.id)
     return Waiting(row.id, row.sender, row.recipient, b64decode(row.content))
 
 
@@ -91,17 +91,17 @@ def anything_to_do(conn: Connection, now: datetime) -> bool:
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE taken_at IS NULL)"
         " OR EXISTS (SELECT 1 FROM outbox WHERE id = (SELECT min(id) FROM outbox) AND asked_at < :then)"
     )
-    return bool(run(conn, query, then=now - KEPT_FOR).scalar())
+    return bool(execute(conn, query, then=now - KEPT_FOR).scalar())
 
 
 def remove_old(conn: Connection, now: datetime) -> None:
     """Remove what was asked for so long ago that nobody counts it any more."""
-    run(conn, "DELETE FROM outbox WHERE asked_at < :then", then=now - KEPT_FOR)
+    execute(conn, "DELETE FROM outbox WHERE asked_at < :then", then=now - KEPT_FOR)
 
 
 def note_outcome(conn: Connection, now: datetime, number: int, refusal: str) -> None:
     """Let whoever waits know: "" is sent, else why not."""
-    run(
+    execute(
         conn,
         "UPDATE outbox SET done_at = :now, refusal = :refusal WHERE id = :id",
         now=now,

@@ -27,7 +27,7 @@ from sqlmodel import SQLModel
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
-from scheduler.registrants.files.importing import Report, import_rows
+from scheduler.registrants.files.importing import ImportReport, import_rows
 from scheduler.registrants.files.reading import FileRow
 from scheduler.reports.timeline import default_zones, timeline
 from scheduler.reports.timeline_svg import timeline_svg
@@ -48,7 +48,7 @@ class Rehearsed:
     deliveries: list[dict[str, Any]]
     out: Path
     index: Path
-    imported: Report
+    imported: ImportReport
     reasons: tuple[str, ...]  # what readiness says at the end
     notes: tuple[str, ...]
 
@@ -147,10 +147,10 @@ async def _live_through(
     rows: Sequence[FileRow],
     place: str,
     progress: Callable[[datetime, datetime, datetime], None],
-) -> Report:
+) -> ImportReport:
     start, end = clock.now(), webinar.end + timedelta(days=1)
     arrivals = sorted(rows, key=lambda row: row.registered_at or start)
-    report, steps = Report(), 0
+    report, steps = ImportReport(), 0
     await service.start()
     while True:
         now = clock.now()
@@ -174,11 +174,11 @@ async def _live_through(
     return report
 
 
-def _arrive(conn: Connection, rows: list[FileRow], place: str, webinar: str) -> Report:
+def _arrive(conn: Connection, rows: list[FileRow], place: str, webinar: str) -> ImportReport:
     return import_rows(conn, rows, place, webinars=[webinar], default_webinar=webinar)
 
 
-def _add(report: Report, other: Report) -> None:
+def _add(report: ImportReport, other: ImportReport) -> None:
     report.new += other.new
     report.updated += other.updated
     report.unchanged += other.unchanged

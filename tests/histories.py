@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing import proposals
 from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import Revisions, bring_up_to_date
@@ -70,7 +70,7 @@ class History:
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.database.transaction() as conn:
-            result = run(conn, statement, **values)
+            result = execute(conn, statement, **values)
             return list(result.all()) if result.returns_rows else []
 
     def register(self, *addresses: str, **columns: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.models import Delivery, Registration
 from scheduler.governing import revisions
 from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
@@ -148,7 +148,7 @@ class Ledger:
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.database.transaction() as conn:
-            result = run(conn, statement, **values)
+            result = execute(conn, statement, **values)
             return list(result.all()) if result.returns_rows else []
 
     def plan(self, now: datetime, hours: float = 24) -> None:
@@ -250,10 +250,10 @@ class Revisions(revisions.Revisions):
 
     def add(self, conn: Connection, webinar: Webinar) -> int:
         sha = sha256(repr(webinar).encode()).hexdigest()
-        found = run(conn, "SELECT id FROM webinar_revision WHERE webinar = :webinar AND sha256 = :sha",
+        found = execute(conn, "SELECT id FROM webinar_revision WHERE webinar = :webinar AND sha256 = :sha",
                     webinar=webinar.id, sha=sha).scalar()  # fmt: skip
         if found is None:
-            found = run(
+            found = execute(
                 conn,
                 "INSERT INTO webinar_revision (webinar, file, sha256, source, sound_since)"
                 " VALUES (:webinar, 'w.toml', :sha, '', :now) RETURNING id",

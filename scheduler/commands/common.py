@@ -16,7 +16,7 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.access import refused
-from scheduler.database.engine import Database, NewerSchema, Schema, run
+from scheduler.database.engine import Database, NewerSchema, Schema, execute
 from scheduler.governing.folder import webinar_files
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings, read_settings
@@ -150,7 +150,7 @@ def mistakes_told() -> Iterator[None]:
 
 def no_webinar(conn: Connection, webinar: str, known: Iterable[str]) -> str:
     """Why nothing can be done to this webinar, which is not among those that are `known`."""
-    if run(conn, "SELECT 1 FROM webinar WHERE webinar = :webinar", webinar=webinar).first():
+    if execute(conn, "SELECT 1 FROM webinar WHERE webinar = :webinar", webinar=webinar).first():
         return f"{webinar} has ended: nothing of it is planned or sent"
     return f"there is no webinar `{webinar}`; allowed: {', '.join(known) or 'none yet'}"
 

@@ -9,7 +9,7 @@ import click
 
 from scheduler.clock import SystemClock
 from scheduler.commands.common import opened_database, settings_of_environment, stop
-from scheduler.ledger.forgetting import Erased, Found, find
+from scheduler.ledger.forgetting import Erased, Traces, find
 from scheduler.ledger.forgetting import forget as forget_address
 
 
@@ -32,7 +32,7 @@ def forget(address: str) -> None:
         click.echo(line)
 
 
-def _told(erased: Erased, found: Found) -> Iterator[str]:
+def _told(erased: Erased, found: Traces) -> Iterator[str]:
     """What was done, without the address: output ends in logs."""
     if erased.anything:
         parts = [

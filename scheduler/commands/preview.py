@@ -27,7 +27,7 @@ from scheduler.governing.texts import how_to_begin, sources_of
 from scheduler.ledger.states import Why
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import parse_text, read_layout
-from scheduler.mail.texts import LiveText, text_key
+from scheduler.mail.texts import CurrentText, text_key
 from scheduler.mail.trial.runner import check_texts
 from scheduler.mail.words.wording import language_name
 from scheduler.mail.writing.sample import Format, Reader, composed, in_format, made_up
@@ -95,7 +95,7 @@ def _registered(webinar: Webinar, address: str) -> Reader:
         stop(f"--registrant: {reason}")
 
 
-def text_for(webinar: Webinar, message: str, language: str) -> LiveText:
+def text_for(webinar: Webinar, message: str, language: str) -> CurrentText:
     """The text that this reader gets, tried like every text that goes out. Raises Problems where it is not sound."""
     root = templates_dir()
     sources = sources_of(Folder(root, TEXT_FILES).read())
@@ -110,7 +110,7 @@ def text_for(webinar: Webinar, message: str, language: str) -> LiveText:
     if problems := [*tried.problems.get(key, ()), *untried_texts(root, tried)]:
         raise Problems(problems)
     place = text_path(root, *key)
-    return LiveText(parse_text(sources[key], str(place), read_layout(root)), key[1], revision=0)
+    return CurrentText(parse_text(sources[key], str(place), read_layout(root)), key[1], revision=0)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from scheduler.commands.common import (
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions
 from scheduler.pulling.process import limit_child
-from scheduler.pulling.pull import Pull, Report
+from scheduler.pulling.pull import Pull, PullReport
 from scheduler.pulling.reading import Access
 from scheduler.registrants import sources
 from scheduler.registrants.sources import Overtaken
@@ -79,7 +79,7 @@ def _governing(database: Database, webinar_id: str) -> Webinar:
     return webinar
 
 
-def _follow(pull: Pull, token: str) -> Report:
+def _follow(pull: Pull, token: str) -> PullReport:
     database, name = pull.database, pull.webinar.id
     if token:
         with database.reading() as conn:
@@ -94,7 +94,7 @@ def _follow(pull: Pull, token: str) -> Report:
         stop(str(reason))
 
 
-def _print(report: Report, webinar_id: str, *, dry_run: bool, as_json: bool) -> None:
+def _print(report: PullReport, webinar_id: str, *, dry_run: bool, as_json: bool) -> None:
     found, done = report.found, report.done
     counts = {"new": done.new, "updated": done.updated, "gone": done.gone, "known_otherwise": done.others}
     if found and dry_run:

@@ -31,7 +31,7 @@ from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.ledger.refusals import try_address_again
 from scheduler.problem import Problem, Problems, nearest
-from scheduler.registrants.files.importing import Oddities, Report, import_file
+from scheduler.registrants.files.importing import ImportReport, Oddities, import_file
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind
 from scheduler.registrants.files.preview import Preview
 from scheduler.registrants.files.reading import RegistrantFile
@@ -119,7 +119,7 @@ def _ask(preview: Preview) -> None:
 
 def _import(database: Database, file: RegistrantFile, asked: Import, oddities: Oddities) -> bool:
     """Whether nobody is missing who should not be. What is wrong is told by line, while it is found."""
-    report, counts, grouped = Report(), Counter[Kind](), Grouped(asked.place)
+    report, counts, grouped = ImportReport(), Counter[Kind](), Grouped(asked.place)
 
     def left_out(judgement: Judgement) -> None:
         counts[judgement.kind] += 1

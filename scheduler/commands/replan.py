@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from scheduler.commands.common import no_webinar, opened_database, settings_of_environment, stop
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.registrants.again import replan
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 
@@ -24,7 +24,7 @@ def replan_command(webinar_id: str | None) -> None:
             except RegistrantsUnreadable as reason:
                 stop(str(reason))
             query = "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar"
-            known = list(run(conn, query).scalars())
+            known = list(execute(conn, query).scalars())
             if webinar_id and webinar_id not in known:
                 stop(f"--webinar: {no_webinar(conn, webinar_id, known)}")
         rows = sum(replan(database, one) for one in ([webinar_id] if webinar_id else known))

@@ -25,7 +25,7 @@ from scheduler.commands.common import (
     settings_of_environment,
     stop,
 )
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.delivery import marks
 from scheduler.delivery.handover import HOLD
 from scheduler.governing.revisions import Revisions
@@ -133,7 +133,7 @@ def _must_be_held(database: Database, settings: Settings) -> None:
 
 def _must_be_known(database: Database, webinar_id: str) -> None:
     with database.reading() as conn:
-        known = list(run(conn, "SELECT webinar FROM webinar ORDER BY webinar").scalars())
+        known = list(execute(conn, "SELECT webinar FROM webinar ORDER BY webinar").scalars())
         if webinar_id not in known:
             stop(f"--webinar: {no_webinar(conn, webinar_id, known)}")
 

@@ -15,7 +15,7 @@ from scheduler.commands.tables import utc_words
 from scheduler.governing.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.webinar.model import Webinar
-from scheduler.zones.wall import ZoneEvidence, zone_of
+from scheduler.zones.wall import ResolvedZone, zone_of
 
 
 @click.command("zone", context_settings={"ignore_unknown_options": True})  # -05:00 is a text
@@ -69,7 +69,7 @@ def _webinar(wanted: str | None) -> Webinar | None:
     return webinars[wanted]
 
 
-def _because(found: ZoneEvidence) -> str:
+def _because(found: ResolvedZone) -> str:
     return "; ".join(part for part in (found.because, found.problem) if part)
 
 

@@ -37,7 +37,7 @@ def dialect(conn: Connection) -> Dialect:
     return DIALECTS[conn.dialect.name]
 
 
-def run(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
+def execute(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
     """Execute SQL that both engines understand. Datetimes are instants; lists expand in `IN :name`."""
     instants = [name for name, value in values.items() if isinstance(value, datetime)]
     if lists := [name for name, value in values.items() if isinstance(value, _LISTS)]:

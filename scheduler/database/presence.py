@@ -23,7 +23,7 @@ import structlog
 from sqlalchemy import Connection, make_url
 
 from scheduler.database import watch
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
 from scheduler.faults import fault
 from scheduler.troubles import Troubles
@@ -171,7 +171,7 @@ class Presence:
 
 def newer_knowledge_version(conn: Connection) -> str:
     """The newest version of what the services know of time zones, if it is newer than ours, or ""."""
-    newest = run(conn, "SELECT max(tz_version) FROM service").scalar() or ""
+    newest = execute(conn, "SELECT max(tz_version) FROM service").scalar() or ""
     return newest if newest > knowledge_version() else ""
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import Database, dialect, run
+from scheduler.database.engine import Database, dialect, execute
 
 SMALL = (
     "webinar", "webinar_revision", "file_seen", "planned_webinar", "planned_message", "due_time", "zone_evidence",
@@ -44,4 +44,4 @@ def scratch(database: Database, webinars: Collection[str] = ()) -> Iterator[Conn
 
 def _copy(conn: Connection, table: str, which: str, **values: object) -> None:
     original = dialect(conn).shadow(conn, table)
-    run(conn, f"INSERT INTO {table} SELECT * FROM {original} WHERE {which}", **values)
+    execute(conn, f"INSERT INTO {table} SELECT * FROM {original} WHERE {which}", **values)

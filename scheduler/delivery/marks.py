@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from scheduler.access import refused
 from scheduler.aside import Aside, Hangs
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.delivery.recorder import Known, has
 from scheduler.ledger import restored
 from scheduler.state_dir import StateDir
@@ -202,7 +202,7 @@ def outdated(conn: Connection, marks: Mapping[str, Mark]) -> list[str]:
     ledger = restored.identity(conn).name
     query = "SELECT id FROM attempt WHERE delivery_id = :id AND lease_token = :token"
     attempts = {
-        file: run(conn, query, id=mark.known.delivery, token=mark.known.token).scalar() or 0
+        file: execute(conn, query, id=mark.known.delivery, token=mark.known.token).scalar() or 0
         for file, mark in marks.items()
         if mark.ledger == ledger
     }

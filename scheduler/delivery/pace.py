@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from scheduler.database.engine import Database, dialect, run
+from scheduler.database.engine import Database, dialect, execute
 from scheduler.delivery.rate import Rate, Turns
 
 log = structlog.get_logger()
@@ -139,7 +139,7 @@ def _reserve(
     conn: Connection, account: str, settings: Rate, wanted: int, accepted: int, complained: bool
 ) -> tuple[Turns, Rate]:
     """In the row that all replicas share: tell what became of our mails, and reserve turns for the next."""
-    row = run(
+    row = execute(
         conn,
         f"""INSERT INTO relay_pace (relay, {", ".join(_STATE)}, hours) VALUES (:relay, 0, NULL, 0, 0, 0, 0, '{{}}')
             ON CONFLICT (relay) DO UPDATE SET relay = excluded.relay RETURNING {", ".join(_STATE)}, hours""",
@@ -154,7 +154,7 @@ def _reserve(
     if complained:
         rate.slow_down(at)
     turns = rate.turns(wanted, at)
-    run(
+    execute(
         conn,
         f"UPDATE relay_pace SET {', '.join(f'{name} = :{name}' for name in _STATE)}, hours = :hours"
         " WHERE relay = :relay",

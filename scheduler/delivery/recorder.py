@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, select
 
 from scheduler import metrics
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.models import Attempt, Delivery
 from scheduler.faults import blames_values, fault
 from scheduler.ledger import restored
@@ -281,7 +281,7 @@ def has(conn: Connection, known: Known) -> bool:
 
 def _look(conn: Connection, known: Known | None) -> tuple[int, bool]:
     """How often the ledger was set back (`ledger.restored`), and whether it still has what it confirmed."""
-    row = run(
+    row = execute(
         conn,
         "SELECT (SELECT restorations FROM ledger) AS restorations, (SELECT outcome FROM attempt"
         " WHERE delivery_id = :id AND lease_token = :token) AS outcome",

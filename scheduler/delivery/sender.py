@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ready:
+class OutgoingMail:
     """A rendered mail, and what the ledger must hold before it goes."""
 
     item: Item
@@ -112,10 +112,10 @@ class Sender:
 
     async def _next_group(
         self, relay: Relay, connection: Connection, most: int, *, joins: bool = False
-    ) -> list[Ready]:
+    ) -> list[OutgoingMail]:
         """At most so many mails that may begin now; `joins`: beside others in flight. None: there is nothing to send,
         or it must not be sent now."""
-        group: list[Ready] = []
+        group: list[OutgoingMail] = []
         while not group:
             share = -(-self._backlog.free // relay.allowed)  # few go side by side, not one behind the other
             with self._backlog.spoken_for(1 if relay.standing.trouble else min(most, share)) as wanted:
@@ -128,10 +128,12 @@ class Sender:
         self._taken(len(group))
         return group
 
-    async def _render(self, relay: Relay, connection: Connection, number: int, joins: bool) -> list[Ready]:
+    async def _render(
+        self, relay: Relay, connection: Connection, number: int, joins: bool
+    ) -> list[OutgoingMail]:
         """Up to so many mails from the backlog. What can't be rendered is held, alone. A mail that is held when it is
         in doubt makes a group of its own: a kill puts no other in doubt with it."""
-        group: list[Ready] = []
+        group: list[OutgoingMail] = []
         outcomes: list[Outcome] = []
         unwanted: list[Claimed] = []
         while len(group) < number and (item := self._backlog.take()):
@@ -161,7 +163,7 @@ class Sender:
         webinar, job = claimed.webinar, self.job
         return webinar in job.live and job.revisions.get(webinar) == claimed.revision_id
 
-    def _ready(self, relay: Relay, eight_bit: bool, webinar: Webinar, item: Item) -> Ready | Outcome:
+    def _ready(self, relay: Relay, eight_bit: bool, webinar: Webinar, item: Item) -> OutgoingMail | Outcome:
         claimed, last = item
         now = self._clock.now()
         try:
@@ -179,10 +181,10 @@ class Sender:
         except Exception as error:  # whatever a text or a value makes raise
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)
-        return Ready(item, rendered.start, mail, webinar)
+        return OutgoingMail(item, rendered.start, mail, webinar)
 
     async def _send(
-        self, relay: Relay, connection: Connection, group: Sequence[Ready], outcomes: list[Outcome]
+        self, relay: Relay, connection: Connection, group: Sequence[OutgoingMail], outcomes: list[Outcome]
     ) -> None:
         """Record these outcomes and these starts, and send. On return `outcomes` holds results not yet recorded."""
         task = asyncio.current_task()
@@ -197,7 +199,7 @@ class Sender:
         self,
         relay: Relay,
         connection: Connection,
-        flying: list[Ready],
+        flying: list[OutgoingMail],
         outcomes: list[Outcome],
     ) -> None:
         """Send these, and what may join them. Adds to `outcomes` what is not on record yet."""
@@ -227,7 +229,7 @@ class Sender:
                 outcomes.append(Outcome(one, State.IN_DOUBT, now, "in_doubt", "sending failed", again_at))
             raise
 
-    async def _begin(self, group: Sequence[Ready], outcomes: list[Outcome]) -> list[Ready]:
+    async def _begin(self, group: Sequence[OutgoingMail], outcomes: list[Outcome]) -> list[OutgoingMail]:
         """Record these starts and outcomes in one transaction, and empty `outcomes`. Returns the mails whose lease we
         still hold."""
         begun = await self._recorder.write(outcomes, [ready.start for ready in group])
@@ -237,12 +239,12 @@ class Sender:
         self._backlog.settle(ready.start.claimed for ready in group if ready.start.claimed.id not in begun)
         return [ready for ready in group if ready.start.claimed.id in begun]
 
-    def _mails(self, begun: Iterable[Ready]) -> list[Mail]:
+    def _mails(self, begun: Iterable[OutgoingMail]) -> list[Mail]:
         """The mails of these, which the ledger has just let begin."""
         now = self._clock.now()
         return [replace(ready.mail, may_go=partial(self._may_go, ready, now)) for ready in begun]
 
-    def _may_go(self, ready: Ready, begun_at: datetime, announced: bool) -> bool:
+    def _may_go(self, ready: OutgoingMail, begun_at: datetime, announced: bool) -> bool:
         """Whether this mail may still go out; `announced`: its envelope did. A plan that has changed since it began
         shows when it begins again."""
         if self.draining or announced:
@@ -251,7 +253,7 @@ class Sender:
         return self._clock.now() < min(claimed.expires_at, begun_at + FRESH) and self._governs(claimed)
 
     def _landed(
-        self, relay: Relay, flying: list[Ready], results: Sequence[Reply | RelayFailure]
+        self, relay: Relay, flying: list[OutgoingMail], results: Sequence[Reply | RelayFailure]
     ) -> list[Outcome]:
         """What became of the first of those in flight, which are no longer."""
         landed, flying[:] = flying[: len(results)], flying[len(results) :]

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from scheduler.database.engine import as_list, listed, run
+from scheduler.database.engine import as_list, execute, listed
 from scheduler.ledger import restored
 from scheduler.ledger.entries import Lease, Outcome, OutcomeState, personal
 from scheduler.ledger.restored import Identity
@@ -131,7 +131,7 @@ def _spool(conn: Connection, ledger: Identity, file: str, content: bytes | Excep
 def _known(conn: Connection, outcomes: Sequence[Outcome]) -> set[tuple[int, str]]:
     """Which of these leases the ledger has, or once had."""
     ids = as_list(conn, {one.claimed.id for one in outcomes})
-    rows = run(
+    rows = execute(
         conn,
         f"SELECT delivery_id, lease_token FROM attempt WHERE delivery_id IN {listed(conn, 'ids')}"
         f" UNION SELECT id, lease_token FROM delivery WHERE id IN {listed(conn, 'ids')}",

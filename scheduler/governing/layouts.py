@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import LayoutRevision
 from scheduler.governing.proposals import Revision, propose
 from scheduler.mail.text.layout import FOLDER, PAGE, Layout, is_picture, layout_of
@@ -70,7 +70,7 @@ def governing_layout(conn: Connection) -> dict[str, Revision]:
 
 def _was_stored(conn: Connection, _name: str, digest: str) -> bool:
     query = "SELECT 1 FROM layout_revision WHERE sha256 = :digest LIMIT 1"
-    return run(conn, query, digest=digest).first() is not None
+    return execute(conn, query, digest=digest).first() is not None
 
 
 def _packed(files: Mapping[str, bytes]) -> str:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, func, select, tuple_
 
-from scheduler.database.engine import dialect, one_proposer, run
+from scheduler.database.engine import dialect, execute, one_proposer
 from scheduler.database.models import FileSeen
 
 Kind = Literal["webinar", "text", "layout"]
@@ -106,12 +106,14 @@ def _abandoned(waiting: str, live: Collection[int], held: Mapping[int, Held], no
 
 def begin(conn: Connection, holder: int) -> None:
     """A service starts: what an earlier one with its number held (on SQLite all have the same) is not its own."""
-    run(conn, "DELETE FROM file_seen WHERE holder = :holder", holder=holder)
+    execute(conn, "DELETE FROM file_seen WHERE holder = :holder", holder=holder)
 
 
 def stay(conn: Connection, holder: int) -> None:
     """This service runs, even if another one has just missed it. Called at least a few times a minute."""
-    run(conn, "UPDATE file_seen SET gone = NULL WHERE holder = :holder AND gone IS NOT NULL", holder=holder)
+    execute(
+        conn, "UPDATE file_seen SET gone = NULL WHERE holder = :holder AND gone IS NOT NULL", holder=holder
+    )
 
 
 def publish(
@@ -132,7 +134,7 @@ def publish(
             _hold(conn, now, holder, kind, name, sha256)
     gone = [name for name, one in own.items() if not one.until and name not in contents]
     if gone:
-        run(
+        execute(
             conn,
             "UPDATE file_seen SET until = :now WHERE holder = :holder AND kind = :kind AND name IN :gone",
             now=now,
@@ -141,19 +143,19 @@ def publish(
             gone=gone,
         )
     if (present := dialect(conn).holders(conn)) is not None:
-        run(
+        execute(
             conn,
             "UPDATE file_seen SET gone = :now WHERE gone IS NULL AND holder NOT IN :live",
             now=now,
             live=[*present, holder],
         )
     long_ago = now - _FORGOTTEN
-    run(conn, "DELETE FROM file_seen WHERE until < :long_ago OR gone < :long_ago", long_ago=long_ago)
+    execute(conn, "DELETE FROM file_seen WHERE until < :long_ago OR gone < :long_ago", long_ago=long_ago)
     return changed
 
 
 def _hold(conn: Connection, now: datetime, holder: int, kind: Kind, name: str, sha256: str) -> None:
-    run(
+    execute(
         conn,
         "INSERT INTO file_seen (holder, kind, name, sha256, since) VALUES (:holder, :kind, :name, :sha256, :now)"
         " ON CONFLICT (holder, kind, name)"

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, delete, func, insert, select, text
 
-from scheduler.database.engine import one_proposer, run
+from scheduler.database.engine import execute, one_proposer
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
@@ -175,7 +175,7 @@ def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webin
     for row in rows.all():
         if webinar := revisions.get(conn, row.waiting_id):
             take_effect(conn, webinar, row.waiting_id)
-    run(
+    execute(
         conn,
         "UPDATE registration SET link_since = NULL, link_until = NULL, plan = 0"
         " WHERE webinar IN :webinars AND link_until > :now",

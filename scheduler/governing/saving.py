@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.governing.texts import digest, keys_of, last_edits
 from scheduler.mail.text.layout import LARGEST_TEXT, text_path
@@ -84,7 +84,7 @@ def shelf(
         "SELECT webinar, message, count(*) AS n FROM delivery WHERE state = 'held' AND reason = 'template'"
         " GROUP BY webinar, message"
     )
-    for row in run(conn, query):
+    for row in execute(conn, query):
         held[texts.get(row.webinar, {}).get(row.message, row.message)] += row.n
     found = []
     keys = sorted(keys_of(webinars) | sources.keys(), key=lambda key: (key[0], key[1] != "en", key[1]))
@@ -131,7 +131,7 @@ def note_saved(
 
 
 def _store(conn: Connection, now: datetime, key: Key, source: str, saved_by: str, note: str) -> None:
-    run(
+    execute(
         conn,
         "INSERT INTO text_edit (message, language, sha256, source, saved_by, saved_at, note)"
         " VALUES (:message, :language, :sha256, :source, :saved_by, :now, :note)",

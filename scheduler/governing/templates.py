@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.layouts import propose_layout, read_governing_layout, sound_layout
 from scheduler.governing.proposals import stay
 from scheduler.governing.texts import (
@@ -167,5 +167,5 @@ def newest_revisions(conn: Connection) -> tuple[int, int]:
     query = (
         "SELECT (SELECT max(id) FROM layout_revision) AS layout, (SELECT max(id) FROM text_revision) AS text"
     )
-    row = run(conn, query).one()
+    row = execute(conn, query).one()
     return row.layout or 0, row.text or 0

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import TextEdit, TextRevision
 from scheduler.governing.proposals import Revision, propose
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import Layout, parse_text
-from scheduler.mail.texts import Key, LiveText, Texts
+from scheduler.mail.texts import CurrentText, Key, Texts
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.problem import Problem, Problems
 from scheduler.webinar.model import NOTICES, Webinar
@@ -71,7 +71,7 @@ def read_governing_texts(
     problems = folder_problems(root, newest, sources, checked, webinars)
     read = {key: _read(conn, root, layout, revision) for key, revision in newest.items()}
     first = {
-        key: LiveText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
+        key: CurrentText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
         for key in checked.begun - newest.keys()
     }
     return Texts(first | {key: live for key, live in read.items() if live}, problems, checked.only_with)
@@ -96,14 +96,14 @@ def folder_problems(
     return problems
 
 
-def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> LiveText | None:
+def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> CurrentText | None:
     """The revision, or the newest one before it that this program can read."""
     key = revision.message, revision.language
     found: TextRevision | None = revision
     while found:
         try:
             text = parse_text(found.source, str(text_path(root, *key)), layout)
-            return LiveText(text, key[1], found.id or 0)
+            return CurrentText(text, key[1], found.id or 0)
         except Problems:  # sound for another version of this program, or with another layout
             found = _newest(conn, before=found).get(key)
     return None
@@ -134,14 +134,14 @@ def authors_of(conn: Connection, sources: Mapping[Key, str], keys: Iterable[Key]
     return {key: last[key].saved_by for key in keys if key in last}
 
 
-class Edit(NamedTuple):
+class Save(NamedTuple):
     """A save in the editor."""
 
     saved_by: str
     saved_at: datetime
 
 
-def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Edit]:
+def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
     """The last save in the editor of each text whose file still holds what was saved."""
     table = TextEdit.__table__  # type: ignore[attr-defined]
     newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
@@ -152,7 +152,7 @@ def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Edit]:
     ):
         source = sources.get((message, language))
         if source is not None and sha256_of_it == digest(source):
-            found[message, language] = Edit(*edit)
+            found[message, language] = Save(*edit)
     return found
 
 
@@ -191,7 +191,7 @@ def _was_stored(conn: Connection, name: str, digest: str) -> bool:
         "SELECT 1 FROM text_revision WHERE message = :message AND language = :language AND sha256 = :digest"
         " LIMIT 1"
     )
-    return run(conn, query, message=message, language=language, digest=digest).first() is not None
+    return execute(conn, query, message=message, language=language, digest=digest).first() is not None
 
 
 def name_of(key: Key) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.mail.trial.runner import Found
 from scheduler.problem import Problem
 
@@ -22,9 +22,9 @@ def read_verdicts(conn: Connection, digests: Sequence[str]) -> dict[str, Found]:
     """What is known of these pairs, by digest."""
     query = "SELECT digest, problems FROM verdict"
     if len(digests) <= _MOST_ASKED:
-        rows = run(conn, f"{query} WHERE digest IN :digests", digests=digests)
+        rows = execute(conn, f"{query} WHERE digest IN :digests", digests=digests)
     else:
-        rows = run(conn, query)
+        rows = execute(conn, query)
     wanted = frozenset(digests)
     return {row.digest: _found(row.problems) for row in rows if row.digest in wanted}
 
@@ -37,18 +37,18 @@ def keep_verdicts(conn: Connection, now: datetime, found: Mapping[str, Found]) -
     )
     for digest, problems in found.items():
         written = json.dumps([vars(one) for one in problems], ensure_ascii=False)
-        run(conn, insert, digest=digest, problems=written, now=now)
+        execute(conn, insert, digest=digest, problems=written, now=now)
 
 
 def prune_verdicts(conn: Connection, now: datetime, used: Sequence[str]) -> None:
     """At a start: forget the verdicts that nobody has used for long. `used`: by digest, the pairs that are there."""
-    old = run(conn, "SELECT digest FROM verdict WHERE tried_at < :then", then=now - _USED).scalars().all()
+    old = execute(conn, "SELECT digest FROM verdict WHERE tried_at < :then", then=now - _USED).scalars().all()
     wanted = frozenset(used)
     if still := [digest for digest in old if digest in wanted]:
         for number in range(0, len(still), _MOST_ASKED):
             some = still[number : number + _MOST_ASKED]
-            run(conn, "UPDATE verdict SET tried_at = :now WHERE digest IN :some", now=now, some=some)
-    run(conn, "DELETE FROM verdict WHERE tried_at < :then", then=now - UNUSED_FOR)
+            execute(conn, "UPDATE verdict SET tried_at = :now WHERE digest IN :some", now=now, some=some)
+    execute(conn, "DELETE FROM verdict WHERE tried_at < :then", then=now - UNUSED_FOR)
 
 
 def _found(problems: str) -> Found:

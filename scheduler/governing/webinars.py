@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, or_, select
 
-from scheduler.database.engine import one_proposer, run
+from scheduler.database.engine import execute, one_proposer
 from scheduler.database.models import GoverningWebinar, WebinarRevision
 from scheduler.governing.proposals import Decision, Held, Revision, decide, holding, live, publish
 from scheduler.governing.revisions import (
@@ -222,7 +222,7 @@ def said(instant: datetime) -> str:
 def _has_people(conn: Connection, webinar: str) -> bool:
     """Or had, before they were removed: who stands in `registrants` would get mails about another time, too."""
     query = "SELECT 1 FROM registration WHERE webinar = :webinar LIMIT 1"
-    return run(conn, query, webinar=webinar).first() is not None or is_removed(conn, webinar)
+    return execute(conn, query, webinar=webinar).first() is not None or is_removed(conn, webinar)
 
 
 def _meanwhile(

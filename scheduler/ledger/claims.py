@@ -18,10 +18,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, select, text
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import as_list, dialect, listed, run
+from scheduler.database.engine import as_list, dialect, execute, listed
 from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
 from scheduler.ledger.entries import Claimed
-from scheduler.ledger.statements import execute, statement
+from scheduler.ledger.statements import execute_named, statement
 from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
 from scheduler.webinar.model import NOTICES
 
@@ -60,11 +60,11 @@ def claim(
         for webinar in random.sample(webinars, len(webinars)):
             if len(ids) < end and webinar not in without:
                 due = {"webinar": webinar, "urgency": urgency, "now": now, "limit": end - len(ids)}
-                ids += execute(conn, "due", **due).scalars()
+                ids += execute_named(conn, "due", **due).scalars()
     if not ids:
         return []
     leased = as_list(conn, ids)
-    run(
+    execute(
         conn,
         f"UPDATE delivery SET lease_token = :token WHERE id IN {listed(conn, 'ids')}",
         token=token,
@@ -76,7 +76,7 @@ def claim(
 def _with_something_due(
     conn: Connection, now: datetime, urgency: int, version: int | None, drafts_too: bool
 ) -> list[str]:
-    found = execute(
+    found = execute_named(
         conn,
         "webinars_with_something_due",
         urgency=urgency,
@@ -123,7 +123,7 @@ def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
     for one in claimed:
         ids.setdefault(one.token, []).append(one.id)
     for token, of_token in ids.items():
-        run(
+        execute(
             conn,
             "UPDATE delivery SET lease_token = NULL WHERE id IN :ids AND lease_token = :token AND state = 'pending'",
             ids=of_token,
@@ -136,7 +136,7 @@ def end_leases(
 ) -> int:
     """End all leases, or those of these services (by name), but for the deliveries in `known`. What was on the wire is
     in doubt, what was only claimed is free. Returns how many are in doubt."""
-    ended = execute(
+    ended = execute_named(
         conn,
         "end_leases",
         everybody=holders is None,
@@ -146,7 +146,7 @@ def end_leases(
     in_doubt = [row for row in ended if row.state == "in_doubt"]
     doubtful = [row.id for row in in_doubt]
     if doubtful:
-        run(
+        execute(
             conn,
             "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE delivery_id IN :ids AND outcome = ''",
             ids=doubtful,
@@ -160,10 +160,10 @@ def end_leases_of_gone(conn: Connection, now: datetime, gone: Mapping[str, int |
     """End the leases of services that are gone (`database.watch`: by name, with their counters), and forget them; but
     not of one that has raised its counter after all. Returns how many deliveries are in doubt."""
     forget = "DELETE FROM service WHERE holder = :holder AND counter = :counter"
-    for row in run(conn, "SELECT holder, counter FROM service").all():
+    for row in execute(conn, "SELECT holder, counter FROM service").all():
         if gone.get(name_of(row.holder)) == row.counter:
-            run(conn, forget, holder=row.holder, counter=row.counter)
-    there = {name_of(holder) for holder in run(conn, "SELECT holder FROM service").scalars()}
+            execute(conn, forget, holder=row.holder, counter=row.counter)
+    there = {name_of(holder) for holder in execute(conn, "SELECT holder FROM service").scalars()}
     ended = gone.keys() - there
     return end_leases(conn, now, ended) if ended else 0
 

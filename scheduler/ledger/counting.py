@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import GoverningWebinar
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import State
 
 
 def count_deliveries(conn: Connection, webinar: str) -> dict[tuple[str, str], int]:
     """By message and state, and of the skipped ones by `UNKNOWN` those of unknown addresses. Goes through all
     deliveries of the webinar: a second or two for a million."""
-    rows = execute(conn, "count_deliveries", webinar=webinar).mappings()
+    rows = execute_named(conn, "count_deliveries", webinar=webinar).mappings()
     return {(row["message"], kind): row[kind] for row in rows for kind in (*State, UNKNOWN) if row[kind]}
 
 
@@ -24,21 +24,21 @@ UNKNOWN = "unknown"
 
 def count_held(conn: Connection) -> dict[tuple[str, str], int]:
     """Those that wait for a person, of live webinars, by webinar and reason."""
-    return {(row.webinar, row.reason): row.mails for row in execute(conn, "count_held")}
+    return {(row.webinar, row.reason): row.mails for row in execute_named(conn, "count_held")}
 
 
 def count_in_doubt(conn: Connection, now: datetime) -> int:
     """Mails of which nobody knows whether they went out, and that are still useful."""
-    return int(execute(conn, "count_in_doubt", now=now).scalar_one())
+    return int(execute_named(conn, "count_in_doubt", now=now).scalar_one())
 
 
 def recent_doubts(conn: Connection, since: datetime, most: int) -> int:
     """How many of the newest attempts ended in doubt since then, whatever became of their mails."""
-    return int(execute(conn, "recent_doubts", since=since, most=most).scalar_one())
+    return int(execute_named(conn, "recent_doubts", since=since, most=most).scalar_one())
 
 
 def count_rows_set_aside(conn: Connection) -> int:
-    return int(run(conn, "SELECT count(*) FROM row_set_aside").scalar_one())
+    return int(execute(conn, "SELECT count(*) FROM row_set_aside").scalar_one())
 
 
 def live_webinars(conn: Connection, now: datetime, most: int) -> list[str]:
@@ -54,10 +54,12 @@ def live_webinars(conn: Connection, now: datetime, most: int) -> list[str]:
 
 def standing_alerts(conn: Connection) -> list[str]:
     """The keys of what organizers are, or will be, notified of."""
-    return list(run(conn, "SELECT DISTINCT key FROM alert WHERE cleared_at IS NULL").scalars())
+    return list(execute(conn, "SELECT DISTINCT key FROM alert WHERE cleared_at IS NULL").scalars())
 
 
 def changes_to_take_in(conn: Connection) -> tuple[int, int] | None:
     """The ids of the oldest and the newest change of `registrants` that waits to be taken in; None: none waits."""
-    first, last = (run(conn, f"SELECT {end}(id) FROM registrant_change").scalar() for end in ("min", "max"))
+    first, last = (
+        execute(conn, f"SELECT {end}(id) FROM registrant_change").scalar() for end in ("min", "max")
+    )
     return None if first is None or last is None else (first, last)

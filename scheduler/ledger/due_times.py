@@ -8,7 +8,7 @@ from datetime import datetime
 import pytz
 from sqlalchemy import Connection, delete, insert, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
 from scheduler.registrants.zones import resolve_again
 from scheduler.webinar.model import Webinar
@@ -40,17 +40,17 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
 def planned_for(conn: Connection, webinar: str) -> int | None:
     """The plan for which this webinar's due times are up to date."""
     query = "SELECT plan FROM planned_webinar WHERE webinar = :webinar"
-    return run(conn, query, webinar=webinar).scalar()
+    return execute(conn, query, webinar=webinar).scalar()
 
 
 def planned_webinars(conn: Connection) -> dict[str, int]:
     """The plan for which each webinar's due times are up to date."""
-    return {row.webinar: row.plan for row in run(conn, "SELECT webinar, plan FROM planned_webinar")}
+    return {row.webinar: row.plan for row in execute(conn, "SELECT webinar, plan FROM planned_webinar")}
 
 
 def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
     """Add the due times of zones in which nobody of this webinar lived before."""
-    known = run(conn, "SELECT DISTINCT zone FROM due_time WHERE webinar = :webinar", webinar=webinar.id)
+    known = execute(conn, "SELECT DISTINCT zone FROM due_time WHERE webinar = :webinar", webinar=webinar.id)
     _insert(
         conn,
         [
@@ -133,4 +133,4 @@ def _row(webinar: Webinar, zone: str, timing: Timing) -> dict[str, object]:
 
 def _zones_in_use(conn: Connection, webinar: Webinar) -> set[str]:
     query = "SELECT DISTINCT zone FROM registration WHERE webinar = :webinar AND zone <> ''"
-    return set(run(conn, query, webinar=webinar.id).scalars())
+    return set(execute(conn, query, webinar=webinar.id).scalars())

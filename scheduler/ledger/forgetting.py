@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.engine import as_list, dialect, execute
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import registrations_mailed_at, registrations_of
 from scheduler.ledger.retention import delete_former, delete_people
@@ -42,7 +42,7 @@ class Erased:
 
 
 @dataclass(frozen=True)
-class Found:
+class Traces:
     """Where an address stands."""
 
     rows: Mapping[int, str]  # of `registrants` by id, with their webinar
@@ -51,24 +51,24 @@ class Found:
     asked_for: Collection[str]  # as it was written where somebody asked for a mail to it (`outbox`)
 
 
-def find(conn: Connection, address: str) -> Found:
+def find(conn: Connection, address: str) -> Traces:
     """What of an address no index finds. Goes through whole tables, so not while anybody waits."""
     folded = fold(address)
     others: Collection[int] = set(registrations_mailed_at(conn, folded)) - set(registrations_of(conn, folded))
-    confirmed = run(
+    confirmed = execute(
         conn, "SELECT webinar FROM confirmed_elsewhere WHERE address_folded = :folded", folded=folded
     )
     try:
         rows = Registrants(conn).of_address(address)
     except RegistrantsUnreadable:  # `webinar status` says so
         rows = {}
-    recipients = run(conn, "SELECT DISTINCT recipient FROM outbox").scalars()
+    recipients = execute(conn, "SELECT DISTINCT recipient FROM outbox").scalars()
     asked_for = [one for one in recipients if fold(one) == folded]
     others = sorted(one for one in others if one > 0)  # those below are forgotten already
-    return Found(rows, others, confirmed.scalars().all(), asked_for)
+    return Traces(rows, others, confirmed.scalars().all(), asked_for)
 
 
-def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erased:
+def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Erased:
     """Remove all that our tables hold of this address, and see to it that its rows bring nothing back. `found`: what
     `find` found a moment ago. Idempotent."""
     folded, erased = fold(address), Erased()
@@ -94,7 +94,7 @@ def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erase
 
 def _lock_registrations(conn: Connection, folded: str) -> tuple[list[int], set[str]]:
     """Those of this address, with their webinars: until the end of the transaction nobody plans or begins a mail."""
-    locked = run(
+    locked = execute(
         conn,
         "UPDATE registration SET plan = 0 WHERE address_folded = :folded RETURNING id, webinar",
         folded=folded,
@@ -106,7 +106,7 @@ def _detach_mails(conn: Connection, now: datetime, ids: Sequence[int], erased: E
     """They stay, to be counted, as mails of nobody: what was still to go is cancelled, and what is on the wire or in
     doubt is of no use any more, so that nobody tries it again."""
     engine = dialect(conn)
-    detached = run(
+    detached = execute(
         conn,
         "UPDATE delivery SET registration_id = -id, message_id = '', for_link = '',"
         " expires_at = CASE WHEN expires_at > :now THEN :now ELSE expires_at END,"
@@ -130,18 +130,18 @@ def _strip_attempts(conn: Connection, which: str, **values: object) -> int:
     """A reply often repeats the address. One without an address is about somebody who was forgotten
     (`conclude_attempts.sql`)."""
     stripped = f"UPDATE attempt SET address = '', reply = '', language = '' WHERE address <> '' AND {which}"
-    return run(conn, stripped, **values).rowcount
+    return execute(conn, stripped, **values).rowcount
 
 
 def _places(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     query = f"SELECT DISTINCT webinar, timezone, country FROM registration WHERE {dialect(conn).among('id', 'ids')}"
-    return list(run(conn, query, ids=as_list(conn, ids)))
+    return list(execute(conn, query, ids=as_list(conn, ids)))
 
 
 def _erase_zone_evidence(conn: Connection, places: Iterable[Row[Any]]) -> None:
     """What nobody else wrote as their time zone and country."""
     for place in places:
-        run(
+        execute(
             conn,
             "DELETE FROM zone_evidence WHERE webinar = :webinar AND timezone = :timezone AND country = :country"
             " AND NOT EXISTS (SELECT 1 FROM registration r WHERE r.webinar = zone_evidence.webinar"
@@ -153,20 +153,20 @@ def _erase_zone_evidence(conn: Connection, places: Iterable[Row[Any]]) -> None:
 def _erase_what_went_there(conn: Connection, registration_id: int, folded: str, erased: Erased) -> None:
     """Of a registration with another address now: what went to this one, and the calendar entries of former ones."""
     of_theirs = "FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.registration_id = :id"
-    there = run(conn, f"SELECT a.id, a.address {of_theirs}", id=registration_id).all()
+    there = execute(conn, f"SELECT a.id, a.address {of_theirs}", id=registration_id).all()
     ids = [row.id for row in there if fold(row.address) == folded]
     erased.attempts += _strip_attempts(conn, dialect(conn).among("id", "ids"), ids=as_list(conn, ids))
     erased.invitations += delete_former(conn, registration_id)
     erased.others += 1
 
 
-def _erase_marks(conn: Connection, folded: str, found: Found, erased: Erased) -> None:
+def _erase_marks(conn: Connection, folded: str, found: Traces, erased: Erased) -> None:
     for recipient in found.asked_for:
         asked = "DELETE FROM outbox WHERE recipient = :recipient"
-        erased.marks += run(conn, asked, recipient=recipient).rowcount
+        erased.marks += execute(conn, asked, recipient=recipient).rowcount
     for webinar in found.confirmed:
         mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
-        erased.marks += run(conn, mark, webinar=webinar, folded=folded).rowcount
+        erased.marks += execute(conn, mark, webinar=webinar, folded=folded).rowcount
     suppression = "DELETE FROM suppression WHERE address_folded = :folded"
-    erased.suppressed = run(conn, suppression, folded=folded).rowcount > 0
+    erased.suppressed = execute(conn, suppression, folded=folded).rowcount > 0
     erased.marks += erased.suppressed

@@ -11,7 +11,7 @@ from typing import Any
 import pytz
 from sqlalchemy import Connection, Table, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import (
     Attempt,
     ConfirmedElsewhere,
@@ -82,7 +82,7 @@ def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
         ("not planned yet", "SELECT DISTINCT registrant_id, '' AS reason FROM registrant_change"
                             " WHERE registrant_id IS NOT NULL ORDER BY registrant_id"),
     ):  # fmt: skip
-        reasons = {row.registrant_id: row.reason for row in run(conn, other)}
+        reasons = {row.registrant_id: row.reason for row in execute(conn, other)}
         for number, (webinar, email) in registrants.people(reasons).items():
             if fold(email) == folded:
                 found.append({"row": number, "webinar": webinar, "state": state, "reason": reasons[number]})

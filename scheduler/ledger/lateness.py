@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, text
 from scheduler.database.engine import dialect
 from scheduler.database.models import Instant
 from scheduler.ledger.claims import name_of
-from scheduler.ledger.statements import execute, statement
+from scheduler.ledger.statements import execute_named, statement
 
 MOST = 1000  # rows of an index
 LONGEST = 0.5  # seconds for what is due of all webinars; beyond, the others are looked at the next time
@@ -77,7 +77,7 @@ def _free(conn: Connection, now: datetime) -> Iterator[Row[Any]]:
     """In any order, so that each webinar is looked at sooner or later where there are very many."""
     end = time.monotonic() + LONGEST
     for urgency in (0, 1):
-        found = execute(
+        found = execute_named(
             conn, "webinars_with_something_due", urgency=urgency, now=now, version=_ANY, drafts_too=False
         )
         webinars = list(found.scalars())

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import as_list, dialect, listed, run
+from scheduler.database.engine import as_list, dialect, execute, listed
 from scheduler.database.models import Invitation as InvitationRow
 from scheduler.ledger.claims import release
 from scheduler.ledger.entries import Lease, Outcome, Start, Version
 from scheduler.ledger.refusals import InARow, hold_back
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import State
 from scheduler.ledger.told import AttemptKey, Telling, accepted, plan_who_was_told_otherwise, refused, tell
 from scheduler.webinar.model import NOTICES
@@ -50,14 +50,14 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
     if not starts:
         return set()
     values = _in_rows(starts, engine)
-    begun = execute(conn, "begin", starts=values, now=max(start.at for start in starts))
+    begun = execute_named(conn, "begin", starts=values, now=max(start.at for start in starts))
     ids = set(begun.scalars())
     if len(ids) < len(starts):
         release(conn, [start.claimed for start in starts if start.claimed.id not in ids])
         starts = [start for start in starts if start.claimed.id in ids]
         values = _in_rows(starts, engine)
     if ids:
-        execute(conn, "note_attempts", starts=values)
+        execute_named(conn, "note_attempts", starts=values)
         tell(conn, [_telling(start) for start in starts])
     return ids
 
@@ -67,7 +67,7 @@ def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialec
     it would not see what this mail tells. The others are released. Planning waits for us, and we never for it."""
     ids = as_list(conn, {start.claimed.registration_id for start in starts})
     query = f"SELECT id FROM registration WHERE id IN {listed(conn, 'ids')} {engine.share_skipping}"
-    free = set(run(conn, query, ids=ids).scalars())
+    free = set(execute(conn, query, ids=ids).scalars())
     if len(free) < len(starts):
         release(conn, [start.claimed for start in starts if start.claimed.registration_id not in free])
     return [start for start in starts if start.claimed.registration_id in free]
@@ -104,7 +104,7 @@ def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
 
 def _outdated(conn: Connection, new: Sequence[tuple[Start, Version]]) -> list[Start]:
     """Those for which another mail to the same person has stored, or is about to store, another version."""
-    stored = run(
+    stored = execute(
         conn,
         "SELECT uid, sequence, calendar FROM invitation WHERE uid IN :uids",
         uids={version.uid for _, version in new},
@@ -139,7 +139,7 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
         )
         for start, version in new
     ]  # fmt: skip
-    stored = execute(conn, "store_versions", versions=json.dumps(values))
+    stored = execute_named(conn, "store_versions", versions=json.dumps(values))
     return _outdated(conn, new) if stored.rowcount < len(new) else []
 
 
@@ -153,8 +153,8 @@ def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> list[InARow]:
     outcomes, in_a_row = hold_back(conn, outcomes)
     _note_told(conn, outcomes)
     values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
-    execute(conn, "conclude_deliveries", outcomes=values)
-    execute(conn, "conclude_attempts", outcomes=values)
+    execute_named(conn, "conclude_deliveries", outcomes=values)
+    execute_named(conn, "conclude_attempts", outcomes=values)
     return in_a_row
 
 
@@ -185,4 +185,4 @@ def plan_again(conn: Connection, registration_ids: Iterable[int]) -> None:
     suppressed, its webinar cancelled. Nor does anything follow a mail by which the address turned out to be
     unknown."""
     if ids := sorted(set(registration_ids)):
-        run(conn, "UPDATE registration SET plan = 0 WHERE id IN :ids", ids=ids)
+        execute(conn, "UPDATE registration SET plan = 0 WHERE id IN :ids", ids=ids)

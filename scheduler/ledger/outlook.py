@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import Delivery
 from scheduler.ledger.states import State
 
@@ -61,7 +61,7 @@ def _by_minute(leaving: Iterable[Leaving]) -> list[Leaving]:
 
 def changes_waiting(conn: Connection) -> int:
     """How many changed rows of `registrants` the service has not planned from yet."""
-    return int(run(conn, "SELECT count(*) FROM registrant_change").scalar_one())
+    return int(execute(conn, "SELECT count(*) FROM registrant_change").scalar_one())
 
 
 def _count(conn: Connection, condition: ColumnElement[bool]) -> int:

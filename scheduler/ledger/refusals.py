@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row
 
-from scheduler.database.engine import as_list, dialect, listed, run
+from scheduler.database.engine import as_list, dialect, execute, listed
 from scheduler.input.addresses import fold
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import State
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _since_accepted(conn: Connection, outcomes: Sequence[Outcome], refused: Iter
 
 
 def _newest_attempts(conn: Connection, number: int) -> Sequence[Row[Any]]:
-    return run(
+    return execute(
         conn,
         "SELECT id, delivery_id, lease_token, relay, address, outcome, stage, code, enhanced FROM attempt"
         " WHERE id > (SELECT coalesce(max(id), 0) FROM attempt) - :number ORDER BY id DESC",
@@ -149,7 +149,7 @@ def _runs(
 def _calls_for_a_pause(conn: Connection, found: _Run) -> bool:
     """Not for mails alone that were refused so before, and again though the relay accepted others since: those may be
     wrong indeed, and are tried again one by one."""
-    before = run(
+    before = execute(
         conn,
         f"SELECT delivery_id FROM attempt WHERE delivery_id IN {listed(conn, 'ids')} AND id < :accepted"
         " AND relay = :relay AND stage = :stage AND code = :code AND enhanced = :enhanced",
@@ -180,17 +180,17 @@ def _try_again(conn: Connection, now: datetime, again_at: datetime, ids: Iterabl
     with what was skipped for the same reason."""
     given_up = as_list(conn, sorted(ids))
     people = f"SELECT registration_id FROM delivery WHERE id IN {listed(conn, 'ids')} AND registration_id > 0"
-    run(conn, f"UPDATE registration SET plan = 0 WHERE id IN ({people})", ids=given_up)
-    return list(execute(conn, "try_refused_again", ids=given_up, now=now, again_at=again_at).scalars())
+    execute(conn, f"UPDATE registration SET plan = 0 WHERE id IN ({people})", ids=given_up)
+    return list(execute_named(conn, "try_refused_again", ids=given_up, now=now, again_at=again_at).scalars())
 
 
 def try_address_again(conn: Connection, now: datetime, address: str) -> tuple[int, int]:
     """Somebody says that this address, which a relay refused as unknown, is right: what it was given up for is tried
     again, and what was skipped is planned again, where it is still useful. Returns how many registrations the address
     has that were refused so, and how many mails are tried at once."""
-    ids = run(conn, "SELECT id FROM registration WHERE address_folded = :folded", folded=fold(address))
+    ids = execute(conn, "SELECT id FROM registration WHERE address_folded = :folded", folded=fold(address))
     people = as_list(conn, sorted(ids.scalars()))
-    refused = execute(conn, "refused_as_unknown", ids=people).all()
+    refused = execute_named(conn, "refused_as_unknown", ids=people).all()
     again = _try_again(conn, now, now, {row.id for row in refused})
     counts_as_corrected(conn, people)
     return len({row.registration_id for row in refused}), len(again)
@@ -199,4 +199,4 @@ def try_address_again(conn: Connection, now: datetime, address: str) -> tuple[in
 def counts_as_corrected(conn: Connection, people: object) -> None:
     """The addresses of these registrations (`as_list`) were corrected, or said to be right: what was refused before
     keeps no mail back any more."""
-    execute(conn, "counts_as_corrected", ids=people)
+    execute_named(conn, "counts_as_corrected", ids=people)

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, case, func, select, text
 
-from scheduler.database.engine import as_list, dialect, listed, run
+from scheduler.database.engine import as_list, dialect, execute, listed
 from scheduler.database.models import Delivery, Registration
 from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.settling import UNSETTLED
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import AttemptKey, Telling, accepted, plan_who_was_told_otherwise, tell
 from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
@@ -53,7 +53,7 @@ class Held:
 
 
 def identity(conn: Connection) -> Identity:
-    row = run(conn, "SELECT identity, restorations, hold_planned FROM ledger").first()
+    row = execute(conn, "SELECT identity, restorations, hold_planned FROM ledger").first()
     return Identity(row.identity, row.restorations, bool(row.hold_planned)) if row else Identity("", 0, False)
 
 
@@ -65,27 +65,27 @@ def holds_planned(conn: Connection) -> bool:
 def hold(conn: Connection, now: datetime) -> int:
     """The database was set back: hold what may have gone out since, now and once everybody is planned. Returns how
     many are held now."""
-    run(conn, "UPDATE ledger SET restorations = restorations + 1, hold_planned = TRUE")
+    execute(conn, "UPDATE ledger SET restorations = restorations + 1, hold_planned = TRUE")
     dialect(conn).leave_out(conn, "delivery", BEYOND)
     return _hold_due(conn, now)
 
 
 def hold_planned(conn: Connection, now: datetime) -> int:
     """Everybody is planned, also those whose registration was lost: hold what is due of theirs. Returns how many."""
-    run(conn, "UPDATE ledger SET hold_planned = FALSE WHERE hold_planned")
+    execute(conn, "UPDATE ledger SET hold_planned = FALSE WHERE hold_planned")
     return _hold_due(conn, now)
 
 
 def _hold_due(conn: Connection, now: datetime) -> int:
     """All that was due by now, and every notice, whatever else it was held for."""
-    held = execute(conn, "hold_restored", now=now).rowcount
-    execute(conn, "doubt_restored", now=now)
+    held = execute_named(conn, "hold_restored", now=now).rowcount
+    execute_named(conn, "doubt_restored", now=now)
     return held
 
 
 def count(conn: Connection) -> int:
     """How many deliveries are held for this."""
-    return int(run(conn, f"SELECT count(*) FROM delivery WHERE {HELD}").scalar_one())
+    return int(execute(conn, f"SELECT count(*) FROM delivery WHERE {HELD}").scalar_one())
 
 
 def held(conn: Connection, now: datetime) -> list[Held]:
@@ -116,7 +116,7 @@ def planned_at(conn: Connection, webinar: str | None = None) -> dict[int, dateti
 
 def send(conn: Connection, now: datetime, ids: Collection[int]) -> int:
     """These did not go out: send them, as far as they are still useful. Returns how many."""
-    freed = run(
+    freed = execute(
         conn,
         f"UPDATE delivery SET state = 'pending', reason = '' WHERE {HELD} AND expires_at > :now"
         f" AND id IN {listed(conn, 'ids')} RETURNING registration_id",
@@ -146,7 +146,7 @@ def record_sent(
     tell(conn, tellings)
     accepted(conn, [one.mail for one in tellings])
     for row in rows:
-        run(
+        execute(
             conn,
             "UPDATE delivery SET state = 'sent', reason = :why, sent_at = :at WHERE id = :id",
             why=why,
@@ -173,5 +173,7 @@ def _telling(row: Any, webinar: Webinar) -> Telling:
 
 def unknown(conn: Connection, ids: Collection[int]) -> set[int]:
     """Of these numbers those of no delivery: they were planned after the state to which the database was set back."""
-    known = run(conn, f"SELECT id FROM delivery WHERE id IN {listed(conn, 'ids')}", ids=as_list(conn, ids))
+    known = execute(
+        conn, f"SELECT id FROM delivery WHERE id IN {listed(conn, 'ids')}", ids=as_list(conn, ids)
+    )
     return set(ids) - set(known.scalars())

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Boolean, Connection, bindparam, text
 
-from scheduler.database.engine import as_list, dialect, may_plan, one_proposer, run
+from scheduler.database.engine import as_list, dialect, execute, may_plan, one_proposer
 from scheduler.database.models import Instant
-from scheduler.ledger.statements import execute, statement
+from scheduler.ledger.statements import execute_named, statement
 from scheduler.webinar.model import Webinar
 
 ANNOUNCED = timedelta(days=7)
@@ -98,13 +98,13 @@ def if_saved(conn: Connection, webinar: Webinar) -> tuple[Past, Past | None]:
 def people_of(conn: Connection, webinar: str) -> int:
     """How many people would be removed."""
     query = "SELECT count(*) FROM registration WHERE webinar = :webinar"
-    return int(run(conn, query, webinar=webinar).scalar_one())
+    return int(execute(conn, query, webinar=webinar).scalar_one())
 
 
 def announce(conn: Connection, now: datetime, past: Past) -> Past:
     """Note that organizers are told now of this removal."""
     told = replace(past, announced_at=now, purge_at=past.would_be(now))
-    run(
+    execute(
         conn,
         "INSERT INTO purge (webinar, announced_at, purge_at) VALUES (:webinar, :now, :at)"
         " ON CONFLICT (webinar) DO UPDATE SET announced_at = excluded.announced_at, purge_at = excluded.purge_at",
@@ -121,20 +121,20 @@ def is_removed(conn: Connection, webinar: str) -> bool:
         "SELECT 1 FROM purge p JOIN webinar w ON w.webinar = p.webinar"
         " WHERE p.webinar = :webinar AND p.begun_at >= w.ends_at"
     )
-    return run(conn, query, webinar=webinar).first() is not None
+    return execute(conn, query, webinar=webinar).first() is not None
 
 
 def was_removed_since(conn: Connection, webinar: str, then: datetime) -> bool:
     """Whether the removal of this webinar's people began after that: what was recorded before is no longer there."""
     query = "SELECT 1 FROM purge WHERE webinar = :webinar AND begun_at > :then"
-    return run(conn, query, webinar=webinar, then=then).first() is not None
+    return execute(conn, query, webinar=webinar, then=then).first() is not None
 
 
 def stays_removed(conn: Connection, webinar: Webinar) -> bool:
     """Whether this revision of a webinar whose people were removed has no later end: then it does not take place
     again."""
     query = "SELECT 1 FROM purge WHERE webinar = :webinar AND begun_at >= :end"
-    return run(conn, query, webinar=webinar.id, end=webinar.end).first() is not None
+    return execute(conn, query, webinar=webinar.id, end=webinar.end).first() is not None
 
 
 def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None:
@@ -158,10 +158,10 @@ def _begin(conn: Connection, now: datetime, past: Past) -> bool:
     """End the webinar, so that nobody plans it or takes its rows in. False where a mail of it may still go out, or it
     has another date meanwhile, or is about to get one."""
     dialect(conn).wait_to_plan(conn, "intake")
-    if execute(conn, "still_useful", webinar=past.webinar, now=now).scalar():
+    if execute_named(conn, "still_useful", webinar=past.webinar, now=now).scalar():
         return False
     one_proposer(conn)
-    ended = run(
+    ended = execute(
         conn,
         "UPDATE webinar SET status = 'ended', plan = plan + 1, version = (SELECT max(version) + 1 FROM webinar)"
         " WHERE webinar = :webinar AND ends_at = :ends_at AND keep_days = :keep_days AND waiting_id IS NULL",
@@ -170,20 +170,22 @@ def _begin(conn: Connection, now: datetime, past: Past) -> bool:
         keep_days=past.keep_days,
     )
     if ended.rowcount:
-        run(conn, "UPDATE purge SET begun_at = :now WHERE webinar = :webinar", now=now, webinar=past.webinar)
+        execute(
+            conn, "UPDATE purge SET begun_at = :now WHERE webinar = :webinar", now=now, webinar=past.webinar
+        )
     return ended.rowcount > 0
 
 
 def _edit_waits(conn: Connection, webinar: str) -> bool:
     query = "SELECT 1 FROM webinar WHERE webinar = :webinar AND waiting_id IS NOT NULL"
-    return run(conn, query, webinar=webinar).first() is not None
+    return execute(conn, query, webinar=webinar).first() is not None
 
 
 def _count_and_delete(conn: Connection, webinar: str, most: int) -> int:
     query = "SELECT id FROM delivery WHERE webinar = :webinar LIMIT :most"
-    ids = list(run(conn, query, webinar=webinar, most=most).scalars())
+    ids = list(execute(conn, query, webinar=webinar, most=most).scalars())
     if ids:
-        execute(conn, "tally_up", ids=as_list(conn, ids))
+        execute_named(conn, "tally_up", ids=as_list(conn, ids))
         _delete(conn, "attempt", "delivery_id", ids)
         _delete(conn, "delivery", "id", ids)
     return len(ids)
@@ -192,25 +194,25 @@ def _count_and_delete(conn: Connection, webinar: str, most: int) -> int:
 def _delete_people(conn: Connection, webinar: str, most: int) -> int:
     """A person has many rows, with large calendars: each counts for a number of them."""
     query = "SELECT id FROM registration WHERE webinar = :webinar LIMIT :most"
-    ids = list(run(conn, query, webinar=webinar, most=max(1, most // ROWS_OF_A_PERSON)).scalars())
+    ids = list(execute(conn, query, webinar=webinar, most=max(1, most // ROWS_OF_A_PERSON)).scalars())
     if ids:
         delete_people(conn, ids)
         counted = "UPDATE purge SET people = people + :people WHERE webinar = :webinar"
-        run(conn, counted, people=len(ids), webinar=webinar)
+        execute(conn, counted, people=len(ids), webinar=webinar)
     return len(ids) * ROWS_OF_A_PERSON
 
 
 def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
     """Of `registrants` the rows that its source inserted: they are ours, and copies."""
     query = "SELECT person, registrant_id, inserted FROM source_row WHERE webinar = :webinar LIMIT :most"
-    found = run(conn, query, webinar=webinar, most=most).all()
+    found = execute(conn, query, webinar=webinar, most=most).all()
     if ids := [row.registrant_id for row in found if row.inserted]:
         among = dialect(conn).among("id", "ids")
         copies = f"DELETE FROM registrants WHERE {among} AND webinar = :webinar"
-        run(conn, copies, ids=as_list(conn, ids), webinar=webinar)
+        execute(conn, copies, ids=as_list(conn, ids), webinar=webinar)
     if people := [row.person for row in found]:
         delete = "DELETE FROM source_row WHERE webinar = :webinar AND person IN :people"
-        run(conn, delete, webinar=webinar, people=people)
+        execute(conn, delete, webinar=webinar, people=people)
     return len(found)
 
 
@@ -218,7 +220,7 @@ def delete_people(conn: Connection, ids: Collection[int]) -> int:
     """Delete these registrations, with all by which their calendars and what they were told are known. Their deliveries
     are another matter. Returns how many versions of invitations that were."""
     engine, given = dialect(conn), as_list(conn, ids)
-    uids = run(
+    uids = execute(
         conn,
         f"SELECT uid FROM registration WHERE {engine.among('id', 'ids')}"
         f" UNION SELECT uid FROM former_uid WHERE {engine.among('registration_id', 'ids')}",
@@ -232,7 +234,7 @@ def delete_people(conn: Connection, ids: Collection[int]) -> int:
 
 def delete_former(conn: Connection, registration_id: int) -> int:
     """The same for the UIDs that one registration had before its address was corrected, and for no other."""
-    uids = run(conn, "SELECT uid FROM former_uid WHERE registration_id = :id", id=registration_id)
+    uids = execute(conn, "SELECT uid FROM former_uid WHERE registration_id = :id", id=registration_id)
     invitations = _delete_calendars(conn, uids.scalars().all())
     _delete(conn, "former_uid", "registration_id", [registration_id])
     return invitations
@@ -241,13 +243,13 @@ def delete_former(conn: Connection, registration_id: int) -> int:
 def _delete_calendars(conn: Connection, uids: Collection[str]) -> int:
     if not uids:  # PostgreSQL cannot infer the type of an empty list
         return 0
-    run(conn, "DELETE FROM told WHERE uid IN :uids", uids=uids)
-    return run(conn, "DELETE FROM invitation WHERE uid IN :uids", uids=uids).rowcount
+    execute(conn, "DELETE FROM told WHERE uid IN :uids", uids=uids)
+    return execute(conn, "DELETE FROM invitation WHERE uid IN :uids", uids=uids).rowcount
 
 
 def _delete(conn: Connection, table: str, column: str, ids: Collection[int]) -> int:
     sql = f"DELETE FROM {table} WHERE {dialect(conn).among(column, 'ids')}"
-    return run(conn, sql, ids=as_list(conn, ids)).rowcount
+    return execute(conn, sql, ids=as_list(conn, ids)).rowcount
 
 
 def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
@@ -256,9 +258,9 @@ def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
     for table, column in (("confirmed_elsewhere", "address_folded"), ("row_set_aside", "registrant_id")):
         here = f"SELECT {column} FROM {table} WHERE webinar = :webinar LIMIT :most"
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"
-        if rows := run(conn, delete, webinar=webinar, most=most).rowcount:
+        if rows := execute(conn, delete, webinar=webinar, most=most).rowcount:
             return rows
     for table in ("zone_evidence", "source"):
-        run(conn, f"DELETE FROM {table} WHERE webinar = :webinar", webinar=webinar)
-    run(conn, "UPDATE purge SET purged_at = :now WHERE webinar = :webinar", now=now, webinar=webinar)
+        execute(conn, f"DELETE FROM {table} WHERE webinar = :webinar", webinar=webinar)
+    execute(conn, "UPDATE purge SET purged_at = :now WHERE webinar = :webinar", now=now, webinar=webinar)
     return 0

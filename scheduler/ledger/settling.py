@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.ledger.outcomes import plan_again
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import State, Why
 from scheduler.webinar.model import Webinar
 
@@ -19,7 +19,7 @@ UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index s
 
 def expire(conn: Connection, now: datetime) -> int:
     """Expire deliveries that nobody sent in time: up to MANY. Returns how many."""
-    return execute(conn, "expire", now=now, many=MANY).rowcount
+    return execute_named(conn, "expire", now=now, many=MANY).rowcount
 
 
 def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
@@ -31,10 +31,12 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
         (f"state = 'held' AND reason = '{Why.DOUBT}'", {"resend": (State.PENDING, "")}),
     ):
         unsettled = f"{UNSETTLED} AND {which} AND expires_at > :now"
-        there = run(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars().all()
+        there = (
+            execute(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars().all()
+        )
         for policy, (state, reason) in moves.items():
             if names := [name for name in there if name in webinars and webinars[name].on_doubt == policy]:
-                settled = run(
+                settled = execute(
                     conn,
                     f"UPDATE delivery SET state = :state, reason = :reason WHERE {unsettled} AND webinar IN :names"
                     " RETURNING registration_id",
@@ -50,7 +52,7 @@ def free_held(conn: Connection, now: datetime, webinars: Collection[str], messag
     """Release what was held for want of a sound text of these messages of these webinars, if still useful."""
     if not (webinars and messages):  # PostgreSQL cannot infer the type of an empty list
         return 0
-    return run(
+    return execute(
         conn,
         "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held'"
         " AND reason IN (:template, :data) AND webinar IN :webinars AND message IN :messages"
@@ -65,7 +67,7 @@ def free_held(conn: Connection, now: datetime, webinars: Collection[str], messag
 
 def free_held_by_config(conn: Connection, now: datetime) -> int:
     """At a start, whose settings may be others than before: what they held is tried again."""
-    return run(
+    return execute(
         conn,
         "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held' AND reason = :config"
         " AND expires_at > :now",

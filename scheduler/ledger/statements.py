@@ -19,7 +19,7 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.engine import DIALECTS, dialect, run
+from scheduler.database.engine import DIALECTS, dialect, execute
 from scheduler.faults import first_line, is_the_statements
 from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
 from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES
@@ -28,9 +28,9 @@ FOLDER = Path(__file__).parent / "sql"
 FRAGMENTS = ("conditions", "rows")  # what statements are made of
 
 
-def execute(conn: Connection, name: str, **values: Any) -> CursorResult[Any]:
+def execute_named(conn: Connection, name: str, **values: Any) -> CursorResult[Any]:
     """Execute the statement in `sql/NAME.sql`."""
-    return run(conn, statement(name, dialect(conn)), **values)
+    return execute(conn, statement(name, dialect(conn)), **values)
 
 
 @cache
@@ -80,7 +80,7 @@ def check(conn: Connection) -> None:
     for name in names():
         sql = statement(name, engine)
         try:
-            run(conn, f"EXPLAIN {sql}", **_samples(sql, engine))
+            execute(conn, f"EXPLAIN {sql}", **_samples(sql, engine))
         except DBAPIError as error:
             if not is_the_statements(error):
                 raise

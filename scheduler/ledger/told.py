@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect
 from scheduler.database.models import Told as ToldRow
-from scheduler.ledger.statements import execute
+from scheduler.ledger.statements import execute_named
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told, facts_of
 
@@ -51,20 +51,20 @@ def tell(conn: Connection, tellings: Sequence[Telling]) -> None:
          _written(engine, one.told.end), one.told.join_url, one.told.cancelled, one.invited)
         for one in tellings
     ]  # fmt: skip
-    execute(conn, "tell", tellings=json.dumps(rows))
+    execute_named(conn, "tell", tellings=json.dumps(rows))
 
 
 def accepted(conn: Connection, mails: Sequence[AttemptKey]) -> None:
     """A relay accepted these mails: what earlier mails told counts no more. For whoever was sent an invitation the
     last one counts, not a later mail without."""
-    found = execute(conn, "accept_told", mails=_listed(mails))
+    found = execute_named(conn, "accept_told", mails=_listed(mails))
     if now := list(found.scalars()):
-        execute(conn, "forget_what_was_told_before", ids=as_list(conn, now))
+        execute_named(conn, "forget_what_was_told_before", ids=as_list(conn, now))
 
 
 def refused(conn: Connection, mails: Sequence[AttemptKey]) -> None:
     """No relay took these mails: they told nothing."""
-    execute(conn, "refuse_told", mails=_listed(mails))
+    execute_named(conn, "refuse_told", mails=_listed(mails))
 
 
 def _listed(mails: Sequence[AttemptKey]) -> str:
@@ -78,7 +78,7 @@ def _written(engine: Dialect, instant: datetime | None) -> str | None:
 def plan_who_was_told_otherwise(conn: Connection, registration_ids: Iterable[int]) -> None:
     """Have these people planned again if what they were told is not true: an edit may have been planned while their
     mail was under way."""
-    execute(conn, "plan_who_was_told_otherwise", ids=as_list(conn, sorted(set(registration_ids))))
+    execute_named(conn, "plan_who_was_told_otherwise", ids=as_list(conn, sorted(set(registration_ids))))
 
 
 def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
@@ -98,7 +98,7 @@ def people_told_otherwise(conn: Connection, now: datetime, webinar: Webinar, ret
     if webinar.end <= now:
         return 0
     true = facts_of(webinar, webinar.join_url)
-    counted = execute(
+    counted = execute_named(
         conn,
         "count_people_told_otherwise",
         webinar=webinar.id,

@@ -13,7 +13,7 @@ from scheduler.webinar.model import Webinar
 
 
 @dataclass(frozen=True)
-class LiveText:
+class CurrentText:
     """A text that goes out, ready to render."""
 
     text: Text
@@ -26,12 +26,12 @@ class LiveText:
 class Texts:
     """Every text that may go out, and what is wrong with the files of our folder."""
 
-    live: Mapping[Key, LiveText] = field(default_factory=dict)
+    live: Mapping[Key, CurrentText] = field(default_factory=dict)
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
     only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
     """The problems of those texts that are unsound with some webinars, by these."""
 
-    def find(self, webinar: Webinar, message: str, wanted: str) -> LiveText | None:
+    def find(self, webinar: Webinar, message: str, wanted: str) -> CurrentText | None:
         """The text for a reader who wants this language; None: the delivery must be held."""
         key = self._key(webinar, message, wanted)
         return None if key is None or self.waits(webinar, key) else self.live[key]

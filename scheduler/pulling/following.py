@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 from sqlalchemy import Connection
 
 from scheduler.database.chunk import Chunk
-from scheduler.database.engine import Database, as_list, dialect, run
+from scheduler.database.engine import Database, as_list, dialect, execute
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
@@ -46,7 +46,7 @@ class Known(NamedTuple):
 
 def known_people(conn: Connection, webinar: str) -> dict[str, Known]:
     """By the digest of their address."""
-    rows = run(
+    rows = execute(
         conn,
         "SELECT s.person, s.said, s.filled, s.registrant_id, s.inserted, r.id IS NOT NULL AS there FROM source_row s"
         " LEFT JOIN registrants r ON r.id = s.registrant_id WHERE s.webinar = :webinar",
@@ -349,7 +349,7 @@ def _update(
         ]
         written += ["registered_at = coalesce(p.registered_at, registrants.registered_at)"] if dated else []
         with engine.by_index(conn):
-            run(
+            execute(
                 conn,
                 f"UPDATE registrants SET {', '.join(written)} FROM {engine.rows('people', kinds)} AS p"
                 f" WHERE {engine.equal('registrants.id', 'p.id')}",
@@ -375,7 +375,7 @@ def _note(conn: Connection, webinar: str, people: Sequence[tuple[Item, int, bool
     kinds = {"person": "text", "said": "text", "filled": "int", "registrant_id": "bigint", "inserted": "int"}
     names = ", ".join(kinds)
     cells = "person, said, filled, registrant_id, inserted = 1"
-    run(
+    execute(
         conn,
         f"INSERT INTO source_row (webinar, {names}) SELECT :webinar, {cells}"
         f" FROM {dialect(conn).rows('people', kinds)} AS p WHERE TRUE"
@@ -396,7 +396,7 @@ def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Do
     given = engine.rows("people", {"person": "text"})
     among = f"webinar = :webinar AND person IN (SELECT person FROM {given} AS p)"
     those = {"webinar": run_.webinar, "people": json.dumps([[person] for person in sorted(gone)])}
-    ours = set(run(conn, f"SELECT person FROM source_row WHERE inserted AND {among}", **those).scalars())
+    ours = set(execute(conn, f"SELECT person FROM source_row WHERE inserted AND {among}", **those).scalars())
     by_row = {one.registrant_id: person for person, one in gone.items() if person in ours and one.there}
     with engine.by_index(conn):
         there = registrants.people(by_row)
@@ -406,8 +406,8 @@ def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Do
             for number, (webinar, email) in there.items()
             if webinar == run_.webinar and digest_of(run_.salt, fold(email)) == by_row[number]
         ]
-        run(
+        execute(
             conn, f"DELETE FROM registrants WHERE {engine.among('id', 'ids')}", ids=as_list(conn, sorted(ids))
         )
-    run(conn, f"DELETE FROM source_row WHERE {among}", **those)
+    execute(conn, f"DELETE FROM source_row WHERE {among}", **those)
     return Done(gone=len(ids))

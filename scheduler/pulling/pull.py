@@ -45,7 +45,7 @@ GROWTH = 10  # times as many people as before
 
 
 @dataclass(frozen=True)
-class Report:
+class PullReport:
     """What a pull found and did. `trouble`: why it was not followed, or not in all; `note`: what else to know."""
 
     found: Difference | None = None
@@ -86,7 +86,7 @@ class Pull:
     accept: bool = False
     look_again: float = LOOK_AGAIN_SECONDS
 
-    def follow(self, run: Run) -> Report:
+    def follow(self, run: Run) -> PullReport:
         """Read the source and follow it. Raises Overtaken, and what our own database raises."""
         digest = ""
         try:
@@ -96,16 +96,16 @@ class Pull:
                 digest = content.digest
                 if not self.accept and self._is_followed(before, digest):
                     self.database.in_transaction(lambda conn: sources.unchanged(conn, self.now, run, digest))
-                    return Report()
+                    return PullReport()
                 if not self.accept:
                     _must_be_whole(content, before, self.webinar.id)
                 return self._follow(run, before, content)
         except (SourceFails, RegistrantsUnreadable) as error:
             words = str(error)
         self.database.in_transaction(lambda conn: sources.failed(conn, self.now, run, words, digest))
-        return Report(trouble=words)
+        return PullReport(trouble=words)
 
-    def look(self) -> Report:
+    def look(self) -> PullReport:
         """What `follow` would find. Writes nothing."""
         with self.database.reading() as conn:
             before = sources.before(conn, self.webinar.id)
@@ -114,7 +114,7 @@ class Pull:
         try:
             with self._read() as content, self._compared(content, before.salt, known, seen) as comparison:
                 found, held = comparison.found, _held(comparison.found, before)
-                return Report(
+                return PullReport(
                     found,
                     trouble="; ".join(held.values())
                     or content.is_cut
@@ -124,9 +124,9 @@ class Pull:
                     seen=seen,
                 )
         except SourceFails as error:
-            return Report(trouble=str(error))
+            return PullReport(trouble=str(error))
 
-    def _follow(self, run: Run, before: Before, content: Content) -> Report:
+    def _follow(self, run: Run, before: Before, content: Content) -> PullReport:
         with self.database.reading() as conn:
             known = known_people(conn, self.webinar.id)
         with self._compared(content, run.salt, known) as comparison:
@@ -158,7 +158,7 @@ class Pull:
                 trouble=trouble,
             )
         )
-        return Report(found, done, trouble, note)
+        return PullReport(found, done, trouble, note)
 
     def _last_must_be_whole(self, known: Mapping[str, Known], found: Difference) -> None:
         """Raises SourceFails where the last row, whose line has no end, may be the beginning of another."""

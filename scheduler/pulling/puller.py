@@ -24,7 +24,7 @@ from scheduler.ledger.planning import Governing
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.pull import HELD
 from scheduler.registrants import sources
-from scheduler.registrants.sources import Run, Standing
+from scheduler.registrants.sources import Run, SourceState
 from scheduler.troubles import Troubles
 from scheduler.webinar.model import Webinar
 
@@ -56,7 +56,7 @@ class Puller:
         self._database, self._clock, self._patience = database, clock, patience
         self._troubles = Troubles()
         self._webinars: dict[str, Webinar] = {}
-        self._standing: dict[str, Standing] = {}
+        self._standing: dict[str, SourceState] = {}
         self._look_at: datetime | None = None
         self._pulling: asyncio.Task[None] | None = None
         self._told: Mapping[Wrong, str] | None = None
@@ -152,11 +152,11 @@ class Puller:
             self._told = wrong
 
 
-def _of(standing: Standing | None) -> tuple[str, ...]:
+def _of(standing: SourceState | None) -> tuple[str, ...]:
     return standing.words if standing else ()
 
 
-def _alert(standing: Standing) -> str:
+def _alert(standing: SourceState) -> str:
     """What is held changes in its figures with each read: only the kind of trouble is worth another mail."""
     first = f"The source of {standing.webinar} is not followed"
     if HELD not in standing.trouble:

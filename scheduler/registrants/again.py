@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from scheduler.database.chunk import Chunk
-from scheduler.database.engine import Database, as_list, dialect, listed, run
+from scheduler.database.engine import Database, as_list, dialect, execute, listed
 
 
 def take_in_again(conn: Connection, webinar: str) -> int:
@@ -21,7 +21,7 @@ def take_in_again(conn: Connection, webinar: str) -> int:
     Those that are noted already, too: another service may be about to set them aside, as of a webinar that it does not
     know yet.
     """
-    noted = run(
+    noted = execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation, webinar)"
         " SELECT id, '', webinar FROM registrants WHERE webinar = :webinar ORDER BY id",
@@ -34,7 +34,9 @@ def replan(database: Database, webinar: str) -> int:
     """The same for all of them, in short transactions of its own."""
     with database.reading() as conn:
         rows = (
-            run(conn, "SELECT id FROM registrants WHERE webinar = :webinar", webinar=webinar).scalars().all()
+            execute(conn, "SELECT id FROM registrants WHERE webinar = :webinar", webinar=webinar)
+            .scalars()
+            .all()
         )
     with database.transaction() as conn:
         noted = _note_others(conn, webinar)
@@ -53,7 +55,7 @@ def _note_others(conn: Connection, webinar: str) -> int:
     """Note as changed: registrations whose row is gone, and rows that were set aside, some of which name their webinar
     with a blank."""
     with dialect(conn).by_index(conn):
-        noted = run(
+        noted = execute(
             conn,
             "INSERT INTO registrant_change (registrant_id, operation, webinar)"
             " SELECT registrant_id, '', webinar FROM registration g WHERE webinar = :webinar"
@@ -68,7 +70,7 @@ def _note_others(conn: Connection, webinar: str) -> int:
 def note_changes(conn: Connection, ids: Sequence[int], operation: str = "", webinar: str = "") -> None:
     """As a trigger does it."""
     if ids:
-        run(
+        execute(
             conn,
             "INSERT INTO registrant_change (registrant_id, operation, webinar)"
             f" SELECT number, :operation, :webinar FROM {listed(conn, 'ids')} AS rows ORDER BY number",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.engine import as_list, dialect, execute
 from scheduler.database.models import Registration
 from scheduler.input.addresses import fold, spellings
 from scheduler.registrants.forgotten import rows_of_forgotten
@@ -107,12 +107,12 @@ def take_changes(
 
 
 def _some_wait(conn: Connection) -> bool:
-    return bool(run(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar())
+    return bool(execute(conn, "SELECT EXISTS (SELECT 1 FROM registrant_change)").scalar())
 
 
 def next_webinar(conn: Connection, after: str) -> str:
     """The next one that has changes: they take turns."""
-    return str(run(conn, f"SELECT {_NEXT_WEBINAR}", after=after).scalar() or "")
+    return str(execute(conn, f"SELECT {_NEXT_WEBINAR}", after=after).scalar() or "")
 
 
 def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:
@@ -120,12 +120,12 @@ def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:
     is now."""
     query, values = "SELECT id, registrant_id, operation, webinar FROM registrant_change", {"limit": limit}
     if after is None:
-        rows = run(conn, f"{query} ORDER BY id DESC LIMIT :limit", **values)
+        rows = execute(conn, f"{query} ORDER BY id DESC LIMIT :limit", **values)
     else:
-        rows = run(conn, f"{query} WHERE webinar = {_NEXT_WEBINAR} LIMIT :limit", after=after, **values)
+        rows = execute(conn, f"{query} WHERE webinar = {_NEXT_WEBINAR} LIMIT :limit", after=after, **values)
     changes = [_Change(row.id, row.registrant_id, row.operation, row.webinar) for row in rows]
     deleted = f"DELETE FROM registrant_change WHERE {dialect(conn).among('id', 'done')}"
-    run(conn, deleted, done=as_list(conn, (change.id for change in changes)))
+    execute(conn, deleted, done=as_list(conn, (change.id for change in changes)))
     return changes
 
 
@@ -138,7 +138,7 @@ _NEXT_WEBINAR = (
 
 def _name_rows_that_are_gone(conn: Connection) -> None:
     """After TRUNCATE: each row that a registration points to, or that was set aside, and that is there no more."""
-    run(
+    execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation) SELECT registrant_id, 'D' FROM"
         " (SELECT registrant_id FROM registration WHERE registrant_id IS NOT NULL"
@@ -232,7 +232,7 @@ class _Batch:
             f"SELECT w.webinar FROM {given} AS n {self.engine.join_next} webinar w ON w.webinar = n.webinar"
             " WHERE w.status = 'ended'"
         )
-        return set(run(self.conn, ended, named=json.dumps([[one] for one in sorted(named)])).scalars())
+        return set(execute(self.conn, ended, named=json.dumps([[one] for one in sorted(named)])).scalars())
 
     def _elsewhere(self) -> set[int]:
         """The registrations whose row has another address now, and which are not merely corrected: the row was written
@@ -265,7 +265,7 @@ class _Batch:
             return set()
         later = f"operation IN :new_row AND {self.engine.among('registrant_id', 'ids')}"
         query = f"SELECT DISTINCT registrant_id FROM registrant_change WHERE {later}"
-        return set(run(self.conn, query, new_row=_NEW_ROW, ids=as_list(self.conn, ids)).scalars())
+        return set(execute(self.conn, query, new_row=_NEW_ROW, ids=as_list(self.conn, ids)).scalars())
 
     # What follows
 
@@ -487,7 +487,7 @@ class _Batch:
         )
 
     def _set_aside(self) -> None:
-        run(
+        execute(
             self.conn,
             f"DELETE FROM row_set_aside WHERE {self.engine.among('registrant_id', 'ids')}",
             ids=as_list(self.conn, self.ids),
@@ -504,7 +504,7 @@ class _Batch:
     def _look_again_at_rows_that_shared_an_address(self) -> None:
         """An address that is given up may be what another row waits for."""
         if self.freed:
-            again = run(
+            again = execute(
                 self.conn,
                 "INSERT INTO registrant_change (registrant_id, webinar)"
                 " SELECT registrant_id, webinar FROM row_set_aside WHERE webinar IN :webinars AND reason = :reason",
@@ -515,7 +515,7 @@ class _Batch:
 
     def _write(self, sql: str, rows: list[list[object]], **values: object) -> None:
         if rows:
-            run(self.conn, sql, people=json.dumps(rows), **values)
+            execute(self.conn, sql, people=json.dumps(rows), **values)
 
 
 _COLUMNS = {

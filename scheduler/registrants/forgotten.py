@@ -21,7 +21,7 @@ from functools import cache, partial
 
 from sqlalchemy import Connection, bindparam, text
 
-from scheduler.database.engine import dialect, run
+from scheduler.database.engine import dialect, execute
 from scheduler.database.models import Instant
 from scheduler.input.addresses import fold
 from scheduler.registrants.rows import Person, Registrants
@@ -37,7 +37,7 @@ _OTHERS = 50  # people, here or gone, whose rows tell whether `registered_at` is
 
 
 def _key(conn: Connection) -> bytes:
-    return bytes.fromhex(run(conn, "SELECT value FROM secret WHERE name = 'forgotten'").scalar_one())
+    return bytes.fromhex(execute(conn, "SELECT value FROM secret WHERE name = 'forgotten'").scalar_one())
 
 
 def _of_address(key: bytes, folded: str) -> str:
@@ -87,7 +87,7 @@ def remember(
     key = _key(conn)
     people = [_of_person(key, (webinar, folded)) for webinar in sorted(webinars)]
     for digest, is_address in [(_of_address(key, folded), True), *((one, False) for one in people)]:
-        run(
+        execute(
             conn,
             "INSERT INTO forgotten (digest, since, suppressed) VALUES (:digest, :now, :suppressed)"
             " ON CONFLICT (digest) DO UPDATE SET since = excluded.since, suppressed = excluded.suppressed,"
@@ -102,12 +102,15 @@ def suppress_forgotten(conn: Connection, address: str) -> bool:
     """Let nobody write to this address, whatever it registers for, by its digest alone. False where it is not
     forgotten, or has registered again since."""
     folded = fold(address)
-    registered = run(conn, "SELECT 1 FROM registration WHERE address_folded = :folded LIMIT 1", folded=folded)
+    registered = execute(
+        conn, "SELECT 1 FROM registration WHERE address_folded = :folded LIMIT 1", folded=folded
+    )
     if registered.first():
         return False
     digest = _of_address(_key(conn), folded)
     return (
-        run(conn, "UPDATE forgotten SET suppressed = TRUE WHERE digest = :digest", digest=digest).rowcount > 0
+        execute(conn, "UPDATE forgotten SET suppressed = TRUE WHERE digest = :digest", digest=digest).rowcount
+        > 0
     )
 
 
@@ -119,7 +122,7 @@ def rows_of_forgotten(
 ) -> dict[int, str]:
     """Why rows are passed over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Whoever registered again is
     not among them, and is remembered as such."""
-    if not rows or not run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+    if not rows or not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return {}
     key = _key(conn)
     addresses = {row.id: _of_address(key, fold(row.email)) for row in rows}
@@ -208,7 +211,7 @@ def _first_seen(
 
 def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) -> None:
     """Somebody says that these people registered again: those among them who were forgotten come back."""
-    if run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+    if execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         key = _key(conn)
         of_address = {one: _of_address(key, one[1]) for one in people}
         marks = _marks(conn, of_address.values())
@@ -218,7 +221,7 @@ def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) 
 def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
     """Those of these people of whom something may be written down: who was never forgotten, or registered again."""
     people = list(people)
-    if not run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+    if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return people
     key = _key(conn)
     of_address = {one: _of_address(key, one[1]) for one in people}
@@ -239,7 +242,7 @@ def _has_returned(mark: _Mark, here: _Mark | None) -> bool:
 def _note_returned(conn: Connection, now: datetime, digests: Collection[str]) -> None:
     if digests:
         given = dialect(conn).rows("digests", {"digest": "text"})
-        run(
+        execute(
             conn,
             "INSERT INTO forgotten (digest, since, suppressed, returned_at)"
             f" SELECT digest, :now, FALSE, :now FROM {given} AS g WHERE TRUE"

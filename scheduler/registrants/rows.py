@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import ProgrammingError
 
-from scheduler.database.engine import as_list, dialect, run
+from scheduler.database.engine import as_list, dialect, execute
 from scheduler.faults import fault
 from scheduler.input.addresses import fold, spellings, why_no_address
 from scheduler.troubles import Trouble
@@ -74,7 +74,7 @@ class Registrants:
         kinds = dict.fromkeys(COLUMNS, "text") | {"registered_at": "timestamptz"}
         columns = {name: kind for name, kind in kinds.items() if name in self.columns}
         names = ", ".join(columns)
-        return run(
+        return execute(
             self._conn,
             f"INSERT INTO registrants ({names}) SELECT {names} FROM {self._engine.rows('people', columns)} AS p"
             f" WHERE TRUE ON CONFLICT DO NOTHING{f' RETURNING {returning}' if returning else ''}",
@@ -87,14 +87,14 @@ class Registrants:
         cells = ", ".join(self._cell(column) for column in COLUMNS)
         sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
         with _told():
-            found: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, ids)).all()
+            found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
         return sorted(Row(row[0], *(value and _tidy(value) for value in row[1:])) for row in found)
 
     def people(self, ids: Iterable[int]) -> dict[int, Person]:
         """Who stands in the rows with these ids that exist, by id."""
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
         with _told():
-            found: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, ids)).all()
+            found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
         return {row[0]: (_tidy(row[1]), _tidy(row[2])) for row in sorted(found, key=lambda row: int(row[0]))}
 
     def find(self, people: Collection[Person]) -> dict[Person, int]:
@@ -113,7 +113,7 @@ class Registrants:
         odd = f"{self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%'"
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE lower(r.email) IN :spelled OR {odd}"
         with _told():
-            rows: Sequence[Any] = run(
+            rows: Sequence[Any] = execute(
                 self._conn, sql, spelled=[one.strip().lower() for one in spellings(address)]
             ).all()
         folded = fold(address)
@@ -123,7 +123,7 @@ class Registrants:
         """When the people in these rows registered, as their owner wrote it, by id; without those that do not say."""
         sql = f"SELECT r.id, {self._cell('registered_at')} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
         with _told():
-            rows: Sequence[Any] = run(self._conn, sql, ids=as_list(self._conn, sorted(ids))).all()
+            rows: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, sorted(ids))).all()
         return {row[0]: said for row in rows if (said := _tidy(row[1]))}
 
     def odd(self, webinar: str) -> dict[Person, int]:
@@ -132,7 +132,7 @@ class Registrants:
         odd = f"({self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%')"
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE r.webinar = :webinar AND {odd}"
         with _told():
-            rows: Sequence[Any] = run(self._conn, sql, webinar=webinar).all()
+            rows: Sequence[Any] = execute(self._conn, sql, webinar=webinar).all()
         return {(_tidy(row[1]), fold(_tidy(row[2]))): row[0] for row in rows}
 
     def _lookup(self, people: Collection[Person]) -> Sequence[Any]:
@@ -142,10 +142,10 @@ class Registrants:
             f" ON {self._engine.equal('r.webinar', 'p.webinar')}"
             f" AND {self._engine.equal('lower(r.email)', 'lower(p.address)')}"
         )
-        return run(self._conn, sql, people=json.dumps(sorted(people))).all()
+        return execute(self._conn, sql, people=json.dumps(sorted(people))).all()
 
     def _everybody(self) -> Sequence[Any]:
-        return run(self._conn, f"SELECT r.id, {self._person} FROM registrants r").all()
+        return execute(self._conn, f"SELECT r.id, {self._person} FROM registrants r").all()
 
     @property
     def _person(self) -> str:

@@ -15,8 +15,7 @@ from secrets import token_hex
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.engine import dialect
-from scheduler.database.engine import run as execute
+from scheduler.database.engine import dialect, execute
 from scheduler.database.models import PulledSource
 from scheduler.registrants.rows import Person
 from scheduler.troubles import Trouble
@@ -41,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SourceState:
     """How it stands with a webinar's source. Instants in UTC."""
 
     webinar: str
@@ -177,11 +176,11 @@ def unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
     )
 
 
-def standing(conn: Connection) -> dict[str, Standing]:
+def standing(conn: Connection) -> dict[str, SourceState]:
     """By webinar."""
-    names = Standing.__dataclass_fields__
+    names = SourceState.__dataclass_fields__
     rows = conn.execute(select(*(_S.c[name] for name in names)).order_by(_S.c.webinar))
-    return {row.webinar: Standing(**row._mapping) for row in rows}
+    return {row.webinar: SourceState(**row._mapping) for row in rows}
 
 
 def digest_of(salt: str, words: str) -> str:

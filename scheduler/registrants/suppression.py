@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.input.addresses import fold
 from scheduler.registrants.forgotten import suppress_forgotten
 
@@ -20,19 +20,19 @@ def suppress(conn: Connection, now: datetime, address: str) -> int:
     if suppress_forgotten(conn, address):
         return 0
     folded = fold(address)
-    run(
+    execute(
         conn,
         "INSERT INTO suppression (address_folded, since) VALUES (:folded, :now) ON CONFLICT DO NOTHING",
         folded=folded,
         now=now,
     )
     # Its leases end with this, too: a mail that is not on the wire yet stays here.
-    run(
+    execute(
         conn,
         "UPDATE delivery SET lease_token = NULL WHERE state = 'pending' AND registration_id IN"
         " (SELECT id FROM registration WHERE address_folded = :folded)",
         folded=folded,
     )
-    return run(
+    return execute(
         conn, "UPDATE registration SET plan = 0 WHERE address_folded = :folded", folded=folded
     ).rowcount

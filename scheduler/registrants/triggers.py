@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, dialect, run
+from scheduler.database.engine import Database, dialect, execute
 from scheduler.faults import fault
 from scheduler.registrants.again import note_changes, replan
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_index
@@ -135,7 +135,7 @@ def _take_all_in_again(database: Database) -> None:
     """Who was edited meanwhile shows nowhere but in the row."""
     with database.reading() as conn:
         webinars = list(
-            run(conn, "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar").scalars()
+            execute(conn, "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar").scalars()
         )
     rows = sum(replan(database, webinar) for webinar in webinars)
     log.warning("taking all rows in again", rows=rows)
@@ -158,7 +158,7 @@ def _note_missed(database: Database) -> None:
         more = True
         while more:
             with database.reading() as conn:
-                missed = list(run(conn, query, limit=AT_ONCE).scalars())
+                missed = list(execute(conn, query, limit=AT_ONCE).scalars())
             for first in range(0, len(missed), _PIECE):
                 with database.transaction() as conn:
                     note_changes(conn, missed[first : first + _PIECE], operation)

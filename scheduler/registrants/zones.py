@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
-from scheduler.database.engine import dialect, run
+from scheduler.database.engine import dialect, execute
 from scheduler.database.models import ZoneEvidence
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
@@ -25,7 +25,7 @@ def zones_of(
         return {}
     engine = dialect(conn)
     given = engine.rows("pairs", {"webinar": "text", "timezone": "text", "country": "text"})
-    stored = run(
+    stored = execute(
         conn,
         f"SELECT e.webinar, e.timezone, e.country, e.zone, e.known_by FROM {given} AS p"
         f" {engine.join_next} zone_evidence e"
@@ -61,7 +61,7 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
     """Resolve every pair of a webinar again, after its time, its zone or what is known of time zones changed."""
     table = ZoneEvidence.__table__  # type: ignore[attr-defined]
-    stored = run(
+    stored = execute(
         conn,
         "SELECT webinar, timezone, country FROM zone_evidence WHERE webinar = :webinar",
         webinar=webinar.id,
@@ -72,7 +72,7 @@ def resolve_again(conn: Connection, webinar: Webinar) -> None:
     conn.execute(
         insert(table), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
     )
-    run(
+    execute(
         conn,
         "UPDATE registration SET zone = e.zone, zone_known_by = e.known_by,"
         " plan = CASE WHEN registration.zone <> e.zone THEN 0 ELSE registration.plan END FROM zone_evidence e"

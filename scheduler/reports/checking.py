@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import pytz
 from sqlalchemy import Connection, case, func, select
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.database.models import Delivery
 from scheduler.governing.notices import Notice, notices_if_saved
 from scheduler.governing.revisions import LOOKING, Revisions, let_take_effect
@@ -29,7 +29,7 @@ from scheduler.mail.text.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.text.pictures import visible_share
 from scheduler.mail.text.said_times import alike, said_times, time_problems
 from scheduler.mail.text.templates import parse_text, read_layout, too_large
-from scheduler.mail.texts import Key, LiveText
+from scheduler.mail.texts import CurrentText, Key
 from scheduler.mail.words.phrases import missing_phrases, phrase_problems, phrases_file
 from scheduler.mail.writing.sample import composed, in_format, made_up
 from scheduler.problem import Problem, Problems
@@ -419,7 +419,7 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )
-    for row in run(conn, query, webinar=webinar):
+    for row in execute(conn, query, webinar=webinar):
         if meant := likely_domain(row.address_folded.rpartition("@")[2]):
             found = "the address's domain looks mistyped"
             yield warning(
@@ -440,7 +440,7 @@ def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:
         "SELECT zone, count(*) AS people FROM registration"
         " WHERE webinar = :webinar AND gone_at IS NULL GROUP BY zone ORDER BY count(*) DESC, zone"
     )
-    return {row.zone: row.people for row in run(conn, query, webinar=webinar)}
+    return {row.zone: row.people for row in execute(conn, query, webinar=webinar)}
 
 
 # The relay
@@ -461,7 +461,7 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
-        live = LiveText(parse_text(sound[key], place, layout), key[1], revision=0)
+        live = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
         reader = replace(made_up(webinar), language=key[1])
         mail = composed(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
         size = Size(len(mail), len(in_format(mail, "html")))
@@ -566,7 +566,7 @@ def edit_effects(
     before = _pending(conn, now)
     while take_in(conn, now, governing, return_within, after=None).more:
         pass
-    for name in run(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
+    for name in execute(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
         while name in governing and plan_people(conn, now, governing[name]):
             pass
     after = _pending(conn, now)
@@ -616,7 +616,7 @@ def propose_files(
     revisions = Revisions()
     before = revisions.governing(conn)
     problems = take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True).problems
-    let_take_effect(conn, now, revisions, run(conn, "SELECT webinar FROM webinar").scalars().all())
+    let_take_effect(conn, now, revisions, execute(conn, "SELECT webinar FROM webinar").scalars().all())
     after = revisions.governing(conn)
     found = {
         name: notice

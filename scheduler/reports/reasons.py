@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import dialect, run
+from scheduler.database.engine import dialect, execute
 from scheduler.database.file import Stands
 from scheduler.governing.layouts import governing_layout
 from scheduler.governing.proposals import Kind, Revision, differing
@@ -203,10 +203,10 @@ def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | No
         query, values = f"{query} AND webinar = :webinar", values | {"webinar": webinar}
     query += " ORDER BY registrant_id"
     if limit is None:
-        found = run(conn, query, **values).all()
+        found = execute(conn, query, **values).all()
     else:  # the first by the index, however many there are
         with dialect(conn).by_index(conn):
-            found = run(conn, f"{query} LIMIT :limit", limit=limit, **values).all()
+            found = execute(conn, f"{query} LIMIT :limit", limit=limit, **values).all()
     return [RowAside(row.registrant_id, row.webinar, row.reason) for row in found]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from scheduler import alerts
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.models import Instant
 from scheduler.delivery import marks, spool
 from scheduler.delivery.marks import Mark, StateUnreadable
@@ -24,7 +24,7 @@ from scheduler.ledger.restored import count as count_restored
 from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.pulling.puller import pulled
-from scheduler.registrants.sources import Standing
+from scheduler.registrants.sources import SourceState
 from scheduler.registrants.sources import standing as how_sources_stand
 from scheduler.reports.asking import ask
 from scheduler.reports.looking import Seen, look
@@ -66,7 +66,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     known, unreadable, kept = _known(settings)
     with database.reading() as conn:
         planned = planned_webinars(conn)
-        ended = list(run(conn, _ENDED).scalars())
+        ended = list(execute(conn, _ENDED).scalars())
         late, sources = lateness(conn, now).late, how_sources_stand(conn)
         webinars = [
             _webinar(conn, now, one, seen, planned, [mail for mail in late if mail.webinar == name])
@@ -193,7 +193,7 @@ def _webinar(
     }
 
 
-def _source(webinar: Webinar, standing: Standing | None) -> Json | None:
+def _source(webinar: Webinar, standing: SourceState | None) -> Json | None:
     """Where its registrants are read from, and when that was done last."""
     if webinar.source is None:
         return None
@@ -242,7 +242,7 @@ def _planned(plan: int | None, governing: Governing) -> str:
 
 def _registrants(conn: Connection, webinar: str) -> int:
     query = "SELECT count(*) FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
-    return int(run(conn, query, webinar=webinar).scalar_one())
+    return int(execute(conn, query, webinar=webinar).scalar_one())
 
 
 Counted = dict[tuple[str, str, str], int]  # message, state, reason: how many
@@ -256,7 +256,7 @@ def _counted(conn: Connection, webinar: str) -> Counted:
         " GROUP BY message, state, reason",
         "SELECT message, state, reason, n FROM tally WHERE webinar = :webinar ORDER BY message",
     ):
-        for row in run(conn, counted, webinar=webinar):
+        for row in execute(conn, counted, webinar=webinar):
             key = (row.message, row.state, row.reason)
             found[key] = found.get(key, 0) + row.n
     return found

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from scheduler import alerts
 from scheduler.alerts import Wrong
 from scheduler.database.chunk import Chunk
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.webinars import said
 from scheduler.ledger.retention import Past, announce, past_webinars, people_of, remove
 from scheduler.problem import Problems
@@ -93,7 +93,7 @@ def _announce(conn: Connection, now: datetime, past: Iterable[Past]) -> list[Pas
 
 def _coming(conn: Connection, past: Past) -> Coming:
     query = "SELECT source, file FROM webinar_revision WHERE id = :id"
-    row = run(conn, query, id=past.revision_id).first()
+    row = execute(conn, query, id=past.revision_id).first()
     try:
         alert_to = read_webinar(row.source, row.file).alert_to if row else ""
     except Problems:  # sound for another version of this program only

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
 
-from scheduler.database.engine import run
+from scheduler.database.engine import execute
 from scheduler.input.addresses import fold
 
 Role = Literal["edit", "view"]
@@ -53,7 +53,7 @@ def put(conn: Connection, now: datetime, address: str, password: str, role: Role
     """Add an account, or give it this password and role; its browsers are signed out. True: it is new."""
     address = fold(address)
     there = remove(conn, address)
-    run(
+    execute(
         conn,
         "INSERT INTO account (address, password_hash, role, since) VALUES (:address, :hash, :role, :now)",
         address=address,
@@ -66,19 +66,19 @@ def put(conn: Connection, now: datetime, address: str, password: str, role: Role
 
 def remove(conn: Connection, address: str) -> bool:
     """Take an account away, and sign its browsers out. Whether there was one."""
-    run(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))
-    return run(conn, "DELETE FROM account WHERE address = :address", address=fold(address)).rowcount > 0
+    execute(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))
+    return execute(conn, "DELETE FROM account WHERE address = :address", address=fold(address)).rowcount > 0
 
 
 def all_accounts(conn: Connection) -> list[Editor]:
     """Everybody who may sign in, by address."""
-    rows = run(conn, "SELECT address, role FROM account ORDER BY address")
+    rows = execute(conn, "SELECT address, role FROM account ORDER BY address")
     return [Editor(row.address, row.role) for row in rows]
 
 
 def hash_of(conn: Connection, address: str) -> str:
     """The hash that a password is compared with; "" for an address without an account."""
-    row = run(
+    row = execute(
         conn, "SELECT password_hash FROM account WHERE address = :address", address=fold(address)
     ).first()
     return str(row.password_hash) if row else ""
@@ -119,8 +119,8 @@ def _signed(password_hash: str, nonce: str) -> str:
 def begin(conn: Connection, now: datetime, address: str) -> str:
     """Sign a browser in; returns its token."""
     token = secrets.token_urlsafe(32)
-    run(conn, "DELETE FROM web_session WHERE until < :now", now=now)
-    run(
+    execute(conn, "DELETE FROM web_session WHERE until < :now", now=now)
+    execute(
         conn,
         "INSERT INTO web_session (token_sha256, address, until) VALUES (:token, :address, :until)",
         token=_hash(token),
@@ -132,7 +132,7 @@ def begin(conn: Connection, now: datetime, address: str) -> str:
 
 def signed_in(conn: Connection, now: datetime, token: str) -> Editor | None:
     """Whose browser has this token."""
-    row = run(
+    row = execute(
         conn,
         "SELECT a.address, a.role FROM web_session s JOIN account a ON a.address = s.address"
         " WHERE s.token_sha256 = :token AND s.until > :now",
@@ -144,7 +144,7 @@ def signed_in(conn: Connection, now: datetime, token: str) -> Editor | None:
 
 def end(conn: Connection, token: str) -> None:
     """Sign a browser out."""
-    run(conn, "DELETE FROM web_session WHERE token_sha256 = :token", token=_hash(token))
+    execute(conn, "DELETE FROM web_session WHERE token_sha256 = :token", token=_hash(token))
 
 
 def _hash(token: str) -> str:

@@ -31,7 +31,7 @@ _HALF_A_YEAR = timedelta(days=182)
 
 
 @dataclass(frozen=True)
-class ZoneEvidence:
+class ResolvedZone:
     """A registrant's zone (IANA name), how it is known, and what could not be used (no personal data).
 
     "assumed": one of several that agree with what we know, chosen by population. `because`: why this one.
@@ -56,7 +56,7 @@ class _Country:
 
 def zone_of(
     timezone: str | None, country: str | None, fallback: Zone, at: datetime, confirmed: str | None = None
-) -> ZoneEvidence:
+) -> ResolvedZone:
     """The zone of a registrant by the best evidence there is: what they confirmed, their time zone, the only
     zone of their country, an assumption among several, else `fallback`, the webinar's.
 
@@ -74,7 +74,7 @@ def zone_of(
     if lives_in.zones:
         found = _by_country(lives_in, at)
     else:
-        found = ZoneEvidence(
+        found = ResolvedZone(
             str(fallback), "webinar", because="nothing else is known: the webinar's own zone"
         )
     return replace(found, problem="; ".join(problems))
@@ -92,19 +92,19 @@ def _country(text: str | None, problems: list[str]) -> _Country:
     return _Country(code, country_zones(code))
 
 
-def _by_country(country: _Country, at: datetime) -> ZoneEvidence:
+def _by_country(country: _Country, at: datetime) -> ResolvedZone:
     if len(country.zones) == 1:
-        return ZoneEvidence(country.zones[0], "country", because=f"the only zone of {country.code}")
+        return ResolvedZone(country.zones[0], "country", because=f"the only zone of {country.code}")
     if country.agrees(at):
         because = f"all zones of {country.code} show the same time then"
-        return ZoneEvidence(country.zones[0], "country", because=because)
+        return ResolvedZone(country.zones[0], "country", because=because)
     because = f"most people in {country.code} live in it; other zones there show another time then"
-    return ZoneEvidence(country.zones[0], "assumed", because=because)
+    return ResolvedZone(country.zones[0], "assumed", because=because)
 
 
 def _by_name(
     name: str, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
-) -> ZoneEvidence | None:
+) -> ResolvedZone | None:
     """By what a text in a column of time zones says; None where that is nothing that can be used."""
     if zones := namesake(name, country.code):
         return _choice(zones, known_by, at, f"{OF_A_PLACE}, in {country.code}")
@@ -128,12 +128,12 @@ def _by_name(
     return replace(found, known_by="assumed") if found and doubtful else found
 
 
-def _by_spelling(candidates: Iterable[str], country: _Country) -> ZoneEvidence | None:
+def _by_spelling(candidates: Iterable[str], country: _Country) -> ResolvedZone | None:
     """A zone of the country whose name is spelt alike, where something was written that is no name."""
     for candidate in candidates:
         for zone in sorted(country.zones, key=lambda zone: canonical(zone) != candidate):
             if akin(zone, candidate):
-                return ZoneEvidence(
+                return ResolvedZone(
                     zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike"
                 )
     return None
@@ -151,7 +151,7 @@ def _at_the_offsets(meaning: Meaning, at: datetime) -> tuple[str, ...]:
 
 def _chosen(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
-) -> ZoneEvidence | None:
+) -> ResolvedZone | None:
     """One of the zones that a name may mean, with the country that it says itself, or that somebody gave."""
     says = _Country(meaning.country, country_zones(meaning.country)) if meaning.country else _Country()
     for place in (country, says):
@@ -173,13 +173,13 @@ def _settled(zones: Iterable[str], at: datetime) -> bool:
     return len({shown(zone, at) for zone in zones}) == 1
 
 
-def _open(meaning: Meaning, country: _Country, problems: list[str]) -> ZoneEvidence | None:
+def _open(meaning: Meaning, country: _Country, problems: list[str]) -> ResolvedZone | None:
     """Of several clocks, the likely one; or none, with a question."""
     unclear = UnknownZone("", SEVERAL, distinct(meaning.zones))
     problems.append(f"time zone: {unclear}")
     if country.zones or not meaning.likely:
         return None
-    return ZoneEvidence(meaning.zones[0], "assumed", because="the likeliest of several zones of that name")
+    return ResolvedZone(meaning.zones[0], "assumed", because="the likeliest of several zones of that name")
 
 
 def _of_country(meaning: Meaning, country: _Country) -> tuple[str, ...]:
@@ -199,11 +199,11 @@ def _at_the_same_time(zone: str, country: _Country, at: datetime) -> tuple[str, 
     return tuple([other for other in same if akin(other, zone)] or (same if country.agrees(at) else []))
 
 
-def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, because: str) -> ZoneEvidence:
+def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, because: str) -> ResolvedZone:
     """The first of some zones: known if all agree at that moment, else assumed."""
     if _settled(zones, at):
-        return ZoneEvidence(zones[0], known_by, because=because)
-    return ZoneEvidence(zones[0], "assumed", because=f"{because}; others of that name show another time then")
+        return ResolvedZone(zones[0], known_by, because=because)
+    return ResolvedZone(zones[0], "assumed", because=f"{because}; others of that name show another time then")
 
 
 def _abbreviated(name: str, country: _Country, at: datetime) -> tuple[str, ...]:
@@ -219,22 +219,22 @@ def _abbreviated(name: str, country: _Country, at: datetime) -> tuple[str, ...]:
 
 def _by_offset(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
-) -> ZoneEvidence | None:
+) -> ResolvedZone | None:
     """An offset is no zone: it decides among those of the country, where it does, and else is only assumed."""
     first = meaning.zones[0] if meaning.zones else ""
     if country.zones:
         return _offset_there(meaning, known_by, country, at, problems)
     if first == "Etc/UTC":
-        return ZoneEvidence(first, known_by, because="UTC itself")
+        return ResolvedZone(first, known_by, because="UTC itself")
     problems.append(f"time zone: {NO_ZONE}")
     if not first or not _settled(meaning.zones, at):
         return None
-    return ZoneEvidence(first, "assumed", because="an offset from UTC, and no country that says which zone")
+    return ResolvedZone(first, "assumed", because="an offset from UTC, and no country that says which zone")
 
 
 def _offset_there(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
-) -> ZoneEvidence | None:
+) -> ResolvedZone | None:
     """By an offset and a country. Lists of offsets give winter's, and a browser that of the day, so both count."""
     fits = _showing(meaning.offsets, country, at)
     if fits:

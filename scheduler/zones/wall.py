@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytz
 from babel import __version__ as cldr_version
 
-from scheduler.zones.evidence import ZoneEvidence, zone_of
+from scheduler.zones.evidence import ResolvedZone, zone_of
 from scheduler.zones.names import UnknownZone, Zone, registrant_zone, webinar_zone, zone_place
 from scheduler.zones.tables import VERSION
 
@@ -20,10 +20,10 @@ __all__ = [
     "AmbiguousTime",
     "BeyondTheRules",
     "NonexistentTime",
+    "ResolvedZone",
     "UnknownZone",
     "WallTimeError",
     "Zone",
-    "ZoneEvidence",
     "computed_to_utc",
     "knowledge_version",
     "registrant_zone",

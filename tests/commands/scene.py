@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from scheduler.cli import main
 from scheduler.clock import SystemClock
 from scheduler.commands import tables
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.folder import Folder
 from scheduler.governing.revisions import Revisions, bring_up_to_date
 from scheduler.governing.webinars import take_webinars
@@ -76,7 +76,7 @@ class Scene:
 
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.database.transaction() as conn:
-            result = run(conn, statement, **values)
+            result = execute(conn, statement, **values)
             return list(result.all()) if result.returns_rows else []
 
     def insert(self, model: Any, **values: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from scheduler.database.engine import may_plan, one_proposer, run
+from scheduler.database.engine import execute, may_plan, one_proposer
 from scheduler.reports import checking, looking
 from tests.commands.scene import Scene
 from tests.support import utc
@@ -25,13 +25,13 @@ def _write_everything(scene: Scene) -> None:
 
     def write(conn: Connection) -> None:
         if scene.database.dialect.takes_replicas:
-            run(conn, "SET LOCAL lock_timeout = '1ms'")
+            execute(conn, "SET LOCAL lock_timeout = '1ms'")
         else:
-            run(conn, "SELECT 1")
+            execute(conn, "SELECT 1")
         for table in TABLES:
             column = "operation" if table == "registrant_change" else "webinar"
             column = "uid" if table == "told" else column
-            run(conn, f"UPDATE {table} SET {column} = {column}")
+            execute(conn, f"UPDATE {table} SET {column} = {column}")
         assert may_plan(conn, "w")
         assert may_plan(conn, "intake")
         one_proposer(conn)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.clock import VirtualClock
-from scheduler.database.engine import Database, NewerSchema, Schema, run
+from scheduler.database.engine import Database, NewerSchema, Schema, execute
 from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from tests.commands.scene import Scene
@@ -58,7 +58,7 @@ def _told(scene: Scene, url: str, *, status: bool = True) -> dict[str, tuple[int
 
 def _revision(database: Database) -> str:
     with database.reading() as conn:
-        return str(run(conn, "SELECT version_num FROM alembic_version").scalar_one())
+        return str(execute(conn, "SELECT version_num FROM alembic_version").scalar_one())
 
 
 def test_no_file_is_made(here: Scene, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_service_makes_and_migrates_the_tables(here: Scene, revision: str) -
 @pytest.mark.engines("both")
 def test_migrating_a_newer_database_is_refused(database: Database) -> None:
     with database.transaction() as conn:
-        run(conn, "UPDATE alembic_version SET version_num = '9999'")
+        execute(conn, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(NewerSchema):
         database.migrate()
     assert _revision(database) == "9999"

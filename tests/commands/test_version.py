@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scheduler.cli import main
-from scheduler.database.engine import Database, newest_revision, run
+from scheduler.database.engine import Database, execute, newest_revision
 from scheduler.zones.wall import tz_version
 
 VERSIONS = f"webinar 0.1.0, schema {newest_revision()}, tz database {tz_version()}\n"
@@ -26,7 +26,7 @@ def test_the_versions(database_url: str) -> None:
 @pytest.mark.parametrize("there", ["0006", "9999"])
 def test_the_schema_of_a_database_of_an_earlier_or_newer_program(database: Database, there: str) -> None:
     with database.transaction() as conn:
-        run(conn, "UPDATE alembic_version SET version_num = :there", there=there)
+        execute(conn, "UPDATE alembic_version SET version_num = :there", there=there)
     url = database.engine.url.render_as_string(hide_password=False)
     assert _version(DATABASE_URL=url).stdout == f"{VERSIONS}The database has schema {there}.\n"
 

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 
 CONFIG = Config()
 CONFIG.set_main_option("script_location", "scheduler/database/migrations")
@@ -18,12 +18,12 @@ def empty(database: Database) -> None:
     """As PostgreSQL's CREATE DATABASE leaves it."""
     with database.engine.begin() as conn:
         if database.dialect.takes_replicas:
-            run(conn, "DROP SCHEMA public CASCADE")
-            run(conn, "CREATE SCHEMA public")
+            execute(conn, "DROP SCHEMA public CASCADE")
+            execute(conn, "CREATE SCHEMA public")
             return
-        for table in run(conn, "SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all():
+        for table in execute(conn, "SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all():
             if not table.startswith("sqlite_"):
-                run(conn, f'DROP TABLE "{table}"')
+                execute(conn, f'DROP TABLE "{table}"')
 
 
 def made_by(database: Database, revision: str) -> None:

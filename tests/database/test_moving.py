@@ -13,7 +13,7 @@ from sqlalchemy import insert, inspect, select
 from sqlmodel import SQLModel
 
 from scheduler.cli import main
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.moving import move
 from scheduler.problem import Problems
 from tests.database.earlier import empty, made_by
@@ -90,7 +90,7 @@ def test_what_comes_next_has_a_number_that_nobody_ever_had(old: Database, new: D
         for table in SQLModel.metadata.sorted_tables:
             if "id" in table.c and table.name != "registrants":
                 row = {c.name: _some(c) for c in table.columns if c.name != "id"} | _unique(table.name)
-                highest = run(conn, f"SELECT coalesce(max(id), 0) FROM {table.name}").scalar_one()
+                highest = execute(conn, f"SELECT coalesce(max(id), 0) FROM {table.name}").scalar_one()
                 made = conn.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
                 assert made > highest, table.name
 
@@ -192,13 +192,13 @@ def test_a_registration_system_needs_the_privileges_that_the_operators_page_name
     named = re.search(r"needs\s+((?:[A-Z]+(?:, | and )?)+) on `(\w+)`, and ([A-Z]+) on `(\w+)`", page)
     assert named
     with new.engine.connect() as conn, conn.begin() as transaction:
-        run(conn, "CREATE ROLE registering")
-        run(conn, f"GRANT {named[1].replace(' and ', ', ')} ON {named[2]} TO registering")
-        run(conn, f"GRANT {named[3]} ON {named[4]} TO registering")
-        run(conn, "SET LOCAL ROLE registering")
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@who.int')")
-        run(conn, "UPDATE registrants SET name = 'A' WHERE email = 'a@who.int'")
-        run(conn, "DELETE FROM registrants WHERE email = 'a@who.int'")
-        run(conn, "RESET ROLE")
-        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
+        execute(conn, "CREATE ROLE registering")
+        execute(conn, f"GRANT {named[1].replace(' and ', ', ')} ON {named[2]} TO registering")
+        execute(conn, f"GRANT {named[3]} ON {named[4]} TO registering")
+        execute(conn, "SET LOCAL ROLE registering")
+        execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@who.int')")
+        execute(conn, "UPDATE registrants SET name = 'A' WHERE email = 'a@who.int'")
+        execute(conn, "DELETE FROM registrants WHERE email = 'a@who.int'")
+        execute(conn, "RESET ROLE")
+        assert execute(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
         transaction.rollback()

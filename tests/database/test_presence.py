@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from scheduler.database import presence, watch
-from scheduler.database.engine import Database, dialect, run
+from scheduler.database.engine import Database, dialect, execute
 from scheduler.database.presence import Presence
 from scheduler.ledger import claims
 from tests.endtoend.support import free_port
@@ -24,7 +24,7 @@ def holders(database: Database) -> list[int]:
 
 def counters(database: Database) -> dict[int, int]:
     with database.transaction() as conn:
-        return {row.holder: row.counter for row in run(conn, "SELECT holder, counter FROM service")}
+        return {row.holder: row.counter for row in execute(conn, "SELECT holder, counter FROM service")}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def end_all_sessions(database: Database) -> None:
     with database.transaction() as conn:
-        run(
+        execute(
             conn,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -69,21 +69,21 @@ async def test_a_row_that_is_written_wakes_it_and_one_that_is_rolled_back_does_n
         await woken.wait()  # for what was written before it listened
         woken.clear()
         with database.engine.connect() as conn:
-            run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
+            execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
             conn.rollback()
         with database.transaction() as conn:
-            run(conn, "SELECT pg_notify('another channel', '')")
+            execute(conn, "SELECT pg_notify('another channel', '')")
         assert not woken.is_set()
         with database.transaction() as conn:
-            run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'b@example.org')")
+            execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'b@example.org')")
         await woken.wait()
         woken.clear()
         with database.transaction() as conn:
-            run(conn, "UPDATE registrants SET language = 'fr'")
+            execute(conn, "UPDATE registrants SET language = 'fr'")
         await woken.wait()
         woken.clear()
         with database.transaction() as conn:
-            run(conn, "DELETE FROM registrants")
+            execute(conn, "DELETE FROM registrants")
         await woken.wait()
     await here.close()
     database.close()
@@ -221,7 +221,7 @@ async def test_a_beat_that_hangs_is_told_and_its_connection_replaced(
     await here.start()
     await until(lambda: not here.trouble)
     with database.transaction() as conn:
-        run(conn, "LOCK TABLE service")
+        execute(conn, "LOCK TABLE service")
         await until(
             lambda: (
                 here.trouble
@@ -242,11 +242,11 @@ async def test_a_service_that_the_others_have_forgotten_joins_again(postgresql_u
     here = Presence(postgresql_url, postgresql_url, set_back=lambda: set_back.append(None))
     await here.start()
     with database.transaction() as conn:
-        run(conn, "DELETE FROM service")
+        execute(conn, "DELETE FROM service")
     await until(lambda: counters(database).keys() == {here.holder})
     assert not set_back
     with database.transaction() as conn:
-        run(conn, "UPDATE service SET counter = counter - 3")
+        execute(conn, "UPDATE service SET counter = counter - 3")
     await until(lambda: len(set_back) == 1)
     await here.close()
     database.close()
@@ -267,7 +267,7 @@ async def test_a_fault_of_ours_is_told_and_the_session_goes_on(postgresql_url: s
     await until(lambda: len(faults) >= 4)
     database = Database(postgresql_url)
     with database.transaction() as conn:
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'b@example.org')")
+        execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'b@example.org')")
     count = len(faults)
     await until(lambda: len(faults) > count and not here.trouble)
     await here.close()

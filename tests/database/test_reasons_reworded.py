@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from tests.database.earlier import made_by
 from tests.support import utc
 
@@ -27,7 +27,7 @@ def migrated(database: Database) -> list[tuple[str, str]]:
     made_by(database, "0009")
     with database.transaction() as conn:
         for number, (state, before, _) in enumerate(REASONS):
-            run(
+            execute(
                 conn,
                 "INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency, due_at,"
                 " expires_at, next_attempt_at, attempts, planned_at)"
@@ -36,7 +36,7 @@ def migrated(database: Database) -> list[tuple[str, str]]:
             )  # fmt: skip
     database.migrate()
     with database.reading() as conn:
-        rows = run(conn, "SELECT state, reason FROM delivery ORDER BY registration_id").all()
+        rows = execute(conn, "SELECT state, reason FROM delivery ORDER BY registration_id").all()
     return [(row.state, row.reason) for row in rows]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.smtp.replies import read_reply
 from tests.database.earlier import made_by
 from tests.support import utc
@@ -51,7 +51,7 @@ def migrated(database: Database) -> Database:
     made_by(database, "0016")
     with database.transaction() as conn:
         for number, (stage, code, enhanced, before, _) in enumerate(REPLIES):
-            run(
+            execute(
                 conn,
                 "INSERT INTO attempt (delivery_id, lease_token, relay, address, language, text_revision, started_at,"
                 " outcome, stage, code, enhanced, reply)"
@@ -59,14 +59,14 @@ def migrated(database: Database) -> Database:
                 id=number, now=NOW, stage=stage, code=code, enhanced=enhanced, reply=before,
             )  # fmt: skip
         for number, (before, _) in enumerate(WORDS):
-            run(
+            execute(
                 conn,
                 "INSERT INTO alert (key, alert_to, words, raised_at, told_at, told_words)"
                 " VALUES ('relay', :to, :words, :now, :now, :words)",
                 to=str(number), words=before, now=NOW,
             )  # fmt: skip
         for before, _ in REFUSALS:
-            run(
+            execute(
                 conn,
                 "INSERT INTO outbox (recipient, sender, content, asked_at, refusal)"
                 " VALUES ('a', 'b', '', :now, :words)",
@@ -78,7 +78,7 @@ def migrated(database: Database) -> Database:
 
 def test_of_a_reply_to_auth_only_its_codes_are_left(migrated: Database) -> None:
     with migrated.reading() as conn:
-        rows = run(conn, "SELECT stage, code, enhanced, reply FROM attempt ORDER BY delivery_id").all()
+        rows = execute(conn, "SELECT stage, code, enhanced, reply FROM attempt ORDER BY delivery_id").all()
     assert [tuple(row) for row in rows] == [(*one[:3], one[4]) for one in REPLIES]
     for row in rows:
         if row.stage == "auth" and row.code:
@@ -88,7 +88,7 @@ def test_of_a_reply_to_auth_only_its_codes_are_left(migrated: Database) -> None:
 
 def test_alerts_and_test_mails_that_quote_one_have_its_codes_alone(migrated: Database) -> None:
     with migrated.reading() as conn:
-        alerts = run(conn, "SELECT words, told_words FROM alert ORDER BY alert_to").all()
-        refusals = run(conn, "SELECT refusal FROM outbox ORDER BY id").scalars().all()
+        alerts = execute(conn, "SELECT words, told_words FROM alert ORDER BY alert_to").all()
+        refusals = execute(conn, "SELECT refusal FROM outbox ORDER BY id").scalars().all()
     assert [tuple(row) for row in alerts] == [(after, after) for _, after in WORDS]
     assert refusals == [after for _, after in REFUSALS]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.models import Instant
 from tests.database.earlier import made_by
 from tests.support import utc
@@ -18,21 +18,21 @@ def test_an_upgrade_puts_off_the_first_removal_of_who_is_there(database: Databas
     made_by(database, "0014")
     with database.transaction() as conn:
         for webinar in ("w", "empty"):
-            run(
+            execute(
                 conn,
                 "INSERT INTO webinar (webinar, revision_id, plan, fingerprint, starts_at, ends_at, join_url, cancelled)"
                 " VALUES (:webinar, 1, 1, '', :now, :now, '', FALSE)",
                 webinar=webinar,
                 now=NOW,
             )
-        number = run(
+        number = execute(
             conn,
             "INSERT INTO registration (webinar, address, address_folded, uid, first_seen_at)"
             " VALUES ('w', 'a@example.org', 'a@example.org', 'new', :now) RETURNING id",
             now=NOW,
         ).scalar_one()
         for sequence, uid in enumerate(("old", "new")):
-            run(
+            execute(
                 conn,
                 "INSERT INTO invitation (registration_id, uid, sequence, method, dtstamp, says, calendar)"
                 " VALUES (:number, :uid, :sequence, 'REQUEST', :now, '', :calendar)",
@@ -42,7 +42,7 @@ def test_an_upgrade_puts_off_the_first_removal_of_who_is_there(database: Databas
                 now=NOW,
                 calendar=b"",
             )
-        run(
+        execute(
             conn,
             "INSERT INTO delivery (id, registration_id, webinar, message, edition, state, reason, urgency, due_at,"
             " expires_at, next_attempt_at, attempts, message_id, planned_at)"
@@ -50,7 +50,7 @@ def test_an_upgrade_puts_off_the_first_removal_of_who_is_there(database: Databas
             number=number,
             now=NOW,
         )
-        run(
+        execute(
             conn,
             "INSERT INTO told (uid, delivery_id, lease_token, join_url, cancelled, invited, accepted)"
             " VALUES ('older', 7, '', '', FALSE, FALSE, TRUE)",
@@ -64,7 +64,7 @@ def test_an_upgrade_puts_off_the_first_removal_of_who_is_there(database: Databas
         ).all()
         assert [row.webinar for row in purge] == ["w"]
         assert timedelta(days=29) < purge[0].not_before - datetime.now(UTC) <= timedelta(days=30)
-        assert run(conn, "SELECT keep_days FROM webinar").scalars().all() == [90, 90]
-        former = run(conn, "SELECT uid, registration_id FROM former_uid ORDER BY uid").all()
+        assert execute(conn, "SELECT keep_days FROM webinar").scalars().all() == [90, 90]
+        former = execute(conn, "SELECT uid, registration_id FROM former_uid ORDER BY uid").all()
         assert [tuple(row) for row in former] == [("old", number), ("older", number)]
-        assert len(run(conn, "SELECT value FROM secret WHERE name = 'forgotten'").scalar_one()) == 64
+        assert len(execute(conn, "SELECT value FROM secret WHERE name = 'forgotten'").scalar_one()) == 64

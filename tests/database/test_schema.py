@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from scheduler.database import engine
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from tests.database.earlier import REVISIONS
 
 
@@ -24,12 +24,12 @@ def test_the_migrated_schema_has_the_tables_columns_and_indexes_of_the_models(da
 
 def test_one_address_registers_once_for_a_webinar_whatever_its_case(database: Database) -> None:
     with database.transaction() as conn:
-        run(
+        execute(
             conn,
             "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org'), ('v', 'a@example.org')",
         )
     with pytest.raises(IntegrityError), database.transaction() as conn:
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'A@example.org')")
+        execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'A@example.org')")
 
 
 def test_the_files_of_the_migrations_are_named_by_their_order() -> None:
@@ -44,10 +44,10 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
 
 def test_every_write_to_registrants_leaves_a_change_for_the_planner(database: Database) -> None:
     with database.transaction() as conn:
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
-        run(conn, "UPDATE registrants SET name = 'A'")
-        run(conn, "DELETE FROM registrants")
-        changes = run(conn, "SELECT registrant_id FROM registrant_change ORDER BY id").scalars().all()
+        execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
+        execute(conn, "UPDATE registrants SET name = 'A'")
+        execute(conn, "DELETE FROM registrants")
+        changes = execute(conn, "SELECT registrant_id FROM registrant_change ORDER BY id").scalars().all()
     assert len(changes) == 3
     assert len(set(changes)) == 1
 
@@ -55,7 +55,7 @@ def test_every_write_to_registrants_leaves_a_change_for_the_planner(database: Da
 def test_an_id_is_never_used_twice(database: Database) -> None:
     insert = "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org') RETURNING id"
     with database.transaction() as conn:
-        first = run(conn, insert).scalar_one()
-        run(conn, "DELETE FROM registrants")
-        second = run(conn, insert).scalar_one()
+        first = execute(conn, insert).scalar_one()
+        execute(conn, "DELETE FROM registrants")
+        second = execute(conn, insert).scalar_one()
     assert second > first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from tests.database.earlier import REVISIONS, made_by
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -26,7 +26,7 @@ ORDER BY 1, 2, 3
 def schema(database: Database) -> list[tuple[str, ...]]:
     """Every column, index, trigger and function, as the engine tells them."""
     with database.transaction() as conn:
-        rows = run(conn, POSTGRESQL if database.dialect.takes_replicas else SQLITE)
+        rows = execute(conn, POSTGRESQL if database.dialect.takes_replicas else SQLITE)
         return [tuple(row) for row in rows]
 
 
@@ -41,15 +41,15 @@ def test_every_earlier_version_becomes_this_one_and_keeps_its_rows(database: Dat
     now = schema(database)
     made_by(database, revision)
     with database.transaction() as conn:
-        run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
+        execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', 'a@example.org')")
 
     database.migrate()
 
     assert schema(database) == now
     with database.transaction() as conn:
-        assert run(conn, "SELECT email FROM registrants").scalars().all() == ["a@example.org"]
-        run(conn, "UPDATE registrants SET name = 'A'")
-        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 2
+        assert execute(conn, "SELECT email FROM registrants").scalars().all() == ["a@example.org"]
+        execute(conn, "UPDATE registrants SET name = 'A'")
+        assert execute(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 2
 
 
 OWNERS = (
@@ -65,22 +65,22 @@ def test_an_upgrade_leaves_a_table_alone_whose_owner_has_renamed_a_column(
 ) -> None:
     made_by(database, "0012")
     with database.transaction() as conn:
-        run(conn, sql)
+        execute(conn, sql)
 
     database.migrate()
 
     webinar, email = ("event", "email") if "event" in sql else ("webinar", "mail")
     with database.transaction() as conn:
-        run(conn, f"INSERT INTO registrants ({webinar}, {email}) VALUES ('w', 'a@example.org')")
-        run(conn, "UPDATE registrants SET name = 'A'")
-        run(conn, "DELETE FROM registrants")
-        assert run(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
+        execute(conn, f"INSERT INTO registrants ({webinar}, {email}) VALUES ('w', 'a@example.org')")
+        execute(conn, "UPDATE registrants SET name = 'A'")
+        execute(conn, "DELETE FROM registrants")
+        assert execute(conn, "SELECT count(*) FROM registrant_change").scalar_one() == 3
 
 
 @BOTH
 def test_an_upgrade_goes_on_where_the_table_of_registrants_is_gone(database: Database) -> None:
     made_by(database, "0012")
     with database.transaction() as conn:
-        run(conn, "ALTER TABLE registrants RENAME TO people")
-        run(conn, "CREATE VIEW registrants AS SELECT * FROM people")
+        execute(conn, "ALTER TABLE registrants RENAME TO people")
+        execute(conn, "CREATE VIEW registrants AS SELECT * FROM people")
     database.migrate()

@@ -27,7 +27,7 @@ from scheduler.ledger import settling
 from scheduler.ledger.entries import Claimed
 from scheduler.mail.text.layout import read_layout
 from scheduler.mail.text.templates import parse_text
-from scheduler.mail.texts import LiveText, Texts
+from scheduler.mail.texts import CurrentText, Texts
 from scheduler.mail.writing.rendering import render
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.smtp.pool import Connection, Pool, RelaySettings
@@ -52,7 +52,7 @@ def texts(*messages: str) -> Texts:
     sources = {message: (TEMPLATES / message / "en.md").read_text(encoding="utf-8") for message in messages}
     return Texts(
         {
-            (message, "en"): LiveText(parse_text(source, f"{message}/en.md", layout), "en", number)
+            (message, "en"): CurrentText(parse_text(source, f"{message}/en.md", layout), "en", number)
             for number, (message, source) in enumerate(sources.items(), start=1)
         }
     )

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.delivery.pace import DayIsFull, Pace
 from tests.smtp_server import in_loop
 
@@ -170,7 +170,7 @@ def replicas(database: Database, number: int = 2, **limits: int) -> list[Pace]:
 
 def row(database: Database) -> Any:
     with database.transaction() as conn:
-        return run(conn, "SELECT * FROM relay_pace").one()
+        return execute(conn, "SELECT * FROM relay_pace").one()
 
 
 async def numbers(pace: Pace, *wanted: int) -> list[int]:
@@ -228,7 +228,7 @@ async def test_what_happened_is_told_once(database: Database) -> None:
     assert told.recent == 3000
     assert told.slowed_to == 500
     with database.transaction() as conn:  # as if some time had passed
-        run(conn, "UPDATE relay_pace SET changed_at = changed_at - 6")
+        execute(conn, "UPDATE relay_pace SET changed_at = changed_at - 6")
     await pace.turns(1)
     assert row(database).recent == 3000
     assert row(database).slowed_to == 500
@@ -242,7 +242,7 @@ async def test_what_was_accepted_brings_it_back(database: Database) -> None:
     await pace.turns(1)
     assert pace.limited
     with database.transaction() as conn:  # as if some time had passed
-        run(conn, "UPDATE relay_pace SET changed_at = changed_at - 10, slowed_to = climbs_to")
+        execute(conn, "UPDATE relay_pace SET changed_at = changed_at - 10, slowed_to = climbs_to")
     pace.well(1)
     await pace.turns(1)
     assert not pace.limited
@@ -263,7 +263,7 @@ async def test_without_limits_the_database_is_not_asked(database: Database) -> N
     assert pace.limited
     await pace.turns(1)
     with database.transaction() as conn:
-        assert run(conn, "SELECT count(*) FROM relay_pace").scalar_one() == 0
+        assert execute(conn, "SELECT count(*) FROM relay_pace").scalar_one() == 0
 
 
 @in_loop
@@ -273,11 +273,11 @@ async def test_a_database_that_does_not_answer_is_the_callers_matter_and_loses_n
     (pace,) = replicas(database, 1, per_minute=6000)
     pace.slow_down()
     with database.transaction() as conn:
-        run(conn, "ALTER TABLE relay_pace RENAME TO gone")
+        execute(conn, "ALTER TABLE relay_pace RENAME TO gone")
     with pytest.raises(DBAPIError):
         await pace.turns(1)
     with database.transaction() as conn:
-        run(conn, "ALTER TABLE gone RENAME TO relay_pace")
+        execute(conn, "ALTER TABLE gone RENAME TO relay_pace")
     await pace.turns(1)
     assert pace.limited
     assert row(database).slowed_to == 0.5

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from scheduler import alerts
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing import folder, saving, trials
 from scheduler.governing.governor import Sources
 from scheduler.governing.webinars import take_webinars
@@ -455,7 +455,7 @@ async def test_what_is_no_longer_useful_stays_held(desk: Desk) -> None:
     await desk.sources.start(NOW)
     ledger = await _held(desk)
     with desk.database.transaction() as conn:
-        run(conn, "UPDATE delivery SET expires_at = :now", now=NOW)
+        execute(conn, "UPDATE delivery SET expires_at = :now", now=NOW)
     desk.text(FIRST)
     await desk.settle()
     assert ledger.states()["confirmation"] == "held: template"

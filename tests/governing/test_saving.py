@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing import saving
 from scheduler.governing.saving import Conflict
 from scheduler.governing.texts import digest
@@ -66,7 +66,7 @@ def test_the_shelf_names_states_who_edited_and_what_is_older_than_the_english(da
     sources = {("confirmation", "en"): "new", ("confirmation", "fr"): "vieux"}
     with database.transaction() as conn:
         for key, at in ((("confirmation", "fr"), NOW), (("confirmation", "en"), NOW + timedelta(days=1))):
-            run(
+            execute(
                 conn,
                 "INSERT INTO text_revision (message, language, sha256, source, sound_since)"
                 " VALUES (:message, :language, 'x', 'x', :at)",

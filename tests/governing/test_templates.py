@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler import alerts
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.governor import Sources
 from scheduler.mail.text.layout import FILE, Layout
 from scheduler.mail.text.templates import Rendered
@@ -160,7 +160,7 @@ async def test_two_services_with_different_files_send_the_same_text(house: House
     assert house.subjects() == [NEW, NEW]
     with house.database.reading() as conn:
         revisions = {one.sources.texts.live["confirmation", "en"].revision for one in house.replicas.values()}
-        assert list(revisions) == run(conn, "SELECT max(id) FROM text_revision").scalars().all()
+        assert list(revisions) == execute(conn, "SELECT max(id) FROM text_revision").scalars().all()
 
 
 @in_loop
@@ -386,8 +386,8 @@ async def test_a_poll_with_nothing_new_stores_nothing_and_reads_no_text_again(ho
     one = await house.start(1)
     texts = one.sources.texts
     with house.database.reading() as conn:
-        before = run(conn, "SELECT * FROM file_seen ORDER BY kind, name").all()
+        before = execute(conn, "SELECT * FROM file_seen ORDER BY kind, name").all()
     await house.seconds(10)
     assert one.sources.texts is texts
     with house.database.reading() as conn:
-        assert run(conn, "SELECT * FROM file_seen ORDER BY kind, name").all() == before
+        assert execute(conn, "SELECT * FROM file_seen ORDER BY kind, name").all() == before

@@ -11,7 +11,7 @@ from scheduler.database.engine import Database
 from scheduler.governing.governor import uses
 from scheduler.governing.texts import propose_texts, read_governing_texts, sources_of
 from scheduler.mail.text.templates import Text, parse_text
-from scheduler.mail.texts import Key, LiveText, Texts
+from scheduler.mail.texts import CurrentText, Key, Texts
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
@@ -154,7 +154,7 @@ def test_on_broken_hold_keeps_a_text_back_until_it_is_fixed(shelf: Shelf) -> Non
 def test_where_a_language_has_no_text_the_webinars_first_language_stands_in(
     wanted: str, subject: str
 ) -> None:
-    live = {key: LiveText(_text(words), key[1], 1) for key, words in ((EN, "Hello"), (FR, "Bonjour"))}
+    live = {key: CurrentText(_text(words), key[1], 1) for key, words in ((EN, "Hello"), (FR, "Bonjour"))}
     found = Texts(live).find(webinar(), "confirmation", wanted)
     assert found is not None
     assert found.text.render(facts()).subject == subject

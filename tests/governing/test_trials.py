@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scheduler.clock import VirtualClock
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.mail.text.layout import Layout
 from scheduler.mail.texts import Key
 from scheduler.mail.trial.pairs import Pair
@@ -147,14 +147,14 @@ def test_at_a_first_start_mails_of_many_webinars_go_out_before_all_are_tried(
         assert not stuck.goes_on.is_set()
         assert room.sent() == [f"a{number:02}@people.test" for number in range(many)]
         with database.reading() as conn:
-            assert run(conn, "SELECT count(*) FROM text_revision").scalar_one() == 0, (
+            assert execute(conn, "SELECT count(*) FROM text_revision").scalar_one() == 0, (
                 "none is known to be sound"
             )
         stuck.goes_on.set()
         await service.sources.tried()
         await room.tick(service, 2)
         with database.reading() as conn:
-            assert run(conn, "SELECT count(*) FROM text_revision").scalar_one() == 6
+            assert execute(conn, "SELECT count(*) FROM text_revision").scalar_one() == 6
         await service.stop()
 
     async def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.verdicts import UNUSED_FOR, keep_verdicts, prune_verdicts, read_verdicts
 from scheduler.problem import Problem
 from tests.support import utc
@@ -30,4 +30,4 @@ def test_a_verdict_that_nobody_has_used_for_long_is_forgotten_and_one_that_is_us
             prune_verdicts(conn, NOW + timedelta(days=days), ["used"])
             if days < UNUSED_FOR.days:
                 assert set(read_verdicts(conn, ["used", "unused"])) == {"used", "unused"}
-        assert run(conn, "SELECT digest FROM verdict").scalars().all() == ["used"]
+        assert execute(conn, "SELECT digest FROM verdict").scalars().all() == ["used"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.webinar.model import Webinar
 from tests.registrants.test_changes import TABLES
 from tests.support import SEQUENCE, Ledger, plan, utc, webinar
@@ -347,4 +347,4 @@ def test_nothing_is_planned_twice_in_one_transaction(ledger: Ledger) -> None:
         governing = ledger.revisions.governing(conn)
         for _ in range(2):
             plan(conn, ANNOUNCED, governing, timedelta(hours=24))
-        assert run(conn, "SELECT count(*) FROM delivery").scalar() == 4
+        assert execute(conn, "SELECT count(*) FROM delivery").scalar() == 4

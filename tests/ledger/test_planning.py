@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from tests.explaining import statements
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
@@ -110,8 +110,8 @@ def test_a_nightly_reload_in_one_transaction_sends_nothing(ledger: Ledger) -> No
     ledger.set("confirmation", "sent")
     before = ledger.deliveries()
     with ledger.database.transaction() as conn:
-        run(conn, "DELETE FROM registrants")
-        run(conn, "INSERT INTO registrants (webinar, email, name) VALUES ('w', 'A@example.org', 'A')")
+        execute(conn, "DELETE FROM registrants")
+        execute(conn, "INSERT INTO registrants (webinar, email, name) VALUES ('w', 'A@example.org', 'A')")
     ledger.plan(utc("2025-06-13 02:00"))
     assert [(d["id"], d["state"]) for d in ledger.deliveries()] == [(d["id"], d["state"]) for d in before]
 
@@ -185,7 +185,7 @@ def test_two_people_who_swap_their_addresses_each_follow_their_address(ledger: L
     ledger.set("confirmation", "sent")
     with ledger.database.transaction() as conn:
         for email, row in (("x@example.org", one), ("a@example.org", two), ("b@example.org", one)):
-            run(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
+            execute(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
     ledger.plan(utc("2025-06-13 08:00"))
     assert [
         row.address

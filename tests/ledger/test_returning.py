@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, CursorResult, event
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.ledger import claims, outcomes, planning
 from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
@@ -268,7 +268,7 @@ def _until_waiting(ledger: Ledger, thread: threading.Thread) -> None:
     """Or until it is through, where it has nothing to wait for."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with ledger.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        while thread.is_alive() and not run(conn, waiting).scalar():
+        while thread.is_alive() and not execute(conn, waiting).scalar():
             pass
 
 
@@ -295,7 +295,7 @@ def test_a_mail_that_is_begun_while_it_is_planned_again_stays_on_the_wire(shared
 
 def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Connection], object]) -> None:
     """Somebody else writes after planning has read, and before it ends."""
-    settled = planning.execute
+    settled = planning.execute_named
     with ledger.database.engine.begin() as conn, ExitStack() as beside:
         governing = ledger.revisions.governing(conn)
 
@@ -305,7 +305,7 @@ def _plan_while(ledger: Ledger, patched: pytest.MonkeyPatch, work: Callable[[Con
                 beside.enter_context(_beside(ledger, work))
             return result
 
-        patched.setattr(planning, "execute", late)
+        patched.setattr(planning, "execute_named", late)
         plan(conn, LATER, governing, timedelta(hours=24))
         conn.commit()
     patched.undo()
@@ -352,7 +352,7 @@ def test_people_confirmed_elsewhere_who_are_imported_while_their_webinar_is_plan
 @pytest.mark.engines("both")
 def test_rows_that_are_committed_while_we_plan_are_planned_next(shared: Ledger) -> None:
     with shared.database.engine.begin() as other:
-        run(other, "INSERT INTO registrants (webinar, email) VALUES ('w', 'slow@example.org')")
+        execute(other, "INSERT INTO registrants (webinar, email) VALUES ('w', 'slow@example.org')")
         shared.register("quick@example.org")
         _tick(shared)
         assert shared.states("quick@example.org")["confirmation"] == "pending"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
-from scheduler.database.engine import DIALECTS, Database, run
+from scheduler.database.engine import DIALECTS, Database, execute
 from scheduler.ledger import claims, outcomes, restored, retention, settling
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.entries import Claimed, Outcome, Version
@@ -136,7 +136,7 @@ def _multiply(ledger: Ledger, *tables: str) -> None:
         values = ", ".join(UNIQUE.get(column, column) for column in columns)
         with ledger.database.transaction() as conn:
             ledger.database.dialect.take_time(conn)
-            run(
+            execute(
                 conn,
                 f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} CROSS JOIN {SERIES}",
             )

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from sqlmodel import SQLModel
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.ledger.entries import Start
@@ -73,7 +73,7 @@ class World(RuleBasedStateMachine):
                     table for table in SQLModel.metadata.tables if table not in WRITTEN_BY_MIGRATIONS
                 )
                 with self.database.transaction() as conn:
-                    run(conn, f"TRUNCATE {tables} CASCADE")
+                    execute(conn, f"TRUNCATE {tables} CASCADE")
             self.database.close()
             self._folder.cleanup()
 
@@ -225,7 +225,7 @@ class World(RuleBasedStateMachine):
             assert governing.title == "The end", "the files agree, so they govern"
             if governing.end <= self.history.now:
                 return
-            people = run(
+            people = execute(
                 conn,
                 "SELECT r.uid, r.address, r.join_url FROM registration r WHERE r.gone_at IS NULL AND NOT EXISTS"
                 " (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded)",

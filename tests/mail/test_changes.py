@@ -11,7 +11,7 @@ import pytz
 
 from scheduler.mail.text.layout import parse_layout
 from scheduler.mail.text.templates import Rendered, TextProblems, parse_text
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.own_words import own_words
 from scheduler.mail.words.variables import variables
 from scheduler.mail.writing.rendering import render
@@ -318,7 +318,7 @@ def test_the_subject_says_what_changed(language: str) -> None:
 
 
 def test_the_mail_to_one_person_has_it_as_their_facts_say() -> None:
-    live = LiveText(shipped("change", "en"), "en", revision=1)
+    live = CurrentText(shipped("change", "en"), "en", revision=1)
     told = Told(START - HOUR, END - HOUR, "https://meet.who.int/w")
 
     ready = render(CLAIMED, webinar(), live, None, NOW, "", told=told)

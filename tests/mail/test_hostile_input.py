@@ -15,7 +15,7 @@ import pytest
 from icalendar import Calendar
 
 from scheduler.input.addresses import why_no_address
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.trial.runner import check_texts
 from scheduler.mail.words.names import LONGEST
 from scheduler.mail.writing.rendering import render
@@ -112,7 +112,9 @@ NAMES = {
 }  # fmt: skip
 LANGUAGES = ("en", "ar")
 WEBINAR, STENCILS = webinar(), Stencils()
-LIVE = {language: LiveText(shipped("confirmation", language), language, revision=1) for language in LANGUAGES}
+LIVE = {
+    language: CurrentText(shipped("confirmation", language), language, revision=1) for language in LANGUAGES
+}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytz
 
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.writing.sample import composed, in_format, made_up
 from scheduler.webinar.model import read_webinar
 from tests.browsing import axe, chromium
@@ -59,7 +59,7 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
         reader = replace(
             made_up(webinar), language=language, zone=ZONE, zone_known_by="assumed", uid=f"{'a' * 32}@who.int"
         )
-        live = LiveText(shipped(message, language), language, revision=0)
+        live = CurrentText(shipped(message, language), language, revision=0)
         mail = composed(webinar, message, reader, pytz.timezone(ZONE), live)
         path = found[message, language] = folder / f"{message}.{language}.eml"
         path.write_bytes(mail)

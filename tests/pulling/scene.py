@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.database.engine import Database
-from scheduler.pulling.pull import Pull, Report
+from scheduler.pulling.pull import Pull, PullReport
 from scheduler.pulling.reading import Access
 from scheduler.registrants import sources
-from scheduler.registrants.sources import Standing
+from scheduler.registrants.sources import SourceState
 from scheduler.webinar.model import Webinar
 from tests.support import SEQUENCE, Ledger, utc, webinar
 
@@ -41,14 +41,14 @@ class Pulled:
         self.ledger = Ledger(database)
         self.now: datetime = NOW
 
-    def pull(self, *, accept: bool = False) -> Report:
+    def pull(self, *, accept: bool = False) -> PullReport:
         """Once, five minutes after the last time."""
         self.now += timedelta(minutes=5)
         run = self.database.in_transaction(lambda conn: sources.begin(conn, self.now, self.webinar.id))
         assert run
         return Pull(self.database, self.webinar, self.access, self.now, accept, look_again=0).follow(run)
 
-    def look(self) -> Report:
+    def look(self) -> PullReport:
         return Pull(self.database, self.webinar, self.access, self.now, look_again=0).look()
 
     @property
@@ -57,7 +57,7 @@ class Pulled:
         return dict(self.ledger.sql("SELECT email, coalesce(name, '') FROM registrants ORDER BY email"))
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> SourceState:
         with self.database.reading() as conn:
             return sources.standing(conn)[self.webinar.id]
 

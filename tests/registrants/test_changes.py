@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import IntegrityError
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.input.addresses import fold
 from scheduler.ledger import planning
 from scheduler.registrants import changes
@@ -123,11 +123,11 @@ class World:
 
     def _again(self, clear: str, order: str) -> None:
         with self.ledger.database.transaction() as conn:
-            rows = run(conn, f"SELECT webinar, email, name FROM registrants ORDER BY {order}").all()
-            run(conn, clear)
+            rows = execute(conn, f"SELECT webinar, email, name FROM registrants ORDER BY {order}").all()
+            execute(conn, clear)
             for row in rows:
                 sql = "INSERT INTO registrants (webinar, email, name) VALUES (:webinar, :email, :name)"
-                run(conn, sql, **row._mapping)
+                execute(conn, sql, **row._mapping)
 
     def check(self) -> None:
         sql = self.ledger.sql
@@ -220,9 +220,9 @@ def test_a_reload_that_is_split_over_batches_sends_nothing(
     before = {(d["address"], d["message"], d["id"], d["state"], d["due_at"]) for d in ledger.deliveries()}
     monkeypatch.setattr(changes, "BATCH", batch)
     with ledger.database.transaction() as conn:
-        run(conn, clear)
+        execute(conn, clear)
         for address in reversed(people):
-            run(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', :email)", email=address)
+            execute(conn, "INSERT INTO registrants (webinar, email) VALUES ('w', :email)", email=address)
     ledger.plan(LATER)
     assert {
         (d["address"], d["message"], d["id"], d["state"], d["due_at"]) for d in ledger.deliveries()
@@ -238,7 +238,7 @@ def test_two_people_swap_their_addresses_and_each_change_comes_in_a_batch_of_its
     monkeypatch.setattr(changes, "BATCH", 1)
     with ledger.database.transaction() as conn:
         for row, email in ((one, "x@example.org"), (two, "a@example.org"), (one, "b@example.org")):
-            run(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
+            execute(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
     ledger.plan(LATER)
     assert _living(ledger) == {("w", "a@example.org"): two, ("w", "b@example.org"): one}
     assert "confirmation#1" not in ledger.states()
@@ -260,7 +260,7 @@ def test_somebody_whose_domain_another_row_writes_in_another_way_is_still_there(
     monkeypatch.setattr(changes, "BATCH", batch)
     with ledger.database.transaction() as conn:
         for row, email in ((one, "new@example.org"), (two, f"a@{after}")):
-            run(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
+            execute(conn, "UPDATE registrants SET email = :email WHERE id = :row", email=email, row=row)
     ledger.plan(LATER)
     assert _living(ledger) == {("w", "new@example.org"): one, ("w", f"a@{after}"): two}
     assert ledger.states(f"a@{after}")["confirmation"] == "sent"
@@ -275,7 +275,7 @@ def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch:
     ledger.sql("DELETE FROM registrants WHERE email = 'old@example.org'")
     ledger.govern(webinar(start=datetime(2025, 7, 3, 12)))
 
-    execute = planning.execute
+    execute = planning.execute_named
     for step in ("bring_up_to_date", "add_missing", "send_again", "add_notices", "settle_links"):
         before = ledger.deliveries()
 
@@ -286,7 +286,7 @@ def test_planning_that_fails_midway_loses_no_change(ledger: Ledger, monkeypatch:
             return result
 
         with monkeypatch.context() as patched:
-            patched.setattr(planning, "execute", fails)
+            patched.setattr(planning, "execute_named", fails)
             with pytest.raises(RuntimeError):
                 ledger.plan(LATER)
         assert ledger.deliveries() == before
@@ -444,11 +444,11 @@ def test_a_reload_that_uses_ids_again_confirms_only_who_is_new(
     before = _people(ledger)
     clear = "TRUNCATE registrants RESTART IDENTITY" if reload == "truncate" else "DELETE FROM registrants"
     with ledger.database.transaction() as conn:
-        run(conn, clear)
+        execute(conn, clear)
         for number, address in enumerate(["a@example.org", *addresses], start=1):
             columns, values = ("id, ", ":id, ") if reload != "truncate" else ("", "")
             given = {"id": number} if columns else {}
-            run(
+            execute(
                 conn,
                 f"INSERT INTO registrants ({columns}webinar, email) VALUES ({values}'w', :email)",
                 email=address,
@@ -473,7 +473,7 @@ def test_two_rows_that_swap_their_addresses_are_the_same_two_people(ledger: Ledg
     before = _people(ledger)
     with ledger.database.transaction() as conn:
         for old, new in (("a@", "x@"), ("b@", "a@"), ("x@", "b@")):
-            run(
+            execute(
                 conn,
                 "UPDATE registrants SET email = :new WHERE email = :old",
                 old=f"{old}example.org",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.revisions import bring_up_to_date
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.entries import Claimed, Outcome, Start, Version
@@ -114,7 +114,7 @@ def aside(ledger: Ledger) -> dict[int, str]:
 @both
 def test_nothing_of_them_is_left_in_any_column_of_any_table(ledger: Ledger) -> None:
     with ledger.database.transaction() as conn:  # as an import does it, before it writes the rows
-        run(
+        execute(
             conn,
             "INSERT INTO confirmed_elsewhere VALUES ('v', 'maya.s@xn--exmple-cua.org'), ('w', 'c@example.org')",
         )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.registrants.changes import Taken, take_changes
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from tests.explaining import full_scans, statements
@@ -50,12 +50,12 @@ def many(ledger: Ledger, people: int, webinar: str = "w", first: int = 0) -> Non
 def reload(ledger: Ledger, order: str = "id", columns: str = "webinar, email, name") -> None:
     """DELETE of all and INSERT of all, in one transaction."""
     with ledger.database.transaction() as conn:
-        rows = run(conn, f"SELECT {columns} FROM registrants ORDER BY {order}").all()
-        run(conn, "DELETE FROM registrants")
+        rows = execute(conn, f"SELECT {columns} FROM registrants ORDER BY {order}").all()
+        execute(conn, "DELETE FROM registrants")
         names = columns.split(", ")
         values = ", ".join(f":{name}" for name in names)
         for row in rows:
-            run(conn, f"INSERT INTO registrants ({columns}) VALUES ({values})", **row._mapping)
+            execute(conn, f"INSERT INTO registrants ({columns}) VALUES ({values})", **row._mapping)
 
 
 # Whom planning concerns
@@ -82,13 +82,13 @@ def test_a_reload_that_uses_ids_again_plans_only_who_is_new(ledger: Ledger, limi
     many(ledger, 12)
     ledger.plan(ANNOUNCED)
     with ledger.database.transaction() as conn:
-        rows = run(conn, "SELECT id, email FROM registrants ORDER BY id").all()
-        run(conn, "DELETE FROM registrants")
+        rows = execute(conn, "SELECT id, email FROM registrants ORDER BY id").all()
+        execute(conn, "DELETE FROM registrants")
         people = ["new@example.org", *(row.email for row in rows)]
         ids = [row.id for row in rows] + [rows[-1].id + 1]
         for number, email in zip(ids, people, strict=True):
             sql = "INSERT INTO registrants (id, webinar, email) VALUES (:id, 'w', :email)"
-            run(conn, sql, id=number, email=email)
+            execute(conn, sql, id=number, email=email)
     take_in(ledger, limit=limit)
     assert flagged(ledger) == ["new@example.org"]
     assert ledger.sql("SELECT id FROM registration WHERE gone_at IS NOT NULL") == []
@@ -99,10 +99,10 @@ def test_who_is_missing_after_a_reload_is_gone(ledger: Ledger) -> None:
     many(ledger, 9)
     ledger.plan(ANNOUNCED)
     with ledger.database.transaction() as conn:
-        run(conn, "DELETE FROM registrants")
+        execute(conn, "DELETE FROM registrants")
         for n in range(8):
             sql = "INSERT INTO registrants (webinar, email) VALUES ('w', :email)"
-            run(conn, sql, email=f"{n}@example.org")
+            execute(conn, sql, email=f"{n}@example.org")
     take_in(ledger, limit=4)
     assert flagged(ledger) == ["8@example.org"]
 
@@ -124,8 +124,10 @@ def test_a_reload_with_a_value_that_cannot_be_used_leaves_the_person_s_plan_in_f
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     with ledger.database.transaction() as conn:
-        run(conn, "DELETE FROM registrants")
-        run(conn, "INSERT INTO registrants (webinar, email, join_url) VALUES ('w', 'a@example.org', 'none')")
+        execute(conn, "DELETE FROM registrants")
+        execute(
+            conn, "INSERT INTO registrants (webinar, email, join_url) VALUES ('w', 'a@example.org', 'none')"
+        )
     ledger.plan(LATER)
     assert set(ledger.states().values()) == {"pending"}
     assert len(ledger.sql("SELECT * FROM row_set_aside")) == 1

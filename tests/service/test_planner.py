@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event
 
 from scheduler.clock import VirtualClock
 from scheduler.database import chunk, postgresql
-from scheduler.database.engine import Database, may_plan, run
+from scheduler.database.engine import Database, execute, may_plan
 from scheduler.ledger import claims
 from scheduler.service.planner import TAKING_IN, Planner
 from tests.smtp_server import in_loop
@@ -282,7 +282,7 @@ async def test_sending_does_not_wait_for_a_transaction_of_planning(postgresql_ur
 
     planning = asyncio.create_task(database.run(long))
     await asyncio.to_thread(begun.wait, 20)
-    await asyncio.wait_for(database.run_sending(lambda conn: run(conn, "SELECT 1").scalar()), 10)
+    await asyncio.wait_for(database.run_sending(lambda conn: execute(conn, "SELECT 1").scalar()), 10)
     assert not planning.done()
     go_on.set()
     await planning
@@ -302,15 +302,15 @@ async def test_a_conflict_of_transactions_is_tried_again_at_once(postgresql_url:
 
     def there_and_back(conn: Connection) -> None:
         tries.append(time.monotonic())
-        run(conn, update, name="x", id=second)
-        run(conn, update, name="x", id=first)
+        execute(conn, update, name="x", id=second)
+        execute(conn, update, name="x", id=first)
 
     with database.engine.connect() as conn:
         conn.exec_driver_sql("SET LOCAL deadlock_timeout = '10s'")  # let the other one be ended
-        run(conn, update, name="y", id=first)
+        execute(conn, update, name="y", id=first)
         other = asyncio.create_task(database.run(there_and_back))
         await asyncio.sleep(0.2)
-        await asyncio.to_thread(run, conn, update, name="y", id=second)
+        await asyncio.to_thread(execute, conn, update, name="y", id=second)
         conn.commit()
         await other
     assert len(tries) > 1

@@ -14,7 +14,7 @@ from babel.core import get_global
 from tzlocal.windows_tz import tz_win
 
 from scheduler.zones.countries import country_code, zones_of_countries
-from scheduler.zones.wall import Zone, ZoneEvidence, to_local, zone_of
+from scheduler.zones.wall import ResolvedZone, Zone, to_local, zone_of
 from tests.zones import lists
 
 JULY, JANUARY = datetime(2025, 7, 3, 11, tzinfo=UTC), datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ class Figures:
         doubtful, wrong = len(self.asked), len(self.wrong)
         return f"{self.judge}: of {of} {self.right} right, {doubtful} assumed or asked about, {wrong} wrong"
 
-    def zone(self, name: str, found: ZoneEvidence, meant: str, at: datetime, *, then: bool = False) -> None:
+    def zone(self, name: str, found: ResolvedZone, meant: str, at: datetime, *, then: bool = False) -> None:
         """`then`: it is enough that they agree at that moment, as Mexico City and Matamoros do in winter."""
         if found.known_by in ("assumed", "webinar"):
             self.asked[name] = f"{found.zone}, {found.problem}"

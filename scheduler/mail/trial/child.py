@@ -32,7 +32,7 @@ CPU_SECONDS = 1.0  # a pair
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """What the child gets on stdin. Pickled: it comes from ourselves, and a webinar is not read twice the same from
     JSON."""
 
@@ -47,7 +47,7 @@ class Job:
 
 def main() -> None:
     """On stdout a line of JSON before and after each pair."""
-    job: Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
+    job: TrialJob = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
     with suppress(OSError):
         os.nice(job.niceness)
     let_timer_end_it()
@@ -60,7 +60,7 @@ def main() -> None:
 class _Trier:
     """Tries one pair after the other."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrialJob) -> None:
         self._job = job
         self._unreadable: set[int] = set()
         self._of: tuple[int, str] | None = None

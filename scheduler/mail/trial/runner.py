@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 from scheduler.child_process import MEMORY, child_environment
 from scheduler.mail.text.layout import Layout, read_layout, text_path
 from scheduler.mail.texts import Key
-from scheduler.mail.trial.child import CPU_SECONDS, Job
+from scheduler.mail.trial.child import CPU_SECONDS, TrialJob
 from scheduler.mail.trial.pairs import Pair, Verdicts, pairs_of, untried, verdicts_of
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
@@ -157,7 +157,7 @@ class _PutOff:
 
 
 def _outcomes(
-    pairs: Sequence[Pair], job: Job, enough: Callable[[], bool]
+    pairs: Sequence[Pair], job: TrialJob, enough: Callable[[], bool]
 ) -> Iterator[tuple[Pair, Found | _Crash | _PutOff]]:
     """What one child says, and the last what became of the pair at which it ended, if it did. Raises NotTried."""
     begun: Pair | None = None
@@ -212,11 +212,11 @@ def _stopped(pair: Pair, found: str) -> Found:
     return (Problem(place, found, _LIMITS),)
 
 
-def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, niceness: int) -> Job:
+def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, niceness: int) -> TrialJob:
     keys = {key: number for number, key in enumerate(dict.fromkeys(pair.key for pair in pairs))}
     webinars = {id(pair.webinar): pair.webinar for pair in pairs if pair.webinar}
     places = {name: number for number, name in enumerate(webinars)}
-    return Job(
+    return TrialJob(
         layout,
         [(*key, sources[key]) for key in keys],
         list(webinars.values()),

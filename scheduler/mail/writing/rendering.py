@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytz
 
 from scheduler.ledger.entries import Claimed, Start, Version
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.variables import Facts
 from scheduler.mail.writing.composing import CalendarAs, Method, compose
 from scheduler.mail.writing.invitation import invitation
@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ready:
+class RenderedMail:
     """A mail as it goes on the wire, and what the ledger must hold before it does."""
 
     written: Written
@@ -45,7 +45,7 @@ class Sheet:
     """What one mail says, decided but not yet written."""
 
     facts: Facts
-    live: LiveText
+    live: CurrentText
     to: str
     message_id: str
     thread: str
@@ -93,7 +93,7 @@ def write(sheet: Sheet) -> Written:
 def render(
     claimed: Claimed,
     webinar: Webinar,
-    live: LiveText,
+    live: CurrentText,
     last: Version | None,
     now: datetime,
     relay: str,
@@ -101,7 +101,7 @@ def render(
     write_invitation: Callable[..., bytes] = invitation,
     *,
     told: Told | None = None,
-) -> Ready:
+) -> RenderedMail:
     """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation, `told` what
     they were last told of the webinar.
 
@@ -142,7 +142,7 @@ def render(
     )
     says = facts_of(webinar, join_url)
     start = Start(claimed, message_id, relay, live.language, live.revision, now, says, version)
-    return Ready(written, start)
+    return RenderedMail(written, start)
 
 
 def _calendar_as(webinar: Webinar, message: str, *, invited: bool) -> CalendarAs:

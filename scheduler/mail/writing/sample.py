@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from scheduler.ledger.entries import Claimed, Version
 from scheduler.ledger.states import State
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.writing.rendering import render
 from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES, Webinar
 from scheduler.webinar.timing import Timing, timings
@@ -73,7 +73,7 @@ def made_up(webinar: Webinar) -> Reader:
     )
 
 
-def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: LiveText) -> bytes:
+def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: CurrentText) -> bytes:
     """The mail as it would go on the wire, at the moment when it is due in that zone; a message of no fixed time when
     the person registered. Raises whatever a text or a value make raise."""
     timing, due_at = _timing(webinar, message, zone), moment(webinar, message, reader, zone)

@@ -19,14 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from scheduler.ledger.entries import Claimed, Version
 from scheduler.mail.text.jinja_use import use_of
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.variables import of_zone as variables_of_zone
 from scheduler.mail.words.variables import shown_name, time_left
 from scheduler.mail.writing.composing import wire_address
 from scheduler.mail.writing.invitation import invitation
 from scheduler.mail.writing.invitation_stencil import InvitationStencil, cut_invitation
 from scheduler.mail.writing.mail_stencil import MailStencil, Own, cut_frame, cut_mail, cut_words, encoding
-from scheduler.mail.writing.rendering import Ready, Sheet, Written, render, write
+from scheduler.mail.writing.rendering import RenderedMail, Sheet, Written, render, write
 from scheduler.mail.writing.zone_words import ZoneWords, can_be_filled_in, zone_words
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told
@@ -59,14 +59,14 @@ class Stencils:
         self,
         claimed: Claimed,
         webinar: Webinar,
-        live: LiveText,
+        live: CurrentText,
         last: Version | None,
         now: datetime,
         relay: str,
         *,
         eight_bit: bool = False,
         told: Told | None = None,
-    ) -> Ready:
+    ) -> RenderedMail:
         """What `rendering.render` returns or raises.
 
         `eight_bit`: words as they are, in UTF-8 (8BITMIME, RFC 6152), unless a line would be too long for it. In a mail

@@ -19,7 +19,7 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from scheduler.database.chunk import Chunk
-from scheduler.database.engine import Database, as_list, dialect, run
+from scheduler.database.engine import Database, as_list, dialect, execute
 from scheduler.input.addresses import fold
 from scheduler.problem import Problem
 from scheduler.registrants.again import note_changes
@@ -39,7 +39,7 @@ _TAKEN = "the database takes its address for that of another row"
 
 
 @dataclass
-class Report:
+class ImportReport:
     """What an import did, by line. `through`: up to which line rows are in the database."""
 
     new: int = 0
@@ -59,10 +59,10 @@ def import_rows(
     default_webinar: str,
     already_confirmed: bool = False,
     registered_again: datetime | None = None,
-) -> Report:
+) -> ImportReport:
     """Write these few rows to `registrants`, in this transaction; the service plans them when it sees them."""
     asked = Import(place, webinars, default_webinar, already_confirmed, registered_again)
-    report, usable = Report(), dict[Person, FileRow]()
+    report, usable = ImportReport(), dict[Person, FileRow]()
     for judgement in judged(lambda: rows, asked):
         if judgement.kind == "counts":
             usable[asked.person(judgement.row)] = judgement.row
@@ -78,7 +78,7 @@ def import_file(
     database: Database,
     file: RegistrantFile,
     asked: Import,
-    report: Report,
+    report: ImportReport,
     left_out: Callable[[Judgement], None],
     look_at: Callable[[FileRow], None] = lambda row: None,
 ) -> None:
@@ -123,8 +123,8 @@ def _written(
     asked: Import,
     usable: Mapping[Person, FileRow],
     odd: Mapping[str, Mapping[Person, int]],
-) -> Report:
-    report = Report()
+) -> ImportReport:
+    report = ImportReport()
     _Writing(conn, asked, report).write(usable, odd)
     return report
 
@@ -132,7 +132,7 @@ def _written(
 class _Writing:
     """One transaction of an import."""
 
-    def __init__(self, conn: Connection, asked: Import, report: Report) -> None:
+    def __init__(self, conn: Connection, asked: Import, report: ImportReport) -> None:
         self._conn, self._engine, self._asked, self._report = conn, dialect(conn), asked, report
         self._registrants = Registrants(conn)
 
@@ -195,7 +195,7 @@ class _Writing:
             given = self._engine.rows("people", {"id": "bigint", **dict.fromkeys(columns, "text")})
             written = ", ".join(f"{name} = coalesce(p.{name}, registrants.{name})" for name in columns)
             with self._engine.by_index(self._conn):
-                run(
+                execute(
                     self._conn,
                     f"UPDATE registrants SET {written} FROM {given} AS p"
                     f" WHERE {self._engine.equal('registrants.id', 'p.id')}",
@@ -218,7 +218,7 @@ class _Writing:
     def _confirm(self, people: Iterable[Person]) -> None:
         """Whom another system confirmed. Those who are here already are planned again."""
         given = self._engine.rows("people", {"webinar": "text", "folded": "text"})
-        marked = run(
+        marked = execute(
             self._conn,
             f"INSERT INTO confirmed_elsewhere (webinar, address_folded) SELECT webinar, folded FROM {given} AS p"
             " WHERE TRUE ON CONFLICT DO NOTHING RETURNING webinar, address_folded",
@@ -226,13 +226,13 @@ class _Writing:
         )
         new = sorted((row.webinar, row.address_folded) for row in marked)
         with self._engine.by_index(self._conn):
-            here = run(
+            here = execute(
                 self._conn,
                 f"SELECT r.id FROM {given} AS p {self._engine.join_next} registration r"
                 f" ON {self._engine.equal('r.address_folded', 'p.folded')} AND r.webinar || '' = p.webinar",
                 people=json.dumps(new),
             )
-            run(
+            execute(
                 self._conn,
                 f"UPDATE registration SET plan = 0 WHERE {self._engine.among('id', 'ids')}",
                 ids=as_list(self._conn, sorted(here.scalars())),

@@ -16,7 +16,7 @@ from scheduler.registrants.files.importing import Oddities
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.webinar.model import Webinar
-from scheduler.zones.wall import Zone, ZoneEvidence, zone_of
+from scheduler.zones.wall import ResolvedZone, Zone, zone_of
 
 FIRST = 10  # people who are shown
 _GROUPED = ("status", "unknown status")
@@ -125,5 +125,5 @@ def _json(value: object) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _zone(timezone: str, country: str, fallback: Zone, at: datetime) -> ZoneEvidence:
+def _zone(timezone: str, country: str, fallback: Zone, at: datetime) -> ResolvedZone:
     return zone_of(timezone, country, fallback, at)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from scheduler.database.engine import Database, run
+from scheduler.database.engine import Database, execute
 from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES
 from scheduler.governing.layouts import read_governing_layout, sound_layout
@@ -63,7 +63,7 @@ class Governs:
         if self._layout[0] != layout:
             self._layout = layout, read_governing_layout(conn, self._folder.root)
         if self._texts[0] != text:
-            stored = run(conn, "SELECT DISTINCT message, language FROM text_revision")
+            stored = execute(conn, "SELECT DISTINCT message, language FROM text_revision")
             self._texts = text, frozenset((one.message, one.language) for one in stored)
         return _Stored(webinars, self._texts[1], self._layout[1])
 

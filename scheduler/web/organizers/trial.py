@@ -27,7 +27,7 @@ from scheduler.child_process import child_environment, kill, let_timer_end_it, l
 from scheduler.mail.received import read_invitation, read_mail
 from scheduler.mail.text.layout import Layout, TextProblems
 from scheduler.mail.text.templates import parse_text
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.trial.advice import advice
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
@@ -192,7 +192,7 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         doubts = text.doubts
         words = text.fill(filling)
         zone = pytz.timezone(trial.reader.zone)
-        mail = composed(trial.webinar, trial.message, trial.reader, zone, LiveText(text, language, 0))
+        mail = composed(trial.webinar, trial.message, trial.reader, zone, CurrentText(text, language, 0))
         if len(mail) > LARGEST_MAIL:
             found, allowed = f"the mail has {len(mail) // 1000:,} kB", f"at most {LARGEST_MAIL // 1000:,} kB"
             problems.append(Problem(trial.place, found, allowed, "is there a loop in it?"))

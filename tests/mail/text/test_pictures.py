@@ -12,7 +12,7 @@ import pytz
 from scheduler.mail.received import read_mail
 from scheduler.mail.text.layout import LARGEST_PICTURE, TextProblems, read_layout
 from scheduler.mail.text.templates import parse_text
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.writing.sample import composed, made_up
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.problem import Problems
@@ -30,9 +30,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _live(root: Path, message: str = "confirmation", language: str = "en") -> LiveText:
+def _live(root: Path, message: str = "confirmation", language: str = "en") -> CurrentText:
     path = root / message / f"{language}.md"
-    return LiveText(parse_text(path.read_text("utf-8"), str(path), read_layout(root)), language, 1)
+    return CurrentText(parse_text(path.read_text("utf-8"), str(path), read_layout(root)), language, 1)
 
 
 def _mail(root: Path, governing: Webinar, language: str = "en") -> bytes:

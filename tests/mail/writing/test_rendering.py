@@ -12,8 +12,8 @@ import pytest
 from icalendar import Calendar, Event
 
 from scheduler.ledger.entries import Claimed, Version
-from scheduler.mail.texts import LiveText
-from scheduler.mail.writing.rendering import Ready, render
+from scheduler.mail.texts import CurrentText
+from scheduler.mail.writing.rendering import RenderedMail, render
 from scheduler.webinar.model import Webinar
 from tests.mail.samples import shipped
 from tests.support import SEQUENCE, utc, webinar
@@ -49,33 +49,33 @@ def _render(
     governing: Webinar | None = None,
     language: str = "en",
     **changed: Any,
-) -> Ready:
+) -> RenderedMail:
     claimed = replace(CLAIMED, **changed)
-    live = LiveText(shipped(claimed.message, language), language, revision=7)
+    live = CurrentText(shipped(claimed.message, language), language, revision=7)
     return render(claimed, governing or webinar(), live, last, now, "relay:587")
 
 
-def _version(ready: Ready) -> Version:
+def _version(ready: RenderedMail) -> Version:
     assert ready.start.invitation is not None
     return ready.start.invitation
 
 
-def _stored(ready: Ready) -> Version:
+def _stored(ready: RenderedMail) -> Version:
     """As the next attempt finds it in the database."""
     return replace(_version(ready), stored=True)
 
 
-def _mail(ready: Ready) -> EmailMessage:
+def _mail(ready: RenderedMail) -> EmailMessage:
     return cast(EmailMessage, message_from_bytes(ready.content, policy=policy.default))
 
 
-def _calendar(ready: Ready) -> bytes:
+def _calendar(ready: RenderedMail) -> bytes:
     """The bytes of the entry as a receiver decodes them."""
     (part, *_) = [part for part in _mail(ready).walk() if part.get_content_type() == "text/calendar"]
     return cast(bytes, part.get_payload(decode=True))
 
 
-def _entry(ready: Ready) -> Event:
+def _entry(ready: RenderedMail) -> Event:
     (event,) = cast(Calendar, Calendar.from_ical(_calendar(ready))).walk("VEVENT")
     return cast(Event, event)
 

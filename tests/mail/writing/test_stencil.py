@@ -23,10 +23,10 @@ from scheduler.ledger.entries import Claimed, Version
 from scheduler.mail.text.jinja_use import use_of
 from scheduler.mail.text.layout import Layout, parse_layout
 from scheduler.mail.text.templates import Text, parse_text
-from scheduler.mail.texts import LiveText
+from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.names import clean_name
 from scheduler.mail.writing import mail_stencil, stencil
-from scheduler.mail.writing.rendering import Ready, render
+from scheduler.mail.writing.rendering import RenderedMail, render
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told
@@ -72,12 +72,14 @@ WEBINARS = [
 ]
 
 
-def live(body: str, subject: str = "Hello", language: str = "en", layout: Layout | None = None) -> LiveText:
+def live(
+    body: str, subject: str = "Hello", language: str = "en", layout: Layout | None = None
+) -> CurrentText:
     source = f"---\nsubject: {subject}\npreheader: Soon\n---\n{body}"
-    return LiveText(parse_text(source, f"test/{language}.md", layout or samples.layout()), language, 1)
+    return CurrentText(parse_text(source, f"test/{language}.md", layout or samples.layout()), language, 1)
 
 
-SHIPPED = {key: LiveText(samples.shipped(*key), key[1], revision=7) for key in samples.shipped_sources()}
+SHIPPED = {key: CurrentText(samples.shipped(*key), key[1], revision=7) for key in samples.shipped_sources()}
 HEBREW = live(
     "{{ times }}\n\n{{ your_time }}", "{{ your_time }}: {{ time_left }}", "he"
 )  # its zones have marks
@@ -149,14 +151,16 @@ zones = st.sampled_from(ZONES) | st.sampled_from(pytz.all_timezones)
 # The same, part by part
 
 
-def outcome(way: Callable[..., Ready], *given: Any, **more: Any) -> Ready | Exception:
+def outcome(way: Callable[..., RenderedMail], *given: Any, **more: Any) -> RenderedMail | Exception:
     try:
         return way(*given, **more)
     except Exception as error:
         return error
 
 
-def assert_same(plain: Ready | Exception, fast: Ready | Exception, eight_bit: bool = False) -> None:
+def assert_same(
+    plain: RenderedMail | Exception, fast: RenderedMail | Exception, eight_bit: bool = False
+) -> None:
     """Whatever a relay, a mail program or the ledger can tell, but for the encoding of the words and the boundaries."""
     if isinstance(plain, Exception) or isinstance(fast, Exception):
         assert (type(fast), str(fast)) == (type(plain), str(plain))
@@ -232,7 +236,7 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
         eight_bit=st.booleans(),
     )
     def holds(
-        text: tuple[str, LiveText],
+        text: tuple[str, CurrentText],
         governing: Webinar,
         name: str,
         address: str,
@@ -295,7 +299,7 @@ def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> No
         eight_bit=st.booleans(),
     )
     def holds(
-        text: tuple[str, LiveText],
+        text: tuple[str, CurrentText],
         governing: Webinar,
         name: str,
         own_link: bool,
@@ -480,7 +484,7 @@ def test_a_layout_may_compute_with_what_a_zone_says(jinja: str, computed: set[st
             given = (replace(CLAIMED, zone=zone), WEBINARS[0], text, None, NOW, "")
             plain, fast = (outcome(way, *given, told=told) for way in (render, stencils.render))
             assert_same(plain, fast)
-            assert isinstance(plain, Ready) or "{{ changes }}" in jinja
+            assert isinstance(plain, RenderedMail) or "{{ changes }}" in jinja
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scheduler.database import chunk
 from scheduler.database.engine import Database
 from scheduler.problem import Problem
 from scheduler.registrants.files import importing
-from scheduler.registrants.files.importing import Oddities, Report, import_file, import_rows
+from scheduler.registrants.files.importing import ImportReport, Oddities, import_file, import_rows
 from scheduler.registrants.files.judging import LOST, Import, Judgement
 from scheduler.registrants.files.reading import FileRow, RegistrantFile, read_rows
 from tests.support import Ledger, utc, webinar
@@ -34,7 +34,7 @@ class People:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
+    def import_(self, csv: str, default: str = "w", **options: Any) -> ImportReport:
         rows, _ = read_rows(csv.encode(), "people.csv")
         with self.database.transaction() as conn:
             return import_rows(
@@ -64,15 +64,15 @@ def oddities(rows: list[FileRow]) -> list[Problem]:
     return found.problems()
 
 
-def counts(report: Report) -> tuple[int, int, int]:
+def counts(report: ImportReport) -> tuple[int, int, int]:
     return report.new, report.updated, report.unchanged
 
 
 class Pieces(People):
     """The same, in transactions of two rows."""
 
-    def import_(self, csv: str, default: str = "w", **options: Any) -> Report:
-        report, left_out = Report(), list[Judgement]()
+    def import_(self, csv: str, default: str = "w", **options: Any) -> ImportReport:
+        report, left_out = ImportReport(), list[Judgement]()
         asked = Import("people.csv", ["w", "v"], default, **options)
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(2, patched)
@@ -281,7 +281,7 @@ def refuse(people: People, email: str) -> None:
 def test_an_import_that_ends_half_way_has_confirmed_whom_it_wrote_and_goes_on_the_next_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people, report = Pieces(database), Report()
+    people, report = Pieces(database), ImportReport()
     refuse(people, "5@example.org")
     csv = "email\n" + "".join(f"{n}@example.org\n" for n in range(8))
     asked = Import("people.csv", ["w"], "w", already_confirmed=True)
@@ -336,7 +336,9 @@ def test_ten_times_the_rows_take_the_same_memory(sqlite_url: str) -> None:
         with pytest.MonkeyPatch.context() as patched:
             pieces_of(100, patched)
             tracemalloc.start()
-            import_file(database, file, Import("people.csv", ["w"], "w"), Report(), lambda problem: None)
+            import_file(
+                database, file, Import("people.csv", ["w"], "w"), ImportReport(), lambda problem: None
+            )
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert len(people.rows()) == 3000
