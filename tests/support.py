@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database, execute
-from scheduler.database.models import Delivery, Registration
+from scheduler.database.models import Delivery, Registration, table
 from scheduler.governing import revisions
 from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
 from scheduler.ledger import settling
@@ -159,7 +159,7 @@ class Ledger:
                 more = plan(conn, now, self.revisions.governing(conn), timedelta(hours=hours))
 
     def deliveries(self, email: str | None = None) -> list[Mapping[str, Any]]:
-        d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
+        d, r = table(Delivery), table(Registration)
         query = (
             select(d, r.c.address, r.c.zone)
             .join_from(d, r, d.c.registration_id == r.c.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Text, func, text
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
@@ -35,6 +35,12 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table of a model."""
+    found: Table = model.__table__  # type: ignore[attr-defined]
+    return found
 
 
 Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
@@ -75,7 +81,7 @@ class Registrant(SQLModel, table=True):
 
     __tablename__ = "registrants"
     __table_args__ = (
-        Index("registrants_one_address", "webinar", func.lower(text("email")), unique=True),
+        Index("registrants_one_address", "webinar", text("lower(email)"), unique=True),
         _AUTOINCREMENT,
     )
 

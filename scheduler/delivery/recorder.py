@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from scheduler import metrics
 from scheduler.database.engine import Database, execute
-from scheduler.database.models import Attempt, Delivery
+from scheduler.database.models import Attempt, Delivery, table
 from scheduler.faults import blames_values, fault
 from scheduler.ledger import restored
 from scheduler.ledger.entries import Lease, Outcome, Start, personal
@@ -260,7 +260,7 @@ def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
 
 def last_on_record(conn: Connection) -> Known | None:
     """What the ledger confirmed last, whoever made the attempt; None where there was none."""
-    a, d = Attempt.__table__, Delivery.__table__  # type: ignore[attr-defined]
+    a, d = table(Attempt), table(Delivery)
     row = conn.execute(
         select(a.c.delivery_id, a.c.lease_token, a.c.outcome, d.c.webinar, d.c.due_at)
         .join_from(a, d, a.c.delivery_id == d.c.id)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from scheduler import alerts
 from scheduler.alerts import Wrong
-from scheduler.database.models import Registration, Told
+from scheduler.database.models import Registration, Told, table
 from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
 from scheduler.ledger.told import people_told_otherwise
 from scheduler.webinar.model import CANCELLATION, CHANGE, Webinar
@@ -167,7 +167,7 @@ def _of_edit(
 
 def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
     """What differs between what most people were told and what they will be told; links are left out."""
-    t, r = Told.__table__, Registration.__table__  # type: ignore[attr-defined]
+    t, r = table(Told), table(Registration)
     columns = (t.c.starts_at, t.c.ends_at, t.c.cancelled)
     most = conn.execute(
         select(*columns)
@@ -186,7 +186,7 @@ def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
 
 
 def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:
-    columns = Registration.__table__.c  # type: ignore[attr-defined]
+    columns = table(Registration).c
     rows = conn.execute(
         select(columns.webinar, func.count(), func.max(columns.link_until))
         .where(columns.link_until.is_not(None), columns.link_until > now, columns.gone_at.is_(None))

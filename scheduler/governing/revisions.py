@@ -14,7 +14,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from scheduler.database.engine import execute, one_proposer
-from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.database.models import GoverningWebinar, WebinarRevision, table
 from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.told import people_told_otherwise
@@ -31,8 +31,8 @@ ENDS_AFTER = timedelta(days=31)  # after its end, unless its file says so earlie
 LOOKING = -1
 """In place of a service's number: a command that only looks, and whose transactions are rolled back."""
 
-_W = GoverningWebinar.__table__  # type: ignore[attr-defined]
-_R = WebinarRevision.__table__  # type: ignore[attr-defined]
+_W = table(GoverningWebinar)
+_R = table(WebinarRevision)
 
 
 class Revisions:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from scheduler.database.engine import as_list, dialect, execute
-from scheduler.database.models import Registration
+from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold, spellings
 from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
@@ -206,8 +206,8 @@ class _Batch:
             self.people[number] = (webinar, fold(email))
 
     def _registrations(self, sql: str, **values: str) -> dict[int, _Known]:
-        table = Registration.__table__  # type: ignore[attr-defined]
-        typed = text(sql).columns(*(table.c[name] for name in _COLUMNS))
+        registrations = table(Registration)
+        typed = text(sql).columns(*(registrations.c[name] for name in _COLUMNS))
         facts = ("id", "webinar", "registrant_id", "address_folded", "gone_at")
         return {
             row["id"]: _Known(

@@ -16,14 +16,14 @@ from secrets import token_hex
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import dialect, execute
-from scheduler.database.models import PulledSource
+from scheduler.database.models import PulledSource, table
 from scheduler.registrants.rows import Person
 from scheduler.troubles import Trouble
 
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
 ENDED = "."  # behind the digest of what is followed, also where that is not whole: its last line had an end
-_S = PulledSource.__table__  # type: ignore[attr-defined]
+_S = table(PulledSource)
 
 
 class Overtaken(Trouble):

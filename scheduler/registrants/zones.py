@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert
 
 from scheduler.database.engine import dialect, execute
-from scheduler.database.models import ZoneEvidence
+from scheduler.database.models import ZoneEvidence, table
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
@@ -39,7 +39,7 @@ def zones_of(
     }
     if missing := [pair for pair in wanted if pair not in zones]:
         evidence = [resolve(webinars[pair[0]], pair) for pair in missing]
-        conn.execute(insert(ZoneEvidence.__table__), evidence)  # type: ignore[attr-defined]
+        conn.execute(insert(table(ZoneEvidence)), evidence)
         zones |= {_pair(one): {"zone": one["zone"], "zone_known_by": one["known_by"]} for one in evidence}
     return zones
 
@@ -60,7 +60,7 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
     """Resolve every pair of a webinar again, after its time, its zone or what is known of time zones changed."""
-    table = ZoneEvidence.__table__  # type: ignore[attr-defined]
+    evidence = table(ZoneEvidence)
     stored = execute(
         conn,
         "SELECT webinar, timezone, country FROM zone_evidence WHERE webinar = :webinar",
@@ -68,9 +68,9 @@ def resolve_again(conn: Connection, webinar: Webinar) -> None:
     ).all()
     if not stored:
         return
-    conn.execute(delete(table).where(table.c.webinar == webinar.id))
+    conn.execute(delete(evidence).where(evidence.c.webinar == webinar.id))
     conn.execute(
-        insert(table), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
+        insert(evidence), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
     )
     execute(
         conn,
