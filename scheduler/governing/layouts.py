@@ -62,10 +62,8 @@ def read_governing_layout(conn: Connection, root: Path) -> Layout | None:
 
 def governing_layout(conn: Connection) -> dict[str, Revision]:
     """The layout that governs, if there is one, as `propose` has it."""
-    layouts = table(LayoutRevision)
-    newest = (
-        select(layouts.c.id, layouts.c.sha256, layouts.c.sound_since).order_by(layouts.c.id.desc()).limit(1)
-    )
+    columns = table(LayoutRevision).c
+    newest = select(columns.id, columns.sha256, columns.sound_since).order_by(columns.id.desc()).limit(1)
     row = conn.execute(newest).first()
     return {NAME: Revision(*row)} if row else {}
 

@@ -13,7 +13,7 @@ from scheduler import alerts
 from scheduler.alerts import Wrong
 from scheduler.database.models import Registration, Told, table
 from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import count_misinformed
 from scheduler.webinar.model import CANCELLATION, CHANGE, Webinar
 from scheduler.zones.wall import Zone, to_local
 
@@ -140,7 +140,7 @@ def notices(
     edits = []
     for one in waiting(conn, revisions):
         before = counted.get(one.revision_id)
-        people = before.people if before else people_told_otherwise(conn, now, one.after, return_within)
+        people = before.people if before else count_misinformed(conn, now, one.after, return_within)
         notice = _of_edit(conn, one.before, one.after, people, one.at, one.revision_id)
         edits.append(replace(notice, counted_at=before.counted_at if before else now))
     return (*edits, *_changed_links(conn, now, revisions))
@@ -150,7 +150,7 @@ def notices_if_saved(
     conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
 ) -> Iterator[Notice]:
     """The notice that this edit would send, were it saved now."""
-    people = people_told_otherwise(conn, now, after, return_within) if after.status == "live" else 0
+    people = count_misinformed(conn, now, after, return_within) if after.status == "live" else 0
     if people:
         yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
 

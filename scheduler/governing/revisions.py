@@ -17,9 +17,9 @@ from scheduler.database.engine import execute, one_proposer
 from scheduler.database.models import GoverningWebinar, WebinarRevision, table
 from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import count_misinformed
 from scheduler.problem import Problems
-from scheduler.registrants.again import take_in_again
+from scheduler.registrants.again import mark_all_changed
 from scheduler.webinar.model import Webinar, read_webinar
 from scheduler.webinar.timing import takes_effect_at
 from scheduler.webinar.told import facts_of
@@ -129,9 +129,7 @@ def propose(
         take_effect(conn, webinar, revision_id)
         return
     at, before = now, revisions.get(conn, row.revision_id)
-    if _changes_what_people_know(before, webinar) and people_told_otherwise(
-        conn, now, webinar, return_within
-    ):
+    if _changes_what_people_know(before, webinar) and count_misinformed(conn, now, webinar, return_within):
         at = when_it_takes_effect(now, row.waiting_since or now, row.starts_at, webinar)
     if at <= now:
         take_effect(conn, webinar, revision_id)
@@ -219,7 +217,7 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
     same = before is not None and before.fingerprint == now_says
     stays_removed = retention.stays_removed(conn, webinar)
     if not stays_removed and (before is None or before.status == ENDED):
-        take_in_again(conn, webinar.id)
+        mark_all_changed(conn, webinar.id)
     conn.execute(delete(_W).where(_W.c.webinar == webinar.id))
     conn.execute(
         insert(_W),

@@ -1,4 +1,4 @@
-"""What the timezone and country that people wrote mean: each distinct pair is resolved once a webinar."""
+"""Zones of registrants: each distinct pair of timezone and country, as written, is resolved once for each webinar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pair = tuple[str, str, str]  # webinar, timezone, country
 def zones_of(
     conn: Connection, webinars: Mapping[str, Webinar], wanted: Collection[Pair]
 ) -> dict[Pair, dict[str, str]]:
-    """The zone of each of these, with how it is known. Those of webinars that do not govern are left out."""
+    """The zone of each of these pairs, and how it is known. Pairs of webinars that do not govern are left out."""
     wanted = sorted({pair for pair in wanted if pair[0] in webinars})
     if not wanted:
         return {}
@@ -45,7 +45,7 @@ def zones_of(
 
 
 def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
-    """One row of zone_evidence for this pair, at the webinar's moment."""
+    """The row of zone_evidence for this pair, resolved for the instant of the webinar's start."""
     _, timezone, country = pair
     found = zone_of(timezone or None, country or None, webinar.tz, webinar.start)
     return {
@@ -59,7 +59,7 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 
 
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
-    """Resolve every pair of a webinar again, after its time, its zone or what is known of time zones changed."""
+    """Resolve every pair of a webinar again, after its time, its zone or the time zone data changed."""
     evidence = table(ZoneEvidence)
     stored = execute(
         conn,

@@ -22,7 +22,7 @@ from scheduler.governing.notices import Notice, notices_if_saved
 from scheduler.governing.revisions import LOOKING, Revisions, let_take_effect
 from scheduler.governing.texts import doubtful_texts, how_to_begin, keys_of, sources_of
 from scheduler.governing.webinars import take_webinars
-from scheduler.ledger.planning import Governing, plan_people, take_in
+from scheduler.ledger.planning import Governing, absorb, plan_people
 from scheduler.mail.text.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.text.layout import FILE as LAYOUT
 from scheduler.mail.text.layout import LARGEST_PICTURE, text_path
@@ -564,7 +564,7 @@ def edit_effects(
 ) -> dict[str, list[Effect]]:
     """Plan these webinars on a `scratch` copy of them, and say what that changed for each."""
     before = _pending(conn, now)
-    while take_in(conn, now, governing, return_within, after=None).more:
+    while absorb(conn, now, governing, return_within, after=None).more:
         pass
     for name in execute(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
         while name in governing and plan_people(conn, now, governing[name]):

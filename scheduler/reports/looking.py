@@ -98,9 +98,7 @@ def untried_texts(root: Path, checked: Verdicts) -> Iterator[Problem]:
 
 
 def _sound_since(conn: Connection) -> dict[str, datetime]:
-    revisions = table(WebinarRevision)
+    columns = table(WebinarRevision).c
     governs = select(table(GoverningWebinar).c.revision_id)
-    rows = conn.execute(
-        select(revisions.c.webinar, revisions.c.sound_since).where(revisions.c.id.in_(governs))
-    )
+    rows = conn.execute(select(columns.webinar, columns.sound_since).where(columns.id.in_(governs)))
     return {row.webinar: row.sound_since for row in rows}
