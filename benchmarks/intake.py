@@ -25,7 +25,7 @@ from benchmarks.service import databases, write_webinar
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions, bring_up_to_date
 from scheduler.governing.webinars import take_webinars
-from scheduler.registrants.changes import take_changes
+from scheduler.registrants.changes import absorb_changes
 from tests.support import SEQUENCE, plan
 
 ZONES = list(pytz.common_timezones[:400])
@@ -81,7 +81,7 @@ class Site:
             with self.database.transaction() as conn:
                 governing = self.revisions.governing(conn)
                 webinars = {name: one.webinar for name, one in governing.items()}
-                more = take_changes(conn, self.now, webinars, DAY).more
+                more = absorb_changes(conn, self.now, webinars, DAY).more
             longest = max(longest, time.perf_counter() - began)
         return time.perf_counter() - begin, longest
 

@@ -108,7 +108,7 @@ def _ticks(database: Database, revisions: Revisions, source: str) -> float:
     with database.transaction() as conn:
         bring_up_to_date(conn, now, revisions)
         governing = revisions.governing(conn)
-        settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+        settling.resolve_doubts(conn, now, {name: one.webinar for name, one in governing.items()})
         settling.expire(conn, now)
     planner = Planner(database, VirtualClock(now), day, lambda: None)
     while asyncio.run(planner.plan(governing, 60)):

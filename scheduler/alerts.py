@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, delete, select, update
 
 from scheduler.database.engine import execute
-from scheduler.database.models import Alert
+from scheduler.database.models import Alert, table
 
 AGAIN_AFTER = timedelta(minutes=10)
 """Between two mails about what is wrong with one thing: somebody who edits a file saves often."""
@@ -66,32 +66,32 @@ def note(
 ) -> None:
     """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each. `once`: nobody
     needs to know when it is over. `undecided`: keys of which nothing is known now; their alerts stand."""
-    table = Alert.__table__  # type: ignore[attr-defined]
+    alerts = table(Alert)
     known = {
         Wrong(row.key, row.alert_to): row
-        for row in conn.execute(select(table).where(table.c.key.startswith(prefix, autoescape=True)))
+        for row in conn.execute(select(alerts).where(alerts.c.key.startswith(prefix, autoescape=True)))
     }
     for one, words in wrong.items():
-        here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
+        here = (alerts.c.key == one.key) & (alerts.c.alert_to == one.alert_to)
         if one not in known:
             _raise(conn, one, words, now)
         elif not once or known[one].cleared_at is not None or known[one].told_at is None:
             # Also where it is wrong again before "right again" was sent.
-            conn.execute(update(table).where(here).values(cleared_at=None, words=words))
+            conn.execute(update(alerts).where(here).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         if one.key in undecided:
             continue
-        here = (table.c.key == one.key) & (table.c.alert_to == one.alert_to)
+        here = (alerts.c.key == one.key) & (alerts.c.alert_to == one.alert_to)
         if once or known[one].told_at is None:  # over before anybody was told
-            conn.execute(delete(table).where(here))
+            conn.execute(delete(alerts).where(here))
         elif known[one].cleared_at is None:
-            conn.execute(update(table).where(here).values(cleared_at=now))
+            conn.execute(update(alerts).where(here).values(cleared_at=now))
 
 
 def standing(conn: Connection) -> list[OpenAlert]:
     """What is wrong now, by key."""
-    table = Alert.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).where(table.c.cleared_at.is_(None)).order_by(table.c.key))
+    alerts = table(Alert)
+    rows = conn.execute(select(alerts).where(alerts.c.cleared_at.is_(None)).order_by(alerts.c.key))
     return [_standing(key, list(same)) for key, same in groupby(rows, key=lambda row: str(row.key))]
 
 
@@ -104,12 +104,12 @@ def _standing(key: str, rows: list[Row[Any]]) -> OpenAlert:
 
 def to_tell(conn: Connection, now: datetime) -> list[Telling]:
     """The mails that organizers have still to get."""
-    table = Alert.__table__  # type: ignore[attr-defined]
+    alerts = table(Alert)
     rows = conn.execute(
-        select(table).where(
-            table.c.told_at.is_(None)
-            | table.c.cleared_at.is_not(None)
-            | (table.c.words != table.c.told_words)
+        select(alerts).where(
+            alerts.c.told_at.is_(None)
+            | alerts.c.cleared_at.is_not(None)
+            | (alerts.c.words != alerts.c.told_words)
         )
     )
     return [
@@ -130,26 +130,26 @@ def _wrong(words: str) -> str:
 
 def take(conn: Connection, now: datetime, telling: Telling) -> bool:
     """Take this mail upon oneself, before it is sent: another replica doesn't. False: one did already."""
-    table = Alert.__table__  # type: ignore[attr-defined]
-    here = (table.c.key == telling.key) & (table.c.alert_to == telling.alert_to)
+    alerts = table(Alert)
+    here = (alerts.c.key == telling.key) & (alerts.c.alert_to == telling.alert_to)
     if telling.right_again:
-        return conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None))).rowcount == 1
-    untold = here & table.c.told_at.is_not_distinct_from(telling.told_at)
-    told = update(table).where(untold).values(told_at=now, told_words=telling.words)
+        return conn.execute(delete(alerts).where(here & alerts.c.cleared_at.is_not(None))).rowcount == 1
+    untold = here & alerts.c.told_at.is_not_distinct_from(telling.told_at)
+    told = update(alerts).where(untold).values(told_at=now, told_words=telling.words)
     return conn.execute(told).rowcount == 1
 
 
 def give_back(conn: Connection, now: datetime, telling: Telling) -> None:
     """The relay did not take this mail: it is still to be sent."""
-    table = Alert.__table__  # type: ignore[attr-defined]
-    here = (table.c.key == telling.key) & (table.c.alert_to == telling.alert_to)
+    alerts = table(Alert)
+    here = (alerts.c.key == telling.key) & (alerts.c.alert_to == telling.alert_to)
     if telling.right_again:
         _raise(conn, Wrong(telling.key, telling.alert_to), telling.words, now, told_at=now, cleared_at=now)
         return
     if telling.told_at is None:  # over before anybody was told
-        conn.execute(delete(table).where(here & table.c.cleared_at.is_not(None)))
+        conn.execute(delete(alerts).where(here & alerts.c.cleared_at.is_not(None)))
     before = {"told_at": telling.told_at, "told_words": telling.told_words}
-    conn.execute(update(table).where(here).values(before))
+    conn.execute(update(alerts).where(here).values(before))
 
 
 def _raise(conn: Connection, one: Wrong, words: str, now: datetime, **values: datetime) -> None:

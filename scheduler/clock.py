@@ -1,4 +1,4 @@
-"""What time it is: the system's clock, or a rehearsal's. Only for what is due, expires, is said or dated."""
+"""Clocks: the system's, or a rehearsal's. For instants that are due, expire or are shown; durations use `time`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 JUMP = timedelta(seconds=5)
-"""What the time since boot does not explain; clocks that are kept right by small steps stay below it."""
+"""A difference from the time since boot that counts as a jump; corrections by small steps (NTP) stay below it."""
 LASTS = timedelta(minutes=1)
-# The former, where there is one, counts the time in which the machine sleeps.
+"""How long a jump must last before it is followed."""
+# CLOCK_BOOTTIME, where it exists, also counts the time during which the machine is suspended.
 _SINCE_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
     def now(self) -> datetime:
-        """The instant, in UTC."""
+        """The present instant, in UTC."""
         ...
 
 
@@ -26,11 +27,11 @@ class SystemClock:
 
 
 class SteadyClock:
-    """The system's clock for a service that runs for weeks: when somebody sets it, it is not followed at once.
+    """The system's clock for a service that runs for weeks: a jump is followed only after it has lasted for LASTS.
 
-    A mail that a wrong clock sends a day early can't be taken back. So for a minute it goes on as if nothing had
-    happened, and `trouble` says so; what lasts so long is meant. A suspended machine's clock has not jumped: the
-    time since boot counts that time in.
+    A mail that a wrong clock sends a day early can't be recalled. So `now` goes on for a minute as if the clock had not
+    been set, and `trouble` reports it; a jump that lasts that long is intended. Suspending the machine is no jump,
+    since the time since boot includes it.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class SteadyClock:
         since_boot: Callable[[], timedelta] = lambda: timedelta(seconds=time.clock_gettime(_SINCE_BOOT)),
     ) -> None:
         self._system, self._since_boot = system, since_boot
-        self._booted = system() - since_boot()  # when, by the clock as we follow it
+        self._booted = system() - since_boot()  # the instant of the boot, by the clock as followed
         self._jump = timedelta()
         self._jumped_at: timedelta | None = None  # since boot
 
@@ -56,17 +57,17 @@ class SteadyClock:
 
     @property
     def trouble(self) -> str:
-        """That the clock was set, as long as it is not followed; else ""."""
+        """A message while a jump of the clock is not followed; else ""."""
         self.now()
         if self._jumped_at is None:
             return ""
         way = "forward" if self._jump > timedelta() else "back"
         size = str(timedelta(seconds=round(abs(self._jump).total_seconds())))
-        return f"the system's clock was set {way} by {size}; it is followed when that has lasted for a minute"
+        return f"the system's clock was set {way} by {size}; the service follows it after a minute"
 
 
 class VirtualClock:
-    """Stands still until it is moved."""
+    """A clock that advances only by `move_to`."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.astimezone(UTC)

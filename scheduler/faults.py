@@ -1,4 +1,4 @@
-"""What errors of the database mean, in words without values: whether it may come back, and what is to blame."""
+"""Classifies errors of the database (temporary, conflict, bad values, bad statement) and names them without values."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
-def is_the_databases(error: Exception) -> bool:
-    """Whether the database or the way to it failed, not our code."""
+def is_database_error(error: Exception) -> bool:
+    """Whether the database or the connection to it failed, rather than our code."""
     return isinstance(error, DBAPIError | PoolTimeout)
 
 
 def fault(error: Exception) -> str:
-    """What a failure is called, by the engine as in SQLITE_FULL or DiskFull: its words might name a person. Where the
-    server let nobody in, or can't be reached, with why."""
+    """The engine's name of an error (SQLITE_FULL, DiskFull), since its message might contain personal data; with the
+    reason if the server refused the connection or can't be reached."""
     cause = getattr(error, "orig", None) or error
     name = str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
-    # libpq has no SQLSTATE then, and no values of ours in its words
-    words = str(cause) if name == "OperationalError" and not _code(error) else ""
+    # An error of libpq, without SQLSTATE, has no values in its message.
+    words = str(cause) if name == "OperationalError" and not error_code(error) else ""
     why = _REFUSED.search(words) or _UNREACHABLE.search(words)
     return f"{name} ({why[0].lower()})" if why else name
 
 
 def blames_values(error: Exception) -> bool:
-    """Whether the values of the statement are at fault, so that the same ones will fail again."""
-    return isinstance(error, DataError) or _code(error).startswith(_VALUES)
+    """Whether the values of the statement are at fault, so that it would fail again."""
+    return isinstance(error, DataError) or error_code(error).startswith(_VALUES)
 
 
 def is_conflict(error: Exception) -> bool:
-    """Whether two transactions got into each other's way, so that the same one may well succeed at once."""
-    return _code(error) in ("40001", "40P01")
+    """Whether two transactions conflicted (serialization failure or deadlock), so that repeating this one may help."""
+    return error_code(error) in ("40001", "40P01")
 
 
-def may_come_back(error: Exception) -> bool:
-    """Whether the database may well answer soon: it starts up, fails over, is full of sessions, or can't be reached. A
-    wrong password or a database that does not exist is another matter."""
+def is_temporary(error: Exception) -> bool:
+    """Whether the database may answer soon: it is starting up, failing over, out of connections, or can't be reached.
+    False for a wrong password or a database that does not exist."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):
         return False
-    if code := _code(error):
+    if code := error_code(error):
         return code.startswith(_AWAY)
-    # Who is not let in gets no SQLSTATE from libpq. In other languages than English a refusal is waited for, too.
+    # libpq has no SQLSTATE for a refused connection. A refusal in a language other than English counts as temporary.
     return isinstance(error, OperationalError) and not _REFUSED.search(str(error.orig))
 
 
-def is_the_statements(error: Exception) -> bool:
-    """Whether the statement can't run on these tables, by this user, with whatever values."""
-    return _code(error).startswith("42") or _code(error) == "SQLITE_ERROR"
+def is_statement_error(error: Exception) -> bool:
+    """Whether the statement can't run on these tables as this user, whatever its values."""
+    return error_code(error).startswith("42") or error_code(error) == "SQLITE_ERROR"
 
 
 def first_line(error: DBAPIError) -> str:
-    """Of the database's own words: the line that names no values."""
+    """The first line of the database's message, which contains no values."""
     return str(error.orig).strip().split("\n")[0]
 
 
@@ -77,8 +77,8 @@ _UNREACHABLE = re.compile(
 _VALUES = ("22", "23", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")
 
 
-def _code(error: Exception) -> str:
-    """SQLSTATE, or the name of SQLite's result code. The exceptions' classes say less: PostgreSQL's read-only is an
-    InternalError, a missing privilege a ProgrammingError."""
+def error_code(error: Exception) -> str:
+    """SQLSTATE, or the name of SQLite's result code, or "". The classes of exceptions are less precise: a read-only
+    PostgreSQL raises InternalError, a missing privilege ProgrammingError."""
     cause = getattr(error, "orig", None) or error
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""

@@ -1,6 +1,6 @@
-"""Mails that are no delivery, from when somebody asks for one until it is sent: so far tests of texts.
+"""The outbox: mails that are not deliveries, until they are sent. So far these are tests of texts.
 
-The web process writes the row and waits for what becomes of it; the service, which alone knows the relays, sends it.
+The web process adds a row and waits for its outcome; the service, which alone has access to the relays, sends the mail.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from scheduler.database.engine import execute
 
 WITHIN = timedelta(hours=1)
 MOST_WITHIN = 20
-"""So many mails one person may ask for in that time."""
+"""The most mails that a recipient may request within WITHIN."""
 USEFUL_FOR = timedelta(minutes=2)
-"""Somebody waits at a page for it."""
+"""How long a mail is useful: somebody waits for it at a page."""
 KEPT_FOR = timedelta(days=1)
+"""How long rows are kept, to count a recipient's requests."""
 
 
 class TooMany(Exception):
-    """This person asked for too many mails; try again later."""
+    """This recipient requested too many mails; try again later."""
 
 
 class Waiting(NamedTuple):
-    """A mail that is to be sent. The addresses are those of the envelope (RFC 5321)."""
+    """A mail to be sent. The addresses are those of the envelope (RFC 5321, 2.3.1)."""
 
     id: int
     sender: str
@@ -35,7 +36,7 @@ class Waiting(NamedTuple):
 
 
 def put(conn: Connection, now: datetime, sender: str, recipient: str, content: bytes) -> int:
-    """Have a mail sent to whoever asks for it; returns the number by which to ask what became of it. Raises TooMany."""
+    """Add a mail to the outbox. Returns its number, for `outcome`. Raises TooMany."""
     asked = execute(
         conn,
         "SELECT count(*) FROM outbox WHERE recipient = :recipient AND asked_at > :since",
@@ -57,17 +58,17 @@ def put(conn: Connection, now: datetime, sender: str, recipient: str, content: b
 
 
 def outcome(conn: Connection, number: int) -> str | None:
-    """Why no relay took the mail, or "" where one did; None: it is not known yet."""
+    """Why no relay accepted the mail, "" if one did, None while the outcome is not known."""
     row = execute(conn, "SELECT done_at, refusal FROM outbox WHERE id = :id", id=number).first()
     return None if row is None or row.done_at is None else str(row.refusal)
 
 
-def take(conn: Connection, now: datetime) -> Waiting | None:
-    """The next mail to send, which no other service takes then. Its content is not kept: were whoever took it killed,
-    nobody would send it a second time. Who waited for an older one has given up."""
+def pop(conn: Connection, now: datetime) -> Waiting | None:
+    """Claim the next mail, so that no other service sends it, and delete its content: after a crash it is not sent
+    again. Mails that are no longer useful are refused."""
     execute(
         conn,
-        "UPDATE outbox SET taken_at = :now, done_at = :now, content = '', refusal = 'nothing could be sent in time'"
+        "UPDATE outbox SET taken_at = :now, done_at = :now, content = '', refusal = 'it could not be sent in time'"
         " WHERE taken_at IS NULL AND asked_at < :then",
         now=now,
         then=now - USEFUL_FOR,
@@ -85,8 +86,8 @@ def take(conn: Connection, now: datetime) -> Waiting | None:
     return Waiting(row.id, row.sender, row.recipient, b64decode(row.content))
 
 
-def anything_to_do(conn: Connection, now: datetime) -> bool:
-    """Whether there is a mail to send, or one to remove: two looks at indexes."""
+def has_work(conn: Connection, now: datetime) -> bool:
+    """Whether there is a mail to send, or a row to remove. Two index lookups."""
     query = (
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE taken_at IS NULL)"
         " OR EXISTS (SELECT 1 FROM outbox WHERE id = (SELECT min(id) FROM outbox) AND asked_at < :then)"
@@ -95,12 +96,12 @@ def anything_to_do(conn: Connection, now: datetime) -> bool:
 
 
 def remove_old(conn: Connection, now: datetime) -> None:
-    """Remove what was asked for so long ago that nobody counts it any more."""
+    """Remove rows older than KEPT_FOR."""
     execute(conn, "DELETE FROM outbox WHERE asked_at < :then", then=now - KEPT_FOR)
 
 
-def note_outcome(conn: Connection, now: datetime, number: int, refusal: str) -> None:
-    """Let whoever waits know: "" is sent, else why not."""
+def record_outcome(conn: Connection, now: datetime, number: int, refusal: str) -> None:
+    """Record the outcome of a mail: "" if it was sent, else why not."""
     execute(
         conn,
         "UPDATE outbox SET done_at = :now, refusal = :refusal WHERE id = :id",

@@ -1,4 +1,4 @@
-"""What fails now: reported in readiness until it works again, while the loop around it goes on."""
+"""Failures of the service's loops: reported in readiness until the work succeeds again, while the loop goes on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 import structlog
 
-from scheduler.faults import fault, is_the_databases
+from scheduler.faults import fault, is_database_error
 
 log = structlog.get_logger()
 
 
 class Trouble(RuntimeError):
-    """A failure whose words tell a person what is wrong, without personal data."""
+    """A failure whose message says what is wrong, in words for a person and without personal data."""
 
 
 class Troubles:
-    """By what was tried, in words without personal data."""
+    """The present failures by the work that failed, in words without personal data."""
 
     def __init__(self) -> None:
         self._words: dict[str, str] = {}
@@ -26,16 +26,17 @@ class Troubles:
     def words(self) -> tuple[str, ...]:
         return tuple(self._words.values())
 
-    def over(self, what: str) -> None:
+    def resolve(self, what: str) -> None:
+        """Remove the failure of this work."""
         self._words.pop(what, None)
 
-    def keep(self, those: Collection[str]) -> None:
-        """Forget what is not among `those`: nobody will try it again."""
-        self._words = {what: words for what, words in self._words.items() if what in those}
+    def retain(self, works: Collection[str]) -> None:
+        """Remove the failures of all other work: it will not be tried again."""
+        self._words = {what: words for what, words in self._words.items() if what in works}
 
     @contextmanager
-    def told(self, what: str) -> Iterator[None]:
-        """Around one try of a loop's work: an exception is a trouble until a later try of `what` ends without one."""
+    def reporting(self, what: str) -> Iterator[None]:
+        """Report and log an exception in this block as a failure of `what`, until the block succeeds again."""
         try:
             yield
         except Trouble as trouble:
@@ -43,6 +44,6 @@ class Troubles:
             log.error(what, error=str(trouble))
         except Exception as error:
             self._words[what] = f"{what}: {fault(error)}"
-            log.error(what, error=fault(error), exc_info=not is_the_databases(error))
+            log.error(what, error=fault(error), exc_info=not is_database_error(error))
         else:
-            self.over(what)
+            self.resolve(what)

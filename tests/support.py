@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database, execute
-from scheduler.database.models import Delivery, Registration
+from scheduler.database.models import Delivery, Registration, table
 from scheduler.governing import revisions
 from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
 from scheduler.ledger import settling
-from scheduler.ledger.entries import Claimed, Start, Version
-from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
-from scheduler.ledger.told import AttemptKey, Telling, tell
-from scheduler.ledger.told import accepted as note_accepted
+from scheduler.ledger.entries import AttemptKey, Claimed, Start, ToldEntry, Version
+from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
+from scheduler.ledger.told import accept_told as note_accepted
+from scheduler.ledger.told import record_told
 from scheduler.webinar.model import NOTICES, Webinar, read_webinar
 from scheduler.webinar.told import facts_of
 
@@ -159,7 +159,7 @@ class Ledger:
                 more = plan(conn, now, self.revisions.governing(conn), timedelta(hours=hours))
 
     def deliveries(self, email: str | None = None) -> list[Mapping[str, Any]]:
-        d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
+        d, r = table(Delivery), table(Registration)
         query = (
             select(d, r.c.address, r.c.zone)
             .join_from(d, r, d.c.registration_id == r.c.id)
@@ -207,7 +207,9 @@ class Ledger:
                 invited = message in NOTICES or any(
                     one.id == message and one.invitation != "none" for one in webinar.messages
                 )
-                tell(conn, [Telling(mail, facts_of(webinar, row.join_url or webinar.join_url), invited)])
+                record_told(
+                    conn, [ToldEntry(mail, facts_of(webinar, row.join_url or webinar.join_url), invited)]
+                )
                 if accepted:
                     note_accepted(conn, [mail])
 
@@ -216,7 +218,7 @@ def plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], return_within: timedelta
 ) -> bool:
     """All of it in this one transaction, as far as one chunk of each webinar goes. True when there may be more."""
-    more = take_in(conn, now, governing, return_within).more
+    more = absorb(conn, now, governing, return_within).more
     for name in webinars_to_plan(conn):
         if name in governing:
             more |= plan_people(conn, now, governing[name]) > 0
@@ -227,7 +229,7 @@ def settle_and_plan(
     conn: Connection, now: datetime, governing: Mapping[str, Governing], within: timedelta
 ) -> bool:
     """A tick's settling and planning, in one transaction. True when there may be more."""
-    settling.settle_doubt(conn, now, {name: one.webinar for name, one in governing.items()})
+    settling.resolve_doubts(conn, now, {name: one.webinar for name, one in governing.items()})
     settling.expire(conn, now)
     return plan(conn, now, governing, within)
 

@@ -314,7 +314,7 @@ def test_a_database_that_is_none_is_told_in_one_line(desk: Desk) -> None:
     result = desk.run("import", desk.people())
     assert result.exit_code == 2
     assert result.stderr == (
-        f"the database can't be used: {desk.database} is no SQLite database: let DATABASE_URL name another file, or"
+        f"the database can't be used: {desk.database} is not a SQLite database: let DATABASE_URL name another file, or"
         " move this one away\n"
     )
 

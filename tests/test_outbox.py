@@ -28,17 +28,17 @@ def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_b
 ) -> None:
     first, second = _put(database), _put(database, "bob@who.int")
     with database.transaction() as conn:
-        assert outbox.anything_to_do(conn, NOW)
-        assert outbox.take(conn, NOW) == (first, "webinar@who.int", "ada@who.int", MAIL)
+        assert outbox.has_work(conn, NOW)
+        assert outbox.pop(conn, NOW) == (first, "webinar@who.int", "ada@who.int", MAIL)
         assert outbox.outcome(conn, first) is None, "not yet"
-        taken = outbox.take(conn, NOW)
+        taken = outbox.pop(conn, NOW)
         assert taken
         assert taken.id == second
-        assert outbox.take(conn, NOW) is None
-        outbox.note_outcome(conn, NOW, first, "")
-        outbox.note_outcome(conn, NOW, second, "rcpt: 550")
+        assert outbox.pop(conn, NOW) is None
+        outbox.record_outcome(conn, NOW, first, "")
+        outbox.record_outcome(conn, NOW, second, "rcpt: 550")
         assert (outbox.outcome(conn, first), outbox.outcome(conn, second)) == ("", "rcpt: 550")
-        assert not outbox.anything_to_do(conn, NOW)
+        assert not outbox.has_work(conn, NOW)
         assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}, "nothing is kept"
 
 
@@ -56,10 +56,10 @@ def test_whoever_is_killed_with_a_mail_in_hand_leaves_nothing_of_it_and_nobody_s
 ) -> None:
     number = _put(database)
     with database.transaction() as conn:
-        assert outbox.take(conn, NOW)
+        assert outbox.pop(conn, NOW)
     with database.transaction() as conn:
         assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}
-        assert outbox.take(conn, NOW + USEFUL_FOR * 2) is None
+        assert outbox.pop(conn, NOW + USEFUL_FOR * 2) is None
         assert outbox.outcome(conn, number) is None, "nobody knows"
 
 
@@ -69,7 +69,7 @@ async def test_a_day_later_they_are_removed_whether_or_not_anybody_asks_for_anot
 ) -> None:
     first, second = _put(database), _put(database, "bob@who.int", KEPT_FOR)
     with database.transaction() as conn:
-        while outbox.take(conn, NOW):
+        while outbox.pop(conn, NOW):
             pass
     clock = VirtualClock(NOW + KEPT_FOR)
     asked_for = AskedFor(database, clock, [], lambda address: True)
@@ -88,5 +88,5 @@ def _numbers(database: Database) -> list[int]:
 def test_what_nobody_waits_for_any_more_is_not_sent(database: Database) -> None:
     number = _put(database)
     with database.transaction() as conn:
-        assert outbox.take(conn, NOW + USEFUL_FOR + timedelta(seconds=1)) is None
-        assert outbox.outcome(conn, number) == "nothing could be sent in time"
+        assert outbox.pop(conn, NOW + USEFUL_FOR + timedelta(seconds=1)) is None
+        assert outbox.outcome(conn, number) == "it could not be sent in time"

@@ -29,7 +29,7 @@ from scheduler.database.engine import Database
 from scheduler.governing.folder import webinar_files
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
-from scheduler.ledger.refusals import try_address_again
+from scheduler.ledger.refusals import retry_address
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.importing import ImportReport, Oddities, import_file
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind
@@ -201,7 +201,7 @@ def retry(address: str) -> None:
     settings = settings_of_environment()
     address = _checked(address)
     with opened_database(settings) as database, database.transaction() as conn:
-        registrations, mails = try_address_again(conn, SystemClock().now(), address)
+        registrations, mails = retry_address(conn, SystemClock().now(), address)
     if not registrations:
         click.echo("No relay refused that address as unknown.", err=True)
         sys.exit(1)

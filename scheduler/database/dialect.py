@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL: described here, done in `sqlite` and `postgresql`."""
+"""The interface to what differs between SQLite and PostgreSQL; implemented in `sqlite` and `postgresql`."""
 
 from __future__ import annotations
 
@@ -13,65 +13,64 @@ from sqlalchemy.engine.default import DefaultDialect
 
 
 class DatabaseInUse(RuntimeError):
-    """A second service on a database that takes one."""
+    """Another service already runs on this database, which takes only one."""
 
 
 class Dialect(ABC):
-    """One of the two engines. All else is SQL that both understand."""
+    """One of the two engines. All other SQL is understood by both."""
 
     takes_replicas: ClassVar[bool]
-    """Whether several services may work on one database. If not, all leases end when a service starts, and no other."""
+    """Whether several services may share one database. If not, all leases end when a service starts, and only then."""
     skip_locked: ClassVar[str]
-    """The end of a SELECT by which two replicas never claim the same rows ('{}' is the table)."""
+    """Locking clause of a SELECT, so that no two replicas claim the same rows ('{}' is the table)."""
     update_skipping: ClassVar[str]
-    """The end of a SELECT by which its rows are ours to change, less those that another transaction holds."""
+    """Locking clause of a SELECT that locks its rows for changes and skips those that another transaction locked."""
     share_skipping: ClassVar[str]
-    """What a SELECT ends with so that its rows stay as they are, less those that another transaction holds; "" where
-    there is one writer at a time."""
+    """Locking clause of a SELECT that keeps its rows unchanged and skips those that another transaction locked; ""
+    where there is one writer at a time."""
     join_next: ClassVar[str]
-    """JOIN, such that the table before it is gone through first."""
+    """JOIN with a fixed order: the table before it is the outer one."""
     named: ClassVar[DefaultDialect]
-    """Writes a statement as the driver takes it with parameters by name."""
+    """SQLAlchemy's dialect that compiles statements with named parameters for the driver."""
     reading: ClassVar[Mapping[str, Any]]
-    """Execution options of a transaction that sees one moment and changes nothing."""
+    """Execution options of a read-only transaction on one snapshot."""
 
     guest_pause: ClassVar[float]
     """Seconds between two writing transactions of a process beside the service."""
 
     @abstractmethod
     def engine(self, url: str, *, guest: bool = False) -> Engine:
-        """The SQLAlchemy engine for `url`. Opens no connection. `guest`: for a process beside the service. Raises
-        OSError, in words for the operator."""
+        """Create the SQLAlchemy engine for `url`; no connection is opened. `guest`: for a process beside the service.
+        Raises OSError, in words for the operator."""
 
     def unusable(self, url: URL, code: str) -> str:
-        """What an error of this code says about the database, and what to do, for the operator; "" where the engine's
-        own words say it as well."""
+        """The meaning of an error code and what to do, for the operator; "" where the engine's message is as good."""
         return ""
 
     @abstractmethod
     def may_plan(self, conn: Connection, what: str) -> bool:
-        """Keep every other service from planning this until the end of the transaction; False where another one
-        does."""
+        """Try to lock `what` (a webinar, or "intake") against planning by other services, until the end of the
+        transaction. Returns False, at once, if another one holds the lock."""
 
     @abstractmethod
     def wait_to_plan(self, conn: Connection, what: str) -> None:
-        """The same, waiting for whoever does."""
+        """Acquire the lock of `may_plan`, waiting for other services."""
 
     @abstractmethod
-    def take_time(self, conn: Connection) -> None:
-        """Let this transaction last as long as it likes."""
+    def lift_limits(self, conn: Connection) -> None:
+        """Let this transaction run without time limits."""
 
     @abstractmethod
     def one_proposer(self, conn: Connection) -> None:
-        """Let one replica decide what governs at a time, until the end of the transaction."""
+        """Acquire the lock on decisions about what governs, until the end of the transaction."""
 
     @abstractmethod
     def one_migration(self, conn: Connection) -> None:
-        """Let one replica bring the schema up to date at a time, until the end of the transaction."""
+        """Acquire the lock on migrations of the schema, until the end of the transaction."""
 
     @abstractmethod
-    def many_rows_came(self, conn: Connection, *tables: str) -> None:
-        """Let the engine's planner of queries know: it would go by what these tables were before."""
+    def analyze_grown(self, conn: Connection, *tables: str) -> None:
+        """Update the query planner's statistics of those of these tables that have grown much."""
 
     @abstractmethod
     def clock(self, conn: Connection) -> float:
@@ -79,72 +78,71 @@ class Dialect(ABC):
 
     @abstractmethod
     def holders(self, conn: Connection) -> list[int] | None:
-        """The services that are there (`Presence`), or None where that can't be known."""
+        """The numbers of the services that hold a presence lock (`Presence`); None if that can't be known."""
 
     @abstractmethod
     def rows(self, parameter: str, columns: Mapping[str, str]) -> str:
-        """SQL for a table out of one bound parameter, a JSON array of arrays in the order of `columns` (name: type
-        in PostgreSQL's words; text in UTF-8 where it is bytea). Hundreds of rows of a ledger change in one statement by
-        joining it."""
+        """SQL for a table made from one bound parameter, a JSON array of arrays. `columns` maps names to PostgreSQL
+        types, in order; bytea is given as UTF-8 text. Joining it changes hundreds of rows in one statement."""
 
     @abstractmethod
     def numbers(self, parameter: str) -> str:
-        """SQL for a table of one column, `number`, out of one bound parameter that `as_numbers` made."""
+        """SQL for a table of one column, `number`, made from a bound parameter by `as_numbers`."""
 
     @abstractmethod
     def as_numbers(self, numbers: Iterable[int]) -> str:
-        """These numbers as one parameter."""
+        """Encode numbers as one parameter for `numbers` and `among`."""
 
     @abstractmethod
     def shadow(self, conn: Connection, table: str) -> str:
-        """Put an empty temporary table of the same make before a table, until the end of the transaction. Returns the
-        name by which the table itself is still known."""
+        """Shadow a table by an empty temporary one of the same structure, until the end of the transaction. Returns a
+        name for the original table."""
 
     @abstractmethod
     def indexed_by(self, index: str) -> str:
-        """What follows the name of a table that is to be read by this index, where the engine would not find it."""
+        """Index hint after the name of a table, for an engine that would not choose this index; else ""."""
 
     @abstractmethod
     def written(self, instant: datetime) -> str:
-        """An instant (aware) in JSON or as a parameter, as the column that takes it holds it."""
+        """Encode an aware instant as the column stores it, for JSON or a parameter."""
 
     @abstractmethod
-    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
-        """Never give the next so many ids of a table to a row."""
+    def skip_ids(self, conn: Connection, table: str, numbers: int) -> None:
+        """Never assign the next `numbers` ids of a table."""
 
     @abstractmethod
     def by_index(self, conn: Connection) -> AbstractContextManager[None]:
-        """Meanwhile rows are looked up by indexes: for small batches beside large tables, of which the statistics may
-        say that they are empty. The statements say what by with `among` and `equal`."""
+        """A block in which rows are looked up by index: for small batches and large tables whose statistics may call
+        them empty. Statements mark the lookups with `among` and `equal`."""
 
     @abstractmethod
     def among(self, column: str, parameter: str) -> str:
-        """SQL: whether a column has one of the numbers in a bound parameter that `as_numbers` made."""
+        """SQL condition: the column has one of the numbers in a bound parameter by `as_numbers`."""
 
     @abstractmethod
     def equal(self, column: str, value: str) -> str:
-        """SQL: whether a column of a large table, looked up by its index, has this value of a small one."""
+        """SQL condition: the column of a large table, looked up by its index, equals the value from a small one."""
 
     @abstractmethod
     def column_types(self, conn: Connection, table: str) -> dict[str, str]:
-        """The type of each column, by its name; "" where the engine takes values of any type. Empty: no such table."""
+        """The type of each column by name, "" where the engine takes values of any type; empty if there is no table."""
 
     @abstractmethod
     def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
-        """The triggers of a table, and whether each is enabled."""
+        """The triggers of a table by name, and whether each is enabled."""
 
     @abstractmethod
-    def wait_briefly(self, conn: Connection) -> None:
-        """Let this transaction give up a lock that it does not get within half a second."""
+    def limit_lock_wait(self, conn: Connection) -> None:
+        """Let this transaction wait for a lock half a second at most."""
 
     @abstractmethod
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
-        """The unique indexes of a table, as SQL in small letters without quotation marks."""
+        """The unique indexes of a table, as SQL in lower case without quotation marks."""
 
     @abstractmethod
     def not_visible_ascii(self, column: str) -> str:
-        """SQL: whether a text holds anything else than visible ASCII characters."""
+        """SQL condition: a text holds characters other than visible ASCII."""
 
     @abstractmethod
     def beginning(self, column: str, characters: int) -> str:
-        """SQL for a value as text, of which no more than about so many characters reach us; more where it is longer."""
+        """SQL for the beginning of a value as text: at least one character more than `characters` if it is longer."""

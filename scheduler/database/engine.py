@@ -1,4 +1,4 @@
-"""Opens the database, brings its schema up to date, and runs transactions beside the event loop."""
+"""The database: opens it, migrates its schema, and runs transactions in threads beside the event loop."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from sqlalchemy import Connection, CursorResult, TextClause, bindparam, event, i
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
-from scheduler.database.file import OpenFile, Stands
+from scheduler.database.file import FileState, OpenFile
 from scheduler.database.models import Instant
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite, lock_file
-from scheduler.faults import _code, first_line, is_conflict
+from scheduler.faults import error_code, first_line, is_conflict
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 GUEST_READERS = 4  # threads
-MOST_TRIES = 5  # of a transaction that others get in the way of
+MOST_TRIES = 5  # of a transaction that conflicts with others
 
 DIALECTS: dict[str, Dialect] = {"sqlite": SQLite(), "postgresql": PostgreSQL()}
 
 
 def dialect(conn: Connection) -> Dialect:
-    """The engine that this connection leads to."""
+    """The dialect of this connection's engine."""
     return DIALECTS[conn.dialect.name]
 
 
 def execute(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
-    """Execute SQL that both engines understand. Datetimes are instants; lists expand in `IN :name`."""
+    """Execute SQL that both engines understand. Datetimes must be aware; lists expand in `IN :name`."""
     instants = [name for name, value in values.items() if isinstance(value, datetime)]
     if lists := [name for name, value in values.items() if isinstance(value, _LISTS)]:
         values |= {name: list(values[name]) for name in lists}
@@ -65,15 +65,15 @@ def _statement(sql: str, instants: frozenset[str], lists: frozenset[str]) -> Tex
     )
 
 
-@lru_cache(maxsize=512)  # once for all: SQLAlchemy takes longer over a statement than SQLite does
+@lru_cache(maxsize=512)  # compiling in SQLAlchemy takes longer than executing in SQLite
 def _prepared(sql: str, instants: frozenset[str], engine: Dialect) -> str:
-    """The statement as the driver takes it, with the names of its parameters."""
+    """The statement compiled for the driver, with named parameters."""
     return str(_statement(sql, instants, frozenset()).compile(dialect=engine.named))
 
 
 def listed(conn: Connection, parameter: str) -> str:
-    """SQL for the numbers in one bound parameter that `as_list` made, as a table with a column `number`, as in
-    `id IN …`. The statement is the same length for one number and for thousands."""
+    """SQL for a table of one column, `number`, made from a bound parameter by `as_list`; also for `id IN …`. The
+    statement is the same length for one number and for thousands."""
     return dialect(conn).numbers(parameter)
 
 
@@ -83,32 +83,32 @@ def as_list(conn: Connection, numbers: Iterable[int]) -> str:
 
 
 class Schema(Enum):
-    """How a database stands to this program."""
+    """The schema of a database compared to this program's."""
 
     NONE = auto()
-    """It has no tables yet."""
+    """The database has no tables yet."""
     EARLIER = auto()
     CURRENT = auto()
 
 
 class NewerSchema(RuntimeError):
-    """The database belongs to a newer version of this program, which must leave it alone."""
+    """The schema is of a newer version of this program; this one must not use it."""
 
 
 class Database:
-    """One database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
+    """A database: `transaction()` where blocking is fine, `await run(...)` beside the event loop."""
 
     def __init__(self, url: str, url_now: Callable[[], str] | None = None, *, guest: bool = False) -> None:
-        """`url_now` gives `url` with the user name and password by which new connections sign in. `guest`: of a process
-        beside the service, which must never keep sending waiting: it reads in threads of its own, and on SQLite its
-        writing transactions, which are to be small, come one by one with pauses."""
+        """`url_now` returns `url` with the present user name and password for new connections. `guest`: for a process
+        beside the service, which must never delay sending: it reads in threads of its own, and on SQLite its writing
+        transactions, which must be small, run one by one with pauses."""
         self.dialect = DIALECTS[make_url(url).get_backend_name()]
         self.engine = self.dialect.engine(url, guest=guest)
         if url_now and self.dialect.takes_replicas:
             event.listen(self.engine, "do_connect", partial(_sign_in, url_now))
         self._pause = self.dialect.guest_pause if guest else 0.0
         self._sending = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-sending")
-        # Of two writers SQLite lets one wait by trying again and again; in one thread they take turns.
+        # On SQLite a writer that waits polls the lock; in one thread writers take turns instead.
         self._aside = (
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
             if self.dialect.takes_replicas
@@ -119,14 +119,14 @@ class Database:
         self._file: OpenFile | None = None
 
     def migrate(self) -> None:
-        """Bring the schema up to date. Safe when several replicas start at once. Raises NewerSchema."""
-        from alembic import command  # it takes a quarter of a second to load, and only `webinar run` migrates
+        """Migrate the schema to this program's. Safe when several replicas start at once. Raises NewerSchema."""
+        from alembic import command  # loading takes a quarter of a second, and only `webinar run` migrates
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self.engine.begin() as conn:
-            self.dialect.take_time(conn)
+            self.dialect.lift_limits(conn)
             self.dialect.one_migration(conn)
             if _schema(conn) is not Schema.CURRENT:
                 config.attributes["connection"] = conn
@@ -135,25 +135,25 @@ class Database:
             self._file = OpenFile(self.path)
 
     def hold_for_service(self) -> None:
-        """Keep every other service off a database that takes one. Raises DatabaseInUse, OSError."""
+        """Lock a database that takes one service against others. Raises DatabaseInUse, OSError."""
         path = self.engine.url.database
         if not self.dialect.takes_replicas and path and path != ":memory:":
             self._lock = lock_file(path)
 
     @property
     def path(self) -> Path:
-        """Of the file of a SQLite database."""
+        """The path of a SQLite database's file."""
         return Path(self.engine.url.database or "").absolute()
 
-    async def stands(self) -> Stands:
-        """Whether the database that the service holds is still where DATABASE_URL leads."""
+    async def file_state(self) -> FileState:
+        """Whether the open SQLite file is still the one at its path; SAME on PostgreSQL."""
         if self._file is None:
-            return Stands.SAME
-        return await asyncio.get_running_loop().run_in_executor(self._aside, self._file.stands)
+            return FileState.SAME
+        return await asyncio.get_running_loop().run_in_executor(self._aside, self._file.state)
 
     def reopen(self) -> None:
-        """Open what is at the path now, which another file has taken; nothing may be under way. Raises DatabaseInUse,
-        OSError."""
+        """Open the file that is at the path now, after another one was replaced. No transaction may be under way.
+        Raises DatabaseInUse, OSError."""
         self.engine.dispose()
         if self._file:
             self._file.close()
@@ -163,17 +163,17 @@ class Database:
         self.hold_for_service()
 
     def unusable(self, error: DBAPIError) -> str:
-        """Why it can't be used, in words for the operator: no values are in them."""
-        known = self.dialect.unusable(self.engine.url, _code(error))
+        """Why the database can't be used, in words for the operator, without values."""
+        known = self.dialect.unusable(self.engine.url, error_code(error))
         return f"the database can't be used: {known or f'{type(error.orig).__name__}: {first_line(error)}'}"
 
     def schema(self) -> Schema:
-        """Whether `migrate` has something to do. Changes nothing. Raises NewerSchema."""
+        """The state of the schema. Read-only. Raises NewerSchema."""
         with self.reading() as conn:
             return _schema(conn)
 
     def revision(self) -> str | None:
-        """Of its schema, whichever program made it; None: it has no tables yet."""
+        """The revision of its schema, whichever program made it; None if it has no tables yet."""
         with self.reading() as conn:
             return _revision(conn)
 
@@ -184,20 +184,20 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one moment, changes nothing and keeps nobody waiting."""
+        """A read-only transaction on one snapshot, which blocks nobody."""
         with self.engine.connect().execution_options(**self.dialect.reading) as conn, conn.begin():
             yield conn
 
     async def run(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`in_transaction`, beside the event loop and the transactions of sending."""
+        """Run `in_transaction` in a thread, beside the transactions of sending."""
         return await self._beside(self._aside, lambda conn: function(conn, *args, **kwargs))
 
     async def run_reading(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same for what changes nothing: on SQLite it does not wait for whoever else writes."""
+        """Run a function that changes nothing in a thread. On SQLite it does not wait for writers."""
 
         def read() -> T:
             with self.reading() as conn:
@@ -208,16 +208,16 @@ class Database:
     async def run_sending(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same for what a due mail waits for. It never waits for what `run` runs, but for the transaction that
-        SQLite has open."""
+        """Run `in_transaction` in the thread reserved for sending. It never queues behind `run`; on SQLite it waits
+        for an open writing transaction."""
         return await self._beside(self._sending, lambda conn: function(conn, *args, **kwargs))
 
     async def _beside(self, thread: ThreadPoolExecutor, function: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, self.in_transaction, function)
 
     def in_transaction(self, function: Callable[[Connection], T]) -> T:
-        """Run `function(connection)` in one transaction, and again at once after a conflict with another one: so it
-        must change nothing outside the database."""
+        """Run `function(connection)` in one transaction, and again at once after a conflict with another one, so it
+        must have no effects outside the database."""
         tries = 1
         while True:
             try:
@@ -245,38 +245,38 @@ class Database:
 def _sign_in(
     url_now: Callable[[], str], dialect: object, record: object, positional: object, named: dict[str, Any]
 ) -> None:
-    """Connect with these, which may have been changed since the engine was made (psycopg's keywords)."""
+    """Set the present user name and password for a new connection (psycopg's keywords)."""
     url = make_url(url_now())
     named.update({"user": url.username, "password": url.password})
 
 
 def may_plan(conn: Connection, what: str) -> bool:
-    """Keep every other service from planning this webinar, or from taking rows in ("intake"), until the end of the
-    transaction. False, at once, where another one does."""
+    """Try to lock a webinar against planning by other services, or absorbing rows ("intake"), until the end of the
+    transaction. Returns False, at once, if another one holds the lock."""
     return _is_scratch(conn) or dialect(conn).may_plan(conn, what)
 
 
 def one_proposer(conn: Connection) -> None:
-    """Let one replica decide what governs at a time, until the end of the transaction."""
+    """Acquire the lock on decisions about what governs, until the end of the transaction."""
     if not _is_scratch(conn):
         dialect(conn).one_proposer(conn)
 
 
 def _is_scratch(conn: Connection) -> bool:
-    """Whether it changes a copy of its own (`scratch`), and keeps nobody from anything."""
+    """Whether this transaction changes only a copy of its own (`scratch`), which needs no locks."""
     return bool(conn.get_execution_options().get("scratch", False))
 
 
 def _schema(conn: Connection) -> Schema:
-    there = _revision(conn)
-    if there is None:
+    revision = _revision(conn)
+    if revision is None:
         return Schema.NONE
     *earlier, newest = _revisions()
-    if there not in (*earlier, newest):
+    if revision not in (*earlier, newest):
         raise NewerSchema(
-            f"The database is of a newer version of this program ({there}, here {newest}): use that version."
+            f"The database is of a newer version of this program ({revision}, here {newest}): use that version."
         )
-    return Schema.CURRENT if there == newest else Schema.EARLIER
+    return Schema.CURRENT if revision == newest else Schema.EARLIER
 
 
 def _revision(conn: Connection) -> str | None:
@@ -287,7 +287,7 @@ def _revision(conn: Connection) -> str | None:
 
 
 def newest_revision() -> str:
-    """Of the schema: the one that this program makes."""
+    """The revision of this program's schema."""
     return _revisions()[-1]
 
 
@@ -296,5 +296,5 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """Of the schema, which this program knows, by the names of their files; the newest last."""
+    """The revisions of the schema that this program knows, from the names of the migrations; the newest last."""
     return tuple(sorted(file.name.partition("_")[0] for file in _MIGRATIONS.glob("versions/[0-9]*.py")))

@@ -1,6 +1,6 @@
-"""Whether the file of a SQLite database that is open is still the one at its path.
+"""Checks whether an open SQLite file is still the one at its path.
 
-A file that is replaced (by `mv`, by a restore) or deleted goes on under whoever has it open, unseen by everybody else.
+A process that has a file open goes on using it after it is deleted, or replaced by `mv` or a restore, unseen by others.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from contextlib import closing
 from enum import Enum, auto
 from pathlib import Path
 
-PATIENCE = 5.0  # seconds that a look waits for whoever writes
+PATIENCE = 5.0  # seconds that a check waits for a writer
 
 
-class Stands(Enum):
-    """What is at the path."""
+class FileState(Enum):
+    """The state of the file at the path, compared to the open one."""
 
     SAME = auto()
     GONE = auto()
     REPLACED = auto()
-    """By another database of this program, or this one without its write-ahead log."""
+    """Another database of this program, or this one without its write-ahead log."""
     NOT_OURS = auto()
-    """By what is no whole database of this program; perhaps it is still being copied."""
+    """Not a complete database of this program; perhaps it is still being copied."""
 
 
 Stamp = tuple[tuple[int, int] | None, ...]
 
 
 class OpenFile:
-    """A connection of its own to the file, opened with the service's and kept until `close`."""
+    """A separate connection to the file, opened together with the service's and kept until `close`."""
 
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error."""
@@ -43,38 +43,39 @@ class OpenFile:
     def close(self) -> None:
         self._conn.close()
 
-    def stands(self) -> Stands:
-        """Two system calls, as long as nothing has changed. Numbers of inodes are no proof: some network file systems
-        change them. So what is written here is looked for by another connection. Raises sqlite3.Error."""
+    def state(self) -> FileState:
+        """Compare the open file with the one at the path: two system calls while nothing changes. Inode numbers are no
+        proof (some network file systems change them), so a change is checked by a value that this connection writes
+        and a new one reads. Raises sqlite3.Error."""
         main, _ = now = self._stamp()
         if main is None:
-            return Stands.GONE
+            return FileState.GONE
         if now == self._seen:
-            return Stands.SAME
+            return FileState.SAME
         nonce = secrets.randbelow(2**31)
         self._conn.execute(f"PRAGMA user_version = {nonce}")
-        # Beside another database our log would be taken for its own: it is emptied before anybody looks.
-        if main != self._seen[0] and not self._emptied():
-            return Stands.SAME  # somebody reads: until the next look
-        found = self._found()
+        # Our write-ahead log would be taken for that of another database at the path: empty it first.
+        if main != self._seen[0] and not self._empty_log():
+            return FileState.SAME  # a reader prevents it: decided at the next check
+        found = self._read_nonce()
         if found == nonce:
             self._seen = self._stamp()
-            return Stands.SAME
+            return FileState.SAME
         if main == self._seen[0]:
-            self._emptied()
-            return Stands.REPLACED
-        return Stands.NOT_OURS if found is None else Stands.REPLACED
+            self._empty_log()
+            return FileState.REPLACED
+        return FileState.NOT_OURS if found is None else FileState.REPLACED
 
     def _stamp(self) -> Stamp:
-        """Device and inode of the database and its log."""
+        """Device and inode of the database and of its write-ahead log."""
         return tuple(_inode(Path(f"{self._path}{end}")) for end in ("", "-wal"))
 
-    def _emptied(self) -> bool:
+    def _empty_log(self) -> bool:
         busy, _, _ = self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    def _found(self) -> int | None:
-        """What another connection reads at the path; None where there is no whole database of this program."""
+    def _read_nonce(self) -> int | None:
+        """The nonce that a new connection reads at the path; None if there is no complete database of this program."""
         try:
             with closing(
                 sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
@@ -92,9 +93,9 @@ class OpenFile:
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
-    """None: nothing is there."""
+    """Device and inode of a file; None if it does not exist."""
     try:
-        there = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return there.st_dev, there.st_ino
+    return status.st_dev, status.st_ino

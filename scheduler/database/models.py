@@ -1,7 +1,7 @@
-"""Every table. `registrants` belongs to whoever registers people; all the others are ours alone.
+"""All tables. `registrants` belongs to the systems that register people; all others belong to this program.
 
-No foreign key runs to `registrants`: a DELETE there is never blocked and takes nothing along. Ids are never
-used twice (AUTOINCREMENT on SQLite, identity columns on PostgreSQL).
+No foreign key refers to `registrants`: a DELETE there is never blocked and never cascades. Ids are never used twice
+(AUTOINCREMENT on SQLite, identity columns on PostgreSQL).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Text, func, text
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Integer, LargeBinary, String, Table, Text, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
@@ -17,7 +17,7 @@ from sqlmodel import Field, SQLModel
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in UTC: timestamptz on PostgreSQL, sortable ISO text on SQLite.
 
-    Raises ValueError for a naive datetime, which would be somebody's wall time.
+    Raises ValueError for a naive datetime, which might be a wall time.
     """
 
     impl = DateTime(timezone=True)
@@ -35,6 +35,12 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table of a model."""
+    found: Table = model.__table__  # type: ignore[attr-defined]
+    return found
 
 
 Id: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
@@ -61,21 +67,21 @@ def _partial(name: str, *columns: str, where: str) -> Index:
 
 
 FREE = "state = 'pending' AND lease_token IS NULL"
-"""SQL: whether a delivery may be claimed once it is due, as its partial indexes say it."""
+"""SQL condition: a delivery can be claimed once it is due. Partial indexes use it word for word."""
 
 _AUTOINCREMENT: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
 class Registrant(SQLModel, table=True):
-    """The contract: any registration system may INSERT, UPDATE or DELETE here with plain SQL.
+    """A registrant. Any registration system may INSERT, UPDATE or DELETE here with plain SQL.
 
-    Read it column by column as text (`registrants.rows`), never as this class: one bad date in one row
-    would end the whole result.
+    Read it column by column as text (`registrants.rows`), never as this class: one bad date in one row would make a
+    whole query fail.
     """
 
     __tablename__ = "registrants"
     __table_args__ = (
-        Index("registrants_one_address", "webinar", func.lower(text("email")), unique=True),
+        Index("registrants_one_address", "webinar", text("lower(email)"), unique=True),
         _AUTOINCREMENT,
     )
 
@@ -91,11 +97,11 @@ class Registrant(SQLModel, table=True):
 
 
 class RegistrantChange(SQLModel, table=True):
-    """Written by triggers on `registrants`; deleted by the planner in the transaction that takes the row in.
+    """A change of `registrants`, written by triggers; deleted in the transaction that absorbs the row.
 
-    webinar: its beginning, as the row has it, or "" where it is not known. operation: I(nsert), U(pdate), D(elete), R
-    (perhaps replaced by an INSERT or UPDATE), '' (not recorded). T: a TRUNCATE on PostgreSQL, whose registrant_id is
-    NULL: look at all of them.
+    webinar: the beginning of the row's value, or "" if it is not known. operation: I(nsert), U(pdate), D(elete), R
+    (perhaps replaced by an INSERT or UPDATE), '' (not recorded), T (TRUNCATE on PostgreSQL; registrant_id is NULL and
+    all rows must be checked).
     """
 
     __tablename__ = "registrant_change"
@@ -120,10 +126,10 @@ class RowSetAside(SQLModel, table=True):
 
 
 class Registration(SQLModel, table=True):
-    """What the planner made of a registrant's row: the same registration through nightly reloads.
+    """A person of a webinar, derived from a registrant's row and kept through nightly reloads.
 
-    plan: the plan of the webinar by which this person was last planned; 0 where something about the person changed
-    since. Only who is planned by the webinar's present plan is written to.
+    plan: the plan of the webinar by which this person was last planned; 0 if something about the person changed since.
+    Mails are sent only to people who are planned by the webinar's present plan.
     """
 
     __tablename__ = "registration"
@@ -142,7 +148,7 @@ class Registration(SQLModel, table=True):
     registrant_id: int | None = _number(nullable=True)
     address: str = _text()
     address_folded: str = _text()
-    uid: str = _text()  # of the invitation, for life; a new address gets a new one
+    uid: str = _text()  # the invitation's UID, kept for life; a new address gets a new one
     name: str = _text()
     language: str = _text()
     timezone: str = _text()
@@ -153,14 +159,12 @@ class Registration(SQLModel, table=True):
     first_seen_at: datetime = _instant()
     gone_at: datetime | None = _instant(nullable=True)
     plan: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
-    link_since: datetime | None = _instant(
-        nullable=True
-    )  # when the row's own link began to change, and until
-    link_until: datetime | None = _instant(nullable=True)  # when the notice about that waits
+    link_since: datetime | None = _instant(nullable=True)  # when the person's own link began to change
+    link_until: datetime | None = _instant(nullable=True)  # until when the notice of that waits
 
 
 class ZoneEvidence(SQLModel, table=True):
-    """What one pair of timezone and country, as written, means for one webinar."""
+    """The zone resolved from one pair of timezone and country, as written, for one webinar."""
 
     __tablename__ = "zone_evidence"
 
@@ -186,13 +190,13 @@ class DueTime(SQLModel, table=True):
 
 
 class GoverningWebinar(SQLModel, table=True):
-    """Which revision of a webinar governs, and the facts in it that people are told.
+    """The revision of a webinar that governs, and the facts in it that people are told.
 
-    status: draft, live, or ended. version: 1 more than any had when this row was written, so that whoever knows the
-    highest knows them all. plan: counts the changes that planning must follow; fingerprint: what planning reads, as a
-    hash; behind: whether there may be people planned by an earlier plan. waiting_id: the revision that takes effect at
-    takes_effect_at unless the edit is undone; waiting_since: its first edit. keep_days: how long personal data is kept
-    after its end (`ledger.retention`).
+    status: draft, live, or ended. version: set to one more than the highest in the table with each write, so the
+    highest version shows whether anything changed. plan: number of changes that planning must follow; fingerprint: a
+    hash of what planning reads; behind: whether people may be planned by an earlier plan. waiting_id: the revision that
+    takes effect at takes_effect_at unless the edit is undone; waiting_since: the time of the first edit. keep_days:
+    days for which personal data is kept after the end (`ledger.retention`).
     """
 
     __tablename__ = "webinar"
@@ -222,7 +226,7 @@ class GoverningWebinar(SQLModel, table=True):
 
 
 class PlannedWebinar(SQLModel, table=True):
-    """The plan for which due times and zones of a webinar are up to date, and what they were computed from."""
+    """The plan for which due times and zones of a webinar are up to date, and the facts they were computed from."""
 
     __tablename__ = "planned_webinar"
 
@@ -235,9 +239,9 @@ class PlannedWebinar(SQLModel, table=True):
 
 
 class PlannedMessage(SQLModel, table=True):
-    """One message of a webinar's sequence, and whether it is still there.
+    """A message that is, or was, in a webinar's sequence.
 
-    `on_registration`: it is, or once was, due on registration, for those first seen from `only_seen_from` on.
+    on_registration: it is, or once was, due on registration, for people first seen from only_seen_from on.
     """
 
     __tablename__ = "planned_message"
@@ -280,18 +284,16 @@ class Delivery(SQLModel, table=True):
     message_id: str = _text()  # for life, so that a receiver can drop a second copy
     sent_at: datetime | None = _instant(nullable=True)
     planned_at: datetime = _instant()
-    for_start: datetime | None = _instant(
-        nullable=True
-    )  # of the webinar, as it was planned for or went out for
-    for_end: datetime | None = _instant(nullable=True)  # of a change notice: what it says, with its link
+    for_start: datetime | None = _instant(nullable=True)  # the webinar's start when it was planned or sent
+    for_end: datetime | None = _instant(nullable=True)  # change notices only: the end and link that they tell
     for_link: str = _text()
 
 
 class LedgerIdentity(SQLModel, table=True):
-    """One row: which ledger this is, the same in each of its backups.
+    """The identity of this ledger, the same in all its backups. One row.
 
-    restorations: how often somebody has noticed that it was set back to an earlier state. hold_planned: whether what is
-    due once everybody is planned is to be held, too (`ledger.restored`).
+    restorations: how often a set-back to an earlier state was noticed. hold_planned: whether deliveries due once
+    everybody is planned are to be held, too (`ledger.restored`).
     """
 
     __tablename__ = "ledger"
@@ -302,7 +304,7 @@ class LedgerIdentity(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One try of a delivery at a relay, kept with the relay's words. outcome '' while it is under way."""
+    """One attempt of a delivery at a relay, with the relay's reply. outcome is '' while it is under way."""
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -327,7 +329,7 @@ class Attempt(SQLModel, table=True):
 
 
 class Invitation(SQLModel, table=True):
-    """One version of one registration's calendar entry: a retry sends the same bytes."""
+    """One version of a registration's calendar entry. A retry sends the same bytes."""
 
     __tablename__ = "invitation"
     __table_args__ = (Index("invitation_version", "uid", "sequence", unique=True), _AUTOINCREMENT)
@@ -338,13 +340,13 @@ class Invitation(SQLModel, table=True):
     sequence: int = 0
     method: str = _text()
     dtstamp: datetime = _instant()
-    says: str = _text()  # hash of what the entry says; the same: the same version
+    says: str = _text()  # hash of the entry's facts; an equal hash needs no new version
     calendar: bytes = Field(sa_type=LargeBinary)
 
 
 class Told(SQLModel, table=True):
-    """What the holder of a UID was told: by the last mail that a relay accepted (if any carried an invitation: the
-    last that did), and by later ones that are under way or in doubt. starts_at NULL: cancelled, or not known."""
+    """The facts that the holder of a UID was told: by the last mail that a relay accepted (the last with an invitation,
+    if there was one), and by later mails under way or in doubt. starts_at NULL: cancelled, or not known."""
 
     __tablename__ = "told"
     __table_args__ = (Index("told_uid", "uid"), _AUTOINCREMENT)
@@ -358,7 +360,7 @@ class Told(SQLModel, table=True):
     join_url: str = _text()
     cancelled: bool = False
     invited: bool = False  # the mail carried an invitation
-    accepted: bool = False  # by a relay; until then it is under way or in doubt
+    accepted: bool = False  # by a relay; until then the mail is under way or in doubt
 
 
 class WebinarRevision(SQLModel, table=True):
@@ -376,7 +378,7 @@ class WebinarRevision(SQLModel, table=True):
 
 
 class TextRevision(SQLModel, table=True):
-    """A revision of a text that governs, or governed: the newest of a message and language goes out."""
+    """A revision of a text that governs or governed. The newest of a message and language goes out."""
 
     __tablename__ = "text_revision"
     __table_args__ = (Index("text_revision_newest", "message", "language", "id"), _AUTOINCREMENT)
@@ -390,7 +392,7 @@ class TextRevision(SQLModel, table=True):
 
 
 class Verdict(SQLModel, table=True):
-    """What the trial of a text found, by a digest of all that it depends on. problems: a JSON array; "[]": sound."""
+    """The result of a text's trial, by a digest of its inputs. problems: a JSON array; "[]" means sound."""
 
     __tablename__ = "verdict"
 
@@ -400,7 +402,7 @@ class Verdict(SQLModel, table=True):
 
 
 class TextEdit(SQLModel, table=True):
-    """What an editor saved, sound or not: who, when and why. The files stay the truth."""
+    """A text as saved in the editor, sound or not: who, when and why. Only the files count."""
 
     __tablename__ = "text_edit"
     __table_args__ = (Index("text_edit_newest", "message", "language", "id"), _AUTOINCREMENT)
@@ -416,7 +418,7 @@ class TextEdit(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """A mail that is no delivery, such as a test of a text, until it is sent."""
+    """A mail that is not a delivery, such as a test of a text, until it is sent."""
 
     __table_args__ = (
         _partial("outbox_waiting", "id", where="taken_at IS NULL"),
@@ -457,7 +459,7 @@ class WebSession(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """An address that nobody writes to any more. Of whoever was forgotten, table `forgotten` says so instead."""
+    """An address to which nothing is sent any more. For a forgotten person, table `forgotten` has this instead."""
 
     __tablename__ = "suppression"
 
@@ -466,7 +468,7 @@ class Suppression(SQLModel, table=True):
 
 
 class ConfirmedElsewhere(SQLModel, table=True):
-    """Somebody whom another system has confirmed already (`webinar import --already-confirmed`)."""
+    """A person whom another system has already confirmed (`webinar import --already-confirmed`)."""
 
     __tablename__ = "confirmed_elsewhere"
 
@@ -475,7 +477,7 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A secret of this database's own. "forgotten": the key of the digests in table `forgotten`."""
+    """A secret of this database. "forgotten": the key of the digests in table `forgotten`."""
 
     __tablename__ = "secret"
 
@@ -484,11 +486,11 @@ class Secret(SQLModel, table=True):
 
 
 class Forgotten(SQLModel, table=True):
-    """Somebody who was forgotten, or one webinar in which they stood then, as a keyed digest
-    (`registrants.forgetting`), by which their rows in `registrants` are known and passed over.
+    """A keyed digest of a forgotten person, or of one of their webinars (`registrants.forgotten`), by which their rows
+    in `registrants` are recognized and passed over.
 
-    suppressed: whether nobody may write to them, whatever they register for. returned_at: since when they are known to
-    have registered for this webinar again.
+    suppressed: whether the address stays suppressed, whatever it registers for. returned_at: since when the person is
+    known to have registered for this webinar again.
     """
 
     __tablename__ = "forgotten"
@@ -500,7 +502,7 @@ class Forgotten(SQLModel, table=True):
 
 
 class FormerUid(SQLModel, table=True):
-    """A UID that a registration had before its address was corrected: invitations and `told` know a person by it."""
+    """A UID that a registration had before its address was corrected: the key of its rows in invitation and told."""
 
     __tablename__ = "former_uid"
     __table_args__ = (Index("former_uid_registration", "registration_id"),)
@@ -510,11 +512,11 @@ class FormerUid(SQLModel, table=True):
 
 
 class Purge(SQLModel, table=True):
-    """When a webinar's personal data is removed (`ledger.retention`), and whether that has begun and ended.
+    """The removal of a webinar's personal data (`ledger.retention`).
 
-    not_before: the first instant at which it may, after an upgrade. announced_at, purge_at: when organizers were told,
-    and of which instant; NULL while it is far away. begun_at: later than announced_at once it has begun. people: how
-    many registrations were removed.
+    not_before: the earliest removal after an upgrade. announced_at, purge_at: when organizers were notified, and the
+    time announced; NULL until then. begun_at, purged_at: when the removal began and ended. people: the number of
+    registrations removed.
     """
 
     __tablename__ = "purge"
@@ -529,13 +531,13 @@ class Purge(SQLModel, table=True):
 
 
 class PulledSource(SQLModel, table=True):
-    """How it stands with a webinar's [source] (`pulling.state`).
+    """The state of a webinar's [source] (`registrants.sources`).
 
-    salt: of the digests in `source_row`. run: the pull that may write; attempted_at: when it began. read_at: when it
-    was last read and followed; gone_through_at: when that was last done row by row. seen, followed: digests of what was
-    read last, and of what is followed completely. people: how many it had when nothing about it was doubtful. nobodys:
-    rows that name nobody, and are known. note: what else to know; trouble: why it is not followed now, since when, and
-    for how many reads in a row.
+    salt: salt of the digests in source_row. run: the pull that may write; attempted_at: when it began. read_at: when
+    the source was last read and followed; gone_through_at: when it was last compared row by row. seen, followed:
+    digests of the content read last, and of the content followed completely. people: the number of people when nothing
+    was doubtful. nobodys: the number of known rows that name nobody. note: further information; trouble: why it is not
+    followed now, since when, and for how many reads in a row.
     """
 
     __tablename__ = "source"
@@ -557,10 +559,10 @@ class PulledSource(SQLModel, table=True):
 
 
 class SourceRow(SQLModel, table=True):
-    """What a webinar's source said of a person, as salted digests of the address and of the values.
+    """A person in a webinar's source, as salted digests of the address and of the values.
 
-    filled: a bit for each value that is not empty. registrant_id: their row of `registrants`; inserted: by the source,
-    which alone deletes it.
+    filled: a bit for each value that is not empty. registrant_id: the row of `registrants`; inserted: whether the
+    source inserted that row, and so may delete it.
     """
 
     __tablename__ = "source_row"
@@ -574,7 +576,7 @@ class SourceRow(SQLModel, table=True):
 
 
 class Tally(SQLModel, table=True):
-    """How many deliveries of a webinar ended so, of those that are no longer in the ledger."""
+    """The number of deleted deliveries of a webinar by message, state and reason."""
 
     __tablename__ = "tally"
 
@@ -586,7 +588,7 @@ class Tally(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something wrong that a person must fix: mails say when it begins, when it changes, and when it is right again."""
+    """A problem that a person must fix. Mails report when it begins, when it changes, and when it is resolved."""
 
     __tablename__ = "alert"
 
@@ -600,8 +602,8 @@ class Alert(SQLModel, table=True):
 
 
 class RelayPace(SQLModel, table=True):
-    """When the next mail may begin at one relay, for all replicas (`delivery.rate`). Instants are seconds since 1970 by
-    the server's clock, rates are mails a second, hours a JSON object: mails by hour since 1970."""
+    """When the next mail may begin at one relay, for all replicas (`delivery.rate`). Times are seconds since 1970 by
+    the server's clock, rates are mails a second; hours is a JSON object of the number of mails by hour since 1970."""
 
     __tablename__ = "relay_pace"
 
@@ -616,9 +618,9 @@ class RelayPace(SQLModel, table=True):
 
 
 class FileSeen(SQLModel, table=True):
-    """The sound content that a service's folder holds since then; or held, until then (`governing.proposals`).
+    """Sound content that a service's folder holds since `since`, or held until `until` (`governing.proposals`).
 
-    `gone`: since when others have not found the service itself.
+    gone: since when other services have not found this one.
     """
 
     __tablename__ = "file_seen"
@@ -633,7 +635,7 @@ class FileSeen(SQLModel, table=True):
 
 
 class LayoutRevision(SQLModel, table=True):
-    """A sound revision of the layout with its pictures. The newest one governs."""
+    """A sound revision of the layout with its pictures. The newest governs."""
 
     __tablename__ = "layout_revision"
     __table_args__ = (_AUTOINCREMENT,)
@@ -645,11 +647,13 @@ class LayoutRevision(SQLModel, table=True):
 
 
 class Service(SQLModel, table=True):
-    """One service among several on PostgreSQL, from its start until the others have seen that it is gone."""
+    """A service among several on PostgreSQL, from its start until another one has found that it is gone."""
 
     __tablename__ = "service"
 
-    holder: int = Field(primary_key=True, sa_type=BigInteger)  # its leases begin with this number
-    counter: int = Field(default=0, sa_type=BigInteger)  # raised every few seconds, by itself alone
+    holder: int = Field(primary_key=True, sa_type=BigInteger)  # tokens of its leases begin with this number
+    counter: int = Field(
+        default=0, sa_type=BigInteger
+    )  # incremented every few seconds, only by the service itself
     tz_version: str = _text()
     started_at: datetime = _instant()

@@ -1,4 +1,4 @@
-"""Moves a ledger from SQLite to PostgreSQL: every row of every table, and the numbers that the next rows get."""
+"""Moves a ledger from SQLite to PostgreSQL: every row of every table, and the sequences of ids."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from scheduler.problem import Problem, Problems
 
 BATCH = 1000  # rows
 IN_USE = ("registrants", "registration", "webinar", "account", "service")
-"""Tables of which none has a row where nobody has used the database yet; migrations may fill others."""
-TIMES = ("registered_at",)  # of registrants, that others write as they like
+"""Tables that are empty in a database that nobody has used yet; migrations may fill others."""
+TIMES = ("registered_at",)  # columns of registrants in which others write times in any form
 
 
 def move(source: Database, target: Database) -> dict[str, int]:
-    """Copy all tables in one transaction, into a database that is empty or has none. Returns how many rows of each.
+    """Copy all tables in one transaction into a database that is empty or has no tables. Returns the number of rows by
+    table.
 
-    Nobody else may write to either meanwhile. `source` is left as it is. Raises NewerSchema, DBAPIError, and Problems:
-    `source` is of an earlier version, or has what PostgreSQL does not take; `target` is in use.
+    Nobody else may write to either database meanwhile. `source` is not changed. Raises NewerSchema, DBAPIError, and
+    Problems if `source` is of an earlier version or has values that PostgreSQL rejects, or `target` is in use.
     """
     if source.schema() is not Schema.CURRENT:
         raise _refused(
@@ -34,49 +35,49 @@ def move(source: Database, target: Database) -> dict[str, int]:
         )
     target.migrate()
     with source.reading() as old, target.transaction() as new:
-        target.dialect.take_time(new)
+        target.dialect.lift_limits(new)
         for name in IN_USE:
             if new.execute(text(f"SELECT 1 FROM {name} LIMIT 1")).first():
                 raise _refused("the PostgreSQL database", f"is in use: {name} has rows", "an empty one")
-        # What is written there now is known already: what triggers would note of it would be taken in again.
+        # Without triggers: they would mark rows as changed that are absorbed already.
         new.exec_driver_sql("ALTER TABLE registrants DISABLE TRIGGER USER")
         counts = {table.name: _copy(old, new, table) for table in _tables(old, new)}
         new.exec_driver_sql("ALTER TABLE registrants ENABLE TRIGGER USER")
-        target.dialect.many_rows_came(new, *counts)
+        target.dialect.analyze_grown(new, *counts)
     return counts
 
 
 def _tables(old: Connection, new: Connection) -> Iterator[Table]:
-    """Ours, and `registrants` with whatever columns it has. Raises Problems."""
+    """All tables to copy; `registrants` with the columns that it has. Raises Problems."""
     for table in SQLModel.metadata.sorted_tables:
         if table.name != models.Registrant.__tablename__:
             yield table
-    there, known = (
+    columns, known = (
         {column["name"] for column in inspect(conn).get_columns("registrants")} for conn in (old, new)
     )
-    if unknown := sorted(there - known):
+    if unknown := sorted(columns - known):
         hint = f"ALTER TABLE registrants ADD {unknown[0]} … there, and run this again"
         raise _refused(
-            "registrants", f"has columns that PostgreSQL's has not: {', '.join(unknown)}", "", hint
+            "registrants", f"has columns that the one on PostgreSQL lacks: {', '.join(unknown)}", "", hint
         )
-    # Without types: values go as they are, and PostgreSQL reads them by those of its own columns.
-    yield Table("registrants", MetaData(), *(Column(name, NullType) for name in sorted(there)))
+    # Without types: values are passed on as they are, and PostgreSQL converts them to the types of its columns.
+    yield Table("registrants", MetaData(), *(Column(name, NullType) for name in sorted(columns)))
 
 
 def _copy(old: Connection, new: Connection, table: Table) -> int:
-    new.execute(table.delete())  # of what a migration wrote
+    new.execute(table.delete())  # rows that a migration wrote
     rows = old.execution_options(yield_per=BATCH).execute(select(table)).mappings()
     count = 0
     for batch in rows.partitions():
-        values = [_as_postgresql_takes_it(table, row) for row in batch]
+        values = [_converted(table, row) for row in batch]
         _insert(new, table, values)
         count += len(values)
-    _count_on(old, new, table)
+    _continue_ids(old, new, table)
     return count
 
 
-def _as_postgresql_takes_it(table: Table, row: RowMapping) -> dict[str, Any]:
-    """A row of `registrants` has its times as text, in whatever form. Raises Problems."""
+def _converted(table: Table, row: RowMapping) -> dict[str, Any]:
+    """A row for PostgreSQL: times in `registrants`, which are text in any form, are parsed. Raises Problems."""
     values: dict[str, Any] = {str(name): value for name, value in row.items()}
     for name in TIMES if table.name == "registrants" else ():
         if values.get(name) is not None:
@@ -90,7 +91,7 @@ def _as_postgresql_takes_it(table: Table, row: RowMapping) -> dict[str, Any]:
 
 
 def _insert(new: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raises Problems, which name the first row that PostgreSQL does not take, without what it holds."""
+    """Insert rows. Raises Problems that name the first row that PostgreSQL rejects, without its values."""
     try:
         with new.begin_nested():
             new.execute(insert(table), rows)
@@ -99,7 +100,7 @@ def _insert(new: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) ->
             raise
         row = next(row for row in rows if not _is_taken(new, table, row))
         number = f", row {row['id']}" if "id" in row else ""
-        raise _refused(f"{table.name}{number}", f"PostgreSQL does not take it: {fault(error)}") from None
+        raise _refused(f"{table.name}{number}", f"PostgreSQL rejects it: {fault(error)}") from None
 
 
 def _is_taken(new: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -111,8 +112,8 @@ def _is_taken(new: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _count_on(old: Connection, new: Connection, table: Table) -> None:
-    """Let PostgreSQL go on with the number after the highest that SQLite ever gave, for none is used twice."""
+def _continue_ids(old: Connection, new: Connection, table: Table) -> None:
+    """Set PostgreSQL's sequence after the highest id that SQLite ever assigned, since no id is used twice."""
     if "id" not in table.c:
         return
     last = "SELECT max(seq) FROM sqlite_sequence WHERE name = :name"

@@ -1,5 +1,5 @@
-"""PostgreSQL: for several replicas. Nothing here but `presence` needs a session of its own, so a pooler in
-transaction mode may stand between."""
+"""PostgreSQL, for several replicas. Only `presence` needs a session of its own; all else works through a pooler in
+transaction mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from scheduler.database.dialect import Dialect
 
-PRESENCE = "hashtext('webinar-scheduler presence')"  # the first of the two numbers of a service's lock
+PRESENCE = "hashtext('webinar-scheduler presence')"  # the first key of a service's advisory lock
 HOLDERS = (
     "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
     f" AND classid::bigint = ({PRESENCE}::bigint + 4294967296) % 4294967296"
@@ -22,12 +22,12 @@ KEEPALIVE = {
     "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }  # fmt: skip
-"""For libpq: a dead network is noticed in half a minute."""
+"""libpq parameters: a dead network is noticed within half a minute."""
 LIMITS = {
     "lock_timeout": 5, "statement_timeout": 30, "idle_in_transaction_session_timeout": 10,
 }  # fmt: skip
-"""Seconds, set for each transaction, so that they hold behind a pooler as well: a service that is stopped or lost
-without a FIN, or another program's lock on a table, keeps nobody waiting for longer."""
+"""Seconds, set in each transaction so that they also hold behind a pooler. They bound how long others wait for a
+service that is suspended or lost without a FIN, or for another program's lock on a table."""
 
 
 class PostgreSQL(Dialect):
@@ -54,7 +54,7 @@ class PostgreSQL(Dialect):
     def wait_to_plan(self, conn: Connection, what: str) -> None:
         conn.execute(text(f"SELECT pg_advisory_xact_lock({_PLANNING})"), {"what": what})
 
-    def take_time(self, conn: Connection) -> None:
+    def lift_limits(self, conn: Connection) -> None:
         conn.exec_driver_sql(
             "SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)"
         )
@@ -65,8 +65,8 @@ class PostgreSQL(Dialect):
     def one_migration(self, conn: Connection) -> None:
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('webinar-scheduler migrations'))"))
 
-    def many_rows_came(self, conn: Connection, *tables: str) -> None:
-        # Those that have grown by half: in a burst of batches analyzing all of them each time took a third of it.
+    def analyze_grown(self, conn: Connection, *tables: str) -> None:
+        # Only tables that have grown by half: analyzing all after each batch took a third of the time of a burst.
         grown = conn.execute(
             text(
                 "SELECT relname FROM pg_class WHERE oid = ANY(CAST(:tables AS regclass[]))"
@@ -88,11 +88,11 @@ class PostgreSQL(Dialect):
             f"{_cell(number, kind)} AS {name}" for number, (name, kind) in enumerate(columns.items())
         )
         array = f"CAST(:{parameter} AS jsonb)"
-        # The limit is for the planner of queries, which would expect 100 rows: a few are looked up by an index.
+        # The LIMIT tells the query planner the number of rows, for which it would assume 100 and avoid indexes.
         return f"(SELECT {cells} FROM jsonb_array_elements({array}) LIMIT jsonb_array_length({array}))"
 
     def numbers(self, parameter: str) -> str:
-        # An array: of a JSON document PostgreSQL cannot tell how many rows it has.
+        # An array, not JSON: PostgreSQL cannot estimate the number of rows in a JSON document.
         return f"(SELECT unnest(CAST(:{parameter} AS bigint[])) AS number)"
 
     def as_numbers(self, numbers: Iterable[int]) -> str:
@@ -114,8 +114,8 @@ class PostgreSQL(Dialect):
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).isoformat()
 
-    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
-        conn.execute(text(_LEAVE_OUT), {"table": table, "numbers": numbers})
+    def skip_ids(self, conn: Connection, table: str, numbers: int) -> None:
+        conn.execute(text(_SKIP_IDS), {"table": table, "numbers": numbers})
 
     @contextmanager
     def by_index(self, conn: Connection) -> Iterator[None]:
@@ -128,26 +128,26 @@ class PostgreSQL(Dialect):
         return f"{column} = ANY(CAST(:{parameter} AS bigint[]))"
 
     def equal(self, column: str, value: str) -> str:
-        # Of a plain equality the planner knows that the index has its order, and reads all of it to join in that order.
+        # With a plain equality the query planner may read the whole index for a merge join.
         return f"{column} = ANY(ARRAY[{value}])"
 
     def column_types(self, conn: Connection, table: str) -> dict[str, str]:
         query = (
             "SELECT a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
-            " LEFT JOIN pg_type b ON b.oid = nullif(t.typbasetype, 0)"  # what a domain is made of
+            " LEFT JOIN pg_type b ON b.oid = nullif(t.typbasetype, 0)"  # the base type of a domain
             " WHERE a.attrelid = to_regclass(:table) AND a.attnum > 0 AND NOT a.attisdropped"
         )
         return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
 
     def triggers(self, conn: Connection, table: str) -> dict[str, bool]:
-        # 'R' fires for what is replicated alone.
+        # A trigger with tgenabled 'R' fires only in replication.
         query = (
             "SELECT tgname, tgenabled IN ('O', 'A') FROM pg_trigger"
             " WHERE tgrelid = to_regclass(:table) AND NOT tgisinternal"
         )
         return {row[0]: row[1] for row in conn.execute(text(query), {"table": table})}
 
-    def wait_briefly(self, conn: Connection) -> None:
+    def limit_lock_wait(self, conn: Connection) -> None:
         conn.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
 
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
@@ -166,11 +166,11 @@ class PostgreSQL(Dialect):
 
 _SCHEMA = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = CAST(:table AS regclass)"
 _NUMBERED = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attidentity <> ''"
-_LEAVE_OUT = """
+_SKIP_IDS = """
 SELECT setval(sequence, nextval(sequence) + :numbers)
 FROM (SELECT CAST(pg_get_serial_sequence(:table, 'id') AS regclass) AS sequence) AS s
-WHERE has_sequence_privilege(sequence, 'UPDATE')"""  # who may not is no reason to hold nothing
-_BEYOND = 10**12  # numbers that no row has
+WHERE has_sequence_privilege(sequence, 'UPDATE')"""  # without the privilege, deliveries are still held
+_BEYOND = 10**12  # first id in a shadow table, which no row of the original has
 _TEMPORARY_FIRST = (
     "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
     " WHERE current_setting('search_path') NOT LIKE 'pg_temp, %%'"

@@ -1,11 +1,11 @@
-"""One service among several on PostgreSQL: the others see that it is alive, it sees which of them are gone, and it is
-woken by what is written to `registrants`.
+"""Presence of a service among several on PostgreSQL: shows that it is alive, finds those that are gone, and wakes it
+when `registrants` is written.
 
-It has two sessions of its own, so that nothing else it does can hold them up. The *beat* goes where the ledger is: it
-raises this service's counter and reads those of the others. The *direct* session holds an advisory lock and listens,
-for which it needs a connection without a pooler: in transaction mode that hands a session to others after each
-statement. Without it nothing breaks: services that are gone are noticed later, by their counters alone, and new
-registrants at the next look.
+It has two sessions of its own, so that no other work delays them. The *beat* connects to the ledger's database; it
+increments this service's counter and reads those of the others. The *direct* session holds an advisory lock and
+LISTENs, for which it needs a connection without a pooler: in transaction mode a pooler hands a session to others after
+each statement. Without the direct session, services that are gone are noticed later, by their counters alone, and new
+registrants at the next poll.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 
 CHANNEL = "registrants_changed"
 RETRY_SECONDS = 1.0
-HUNG_SECONDS = 5.0  # for one beat; then its connection is replaced
-QUIET_SECONDS = 60.0  # a session that lasted for so long and breaks is worth a line in the log, again
+HUNG_SECONDS = 5.0  # timeout of one beat, after which its connection is replaced
+QUIET_SECONDS = 60.0  # a repeated failure is logged again if the session lasted for longer than this
 
 _BEAT = "UPDATE service SET counter = counter + 1 WHERE holder = %s RETURNING counter"
 _JOIN = """
@@ -49,7 +49,7 @@ SELECT (SELECT coalesce(json_object_agg({_NAME.format("holder")}, counter), '{{}
 
 
 class Presence:
-    """Kept up from `start` until `close`: both sessions are opened again when they break."""
+    """Both sessions, from `start` until `close`; they are opened again when they break."""
 
     def __init__(
         self,
@@ -58,13 +58,13 @@ class Presence:
         woken: Callable[[], None] = lambda: None,
         set_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """URLs as SQLAlchemy has them; a function gives one for each connection.
+        """URLs are SQLAlchemy's; a function is called for each connection.
 
-        Called in the event loop: `woken` when rows were written, or when the service may go on; `set_back` when the
-        database has lost what this service wrote to it.
+        Callbacks, called in the event loop: `woken` when rows were written, or when the service may go on; `set_back`
+        when the database has lost writes of this service.
         """
         self.holder = secrets.randbelow(2**31 - 1) + 1
-        """The number by which others know this service; its leases carry it."""
+        """The number that identifies this service; its leases begin with it."""
         self.gone: watch.Counters = {}
         """The other services that are gone, by name, with their counters (`claims.end_leases_of_gone`)."""
         self._url, self._direct_url = url, direct_url
@@ -80,7 +80,7 @@ class Presence:
 
     @property
     def trouble(self) -> str:
-        """Why others may not know that this service is alive, or "". It must begin no mail then: who is not seen loses
+        """Why others may not see that this service is alive, or "". It must begin no mail then, since others may end
         its leases."""
         if self._beaten_at is not None and monotonic() - self._beaten_at <= 2 * watch.BEAT_SECONDS:
             return ""
@@ -88,11 +88,11 @@ class Presence:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What else is wrong, without keeping any mail."""
+        """Other failures, which keep no mail back."""
         return self._troubles.words
 
     async def start(self) -> None:
-        """Returns after the first beat, if that is soon."""
+        """Open both sessions. Returns after the first beat, or after HUNG_SECONDS."""
         sessions = {"showing that this service is alive": self._beat, "listening for new rows": self._listen}
         self._tasks = [asyncio.create_task(self._keep(*one)) for one in sessions.items()]
         with suppress(TimeoutError):
@@ -100,7 +100,7 @@ class Presence:
                 await self._joined.wait()
 
     async def close(self) -> None:
-        """Leave. Whoever holds leases gives them back before."""
+        """Leave. The service must have released its leases before."""
         self._closing.set()
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=HUNG_SECONDS)
@@ -111,7 +111,7 @@ class Presence:
     async def _keep(self, what: str, session: Callable[[], Awaitable[None]]) -> None:
         known = ""
         while not self._closing.is_set():
-            with self._troubles.told(what):
+            with self._troubles.reporting(what):
                 began = monotonic()
                 try:
                     await session()
@@ -133,7 +133,7 @@ class Presence:
                             await self._closing.wait()
                 await session.execute(_LEAVE, (self.holder,))
             finally:
-                await session.close()  # and no ROLLBACK before, as `async with` has it: that would hang, too
+                await session.close()  # `async with` would ROLLBACK first, which would hang, too
         except Exception as error:
             self._fault = "the database does not answer" if isinstance(error, TimeoutError) else fault(error)
             raise
@@ -141,7 +141,7 @@ class Presence:
     async def _one_beat(self, session: psycopg.AsyncConnection[Any]) -> None:
         row = await (await session.execute(_BEAT, (self.holder,))).fetchone()
         before, self._counter = self._counter, row[0] if row else self._counter + 1
-        if row is None:  # our first beat, or the others thought that we were gone
+        if row is None:  # the first beat, or the others took this service for gone
             await session.execute(_JOIN, (self.holder, self._counter, knowledge_version(), datetime.now(UTC)))
         elif self._counter <= before:
             self._set_back()
@@ -149,7 +149,7 @@ class Presence:
         counters = dict.fromkeys(leased) | services
         counters.pop(self._name, None)
         at = monotonic()
-        # Where our own lock is not to be seen, the direct session is missing, and so it may be for the others.
+        # If our own lock is missing, so is the direct session, and those of the others may be.
         self.gone = self._watch.look(at, counters, present if self._name in present else None)
         was_in_trouble, self._beaten_at, self._fault = self.trouble, at, "its last beat is long ago"
         self._joined.set()
@@ -159,18 +159,18 @@ class Presence:
     async def _listen(self) -> None:
         async with await _connect(self._direct_url) as session:
             await session.execute(f"LISTEN {CHANNEL}")
-            # Not waited for: after a dead network the server may take the session before this one for alive.
+            # Only tried: after a dead network the server may take the previous session for alive, with its lock.
             await session.execute(f"SELECT pg_try_advisory_lock({PRESENCE}, %s)", (self.holder,))
             try:
-                self._woken()  # for what was written before we listened
+                self._woken()  # for rows written before LISTEN
                 async for _ in session.notifies():
                     self._woken()
             finally:
-                self._watch.forget()  # what broke our session may have broken those of the others
+                self._watch.forget()  # the same failure may have broken the sessions of others
 
 
 def newer_knowledge_version(conn: Connection) -> str:
-    """The newest version of what the services know of time zones, if it is newer than ours, or ""."""
+    """The newest version of time zone data among the services, if it is newer than this one's; else ""."""
     newest = execute(conn, "SELECT max(tz_version) FROM service").scalar() or ""
     return newest if newest > knowledge_version() else ""
 

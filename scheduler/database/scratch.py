@@ -1,7 +1,7 @@
-"""Trying out what files would change: on a copy that nobody else sees and nobody waits for.
+"""A scratch copy of the database, to see what files would change.
 
-Temporary tables stand before the tables of the same names for one transaction, which is rolled back. It reads one
-moment of everything else, and takes no lock that a service needs.
+Temporary tables shadow those of the same names for one transaction, which is rolled back. All other tables are read
+from one snapshot, and no lock is taken that a service needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OF_WEBINARS = {
 
 @contextmanager
 def scratch(database: Database, webinars: Collection[str] = ()) -> Iterator[Connection]:
-    """A transaction in which files can be taken in and, for these webinars, planned. Nothing of it remains."""
+    """A transaction in which files can be proposed and, for these webinars, planned. It is rolled back."""
     options = dict(database.dialect.reading) | {"scratch": True}
     with database.engine.connect().execution_options(**options) as conn, conn.begin() as transaction:
         for table in SMALL:
@@ -36,8 +36,8 @@ def scratch(database: Database, webinars: Collection[str] = ()) -> Iterator[Conn
             for table, which in OF_WEBINARS.items():
                 _copy(conn, table, which, **({"webinars": webinars} if ":" in which else {}))
         else:
-            dialect(conn).shadow(conn, "registrant_change")  # a webinar that appears notes its rows there
-        dialect(conn).many_rows_came(conn, *SMALL, *(OF_WEBINARS if webinars else ()))
+            dialect(conn).shadow(conn, "registrant_change")  # rows of a new webinar are marked there
+        dialect(conn).analyze_grown(conn, *SMALL, *(OF_WEBINARS if webinars else ()))
         yield conn
         transaction.rollback()
 

@@ -1,4 +1,4 @@
-"""SQLite: one file for one service. WAL, full sync; every transaction takes the write lock at its beginning."""
+"""SQLite: one file for one service. WAL, full sync; writing transactions take the write lock when they begin."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ _GUEST_BUSY_SECONDS = 2
 
 class SQLite(Dialect):
     takes_replicas = False
-    join_next = (
-        "CROSS JOIN"  # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
-    )
+    # https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
+    join_next = "CROSS JOIN"
     skip_locked = update_skipping = share_skipping = ""  # there is one writer anyway
     named = SQLiteDialect_pysqlite(paramstyle="named")
     reading = {"reads_only": True}  # noqa: RUF012 (as the base says)
-    # Whoever finds the file locked tries again after a pause, and another process that writes in a loop may keep them
-    # from it for seconds. One write in 50 ms, without waiting for the disk, delays the service by 3 ms at most.
+    # A writer that finds the file locked polls it, and a process that writes in a loop may keep it waiting for seconds.
+    # One write in 50 ms, without waiting for the disk, delays the service by 3 ms at most.
     guest_pause = 0.05
 
     def engine(self, url: str, *, guest: bool = False) -> Engine:
@@ -51,15 +50,17 @@ class SQLite(Dialect):
         if file.is_dir():
             return f"{file} is a folder: let DATABASE_URL name a file in it"
         if code.startswith("SQLITE_NOTADB"):
-            return f"{file} is no SQLite database: let DATABASE_URL name another file, or move this one away"
+            return (
+                f"{file} is not a SQLite database: let DATABASE_URL name another file, or move this one away"
+            )
         if code.startswith("SQLITE_CORRUPT"):
-            return f"{file} is damaged: put its last backup there"
+            return f"{file} is damaged: restore its last backup"
         if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             is_closed = file.exists() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True)
             return f"{refused(file, error, file if is_closed else file.parent)}; SQLite keeps files beside it"
         if code.startswith("SQLITE_FULL"):
-            return f"the disk of {file} is full: make room"
+            return f"the disk of {file} is full: free some space"
         return ""
 
     def may_plan(self, conn: Connection, what: str) -> bool:
@@ -68,7 +69,7 @@ class SQLite(Dialect):
     def wait_to_plan(self, conn: Connection, what: str) -> None:
         pass
 
-    def take_time(self, conn: Connection) -> None:
+    def lift_limits(self, conn: Connection) -> None:
         pass
 
     def one_proposer(self, conn: Connection) -> None:
@@ -77,8 +78,8 @@ class SQLite(Dialect):
     def one_migration(self, conn: Connection) -> None:
         pass
 
-    def many_rows_came(self, conn: Connection, *tables: str) -> None:
-        pass  # its queries say their order themselves
+    def analyze_grown(self, conn: Connection, *tables: str) -> None:
+        pass  # queries fix their own join order
 
     def clock(self, conn: Connection) -> float:
         return time.time()
@@ -113,16 +114,16 @@ class SQLite(Dialect):
     def written(self, instant: datetime) -> str:
         return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
-    def leave_out(self, conn: Connection, table: str, numbers: int) -> None:
+    def skip_ids(self, conn: Connection, table: str, numbers: int) -> None:
         values = {"table": table, "numbers": numbers}
-        there = "SELECT 1 FROM sqlite_sequence WHERE name = :table"  # not while the table has never had a row
+        known = "SELECT 1 FROM sqlite_sequence WHERE name = :table"  # missing until the table's first row
         conn.execute(
-            text(f"INSERT INTO sqlite_sequence SELECT :table, 0 WHERE NOT EXISTS ({there})"), {"table": table}
+            text(f"INSERT INTO sqlite_sequence SELECT :table, 0 WHERE NOT EXISTS ({known})"), {"table": table}
         )
         conn.execute(text("UPDATE sqlite_sequence SET seq = seq + :numbers WHERE name = :table"), values)
 
     def by_index(self, conn: Connection) -> AbstractContextManager[None]:
-        return nullcontext()  # its queries say their order themselves
+        return nullcontext()  # queries fix their own join order
 
     def among(self, column: str, parameter: str) -> str:
         return f"{column} IN (SELECT value FROM json_each(:{parameter}))"
@@ -138,8 +139,8 @@ class SQLite(Dialect):
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
         return dict.fromkeys(conn.execute(text(query), {"table": table}).scalars(), True)
 
-    def wait_briefly(self, conn: Connection) -> None:
-        pass  # the only lock is the file's, and this transaction has it
+    def limit_lock_wait(self, conn: Connection) -> None:
+        pass  # the only lock is the file's, which this transaction holds
 
     def index_definitions(self, conn: Connection, table: str) -> list[str]:
         query = (
@@ -151,7 +152,7 @@ class SQLite(Dialect):
         return f"{column} GLOB '*[^!-~]*'"
 
     def beginning(self, column: str, characters: int) -> str:
-        # Octets: as text it would end at a NUL. A character has four at the most.
+        # As a BLOB, since text would end at a NUL. A character has four octets at most.
         return f"CAST(substr(CAST({column} AS BLOB), 1, {4 * characters + 1}) AS TEXT)"
 
 
@@ -161,7 +162,7 @@ def _cell(number: int, kind: str) -> str:
 
 
 def lock_file(path: str) -> IO[str]:
-    """Keep every other service off this file, until what is returned is closed. Raises DatabaseInUse, OSError."""
+    """Lock this file against other services, until the returned file is closed. Raises DatabaseInUse, OSError."""
     file = Path(f"{path}.lock")
     try:
         lock = file.open("a")
@@ -172,34 +173,34 @@ def lock_file(path: str) -> IO[str]:
     except OSError as error:
         lock.close()
         raise DatabaseInUse(
-            f"another service runs on {path} already: stop it first, or use PostgreSQL for several"
+            f"another service already runs on {path}: stop it first, or use PostgreSQL to run several"
         ) from error
     return lock
 
 
 def _make_folder(folder: Path) -> None:
-    """Raises OSError, in words for the operator."""
+    """Create the database's folder. Raises OSError, in words for the operator."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # people's data
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for personal data
     except OSError as error:
         raise OSError(refused(folder, error)) from error
 
 
 def _prepare(connection: Any, _record: Any) -> None:
-    _say(connection, "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}")
+    _configure(connection, "journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _prepare_guest(connection: Any, _record: Any) -> None:
-    """A guest leaves it to the service to wait for the disk: its next commit writes what is here before it, too."""
+    """Configure a guest's connection: its commits do not wait for the disk; the service's next one syncs them, too."""
     busy = f"busy_timeout={_GUEST_BUSY_SECONDS * 1000}"
-    _say(connection, busy, "synchronous=NORMAL", "wal_autocheckpoint=0")
+    _configure(connection, busy, "synchronous=NORMAL", "wal_autocheckpoint=0")
 
 
-def _say(connection: Any, *pragmas: str) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    # A name that another program wrote in Latin-1 must not end the whole result.
+def _configure(connection: Any, *pragmas: str) -> None:
+    connection.isolation_level = None  # BEGIN is issued by _begin
+    # A value that another program wrote in Latin-1 must not make a whole result fail.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    # What is deleted is overwritten, in the file as well (Debian's build does so by default).
+    # Overwrite deleted data in the file (the default of Debian's build).
     for pragma in (*pragmas, "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

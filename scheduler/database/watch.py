@@ -1,7 +1,7 @@
-"""Which other services are gone, judged by their counters alone. Pure: observations in, verdicts out.
+"""Detects services that are gone by their counters. Pure: observations in, verdicts out.
 
-Every service raises a counter of its own (`presence`). Whoever watches measures by its own monotonic clock for how long
-a counter stood still; no instant that another machine wrote is ever compared.
+Every service increments a counter of its own (`presence`). An observer measures by its own monotonic clock for how long
+a counter has not changed; timestamps of other machines are never compared.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 BEAT_SECONDS = 4.0
-"""Between two beats of a service: it raises its counter and looks at those of the others."""
+"""Seconds between two beats, in each of which a service increments its counter and reads those of the others."""
 LEASE_SECONDS = 120.0
-"""A service whose counter stood still for this long is gone."""
+"""A service whose counter has not changed for this long is gone."""
 GONE_SECONDS = 30.0
-"""The same while its presence lock was free, too: time enough to connect again after a restart of PostgreSQL."""
+"""The same if its presence lock is free as well: time enough to reconnect after a restart of PostgreSQL."""
 
 Counters = Mapping[str, int | None]
 
@@ -22,27 +22,27 @@ Counters = Mapping[str, int | None]
 @dataclass(frozen=True)
 class _Seen:
     counter: int | None
-    since: float  # when it was first seen at this count
-    free_since: float | None  # and with its presence lock free; None: somebody holds it, or we cannot tell
+    since: float  # when the counter was first seen with this value
+    free_since: float | None  # since when its presence lock is also free; None: it is held, or not known
 
 
 class Watch:
-    """What one service has seen of the others since it began to look without a break."""
+    """The observations of other services by one service, since it began to observe without a gap."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._looked_at = 0.0
 
     def forget(self) -> None:
-        """Begin again from zero: our own session broke, so those of the others may have."""
+        """Discard all observations: the observer's own session broke, so those of the others may have."""
         self._seen = {}
 
     def look(self, at: float, counters: Counters, present: Collection[str] | None) -> Counters:
-        """One observation at `at` (monotonic seconds). Returns the services that are gone, with their counters.
+        """Record one observation at `at` (monotonic seconds). Returns the services that are gone, with their counters.
 
-        `counters`: None for a service that holds leases and has no counter; nobody is waiting for its lock either.
-        `present`: who holds a presence lock; None while that cannot be known. After a gap between two observations we
-        were suspended ourselves, and what we saw before it proves nothing.
+        `counters`: None for a service that holds leases but has no counter, and so no lock either. `present`: the
+        services that hold a presence lock; None if that is not known. A gap between two observations means that the
+        observer was suspended: earlier observations are discarded.
         """
         if at - self._looked_at > 2 * BEAT_SECONDS:
             self.forget()

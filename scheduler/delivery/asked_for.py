@@ -21,12 +21,12 @@ class AskedFor:
 
     async def send(self) -> None:
         """Send what waits, and remove what is old. Raises DBAPIError."""
-        if not await self._database.run_reading(outbox.anything_to_do, self._clock.now()):
+        if not await self._database.run_reading(outbox.has_work, self._clock.now()):
             return
         await self._database.run(outbox.remove_old, self._clock.now())
-        while mail := await self._database.run(outbox.take, self._clock.now()):
+        while mail := await self._database.run(outbox.pop, self._clock.now()):
             if not self._may_write_to(mail.recipient):
                 refusal = "ONLY_TO does not allow this address"
             else:
                 refusal = await send_one(self._relays, mail.sender, mail.recipient, mail.content)
-            await self._database.run(outbox.note_outcome, self._clock.now(), mail.id, refusal)
+            await self._database.run(outbox.record_outcome, self._clock.now(), mail.id, refusal)

@@ -25,7 +25,7 @@ from scheduler.delivery.sender import Job, Sender
 from scheduler.ledger import claims, restored
 from scheduler.ledger.entries import Lease, Outcome
 from scheduler.ledger.outcomes import last_versions
-from scheduler.ledger.refusals import InARow
+from scheduler.ledger.refusals import RefusalStreak
 from scheduler.smtp.failures import RelayFailure
 from scheduler.smtp.moments import named_moment
 from scheduler.smtp.replies import asks_for_less
@@ -154,18 +154,18 @@ class Dispatcher:
         await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
         if unwritten := self.recorder.abandon():
             return unwritten  # with their leases, by which they are recorded later
-        with self._troubles.told("giving leases back"):
+        with self._troubles.reporting("giving leases back"):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._end_leases()
         return []
 
     async def _look_at_files(self) -> None:
-        with self._troubles.told("looking at files of secrets"):
+        with self._troubles.reporting("looking at files of secrets"):
             for relay in self._relays:
                 await relay.look_at_files()
 
     async def _ask_relays(self) -> None:
-        with self._troubles.told("trying relays again"):
+        with self._troubles.reporting("trying relays again"):
             await asyncio.gather(*map(self._ask, self._relays))
 
     async def _ask(self, relay: Relay) -> None:
@@ -185,7 +185,7 @@ class Dispatcher:
         relay.standing.pause(now, str(failure), verdict, failure.reply.stage, named)
 
     async def _pump_on(self) -> None:
-        with self._troubles.told("handing out mails"):  # after a failure, again at the next wake
+        with self._troubles.reporting("handing out mails"):  # after a failure, again at the next wake
             await self._send_due()
 
     async def _send_due(self) -> None:
@@ -215,7 +215,7 @@ class Dispatcher:
                 worker.add_done_callback(self._workers.pop)
 
     async def _work(self, relay: Relay) -> None:
-        with relay.works(), self._troubles.told(SENDING):
+        with relay.works(), self._troubles.reporting(SENDING):
             await self._send_over(relay)
             return
         await asyncio.sleep(RETRY_SECONDS)
@@ -233,7 +233,7 @@ class Dispatcher:
             relay.standing.rest(full.until, str(full))
 
     def _note_taken(self, number: int) -> None:
-        self._troubles.over(SENDING)
+        self._troubles.resolve(SENDING)
         self._taken += number
         low = self._is_low(self._backlog.urgent), self._is_low(self._backlog.others)
         more = any(one and not nothing for one, nothing in zip(low, self._nothing_more, strict=True))
@@ -264,7 +264,7 @@ class Dispatcher:
         self._ahead = self._enough(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
         wakes = self._wakes
-        with self._troubles.told("claiming what is due"), metrics.CLAIMING.time():
+        with self._troubles.reporting("claiming what is due"), metrics.CLAIMING.time():
             found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
         if found is None:  # perhaps it was committed all the same
             self._lost, self._nothing_more = True, [True, True]  # until the next wake
@@ -287,7 +287,7 @@ class Dispatcher:
         self._backlog.settle([claimed])
         self._lose()
 
-    def _doubt(self, refusal: InARow) -> None:
+    def _doubt(self, refusal: RefusalStreak) -> None:
         """Recipients were refused alike in a row: it is the relay's trouble, or what we are to it."""
         log.error("relay refuses recipients alike", relay=refusal.relay, reply=str(refusal))
         for relay in self._relays:
@@ -297,7 +297,7 @@ class Dispatcher:
     async def _free_lost(self) -> None:
         """Nobody else recovers what is ours while we live."""
         self._lost = False
-        with self._troubles.told("freeing what is not in hand"):
+        with self._troubles.reporting("freeing what is not in hand"):
             await self._end_leases(known=list(self._backlog.leased))
             return
         self._lost = True

@@ -89,7 +89,7 @@ class Handover:
         ledger = self._ledger.name
         if why := await self._read(lambda: marks.another(self._state, ledger, there)):
             raise marks.StateOfAnother(why)
-        with self._troubles.told(READING):
+        with self._troubles.reporting(READING):
             if said:
                 await self._reading.run(lambda: self._state.remove(HOLD))
         contents = await self._read(lambda: spool.read(self._state))
@@ -98,7 +98,7 @@ class Handover:
         if self._recorder.known is None:  # or nobody would miss it before the first mail of this run
             self._recorder.known = await self._database.run(last_on_record)
         outdated = await self._database.run(marks.outdated, found.marks)
-        with self._troubles.told(READING):
+        with self._troubles.reporting(READING):
             await self._put_away(self._reading, spools)
             await self._reading.run(self._state.tidy)
             await self._reading.run(lambda: marks.tidy(self._state, outdated))
@@ -121,7 +121,7 @@ class Handover:
     async def took_over(self) -> bool:
         """Record what services that have ended meanwhile left in the folder. Called before the leases of one are ended,
         or what it had sent would be in doubt. False: the folder can't be read now, and is waited for."""
-        with self._troubles.told(READING):
+        with self._troubles.reporting(READING):
             async with self._one_by_one:
                 await self._look()
             self._looked_at = asyncio.get_running_loop().time()
@@ -169,7 +169,7 @@ class Handover:
         if not outcomes or self._ledger is None:
             return
         sent = [one.claimed.id for one in outcomes if one.state is State.SENT]
-        with self._troubles.told(SPOOLING):
+        with self._troubles.reporting(SPOOLING):
             known = self._recorder.known
             ledger = Identity(
                 self._ledger.name, known.restorations if known else self._ledger.restorations, False

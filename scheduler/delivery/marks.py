@@ -185,7 +185,7 @@ class Marks:
         has_news = known is not None and known != self._written
         if self._belongs and not has_news:
             return
-        with self._troubles.told(WRITING), written(self._state):
+        with self._troubles.reporting(WRITING), written(self._state):
             if not self._belongs:
                 await self._files.run(lambda: belongs(self._state, self._ledger))
                 await self._files.run(self._state.reserve)

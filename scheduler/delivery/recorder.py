@@ -14,12 +14,12 @@ from sqlalchemy import Connection, select
 
 from scheduler import metrics
 from scheduler.database.engine import Database, execute
-from scheduler.database.models import Attempt, Delivery
+from scheduler.database.models import Attempt, Delivery, table
 from scheduler.faults import blames_values, fault
 from scheduler.ledger import restored
 from scheduler.ledger.entries import Lease, Outcome, Start, personal
 from scheduler.ledger.outcomes import begin, conclude
-from scheduler.ledger.refusals import InARow
+from scheduler.ledger.refusals import RefusalStreak
 from scheduler.ledger.retention import was_removed_since
 from scheduler.ledger.states import State, Why
 from scheduler.smtp.replies import queue_id
@@ -69,7 +69,7 @@ class Recorder:
         database: Database,
         hold: Callable[[Connection], object] = lambda conn: None,
         given_up: Callable[[Lease], None] = lambda claimed: None,
-        refused_alike: Callable[[InARow], None] = lambda run: None,
+        refused_alike: Callable[[RefusalStreak], None] = lambda run: None,
     ) -> None:
         """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
         state. `given_up` is called when the database refuses the outcome of a mail altogether, `refused_alike` when
@@ -204,7 +204,7 @@ class Recorder:
         is_set_back, self.is_set_back = self.is_set_back, False
         if not (starts or outcomes or self.known or is_set_back):
             return set()
-        in_a_row: list[InARow] = []
+        in_a_row: list[RefusalStreak] = []
         try:
             with metrics.RECORDING.time():
                 begun, self.known, held = await self._database.run_sending(
@@ -234,7 +234,7 @@ def _record(
     known: Known | None,
     is_set_back: bool,
     hold: Callable[[Connection], object],
-    in_a_row: list[InARow],
+    in_a_row: list[RefusalStreak],
 ) -> tuple[set[int], Known | None, bool]:
     """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called.
     `in_a_row` has refusals that are not about their recipients then."""
@@ -260,7 +260,7 @@ def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
 
 def last_on_record(conn: Connection) -> Known | None:
     """What the ledger confirmed last, whoever made the attempt; None where there was none."""
-    a, d = Attempt.__table__, Delivery.__table__  # type: ignore[attr-defined]
+    a, d = table(Attempt), table(Delivery)
     row = conn.execute(
         select(a.c.delivery_id, a.c.lease_token, a.c.outcome, d.c.webinar, d.c.due_at)
         .join_from(a, d, a.c.delivery_id == d.c.id)

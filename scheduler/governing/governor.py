@@ -176,7 +176,7 @@ class Sources:
         for (message, language), problems in self.texts.problems.items():
             log.error("text is not sound", message=message, language=language, problems=_lines(problems))
         for messages, webinars_with_them in self._sendable().items():
-            await self._database.run(settling.free_held, now, webinars_with_them, messages)
+            await self._database.run(settling.release_held, now, webinars_with_them, messages)
         sources = self.templates.sources
         authors = await self._database.run(authors_of, sources, self.texts.problems)
         if files:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import LayoutRevision
+from scheduler.database.models import LayoutRevision, table
 from scheduler.governing.proposals import Revision, propose
 from scheduler.mail.text.layout import FOLDER, PAGE, Layout, is_picture, layout_of
 from scheduler.problem import Problem, Problems
@@ -43,16 +43,16 @@ def propose_layout(conn: Connection, now: datetime, holder: int, files: Mapping[
     ours = propose(conn, now, holder, "layout", contents, governing_layout, _was_stored)
     if ours.govern:
         revision = {"sha256": contents[NAME], "source": source, "sound_since": now}
-        conn.execute(insert(LayoutRevision.__table__), revision)  # type: ignore[attr-defined]
+        conn.execute(insert(table(LayoutRevision)), revision)
     return ours.lag
 
 
 def read_governing_layout(conn: Connection, root: Path) -> Layout | None:
     """The layout that goes around every text: the newest revision that this program can read. None: there never was
     one."""
-    table = LayoutRevision.__table__  # type: ignore[attr-defined]
-    for revision in conn.execute(select(table.c.id).order_by(table.c.id.desc())).scalars().all():
-        source = conn.execute(select(table.c.source).where(table.c.id == revision)).scalar_one()
+    layouts = table(LayoutRevision)
+    for revision in conn.execute(select(layouts.c.id).order_by(layouts.c.id.desc())).scalars().all():
+        source = conn.execute(select(layouts.c.source).where(layouts.c.id == revision)).scalar_one()
         try:
             return layout_of(_unpacked(source), root)
         except Problems:  # sound for another version of this program
@@ -62,8 +62,8 @@ def read_governing_layout(conn: Connection, root: Path) -> Layout | None:
 
 def governing_layout(conn: Connection) -> dict[str, Revision]:
     """The layout that governs, if there is one, as `propose` has it."""
-    table = LayoutRevision.__table__  # type: ignore[attr-defined]
-    newest = select(table.c.id, table.c.sha256, table.c.sound_since).order_by(table.c.id.desc()).limit(1)
+    columns = table(LayoutRevision).c
+    newest = select(columns.id, columns.sha256, columns.sound_since).order_by(columns.id.desc()).limit(1)
     row = conn.execute(newest).first()
     return {NAME: Revision(*row)} if row else {}
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, func, select
 
 from scheduler import alerts
 from scheduler.alerts import Wrong
-from scheduler.database.models import Registration, Told
+from scheduler.database.models import Registration, Told, table
 from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import count_misinformed
 from scheduler.webinar.model import CANCELLATION, CHANGE, Webinar
 from scheduler.zones.wall import Zone, to_local
 
@@ -140,7 +140,7 @@ def notices(
     edits = []
     for one in waiting(conn, revisions):
         before = counted.get(one.revision_id)
-        people = before.people if before else people_told_otherwise(conn, now, one.after, return_within)
+        people = before.people if before else count_misinformed(conn, now, one.after, return_within)
         notice = _of_edit(conn, one.before, one.after, people, one.at, one.revision_id)
         edits.append(replace(notice, counted_at=before.counted_at if before else now))
     return (*edits, *_changed_links(conn, now, revisions))
@@ -150,7 +150,7 @@ def notices_if_saved(
     conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
 ) -> Iterator[Notice]:
     """The notice that this edit would send, were it saved now."""
-    people = people_told_otherwise(conn, now, after, return_within) if after.status == "live" else 0
+    people = count_misinformed(conn, now, after, return_within) if after.status == "live" else 0
     if people:
         yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
 
@@ -167,7 +167,7 @@ def _of_edit(
 
 def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
     """What differs between what most people were told and what they will be told; links are left out."""
-    t, r = Told.__table__, Registration.__table__  # type: ignore[attr-defined]
+    t, r = table(Told), table(Registration)
     columns = (t.c.starts_at, t.c.ends_at, t.c.cancelled)
     most = conn.execute(
         select(*columns)
@@ -186,7 +186,7 @@ def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
 
 
 def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Iterator[Notice]:
-    columns = Registration.__table__.c  # type: ignore[attr-defined]
+    columns = table(Registration).c
     rows = conn.execute(
         select(columns.webinar, func.count(), func.max(columns.link_until))
         .where(columns.link_until.is_not(None), columns.link_until > now, columns.gone_at.is_(None))

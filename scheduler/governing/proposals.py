@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, func, select, tuple_
 
 from scheduler.database.engine import dialect, execute, one_proposer
-from scheduler.database.models import FileSeen
+from scheduler.database.models import FileSeen, table
 
 Kind = Literal["webinar", "text", "layout"]
 
@@ -170,9 +170,9 @@ def _hold(conn: Connection, now: datetime, holder: int, kind: Kind, name: str, s
 
 def holding(conn: Connection, kind: Kind) -> dict[str, dict[int, Held]]:
     """What the services' folders hold, or held last, by name and service."""
-    table = FileSeen.__table__  # type: ignore[attr-defined]
+    seen = table(FileSeen)
     found: dict[str, dict[int, Held]] = {}
-    for row in conn.execute(select(table).where(table.c.kind == kind)):
+    for row in conn.execute(select(seen).where(seen.c.kind == kind)):
         until = min((one for one in (row.until, row.gone) if one), default=None)
         found.setdefault(row.name, {})[row.holder] = Held(row.sha256, row.since, until)
     return found
@@ -223,14 +223,12 @@ def differing(conn: Connection, now: datetime) -> dict[tuple[Kind, str], list[st
     present = dialect(conn).holders(conn) or []
     if len(present) < 2:
         return {}
-    table = FileSeen.__table__  # type: ignore[attr-defined]
-    held = table.c.holder.in_(present) & table.c.until.is_(None) & table.c.gone.is_(None)
-    held &= table.c.since <= now - AFTER
-    by_name = (table.c.kind, table.c.name)
-    several = (
-        select(*by_name).where(held).group_by(*by_name).having(func.count(table.c.sha256.distinct()) > 1)
-    )
-    rows = select(*by_name, table.c.sha256).where(held, tuple_(*by_name).in_(several)).order_by(*by_name)
+    seen = table(FileSeen)
+    held = seen.c.holder.in_(present) & seen.c.until.is_(None) & seen.c.gone.is_(None)
+    held &= seen.c.since <= now - AFTER
+    by_name = (seen.c.kind, seen.c.name)
+    several = select(*by_name).where(held).group_by(*by_name).having(func.count(seen.c.sha256.distinct()) > 1)
+    rows = select(*by_name, seen.c.sha256).where(held, tuple_(*by_name).in_(several)).order_by(*by_name)
     found: dict[tuple[Kind, str], list[str]] = {}
     for row in conn.execute(rows):
         found.setdefault((row.kind, row.name), []).append(row.sha256)

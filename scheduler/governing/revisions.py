@@ -14,12 +14,12 @@ from hashlib import sha256
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from scheduler.database.engine import execute, one_proposer
-from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.database.models import GoverningWebinar, WebinarRevision, table
 from scheduler.ledger import retention
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import count_misinformed
 from scheduler.problem import Problems
-from scheduler.registrants.again import take_in_again
+from scheduler.registrants.again import mark_all_changed
 from scheduler.webinar.model import Webinar, read_webinar
 from scheduler.webinar.timing import takes_effect_at
 from scheduler.webinar.told import facts_of
@@ -31,8 +31,8 @@ ENDS_AFTER = timedelta(days=31)  # after its end, unless its file says so earlie
 LOOKING = -1
 """In place of a service's number: a command that only looks, and whose transactions are rolled back."""
 
-_W = GoverningWebinar.__table__  # type: ignore[attr-defined]
-_R = WebinarRevision.__table__  # type: ignore[attr-defined]
+_W = table(GoverningWebinar)
+_R = table(WebinarRevision)
 
 
 class Revisions:
@@ -129,9 +129,7 @@ def propose(
         take_effect(conn, webinar, revision_id)
         return
     at, before = now, revisions.get(conn, row.revision_id)
-    if _changes_what_people_know(before, webinar) and people_told_otherwise(
-        conn, now, webinar, return_within
-    ):
+    if _changes_what_people_know(before, webinar) and count_misinformed(conn, now, webinar, return_within):
         at = when_it_takes_effect(now, row.waiting_since or now, row.starts_at, webinar)
     if at <= now:
         take_effect(conn, webinar, revision_id)
@@ -219,7 +217,7 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
     same = before is not None and before.fingerprint == now_says
     stays_removed = retention.stays_removed(conn, webinar)
     if not stays_removed and (before is None or before.status == ENDED):
-        take_in_again(conn, webinar.id)
+        mark_all_changed(conn, webinar.id)
     conn.execute(delete(_W).where(_W.c.webinar == webinar.id))
     conn.execute(
         insert(_W),

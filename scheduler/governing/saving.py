@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import TextEdit, TextRevision
+from scheduler.database.models import TextEdit, TextRevision, table
 from scheduler.governing.texts import digest, keys_of, last_edits
 from scheduler.mail.text.layout import LARGEST_TEXT, text_path
 from scheduler.mail.texts import Key
@@ -74,7 +74,7 @@ def shelf(
     """Every text that a webinar uses, or would if it were there, by message and language. `live`: of which a sound
     version can go out."""
     last = last_edits(conn, sources)
-    revisions = TextRevision.__table__  # type: ignore[attr-defined]
+    revisions = table(TextRevision)
     text = (revisions.c.message, revisions.c.language)
     newest = conn.execute(select(*text, func.max(revisions.c.sound_since).label("at")).group_by(*text))
     since = {(row.message, row.language): row.at for row in newest}
@@ -113,10 +113,10 @@ def shelf(
 
 def history(conn: Connection, message: str, language: str, limit: int = 50) -> list[Saved]:
     """What was saved here, the newest first."""
-    table = TextEdit.__table__  # type: ignore[attr-defined]
-    columns = (table.c.id, table.c.source, table.c.saved_by, table.c.saved_at, table.c.note)
-    of_text = select(*columns).where(table.c.message == message, table.c.language == language)
-    rows = conn.execute(of_text.order_by(table.c.id.desc()).limit(limit))
+    edits = table(TextEdit)
+    columns = (edits.c.id, edits.c.source, edits.c.saved_by, edits.c.saved_at, edits.c.note)
+    of_text = select(*columns).where(edits.c.message == message, edits.c.language == language)
+    rows = conn.execute(of_text.order_by(edits.c.id.desc()).limit(limit))
     return [Saved(**row) for row in rows.mappings()]
 
 

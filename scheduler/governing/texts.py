@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, insert, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import TextEdit, TextRevision
+from scheduler.database.models import TextEdit, TextRevision, table
 from scheduler.governing.proposals import Revision, propose
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import Layout, parse_text
@@ -111,10 +111,10 @@ def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) 
 
 def governing_texts(conn: Connection) -> dict[str, Revision]:
     """The texts that govern, by name, as `propose` has them."""
-    table = TextRevision.__table__  # type: ignore[attr-defined]
-    columns = (table.c.message, table.c.language, table.c.id, table.c.sha256, table.c.sound_since)
-    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
-    rows = conn.execute(select(*columns).where(table.c.id.in_(newest)))
+    texts = table(TextRevision)
+    columns = (texts.c.message, texts.c.language, texts.c.id, texts.c.sha256, texts.c.sound_since)
+    newest = select(func.max(texts.c.id)).group_by(texts.c.message, texts.c.language)
+    rows = conn.execute(select(*columns).where(texts.c.id.in_(newest)))
     return {name_of((message, language)): Revision(*revision) for message, language, *revision in rows}
 
 
@@ -143,12 +143,12 @@ class Save(NamedTuple):
 
 def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
     """The last save in the editor of each text whose file still holds what was saved."""
-    table = TextEdit.__table__  # type: ignore[attr-defined]
-    newest = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
-    columns = (table.c.message, table.c.language, table.c.sha256, table.c.saved_by, table.c.saved_at)
+    edits = table(TextEdit)
+    newest = select(func.max(edits.c.id)).group_by(edits.c.message, edits.c.language)
+    columns = (edits.c.message, edits.c.language, edits.c.sha256, edits.c.saved_by, edits.c.saved_at)
     found = {}
     for message, language, sha256_of_it, *edit in conn.execute(
-        select(*columns).where(table.c.id.in_(newest))
+        select(*columns).where(edits.c.id.in_(newest))
     ):
         source = sources.get((message, language))
         if source is not None and sha256_of_it == digest(source):
@@ -168,12 +168,12 @@ def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Contain
 
 def _newest(conn: Connection, before: TextRevision | None = None) -> dict[Key, TextRevision]:
     """The newest revision of each text; or the one before this of its text."""
-    table = TextRevision.__table__  # type: ignore[attr-defined]
-    ids = select(func.max(table.c.id)).group_by(table.c.message, table.c.language)
+    texts = table(TextRevision)
+    ids = select(func.max(texts.c.id)).group_by(texts.c.message, texts.c.language)
     if before:
-        same = (table.c.message == before.message) & (table.c.language == before.language)
-        ids = ids.where(same & (table.c.id < before.id))
-    rows = conn.execute(select(table).where(table.c.id.in_(ids))).mappings()
+        same = (texts.c.message == before.message) & (texts.c.language == before.language)
+        ids = ids.where(same & (texts.c.id < before.id))
+    rows = conn.execute(select(texts).where(texts.c.id.in_(ids))).mappings()
     return {(row["message"], row["language"]): TextRevision(**row) for row in rows}
 
 
@@ -182,7 +182,7 @@ def _store(conn: Connection, now: datetime, key: Key, source: str) -> None:
         message=key[0], language=key[1], sha256=digest(source), source=source, sound_since=now
     )
     values = revision.model_dump(exclude={"id"})
-    conn.execute(insert(TextRevision.__table__), values)  # type: ignore[attr-defined]
+    conn.execute(insert(table(TextRevision)), values)
 
 
 def _was_stored(conn: Connection, name: str, digest: str) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, or_, select
 
 from scheduler.database.engine import execute, one_proposer
-from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.database.models import GoverningWebinar, WebinarRevision, table
 from scheduler.governing.proposals import Decision, Held, Revision, decide, holding, live, publish
 from scheduler.governing.revisions import (
     ENDED,
@@ -306,8 +306,8 @@ def read_files(
     return sound, problems
 
 
-_REVISION = WebinarRevision.__table__  # type: ignore[attr-defined]
-_W = GoverningWebinar.__table__.c  # type: ignore[attr-defined]
+_REVISION = table(WebinarRevision)
+_W = table(GoverningWebinar).c
 
 
 def digest(source: str) -> str:

@@ -1,8 +1,8 @@
 """Leases on pending deliveries: each delivery has one sender, until it has an outcome or its sender is gone.
 
-A lease is a token on the delivery, which begins with the name of the service that holds it, and has no end in time. A
-service knows what it holds; `database.watch` tells which of the others are gone. Planning a delivery again ends its
-lease, and `outcomes.begin` asks for the token, so nothing that was claimed before goes out after that.
+A lease is a token stored with the delivery. It begins with the name of the service that holds it and does not expire: a
+service knows its own leases, and `database.watch` finds the services that are gone. Planning a delivery again ends its
+lease, and `outcomes.begin` checks the token, so a mail that was claimed before that does not go out.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from sqlalchemy import Connection, Select, bindparam, select, text
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect, execute, listed
-from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration
+from scheduler.database.models import Delivery, GoverningWebinar, Instant, Registration, table
 from scheduler.ledger.entries import Claimed
 from scheduler.ledger.statements import execute_named, statement
-from scheduler.ledger.told import last_told, plan_who_was_told_otherwise
+from scheduler.ledger.told import last_told, replan_misinformed
 from scheduler.webinar.model import NOTICES
 
 
 def name_of(holder: int) -> str:
-    """A service's name, with which its tokens begin."""
+    """A service's name: the first eight characters of its tokens."""
     return f"{holder:08x}"
 
 
 def new_token(holder: int) -> str:
-    """A token for one claim of the service with this number."""
+    """A new token for one claim of this service."""
     return name_of(holder) + secrets.token_hex(12)
 
 
@@ -47,11 +47,11 @@ def claim(
     without: Collection[str] = (),
     drafts_too: bool = False,
 ) -> list[Claimed]:
-    """Lease due deliveries of live webinars: up to so many that are due on registration, which come first, and up to
-    so many others. Which webinar comes first is drawn by lot, so a burst of one keeps no other waiting.
+    """Lease due deliveries of live webinars: first up to `urgent` that are due on registration, then up to `others`.
+    The order of webinars is random, so a burst of one delays no other.
 
-    version: the highest of table `webinar` that is known here (None: all are): what governs by a later one is left
-    alone, and so is `without`. With nothing due it costs the same however many webinars there are.
+    version: the highest `webinar.version` known here (None: any); webinars with a later one are skipped, and so are
+    those in `without`. With nothing due, the cost does not depend on the number of webinars.
     """
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
@@ -101,9 +101,9 @@ def _claimed(conn: Connection, ids: str, token: str) -> list[Claimed]:
 
 @cache
 def _columns(engine: Dialect) -> Select[Any]:
-    """The fields of `Claimed` but its token, in their order, of the deliveries in :ids."""
-    d, r = Delivery.__table__, Registration.__table__  # type: ignore[attr-defined]
-    w = GoverningWebinar.__table__  # type: ignore[attr-defined]
+    """The fields of `Claimed` except its token, in order, for the deliveries in :ids."""
+    d, r = table(Delivery), table(Registration)
+    w = table(GoverningWebinar)
     return (
         select(
             d.c.id, d.c.registration_id, r.c.uid, d.c.webinar, d.c.due_at, d.c.message, d.c.attempts, d.c.message_id,
@@ -118,7 +118,7 @@ def _columns(engine: Dialect) -> Select[Any]:
 
 
 def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
-    """Give leases back unused."""
+    """End leases that were not used."""
     ids: dict[str, list[int]] = {}
     for one in claimed:
         ids.setdefault(one.token, []).append(one.id)
@@ -134,8 +134,8 @@ def release(conn: Connection, claimed: Iterable[Claimed]) -> None:
 def end_leases(
     conn: Connection, now: datetime, holders: Collection[str] | None = None, known: Collection[int] = ()
 ) -> int:
-    """End all leases, or those of these services (by name), but for the deliveries in `known`. What was on the wire is
-    in doubt, what was only claimed is free. Returns how many are in doubt."""
+    """End all leases, or those of the services named `holders`, except for the deliveries in `known`. Deliveries that
+    were on the wire become in doubt; the others can be claimed again. Returns the number in doubt."""
     ended = execute_named(
         conn,
         "end_leases",
@@ -144,33 +144,32 @@ def end_leases(
         known=as_list(conn, known),
     )
     in_doubt = [row for row in ended if row.state == "in_doubt"]
-    doubtful = [row.id for row in in_doubt]
-    if doubtful:
+    if in_doubt:
         execute(
             conn,
             "UPDATE attempt SET outcome = 'in_doubt', ended_at = :now WHERE delivery_id IN :ids AND outcome = ''",
-            ids=doubtful,
+            ids=[row.id for row in in_doubt],
             now=now,
         )
-        plan_who_was_told_otherwise(conn, [row.registration_id for row in in_doubt])
-    return len(doubtful)
+        replan_misinformed(conn, [row.registration_id for row in in_doubt])
+    return len(in_doubt)
 
 
 def end_leases_of_gone(conn: Connection, now: datetime, gone: Mapping[str, int | None]) -> int:
-    """End the leases of services that are gone (`database.watch`: by name, with their counters), and forget them; but
-    not of one that has raised its counter after all. Returns how many deliveries are in doubt."""
-    forget = "DELETE FROM service WHERE holder = :holder AND counter = :counter"
+    """End the leases of services that are gone (name to last counter, from `database.watch`), and delete their rows in
+    `service`. A service that has raised its counter since is left alone. Returns the number of deliveries in doubt."""
+    delete = "DELETE FROM service WHERE holder = :holder AND counter = :counter"
     for row in execute(conn, "SELECT holder, counter FROM service").all():
         if gone.get(name_of(row.holder)) == row.counter:
-            execute(conn, forget, holder=row.holder, counter=row.counter)
-    there = {name_of(holder) for holder in execute(conn, "SELECT holder FROM service").scalars()}
-    ended = gone.keys() - there
+            execute(conn, delete, holder=row.holder, counter=row.counter)
+    present = {name_of(holder) for holder in execute(conn, "SELECT holder FROM service").scalars()}
+    ended = gone.keys() - present
     return end_leases(conn, now, ended) if ended else 0
 
 
 def next_wake(conn: Connection, now: datetime) -> datetime | None:
-    """The next instant after `now` at which a delivery is due or expires, or something that waits takes effect: None
-    when the ledger waits for nothing."""
+    """The next instant (UTC) after `now` at which a delivery is due or expires, or a waiting edit or link takes effect;
+    None if there is none."""
     query = text(statement("next_wake", dialect(conn))).bindparams(bindparam("now", type_=Instant()))
     found = conn.execute(query.columns(at=Instant()), {"now": now}).scalars()
     return min((instant for instant in found if instant), default=None)

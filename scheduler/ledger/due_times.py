@@ -1,4 +1,4 @@
-"""When each message of a webinar is due in each zone where its people live, by the revision that governs."""
+"""Due times: when each message of a webinar is due in each of its people's zones, by the revision that governs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytz
 from sqlalchemy import Connection, delete, insert, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar
+from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar, table
 from scheduler.registrants.zones import resolve_again
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.timing import Timing, timings
@@ -17,12 +17,12 @@ from scheduler.zones.wall import knowledge_version
 
 
 def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -> None:
-    """Bring due times, messages and zones of this webinar to the revision that governs, and note its plan.
+    """Update due times, messages and zones of this webinar to the revision that governs, and store its plan.
 
-    Its registrations are then behind, and planned again in chunks (`planning`).
+    Its registrations are then behind that plan; `planning` plans them again in chunks.
     """
-    table = PlannedWebinar.__table__  # type: ignore[attr-defined]
-    before = conn.execute(select(table).where(table.c.webinar == webinar.id)).first()
+    planned = table(PlannedWebinar)
+    before = conn.execute(select(planned).where(planned.c.webinar == webinar.id)).first()
     facts = {
         "tz_version": knowledge_version(),
         "zone": str(webinar.tz),
@@ -33,12 +33,12 @@ def plan_webinar(conn: Connection, now: datetime, webinar: Webinar, plan: int) -
         resolve_again(conn, webinar)
     _note_messages(conn, now, webinar, first=before is None)
     _note_due_times(conn, webinar)
-    conn.execute(delete(table).where(table.c.webinar == webinar.id))
-    conn.execute(insert(table), {"webinar": webinar.id, "plan": plan, **facts})
+    conn.execute(delete(planned).where(planned.c.webinar == webinar.id))
+    conn.execute(insert(planned), {"webinar": webinar.id, "plan": plan, **facts})
 
 
 def planned_for(conn: Connection, webinar: str) -> int | None:
-    """The plan for which this webinar's due times are up to date."""
+    """The plan for which this webinar's due times are up to date; None if it was never planned."""
     query = "SELECT plan FROM planned_webinar WHERE webinar = :webinar"
     return execute(conn, query, webinar=webinar).scalar()
 
@@ -49,7 +49,7 @@ def planned_webinars(conn: Connection) -> dict[str, int]:
 
 
 def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
-    """Add the due times of zones in which nobody of this webinar lived before."""
+    """Add the due times of zones that are new to this webinar."""
     known = execute(conn, "SELECT DISTINCT zone FROM due_time WHERE webinar = :webinar", webinar=webinar.id)
     _insert(
         conn,
@@ -62,15 +62,16 @@ def fill_in(conn: Connection, webinar: Webinar, zones: Iterable[str]) -> None:
 
 
 def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: bool) -> None:
-    """A message that became due on registration later concerns only people first seen afterwards."""
-    table = PlannedMessage.__table__  # type: ignore[attr-defined]
-    known = {row.message: row for row in conn.execute(select(table).where(table.c.webinar == webinar.id))}
+    """Update planned_message. A message that later became due on registration is only for people first seen since."""
+    messages = table(PlannedMessage)
+    stored = conn.execute(select(messages).where(messages.c.webinar == webinar.id))
+    known = {row.message: row for row in stored}
     for message in webinar.messages:
         from_now = now if message.on_registration and not first and not message.also_for_registered else None
         if message.id not in known:
             row = {"webinar": webinar.id, "message": message.id, "only_seen_from": from_now}
             conn.execute(
-                insert(table), row | {"on_registration": message.on_registration, "in_sequence": True}
+                insert(messages), row | {"on_registration": message.on_registration, "in_sequence": True}
             )
             continue
         before = known[message.id]
@@ -81,43 +82,39 @@ def _note_messages(conn: Connection, now: datetime, webinar: Webinar, *, first: 
             since = now
         ever = before.on_registration or message.on_registration
         conn.execute(
-            table.update()
-            .where(table.c.webinar == webinar.id, table.c.message == message.id)
+            messages.update()
+            .where(messages.c.webinar == webinar.id, messages.c.message == message.id)
             .values(only_seen_from=since, on_registration=ever, in_sequence=True)
         )
     gone = known.keys() - {message.id for message in webinar.messages}
     conn.execute(
-        table.update()
-        .where(table.c.webinar == webinar.id, table.c.message.in_(gone))
+        messages.update()
+        .where(messages.c.webinar == webinar.id, messages.c.message.in_(gone))
         .values(in_sequence=False)
     )
 
 
 def _note_due_times(conn: Connection, webinar: Webinar) -> None:
-    """Bring due_time to this revision, zone by zone; only rows that say something new are written."""
-    table = DueTime.__table__  # type: ignore[attr-defined]
-    stored = {
-        (row["zone"], row["message"]): dict(row)
-        for row in conn.execute(select(table).where(table.c.webinar == webinar.id)).mappings()
-    }
-    known = {
-        zone for zone, _ in stored if zone in pytz.all_timezones_set
-    }  # the tz database drops one now and then
-    zones = known | _zones_in_use(conn, webinar)
+    """Update due_time to this revision; only rows that differ are written."""
+    times = table(DueTime)
+    of_webinar = times.c.webinar == webinar.id
+    rows = conn.execute(select(times).where(of_webinar)).mappings()
+    stored = {(row["zone"], row["message"]): dict(row) for row in rows}
+    # A later tz database may lack a zone that is stored.
+    zones = {zone for zone, _ in stored if zone in pytz.all_timezones_set} | _zones_in_use(conn, webinar)
     wanted = {
         (zone, timing.message): _row(webinar, zone, timing)
         for zone in zones
         for timing in timings(webinar, pytz.timezone(zone))
     }
     for zone, message in [key for key, row in stored.items() if wanted.get(key) != row]:
-        here = (table.c.webinar == webinar.id) & (table.c.zone == zone) & (table.c.message == message)
-        conn.execute(delete(table).where(here))
+        conn.execute(delete(times).where(of_webinar, times.c.zone == zone, times.c.message == message))
     _insert(conn, [row for key, row in wanted.items() if stored.get(key) != row])
 
 
 def _insert(conn: Connection, rows: list[dict[str, object]]) -> None:
     if rows:
-        conn.execute(insert(DueTime.__table__), rows)  # type: ignore[attr-defined]
+        conn.execute(insert(table(DueTime)), rows)
 
 
 def _row(webinar: Webinar, zone: str, timing: Timing) -> dict[str, object]:

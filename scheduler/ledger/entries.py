@@ -1,4 +1,4 @@
-"""Entries of the ledger as values: what is leased, what goes on the wire, and what became of it. Pure."""
+"""Entries of the ledger as values: leases, mails about to be sent, and their outcomes. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scheduler.webinar.told import Told
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease on one delivery: what it takes to record its outcome, without personal data."""
+    """A lease on one delivery, with what recording its outcome needs and no personal data. `due_at` is in UTC."""
 
     id: int
     token: str
@@ -37,19 +37,19 @@ class Claimed(Lease):
     zone_known_by: str
     join_url: str
     first_seen_at: datetime
-    revision_id: int  # of the webinar, which governed when this was claimed
+    revision_id: int  # the webinar's revision that governed when this delivery was claimed
     urgency: int = 1  # 0: due on registration
-    told: Told | None = None  # of a notice: what this person was told before
+    told: Told | None = None  # for a notice: what this person was told before
 
 
 def personal(lease: Lease) -> tuple[str, str]:
-    """The recipient's address and name, to be taken out of what a relay says; "" where they are not known any more."""
+    """The recipient's address and name, to be removed from replies; empty where they are no longer known."""
     return (lease.address, lease.name) if isinstance(lease, Claimed) else ("", "")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of an invitation: what `begin` stores the first time that it may go out."""
+    """A version of an invitation, stored by `outcomes.begin` before it first goes out."""
 
     uid: str
     sequence: int
@@ -58,7 +58,7 @@ class Version:
     says: str
     calendar: bytes
     stored: bool = False
-    registration_id: int | None = None  # for which it was stored
+    registration_id: int | None = None  # the registration for which it was stored
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Start:
     text_revision: int
     at: datetime
     told: Told
-    """What it tells its reader."""
+    """The facts that the mail tells its reader."""
     invitation: Version | None = None
 
 
@@ -81,17 +81,36 @@ OutcomeState = Literal[State.SENT, State.PENDING, State.FAILED, State.HELD, Stat
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a delivery. `state` pending means: again at `again_at`; failed: not, unless it turns out that the
-    refusal is not about its recipient (`refusals`)."""
+    """The result of one attempt. `state` is the delivery's next one: pending (tried again at `again_at`) or failed,
+    which becomes pending where the refusal turns out not to be about its recipient (`refusals`)."""
 
     claimed: Lease
     state: OutcomeState
     at: datetime
-    attempt: str  # the word for the attempt: sent, deferred, refused, in_doubt, not_sent
+    attempt: str  # outcome of the attempt: sent, deferred, refused, in_doubt, not_sent
     reason: str = ""
     again_at: datetime | None = None
-    counts: bool = True  # False: the relay's trouble, which costs the mail no attempt
+    counts: bool = True  # False: a fault of the relay, which does not count as an attempt
     stage: str = ""
     code: int = 0
     enhanced: str = ""
     reply: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptKey:
+    """One attempt of a delivery to the holder of a UID: the key of table `told`."""
+
+    uid: str
+    delivery_id: int
+    lease_token: str
+
+
+@dataclass(frozen=True)
+class ToldEntry:
+    """A mail that is about to go out, and the facts that it tells its reader."""
+
+    mail: AttemptKey
+    told: Told
+    invited: bool
+    """Whether it carries an invitation or is a notice: later mails that are neither do not replace its facts."""

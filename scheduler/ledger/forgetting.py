@@ -1,4 +1,4 @@
-"""Forgets a person: removes all that our tables hold of an address. `registrants.forgotten` keeps it away."""
+"""Forgetting a person: removes everything our tables hold about an address. `registrants.forgotten` keeps it out."""
 
 from __future__ import annotations
 
@@ -21,20 +21,18 @@ from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 
 @dataclass
 class Erased:
-    """What was removed, in figures."""
+    """Counts of what was removed."""
 
     registrations: int = 0
     mails: int = 0
-    cancelled: int = 0  # of the mails: they were still to go
-    on_the_wire: int = 0  # of the mails: they go out, and what becomes of them is recorded without the person
+    cancelled: int = 0  # mails that had not gone out yet
+    on_the_wire: int = 0  # mails being sent: they go out, and their outcome is recorded without the person
     attempts: int = 0
     invitations: int = 0
-    others: int = 0  # registrations with another address now, of which what went to this one was removed
-    marks: int = (
-        0  # that another system confirmed it, that it is suppressed, that somebody asked for a mail to it
-    )
+    others: int = 0  # registrations with another address now, whose mails to this one were removed
+    marks: int = 0  # rows of confirmed_elsewhere, suppression and outbox
     suppressed: bool = False
-    remembered: bool = False  # so that no row of theirs brings them back
+    remembered: bool = False  # as a digest in `forgotten`, so that no row brings the person back
 
     @property
     def anything(self) -> bool:
@@ -43,16 +41,16 @@ class Erased:
 
 @dataclass(frozen=True)
 class Traces:
-    """Where an address stands."""
+    """The places where an address was found."""
 
-    rows: Mapping[int, str]  # of `registrants` by id, with their webinar
-    others: Collection[int]  # registrations with another address now, to which mails went at this one
+    rows: Mapping[int, str]  # webinar by id of the row in `registrants`
+    others: Collection[int]  # registrations with another address now, which got mails at this one
     confirmed: Collection[str]  # webinars for which another system confirmed it
-    asked_for: Collection[str]  # as it was written where somebody asked for a mail to it (`outbox`)
+    asked_for: Collection[str]  # its spellings as a recipient in `outbox`
 
 
 def find(conn: Connection, address: str) -> Traces:
-    """What of an address no index finds. Goes through whole tables, so not while anybody waits."""
+    """Find the traces of an address that no index finds. Scans whole tables: call it outside any lock."""
     folded = fold(address)
     others: Collection[int] = set(registrations_mailed_at(conn, folded)) - set(registrations_of(conn, folded))
     confirmed = execute(
@@ -64,13 +62,13 @@ def find(conn: Connection, address: str) -> Traces:
         rows = {}
     recipients = execute(conn, "SELECT DISTINCT recipient FROM outbox").scalars()
     asked_for = [one for one in recipients if fold(one) == folded]
-    others = sorted(one for one in others if one > 0)  # those below are forgotten already
+    others = sorted(number for number in others if number > 0)  # negative: forgotten already
     return Traces(rows, others, confirmed.scalars().all(), asked_for)
 
 
 def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Erased:
-    """Remove all that our tables hold of this address, and see to it that its rows bring nothing back. `found`: what
-    `find` found a moment ago. Idempotent."""
+    """Remove everything our tables hold about this address, and remember it, so that its rows are passed over. `found`
+    is a recent result of `find`. Idempotent."""
     folded, erased = fold(address), Erased()
     dialect(conn).wait_to_plan(conn, "intake")
     ids, webinars = _lock_registrations(conn, folded)
@@ -79,21 +77,21 @@ def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Eras
         _detach_mails(conn, now, ids, erased)
         erased.registrations, erased.invitations = len(ids), delete_people(conn, ids)
         _erase_zone_evidence(conn, places)
-    for one in found.others:
-        _erase_what_went_there(conn, one, folded, erased)
+    for other in found.others:
+        _erase_mails_to(conn, other, folded, erased)
     _erase_marks(conn, folded, found, erased)
     known = forgotten(conn, address)
     if erased.anything or (found.rows and not known):
         erased.suppressed |= known is not None and known[1]
         erased.remembered = True
-        stood = {*webinars, *found.rows.values(), *found.confirmed}
-        remember(conn, now, folded, stood, suppressed=erased.suppressed)
+        webinars |= {*found.rows.values(), *found.confirmed}
+        remember(conn, now, folded, webinars, suppressed=erased.suppressed)
         note_changes(conn, sorted(found.rows))
     return erased
 
 
 def _lock_registrations(conn: Connection, folded: str) -> tuple[list[int], set[str]]:
-    """Those of this address, with their webinars: until the end of the transaction nobody plans or begins a mail."""
+    """Lock the registrations of this address against planning and sending. Returns their ids and webinars."""
     locked = execute(
         conn,
         "UPDATE registration SET plan = 0 WHERE address_folded = :folded RETURNING id, webinar",
@@ -103,8 +101,8 @@ def _lock_registrations(conn: Connection, folded: str) -> tuple[list[int], set[s
 
 
 def _detach_mails(conn: Connection, now: datetime, ids: Sequence[int], erased: Erased) -> None:
-    """They stay, to be counted, as mails of nobody: what was still to go is cancelled, and what is on the wire or in
-    doubt is of no use any more, so that nobody tries it again."""
+    """Detach deliveries from these registrations; they stay to be counted. Unsent ones are cancelled; those on the wire
+    or in doubt stop being useful, so that they are not tried again."""
     engine = dialect(conn)
     detached = execute(
         conn,
@@ -127,8 +125,8 @@ def _detach_mails(conn: Connection, now: datetime, ids: Sequence[int], erased: E
 
 
 def _strip_attempts(conn: Connection, which: str, **values: object) -> int:
-    """A reply often repeats the address. One without an address is about somebody who was forgotten
-    (`conclude_attempts.sql`)."""
+    """Remove address, reply and language from attempts, since replies often repeat the address. Returns the number of
+    attempts. An attempt without an address belongs to a forgotten person (`conclude_attempts.sql`)."""
     stripped = f"UPDATE attempt SET address = '', reply = '', language = '' WHERE address <> '' AND {which}"
     return execute(conn, stripped, **values).rowcount
 
@@ -139,7 +137,7 @@ def _places(conn: Connection, ids: Sequence[int]) -> list[Row[Any]]:
 
 
 def _erase_zone_evidence(conn: Connection, places: Iterable[Row[Any]]) -> None:
-    """What nobody else wrote as their time zone and country."""
+    """Delete the evidence (time zone and country as written) that no other registration has."""
     for place in places:
         execute(
             conn,
@@ -150,11 +148,14 @@ def _erase_zone_evidence(conn: Connection, places: Iterable[Row[Any]]) -> None:
         )
 
 
-def _erase_what_went_there(conn: Connection, registration_id: int, folded: str, erased: Erased) -> None:
-    """Of a registration with another address now: what went to this one, and the calendar entries of former ones."""
-    of_theirs = "FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.registration_id = :id"
-    there = execute(conn, f"SELECT a.id, a.address {of_theirs}", id=registration_id).all()
-    ids = [row.id for row in there if fold(row.address) == folded]
+def _erase_mails_to(conn: Connection, registration_id: int, folded: str, erased: Erased) -> None:
+    """Erase mails to this address, and former calendar entries, of a registration that has another address now."""
+    attempts = execute(
+        conn,
+        "SELECT a.id, a.address FROM attempt a JOIN delivery d ON d.id = a.delivery_id WHERE d.registration_id = :id",
+        id=registration_id,
+    )
+    ids = [row.id for row in attempts if fold(row.address) == folded]
     erased.attempts += _strip_attempts(conn, dialect(conn).among("id", "ids"), ids=as_list(conn, ids))
     erased.invitations += delete_former(conn, registration_id)
     erased.others += 1

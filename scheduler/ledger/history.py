@@ -1,6 +1,6 @@
-"""All that one person got and will get, for every webinar, with every attempt and the relay's words. Only reads.
+"""The history of one address: all mails sent and planned, with attempts and replies. Only reads.
 
-Somebody asked for that address, so what is known of it is shown; none of it goes into a log.
+The result holds personal data: it is shown to the user who asked for the address, and never logged.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytz
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
 from scheduler.database.engine import execute
 from scheduler.database.models import (
@@ -20,6 +20,7 @@ from scheduler.database.models import (
     Registration,
     Suppression,
     ZoneEvidence,
+    table,
 )
 from scheduler.input.addresses import fold
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
@@ -27,9 +28,9 @@ from scheduler.zones.wall import to_local
 
 Json = dict[str, Any]
 
-_R: Table = Registration.__table__  # type: ignore[attr-defined]
-_D: Table = Delivery.__table__  # type: ignore[attr-defined]
-_A: Table = Attempt.__table__  # type: ignore[attr-defined]
+_R = table(Registration)
+_D = table(Delivery)
+_A = table(Attempt)
 
 _OF_DELIVERY = ("message", "edition", "state", "reason", "due_at", "expires_at", "next_attempt_at", "sent_at")
 _OF_ATTEMPT = ("started_at", "ended_at", "outcome", "language", "text_revision", "relay", "stage", "code",
@@ -39,14 +40,14 @@ _OF_REGISTRATION = ("address", "name", "language", "timezone", "country", "zone"
 
 
 def history(conn: Connection, address: str) -> Json | None:
-    """Everything about an address, as `webinar show --json` has it; None when nobody has or had it.
+    """Everything about an address, in the form of `webinar show --json`; None if nobody has or had it.
 
-    A registration whose address was corrected is found by each address that a mail of it went to.
+    A registration whose address was corrected is found by each address to which a mail of it went.
     """
     folded = fold(address)
     ids = {*registrations_of(conn, folded), *registrations_mailed_at(conn, folded)}
-    table: Table = Suppression.__table__  # type: ignore[attr-defined]
-    suppressed = conn.execute(select(table.c.since).where(table.c.address_folded == folded)).scalar()
+    s = table(Suppression)
+    suppressed = conn.execute(select(s.c.since).where(s.c.address_folded == folded)).scalar()
     rows = _rows_without_plan(conn, folded)
     if not ids and not rows and suppressed is None:
         return None
@@ -64,14 +65,14 @@ def registrations_of(conn: Connection, folded: str) -> list[int]:
 
 
 def registrations_mailed_at(conn: Connection, folded: str) -> list[int]:
-    """Those a mail of which went there. Folded here, as no database folds as we do."""
+    """The registrations of which a mail went to this address. Folded here, since no database folds in the same way."""
     written = [one for one in conn.execute(select(_A.c.address).distinct()).scalars() if fold(one) == folded]
     query = select(_D.c.registration_id).join(_A, _A.c.delivery_id == _D.c.id)
     return list(conn.execute(query.where(_A.c.address.in_(written)).distinct()).scalars()) if written else []
 
 
 def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
-    """Rows of `registrants` with this address that are set aside, or that were changed and not planned from yet."""
+    """Rows of `registrants` with this address that are set aside, or whose change is not absorbed yet."""
     try:
         registrants = Registrants(conn)
     except RegistrantsUnreadable:  # `webinar status` says so
@@ -90,7 +91,7 @@ def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
 
 
 def registration_history(conn: Connection, row: Json) -> Json:
-    """What is known of one registration, whose columns are `row`, with its mails."""
+    """One registration with its deliveries and their attempts. `row` holds its columns."""
     deliveries = conn.execute(
         select(_D).where(_D.c.registration_id == row["id"]).order_by(_D.c.due_at, _D.c.id)
     ).mappings()
@@ -124,18 +125,18 @@ def _local(instant: datetime, zone: str) -> datetime:
 
 
 def _webinar_status(conn: Connection, webinar: str) -> str | None:
-    """draft, live or ended, as it governs; None where it never did."""
-    table: Table = GoverningWebinar.__table__  # type: ignore[attr-defined]
-    return conn.execute(select(table.c.status).where(table.c.webinar == webinar)).scalar()
+    """The status that governs (draft, live or ended); None where no revision ever did."""
+    webinars = table(GoverningWebinar)
+    return conn.execute(select(webinars.c.status).where(webinars.c.webinar == webinar)).scalar()
 
 
 def _zone_problem(conn: Connection, row: Json) -> str:
-    table: Table = ZoneEvidence.__table__  # type: ignore[attr-defined]
-    here = [table.c[key] == row[key] for key in ("webinar", "timezone", "country")]
-    return conn.execute(select(table.c.problem).where(*here)).scalar() or ""
+    evidence = table(ZoneEvidence)
+    here = [evidence.c[key] == row[key] for key in ("webinar", "timezone", "country")]
+    return conn.execute(select(evidence.c.problem).where(*here)).scalar() or ""
 
 
 def _confirmed_elsewhere(conn: Connection, row: Json) -> bool:
-    table: Table = ConfirmedElsewhere.__table__  # type: ignore[attr-defined]
-    here = [table.c[key] == row[key] for key in ("webinar", "address_folded")]
-    return conn.execute(select(table.c.webinar).where(*here)).first() is not None
+    confirmed = table(ConfirmedElsewhere)
+    here = [confirmed.c[key] == row[key] for key in ("webinar", "address_folded")]
+    return conn.execute(select(confirmed.c.webinar).where(*here)).first() is not None

@@ -1,6 +1,6 @@
-"""What is due and has not left: the oldest by webinar and message, and whether relays accept mails. Only reads.
+"""Lateness: the oldest due mail of each webinar and message, and whether relays accept mails. Only reads.
 
-Each look is by index and goes no further than the first `MOST` rows of it, so that a large backlog makes none slow.
+Each query reads at most the first `MOST` rows of an index, so it stays fast with a large backlog.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from scheduler.ledger.claims import name_of
 from scheduler.ledger.statements import execute_named, statement
 
 MOST = 1000  # rows of an index
-LONGEST = 0.5  # seconds for what is due of all webinars; beyond, the others are looked at the next time
+LONGEST = 0.5  # seconds in all for webinars with something due; the others are checked the next time
 _ANY = 2**62  # higher than any version of a webinar
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Late(NamedTuple):
-    """The oldest mail of one message of one webinar that is due: `due_at` in UTC."""
+    """The oldest due mail of one message of one webinar. `due_at` is in UTC."""
 
     webinar: str
     message: str
@@ -34,7 +34,7 @@ class Late(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The last mails that relays accepted, from whichever service: another value means that they accepted more."""
+    """The mails that relays last accepted from any service. A changed value means that they accepted another one."""
 
     at: datetime | None = None
     attempt: int | None = None
@@ -43,18 +43,18 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True)
 class Lateness:
-    """What is due at one moment, the oldest first, but for what waits for an edit to take effect or is held."""
+    """The due mails at one instant, the oldest first, except held ones and those that wait for an edit."""
 
     late: tuple[Late, ...] = ()
     waiting: int = 0
-    """Mails that this service could send: free, or in its hands. Counted no further than MOST of each webinar."""
+    """The number of mails that this service could send: unclaimed, or leased by it. At most MOST a webinar count."""
     put_off: int = 0
-    """Mails that relays put off since they last accepted any."""
+    """The number of mails that relays deferred since they last accepted one."""
     accepted: Accepted = field(default_factory=Accepted)
 
 
 def lateness(conn: Connection, now: datetime, holder: int = 0) -> Lateness:
-    """What is due at `now` (UTC), as the service with this number sees it."""
+    """The lateness at `now` (UTC), as seen by the service with the number `holder`."""
     accepted = _accepted(conn)
     free = list(_free(conn, now))
     in_hand = _rows(conn, "in_hand_by_message", holders=name_of(holder))
@@ -74,7 +74,8 @@ def lateness(conn: Connection, now: datetime, holder: int = 0) -> Lateness:
 
 
 def _free(conn: Connection, now: datetime) -> Iterator[Row[Any]]:
-    """In any order, so that each webinar is looked at sooner or later where there are very many."""
+    """The oldest unclaimed mails by webinar and message, in random order, so that each of many webinars has its
+    turn."""
     end = time.monotonic() + LONGEST
     for urgency in (0, 1):
         found = execute_named(

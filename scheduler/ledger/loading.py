@@ -1,4 +1,4 @@
-"""After a database was set back: for how long nothing goes out, while people who were lost can be loaded again."""
+"""A pause after a database was set back, during which lost registrants can be loaded again and nothing goes out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ SECONDS = 60.0
 
 
 class Loading:
-    """From a set-back until what is due to whoever was loaded again is held. Pure: times are a clock's that only goes
-    forward."""
+    """The pause, which ends when deliveries to people who were loaded again are held. Pure: monotonic seconds."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def is_over(self, at: float) -> bool:
-        """Asked in each tick; the first time it begins."""
+        """Whether the pause is over. The first call begins it."""
         if self._since is None:
             self._since = at
         return at - self._since >= SECONDS

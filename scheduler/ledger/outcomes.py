@@ -1,7 +1,7 @@
-"""What is about to go on the wire, and what became of it: durable before and after, many at a time.
+"""Starts and outcomes of attempts, recorded in batches.
 
-`begin` sets `sending` before a byte of a mail's content may go out; `conclude` records the outcome. Both change
-all their deliveries in one statement each, because they stand between every mail and the next.
+`begin` sets `sending` before a byte of a mail's content may go out; `conclude` records the outcome. Each updates all
+its deliveries in one statement, since every mail waits for them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect, execute, listed
 from scheduler.database.models import Invitation as InvitationRow
+from scheduler.database.models import table
 from scheduler.ledger.claims import release
-from scheduler.ledger.entries import Lease, Outcome, Start, Version
-from scheduler.ledger.refusals import InARow, hold_back
+from scheduler.ledger.entries import AttemptKey, Lease, Outcome, Start, ToldEntry, Version
+from scheduler.ledger.refusals import RefusalStreak, spare
 from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import State
-from scheduler.ledger.told import AttemptKey, Telling, accepted, plan_who_was_told_otherwise, refused, tell
+from scheduler.ledger.told import accept_told, record_told, refuse_told, replan_misinformed
 from scheduler.webinar.model import NOTICES
 
 
 def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
     """The newest version of each of these invitations."""
-    table = InvitationRow.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.sequence))
+    columns = table(InvitationRow).c
+    rows = conn.execute(select(*columns).where(columns.uid.in_(uids)).order_by(columns.sequence))
     return {
         row.uid: Version(
             row.uid, row.sequence, row.method, row.dtstamp, row.says, row.calendar, True, row.registration_id
@@ -36,10 +37,10 @@ def last_versions(conn: Connection, uids: Sequence[str]) -> dict[str, Version]:
 
 
 def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
-    """Set `sending` before the content of these mails may go out. Returns the ids that are ours to send.
+    """Set `sending` before the content of these mails may go out. Returns the ids of the deliveries to send.
 
-    A mail whose lease is lost, or that was rendered by another revision or planned by another plan than govern now,
-    is not ours. Idempotent: the recorder repeats a transaction whose commit it could not confirm.
+    Left out are mails whose lease is lost, and mails rendered from another revision or planned by another plan than
+    those that govern now. Idempotent: the recorder repeats a transaction whose commit it could not confirm.
     """
     engine = dialect(conn)
     if starts:
@@ -49,22 +50,22 @@ def begin(conn: Connection, starts: Sequence[Start]) -> set[int]:
         starts = [start for start in starts if start not in outdated]
     if not starts:
         return set()
-    values = _in_rows(starts, engine)
+    values = _as_json(starts, engine)
     begun = execute_named(conn, "begin", starts=values, now=max(start.at for start in starts))
     ids = set(begun.scalars())
     if len(ids) < len(starts):
         release(conn, [start.claimed for start in starts if start.claimed.id not in ids])
         starts = [start for start in starts if start.claimed.id in ids]
-        values = _in_rows(starts, engine)
+        values = _as_json(starts, engine)
     if ids:
         execute_named(conn, "note_attempts", starts=values)
-        tell(conn, [_telling(start) for start in starts])
+        record_told(conn, [_told_entry(start) for start in starts])
     return ids
 
 
 def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialect) -> list[Start]:
-    """Those whose person is there, who may have been forgotten since, and is not being planned by another transaction:
-    it would not see what this mail tells. The others are released. Planning waits for us, and we never for it."""
+    """Return the starts whose registration still exists and is not being planned by another transaction, which would
+    not see what the mail tells; release the others. Planning waits for this transaction, never the reverse."""
     ids = as_list(conn, {start.claimed.registration_id for start in starts})
     query = f"SELECT id FROM registration WHERE id IN {listed(conn, 'ids')} {engine.share_skipping}"
     free = set(execute(conn, query, ids=ids).scalars())
@@ -73,37 +74,29 @@ def _not_being_planned(conn: Connection, starts: Sequence[Start], engine: Dialec
     return [start for start in starts if start.claimed.registration_id in free]
 
 
-def _telling(start: Start) -> Telling:
+def _told_entry(start: Start) -> ToldEntry:
     counts = start.invitation is not None or start.claimed.message in NOTICES
-    return Telling(_mail(start.claimed), start.told, counts)
+    return ToldEntry(_attempt_key(start.claimed), start.told, counts)
 
 
-def _mail(claimed: Lease) -> AttemptKey:
+def _attempt_key(claimed: Lease) -> AttemptKey:
     return AttemptKey(claimed.uid, claimed.id, claimed.token)
 
 
-def _in_rows(starts: Sequence[Start], engine: Dialect) -> str:
+def _as_json(starts: Sequence[Start], engine: Dialect) -> str:
     return json.dumps([_start_cells(start, engine) for start in starts])
 
 
 def _start_cells(start: Start, engine: Dialect) -> tuple[object, ...]:
-    one = start.claimed
-    at = engine.written(start.at)
+    claimed = start.claimed
     return (
-        one.id,
-        one.token,
-        start.message_id,
-        start.relay,
-        one.address,
-        start.language,
-        start.text_revision,
-        at,
-        one.revision_id,
-    )
+        claimed.id, claimed.token, start.message_id, start.relay, claimed.address, start.language,
+        start.text_revision, engine.written(start.at), claimed.revision_id,
+    )  # fmt: skip
 
 
 def _outdated(conn: Connection, new: Sequence[tuple[Start, Version]]) -> list[Start]:
-    """Those for which another mail to the same person has stored, or is about to store, another version."""
+    """The starts for whose SEQUENCE another mail to the same person stored, or is about to store, another version."""
     stored = execute(
         conn,
         "SELECT uid, sequence, calendar FROM invitation WHERE uid IN :uids",
@@ -143,32 +136,33 @@ def _store_versions(conn: Connection, starts: Sequence[Start]) -> list[Start]:
     return _outdated(conn, new) if stored.rowcount < len(new) else []
 
 
-def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> list[InARow]:
-    """Record outcomes. That of a lost lease is recorded as an attempt, not as the state; and the attempt stays in
-    doubt, with the relay's late words: by then another service may have sent the mail again. Returns refusals that are
-    not about their recipients, for which nobody is given up."""
+def conclude(conn: Connection, outcomes: Sequence[Outcome]) -> list[RefusalStreak]:
+    """Record outcomes. If the lease was lost, only the attempt is updated: it stays in doubt, with the relay's late
+    reply, since another service may have sent the mail again by then. Returns the refusals that are not about their
+    recipients, who are not given up for them."""
     if not outcomes:
         return []
     engine = dialect(conn)
-    outcomes, in_a_row = hold_back(conn, outcomes)
-    _note_told(conn, outcomes)
+    outcomes, streaks = spare(conn, outcomes)
+    _conclude_told(conn, outcomes)
     values = json.dumps([_cells(outcome, engine) for outcome in outcomes])
     execute_named(conn, "conclude_deliveries", outcomes=values)
     execute_named(conn, "conclude_attempts", outcomes=values)
-    return in_a_row
+    return streaks
 
 
-def _note_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Registrations come before deliveries, as in planning: whoever locks both does so in one order."""
-    took = [_mail(one.claimed) for one in outcomes if one.state is State.SENT]
-    if took:
-        accepted(conn, took)
-    if left := [_mail(one.claimed) for one in outcomes if one.state not in (State.SENT, State.IN_DOUBT)]:
-        refused(conn, left)
+def _conclude_told(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Update `told`, and have people planned again. Registrations are locked before deliveries, as in planning."""
+    if accepted := [_attempt_key(one.claimed) for one in outcomes if one.state is State.SENT]:
+        accept_told(conn, accepted)
+    if refused := [
+        _attempt_key(one.claimed) for one in outcomes if one.state not in (State.SENT, State.IN_DOUBT)
+    ]:
+        refuse_told(conn, refused)
     plan_again(
         conn, [one.claimed.registration_id for one in outcomes if one.state in (State.PENDING, State.FAILED)]
     )
-    plan_who_was_told_otherwise(conn, [one.claimed.registration_id for one in outcomes])
+    replan_misinformed(conn, [one.claimed.registration_id for one in outcomes])
 
 
 def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
@@ -181,8 +175,7 @@ def _cells(outcome: Outcome, engine: Dialect) -> tuple[object, ...]:
 
 
 def plan_again(conn: Connection, registration_ids: Iterable[int]) -> None:
-    """What comes back from the relay was not planned while it was there: its row may be deleted by now, its address
-    suppressed, its webinar cancelled. Nor does anything follow a mail by which the address turned out to be
-    unknown."""
+    """Have these people planned again. Planning skips a delivery while it is being sent: its row may have been deleted
+    since, its address suppressed or found to be unknown, its webinar cancelled."""
     if ids := sorted(set(registration_ids)):
         execute(conn, "UPDATE registration SET plan = 0 WHERE id IN :ids", ids=ids)

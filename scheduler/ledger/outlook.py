@@ -1,4 +1,4 @@
-"""What the ledger has ahead: how many mails leave now, and when the next do. Only reads."""
+"""The outlook of a webinar: how many mails leave now, and when the next ones do. Only reads."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import Delivery
+from scheduler.database.models import Delivery, table
 from scheduler.ledger.states import State
 
-_INSTANTS = 500  # looked at, for the next few minutes in which mails leave
-_D = Delivery.__table__  # type: ignore[attr-defined]
+_INSTANTS = 500  # distinct due times that are read to find the next minutes in which mails leave
+_D = table(Delivery)
 
 
 @dataclass(frozen=True)
 class Leaving:
-    """So many mails of one message that leave within one minute, the first of them at `at` (UTC)."""
+    """The mails of one message that leave within one minute, the first of them at `at` (UTC)."""
 
     at: datetime
     message: str
@@ -27,7 +27,7 @@ class Leaving:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is pending of one webinar: what leaves at once, what is later, and the next of that."""
+    """The pending mails of one webinar: how many leave at once and how many later, and the next of the latter."""
 
     at_once: int
     later: int
@@ -35,7 +35,7 @@ class Outlook:
 
 
 def outlook(conn: Connection, now: datetime, webinar: str, limit: int = 5) -> Outlook:
-    """What leaves if the webinar is live: what is of no use any more does not, nor what is held."""
+    """The mails that leave if the webinar is live: pending and still useful."""
     pending = (_D.c.webinar == webinar) & (_D.c.state == State.PENDING) & (_D.c.expires_at > now)
     due, later = _D.c.next_attempt_at <= now, _D.c.next_attempt_at > now
     rows = conn.execute(
@@ -50,7 +50,7 @@ def outlook(conn: Connection, now: datetime, webinar: str, limit: int = 5) -> Ou
 
 
 def _by_minute(leaving: Iterable[Leaving]) -> list[Leaving]:
-    """What is tried again has an instant of its own for each mail."""
+    """Group by minute: mails that are tried again have an instant each."""
     found: dict[tuple[datetime, str], Leaving] = {}
     for one in leaving:
         key = (one.at.replace(second=0, microsecond=0), one.message)
@@ -60,7 +60,7 @@ def _by_minute(leaving: Iterable[Leaving]) -> list[Leaving]:
 
 
 def changes_waiting(conn: Connection) -> int:
-    """How many changed rows of `registrants` the service has not planned from yet."""
+    """The number of changes of `registrants` that the service has not absorbed yet."""
     return int(execute(conn, "SELECT count(*) FROM registrant_change").scalar_one())
 
 

@@ -1,9 +1,9 @@
-"""Who gets what, when: registrations joined to due times become deliveries, in set-based SQL.
+"""Planning: registrations joined to due times become deliveries, in set-based SQL.
 
-Every step compares what is stored with what is true and closes the gap. Rows of `registrants` become registrations;
-due times follow the revision that governs; then whoever was planned by an earlier plan, or changed since, is planned
-in chunks. Nothing is claimed for people who still wait for that. What is sent, failed or in doubt is never touched; a
-next edition is added where something is due again.
+Every step compares stored state with current facts and writes the difference. Rows of `registrants` become
+registrations; due times follow the revision that governs; then people who were planned by an earlier plan, or changed
+since, are planned in chunks. Until then none of their deliveries is claimed. Deliveries that are sent, failed or in
+doubt are never changed; a message that is due again gets a delivery of the next edition.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from scheduler.database.engine import as_list, dialect, execute, listed, may_plan
 from scheduler.ledger.due_times import fill_in, plan_webinar, planned_for
-from scheduler.ledger.refusals import counts_as_corrected
+from scheduler.ledger.refusals import mark_corrected
 from scheduler.ledger.statements import execute_named
-from scheduler.registrants.changes import Taken, take_changes
+from scheduler.registrants.changes import Absorbed, absorb_changes
 from scheduler.webinar.model import Webinar
 
 MANY = 500  # rows in one transaction
@@ -33,38 +33,38 @@ class Governing:
     revision_id: int
     plan: int
     sha256: str = ""
-    """Of the file that the revision came from."""
+    """SHA-256 of the file that the revision came from."""
 
 
-def take_in(
+def absorb(
     conn: Connection,
     now: datetime,
     governing: Mapping[str, Governing],
     return_within: timedelta,
     most: int | None = None,
     after: str | None = "",
-) -> Taken:
-    """Take in up to `most` changes of `registrants`: of the next webinar `after` this one, or the newest of all (None).
-    Nothing, at once, where another service does."""
+) -> Absorbed:
+    """Absorb up to `most` changes of `registrants`: of the next webinar after `after`, or the newest of all (None).
+    Returns an empty result at once where another service is doing this."""
     if not may_plan(conn, "intake"):
-        return Taken()
+        return Absorbed()
     webinars = {name: one.webinar for name, one in governing.items()}
-    taken = take_changes(conn, now, webinars, return_within, limit=most, after=after)
-    _new_recipients(conn, now, taken.moved_address)
-    if taken.rows >= MANY:
-        dialect(conn).many_rows_came(conn, "registration", "due_time", "planned_message")
-    return taken
+    absorbed = absorb_changes(conn, now, webinars, return_within, limit=most, after=after)
+    _plan_new_addresses(conn, now, absorbed.moved_address)
+    if absorbed.rows >= MANY:
+        dialect(conn).analyze_grown(conn, "registration", "due_time", "planned_message")
+    return absorbed
 
 
 def webinars_to_plan(conn: Connection) -> dict[str, bool]:
-    """The webinars in which people wait to be planned, and whether some do because something about them changed: of
-    the others the webinar has. It costs the same however many webinars there are with nothing to do."""
+    """The webinars in which people wait to be planned: True where a person changed, False where only the webinar did.
+    The cost does not depend on the number of webinars with nothing to do."""
     return {row.webinar: bool(row.waits) for row in execute_named(conn, "webinars_to_plan")}
 
 
 def plan_people(conn: Connection, now: datetime, governing: Governing, most: int = CHUNK) -> int:
-    """Plan up to `most` people of one webinar, those about whom something changed first. Returns how many; 0 where
-    another service plans it."""
+    """Plan up to `most` people of one webinar, those who changed first. Returns the number; 0 if another service
+    does."""
     name, number = governing.webinar.id, governing.plan
     present = execute(conn, "SELECT plan, behind FROM webinar WHERE webinar = :name", name=name).first()
     if not may_plan(conn, name) or present is None or present.plan != number:
@@ -91,7 +91,7 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing, most: int
     execute_named(conn, "add_notices", now=now, ids=ids)
     execute_named(conn, "settle_links", now=now, ids=ids)
     if len(chunk) >= MANY:
-        dialect(conn).many_rows_came(conn, "delivery", "told")
+        dialect(conn).analyze_grown(conn, "delivery", "told")
     execute(
         conn,
         f"UPDATE registration SET plan = :plan WHERE id IN {listed(conn, 'ids')}",
@@ -101,10 +101,10 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing, most: int
     return len(chunk)
 
 
-def _new_recipients(conn: Connection, now: datetime, ids: list[int]) -> None:
-    """A changed address is a new recipient."""
+def _plan_new_addresses(conn: Connection, now: datetime, ids: list[int]) -> None:
+    """Treat these registrations, whose address changed, as new recipients."""
     if ids:
         moved = as_list(conn, sorted(ids))
         execute_named(conn, "try_new_address", now=now, ids=moved)
         execute_named(conn, "confirm_new_address", now=now, ids=moved)
-        counts_as_corrected(conn, moved)
+        mark_corrected(conn, moved)

@@ -1,8 +1,8 @@
-"""Refusals that are not about their recipients, and addresses that no relay knows.
+"""Refusals that are not about their recipients, and addresses that a relay does not know.
 
-The words of a reply may mislead (`delivery.replies`). So where recipients of several domains are refused alike, one
-after the other, and nobody is accepted between them, none of them is given up: the relay, or what we are to it, is the
-cause. It is judged by the attempts on record, so it holds for all replicas together and after a restart.
+The words of a reply can mislead (`smtp.replies`). If recipients of several domains are refused with the same reply, and
+no mail is accepted between them, the cause is the relay or its view of this sender, and none of them is given up. The
+decision reads recorded attempts, so it covers all replicas and survives a restart.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from scheduler.ledger.entries import Outcome
 
 MOST_GIVEN_UP = 5
-"""So many recipients in a row may be refused alike before it is doubted that they are to blame."""
+"""Recipients refused alike in a row up to which each of them is given up."""
 AGAIN_AFTER = timedelta(minutes=5)
-"""When mails that were to be given up are tried again: after those that are due."""
+"""Delay before mails of spared recipients are tried again, so that due mails go first."""
 MANY = 25
-"""So many call for a pause, whoever they are."""
-_NEWEST = (100, 3000)  # attempts that are looked at: where nobody was accepted among the first, the latter
+"""Recipients refused alike in a row beyond which the relay is paused in any case."""
+_NEWEST = (100, 3000)  # newest attempts that are read: the larger number if none of the first was accepted
 _STAGES = ("rcpt", "data", "content")
 
 Kind = tuple[str, str, int, str]  # relay, stage, code, enhanced code
 
 
 @dataclass(frozen=True)
-class InARow:
-    """Recipients that one relay refused alike, one after the other."""
+class RefusalStreak:
+    """Recipients that one relay refused alike in a row."""
 
     relay: str
     stage: str
@@ -48,66 +48,66 @@ class InARow:
     def __str__(self) -> str:
         reply = f"{self.stage}: {self.code} {self.enhanced}".strip()
         return (
-            f"{reply} to {self.recipients} recipients of {self.domains} domains in a row, so it is not about them:"
-            " none of them is given up"
+            f"{reply} to {self.recipients} recipients of {self.domains} domains in a row, so the refusal is not about"
+            " them: none of them is given up"
         )
 
 
-def hold_back(conn: Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[InARow]]:
-    """These outcomes, less what would give somebody up for a refusal that is not about them; and such refusals, where
-    they call for a pause. Who was given up for them before is tried again.
+def spare(conn: Connection, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[RefusalStreak]]:
+    """Return these outcomes, with failed changed to pending where the refusal is not about the recipient; and the
+    streaks of such refusals that call for a pause. Mails that were given up earlier in a streak are tried again.
 
-    Other services wait until the end of the transaction where they record refusals, too. What is changed here of
-    registrations comes before anything of deliveries, as everywhere.
+    Other services that record refusals wait until the end of the transaction. Registrations are locked before
+    deliveries, as everywhere.
     """
     refused = [one for one in outcomes if _may_blame_recipient(one)]
     if not refused:
         return list(outcomes), []
     dialect(conn).wait_to_plan(conn, "a refusal")
-    found = [one for one in _since_accepted(conn, outcomes, refused) if _too_many(one.attempts)]
-    if not found:
+    streaks = [one for one in _streaks_of(conn, outcomes, refused) if _too_many(one.attempts)]
+    if not streaks:
         return list(outcomes), []
-    ids = {row.delivery_id for one in found for row in one.attempts}
+    ids = {row.delivery_id for streak in streaks for row in streak.attempts}
     now = max(one.at for one in refused)
-    _try_again(conn, now, now + AGAIN_AFTER, ids)
+    _retry(conn, now, now + AGAIN_AFTER, ids)
     kept = [
         replace(one, state=State.PENDING, reason="", again_at=max(one.again_at or now, now + AGAIN_AFTER))
         if one.state is State.FAILED and one.claimed.id in ids
         else one
         for one in outcomes
     ]
-    return kept, [one.described() for one in found if _calls_for_a_pause(conn, one)]
+    return kept, [streak.described() for streak in streaks if _calls_for_a_pause(conn, streak)]
 
 
 def _may_blame_recipient(one: Outcome) -> bool:
-    """Refused for good, once a recipient was named, and not known to be the relay's trouble."""
+    """Whether this is a permanent refusal at RCPT or later that is not known to be a fault of the relay."""
     refusal = one.stage in _STAGES and one.code >= 500 and one.counts
     return refusal and one.state in (State.FAILED, State.PENDING)
 
 
 @dataclass
-class _Run:
-    """Attempts that a relay refused alike since it last accepted a mail (`accepted`: the number of that attempt)."""
+class _Streak:
+    """Attempts that a relay refused alike since it last accepted a mail (`accepted`: the id of that attempt)."""
 
     kind: Kind
     attempts: list[Row[Any]] = field(default_factory=list)
     accepted: int = 0
 
-    def described(self) -> InARow:
+    def described(self) -> RefusalStreak:
         recipients = _recipients(self.attempts)
-        return InARow(*self.kind, recipients=len(recipients), domains=len(_domains(recipients)))
+        return RefusalStreak(*self.kind, recipients=len(recipients), domains=len(_domains(recipients)))
 
 
-def _since_accepted(conn: Connection, outcomes: Sequence[Outcome], refused: Iterable[Outcome]) -> list[_Run]:
-    """What was refused as these were, with them."""
+def _streaks_of(conn: Connection, outcomes: Sequence[Outcome], refused: Iterable[Outcome]) -> list[_Streak]:
+    """The streaks to which these refusals belong."""
     now = {(one.claimed.id, one.claimed.token): one for one in outcomes}
     wanted = {(one.claimed.id, one.claimed.token) for one in refused}
-    runs: dict[Kind, _Run] = {}
+    streaks: dict[Kind, _Streak] = {}
     for newest in _NEWEST:
-        runs, whole = _runs(_newest_attempts(conn, newest), now, wanted)
-        if whole:
+        streaks, complete = _streaks(_newest_attempts(conn, newest), now, wanted)
+        if complete:
             break
-    return list(runs.values())
+    return list(streaks.values())
 
 
 def _newest_attempts(conn: Connection, number: int) -> Sequence[Row[Any]]:
@@ -119,14 +119,14 @@ def _newest_attempts(conn: Connection, number: int) -> Sequence[Row[Any]]:
     ).all()
 
 
-def _runs(
+def _streaks(
     attempts: Iterable[Row[Any]],
     now: Mapping[tuple[int, str], Outcome],
     wanted: set[tuple[int, str]],
-) -> tuple[dict[Kind, _Run], bool]:
-    """Of attempts, the newest first, those that were refused as the wanted ones are since their relay accepted any; and
-    whether there can't be more of them. `now`: outcomes that are not on record yet."""
-    runs, kinds = dict[Kind, _Run](), set[Kind]()
+) -> tuple[dict[Kind, _Streak], bool]:
+    """The streaks of the wanted refusals among these attempts, the newest first; and whether they are complete: each
+    relay's last accepted mail was found. `now`: outcomes that are not recorded yet."""
+    streaks, kinds = dict[Kind, _Streak](), set[Kind]()
     left, accepted = set(wanted), dict[str, int]()
     for row in attempts:
         name = (row.delivery_id, row.lease_token)
@@ -139,27 +139,27 @@ def _runs(
         if (one.attempt if one else row.outcome) == "sent":
             accepted.setdefault(row.relay, row.id)
         elif row.relay not in accepted and row.address and reply[0] in _STAGES and reply[1] >= 500:
-            runs.setdefault(kind, _Run(kind)).attempts.append(row)
-    for found in runs.values():
-        found.accepted = accepted.get(found.kind[0], 0)
-    whole = not left and {kind[0] for kind in kinds} <= accepted.keys()
-    return {kind: runs[kind] for kind in kinds if kind in runs}, whole
+            streaks.setdefault(kind, _Streak(kind)).attempts.append(row)
+    for streak in streaks.values():
+        streak.accepted = accepted.get(streak.kind[0], 0)
+    complete = not left and {kind[0] for kind in kinds} <= accepted.keys()
+    return {kind: streaks[kind] for kind in kinds if kind in streaks}, complete
 
 
-def _calls_for_a_pause(conn: Connection, found: _Run) -> bool:
-    """Not for mails alone that were refused so before, and again though the relay accepted others since: those may be
-    wrong indeed, and are tried again one by one."""
+def _calls_for_a_pause(conn: Connection, streak: _Streak) -> bool:
+    """Whether the relay must be paused. Mails that it refused in the same way before, and again after it accepted
+    others, may be wrong themselves: they are tried again one by one, and do not count."""
     before = execute(
         conn,
         f"SELECT delivery_id FROM attempt WHERE delivery_id IN {listed(conn, 'ids')} AND id < :accepted"
         " AND relay = :relay AND stage = :stage AND code = :code AND enhanced = :enhanced",
-        ids=as_list(conn, sorted({row.delivery_id for row in found.attempts})),
-        accepted=found.accepted,
-        **dict(zip(("relay", "stage", "code", "enhanced"), found.kind, strict=True)),
+        ids=as_list(conn, sorted({row.delivery_id for row in streak.attempts})),
+        accepted=streak.accepted,
+        **dict(zip(("relay", "stage", "code", "enhanced"), streak.kind, strict=True)),
     )
     known = set(before.scalars())
-    new = [row for row in found.attempts if row.delivery_id not in known]
-    return _too_many(new) or len(_recipients(found.attempts)) > MANY
+    new = [row for row in streak.attempts if row.delivery_id not in known]
+    return _too_many(new) or len(_recipients(streak.attempts)) > MANY
 
 
 def _recipients(rows: Iterable[Row[Any]]) -> set[str]:
@@ -175,28 +175,28 @@ def _too_many(rows: Iterable[Row[Any]]) -> bool:
     return len(recipients) > MOST_GIVEN_UP and len(_domains(recipients)) > 1
 
 
-def _try_again(conn: Connection, now: datetime, again_at: datetime, ids: Iterable[int]) -> list[int]:
-    """What was given up of these deliveries, where it is still useful. Returns which. Their people are planned again,
-    with what was skipped for the same reason."""
+def _retry(conn: Connection, now: datetime, again_at: datetime, ids: Iterable[int]) -> list[int]:
+    """Set failed deliveries to pending again, where still useful. Returns their ids. Their people are planned again,
+    with the deliveries that were skipped for the same reason."""
     given_up = as_list(conn, sorted(ids))
     people = f"SELECT registration_id FROM delivery WHERE id IN {listed(conn, 'ids')} AND registration_id > 0"
     execute(conn, f"UPDATE registration SET plan = 0 WHERE id IN ({people})", ids=given_up)
     return list(execute_named(conn, "try_refused_again", ids=given_up, now=now, again_at=again_at).scalars())
 
 
-def try_address_again(conn: Connection, now: datetime, address: str) -> tuple[int, int]:
-    """Somebody says that this address, which a relay refused as unknown, is right: what it was given up for is tried
-    again, and what was skipped is planned again, where it is still useful. Returns how many registrations the address
-    has that were refused so, and how many mails are tried at once."""
+def retry_address(conn: Connection, now: datetime, address: str) -> tuple[int, int]:
+    """Accept an operator's word that an address refused as unknown is right: failed mails to it are tried again and
+    skipped ones planned again, where still useful. Returns the number of its registrations that were refused, and of
+    mails that are tried at once."""
     ids = execute(conn, "SELECT id FROM registration WHERE address_folded = :folded", folded=fold(address))
     people = as_list(conn, sorted(ids.scalars()))
     refused = execute_named(conn, "refused_as_unknown", ids=people).all()
-    again = _try_again(conn, now, now, {row.id for row in refused})
-    counts_as_corrected(conn, people)
+    again = _retry(conn, now, now, {row.id for row in refused})
+    mark_corrected(conn, people)
     return len({row.registration_id for row in refused}), len(again)
 
 
-def counts_as_corrected(conn: Connection, people: object) -> None:
-    """The addresses of these registrations (`as_list`) were corrected, or said to be right: what was refused before
-    keeps no mail back any more."""
+def mark_corrected(conn: Connection, people: object) -> None:
+    """Mark the addresses of these registrations (ids by `as_list`) as corrected, or confirmed to be right: earlier
+    refusals no longer keep mails back."""
     execute_named(conn, "counts_as_corrected", ids=people)

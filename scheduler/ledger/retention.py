@@ -1,9 +1,8 @@
-"""How long personal data is kept: `keep_days` after its end a webinar's people are removed, and its mails are counted.
+"""Retention of personal data: `keep_days` after its end a webinar's people are removed; counts of its mails stay.
 
-A removal is announced a week before, and waits while a mail of the webinar may still go out, and while an edit of it
-waits, which may move it. It takes many small
-transactions, each of which leaves everything that is counted right. The rows of `registrants` are their owner's: a
-webinar whose people are removed has ended, so that nobody takes them in again unless it takes place again.
+A removal is announced a week before. It waits while a mail of the webinar may still go out, and while an edit waits,
+which may move the webinar. It takes many small transactions, each of which keeps the counts right. Rows of
+`registrants` belong to their owner and stay; they are not absorbed again unless the webinar gets a later date.
 """
 
 from __future__ import annotations
@@ -20,16 +19,14 @@ from scheduler.ledger.statements import execute_named, statement
 from scheduler.webinar.model import Webinar
 
 ANNOUNCED = timedelta(days=7)
-"""How long before it a removal is announced, at least."""
-ROWS_OF_A_PERSON = 20  # that take as long to delete as one registration with its calendar
-
-
+"""Least time between the announcement of a removal and the removal."""
+ROWS_OF_A_PERSON = 20  # how many plain rows are deleted in the time of one registration and its calendars
 _INSTANTS = ("ends_at", "not_before", "announced_at", "purge_at", "begun_at")
 
 
 @dataclass(frozen=True)
-class Past:
-    """A webinar that is over, and how the removal of its people stands. Instants are UTC."""
+class PastWebinar:
+    """A webinar that is over, and the state of the removal of its people. Instants are UTC."""
 
     webinar: str
     ends_at: datetime
@@ -47,20 +44,20 @@ class Past:
 
     @property
     def has_begun(self) -> bool:
-        """Since this end: the webinar may have taken place again."""
+        """Whether the removal has begun since this end; an earlier one was for an earlier date."""
         return self.begun_at is not None and self.begun_at >= self.ends_at
 
     @property
     def announced_for(self) -> datetime | None:
-        """When it will be, as organizers were told; None where they were told of an earlier time than counts now."""
+        """The announced time of the removal; None if there is none, or if the data is now kept for longer than that."""
         return self.purge_at if self.purge_at and self.purge_at >= self.kept_until else None
 
-    def would_be(self, now: datetime) -> datetime:
-        """When it will be, if it is announced now at the latest."""
+    def removal_at(self, now: datetime) -> datetime:
+        """The time of the removal, if it is announced by `now`."""
         return self.announced_for or max(self.kept_until, now + ANNOUNCED)
 
     def must_be_announced(self, now: datetime) -> bool:
-        """A week before; at once where an upgrade put it off."""
+        """Whether the announcement is due: ANNOUNCED before the removal; at once where an upgrade postponed it."""
         if self.has_begun or self.announced_for:
             return False
         return self.kept_until == self.not_before or self.kept_until <= now + ANNOUNCED
@@ -70,53 +67,52 @@ class Past:
 
 
 def kept_until(ends_at: datetime, keep_days: int, not_before: datetime | None) -> datetime:
-    """`not_before`: after an upgrade, when the first people may be removed."""
+    """Until when personal data is kept (UTC). `not_before`: the earliest removal after an upgrade."""
     until = ends_at + timedelta(days=keep_days)
     return max(until, not_before) if not_before else until
 
 
-def past_webinars(conn: Connection, now: datetime) -> list[Past]:
-    """The webinars that are over and of whose people something is kept, by id."""
+def past_webinars(conn: Connection, now: datetime) -> list[PastWebinar]:
+    """The webinars that are over and still have personal data, by id."""
     query = text(statement("webinars_past", dialect(conn))).bindparams(bindparam("now", now, Instant()))
     typed = query.columns(edit_waits=Boolean(), **dict.fromkeys(_INSTANTS, Instant()))
     with dialect(conn).by_index(conn):
-        return [Past(**row) for row in conn.execute(typed).mappings()]
+        return [PastWebinar(**row) for row in conn.execute(typed).mappings()]
 
 
-def if_saved(conn: Connection, webinar: Webinar) -> tuple[Past, Past | None]:
-    """How the removal of this webinar's people would stand by this revision, and how it does by the one that governs
-    (None: none does)."""
+def if_saved(conn: Connection, webinar: Webinar) -> tuple[PastWebinar, PastWebinar | None]:
+    """The removal of this webinar's people by this revision, and by the one that governs (None if none does)."""
     columns = "w.ends_at, w.keep_days, p.not_before, p.announced_at, p.purge_at, p.begun_at"
     query = f"SELECT {columns} FROM webinar w LEFT JOIN purge p ON p.webinar = w.webinar WHERE w.webinar = :webinar"
     typed = text(query).columns(**dict.fromkeys(_INSTANTS, Instant()))
     row = conn.execute(typed, {"webinar": webinar.id}).mappings().first()
-    before = Past(webinar=webinar.id, revision_id=0, **row) if row else None
-    after = before or Past(webinar.id, webinar.end, webinar.keep_days, 0)
+    before = PastWebinar(webinar=webinar.id, revision_id=0, **row) if row else None
+    after = before or PastWebinar(webinar.id, webinar.end, webinar.keep_days, 0)
     return replace(after, ends_at=webinar.end, keep_days=webinar.keep_days), before
 
 
-def people_of(conn: Connection, webinar: str) -> int:
-    """How many people would be removed."""
+def count_people(conn: Connection, webinar: str) -> int:
+    """The number of people that a removal would remove."""
     query = "SELECT count(*) FROM registration WHERE webinar = :webinar"
     return int(execute(conn, query, webinar=webinar).scalar_one())
 
 
-def announce(conn: Connection, now: datetime, past: Past) -> Past:
-    """Note that organizers are told now of this removal."""
-    told = replace(past, announced_at=now, purge_at=past.would_be(now))
+def announce(conn: Connection, now: datetime, past: PastWebinar) -> PastWebinar:
+    """Record that organizers are notified of this removal now. Returns its new state."""
+    announced = replace(past, announced_at=now, purge_at=past.removal_at(now))
     execute(
         conn,
         "INSERT INTO purge (webinar, announced_at, purge_at) VALUES (:webinar, :now, :at)"
         " ON CONFLICT (webinar) DO UPDATE SET announced_at = excluded.announced_at, purge_at = excluded.purge_at",
-        webinar=told.webinar,
+        webinar=announced.webinar,
         now=now,
-        at=told.purge_at,
+        at=announced.purge_at,
     )
-    return told
+    return announced
 
 
 def is_removed(conn: Connection, webinar: str) -> bool:
-    """Whether this webinar's people are being removed, or were, since it ended."""
+    """Whether the removal of this webinar's people has begun since it ended."""
     query = (
         "SELECT 1 FROM purge p JOIN webinar w ON w.webinar = p.webinar"
         " WHERE p.webinar = :webinar AND p.begun_at >= w.ends_at"
@@ -125,28 +121,26 @@ def is_removed(conn: Connection, webinar: str) -> bool:
 
 
 def was_removed_since(conn: Connection, webinar: str, then: datetime) -> bool:
-    """Whether the removal of this webinar's people began after that: what was recorded before is no longer there."""
+    """Whether the removal of this webinar's people began after `then`: earlier records are gone."""
     query = "SELECT 1 FROM purge WHERE webinar = :webinar AND begun_at > :then"
     return execute(conn, query, webinar=webinar, then=then).first() is not None
 
 
 def stays_removed(conn: Connection, webinar: Webinar) -> bool:
-    """Whether this revision of a webinar whose people were removed has no later end: then it does not take place
-    again."""
+    """Whether this webinar's people were removed and this revision gives it no later date."""
     query = "SELECT 1 FROM purge WHERE webinar = :webinar AND begun_at >= :end"
     return execute(conn, query, webinar=webinar.id, end=webinar.end).first() is not None
 
 
-def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None:
-    """Remove up to so many rows of a webinar whose removal is due, in this transaction. Returns how many; 0 once
-    nothing is left; None while it must wait: for a mail that may still go out, for an edit that waits, or for another
-    service that is at it."""
+def remove(conn: Connection, now: datetime, past: PastWebinar, most: int) -> int | None:
+    """Remove up to `most` rows of a webinar whose removal is due, in this transaction. Returns the number removed; 0
+    once nothing is left; None while it must wait for a mail that may still go out, an edit, or another service."""
     name = past.webinar
     if not may_plan(conn, name):
         return None
     if not is_removed(conn, name) and not _begin(conn, now, past):
         return None
-    one_proposer(conn)  # until the end of the transaction nothing moves it, or lets it take place again
+    one_proposer(conn)  # no edit can give it a later date until the end of the transaction
     if not is_removed(conn, name) or _edit_waits(conn, name):
         return None
     with dialect(conn).by_index(conn):
@@ -154,9 +148,9 @@ def remove(conn: Connection, now: datetime, past: Past, most: int) -> int | None
         return done or _delete_copies(conn, name, most) or _finish(conn, now, name, most)
 
 
-def _begin(conn: Connection, now: datetime, past: Past) -> bool:
-    """End the webinar, so that nobody plans it or takes its rows in. False where a mail of it may still go out, or it
-    has another date meanwhile, or is about to get one."""
+def _begin(conn: Connection, now: datetime, past: PastWebinar) -> bool:
+    """End the webinar, so that nobody plans it or absorbs its rows. Returns False if a mail of it may still go out, its
+    date has changed, or an edit waits."""
     dialect(conn).wait_to_plan(conn, "intake")
     if execute_named(conn, "still_useful", webinar=past.webinar, now=now).scalar():
         return False
@@ -192,7 +186,7 @@ def _count_and_delete(conn: Connection, webinar: str, most: int) -> int:
 
 
 def _delete_people(conn: Connection, webinar: str, most: int) -> int:
-    """A person has many rows, with large calendars: each counts for a number of them."""
+    """Delete people. Each counts as ROWS_OF_A_PERSON rows, for the rows and calendars that go with them."""
     query = "SELECT id FROM registration WHERE webinar = :webinar LIMIT :most"
     ids = list(execute(conn, query, webinar=webinar, most=max(1, most // ROWS_OF_A_PERSON)).scalars())
     if ids:
@@ -203,7 +197,7 @@ def _delete_people(conn: Connection, webinar: str, most: int) -> int:
 
 
 def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
-    """Of `registrants` the rows that its source inserted: they are ours, and copies."""
+    """Delete the rows of `registrants` that the webinar's source inserted: they are our copies."""
     query = "SELECT person, registrant_id, inserted FROM source_row WHERE webinar = :webinar LIMIT :most"
     found = execute(conn, query, webinar=webinar, most=most).all()
     if ids := [row.registrant_id for row in found if row.inserted]:
@@ -217,8 +211,8 @@ def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
 
 
 def delete_people(conn: Connection, ids: Collection[int]) -> int:
-    """Delete these registrations, with all by which their calendars and what they were told are known. Their deliveries
-    are another matter. Returns how many versions of invitations that were."""
+    """Delete these registrations with their invitations, `told` and former UIDs, but not their deliveries. Returns the
+    number of versions of invitations deleted."""
     engine, given = dialect(conn), as_list(conn, ids)
     uids = execute(
         conn,
@@ -233,7 +227,8 @@ def delete_people(conn: Connection, ids: Collection[int]) -> int:
 
 
 def delete_former(conn: Connection, registration_id: int) -> int:
-    """The same for the UIDs that one registration had before its address was corrected, and for no other."""
+    """Delete the invitations and `told` of the UIDs that a registration had before its address was corrected. Returns
+    the number of versions of invitations deleted."""
     uids = execute(conn, "SELECT uid FROM former_uid WHERE registration_id = :id", id=registration_id)
     invitations = _delete_calendars(conn, uids.scalars().all())
     _delete(conn, "former_uid", "registration_id", [registration_id])
@@ -253,8 +248,8 @@ def _delete(conn: Connection, table: str, column: str, ids: Collection[int]) -> 
 
 
 def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
-    """Delete what is no registration's: whom another system confirmed, rows set aside, what people wrote as their zone.
-    Returns how many rows; 0 once it is done."""
+    """Delete the webinar's rows that belong to no registration: people confirmed elsewhere, rows set aside, evidence
+    for zones, its source. Returns the number of rows; 0 once done."""
     for table, column in (("confirmed_elsewhere", "address_folded"), ("row_set_aside", "registrant_id")):
         here = f"SELECT {column} FROM {table} WHERE webinar = :webinar LIMIT :most"
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"

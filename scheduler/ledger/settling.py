@@ -1,4 +1,4 @@
-"""State changes that need no mail: expired deliveries, doubts settled by policy, holds released."""
+"""State changes without a mail: deliveries expired, doubts resolved by policy, holds released."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from scheduler.ledger.states import State, Why
 from scheduler.webinar.model import Webinar
 
 MANY = 2000  # rows in one transaction, at most
-UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # as its partial index says it
+UNSETTLED = "state IN ('sending', 'in_doubt', 'held')"  # the condition of its partial index, word for word
 
 
 def expire(conn: Connection, now: datetime) -> int:
-    """Expire deliveries that nobody sent in time: up to MANY. Returns how many."""
+    """Expire up to MANY deliveries that were not sent while they were useful. Returns the number expired."""
     return execute_named(conn, "expire", now=now, many=MANY).rowcount
 
 
-def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
-    """Settle doubts by the organizer's policy: send once more while it is useful, or hold for a person, who has it
-    sent by changing the policy."""
-    # A statement each: the index of what is unsettled is used for one state at a time.
+def resolve_doubts(conn: Connection, now: datetime, webinars: Mapping[str, Webinar]) -> None:
+    """Resolve doubts by the organizer's policy: send again while useful, or hold until the policy is changed."""
+    # One statement for each state: the partial index serves one state at a time.
     for which, moves in (
         ("state = 'in_doubt'", {"resend": (State.PENDING, ""), "hold": (State.HELD, Why.DOUBT)}),
         (f"state = 'held' AND reason = '{Why.DOUBT}'", {"resend": (State.PENDING, "")}),
     ):
         unsettled = f"{UNSETTLED} AND {which} AND expires_at > :now"
-        there = (
-            execute(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now).scalars().all()
-        )
+        found = execute(conn, f"SELECT DISTINCT webinar FROM delivery WHERE {unsettled}", now=now)
+        affected = found.scalars().all()
         for policy, (state, reason) in moves.items():
-            if names := [name for name in there if name in webinars and webinars[name].on_doubt == policy]:
+            if names := [name for name in affected if name in webinars and webinars[name].on_doubt == policy]:
                 settled = execute(
                     conn,
                     f"UPDATE delivery SET state = :state, reason = :reason WHERE {unsettled} AND webinar IN :names"
@@ -48,8 +46,10 @@ def settle_doubt(conn: Connection, now: datetime, webinars: Mapping[str, Webinar
                 plan_again(conn, settled.scalars())
 
 
-def free_held(conn: Connection, now: datetime, webinars: Collection[str], messages: Collection[str]) -> int:
-    """Release what was held for want of a sound text of these messages of these webinars, if still useful."""
+def release_held(
+    conn: Connection, now: datetime, webinars: Collection[str], messages: Collection[str]
+) -> int:
+    """Release useful deliveries of these webinars and messages that lacked a sound text. Returns the number."""
     if not (webinars and messages):  # PostgreSQL cannot infer the type of an empty list
         return 0
     return execute(
@@ -65,8 +65,8 @@ def free_held(conn: Connection, now: datetime, webinars: Collection[str], messag
     ).rowcount
 
 
-def free_held_by_config(conn: Connection, now: datetime) -> int:
-    """At a start, whose settings may be others than before: what they held is tried again."""
+def release_held_by_config(conn: Connection, now: datetime) -> int:
+    """Release useful deliveries that the settings held, which may have changed at a start. Returns the number."""
     return execute(
         conn,
         "UPDATE delivery SET state = 'pending', reason = '' WHERE state = 'held' AND reason = :config"

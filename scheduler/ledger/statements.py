@@ -1,7 +1,7 @@
-"""The large statements of the ledger: files in `sql/`, one text for both engines, with what differs filled in.
+"""The large statements of the ledger: Jinja2 templates in `sql/`, rendered for SQLite or PostgreSQL.
 
-`python -m scheduler.ledger.statements sqlite|postgresql [NAME]` prints them with sample values of their parameters, to
-be run by hand in sqlite3 or psql.
+`python -m scheduler.ledger.statements sqlite|postgresql [NAME]` prints them with sample parameters, to be run by hand
+in sqlite3 or psql.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import DIALECTS, dialect, execute
-from scheduler.faults import first_line, is_the_statements
+from scheduler.faults import first_line, is_statement_error
 from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
 from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES
 
 FOLDER = Path(__file__).parent / "sql"
-FRAGMENTS = ("conditions", "rows")  # what statements are made of
+FRAGMENTS = ("conditions", "rows")  # macros that statements import
 
 
 def execute_named(conn: Connection, name: str, **values: Any) -> CursorResult[Any]:
@@ -36,19 +36,20 @@ def execute_named(conn: Connection, name: str, **values: Any) -> CursorResult[An
 @cache
 def statement(name: str, engine: Dialect) -> str:
     """The text of a statement for this engine."""
-    return _files(engine).get_template(f"{name}.sql").render()
+    return _environment(engine).get_template(f"{name}.sql").render()
 
 
 def names() -> list[str]:
+    """The names of all statements, in alphabetical order."""
     return sorted(file.stem for file in FOLDER.glob("*.sql") if file.stem not in FRAGMENTS)
 
 
 @cache
-def _files(engine: Dialect) -> Environment:
-    files = Environment(  # noqa: S701 (no HTML, and every value in it is a constant of ours)
+def _environment(engine: Dialect) -> Environment:
+    environment = Environment(  # noqa: S701 (no HTML, and every value in it is a constant of ours)
         loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    files.globals |= {
+    environment.globals |= {
         "numbers": engine.numbers,
         "rows": engine.rows,
         "join_next": engine.join_next,
@@ -63,7 +64,7 @@ def _files(engine: Dialect) -> Environment:
         "change": _literal(CHANGE),
         "cancellation": _literal(CANCELLATION),
     }
-    return files
+    return environment
 
 
 def _literal(value: str) -> str:
@@ -71,27 +72,27 @@ def _literal(value: str) -> str:
 
 
 class StatementFails(RuntimeError):
-    """The database does not have what a statement needs, or does not let this service use it."""
+    """A statement cannot run: the database lacks a table or column, or the user lacks a privilege."""
 
 
 def check(conn: Connection) -> None:
-    """Have the database plan every statement, and execute none. Raises StatementFails."""
+    """EXPLAIN every statement without executing it. Raises StatementFails."""
     engine = dialect(conn)
     for name in names():
         sql = statement(name, engine)
         try:
             execute(conn, f"EXPLAIN {sql}", **_samples(sql, engine))
         except DBAPIError as error:
-            if not is_the_statements(error):
+            if not is_statement_error(error):
                 raise
             raise StatementFails(
-                f"the database can't run {name}.sql, one of this program's statements: {first_line(error)}."
-                " Has somebody changed its tables, or what this user may do?"
+                f"the database cannot run {name}.sql, one of this program's statements: {first_line(error)}."
+                " Were its tables or this user's privileges changed?"
             ) from error
 
 
 def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
-    """A value for each parameter of a statement."""
+    """A sample value for each parameter of a statement."""
     samples: dict[str, Any] = dict.fromkeys(
         ("now", "start", "end", "gone_since", "since", "again_at"), datetime(2025, 7, 3, 11, tzinfo=UTC)
     )
@@ -118,7 +119,7 @@ def _in_sql(value: Any) -> str:
 
 
 _SHELLS = {"postgresql": _in_psql, "sqlite": _in_sqlite3}
-"""How a parameter is given to each engine's shell."""
+"""How to set a parameter in each engine's shell."""
 
 
 def main() -> None:
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"all, unless named: {', '.join(names())}")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(names()):
-        parser.error(f"no statement is called {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+        parser.error(f"unknown statement: {', '.join(sorted(unknown))}; choose from {', '.join(names())}")
     engine = DIALECTS[chosen.engine]
     for name in chosen.names or names():
         sql = statement(name, engine)

@@ -1,4 +1,4 @@
-"""The states of a delivery, what moves it from one to another, and the reasons, in the words that people read."""
+"""The states of a delivery, its transitions, and the reasons for them as people read them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class Transition(NamedTuple):
-    """What may happen to a delivery. `before` None: it is planned."""
+    """A possible change of a delivery's state. `before` is None when the delivery is planned."""
 
     before: State | None
     event: str
@@ -71,7 +71,7 @@ class Why(StrEnum):
     SUPPRESSED = "the address is suppressed"
     FORGOTTEN = "its person was forgotten"
     MESSAGE_REMOVED = "the message was taken out of the webinar"
-    CALLED_OFF = "the webinar is cancelled"
+    WEBINAR_CANCELLED = "the webinar is cancelled"
     REGISTERED_BEFORE = "registered before this message was due on registration"
     SUPERSEDED = "a later edition takes its place"
     TAKES_PLACE = "the webinar takes place after all"
@@ -89,14 +89,14 @@ class Why(StrEnum):
 
 
 REFUSED = "refused: "
-"""Begins the reason of a delivery that failed; the reply's code and enhanced code follow."""
+"""Prefix of a failed delivery's reason; the reply's code and enhanced status code (RFC 3463) follow."""
 UNKNOWN = (" 5.1.1", " 5.1.10", ", unknown address")
-"""End that reason where the relay said that it does not know the address."""
+"""Suffixes of that reason where the relay does not know the address."""
 THEN_CORRECTED = ", then corrected"
-"""Ends it once the address was corrected."""
+"""Suffix of that reason once the address was corrected."""
 
 
 def why_refused(code: int, enhanced: str, *, unknown: bool) -> str:
-    """The reason of a delivery that a relay refused for this recipient. `unknown`: since it does not know them."""
+    """The reason of a delivery that a relay refused for this recipient. `unknown`: it does not know the address."""
     why = f"{REFUSED}{code} {enhanced}".rstrip()
     return f"{why}{UNKNOWN[-1]}" if unknown and not why.endswith(UNKNOWN) else why

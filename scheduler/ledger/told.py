@@ -1,14 +1,13 @@
-"""What each person was told, and whether it is still true: notices follow from nothing else.
+"""Facts that each person was told. Notices go to people for whom they are no longer true, and to nobody else.
 
-A row of `told` is written before a mail may go out, kept while the mail is under way or in doubt, and cleared once a
-relay has accepted a later mail. A mail that was refused or deferred told nothing.
+A row of `told` is written before a mail may go out, kept while the mail is under way or in doubt, and deleted once a
+relay has accepted a later mail. The row of a mail that was refused or deferred is deleted: nobody read it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
@@ -16,32 +15,15 @@ from sqlalchemy import Connection, select
 from scheduler.database.dialect import Dialect
 from scheduler.database.engine import as_list, dialect
 from scheduler.database.models import Told as ToldRow
+from scheduler.database.models import table
+from scheduler.ledger.entries import AttemptKey, ToldEntry
 from scheduler.ledger.statements import execute_named
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told, facts_of
 
 
-@dataclass(frozen=True)
-class AttemptKey:
-    """One attempt of a delivery to the holder of a UID: the key of table `told`."""
-
-    uid: str
-    delivery_id: int
-    lease_token: str
-
-
-@dataclass(frozen=True)
-class Telling:
-    """A mail that is about to go out, and what it tells its reader."""
-
-    mail: AttemptKey
-    told: Told
-    invited: bool
-    """Whether it carries an invitation, or is a notice: such a mail counts for more than others."""
-
-
-def tell(conn: Connection, tellings: Sequence[Telling]) -> None:
-    """Write down what these mails tell, before they may go out. Idempotent.
+def record_told(conn: Connection, entries: Sequence[ToldEntry]) -> None:
+    """Record the facts that these mails tell, before they may go out. Idempotent.
 
     A mail that only repeats the one thing that its reader was told for certain needs no row.
     """
@@ -49,21 +31,21 @@ def tell(conn: Connection, tellings: Sequence[Telling]) -> None:
     rows = [
         (one.mail.uid, one.mail.delivery_id, one.mail.lease_token, _written(engine, one.told.start),
          _written(engine, one.told.end), one.told.join_url, one.told.cancelled, one.invited)
-        for one in tellings
+        for one in entries
     ]  # fmt: skip
     execute_named(conn, "tell", tellings=json.dumps(rows))
 
 
-def accepted(conn: Connection, mails: Sequence[AttemptKey]) -> None:
-    """A relay accepted these mails: what earlier mails told counts no more. For whoever was sent an invitation the
-    last one counts, not a later mail without."""
+def accept_told(conn: Connection, mails: Sequence[AttemptKey]) -> None:
+    """Mark the facts of these mails as accepted by a relay, and delete those of earlier mails. A mail without an
+    invitation does not replace an earlier one with an invitation."""
     found = execute_named(conn, "accept_told", mails=_listed(mails))
-    if now := list(found.scalars()):
-        execute_named(conn, "forget_what_was_told_before", ids=as_list(conn, now))
+    if ids := list(found.scalars()):
+        execute_named(conn, "forget_what_was_told_before", ids=as_list(conn, ids))
 
 
-def refused(conn: Connection, mails: Sequence[AttemptKey]) -> None:
-    """No relay took these mails: they told nothing."""
+def refuse_told(conn: Connection, mails: Sequence[AttemptKey]) -> None:
+    """Delete the facts of these mails, which no relay accepted."""
     execute_named(conn, "refuse_told", mails=_listed(mails))
 
 
@@ -75,16 +57,16 @@ def _written(engine: Dialect, instant: datetime | None) -> str | None:
     return engine.written(instant) if instant else None
 
 
-def plan_who_was_told_otherwise(conn: Connection, registration_ids: Iterable[int]) -> None:
-    """Have these people planned again if what they were told is not true: an edit may have been planned while their
-    mail was under way."""
+def replan_misinformed(conn: Connection, registration_ids: Iterable[int]) -> None:
+    """Have people planned again who were told outdated facts: an edit may be planned while their mail is under way."""
     execute_named(conn, "plan_who_was_told_otherwise", ids=as_list(conn, sorted(set(registration_ids))))
 
 
 def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
-    """What each of these people was last told, for certain if anything was. What is not known is left out."""
-    table = ToldRow.__table__  # type: ignore[attr-defined]
-    rows = conn.execute(select(table).where(table.c.uid.in_(uids)).order_by(table.c.accepted, table.c.id))
+    """The facts that each of these people was last told: by a mail that a relay accepted, if there is one. Rows whose
+    facts are not known are left out."""
+    told = table(ToldRow)
+    rows = conn.execute(select(told).where(told.c.uid.in_(uids)).order_by(told.c.accepted, told.c.id))
     return {
         row.uid: Told(row.starts_at, row.ends_at, row.join_url, row.cancelled)
         for row in rows
@@ -92,9 +74,9 @@ def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
     }
 
 
-def people_told_otherwise(conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta) -> int:
-    """How many people would be notified if this governed: who was told something else. People whose rows are gone for
-    less than `return_within` count, as in the middle of a reload."""
+def count_misinformed(conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta) -> int:
+    """The number of people who would be notified if this revision governed, as they were told something else. People
+    whose rows are gone for less than `return_within` count, since a reload may be under way."""
     if webinar.end <= now:
         return 0
     true = facts_of(webinar, webinar.join_url)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from scheduler.faults import fault, first_line, is_the_statements
+from scheduler.faults import fault, first_line, is_statement_error
 from scheduler.pulling.content import MOST_ROWS, Content, SourceFails
 from scheduler.redaction import keep_secret, redact
 from scheduler.webinar.source import Source
@@ -166,7 +166,7 @@ def _told(place: str, *, its_words: bool = False) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        shows = its_words and (is_the_statements(error) or fault(error) == "SQLITE_SCHEMA")
+        shows = its_words and (is_statement_error(error) or fault(error) == "SQLITE_SCHEMA")
         words = f": {redact(first_line(error))[:200]}" if shows else ""
         raise SourceFails(
             f"{place}: the database refuses or does not answer ({fault(error)}){words}"

@@ -26,7 +26,7 @@ from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
 from scheduler.registrants.rows import Person, Registrants, Row
-from scheduler.registrants.sources import Run, digest_of, must_be_ours
+from scheduler.registrants.sources import Run, digest_of, lock_run
 
 VALUES = ("name", "language", "timezone", "country", "join_url")
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
@@ -249,7 +249,7 @@ def _in_pieces(
     while piece := next_piece(chunk.rows):
         began = time.monotonic()
         part = database.in_transaction(lambda conn, piece=piece: write(conn, piece))  # type: ignore[misc]
-        chunk.took(len(piece), time.monotonic() - began)
+        chunk.record(len(piece), time.monotonic() - began)
         for name in vars(part):
             setattr(done, name, getattr(done, name) + getattr(part, name))
         time.sleep(chunk.pause)
@@ -258,7 +258,7 @@ def _in_pieces(
 def _write_people(
     conn: Connection, run_: Run, items: Sequence[Item], columns: frozenset[str], odd: Mapping[Person, int]
 ) -> Done:
-    must_be_ours(conn, run_)
+    lock_run(conn, run_)
     registrants, done = Registrants(conn), Done()
     ids = {item.person: item.registrant_id for item in items if item.registrant_id is not None}
     new = {item.folded: item for item in items if item.registrant_id is None}
@@ -391,7 +391,7 @@ def _note(conn: Connection, webinar: str, people: Sequence[tuple[Item, int, bool
 
 
 def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Done:
-    must_be_ours(conn, run_)
+    lock_run(conn, run_)
     registrants, engine = Registrants(conn), dialect(conn)
     given = engine.rows("people", {"person": "text"})
     among = f"webinar = :webinar AND person IN (SELECT person FROM {given} AS p)"

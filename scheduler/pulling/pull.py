@@ -32,7 +32,7 @@ from scheduler.registrants.files.columns import Column
 from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
-from scheduler.registrants.sources import ENDED, Before, Run
+from scheduler.registrants.sources import ENDED, LastRead, Run
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.source import Source
 
@@ -91,24 +91,26 @@ class Pull:
         digest = ""
         try:
             with self.database.reading() as conn:
-                before = sources.before(conn, self.webinar.id)
+                before = sources.last_read(conn, self.webinar.id)
             with self._read() as content:
                 digest = content.digest
                 if not self.accept and self._is_followed(before, digest):
-                    self.database.in_transaction(lambda conn: sources.unchanged(conn, self.now, run, digest))
+                    self.database.in_transaction(
+                        lambda conn: sources.record_unchanged(conn, self.now, run, digest)
+                    )
                     return PullReport()
                 if not self.accept:
                     _must_be_whole(content, before, self.webinar.id)
                 return self._follow(run, before, content)
         except (SourceFails, RegistrantsUnreadable) as error:
             words = str(error)
-        self.database.in_transaction(lambda conn: sources.failed(conn, self.now, run, words, digest))
+        self.database.in_transaction(lambda conn: sources.record_failure(conn, self.now, run, words, digest))
         return PullReport(trouble=words)
 
     def look(self) -> PullReport:
         """What `follow` would find. Writes nothing."""
         with self.database.reading() as conn:
-            before = sources.before(conn, self.webinar.id)
+            before = sources.last_read(conn, self.webinar.id)
             known = known_people(conn, self.webinar.id)
         seen = Seen(self._place)
         try:
@@ -126,7 +128,7 @@ class Pull:
         except SourceFails as error:
             return PullReport(trouble=str(error))
 
-    def _follow(self, run: Run, before: Before, content: Content) -> PullReport:
+    def _follow(self, run: Run, before: LastRead, content: Content) -> PullReport:
         with self.database.reading() as conn:
             known = known_people(conn, self.webinar.id)
         with self._compared(content, run.salt, known) as comparison:
@@ -145,7 +147,7 @@ class Pull:
         # Rows of nobody knows whom are known ones while nobody is missing who may be meant by them.
         nobodys = min(before.nobodys, found.nobodys) if waits else found.nobodys
         self.database.in_transaction(
-            lambda conn: sources.followed(
+            lambda conn: sources.record_followed(
                 conn,
                 self.now,
                 run,
@@ -217,13 +219,13 @@ class Pull:
             raise SourceFails("its file has no [source]")
         return self.webinar.source
 
-    def _is_followed(self, before: Before, digest: str) -> bool:
+    def _is_followed(self, before: LastRead, digest: str) -> bool:
         at = before.gone_through_at
         is_same = digest == before.followed.removesuffix(ENDED)
         return is_same and at is not None and abs(self.now - at) < GO_THROUGH_EVERY
 
 
-def _must_be_whole(content: Content, before: Before, webinar: str) -> None:
+def _must_be_whole(content: Content, before: LastRead, webinar: str) -> None:
     """Raises SourceFails where it may be only the beginning of what is being written."""
     if why := content.is_cut or ("" if content.digest == before.seen else content.may_be_cut):
         raise SourceFails(why)
@@ -231,7 +233,7 @@ def _must_be_whole(content: Content, before: Before, webinar: str) -> None:
         raise SourceFails(f"{why}. {HELD} webinar pull {webinar} --accept")
 
 
-def _held(found: Difference, before: Before) -> dict[str, str]:
+def _held(found: Difference, before: LastRead) -> dict[str, str]:
     """Which changes are not followed by themselves, and why: people who are `gone`, `changed` or `new`. Who came since
     something was held does not make it less."""
     held, gone, nobodys = {}, len(found.gone), found.nobodys - before.nobodys

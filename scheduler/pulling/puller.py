@@ -67,9 +67,9 @@ class Puller:
         now = self._clock.now()
         if not self._webinars and not self._standing and self._told is not None:
             return
-        with self._troubles.told("looking for sources to read"):
+        with self._troubles.reporting("looking for sources to read"):
             if self._look_at is None or now >= self._look_at:
-                self._standing = await self._database.run_reading(sources.standing)
+                self._standing = await self._database.run_reading(sources.states)
                 self._look_at = now + LOOK_EVERY
                 await self._tell(now)
             if self._pulling is None or self._pulling.done():
@@ -98,10 +98,10 @@ class Puller:
         return standing.attempted_at if standing else _LONG_AGO
 
     async def _pull(self, webinar: Webinar, run: Run) -> None:
-        with self._troubles.told("reading sources"):
+        with self._troubles.reporting("reading sources"):
             why = await self._in_child(webinar, run)
             if why:
-                await self._database.run(sources.failed, self._clock.now(), run, why)
+                await self._database.run(sources.record_failure, self._clock.now(), run, why)
                 log.warning("source not read", webinar=webinar.id, reason=why)
             self._look_at = None
 

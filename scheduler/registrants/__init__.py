@@ -1,1 +1,1 @@
-"""Registrants: rows that others write, and the registrations that the planner makes of them."""
+"""Registrants: rows that other systems write, and the registrations derived from them."""

@@ -1,7 +1,7 @@
-"""Takes rows of `registrants` in again, whatever their triggers said: when a webinar appears or governs again, when
-triggers were missing, or because an operator says so.
+"""Marks rows of `registrants` as changed, so that they are absorbed again: when a webinar appears or governs again,
+when triggers were missing, or at an operator's request.
 
-Whoever is taken in again and has not changed is not planned again.
+People whose rows have not changed are not planned again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, execute, listed
 
 
-def take_in_again(conn: Connection, webinar: str) -> int:
-    """Note all rows of a webinar as changed, and its registrations whose row is gone. Returns how many.
+def mark_all_changed(conn: Connection, webinar: str) -> int:
+    """Mark all rows of a webinar as changed, and its registrations whose row is gone. Returns the number marked.
 
-    Those that are noted already, too: another service may be about to set them aside, as of a webinar that it does not
-    know yet.
+    Rows that are marked already are marked once more: another service may be about to set them aside because it does
+    not know the webinar yet.
     """
     noted = execute(
         conn,
@@ -31,7 +31,7 @@ def take_in_again(conn: Connection, webinar: str) -> int:
 
 
 def replan(database: Database, webinar: str) -> int:
-    """The same for all of them, in short transactions of its own."""
+    """Do the same as `mark_all_changed` in short transactions."""
     with database.reading() as conn:
         rows = (
             execute(conn, "SELECT id FROM registrants WHERE webinar = :webinar", webinar=webinar)
@@ -45,15 +45,14 @@ def replan(database: Database, webinar: str) -> int:
         began = time.monotonic()
         with database.transaction() as conn:
             note_changes(conn, following, webinar=webinar)
-        piece.took(len(following), time.monotonic() - began)
+        piece.record(len(following), time.monotonic() - began)
         time.sleep(piece.pause)
         first += len(following)
     return noted + len(rows)
 
 
 def _note_others(conn: Connection, webinar: str) -> int:
-    """Note as changed: registrations whose row is gone, and rows that were set aside, some of which name their webinar
-    with a blank."""
+    """Mark rows that are gone, and rows set aside, whose webinar may be written with blanks around it."""
     with dialect(conn).by_index(conn):
         noted = execute(
             conn,
@@ -68,7 +67,7 @@ def _note_others(conn: Connection, webinar: str) -> int:
 
 
 def note_changes(conn: Connection, ids: Sequence[int], operation: str = "", webinar: str = "") -> None:
-    """As a trigger does it."""
+    """Add rows to registrant_change, as the triggers do."""
     if ids:
         execute(
             conn,

@@ -1,8 +1,8 @@
-"""Takes in what changed in `registrants`: rows become registrations, which outlive nightly reloads.
+"""Absorbs changes of `registrants`: rows become registrations, which outlive nightly reloads.
 
-The change rows are deleted in the very transaction that takes their rows in, so nothing is lost however transactions
-commit. A batch is a fixed number of statements, whatever is in it, and its cost follows what changed, not how many
-registrants there are. Only people about whom something changed that planning reads are planned again.
+Change rows are deleted in the transaction that absorbs them, so none is lost whatever the order of commits. A batch
+takes a fixed number of statements, and its cost depends on the changes, not on the number of registrants. A person is
+planned again only if something changed that planning reads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from scheduler.database.engine import as_list, dialect, execute
-from scheduler.database.models import Registration
+from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold, spellings
 from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
@@ -31,18 +31,18 @@ SHARED_ADDRESS = "another row of this webinar has the same address"
 
 
 @dataclass
-class Taken:
-    """What one batch brought."""
+class Absorbed:
+    """The result of one batch."""
 
     more: bool = False
     webinar: str | None = None
-    """Whose changes they were ("" where that is not known); not of the newest of all."""
+    """The webinar of the changes, "" if it is not known; None for the newest of all webinars."""
     rows: int = 0
-    moved_address: list[int] = field(default_factory=list)  # registrations that are a new recipient now
+    moved_address: list[int] = field(default_factory=list)  # registrations with a new address
 
 
 class _Change(NamedTuple):
-    """What was done to a row of this number, and of which webinar, as far as it is known."""
+    """A row of registrant_change."""
 
     id: int
     registrant_id: int | None
@@ -61,8 +61,8 @@ class _Known:
     gone_at: datetime | None
     values: dict[str, object]
     changed: bool = False
-    edited: bool = False  # changed in more than the number of its row
-    plan_again: bool = False  # changed in what planning reads
+    edited: bool = False  # more changed than the id of its row
+    plan_again: bool = False  # something changed that planning reads
 
     @property
     def person(self) -> Person:
@@ -73,7 +73,7 @@ class _Known:
         return self.webinar, str(self.values["timezone"]), str(self.values["country"])
 
 
-def take_changes(
+def absorb_changes(
     conn: Connection,
     now: datetime,
     webinars: Mapping[str, Webinar],
@@ -81,29 +81,28 @@ def take_changes(
     *,
     limit: int | None = None,
     after: str | None = "",
-) -> Taken:
-    """Turn one batch of up to `limit` changed rows into registrations, which are then planned: of the next webinar that
-    has any `after` this one, or the newest of all (None). Raises RegistrantsUnreadable. Only one service may do so at
-    a time.
+) -> Absorbed:
+    """Absorb up to `limit` changes: of the next webinar after `after` that has any, or the newest of all (None). Only
+    one service may do this at a time. Raises RegistrantsUnreadable.
 
-    A row that comes back for the same webinar and address within `return_within` is the same registration; later it is
-    a new one with the UID of the old.
+    A row that comes back for the same webinar and address within `return_within` is the same registration; after that
+    it is a new one with the UID of the old one.
     """
     if not _some_wait(conn):
-        return Taken()
+        return Absorbed()
     registrants = Registrants(conn)
     with dialect(conn).by_index(conn):
-        changes = _take_off(conn, limit or BATCH, after)
-        taken = Taken(more=_some_wait(conn), rows=len(changes))
+        changes = _pop_changes(conn, limit or BATCH, after)
+        result = Absorbed(more=_some_wait(conn), rows=len(changes))
         if changes and after is not None:
-            taken.webinar = str(changes[0].webinar)
+            result.webinar = str(changes[0].webinar)
         if any(change.registrant_id is None for change in changes):
-            _name_rows_that_are_gone(conn)
-            taken.more = True
-        batch = _Batch(conn, now, webinars, return_within, registrants, changes, taken)
-        batch.take_in()
+            _record_deleted_rows(conn)
+            result.more = True
+        batch = _Batch(conn, now, webinars, return_within, registrants, changes, result)
+        batch.absorb()
         batch.write()
-    return taken
+    return result
 
 
 def _some_wait(conn: Connection) -> bool:
@@ -111,13 +110,13 @@ def _some_wait(conn: Connection) -> bool:
 
 
 def next_webinar(conn: Connection, after: str) -> str:
-    """The next one that has changes: they take turns."""
+    """The next webinar after `after` that has changes, in rotation; "" if there are none."""
     return str(execute(conn, f"SELECT {_NEXT_WEBINAR}", after=after).scalar() or "")
 
 
-def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:
-    """Changes of the next webinar, or the newest of all (None), deleted. Their order is no matter: a row is read as it
-    is now."""
+def _pop_changes(conn: Connection, limit: int, after: str | None) -> list[_Change]:
+    """Delete and return changes of the next webinar, or the newest of all (None). Their order does not matter, since
+    rows are read in their present state."""
     query, values = "SELECT id, registrant_id, operation, webinar FROM registrant_change", {"limit": limit}
     if after is None:
         rows = execute(conn, f"{query} ORDER BY id DESC LIMIT :limit", **values)
@@ -129,15 +128,15 @@ def _take_off(conn: Connection, limit: int, after: str | None) -> list[_Change]:
     return changes
 
 
-# They take turns. What somebody else wrote is compared as the database has it.
+# Webinars take turns. Compared in SQL, since names as others wrote them sort by the database's collation.
 _NEXT_WEBINAR = (
     "coalesce((SELECT min(webinar) FROM registrant_change WHERE webinar > :after),"
     " (SELECT min(webinar) FROM registrant_change))"
 )
 
 
-def _name_rows_that_are_gone(conn: Connection) -> None:
-    """After TRUNCATE: each row that a registration points to, or that was set aside, and that is there no more."""
+def _record_deleted_rows(conn: Connection) -> None:
+    """After a TRUNCATE, record a deletion for each missing row that a registration or row_set_aside refers to."""
     execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation) SELECT registrant_id, 'D' FROM"
@@ -147,7 +146,7 @@ def _name_rows_that_are_gone(conn: Connection) -> None:
 
 
 class _Batch:
-    """The rows that one batch of changes is about, and the registrations of the people in them."""
+    """The rows of one batch of changes, and the registrations of the people in them."""
 
     def __init__(
         self,
@@ -157,18 +156,18 @@ class _Batch:
         return_within: timedelta,
         registrants: Registrants,
         changes: Collection[_Change],
-        taken: Taken,
+        result: Absorbed,
     ) -> None:
         self.conn, self.engine, self.now = conn, dialect(conn), now
-        self.return_within, self.taken = return_within, taken
+        self.return_within, self.result = return_within, result
         self.registrants = registrants
         self.ids = sorted({one.registrant_id for one in changes if one.registrant_id is not None})
         self.written_again = {one.registrant_id for one in changes if one.operation in _NEW_ROW}
-        self.there = registrants.people(self.ids)
-        self.ended = self._ended({webinar for webinar, _ in self.there.values()})
+        self.existing = registrants.people(self.ids)
+        self.ended = self._ended({webinar for webinar, _ in self.existing.values()})
         self.webinars = {name: one for name, one in webinars.items() if name not in self.ended}
         rows = registrants.read(
-            number for number, (webinar, _) in self.there.items() if webinar in self.webinars
+            number for number, (webinar, _) in self.existing.items() if webinar in self.webinars
         )
         forgotten = rows_of_forgotten(conn, now, registrants, rows)
         self.rows = [row for row in rows if row.id not in forgotten]
@@ -176,21 +175,21 @@ class _Batch:
         self.by_row: dict[int, list[_Known]] = {}
         self.by_person: dict[Person, list[_Known]] = {}
         self.all: list[_Known] = []
-        self.lost: dict[int, _Known] = {}  # by its own id: their row is gone, or is another person's now
+        self.lost: dict[int, _Known] = {}  # registrations by id whose row is gone, or is another person's now
         self.aside = [(row.id, row.webinar, forgotten[row.id]) for row in rows if row.id in forgotten]
-        self.former: list[tuple[str, int]] = []  # UIDs that were given up, and whose
-        self.freed: set[str] = set()  # webinars in which somebody gave an address up
+        self.former: list[tuple[str, int]] = []  # former UIDs, each with its registration
+        self.freed: set[str] = set()  # webinars in which an address is no longer in use
         self._load()
         self.ended |= self._ended({one.webinar for one in self.all} - self.webinars.keys())
         self.elsewhere = self._elsewhere()
 
-    # What there is
+    # Reading
 
     def _load(self) -> None:
         columns = ", ".join(f"r.{name}" for name in _COLUMNS)
         of_rows = f"SELECT {columns} FROM registration r WHERE {self.engine.among('r.registrant_id', 'ids')}"
         given = self.engine.rows("people", {"webinar": "text", "folded": "text"})
-        of_people = (  # by the address alone: other indexes begin with the webinar
+        of_people = (  # by the index on addresses: those on other columns begin with the webinar
             f"SELECT {columns} FROM {given} AS p {self.engine.join_next} registration r"
             f" ON {self.engine.equal('r.address_folded', 'p.folded')} AND r.webinar || '' = p.webinar"
         )
@@ -206,8 +205,8 @@ class _Batch:
             self.people[number] = (webinar, fold(email))
 
     def _registrations(self, sql: str, **values: str) -> dict[int, _Known]:
-        table = Registration.__table__  # type: ignore[attr-defined]
-        typed = text(sql).columns(*(table.c[name] for name in _COLUMNS))
+        registrations = table(Registration)
+        typed = text(sql).columns(*(registrations.c[name] for name in _COLUMNS))
         facts = ("id", "webinar", "registrant_id", "address_folded", "gone_at")
         return {
             row["id"]: _Known(
@@ -223,8 +222,7 @@ class _Batch:
         self.by_person.setdefault(known.person, []).append(known)
 
     def _ended(self, named: set[str]) -> set[str]:
-        """Those of these webinars that have ended, whatever this service knows: what is written of them is nobody's
-        concern."""
+        """The webinars among these that have ended, by the database, not by what this service knows."""
         if not named:
             return set()
         given = self.engine.rows("named", {"webinar": "text"})
@@ -235,8 +233,8 @@ class _Batch:
         return set(execute(self.conn, ended, named=json.dumps([[one] for one in sorted(named)])).scalars())
 
     def _elsewhere(self) -> set[int]:
-        """The registrations whose row has another address now, and which are not merely corrected: the row was written
-        by more than an UPDATE, or their old address is in another row. Reloads use ids for other people."""
+        """The registrations whose row now belongs to somebody else, since a reload reused its id: the row has another
+        address, and was deleted or inserted, or the old address is in another row."""
         renamed = [
             (row.id, known)
             for row in self.rows
@@ -260,41 +258,41 @@ class _Batch:
         }
 
     def _written_later(self, ids: Iterable[int]) -> set[int]:
-        """Of these rows those that a change in a later batch says were deleted or inserted."""
-        if not self.taken.more:
+        """The rows among these that were deleted or inserted according to changes in later batches."""
+        if not self.result.more:
             return set()
         later = f"operation IN :new_row AND {self.engine.among('registrant_id', 'ids')}"
         query = f"SELECT DISTINCT registrant_id FROM registrant_change WHERE {later}"
         return set(execute(self.conn, query, new_row=_NEW_ROW, ids=as_list(self.conn, ids)).scalars())
 
-    # What follows
+    # Matching rows to registrations
 
-    def take_in(self) -> None:
+    def absorb(self) -> None:
         for row in self.rows:
             if reason := why_unusable(row, self.webinars.keys()):
-                self._keep(row)
+                self._keep_last_sound(row)
             else:
-                reason = self._take(row)
+                reason = self._match(row)
             if reason:
                 self.aside.append((row.id, row.webinar, reason))
         for number in self.ids:
             if number not in self.people:
-                self._not_ours(number)
-        self._look_for_lost()
+                self._absorb_missing(number)
+        self._find_lost()
 
-    def _keep(self, row: Row) -> None:
-        """What was planned by the row's last sound version stays in force, unless that was for another webinar."""
+    def _keep_last_sound(self, row: Row) -> None:
+        """Keep the registration of an unusable row as its last sound version, unless that was for another webinar."""
         for known in list(self.by_row.get(row.id, ())):
             if known.webinar != row.webinar:
                 self._lose(known)
 
-    def _take(self, row: Row) -> str:
+    def _match(self, row: Row) -> str:
         """Match one sound row to a registration, old or new. Returns why the row must be set aside, or ''."""
         person = self.people[row.id]
         at_row = self._at_row(row.id, person)
         same = self._same_person(person, at_row)
         if same and same is not at_row and self._has_row_of_its_own(same):
-            if at_row:  # which stays what it was planned by
+            if at_row:  # it stays as it was planned
                 self.by_row[row.id].append(at_row)
             return SHARED_ADDRESS
         if same and at_row and same is not at_row:
@@ -307,7 +305,7 @@ class _Batch:
         return ""
 
     def _at_row(self, number: int, person: Person) -> _Known | None:
-        """The registration that this row still stands for. The others that point to it lost theirs."""
+        """The registration that this row still belongs to. Other registrations that refer to the row lose it."""
         here = self.by_row.pop(number, [])
         same = [one for one in here if one.person == person]
         corrected = [one for one in here if one.webinar == person[0] and one.id not in self.elsewhere]
@@ -319,7 +317,7 @@ class _Batch:
         return chosen
 
     def _has_row_of_its_own(self, known: _Known) -> bool:
-        """False where INSERT OR REPLACE took its row away, which fires no delete trigger."""
+        """Whether its row still exists for its person. INSERT OR REPLACE deletes rows without firing a trigger."""
         return known.registrant_id is not None and self.people.get(known.registrant_id) == known.person
 
     def _same_person(self, person: Person, at_row: _Known | None) -> _Known | None:
@@ -332,7 +330,7 @@ class _Batch:
         return None
 
     def _new(self, row: Row, person: Person) -> None:
-        """Who comes back late has the entry of the registration that went last in their calendar: the UID stays."""
+        """Add a registration, with the UID of the person's last one, whose calendar entry they may still have."""
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
         uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
@@ -347,7 +345,7 @@ class _Batch:
             known.plan_again = True
             if known.id is not None:
                 self.former.append((str(known.values["uid"]), known.id))
-                self.taken.moved_address.append(known.id)
+                self.result.moved_address.append(known.id)
         elif known.values["join_url"] != row.join_url:
             known.plan_again = True
             if known.id is not None:
@@ -364,17 +362,17 @@ class _Batch:
         self.lost.pop(known.id or 0, None)
 
     def _link_waits(self, known: _Known, webinar: Webinar) -> dict[str, object]:
-        """Until when the notice of a changed link waits: like an edit, counted from the last change."""
+        """When the notice of a changed link may leave: like an edit, it waits from the last change."""
         until = known.values["link_until"]
         since = known.values["link_since"] if isinstance(until, datetime) and until > self.now else None
         first = since if isinstance(since, datetime) else self.now
         ends = takes_effect_at(self.now, first, webinar.notice_after, (webinar.start,))
         return {"link_since": first, "link_until": ends} if ends > self.now else {}
 
-    def _not_ours(self, number: int) -> None:
-        """A row that is gone, or of a webinar that is not known or has ended: whoever stood in it lost it."""
-        webinar = self.there[number][0] if number in self.there else None
-        if webinar in self.webinars:  # it was there a moment ago
+    def _absorb_missing(self, number: int) -> None:
+        """Handle a row that is gone, or whose webinar is not known or has ended: its registrations lose it."""
+        webinar = self.existing[number][0] if number in self.existing else None
+        if webinar in self.webinars:  # deleted since `existing` was read
             webinar = None
         if webinar is not None and webinar not in self.ended:
             self.aside.append((number, webinar, UNKNOWN_WEBINAR))
@@ -388,9 +386,9 @@ class _Batch:
         known.registrant_id = None
         self.lost[known.id] = known
 
-    def _look_for_lost(self) -> None:
-        """A person whose row is gone may stand in another one already, as in the middle of a reload: they go on with
-        that, which is taken in by a change of its own. Who stands nowhere is gone."""
+    def _find_lost(self) -> None:
+        """Find registrations that lost their row in another one, as during a reload; that row has a change of its own.
+        Registrations without any row are gone."""
         lost = list(self.lost.values())
         found = self.registrants.find(
             {(one.webinar, str(one.values["address"])) for one in lost if one.webinar in self.webinars}
@@ -413,16 +411,16 @@ class _Batch:
             self.freed.add(known.webinar)
             known.plan_again = True
 
-    # What is written
+    # Writing
 
     def write(self) -> None:
         changed = [known for known in self.all if known.changed]
         self._resolve_zones(changed)
         self._insert([known for known in changed if known.id is None])
         self._write_changed([known for known in changed if known.id is not None])
-        self._note_former_uids()
-        self._set_aside()
-        self._look_again_at_rows_that_shared_an_address()
+        self._write_former_uids()
+        self._write_set_aside()
+        self._recheck_shared_addresses()
 
     def _resolve_zones(self, changed: Iterable[_Known]) -> None:
         somewhere = [one for one in changed if one.webinar in self.webinars and one.gone_at is None]
@@ -433,7 +431,7 @@ class _Batch:
             known.values |= zone
 
     def _insert(self, people: Iterable[_Known]) -> None:
-        """In one statement. Their plan is 0: they wait to be planned."""
+        """Insert these registrations in one statement. Their plan is 0: they wait to be planned."""
         columns = {name: kind for name, kind in _COLUMNS.items() if name != "id"}
         names = ", ".join(columns)
         self._write(
@@ -444,13 +442,13 @@ class _Batch:
         )
 
     def _write_changed(self, people: Iterable[_Known]) -> None:
-        """In one statement, in the order of their ids. Whoever has a mail that is held for their data is planned
-        again, whatever was edited."""
+        """Update these registrations in one statement, in the order of ids. Any edit has people planned again who have
+        a mail that is held for their data."""
         columns = _COLUMNS | {"edited": "int", "plan_again": "int"}
         written = ", ".join(
             f"{name} = p.{name}" for name in _COLUMNS if name not in ("id", "webinar", *_LINK)
         )
-        # Of links that wait planning takes the times away, perhaps at this moment.
+        # Planning clears the times of links that wait, perhaps concurrently.
         links = ", ".join(
             f"{name} = CASE WHEN p.{name} IS NULL OR registration.join_url = p.join_url"
             f" THEN registration.{name} ELSE p.{name} END"
@@ -478,7 +476,7 @@ class _Batch:
             for name in columns
         ]
 
-    def _note_former_uids(self) -> None:
+    def _write_former_uids(self) -> None:
         columns = {"uid": "text", "registration_id": "bigint"}
         self._write(
             "INSERT INTO former_uid (uid, registration_id) SELECT uid, registration_id"
@@ -486,7 +484,7 @@ class _Batch:
             [list(one) for one in self.former],
         )
 
-    def _set_aside(self) -> None:
+    def _write_set_aside(self) -> None:
         execute(
             self.conn,
             f"DELETE FROM row_set_aside WHERE {self.engine.among('registrant_id', 'ids')}",
@@ -501,8 +499,8 @@ class _Batch:
             now=self.now,
         )
 
-    def _look_again_at_rows_that_shared_an_address(self) -> None:
-        """An address that is given up may be what another row waits for."""
+    def _recheck_shared_addresses(self) -> None:
+        """Have rows absorbed again that were set aside for sharing an address that is no longer in use."""
         if self.freed:
             again = execute(
                 self.conn,
@@ -511,7 +509,7 @@ class _Batch:
                 webinars=self.freed,
                 reason=SHARED_ADDRESS,
             )
-            self.taken.more |= again.rowcount > 0
+            self.result.more |= again.rowcount > 0
 
     def _write(self, sql: str, rows: list[list[object]], **values: object) -> None:
         if rows:
@@ -544,5 +542,5 @@ def _values(row: Row) -> dict[str, object]:
 
 
 def new_uid(webinar: Webinar) -> str:
-    """A calendar UID for life: not guessable, no address in it (RFC 7986, 5.3), our own domain behind it."""
+    """A new calendar UID, kept for life: not guessable, without the address (RFC 7986, 5.3), at the sender's domain."""
     return f"{secrets.token_hex(16)}@{webinar.sender.domain}"

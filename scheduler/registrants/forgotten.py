@@ -1,13 +1,12 @@
-"""Whoever was forgotten (`ledger.forgetting`): their rows in `registrants`, which are their owner's, bring no mails
-back.
+"""Forgotten people (`ledger.forgetting`): rows of theirs that stay in `registrants` cause no new mails.
 
-What is kept is a keyed digest (HMAC-SHA-256) of the address, and one of the address with each webinar in which they
-stood. Without the key nobody can compute it for an address that they guess; whoever reads this whole database can, and
-finds the row in `registrants` with less work. A key elsewhere would be missing in a restored database, on another
-replica or after a move, and then the mails would come back.
+A keyed digest (HMAC-SHA-256, RFC 2104) is kept of the address, and one of the address with each webinar of theirs.
+Without the key it cannot be computed for a guessed address. Somebody who reads the whole database has the key, but
+finds the row in `registrants` with less work. A key stored elsewhere would be missing in a restored database, on
+another replica or after a move, and the mails would resume.
 
-Only what says itself that the person registered again brings them back: a row with a `registered_at` after the
-forgetting, or `webinar import --registered-again`. A row alone cannot: a reload deletes and inserts it every night.
+A person comes back only by explicit evidence of a new registration: a row with a `registered_at` after the forgetting,
+or `webinar import --registered-again`. A row alone proves nothing: a reload deletes and inserts it every night.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from scheduler.registrants.rows import Person, Registrants
 from scheduler.registrants.rows import Row as RegistrantRow
 
 FORGOTTEN = "its person was forgotten"
-"""Why a row is passed over, which nobody needs to do anything about."""
+"""Reason for passing over a row; nobody needs to act."""
 DOUBTFUL = "its person was forgotten, and nothing says whether they registered again"
-"""Why a row is set aside that a person must decide about."""
-_ANY_ZONE = timedelta(hours=14)  # by which a time without its zone may be ahead of UTC
-_AHEAD = timedelta(days=1)  # of now: later than this, a time of registering is none
-_OTHERS = 50  # people, here or gone, whose rows tell whether `registered_at` is when people registered
+"""Reason for setting a row aside until a person decides."""
+_ANY_ZONE = timedelta(hours=14)  # the most by which a time without a zone may be ahead of UTC
+_AHEAD = timedelta(days=1)  # a registered_at further in the future than this is no time of registration
+_OTHERS = 50  # people, present and gone, whose rows are compared to judge `registered_at`
 
 
 def _key(conn: Connection) -> bytes:
@@ -74,7 +73,7 @@ def _marks(conn: Connection, digests: Collection[str]) -> dict[str, _Mark]:
 
 
 def forgotten(conn: Connection, address: str) -> tuple[datetime, bool] | None:
-    """Since when this address is forgotten, and whether it was suppressed; None where it is not."""
+    """Since when (UTC) this address is forgotten, and whether it was suppressed; None if it is not forgotten."""
     digest = _of_address(_key(conn), fold(address))
     found = _marks(conn, [digest]).get(digest)
     return (found.since, found.suppressed) if found else None
@@ -83,7 +82,7 @@ def forgotten(conn: Connection, address: str) -> tuple[datetime, bool] | None:
 def remember(
     conn: Connection, now: datetime, folded: str, webinars: Iterable[str], *, suppressed: bool
 ) -> None:
-    """Keep digests of a folded address, and of it with each of these webinars, so that no row brings it back."""
+    """Store digests of a folded address, alone and with each of these webinars, so that its rows are passed over."""
     key = _key(conn)
     people = [_of_person(key, (webinar, folded)) for webinar in sorted(webinars)]
     for digest, is_address in [(_of_address(key, folded), True), *((one, False) for one in people)]:
@@ -99,8 +98,7 @@ def remember(
 
 
 def suppress_forgotten(conn: Connection, address: str) -> bool:
-    """Let nobody write to this address, whatever it registers for, by its digest alone. False where it is not
-    forgotten, or has registered again since."""
+    """Suppress a forgotten address by its digest. Returns False if it is not forgotten, or registered again since."""
     folded = fold(address)
     registered = execute(
         conn, "SELECT 1 FROM registration WHERE address_folded = :folded LIMIT 1", folded=folded
@@ -114,14 +112,14 @@ def suppress_forgotten(conn: Connection, address: str) -> bool:
     )
 
 
-# Rows of whoever was forgotten
+# Rows of forgotten people
 
 
 def rows_of_forgotten(
     conn: Connection, now: datetime, registrants: Registrants, rows: Sequence[RegistrantRow]
 ) -> dict[int, str]:
-    """Why rows are passed over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Whoever registered again is
-    not among them, and is remembered as such."""
+    """The rows to pass over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Rows of people who registered
+    again are left out, and their return is recorded."""
     if not rows or not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return {}
     key = _key(conn)
@@ -133,7 +131,7 @@ def rows_of_forgotten(
     people = {row.id: _of_person(key, (row.webinar, fold(row.email))) for row in theirs}
     stood, said = _marks(conn, people.values()), registrants.registered_at(people)
     passed, back = dict[int, str](), list[str]()
-    registration_time = cache(partial(_tells_when_people_registered, conn, registrants))
+    registration_time = cache(partial(_is_registration_time, conn, registrants))
     for row in theirs:
         mark, here = marks[addresses[row.id]], stood.get(people[row.id])
         if _has_returned(mark, here):
@@ -145,13 +143,13 @@ def rows_of_forgotten(
             passed[row.id] = reason
         else:
             back.append(people[row.id])
-    _note_returned(conn, now, back)
+    _record_returned(conn, now, back)
     return passed
 
 
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:
-    """Why a row brings nobody back, by what it says of when they registered; "" where they registered again. `stood`:
-    whether they were in this webinar when they were forgotten, as in a reload they are again."""
+    """Why a row with this registered_at (`said`) brings nobody back; "" if it shows a new registration. `stood`: the
+    person was in this webinar when forgotten, so a reload brings the row, too."""
     instant, has_zone = _instant(said)
     if instant is None:
         return FORGOTTEN if stood else DOUBTFUL
@@ -162,7 +160,7 @@ def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None
 
 
 def _instant(said: str) -> tuple[datetime | None, bool]:
-    """An instant as somebody wrote it, and whether with its zone."""
+    """An instant as written (UTC if it has no zone), and whether it has a zone; (None, False) if it is none."""
     try:
         instant = datetime.fromisoformat(said)
         return (instant.astimezone(UTC), True) if instant.tzinfo else (instant.replace(tzinfo=UTC), False)
@@ -170,14 +168,13 @@ def _instant(said: str) -> tuple[datetime | None, bool]:
         return None, False
 
 
-def _tells_when_people_registered(
+def _is_registration_time(
     conn: Connection, registrants: Registrants, webinar: str, said: str, since: datetime
 ) -> bool:
-    """Whether `registered_at` of this webinar's rows is when people registered, not when the rows were loaded: most of
-    those who were there before this time say an earlier one than we first saw them. False where nobody can be compared
-    with.
+    """Whether `registered_at` in this webinar's rows is the time of registration, not of a load: for most people first
+    seen before `said`, it is earlier than when they were first seen. False if there is nobody to compare with.
 
-    Those whose row was gone are asked, too: they may have one again, by the same reload.
+    People whose row was gone count, too: the same reload may have brought it back.
     """
     first_seen = _first_seen(conn, registrants, webinar, _instant(said)[0])
     earlier = [
@@ -192,8 +189,8 @@ def _tells_when_people_registered(
 def _first_seen(
     conn: Connection, registrants: Registrants, webinar: str, before: datetime | None
 ) -> dict[int, datetime]:
-    """The rows of people whom we first saw before this, and when: some of those who are here, and of those who left
-    last, as far as they have a row."""
+    """When people first seen before `before` were first seen (UTC), by the id of their row: up to _OTHERS of those who
+    left last, and as many of those present."""
     people, seen = set[Person](), dict[Person, datetime]()
     for which in ("gone_at IS NOT NULL ORDER BY gone_at DESC", "gone_at IS NULL"):
         query = (
@@ -210,16 +207,16 @@ def _first_seen(
 
 
 def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) -> None:
-    """Somebody says that these people registered again: those among them who were forgotten come back."""
+    """Record that these people registered again, as an operator says: forgotten ones among them come back."""
     if execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         key = _key(conn)
         of_address = {one: _of_address(key, one[1]) for one in people}
         marks = _marks(conn, of_address.values())
-        _note_returned(conn, now, [_of_person(key, one) for one in of_address if of_address[one] in marks])
+        _record_returned(conn, now, [_of_person(key, one) for one in of_address if of_address[one] in marks])
 
 
 def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
-    """Those of these people of whom something may be written down: who was never forgotten, or registered again."""
+    """The people among these about whom data may be stored: never forgotten, or registered again since."""
     people = list(people)
     if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return people
@@ -239,7 +236,7 @@ def _has_returned(mark: _Mark, here: _Mark | None) -> bool:
     return not mark.suppressed and returned_at is not None and returned_at >= mark.since
 
 
-def _note_returned(conn: Connection, now: datetime, digests: Collection[str]) -> None:
+def _record_returned(conn: Connection, now: datetime, digests: Collection[str]) -> None:
     if digests:
         given = dialect(conn).rows("digests", {"digest": "text"})
         execute(

@@ -14,14 +14,14 @@ _ADDED = re.compile(r" ?[(,/;–-].*| [A-Z]{2}$")  # "French (Canada)", "English
 
 @lru_cache(maxsize=1024)
 def language_tag(said: str) -> str:
-    """The BCP 47 tag that somebody means by "fr-CH", "French", "Français" or "français (Suisse)"; "" for what is
-    no language as far as CLDR knows."""
+    """The BCP 47 tag meant by "fr-CH", "French", "Français" or "français (Suisse)"; "" for a language unknown to
+    CLDR."""
     tidy = " ".join(said.split())
     code = re.split("[-_]", tidy)[0].lower()
     is_tag = _TAG.fullmatch(tidy) is not None and code in Locale("en").languages
     if not tidy or (
         is_tag and len(code) == 2
-    ):  # nearly always: whoever writes two letters means a code, not "Ga"
+    ):  # two letters are nearly always a code, and seldom a name ("Ga")
         return tidy
     for name in (tidy, _ADDED.sub("", tidy)):
         if tag := _names().get(name.casefold()):
@@ -31,7 +31,7 @@ def language_tag(said: str) -> str:
 
 @cache
 def _names() -> dict[str, str]:
-    """Folded name to tag. English names count before those in other languages."""
+    """Tags by folded name. English names take precedence over those in other languages."""
     names: dict[str, str] = {}
     for language in ("en", *_NAMED_IN.split()):
         for code, name in Locale.parse(language, sep="-").languages.items():

@@ -1,7 +1,6 @@
-"""Reads rows of `registrants` as text, whatever another program wrote there, and tells sound ones apart.
+"""Reads rows of `registrants` as text and checks whether they can be used. All reads of the table are here.
 
-The table belongs to others: a column of theirs may be gone or have another type tomorrow, and a value may have any
-length. What is read of it is read here.
+The table belongs to others: a column may be dropped or change its type at any time, and a value may have any length.
 """
 
 from __future__ import annotations
@@ -23,15 +22,14 @@ from scheduler.troubles import Trouble
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
 MAX_LENGTH = 2000  # characters of any one value
-MAX_SHORT = 200  # of these, which are part of a key: an index of PostgreSQL takes 2,700 octets a row
+MAX_SHORT = 200  # characters of values in a key: an index row of PostgreSQL takes about 2,700 octets
 _SHORT = ("language", "timezone", "country")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_ORDINARY_LINK = re.compile(
-    r"https://[A-Za-z0-9.-]*[A-Za-z0-9](?:[/?#][!#-;=?-\[\]_a-z~]*)?"
-)  # most are: no closer look
+# Most links match, and need no parsing.
+_ORDINARY_LINK = re.compile(r"https://[A-Za-z0-9.-]*[A-Za-z0-9](?:[/?#][!#-;=?-\[\]_a-z~]*)?")
 _NUMBER, _TEXT = ("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext")
 _NEEDED = {"id": ("an integer", _NUMBER), "webinar": ("text", _TEXT), "email": ("text", _TEXT)}
-"""The columns without which no row can be taken in, with the types that they may have."""
+"""The columns without which no row can be absorbed, with the types that they may have."""
 UNREADABLE = "new registrations are not taken in"
 UNKNOWN_WEBINAR = "unknown webinar"
 _ONE_ADDRESS = re.compile(r"\(webinar,\s*lower\(\(?email\b")
@@ -41,7 +39,7 @@ Person = tuple[str, str]
 
 
 class RegistrantsUnreadable(Trouble):
-    """No row of `registrants` can be taken in, for a reason in words that names the column."""
+    """No row of `registrants` can be read. The message names the column."""
 
 
 class Row(NamedTuple):
@@ -58,7 +56,7 @@ class Row(NamedTuple):
 
 
 class Registrants:
-    """The table as its owner has it now. Everything but `find` without its index looks rows up by an index."""
+    """The table `registrants` with the columns that it has now. Unless noted, lookups use an index."""
 
     def __init__(self, conn: Connection) -> None:
         """Raises RegistrantsUnreadable."""
@@ -69,8 +67,8 @@ class Registrants:
         self.columns = frozenset(types)
 
     def insert(self, rows: Iterable[Mapping[str, object]], returning: str = "") -> CursorResult[Any]:
-        """Add these rows, of which the table takes the columns that it has; but those whose address is there already.
-        `registered_at` is as the engine writes it. `returning`: columns of the rows that are new."""
+        """Insert these rows, with the columns that the table has; rows whose address it has already are skipped.
+        `registered_at` is encoded by `Dialect.written`. `returning`: columns of the inserted rows to return."""
         kinds = dict.fromkeys(COLUMNS, "text") | {"registered_at": "timestamptz"}
         columns = {name: kind for name, kind in kinds.items() if name in self.columns}
         names = ", ".join(columns)
@@ -82,37 +80,37 @@ class Registrants:
         )
 
     def read(self, ids: Iterable[int]) -> list[Row]:
-        """The rows with these ids that exist, by id: every column as text, blanks around values removed, NUL as U+FFFD.
-        Of a value that is too long only the beginning is read. A column that is not there reads as ''."""
+        """The existing rows with these ids, ordered by id: every column as text, stripped, with NUL as U+FFFD. Only the
+        beginning of an overlong value is read. A missing column reads as ''."""
         cells = ", ".join(self._cell(column) for column in COLUMNS)
         sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        with _told():
+        with _readable():
             found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
         return sorted(Row(row[0], *(value and _tidy(value) for value in row[1:])) for row in found)
 
     def people(self, ids: Iterable[int]) -> dict[int, Person]:
-        """Who stands in the rows with these ids that exist, by id."""
+        """Webinar and address of the existing rows with these ids, by id."""
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        with _told():
+        with _readable():
             found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
         return {row[0]: (_tidy(row[1]), _tidy(row[2])) for row in sorted(found, key=lambda row: int(row[0]))}
 
     def find(self, people: Collection[Person]) -> dict[Person, int]:
-        """The rows in which these people stand now, by webinar and `fold` of the address. Looked for are those whose
-        address the database takes for the same (`lower`), and found the ones that are the same for us."""
+        """The rows of these people, by webinar and folded address. Rows are looked up by the database's `lower`, then
+        compared by `fold`. Scans the table if the unique index is missing."""
         if not people:
             return {}
         wanted = {(webinar, fold(address)) for webinar, address in people}
-        with _told():
+        with _readable():
             rows = self._lookup(people) if has_index(self._conn) else self._everybody()
         found = (((_tidy(row[1]), fold(_tidy(row[2]))), row[0]) for row in rows)
         return {person: number for person, number in found if person in wanted}
 
     def of_address(self, address: str) -> dict[int, str]:
-        """The rows with this address, for whatever webinar, by id with their webinar. Looks at the whole table."""
+        """The webinars of the rows with this address, by id. Scans the whole table."""
         odd = f"{self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%'"
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE lower(r.email) IN :spelled OR {odd}"
-        with _told():
+        with _readable():
             rows: Sequence[Any] = execute(
                 self._conn, sql, spelled=[one.strip().lower() for one in spellings(address)]
             ).all()
@@ -120,18 +118,18 @@ class Registrants:
         return {row[0]: _tidy(row[1]) for row in rows if fold(_tidy(row[2])) == folded}
 
     def registered_at(self, ids: Iterable[int]) -> dict[int, str]:
-        """When the people in these rows registered, as their owner wrote it, by id; without those that do not say."""
+        """The values of registered_at in these rows, as written, by id. Rows without one are left out."""
         sql = f"SELECT r.id, {self._cell('registered_at')} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        with _told():
+        with _readable():
             rows: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, sorted(ids))).all()
         return {row[0]: said for row in rows if (said := _tidy(row[1]))}
 
     def odd(self, webinar: str) -> dict[Person, int]:
-        """The rows of a webinar that `find` may miss, as its key has it: more than `lower` makes their address the same
-        as another. Looks at all of its rows."""
+        """The rows of a webinar that `find` may miss, by its key: their address equals another by `fold`, but not by
+        `lower`. Scans all rows of the webinar."""
         odd = f"({self._engine.not_visible_ascii('r.email')} OR lower(r.email) LIKE '%xn--%')"
         sql = f"SELECT r.id, {self._person} FROM registrants r WHERE r.webinar = :webinar AND {odd}"
-        with _told():
+        with _readable():
             rows: Sequence[Any] = execute(self._conn, sql, webinar=webinar).all()
         return {(_tidy(row[1]), fold(_tidy(row[2]))): row[0] for row in rows}
 
@@ -158,7 +156,7 @@ class Registrants:
 
 
 def has_index(conn: Connection) -> bool:
-    """Whether there is the unique index on (webinar, lower(email)): a table that was rebuilt may have lost it."""
+    """Whether the unique index on (webinar, lower(email)) exists: a table that was rebuilt may have lost it."""
     return any(map(_ONE_ADDRESS.search, dialect(conn).index_definitions(conn, "registrants")))
 
 
@@ -174,8 +172,8 @@ def _why_unreadable(types: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Around a query: the table may change between two of them, and its owner may not let us read it."""
+def _readable() -> Iterator[None]:
+    """Turn errors into RegistrantsUnreadable: the table may change at any time, and its owner may deny access."""
     try:
         yield
     except ProgrammingError as error:
@@ -183,13 +181,13 @@ def _told() -> Iterator[None]:
 
 
 def _tidy(value: str) -> str:
-    if len(value) > MAX_LENGTH:  # as it is: blanks at its ends would make it look shorter
+    if len(value) > MAX_LENGTH:  # not stripped, or it would look shorter than it is
         return value
-    return value.strip().replace("\0", "\ufffd")  # behind a NUL, JSON's text ends for SQLite
+    return value.strip().replace("\0", "\ufffd")  # SQLite ends JSON text at a NUL
 
 
 def why_unusable(row: Row, webinars: Collection[str]) -> str:
-    """Why this row can't be used, never quoting what a registrant typed, or '' when it can."""
+    """Why this row can't be used, or '' if it can. The reason never quotes a registrant's values."""
     if row.webinar not in webinars:
         return UNKNOWN_WEBINAR
     if max(len(row.email), len(row.name), len(row.join_url)) > MAX_LENGTH:
@@ -201,7 +199,7 @@ def why_unusable(row: Row, webinars: Collection[str]) -> str:
 
 
 def why_no_link(join_url: str) -> str:
-    """Why this can't be a person's own join link, or ''. An absent link is sound."""
+    """Why this can't be a person's own join link, or '' if it can. An empty link is sound."""
     if not join_url or _ORDINARY_LINK.fullmatch(join_url):
         return ""
     try:
@@ -211,6 +209,6 @@ def why_no_link(join_url: str) -> str:
         sound = False
     if not sound or _CONTROL.search(join_url) or not join_url.isascii():
         return "join_url is not an https link"
-    if parts.username is not None:  # what stands before an @ hides where the link leads, or is a password
+    if parts.username is not None:  # it hides where the link leads, or comes with a password
         return "join_url holds a user name or password"
     return ""

@@ -1,7 +1,7 @@
-"""How it stands with each webinar's source: when it was read, what keeps it from being followed, and who may write.
+"""The state of each webinar's source: when it was read, why it is not followed, and which pull may write.
 
-Of two pulls of one webinar the later one writes: it gives the source a new `run`, which each transaction of a pull
-looks for. So no lock outlives a process, and none is held while anything outside is read.
+If two pulls of one webinar overlap, only the later one writes: it gives the source a new `run`, which each transaction
+of a pull checks. So no lock outlives a process, and none is held while the source is read.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from secrets import token_hex
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import dialect, execute
-from scheduler.database.models import PulledSource
+from scheduler.database.models import PulledSource, table
 from scheduler.registrants.rows import Person
 from scheduler.troubles import Trouble
 
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
-ENDED = "."  # behind the digest of what is followed, also where that is not whole: its last line had an end
-_S = PulledSource.__table__  # type: ignore[attr-defined]
+ENDED = "."  # suffix of `followed`, with or without a digest: the last line had an end
+_S = table(PulledSource)
 
 
 class Overtaken(Trouble):
-    """Another pull of the same webinar has begun since."""
+    """A later pull of the same webinar has begun."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One pull, from when it began."""
+    """A pull that has begun, with the token by which it may write."""
 
     webinar: str
     token: str
@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class SourceState:
-    """How it stands with a webinar's source. Instants in UTC."""
+    """The state of a webinar's source. Instants are UTC."""
 
     webinar: str
     attempted_at: datetime
@@ -54,7 +54,7 @@ class SourceState:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What somebody should know, each beginning with whose source it is."""
+        """Its trouble and note, each with the webinar's id."""
         here = f"the source of {self.webinar}: "
         since = f", since {self.trouble_since:%Y-%m-%d %H:%M} UTC" if self.trouble_since else ""
         trouble = [f"{here}{self.trouble}{since}"] if self.trouble else []
@@ -62,7 +62,7 @@ class SourceState:
 
 
 def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_TIME) -> Run | None:
-    """Let this pull be the one that writes; None where one began less than `every` ago."""
+    """Begin a pull, which from now on is the only one that may write; None if another began less than `every` ago."""
     begun = execute(
         conn,
         "INSERT INTO source (webinar, salt, run, attempted_at) VALUES (:webinar, :salt, :token, :now)"
@@ -73,18 +73,18 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         token=token_hex(8),
         now=now,
         before=now - every,
-        ahead=now + every,  # by a clock that was set back since
+        ahead=now + every,  # recorded before the clock was set back
     ).first()
     return Run(webinar, begun.run, begun.salt) if begun else None
 
 
 def begun(conn: Connection, webinar: str, token: str) -> Run | None:
-    """The pull with this token, where it may still write."""
+    """The pull with this token; None if it may no longer write."""
     row = conn.execute(select(_S).where(_S.c.webinar == webinar, _S.c.run == token)).first()
     return Run(webinar, row.run, row.salt) if row else None
 
 
-def must_be_ours(conn: Connection, run: Run) -> None:
+def lock_run(conn: Connection, run: Run) -> None:
     """Keep other pulls of this webinar from writing until the end of the transaction. Raises Overtaken."""
     ours = "UPDATE source SET run = run WHERE webinar = :webinar AND run = :run"
     if not execute(conn, ours, webinar=run.webinar, run=run.token).rowcount:
@@ -92,8 +92,8 @@ def must_be_ours(conn: Connection, run: Run) -> None:
 
 
 @dataclass(frozen=True)
-class Before:
-    """What the last reads found."""
+class LastRead:
+    """The results of earlier reads of a source."""
 
     salt: str
     gone_through_at: datetime | None = None
@@ -104,19 +104,19 @@ class Before:
 
     @property
     def had_end(self) -> bool:
-        """Whether the last line of what was followed last had an end."""
+        """Whether the last line of the content that was followed last had an end."""
         return self.followed.endswith(ENDED)
 
 
-def before(conn: Connection, webinar: str) -> Before:
-    """Of a source that was never pulled, nothing."""
-    names = Before.__dataclass_fields__
+def last_read(conn: Connection, webinar: str) -> LastRead:
+    """The results of earlier reads; empty for a source that was never pulled."""
+    names = LastRead.__dataclass_fields__
     row = conn.execute(select(*(_S.c[name] for name in names)).where(_S.c.webinar == webinar)).first()
-    return Before(**row._mapping) if row else Before("none")
+    return LastRead(**row._mapping) if row else LastRead("none")
 
 
-def failed(conn: Connection, now: datetime, run: Run, words: str, seen: str = "") -> None:
-    """Note why it was not followed. `seen`: the digest of what it holds, where that is known."""
+def record_failure(conn: Connection, now: datetime, run: Run, words: str, seen: str = "") -> None:
+    """Record why the source was not followed. `seen`: the digest of its content, if known."""
     execute(
         conn,
         "UPDATE source SET trouble = :words, trouble_since = coalesce(trouble_since, :now), failures = failures + 1,"
@@ -129,7 +129,7 @@ def failed(conn: Connection, now: datetime, run: Run, words: str, seen: str = ""
     )
 
 
-def followed(
+def record_followed(
     conn: Connection,
     now: datetime,
     run: Run,
@@ -142,7 +142,7 @@ def followed(
     note: str,
     trouble: str,
 ) -> None:
-    """Note that it was gone through, and followed: as a `whole`, but for its `trouble`."""
+    """Record that the source was compared row by row and followed. `whole`: completely; `trouble`: why not."""
     execute(
         conn,
         "UPDATE source SET read_at = :now, gone_through_at = :now, seen = :digest, followed = :followed,"
@@ -163,8 +163,8 @@ def followed(
     )
 
 
-def unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
-    """Note that it holds what is followed already."""
+def record_unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
+    """Record that the source was read and its content is followed already."""
     execute(
         conn,
         "UPDATE source SET read_at = :now, seen = :digest, trouble = '', trouble_since = NULL, failures = 0"
@@ -176,20 +176,20 @@ def unchanged(conn: Connection, now: datetime, run: Run, digest: str) -> None:
     )
 
 
-def standing(conn: Connection) -> dict[str, SourceState]:
-    """By webinar."""
+def states(conn: Connection) -> dict[str, SourceState]:
+    """The state of every source, by webinar."""
     names = SourceState.__dataclass_fields__
     rows = conn.execute(select(*(_S.c[name] for name in names)).order_by(_S.c.webinar))
     return {row.webinar: SourceState(**row._mapping) for row in rows}
 
 
 def digest_of(salt: str, words: str) -> str:
-    """By which `source_row` knows an address, or values."""
+    """The salted digest of an address or of values, as `source_row` stores it."""
     return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
 
 
-def said_by_others(conn: Connection, people: Collection[Person]) -> None:
-    """Note that somebody else names these people, too: their rows are no source's alone, which deletes none of them."""
+def keep_rows_of(conn: Connection, people: Collection[Person]) -> None:
+    """Keep sources from deleting the rows of these people, whom somebody else registers, too."""
     salts = {row.webinar: row.salt for row in execute(conn, "SELECT webinar, salt FROM source")}
     named = [[webinar, digest_of(salts[webinar], folded)] for webinar, folded in people if webinar in salts]
     if not named:

@@ -1,4 +1,4 @@
-"""An address that nobody writes to any more."""
+"""Suppression: addresses to which nothing is sent any more."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from scheduler.registrants.forgotten import suppress_forgotten
 
 
 def suppress(conn: Connection, now: datetime, address: str) -> int:
-    """Write to this address no more, for any webinar, now or later. Returns how many registrations it has.
+    """Send nothing more to this address, for any webinar, now or later. Returns the number of its registrations.
 
-    What is pending is cancelled when the service next plans, and at once where it might be sent before. Of somebody who
-    was forgotten, the address is not written down again.
+    Pending deliveries are cancelled when the service next plans, and none is sent before that. The address of a
+    forgotten person is not stored again.
     """
     if suppress_forgotten(conn, address):
         return 0
@@ -26,7 +26,7 @@ def suppress(conn: Connection, now: datetime, address: str) -> int:
         folded=folded,
         now=now,
     )
-    # Its leases end with this, too: a mail that is not on the wire yet stays here.
+    # Ending its leases keeps back mails that are claimed and not on the wire yet.
     execute(
         conn,
         "UPDATE delivery SET lease_token = NULL WHERE state = 'pending' AND registration_id IN"

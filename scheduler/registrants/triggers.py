@@ -1,4 +1,4 @@
-"""Sees to it that what is written to `registrants` is noticed: its triggers, its index, and rows that they missed.
+"""Checks and restores the triggers and index of `registrants`, and finds changes that the triggers missed.
 
 The table belongs to others. A migration of theirs may rebuild it without our triggers, and a load may run with triggers
 disabled.
@@ -20,13 +20,13 @@ from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_i
 
 log = structlog.get_logger()
 
-AT_ONCE = 50_000  # rows that were missed, read by one query
+AT_ONCE = 50_000  # missed rows read by one query
 NOT_NOTICED = "changes of registrants are not noticed"
 NO_INDEX = "registrants has lost its unique index on addresses"
 _INDEX = "CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
 
-# 'R' names a row that an INSERT or UPDATE may take the place of: SQLite fires no delete trigger for it. The webinar is
-# cut to what an index takes.
+# 'R' is a row that an INSERT or UPDATE may replace: SQLite fires no delete trigger for it. The webinar is cut to a
+# length that fits an index.
 _SQLITE = """
 CREATE TRIGGER registrants_inserted AFTER INSERT ON registrants
 BEGIN INSERT INTO registrant_change (registrant_id, operation, webinar)
@@ -74,22 +74,22 @@ def _named(script: str) -> dict[str, str]:
 
 
 TRIGGERS = {"sqlite": _named(_SQLITE), "postgresql": _named(_POSTGRESQL)}
-"""SQL of each trigger by its name, by engine. The functions of PostgreSQL's belong to no table and stay."""
+"""SQL of each trigger, by engine and name. The trigger functions on PostgreSQL are not tied to the table and stay."""
 
 
 class _Repair(NamedTuple):
-    """What `registrants` lacks, in words, and the SQL that restores it."""
+    """A defect of `registrants`, in words, and the SQL that repairs it."""
 
     reason: str
     sql: str
-    notices: bool  # whether changes are not noticed without it
+    notices: bool  # whether changes go unnoticed without it
 
 
 def check_intake(database: Database) -> tuple[str, ...]:
-    """Restore what `registrants` lacks so that its changes are noticed, and note rows that were missed.
+    """Restore missing triggers and the index of `registrants`, and mark rows that were missed as changed.
 
     Returns what a person must do, in words without personal data. Reads all ids of the table in a transaction that
-    keeps nobody waiting, and writes in short ones.
+    blocks nobody, and writes in short ones.
     """
     with database.reading() as conn:
         try:
@@ -99,18 +99,18 @@ def check_intake(database: Database) -> tuple[str, ...]:
         lacking = list(_lacking(conn))
     reasons = [(one, _restore(database, one)) for one in lacking]
     if any(one.notices and not reason for one, reason in reasons):
-        _take_all_in_again(database)
+        _replan_all(database)
     else:
-        _note_missed(database)
+        _mark_missed(database)
     return tuple(reason for _, reason in reasons if reason)
 
 
 def _lacking(conn: Connection) -> Iterator[_Repair]:
-    there = dialect(conn).triggers(conn, "registrants")
+    enabled = dialect(conn).triggers(conn, "registrants")
     for name, sql in TRIGGERS[conn.dialect.name].items():
-        if name not in there:
+        if name not in enabled:
             yield _Repair(f"{NOT_NOTICED}: trigger {name} is missing", sql, notices=True)
-        elif not there[name]:
+        elif not enabled[name]:
             enable = f"ALTER TABLE registrants ENABLE TRIGGER {name}"
             yield _Repair(f"{NOT_NOTICED}: trigger {name} is disabled", enable, notices=True)
     if not has_index(conn):
@@ -118,10 +118,10 @@ def _lacking(conn: Connection) -> Iterator[_Repair]:
 
 
 def _restore(database: Database, lacking: _Repair) -> str:
-    """Returns why it could not be restored, with the SQL for the table's owner; or ""."""
+    """Execute a repair. Returns why it failed, with the SQL for the table's owner; "" on success."""
     try:
         with database.transaction() as conn:
-            database.dialect.wait_briefly(conn)
+            database.dialect.limit_lock_wait(conn)
             conn.exec_driver_sql(lacking.sql)
     except DBAPIError as error:
         then = ", then `webinar replan`" if lacking.notices else ""
@@ -131,17 +131,17 @@ def _restore(database: Database, lacking: _Repair) -> str:
     return ""
 
 
-def _take_all_in_again(database: Database) -> None:
-    """Who was edited meanwhile shows nowhere but in the row."""
+def _replan_all(database: Database) -> None:
+    """Mark all rows as changed: an UPDATE without a trigger leaves no other trace."""
     with database.reading() as conn:
         webinars = list(
             execute(conn, "SELECT webinar FROM webinar WHERE status <> 'ended' ORDER BY webinar").scalars()
         )
     rows = sum(replan(database, webinar) for webinar in webinars)
-    log.warning("taking all rows in again", rows=rows)
+    log.warning("absorbing all rows again", rows=rows)
 
 
-# EXCEPT: of anti-joins PostgreSQL makes loops where statistics say that a table is empty.
+# EXCEPT, not anti-joins: PostgreSQL runs those as nested loops where statistics say that a table is empty.
 _MISSED = {
     "": "SELECT r.id FROM registrants r JOIN webinar w ON w.webinar = r.webinar AND w.status <> 'ended'"
         " EXCEPT SELECT registrant_id FROM registration EXCEPT SELECT registrant_id FROM row_set_aside"
@@ -150,10 +150,10 @@ _MISSED = {
          " WHERE g.registrant_id IS NOT NULL UNION SELECT registrant_id FROM row_set_aside"
          " EXCEPT SELECT id FROM registrants EXCEPT SELECT registrant_id FROM registrant_change LIMIT :limit",
 }  # fmt: skip
-"""By what happened to them: rows that are no registration and not set aside, and what points to rows that are gone."""
+"""By operation: rows that are neither registrations nor set aside, and references to rows that are gone."""
 
 
-def _note_missed(database: Database) -> None:
+def _mark_missed(database: Database) -> None:
     for operation, query in _MISSED.items():
         more = True
         while more:
@@ -167,4 +167,4 @@ def _note_missed(database: Database) -> None:
                 log.warning("rows of registrants were not noticed", rows=len(missed))
 
 
-_PIECE = 2000  # rows noted in one transaction
+_PIECE = 2000  # rows marked in one transaction

@@ -1,4 +1,4 @@
-"""What the timezone and country that people wrote mean: each distinct pair is resolved once a webinar."""
+"""Zones of registrants: each distinct pair of timezone and country, as written, is resolved once for each webinar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert
 
 from scheduler.database.engine import dialect, execute
-from scheduler.database.models import ZoneEvidence
+from scheduler.database.models import ZoneEvidence, table
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
@@ -19,7 +19,7 @@ Pair = tuple[str, str, str]  # webinar, timezone, country
 def zones_of(
     conn: Connection, webinars: Mapping[str, Webinar], wanted: Collection[Pair]
 ) -> dict[Pair, dict[str, str]]:
-    """The zone of each of these, with how it is known. Those of webinars that do not govern are left out."""
+    """The zone of each of these pairs, and how it is known. Pairs of webinars that do not govern are left out."""
     wanted = sorted({pair for pair in wanted if pair[0] in webinars})
     if not wanted:
         return {}
@@ -39,13 +39,13 @@ def zones_of(
     }
     if missing := [pair for pair in wanted if pair not in zones]:
         evidence = [resolve(webinars[pair[0]], pair) for pair in missing]
-        conn.execute(insert(ZoneEvidence.__table__), evidence)  # type: ignore[attr-defined]
+        conn.execute(insert(table(ZoneEvidence)), evidence)
         zones |= {_pair(one): {"zone": one["zone"], "zone_known_by": one["known_by"]} for one in evidence}
     return zones
 
 
 def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
-    """One row of zone_evidence for this pair, at the webinar's moment."""
+    """The row of zone_evidence for this pair, resolved for the instant of the webinar's start."""
     _, timezone, country = pair
     found = zone_of(timezone or None, country or None, webinar.tz, webinar.start)
     return {
@@ -59,8 +59,8 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 
 
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
-    """Resolve every pair of a webinar again, after its time, its zone or what is known of time zones changed."""
-    table = ZoneEvidence.__table__  # type: ignore[attr-defined]
+    """Resolve every pair of a webinar again, after its time, its zone or the time zone data changed."""
+    evidence = table(ZoneEvidence)
     stored = execute(
         conn,
         "SELECT webinar, timezone, country FROM zone_evidence WHERE webinar = :webinar",
@@ -68,9 +68,9 @@ def resolve_again(conn: Connection, webinar: Webinar) -> None:
     ).all()
     if not stored:
         return
-    conn.execute(delete(table).where(table.c.webinar == webinar.id))
+    conn.execute(delete(evidence).where(evidence.c.webinar == webinar.id))
     conn.execute(
-        insert(table), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
+        insert(evidence), [resolve(webinar, (row.webinar, row.timezone, row.country)) for row in stored]
     )
     execute(
         conn,

@@ -17,12 +17,12 @@ import pytz
 from sqlalchemy import Connection, case, func, select
 
 from scheduler.database.engine import execute
-from scheduler.database.models import Delivery
+from scheduler.database.models import Delivery, table
 from scheduler.governing.notices import Notice, notices_if_saved
 from scheduler.governing.revisions import LOOKING, Revisions, let_take_effect
 from scheduler.governing.texts import doubtful_texts, how_to_begin, keys_of, sources_of
 from scheduler.governing.webinars import take_webinars
-from scheduler.ledger.planning import Governing, plan_people, take_in
+from scheduler.ledger.planning import Governing, absorb, plan_people
 from scheduler.mail.text.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.text.layout import FILE as LAYOUT
 from scheduler.mail.text.layout import LARGEST_PICTURE, text_path
@@ -564,7 +564,7 @@ def edit_effects(
 ) -> dict[str, list[Effect]]:
     """Plan these webinars on a `scratch` copy of them, and say what that changed for each."""
     before = _pending(conn, now)
-    while take_in(conn, now, governing, return_within, after=None).more:
+    while absorb(conn, now, governing, return_within, after=None).more:
         pass
     for name in execute(conn, "SELECT DISTINCT webinar FROM registration").scalars().all():
         while name in governing and plan_people(conn, now, governing[name]):
@@ -590,17 +590,17 @@ def _changes(before: _Pending, after: _Pending) -> list[Effect]:
 
 def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
     """By webinar."""
-    table = Delivery.__table__  # type: ignore[attr-defined]
+    deliveries = table(Delivery)
     rows = conn.execute(
         select(
-            table.c.webinar,
-            table.c.message,
+            deliveries.c.webinar,
+            deliveries.c.message,
             func.count(),
-            func.sum(case((table.c.due_at <= now, 1), else_=0)),
-            func.min(case((table.c.due_at > now, table.c.due_at))),
+            func.sum(case((deliveries.c.due_at <= now, 1), else_=0)),
+            func.min(case((deliveries.c.due_at > now, deliveries.c.due_at))),
         )
-        .where(table.c.state.in_(["pending", "held"]))
-        .group_by(table.c.webinar, table.c.message)
+        .where(deliveries.c.state.in_(["pending", "held"]))
+        .group_by(deliveries.c.webinar, deliveries.c.message)
     )
     found: dict[str, _Pending] = {}
     for webinar, message, many, at_once, next_due in rows:

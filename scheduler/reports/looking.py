@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from scheduler.database.engine import Database
-from scheduler.database.models import GoverningWebinar, WebinarRevision
+from scheduler.database.models import GoverningWebinar, WebinarRevision, table
 from scheduler.database.scratch import scratch
 from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES, WEBINAR_FILES, file_problems
@@ -98,7 +98,7 @@ def untried_texts(root: Path, checked: Verdicts) -> Iterator[Problem]:
 
 
 def _sound_since(conn: Connection) -> dict[str, datetime]:
-    table = WebinarRevision.__table__  # type: ignore[attr-defined]
-    governs = select(GoverningWebinar.__table__.c.revision_id)  # type: ignore[attr-defined]
-    rows = conn.execute(select(table.c.webinar, table.c.sound_since).where(table.c.id.in_(governs)))
+    columns = table(WebinarRevision).c
+    governs = select(table(GoverningWebinar).c.revision_id)
+    rows = conn.execute(select(columns.webinar, columns.sound_since).where(columns.id.in_(governs)))
     return {row.webinar: row.sound_since for row in rows}

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
-from scheduler.database.models import FormerUid, Invitation, Registration, Suppression, Told
+from scheduler.database.models import FormerUid, Invitation, Registration, Suppression, Told, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.forgetting import find
 from scheduler.ledger.history import registration_history, registrations_of
@@ -21,11 +21,11 @@ from scheduler.registrants.rows import Registrants
 
 Json = dict[str, Any]
 
-_R: Table = Registration.__table__  # type: ignore[attr-defined]
-_I: Table = Invitation.__table__  # type: ignore[attr-defined]
-_T: Table = Told.__table__  # type: ignore[attr-defined]
-_F: Table = FormerUid.__table__  # type: ignore[attr-defined]
-_S: Table = Suppression.__table__  # type: ignore[attr-defined]
+_R = table(Registration)
+_I = table(Invitation)
+_T = table(Told)
+_F = table(FormerUid)
+_S = table(Suppression)
 
 
 def personal_data(conn: Connection, now: datetime, address: str) -> Json:

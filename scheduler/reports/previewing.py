@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select
 
-from scheduler.database.models import Delivery, Registration
+from scheduler.database.models import Delivery, Registration, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.outcomes import last_versions
 from scheduler.mail.writing.sample import Reader, made_up
@@ -14,8 +14,8 @@ from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, why_u
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
-_R: Table = Registration.__table__  # type: ignore[attr-defined]
-_D: Table = Delivery.__table__  # type: ignore[attr-defined]
+_R = table(Registration)
+_D = table(Delivery)
 
 
 class NotRegistered(LookupError):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from scheduler.database.engine import dialect, execute
-from scheduler.database.file import Stands
+from scheduler.database.file import FileState
 from scheduler.governing.layouts import governing_layout
 from scheduler.governing.proposals import Kind, Revision, differing
 from scheduler.governing.texts import governing_texts
@@ -144,12 +144,12 @@ def older_than_known(at: datetime) -> str:
     )
 
 
-def moved_away(stands: Stands, path: Path) -> str:
+def moved_away(stands: FileState, path: Path) -> str:
     """The reason when the file of a SQLite database is no more at its path."""
     what = {
-        Stands.GONE: "is gone",
-        Stands.NOT_OURS: "was replaced by what is no whole database of this program",
-        Stands.REPLACED: "was replaced: the service starts again on what stands there now",
+        FileState.GONE: "is gone",
+        FileState.NOT_OURS: "was replaced by what is no whole database of this program",
+        FileState.REPLACED: "was replaced: the service starts again on what stands there now",
     }[stands]
     return f"{_FILE} {path} {what}; until then nothing is planned or sent"
 

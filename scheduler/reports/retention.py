@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from scheduler.governing.webinars import said
-from scheduler.ledger.retention import if_saved, past_webinars, people_of
+from scheduler.ledger.retention import count_people, if_saved, past_webinars
 from scheduler.reports.reasons import RETENTION
 from scheduler.webinar.model import Webinar
 
@@ -45,7 +45,7 @@ def coming(conn: Connection, now: datetime) -> list[Coming]:
     """Who is about to be removed, the next first, whether that is announced already or would be now."""
     past = (one for one in past_webinars(conn, now) if one.announced_for or one.must_be_announced(now))
     found = [
-        Coming(one.webinar, people_of(conn, one.webinar), one.would_be(now), edit_waits=one.edit_waits)
+        Coming(one.webinar, count_people(conn, one.webinar), one.removal_at(now), edit_waits=one.edit_waits)
         for one in past
         if one.edit_waits or not one.has_begun
     ]
@@ -55,7 +55,7 @@ def coming(conn: Connection, now: datetime) -> list[Coming]:
 def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming | None:
     """Who would be removed, and when, were this file saved now: where that is soon, or sooner than by what governs."""
     after, before = if_saved(conn, webinar)
-    people, at = people_of(conn, webinar.id), after.would_be(now)
+    people, at = count_people(conn, webinar.id), after.removal_at(now)
     sooner = before is not None and after.kept_until < before.kept_until
     if not people or after.has_begun or not (sooner or at <= now + SOON):
         return None

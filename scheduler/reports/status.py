@@ -25,7 +25,7 @@ from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.pulling.puller import pulled
 from scheduler.registrants.sources import SourceState
-from scheduler.registrants.sources import standing as how_sources_stand
+from scheduler.registrants.sources import states as source_states
 from scheduler.reports.asking import ask
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
@@ -67,7 +67,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
     with database.reading() as conn:
         planned = planned_webinars(conn)
         ended = list(execute(conn, _ENDED).scalars())
-        late, sources = lateness(conn, now).late, how_sources_stand(conn)
+        late, sources = lateness(conn, now).late, source_states(conn)
         webinars = [
             _webinar(conn, now, one, seen, planned, [mail for mail in late if mail.webinar == name])
             | {"source": _source(one.webinar, sources.get(name))}

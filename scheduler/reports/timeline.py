@@ -118,7 +118,7 @@ def _entry(webinar: Webinar, zone: Zone, timing: Timing, registered_at: datetime
 def _why_not(webinar: Webinar, timing: Timing, registered_at: datetime | None) -> str:
     """Why the planner would skip this delivery, or ''; in the planner's order."""
     if webinar.cancelled:
-        return Why.CALLED_OFF
+        return Why.WEBINAR_CANCELLED
     if timing.never:
         return timing.never
     if registered_at and timing.expires_at <= registered_at:

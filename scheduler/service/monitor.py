@@ -25,14 +25,14 @@ from scheduler.database.engine import Database, newest_revision
 from scheduler.delivery.relay import Relay
 from scheduler.ledger.counting import (
     UNKNOWN,
-    changes_to_take_in,
+    changes_to_absorb,
     count_deliveries,
     count_held,
     count_in_doubt,
     count_rows_set_aside,
     live_webinars,
+    open_alerts,
     recent_doubts,
-    standing_alerts,
 )
 from scheduler.ledger.lateness import Accepted, Lateness, lateness
 from scheduler.ledger.planning import webinars_to_plan
@@ -164,7 +164,7 @@ class Monitor:
             self._read,
             lambda conn: (
                 lateness(conn, now, self._holder),
-                changes_to_take_in(conn),
+                changes_to_absorb(conn),
                 webinars_to_plan(conn),
             ),
         )
@@ -265,7 +265,7 @@ class Monitor:
                 count_in_doubt(conn, now),
                 recent_doubts(conn, now - RECENT, MOST_ATTEMPTS),
                 count_rows_set_aside(conn),
-                standing_alerts(conn),
+                open_alerts(conn),
             )
         )
         metrics.IN_DOUBT.set(in_doubt)
@@ -304,7 +304,7 @@ class Monitor:
 
     async def _keep(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            with self._troubles.told(what):
+            with self._troubles.reporting(what):
                 await work()
             await asyncio.sleep(seconds)
 

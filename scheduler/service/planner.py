@@ -18,10 +18,10 @@ from scheduler import metrics
 from scheduler.clock import Clock
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database
-from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
+from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
-from scheduler.zones.names import learn
+from scheduler.zones.names import load_names
 
 T = TypeVar("T")
 
@@ -52,12 +52,12 @@ class Planner:
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
         """Plan for so many seconds. True when there is more to do."""
         if not self._turn:
-            await asyncio.to_thread(learn)  # names of zones: not within a transaction
+            await asyncio.to_thread(load_names)  # names of zones: not within a transaction
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
             waits = await self._database.run_reading(webinars_to_plan)
-            self._troubles.keep({TAKING_IN, *map(_planning, waits)})
+            self._troubles.retain({TAKING_IN, *map(_planning, waits)})
             if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
                 if not await self._plan_people(governing[name]):
                     done.add(name)  # or another service plans it, or it fails
@@ -77,12 +77,12 @@ class Planner:
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
         # Who comes after thousands, of this or of another webinar, does not wait for all of them.
         after = None if self._turn % 2 else self._taken_last
-        with self._troubles.told(TAKING_IN):
+        with self._troubles.reporting(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
             taken, took = await self._database.run(
-                _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
+                _timed, lambda conn: absorb(conn, now, governing, self._return_within, most, after)
             )
-            self._rows.took(taken.rows, took)
+            self._rows.record(taken.rows, took)
             metrics.PLANNING.observe(took)
             if taken.webinar is not None:
                 self._taken_last = taken.webinar
@@ -90,19 +90,19 @@ class Planner:
             return taken.more
         self._rows.failed()
         if after is not None:  # the others go on
-            with self._troubles.told(WHOSE_NEXT):
+            with self._troubles.reporting(WHOSE_NEXT):
                 self._taken_last = await self._database.run(next_webinar, after)
         return False
 
     async def _plan_people(self, governing: Governing) -> int:
         name = governing.webinar.id
         self._turns[name] = self._turn
-        with self._troubles.told(_planning(name)):
+        with self._troubles.reporting(_planning(name)):
             now, most = self._clock.now(), self._people.rows
             people, took = await self._database.run(
                 _timed, lambda conn: plan_people(conn, now, governing, most)
             )
-            self._people.took(people, took)
+            self._people.record(people, took)
             metrics.PLANNING.observe(took)
             if people:
                 self._planned()

@@ -19,11 +19,11 @@ from apscheduler.triggers.interval import IntervalTrigger
 from scheduler import metrics
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect
-from scheduler.database.file import Stands
+from scheduler.database.file import FileState
 from scheduler.database.presence import Presence
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
-from scheduler.faults import fault, is_the_databases
+from scheduler.faults import fault, is_database_error
 from scheduler.http.limits import OF_HEALTH, raise_descriptors
 from scheduler.http.server import WebServer
 from scheduler.ledger import claims
@@ -189,7 +189,7 @@ class Runner:
         patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
         while True:
             await asyncio.sleep(patience.total_seconds())
-            with self._troubles.told("waking up"):
+            with self._troubles.reporting("waking up"):
                 now = datetime.now(pytz.utc)
                 for job in (self._scheduler.get_job("poll"), self._scheduler.get_job("send")):
                     if job and job.next_run_time > now + patience:
@@ -235,24 +235,24 @@ class Runner:
             log.warning("nothing planned", reason=str(error))
             return
         except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
-            whose = "the database does not answer" if is_the_databases(error) else "the service fails"
+            whose = "the database does not answer" if is_database_error(error) else "the service fails"
             self._trouble = f"{whose}: {fault(error)}"
-            log.error("tick failed", error=self._trouble, exc_info=not is_the_databases(error))
+            log.error("tick failed", error=self._trouble, exc_info=not is_database_error(error))
             return
 
     async def _look_at_file(self) -> None:
         """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: nobody would find
         again what is recorded in it now."""
-        stands = await self._database.stands()
-        if stands is Stands.SAME:
+        stands = await self._database.file_state()
+        if stands is FileState.SAME:
             return
-        if stands is Stands.REPLACED:
+        if stands is FileState.REPLACED:
             self._replaced.set()
         raise MustRest(moved_away(stands, self._database.path))
 
     async def _send(self) -> None:
         """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
-        with self._troubles.told("looking for what is due"):
+        with self._troubles.reporting("looking for what is due"):
             wake, now = await self._service.send_due(), self._clock.now()
             if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
                 self._scheduler.add_job(

@@ -15,7 +15,7 @@ from scheduler.alerts import Wrong
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, execute
 from scheduler.governing.webinars import said
-from scheduler.ledger.retention import Past, announce, past_webinars, people_of, remove
+from scheduler.ledger.retention import PastWebinar, announce, count_people, past_webinars, remove
 from scheduler.problem import Problems
 from scheduler.reports.retention import NAMED, Coming, notes
 from scheduler.webinar.model import read_webinar
@@ -36,7 +36,7 @@ class Purger:
         self._chunk = Chunk(others_wait=not database.dialect.takes_replicas)
         self._chunk.rows = FIRST
         self._look_at: datetime | None = None
-        self._due: list[Past] = []
+        self._due: list[PastWebinar] = []
         self._known: dict[tuple[str, int, datetime | None, bool], Coming] = {}
         self._told: Mapping[Wrong, str] | None = None
 
@@ -57,18 +57,18 @@ class Purger:
                 break
         return bool(self._due)
 
-    async def _remove(self, now: datetime, past: Past) -> bool:
+    async def _remove(self, now: datetime, past: PastWebinar) -> bool:
         """One transaction. False when nothing is left, or it must wait."""
         began, most = time.monotonic(), self._chunk.rows
         rows = await self._database.run(remove, now, past, most)
         if rows:
-            self._chunk.took(rows, time.monotonic() - began)
+            self._chunk.record(rows, time.monotonic() - began)
             await asyncio.sleep(self._chunk.pause)
         elif rows == 0:
             log.info("personal data removed", webinar=past.webinar)
         return bool(rows)
 
-    async def _tell(self, now: datetime, past: Iterable[Past]) -> None:
+    async def _tell(self, now: datetime, past: Iterable[PastWebinar]) -> None:
         """Organizers by a mail for all that is announced to them at once, and whoever looks at readiness."""
         announced = [one for one in past if one.announced_for and (one.edit_waits or not one.is_due(now))]
         keys = {(one.webinar, one.revision_id, one.announced_at, one.edit_waits): one for one in announced}
@@ -87,11 +87,11 @@ class Purger:
             self._told = words
 
 
-def _announce(conn: Connection, now: datetime, past: Iterable[Past]) -> list[Past]:
+def _announce(conn: Connection, now: datetime, past: Iterable[PastWebinar]) -> list[PastWebinar]:
     return [announce(conn, now, one) if one.must_be_announced(now) else one for one in past]
 
 
-def _coming(conn: Connection, past: Past) -> Coming:
+def _coming(conn: Connection, past: PastWebinar) -> Coming:
     query = "SELECT source, file FROM webinar_revision WHERE id = :id"
     row = execute(conn, query, id=past.revision_id).first()
     try:
@@ -99,7 +99,7 @@ def _coming(conn: Connection, past: Past) -> Coming:
     except Problems:  # sound for another version of this program only
         alert_to = ""
     at = past.announced_for or past.kept_until
-    people = people_of(conn, past.webinar)
+    people = count_people(conn, past.webinar)
     return Coming(past.webinar, people, at, alert_to, past.announced_at, past.edit_waits)
 
 

@@ -131,7 +131,7 @@ class Service:
             await self._handover.take(now)
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)
-        await self._database.run(settling.free_held_by_config, now)
+        await self._database.run(settling.release_held_by_config, now)
         await self.sources.start(now)
         await self._check_intake()
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
@@ -211,18 +211,18 @@ class Service:
 
     async def _check_intake(self) -> None:
         """See to it that the changes of `registrants` are noticed; beside planning, for it reads the whole table."""
-        with self._troubles.told("checking registrants"):
+        with self._troubles.reporting("checking registrants"):
             self._intake = await asyncio.to_thread(check_intake, self._database)
         self._check_again = time.monotonic() + CHECK_SECONDS
 
     async def _settle(self, now: datetime) -> None:
-        with self._troubles.told("settling"):
-            await self._database.run(settling.settle_doubt, now, self.sources.catalogue.webinars)
+        with self._troubles.reporting("settling"):
+            await self._database.run(settling.resolve_doubts, now, self.sources.catalogue.webinars)
             while await self._database.run(settling.expire, now) == settling.MANY:
                 pass
 
     async def _purge(self, now: datetime) -> bool:
-        with self._troubles.told("removing personal data"):
+        with self._troubles.reporting("removing personal data"):
             return await self._purger.purge(now, PURGE_SECONDS)
         return False
 
@@ -309,11 +309,11 @@ class Service:
         await self._note(now, "ledger restored", set_back(self._restored))
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
-        with self._troubles.told("writing to organizers"):
+        with self._troubles.reporting("writing to organizers"):
             await self._teller.tell(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.told("sending test mails"):
+        with self._troubles.reporting("sending test mails"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:

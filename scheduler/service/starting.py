@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database
-from scheduler.faults import fault, first_line, may_come_back
+from scheduler.faults import fault, first_line, is_temporary
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class Starting:
                     await self._database.run(_answers)
                 await start()
             except Exception as error:
-                if not (may_come_back(error) or isinstance(error, TimeoutError)):
+                if not (is_temporary(error) or isinstance(error, TimeoutError)):
                     raise
                 if asyncio.get_running_loop().time() + PAUSE_SECONDS >= end:
                     raise DatabaseAway(

@@ -1,1 +1,1 @@
-"""Names of zones and countries, as people write them."""
+"""Time zones: wall time and UTC; names of zones and countries as people write them."""

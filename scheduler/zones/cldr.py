@@ -1,4 +1,4 @@
-"""Names of zones and countries in CLDR, as Babel has them. Pure."""
+"""Names of zones and countries in CLDR, from Babel's data. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def canonical(name: str) -> str:
 
 
 def territories(languages: Iterable[str] = SIX) -> Iterator[tuple[str, str, str]]:
-    """Every (name, code, language) of a country in these languages."""
+    """Every (name, code, language) of the countries in these languages."""
     for language in languages:
         yield from ((name, code, language) for code, name in _data(language).get("territories", {}).items())
 
 
 @cache
 def own_languages() -> dict[str, frozenset[str]]:
-    """Language to the countries in which it is official, or that of half the people."""
+    """The countries in which a language is official, or that of half the people, by language."""
     spoken: dict[str, set[str]] = {}
     for country, languages in get_global("territory_languages").items():
         for language, about in languages.items():
@@ -46,14 +46,14 @@ def own_languages() -> dict[str, frozenset[str]]:
 
 
 def _data(language: str) -> dict[str, Any]:
-    """All that Babel has of a language, read from its file: Babel itself would keep it, 100 MB of 170 languages."""
+    """Babel's data of a language, read from its file: Babel itself would cache it, 100 MB for 170 languages."""
     found: dict[str, Any] = pickle.loads(Path(localedata.resolve_locale_filename(language)).read_bytes())  # noqa: S301
     return found
 
 
 @cache
 def metazones() -> dict[str, tuple[str, ...]]:
-    """Metazone (America_Pacific) to the zones that have its clock today, the one that gives it first."""
+    """The zones that have the clock of each metazone (America_Pacific) today, its reference zone first."""
     members: dict[str, list[str]] = {name: [zone] for name, zone in METAZONES.items()}
     for zone, metazone in sorted(get_global("meta_zones").items()):
         if zone in pytz.all_timezones_set:
@@ -63,7 +63,7 @@ def metazones() -> dict[str, tuple[str, ...]]:
 
 @cache
 def metazone_of() -> dict[str, str]:
-    """Zone to its metazone."""
+    """The metazone of each zone."""
     return {canonical(zone): name for zone, name in get_global("meta_zones").items()}
 
 
@@ -80,7 +80,7 @@ def clocks() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def cities() -> Iterator[tuple[str, str]]:
-    """Every (name of a city, zone) in those languages: "Нью-Йорк"."""
+    """Every (name of a city, zone) in the languages of clocks: "Нью-Йорк"."""
     for language in _CLOCKS_IN:
         for zone, about in _data(language).get("time_zones", {}).items():
             if "city" in about and zone in pytz.all_timezones_set:
@@ -88,5 +88,5 @@ def cities() -> Iterator[tuple[str, str]]:
 
 
 def windows() -> dict[str, str]:
-    """Windows' names, and the zones that they mean."""
+    """The zone of each of Windows' names."""
     return {name: canonical(zone) for name, zone in get_global("windows_zone_mapping").items()}

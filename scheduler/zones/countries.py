@@ -1,7 +1,6 @@
 """Countries as people write them, and the time zones in them. Pure.
 
-Codes and zones come from tzdata's zone.tab (pytz), names from CLDR (Babel), so that they stay current by
-themselves.
+Codes and zones come from tzdata's zone.tab (pytz), names from CLDR (Babel), so updates of those keep them current.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _SPLIT = re.compile(r"[()\[\]/|;,]| - ")
 
 
 def country_code(text: str) -> str | None:
-    """The ISO 3166 code (alpha-2, upper case) of a country given as alpha-2, alpha-3 or numeric code or by its name.
+    """The ISO 3166 code (alpha-2, upper case) of a country given by alpha-2, alpha-3 or numeric code, or by name; None
+    if no country has that name, or several have it.
 
-    Names are understood in the six languages of the United Nations and in those of the countries, without regard
-    to case, accents, punctuation and the order of words; official names with their words for the form of a state.
-    None: no country is called so, or several are.
+    Names are understood in the six languages of the United Nations and in those of the countries, whatever their case,
+    accents, punctuation and order of words; also official names with their words for the form of the state.
     """
     plain = _without_flag(tidy(text))
     if not plain:
@@ -43,12 +42,12 @@ def country_code(text: str) -> str | None:
 
 
 def calls_itself(name: str) -> str | None:
-    """The code of the country that is called so as a whole in one of the six languages."""
+    """The code of the country whose whole name this is in one of the six languages, or None."""
     return _codes().get(_key(name))
 
 
 def country_zones(code: str) -> tuple[str, ...]:
-    """The IANA names of the zones of a country (alpha-2, upper case), that of most of its people first."""
+    """The IANA names of a country's zones, the one of most of its people first. `code`: alpha-2, upper case."""
     if code in EXTRA_ZONES:
         return EXTRA_ZONES[code]
     zones = tuple(pytz.country_timezones[code])
@@ -58,12 +57,12 @@ def country_zones(code: str) -> tuple[str, ...]:
 
 @cache
 def zones_of_countries() -> dict[str, str]:
-    """Zone to the country that it lies in."""
+    """The country of each zone."""
     return {zone: code for code in pytz.country_timezones for zone in pytz.country_timezones[code]}
 
 
 def _named(plain: str) -> str | None:
-    """The country that is called so as a whole."""
+    """The country whose whole name or code this is."""
     if plain.isascii() and (code := _short().get(_INITIALS.sub("", plain).rstrip(".").upper())):
         return code
     key = _key(plain)
@@ -71,7 +70,7 @@ def _named(plain: str) -> str | None:
 
 
 def _agreed(plain: str) -> str | None:
-    """The country of "Schweiz/Suisse" or "CH - Switzerland", of which each part says the same one."""
+    """The country of "Schweiz/Suisse" or "CH - Switzerland", if all parts name the same one."""
     parts = [part.strip() for part in _SPLIT.split(plain, maxsplit=5)]
     found = {_named(part) for part in parts if part.strip("- ")}
     return found.pop() if len(found) == 1 else None
@@ -90,7 +89,7 @@ def _style() -> frozenset[str]:
 
 
 def _without_flag(text: str) -> str:
-    """The text without the flags in it, or the code that a flag alone is made of."""
+    """The text without flags (emoji); for a flag alone, its code."""
     letters = [chr(ord(c) - 0x1F1E6 + ord("A")) for c in text if 0x1F1E6 <= ord(c) <= 0x1F1FF]
     rest = "".join(c for c in text if not 0x1F1E6 <= ord(c) <= 0x1F1FF).strip()
     return rest or "".join(letters)
@@ -102,14 +101,14 @@ def _known() -> frozenset[str]:
 
 
 def _key(text: str) -> str:
-    """The words of a name in the order of the alphabet, so that "Korea, Republic of" is the Republic of Korea."""
+    """The words of a name in alphabetical order, so that "Korea, Republic of" equals "Republic of Korea"."""
     words = fold(_INITIALS.sub("", text)).split()
     kept = [_SHORT.get(word, word).removeprefix("ال") for word in words if word not in _FILLERS] or words
     return " ".join(sorted(kept))
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Every (name, alpha-2 code) that is understood in the six languages."""
+    """Every (name, alpha-2 code) in the six languages."""
     yield from ((name, code) for code, name in pytz.country_names.items())
     yield from ((name, code) for name, code, _ in cldr.territories())
     yield from COUNTRIES.items()
@@ -117,7 +116,7 @@ def _names() -> Iterator[tuple[str, str]]:
 
 @cache
 def _short() -> dict[str, str]:
-    """Codes of two and three letters and of three digits: never by a name without its accents (Mỹ, Bỉ)."""
+    """Countries by code of two or three letters or three digits. Never compared without accents (Mỹ, Bỉ are names)."""
     aliases = get_global("territory_aliases").items()
     long = {alias: codes[0] for alias, codes in aliases if len(alias) == 3 and len(codes) == 1}
     return {code: code for code in _known()} | {
@@ -127,14 +126,14 @@ def _short() -> dict[str, str]:
 
 @cache
 def _codes() -> dict[str, str]:
-    """A name's words in brackets may be left out: Мьянма (Бирма)."""
+    """Countries by name in the six languages. Words in brackets may be left out: Мьянма (Бирма)."""
     names = list(_names())
     return _index((name.split(" (")[0], code) for name, code in names if " (" in name) | _index(names)
 
 
 @cache
 def _codes_elsewhere() -> dict[str, str]:
-    """Names in all other languages. One that means two countries is left out, unless one of them calls itself so."""
+    """Countries by name in other languages. A name of two countries counts only if it is one's own name for itself."""
     own = cldr.own_languages()
     all_names = list(cldr.territories(sorted(own)))
     themselves = _index((name, code) for name, code, language in all_names if code in own[language])

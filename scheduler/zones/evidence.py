@@ -1,4 +1,4 @@
-"""Which zone is meant, by all that is known of somebody. Pure."""
+"""Resolves a person's zone from all evidence about them. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scheduler.zones.names import (
     namesake,
     read,
 )
-from scheduler.zones.offsets import akin, ever, seasons, shown
+from scheduler.zones.offsets import known_offsets, offset_at, same_clock, seasons
 
 KnownBy = Literal["confirmed", "timezone", "country", "assumed", "webinar"]
 _HALF_A_YEAR = timedelta(days=182)
@@ -32,9 +32,9 @@ _HALF_A_YEAR = timedelta(days=182)
 
 @dataclass(frozen=True)
 class ResolvedZone:
-    """A registrant's zone (IANA name), how it is known, and what could not be used (no personal data).
+    """A registrant's zone (IANA name), how it is known, and evidence that could not be used (no personal data).
 
-    "assumed": one of several that agree with what we know, chosen by population. `because`: why this one.
+    "assumed": one of several zones that agree with the evidence, chosen by population. `because`: why this one.
     """
 
     zone: str
@@ -45,29 +45,31 @@ class ResolvedZone:
 
 @dataclass(frozen=True)
 class _Country:
-    """A country that somebody gave (`code`, or ""), and its zones, that of most people first."""
+    """A given country (alpha-2, or "") and its zones, the one of most people first."""
 
     code: str = ""
     zones: tuple[str, ...] = ()
 
     def agrees(self, at: datetime) -> bool:
-        return len({shown(zone, at) for zone in self.zones}) == 1
+        return len({offset_at(zone, at) for zone in self.zones}) == 1
 
 
 def zone_of(
     timezone: str | None, country: str | None, fallback: Zone, at: datetime, confirmed: str | None = None
 ) -> ResolvedZone:
-    """The zone of a registrant by the best evidence there is: what they confirmed, their time zone, the only
-    zone of their country, an assumption among several, else `fallback`, the webinar's.
+    """The zone of a registrant by the best evidence: a confirmed zone, their time zone, the only zone of their country,
+    an assumption among several, else `fallback`, the webinar's.
 
-    `at` is the webinar's start: zones that show the same time then count as one. Never raises: what cannot be used,
-    and what contradicts, is named in `problem`, and the better evidence counts.
+    `at` is the webinar's start: zones that show the same time then count as one. Never raises: unusable or
+    contradictory evidence is named in `problem`, and the better evidence counts.
     """
     problems: list[str] = []
     lives_in = _country(country, problems)
     named: tuple[tuple[str | None, KnownBy], ...] = ((confirmed, "confirmed"), (timezone, "timezone"))
     for name, known_by in named:
-        if not name or not name.strip() or name.strip().upper() == lives_in.code:  # PT is Portugal, there
+        if (
+            not name or not name.strip() or name.strip().upper() == lives_in.code
+        ):  # "PT" beside Portugal is the country's code
             continue
         if found := _by_name(name, known_by, lives_in, at, problems):
             return replace(found, problem="; ".join(problems))
@@ -105,7 +107,7 @@ def _by_country(country: _Country, at: datetime) -> ResolvedZone:
 def _by_name(
     name: str, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
 ) -> ResolvedZone | None:
-    """By what a text in a column of time zones says; None where that is nothing that can be used."""
+    """Resolve a text from a column of time zones; None if it can't be used."""
     if zones := namesake(name, country.code):
         return _choice(zones, known_by, at, f"{OF_A_PLACE}, in {country.code}")
     try:
@@ -129,10 +131,10 @@ def _by_name(
 
 
 def _by_spelling(candidates: Iterable[str], country: _Country) -> ResolvedZone | None:
-    """A zone of the country whose name is spelt alike, where something was written that is no name."""
+    """A zone of the country whose name is spelled like an unknown name."""
     for candidate in candidates:
         for zone in sorted(country.zones, key=lambda zone: canonical(zone) != candidate):
-            if akin(zone, candidate):
+            if same_clock(zone, candidate):
                 return ResolvedZone(
                     zone, "assumed", because=f"a zone of {country.code} whose name is spelt alike"
                 )
@@ -140,41 +142,42 @@ def _by_spelling(candidates: Iterable[str], country: _Country) -> ResolvedZone |
 
 
 def _at_the_offsets(meaning: Meaning, at: datetime) -> tuple[str, ...]:
-    """The zones that show the offsets that the name gives, in summer or winter; else those that once did. A clock has
-    them where the zone does that gives it its name."""
+    """The zones that show the offsets given beside the name, in summer or winter; else those that once did. For a
+    clock, only its reference zone is compared."""
     asked = set(meaning.offsets)
     if meaning.kind == "clock" and meaning.because != OF_A_COUNTRY:
-        return meaning.zones if asked <= ever(meaning.zones[0]) else ()
-    now = tuple(zone for zone in meaning.zones if asked <= {*seasons(zone, at)})
-    return now or tuple(zone for zone in meaning.zones if asked <= ever(zone))
+        return meaning.zones if asked <= known_offsets(meaning.zones[0]) else ()
+    fitting = tuple(zone for zone in meaning.zones if asked <= {*seasons(zone, at)})
+    return fitting or tuple(zone for zone in meaning.zones if asked <= known_offsets(zone))
 
 
 def _chosen(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
 ) -> ResolvedZone | None:
-    """One of the zones that a name may mean, with the country that it says itself, or that somebody gave."""
+    """Choose one of the zones that a name may mean, by the given country or the one in the name."""
     says = _Country(meaning.country, country_zones(meaning.country)) if meaning.country else _Country()
     for place in (country, says):
         if zones := _of_country(meaning, place):
             return _choice(zones, known_by, at, f"{meaning.because}, in {place.code}")
-    if meaning.kind == "several" and not _settled(meaning.zones, at):
-        return _open(meaning, country, problems)
+    if meaning.kind == "several" and not _agree(meaning.zones, at):
+        return _likeliest(meaning, country, problems)
     first = meaning.zones[0]
     if meaning.kind != "place" and (same := _at_the_same_time(first, country, at)):
         return _choice(same, known_by, at, f"{meaning.because}, as in {country.code}")
-    if country.zones and shown(first, at) not in {shown(zone, at) for zone in country.zones}:
+    if country.zones and offset_at(first, at) not in {offset_at(zone, at) for zone in country.zones}:
         problems.append(f"time zone and country contradict each other: no clock in {country.code} shows the time of"
                         f" {first} then; the time zone counts")  # fmt: skip
     zones = meaning.zones if meaning.kind == "place" or meaning.because == OF_A_COUNTRY else (first,)
     return _choice(zones, known_by, at, meaning.because)
 
 
-def _settled(zones: Iterable[str], at: datetime) -> bool:
-    return len({shown(zone, at) for zone in zones}) == 1
+def _agree(zones: Iterable[str], at: datetime) -> bool:
+    """Whether all zones show the same time at an instant."""
+    return len({offset_at(zone, at) for zone in zones}) == 1
 
 
-def _open(meaning: Meaning, country: _Country, problems: list[str]) -> ResolvedZone | None:
-    """Of several clocks, the likely one; or none, with a question."""
+def _likeliest(meaning: Meaning, country: _Country, problems: list[str]) -> ResolvedZone | None:
+    """The likeliest zone of an ambiguous name, or None; in both cases the ambiguity is a problem."""
     unclear = UnknownZone("", SEVERAL, distinct(meaning.zones))
     problems.append(f"time zone: {unclear}")
     if country.zones or not meaning.likely:
@@ -183,31 +186,30 @@ def _open(meaning: Meaning, country: _Country, problems: list[str]) -> ResolvedZ
 
 
 def _of_country(meaning: Meaning, country: _Country) -> tuple[str, ...]:
-    """The zones of a country that a name may mean: those with the clock that it stands for, if most people there have
-    that, else all that bear the name."""
+    """The zones of a country that a name may mean: those with its clock, if most people there have it, else all."""
     members = [zone for zone in country.zones if canonical(zone) in meaning.zones]
     if not members or meaning.kind == "place" or meaning.because == OF_A_COUNTRY:
         return tuple(members)
-    of_that_clock = [zone for zone in members if akin(zone, meaning.zones[0])]
+    of_that_clock = [zone for zone in members if same_clock(zone, meaning.zones[0])]
     most = members[0] in of_that_clock or meaning.zones[0] in map(canonical, members)
     return tuple(of_that_clock if most else members)
 
 
 def _at_the_same_time(zone: str, country: _Country, at: datetime) -> tuple[str, ...]:
-    """The zones of a country whose clocks show the time of a zone: with all its changes, or all of them then."""
-    same = [other for other in country.zones if shown(other, at) == shown(zone, at)]
-    return tuple([other for other in same if akin(other, zone)] or (same if country.agrees(at) else []))
+    """The zones of a country that show the same time as a zone: all year, or at that instant if all its zones agree."""
+    same = [other for other in country.zones if offset_at(other, at) == offset_at(zone, at)]
+    return tuple([other for other in same if same_clock(other, zone)] or (same if country.agrees(at) else []))
 
 
 def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, because: str) -> ResolvedZone:
-    """The first of some zones: known if all agree at that moment, else assumed."""
-    if _settled(zones, at):
+    """The first of these zones: known if all agree at that instant, else assumed."""
+    if _agree(zones, at):
         return ResolvedZone(zones[0], known_by, because=because)
     return ResolvedZone(zones[0], "assumed", because=f"{because}; others of that name show another time then")
 
 
 def _abbreviated(name: str, country: _Country, at: datetime) -> tuple[str, ...]:
-    """The zones of a country that tzdata abbreviates so: India's for IST."""
+    """The zones of a country with this abbreviation in tzdata: India's for IST."""
     abbreviation = name.strip().upper()
     days = (at - _HALF_A_YEAR, at, at + _HALF_A_YEAR)
     return tuple(
@@ -220,14 +222,14 @@ def _abbreviated(name: str, country: _Country, at: datetime) -> tuple[str, ...]:
 def _by_offset(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
 ) -> ResolvedZone | None:
-    """An offset is no zone: it decides among those of the country, where it does, and else is only assumed."""
+    """Resolve an offset from UTC: it chooses among the country's zones; without a country, a zone is only assumed."""
     first = meaning.zones[0] if meaning.zones else ""
     if country.zones:
         return _offset_there(meaning, known_by, country, at, problems)
     if first == "Etc/UTC":
         return ResolvedZone(first, known_by, because="UTC itself")
     problems.append(f"time zone: {NO_ZONE}")
-    if not first or not _settled(meaning.zones, at):
+    if not first or not _agree(meaning.zones, at):
         return None
     return ResolvedZone(first, "assumed", because="an offset from UTC, and no country that says which zone")
 
@@ -235,7 +237,7 @@ def _by_offset(
 def _offset_there(
     meaning: Meaning, known_by: KnownBy, country: _Country, at: datetime, problems: list[str]
 ) -> ResolvedZone | None:
-    """By an offset and a country. Lists of offsets give winter's, and a browser that of the day, so both count."""
+    """Resolve an offset and a country. Lists show winter's offset and browsers the present one, so both count."""
     fits = _showing(meaning.offsets, country, at)
     if fits:
         return _choice(fits, known_by, at, f"{OFFSET} that fits zones of {country.code}")
@@ -244,7 +246,7 @@ def _offset_there(
     if not turned or not meaning.zones or meaning.because == OFFSET:
         problems.append(f"time zone and country contradict each other: {contradicts}")
         return None
-    sign = f"{meaning.zones[0]} is {_written(-meaning.offsets[0])} with the sign the other way round"
+    sign = f"{meaning.zones[0]} is {_spelled(-meaning.offsets[0])} with the sign the other way round"
     problems.append(f"time zone: {sign}, and {contradicts}")
     if country.agrees(at):
         return None
@@ -252,16 +254,16 @@ def _offset_there(
 
 
 def _showing(offsets: tuple[timedelta, ...], country: _Country, at: datetime) -> tuple[str, ...]:
-    """The zones that show these offsets in winter, and then those that do at that moment."""
+    """The zones that show these offsets: in winter first, then at that instant, then in either season."""
     asked = set(offsets)
     tests: tuple[Callable[[str], bool], ...] = (
         lambda zone: asked == {min(seasons(zone, at))},
-        lambda zone: asked == {shown(zone, at)},
+        lambda zone: asked == {offset_at(zone, at)},
         lambda zone: asked == {*seasons(zone, at)},
     )
     return tuple(dict.fromkeys(zone for test in tests for zone in country.zones if test(zone)))
 
 
-def _written(offset: timedelta) -> str:
+def _spelled(offset: timedelta) -> str:
     minutes = int(offset.total_seconds() // 60)
     return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"

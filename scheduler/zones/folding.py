@@ -1,4 +1,4 @@
-"""How names are compared: without regard to case, accents, punctuation, and what only HTML sees. Pure."""
+"""Normalizes names for comparison: case, accents, punctuation, HTML entities. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import html
 import unicodedata
 
 LONGEST = 200
-"""Characters of the longest name that is read at all; the longest that any system writes has about 90."""
+"""Characters of the longest name that is read; the longest that any system writes has about 90."""
 
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣-"), "-")
 
 
 def tidy(text: str) -> str:
-    """The text as a person reads it: entities of HTML as what they stand for, one kind of dash and of blank, nothing
-    invisible, no quotation marks around it. "" for a text that is too long to be a name: it is never cut into one."""
+    """The text as a person reads it: HTML entities decoded, one kind of dash and of blank, no invisible characters, no
+    quotation marks around it. "" for a text that is too long to be a name."""
     if len(text) > LONGEST:
         return ""
     plain = unicodedata.normalize("NFKC", html.unescape(html.unescape(text)))
@@ -22,7 +22,7 @@ def tidy(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Its words in lower case, with one blank between them, without accents and punctuation."""
+    """The words of a text, case-folded, separated by single blanks, without accents and punctuation."""
     decomposed = unicodedata.normalize("NFKD", text.replace("&", " and ").replace("’", "'"))
     plain = "".join(c for c in decomposed if unicodedata.category(c) != "Mn").casefold()
     return " ".join(

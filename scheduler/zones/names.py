@@ -1,8 +1,8 @@
-"""What people and systems call time zones, and which zones of the tz database they may mean. Pure.
+"""Names of time zones as people and systems write them, and the zones of the tz database that they may mean. Pure.
 
-A *place* ("Europe/Zurich", "Mumbai") has one clock. A *clock* ("Pacific Time", "W. Europe Standard Time") is that of
-many zones, of which somebody's country says which. *Several* clocks that do not agree go by one name (IST). What is
-*fixed* (UTC+1) does not say when summer time begins.
+A *place* ("Europe/Zurich", "Mumbai") has one clock. A *clock* ("Pacific Time", "W. Europe Standard Time") is shared by
+many zones, among which a person's country decides. *Several*: the name of clocks that do not agree (IST). *Fixed*
+(UTC+1): an offset, without rules for summer time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from scheduler.zones import cldr
 from scheduler.zones.cldr import canonical
 from scheduler.zones.countries import calls_itself, country_code, country_zones
 from scheduler.zones.folding import fold, tidy
-from scheduler.zones.offsets import akin, ever, of_late, offsets_within, utc_offset, zone_at_offset
+from scheduler.zones.offsets import (
+    known_offsets,
+    offsets_within,
+    recent_offsets,
+    same_clock,
+    utc_offset,
+    zone_at_offset,
+)
 from scheduler.zones.tables import (
     AMBIGUOUS,
     CENTRAL_EUROPEAN,
@@ -69,9 +76,9 @@ _NO_CITIES = ("Etc/", "US/", "Canada/", "Mexico/", "Brazil/", "Chile/")  # tzdat
 
 
 class UnknownZone(ValueError):
-    """A name that is no time zone, or that of several; `candidates` are IANA names that may be meant.
+    """A name of no time zone, or of several. `candidates`: IANA names that may be meant.
 
-    The text never repeats `name`: a registrant may have typed anything there.
+    The message never repeats `name`, since a registrant may have typed anything there.
     """
 
     def __init__(self, name: str, reason: str, candidates: Iterable[str] = ()) -> None:
@@ -83,11 +90,11 @@ class UnknownZone(ValueError):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a name may mean: `zones`, the likeliest first, and the `offsets` that it gives besides.
+    """The possible meanings of a name: `zones`, the likeliest first, and the `offsets` given beside it.
 
-    `because`: what kind of name it is. `country`: it says that, too (alpha-2). `likely`: of several, the first may be
-    assumed where nothing else is known. `partly`: a part of it is not understood. `city`: it may be another place of
-    that name, where what it says does not fit.
+    `because`: the kind of name. `country`: a country in the name (alpha-2). `likely`: the first of several zones may be
+    assumed if nothing else is known. `partly`: a part of the name is not understood. `city`: the name may be another
+    place's, if other evidence does not fit.
     """
 
     kind: Kind
@@ -101,31 +108,31 @@ class Meaning:
 
 
 def webinar_zone(name: str) -> Zone:
-    """The zone that an organizer means; CET, CEST, MET and Geneva mean the clock on a wall in Geneva.
+    """The zone named by an organizer. CET, CEST, MET and Geneva mean Geneva's civil time.
 
-    "CET/Geneva time" is understood part by part: all parts must mean one zone. The tz database's Etc/GMT is UTC; "GMT"
-    may be the clock of London, as CET is that of Geneva. Raises UnknownZone.
+    All parts of "CET/Geneva time" must mean the same zone. The tz database's Etc/GMT is UTC; "GMT" alone is refused,
+    since it may mean London's civil time. Raises UnknownZone.
     """
     if tidy(name).casefold() in _GREENWICH_ALL_YEAR:
         return pytz.timezone("Etc/UTC")
-    # Most webinars', and without reading the names of all countries in all languages, which takes 2 s.
+    # The common case, without loading the names of all countries in all languages, which takes 2 s.
     return pytz.timezone(GENEVA) if zone_place(name) else registrant_zone(name)
 
 
 def zone_place(name: str) -> str | None:
-    """"Geneva" where the name of a webinar's zone means Geneva's clock (so that mails name it and not
-    Zurich), else None. "Europe/Zurich" and Windows' names stay what they are."""  # fmt: skip
+    """"Geneva" if the name of a webinar's zone means Geneva's civil time, so that mails do not name Zurich; else None,
+    also for "Europe/Zurich" and Windows' names."""  # fmt: skip
     geneva = {fold(part) for part in (*GENEVA_NAMES, *CENTRAL_EUROPEAN)}
     parts = {fold(part) for part in re.split(r"[/,(]", tidy(name).rstrip(")"))}
     return "Geneva" if fold(tidy(name)) in geneva or parts <= geneva else None
 
 
 def registrant_zone(name: str) -> Zone:
-    """The zone that a name means by itself: an IANA name (any case, blanks for underscores), a Windows name or
-    title, a city, a clock, an abbreviation of one zone. It is returned under its present name (Kolkata, not Calcutta).
+    """The zone that a name means without other evidence: an IANA name (any case, blanks for underscores), a Windows
+    name or title, a city, a clock, an abbreviation of one zone. Its present name is used (Kolkata, not Calcutta).
 
-    Raises UnknownZone for anything else: abbreviations of several zones, and offsets from UTC, which don't
-    say when summer time begins ("UTC-5" is New York in winter and Chicago in summer).
+    Raises UnknownZone for anything else: abbreviations of several zones, and offsets from UTC, which have no rules for
+    summer time ("UTC-5" is New York in winter and Chicago in summer).
     """
     if fold(tidy(name)) in ("gmt", "greenwich", "greenwich mean time"):
         raise UnknownZone(
@@ -135,8 +142,8 @@ def registrant_zone(name: str) -> Zone:
     if meaning.because in (OFFSET, ABBREVIATION) and meaning.kind == "fixed":
         raise UnknownZone(name, NO_ZONE)
     asked = set(meaning.offsets)
-    zones = [zone for zone in meaning.zones if asked <= of_late(zone)]
-    zones = zones or [zone for zone in meaning.zones if asked <= ever(zone)]
+    zones = [zone for zone in meaning.zones if asked <= recent_offsets(zone)]
+    zones = zones or [zone for zone in meaning.zones if asked <= known_offsets(zone)]
     if not zones or (meaning.kind == "clock" and zones[0] != meaning.zones[0]):
         raise UnknownZone(name, "its name and its offset from UTC contradict each other", meaning.zones[:1])
     by_itself = meaning.kind == "clock" and meaning.because != OF_A_COUNTRY
@@ -146,18 +153,18 @@ def registrant_zone(name: str) -> Zone:
 
 
 def distinct(zones: Iterable[str]) -> tuple[str, ...]:
-    """Up to three of some zones that have different clocks."""
+    """Up to three of these zones, with different clocks."""
     found: list[str] = []
     for zone in zones:
-        if not any(akin(zone, other) for other in found):
+        if not any(same_clock(zone, other) for other in found):
             found.append(zone)
     return tuple(found[:3])
 
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> Meaning:
-    """What a text in a column of time zones means. Raises UnknownZone. Takes time in proportion to its length, and a
-    text of more than 200 characters is not looked at."""
+    """The meaning of a text from a column of time zones, in linear time. Raises UnknownZone, also for texts of more
+    than 200 characters."""
     plain = _SLASH.sub("/", tidy(text))
     if _RELATIVE.fullmatch(plain):
         raise UnknownZone(text, "a time that is counted from another zone's, or an offset from UTC")
@@ -190,8 +197,8 @@ def _at_offsets(offsets: tuple[timedelta, ...]) -> tuple[str, ...]:
     return tuple(zone for offset in offsets if (zone := zone_at_offset(offset)))
 
 
-def learn() -> None:
-    """Read the names that CLDR has, which takes half a second; else the first text that is none of tzdata's does."""
+def load_names() -> None:
+    """Load CLDR's names, which takes half a second; otherwise the first text that is no name of tzdata's does it."""
     _index()
 
 
@@ -205,7 +212,7 @@ def _spelt(name: str) -> str:
 
 
 def _iana(plain: str) -> Meaning | None:
-    """A name of tzdata's own, but for those that are abbreviations: what people mean by EST is another zone."""
+    """The meaning of a tzdata name, except for abbreviations: by EST people mean another zone than tzdata."""
     zone = _ianas().get(_spelt(plain))
     if zone is None or zone.upper() in AMBIGUOUS or zone in CLEAR:
         return None
@@ -213,12 +220,12 @@ def _iana(plain: str) -> Meaning | None:
     if present == "Etc/GMT":
         return Meaning("fixed", (present,), OFFSET, (timedelta(0),))
     if present.startswith("Etc/"):
-        return Meaning("fixed", (present,), OF_TZDATA, tuple(ever(present)))
+        return Meaning("fixed", (present,), OF_TZDATA, tuple(known_offsets(present)))
     return Meaning("place", (present,), OF_TZDATA)
 
 
 def _last_iana(token: str) -> str | None:
-    """The zone at the end of a path: of "/mozilla.org/20070129_1/Europe/Berlin" Europe/Berlin."""
+    """The zone at the end of a path: Europe/Berlin for "/mozilla.org/20070129_1/Europe/Berlin"."""
     parts = token.split("/")
     for first in range(max(0, len(parts) - 3), len(parts) - 1):
         if zone := _ianas().get(_spelt("/".join(parts[first:]))):
@@ -241,7 +248,7 @@ def _whole(rest: str) -> Meaning | None:
 
 
 def _variants(key: str) -> Iterator[str]:
-    """A folded name without the words that stand for time, or with others of them."""
+    """Variants of a folded name: without words like "time" or "summer", or with others of them."""
     words = key.split()
     core = " ".join(word for word in words if word not in _TIME)
     if not core:
@@ -255,7 +262,7 @@ def _variants(key: str) -> Iterator[str]:
 
 
 def _a_country(name: str) -> Meaning | None:
-    """The zones of "India" or "Kenya time", but for a code: CA and IN are states of the USA, too."""
+    """The zones of "India" or "Kenya time". Codes are not understood: CA and IN are states of the USA, too."""
     plain = " ".join(word for word in name.split() if fold(word) not in _TIME)
     if len(plain) < 4 and plain.isascii() and fold(plain) not in _SHORT_COUNTRIES:
         return None
@@ -269,7 +276,7 @@ def _in_country(code: str) -> Meaning:
 
 def _together(rest: str, *, sure: bool) -> Meaning | None:
     """The meaning of several names: "Amsterdam, Berlin, Bern", "Pacific Time - Vancouver", "Nairobi, Kenya". A part
-    that is not understood is left out only where an offset will be compared with the others (`sure`)."""
+    that is not understood is ignored only if the others are checked against an offset (`sure`)."""
     parts = [
         one for part in _split(_APART, rest) for one in ([part] if _whole(part) else _split(_LOOSELY, part))
     ]
@@ -286,7 +293,7 @@ def _together(rest: str, *, sure: bool) -> Meaning | None:
 
 
 def _part(part: str, *, first: bool) -> Meaning | None:
-    """A country after a place says where that lies, though it may be a name of tzdata's, too: Portugal."""
+    """The meaning of one part. After a place, a name of both a country and tzdata (Portugal) means the country."""
     if first:
         return _whole(part)
     if code := REGIONS.get(part) or REGIONS.get(part.title()):
@@ -306,7 +313,7 @@ def _of_a_place(word: str) -> bool:
 
 
 def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
-    """What all of these say: the places that have the clocks and lie in the country that is named beside them."""
+    """The common meaning of several names: the places that have the named clocks and are in the named country."""
     if fixed := [one for one in known if one.kind == "fixed"]:  # "Greenwich Mean Time: Dublin, London"
         rest = [one for one in known if one.kind != "fixed"]
         found = _combined(rest, sure=True) if rest else fixed[0]
@@ -320,7 +327,7 @@ def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
         alone = [zone for zone in fitting if _within(zone, countries)]
         if not alone:  # a list of places, some of which are countries
             either = [*fitting, *(zone for one in countries.values() for zone in one.zones)]
-            alone = either if sure or all(akin(zone, either[0]) for zone in either) else []
+            alone = either if sure or all(same_clock(zone, either[0]) for zone in either) else []
         kind: Kind = "place" if sure or len(distinct(alone)) == 1 else "several"
         return Meaning(kind, tuple(alone), OF_A_PLACE, city=True, likely=False) if alone else None
     if not clocks:
@@ -343,49 +350,48 @@ def _combined(known: list[Meaning], *, sure: bool) -> Meaning | None:
 
 
 def _state(country: Meaning) -> Meaning | None:
-    """Where only a state of a country is meant, which has a zone of its own: that."""
+    """The meaning of a state with a zone of its own; None if the whole country is meant."""
     if len(country.zones) < len(country_zones(country.country)):
         return Meaning("place", country.zones[:1], OF_A_PLACE, country=country.country)
     return None
 
 
 def namesake(text: str, country: str) -> tuple[str, ...]:
-    """The zones of the place in this country (alpha-2) that a text names, which alone names one elsewhere: London in
-    Canada."""
+    """The zones of the place in this country (alpha-2) whose name usually means a place elsewhere: London in Canada."""
     name = " ".join(word for word in fold(tidy(text)).split() if word not in _TIME)
     return NAMESAKES.get(name, {}).get(country, ())
 
 
 def _narrowed(places: list[Meaning]) -> list[Meaning]:
-    """Without words for several places of which one is among the others: Georgia in "Tbilisi, Georgia"."""
+    """Drop ambiguous names of which another part names one place: Georgia in "Tbilisi, Georgia"."""
     single = {zone for one in places if one.kind == "place" for zone in one.zones}
     return [one for one in places if one.kind == "place" or not single & {*one.zones}]
 
 
 def _has(zone: str, clock: Meaning) -> bool:
-    return zone in clock.zones or any(akin(zone, other) for other in clock.zones)
+    return zone in clock.zones or any(same_clock(zone, other) for other in clock.zones)
 
 
 def _within(zone: str, countries: Collection[str]) -> bool:
-    """In the country that is named beside it; "US & Canada" is a part of a clock's name."""
+    """Whether a zone is in the only named country. Several countries are part of a clock's name ("US & Canada")."""
     return len(countries) != 1 or any(zone in map(canonical, country_zones(code)) for code in countries)
 
 
 def _windows_first(zones: Iterable[str]) -> list[str]:
-    """Each zone once, and those first that Windows chose for one of its names: one of a list of cities is."""
+    """The distinct zones, those of Windows' names first: a list of cities contains one of them."""
     chosen = {*cldr.windows().values()}
     return sorted(dict.fromkeys(zones), key=lambda zone: zone not in chosen)
 
 
 def _family(zone: str) -> tuple[str, ...]:
-    """A zone, and those that share its name in CLDR and its clock."""
+    """A zone, and those that share its metazone and its clock."""
     shared = cldr.metazones().get(cldr.metazone_of().get(zone, ""), ())
-    return (zone, *(other for other in shared if other != zone and akin(other, zone)))
+    return (zone, *(other for other in shared if other != zone and same_clock(other, zone)))
 
 
 @cache
 def _index() -> dict[str, Meaning]:
-    """Folded name to what it means. What we know better comes last."""
+    """The meaning of each folded name. Later sources take precedence."""
     return _city_names() | _clock_names() | _our_names()
 
 
@@ -408,13 +414,13 @@ def _city_names() -> dict[str, Meaning]:
 
 
 def _place(zones: tuple[str, ...], *, likely: bool = True) -> Meaning:
-    one = all(akin(zone, zones[0]) for zone in zones)
+    one = all(same_clock(zone, zones[0]) for zone in zones)
     return Meaning("place" if one else "several", zones, OF_A_PLACE, likely=likely, city=True)
 
 
 @cache
 def _clock_names() -> dict[str, Meaning]:
-    """Windows' names, and CLDR's in many languages. Where they do not agree, Windows' zone is only likely."""
+    """Windows' names, and CLDR's in many languages. Where they disagree, the name means several zones."""
     named: dict[str, Meaning] = {}
     windows = cldr.windows() | WINDOWS
     groups = [(name, _family(zone)) for name, zone in windows.items() if utc_offset(name) is None]
@@ -443,7 +449,7 @@ def _joined(before: Meaning, zones: tuple[str, ...]) -> Meaning:
     if before.kind == "fixed":
         return before
     both = tuple(dict.fromkeys((*before.zones, *zones)))
-    agree = akin(before.zones[0], zones[0]) or zones[0] in before.zones
+    agree = same_clock(before.zones[0], zones[0]) or zones[0] in before.zones
     return replace(before, zones=both, kind=before.kind if agree else "several")
 
 
@@ -468,8 +474,8 @@ def _our_names() -> dict[str, Meaning]:
 
 @lru_cache(maxsize=1024)
 def close_names(plain: str) -> tuple[str, ...]:
-    """Up to three zones whose name, or whose city's or clock's name, is like this one, or like what it says before
-    a comma: "Nairobbi", "Nairobi, Atlantis"."""
+    """Up to three zones with a name, city or clock spelled like this text, or like its part before a comma:
+    "Nairobbi", "Nairobi, Atlantis"."""
     first = _APART.split(plain, maxsplit=1)[0].strip() or plain
     if (found := _whole(first)) and found.kind != "fixed":
         return found.zones[:3] if found.kind == "several" else found.zones[:1]
@@ -481,7 +487,7 @@ def close_names(plain: str) -> tuple[str, ...]:
 
 @cache
 def _spellings() -> dict[str, dict[str, str]]:
-    """By first letter, the names that typing errors are compared with: English ones, and tzdata's."""
+    """The names compared with typing errors, by first letter: English ones, and tzdata's."""
     names = {fold(zone): canonical(zone) for zone in pytz.all_timezones if not zone.startswith("Etc/")}
     names |= {key: meaning.zones[0] for key, meaning in _city_names().items() if key.isascii()}
     names |= {fold(name): zone for name, zone in cldr.windows().items() if utc_offset(name) is None}

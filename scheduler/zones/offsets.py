@@ -1,4 +1,4 @@
-"""Offsets from UTC: in what people write, and those that a zone's clocks show. Pure."""
+"""Offsets from UTC: as people write them, and as a zone's clocks show them. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _HALF_A_YEAR = timedelta(days=182)
 
 
 def utc_offset(text: str) -> timedelta | None:
-    """The offset that a text like "UTC+5:30", "GMT-3", "+0545" or "GMT" gives, east of Greenwich positive.
+    """The offset in a text like "UTC+5:30", "GMT-3", "+0545" or "GMT", positive east of Greenwich.
 
-    "Etc/GMT-5" is not one: that is a name of tzdata's, with the sign the other way round.
+    "Etc/GMT-5" is none: it is a name of tzdata's, with the sign the other way round.
     """
     plain = tidy(text)
     if plain.upper() == "GMT":
@@ -31,8 +31,8 @@ def utc_offset(text: str) -> timedelta | None:
 
 
 def offsets_within(text: str) -> tuple[tuple[timedelta, ...], str]:
-    """The offsets in a tidy text, each once, and what it says besides: "(GMT-5:00) Lima" is -5 and "Lima". Raises
-    ValueError for one that no clock has."""
+    """The distinct offsets in a tidy text, and the rest of it: "(GMT-5:00) Lima" gives -5 h and "Lima". Raises
+    ValueError for an offset that no clock has."""
     found = [_offset(match) for match in _WITHIN.finditer(text)]
     rest = _WITHIN.sub(" ", text)
     if not found and _NONE.match(text):
@@ -44,7 +44,7 @@ def offsets_within(text: str) -> tuple[tuple[timedelta, ...], str]:
 
 
 def zone_at_offset(offset: timedelta) -> str | None:
-    """A zone at this offset in winter, if there is one: Etc/GMT-5 for +05:00 (tzdata's sign is turned)."""
+    """A zone at this offset in winter, or None: Etc/GMT-5 for +05:00 (tzdata inverts the sign)."""
     minutes = int(offset.total_seconds() // 60)
     if minutes % 60 == 0:
         return f"Etc/GMT{-minutes // 60:+d}" if minutes else "Etc/GMT"
@@ -52,31 +52,31 @@ def zone_at_offset(offset: timedelta) -> str | None:
     return FRACTIONAL.get(f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}")
 
 
-def shown(zone: str, instant: datetime) -> timedelta:
+def offset_at(zone: str, instant: datetime) -> timedelta:
     """The offset that clocks of a zone show at an instant."""
     return instant.astimezone(pytz.timezone(zone)).utcoffset() or timedelta(0)
 
 
 def seasons(zone: str, instant: datetime) -> tuple[timedelta, timedelta]:
     """The offset at an instant, and that of the other half of the year."""
-    return shown(zone, instant), shown(zone, instant + _HALF_A_YEAR)
+    return offset_at(zone, instant), offset_at(zone, instant + _HALF_A_YEAR)
 
 
 @lru_cache(maxsize=1024)
-def ever(zone: str) -> frozenset[timedelta]:
-    """The offsets that its clocks have shown since 2000, and will by the last rule that pytz knows: lists of zones that
-    systems show lag behind by years."""
+def known_offsets(zone: str) -> frozenset[timedelta]:
+    """The offsets that a zone's clocks have shown since 2000, and will by pytz's last rule: the lists of zones in other
+    systems lag behind by years."""
     days = (datetime(year, month, 15, tzinfo=UTC) for year in range(2000, 2038) for month in (1, 4, 7, 10))
-    return frozenset(shown(zone, day) for day in days)
+    return frozenset(offset_at(zone, day) for day in days)
 
 
-def of_late(zone: str) -> frozenset[timedelta]:
-    """The offsets that its clocks showed in 2024, and will show by the last rule that is known."""
+def recent_offsets(zone: str) -> frozenset[timedelta]:
+    """The offsets that a zone's clocks showed in 2024, and will show by the last known rule."""
     return frozenset(offset for year in _years(zone) for offset in year)
 
 
-def akin(zone: str, other: str) -> bool:
-    """Whether two zones had the same clock in all of 2024, or will by the last rules that are known."""
+def same_clock(zone: str, other: str) -> bool:
+    """Whether two zones had the same clock in all of 2024, or will have by the last known rules."""
     return zone == other or any(
         ours == theirs for ours, theirs in zip(_years(zone), _years(other), strict=True)
     )
@@ -84,10 +84,11 @@ def akin(zone: str, other: str) -> bool:
 
 @cache
 def _years(zone: str) -> tuple[tuple[timedelta, ...], ...]:
-    """What its clocks showed in the months of 2024, and what they will show in those of 2037."""
+    """The offsets of a zone in months of 2024, and in those of 2037."""
     months = (1, 3, 4, 7, 10, 11)
     return tuple(
-        tuple(shown(zone, datetime(year, month, 15, tzinfo=UTC)) for month in months) for year in (2024, 2037)
+        tuple(offset_at(zone, datetime(year, month, 15, tzinfo=UTC)) for month in months)
+        for year in (2024, 2037)
     )
 
 

@@ -1,6 +1,7 @@
-"""What no database has of zones and countries: a table each, with its source. All else is taken from tzdata and CLDR.
+"""Tables of zones and countries that neither tzdata nor CLDR has, with their sources.
 
-Whoever changes what is understood here or beside it raises `VERSION`, so that what is stored is resolved again.
+Increment `VERSION` with any change of how names are understood, here or in other modules, so that stored zones are
+resolved again.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ VERSION = 3
 
 GENEVA = "Europe/Zurich"  # tzdata has one zone for all of Switzerland; its civil time is Geneva's
 
-# "CET" in an announcement means the clock on a wall in Geneva, which shows CEST in July. tzdata's own CET is
-# Brussels' clock now, was UTC+1 without end before 2024, and CEST is no name of tzdata's at all.
+# "CET" in an announcement means Geneva's civil time, which is CEST in July. tzdata's own CET is Brussels' clock now,
+# was UTC+1 all year before 2024, and CEST is not in tzdata at all.
 GENEVA_NAMES = ("Geneva", "Genève", "Genf", "Ginebra", "Geneva time", "Geneva, Switzerland")
 CENTRAL_EUROPEAN = ("CET", "CEST", "MET", "MEST", "MEZ", "MESZ", "Central European Time",
                     "Central European Summer Time", "CET/CEST")  # fmt: skip
@@ -49,7 +50,7 @@ CLEAR = {
     "WIB": "Asia/Jakarta",
     "WIT": "Asia/Jayapura",
     "WITA": "Asia/Makassar",
-    # Of both seasons, as CLDR has them in English; but for AT, which is Austria's code.
+    # For both seasons, as CLDR has them in English; except AT, which is Austria's code.
     "AKT": "America/Anchorage",
     "CT": "America/Chicago",
     "ET": "America/New_York",

@@ -1,8 +1,7 @@
-"""Time zones: wall time to UTC and back; the zone of a registrant is found in `zones/`. Pure.
+"""Conversion of wall time to UTC and back. Pure.
 
-One tz database for everything: pytz's. Zones are handed on as objects of pytz, never as names to something
-that would look them up in another database, and never as `datetime(..., tzinfo=zone)`, which is Geneva's
-local mean time of 1894 (+00:34).
+pytz's tz database is used for everything. Zones are passed as pytz objects, never as names that others would look up in
+another database, and never as `datetime(..., tzinfo=zone)`, which is Geneva's local mean time of 1894 (+00:34).
 """
 
 from __future__ import annotations
@@ -35,26 +34,26 @@ __all__ = [
     "zone_place",
 ]
 
-LAST_YEAR = 2037  # pytz has no rule after it: Zurich in July 2040 would be UTC+1
+LAST_YEAR = 2037  # pytz has no rules after it: Zurich in July 2040 would be UTC+1
 
 
 def tz_version() -> str:
-    """The version of the tz database that everything is computed with, as in "2026f"."""
-    return str(vars(pytz)["OLSON_VERSION"])  # which the stubs don't know
+    """The version of the tz database in use, as in "2026f"."""
+    return str(vars(pytz)["OLSON_VERSION"])  # unknown to the stubs
 
 
 def knowledge_version() -> str:
-    """The version of all that zones are resolved by: the tz database, our own tables, CLDR (Babel). A newer one is
-    greater, as a text; what was stored by another one is resolved again."""
+    """The version of all data by which zones are resolved: the tz database, our tables, CLDR (Babel). A newer version
+    compares greater as text; zones resolved by another version are resolved again."""
     return f"{tz_version()}.{VERSION:03d}.{cldr_version}"
 
 
 class WallTimeError(ValueError):
-    """A wall time that a person wrote and that does not mean one instant."""
+    """A wall time, written by a person, that is not exactly one instant."""
 
 
 class NonexistentTime(WallTimeError):
-    """A wall time that clocks skip; `readings` are the instants (UTC) by the offsets before and after."""
+    """A wall time that clocks skip. `readings`: the instants (UTC) by the offsets before and after the gap."""
 
     def __init__(self, wall: datetime, zone: Zone, readings: tuple[datetime, datetime]) -> None:
         self.readings = readings
@@ -63,7 +62,7 @@ class NonexistentTime(WallTimeError):
 
 
 class AmbiguousTime(WallTimeError):
-    """A wall time that clocks show twice; `readings` are the two instants (UTC), the first one first."""
+    """A wall time that clocks show twice. `readings`: the two instants (UTC), the earlier one first."""
 
     def __init__(self, wall: datetime, zone: Zone, readings: tuple[datetime, datetime]) -> None:
         self.readings = readings
@@ -76,9 +75,9 @@ class BeyondTheRules(WallTimeError):
 
 
 def to_utc(wall: datetime, zone: Zone) -> datetime:
-    """The instant (UTC) of a wall time (naive) that a person wrote; strict, never a guess.
+    """The instant (UTC) of a naive wall time that a person wrote.
 
-    Raises NonexistentTime in a gap, AmbiguousTime when clocks show it twice, BeyondTheRules after 2037.
+    Strict: raises NonexistentTime in a gap, AmbiguousTime if clocks show it twice, BeyondTheRules after 2037.
     """
     if wall.year > LAST_YEAR:
         raise BeyondTheRules(f"{wall:%Y-%m-%d}: the rules of time zones are known up to {LAST_YEAR} only")
@@ -92,25 +91,25 @@ def to_utc(wall: datetime, zone: Zone) -> datetime:
 
 
 def computed_to_utc(wall: datetime, zone: Zone) -> datetime:
-    """The instant (UTC) of a wall time (naive) that we computed; never fails.
+    """The instant (UTC) of a naive wall time that was computed. Never fails.
 
-    In a gap it is read with the offset before the gap, when doubled it is the first (RFC 5545, 3.3.5).
+    In a gap the offset before the gap applies; of two instants the earlier one is returned (RFC 5545, 3.3.5).
     """
     instants = _instants(wall, zone)
     return instants[0] if instants else _at_offset(wall, _offsets_around(wall, zone)[0])
 
 
 def to_local(instant: datetime, zone: Zone) -> datetime:
-    """An instant (aware) as the clocks of a zone show it (aware). TypeError for a naive one, which Python
-    would read as the time of the machine's own zone."""
+    """Convert an aware instant to an aware datetime in a zone. Raises TypeError for a naive one, which Python would
+    take for the machine's local time."""
     if instant.tzinfo is None:
         raise TypeError("an instant must be aware")
     return instant.astimezone(zone)
 
 
 def _offsets_around(wall: datetime, zone: Zone) -> tuple[timedelta, timedelta]:
-    """The offsets in force a day before and a day after a wall time. Not pytz's `is_dst`: that is an hour off
-    where summer time is "negative" (Dublin) or not an hour (Casablanca)."""
+    """The offsets in force a day before and a day after a wall time. pytz's `is_dst` is wrong where summer time is
+    "negative" (Dublin, Casablanca)."""
     if wall.tzinfo is not None:
         raise TypeError("a wall time must be naive")
     about = wall.replace(tzinfo=UTC)
@@ -123,7 +122,7 @@ def _at_offset(wall: datetime, offset: timedelta) -> datetime:
 
 
 def _instants(wall: datetime, zone: Zone) -> list[datetime]:
-    """The instants at which clocks show a wall time: none in a gap, two when doubled, the first one first."""
+    """The instants at which clocks show a wall time, in order: none in a gap, two when clocks are put back."""
     candidates = {_at_offset(wall, offset) for offset in _offsets_around(wall, zone)}
     return sorted(c for c in candidates if to_local(c, zone).replace(tzinfo=None) == wall)
 

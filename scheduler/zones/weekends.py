@@ -1,4 +1,4 @@
-"""On which days people in a zone don't work (CLDR's weekData, by territory). Pure."""
+"""Weekends by zone (CLDR's weekData, by territory). Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MOST_PLACES = frozenset({5, 6})
 
 @cache
 def weekend(zone: str) -> frozenset[int]:
-    """The weekdays (Monday is 0) of the weekend in the territory of a tz name: Friday and Saturday in Cairo. Saturday
-    and Sunday where it is in none, as UTC."""
+    """The weekdays (Monday is 0) of the weekend in a zone's territory: Friday and Saturday in Cairo. Saturday and
+    Sunday for a zone without a territory, such as UTC."""
     modern = get_global("zone_aliases").get(zone, zone)
     territory = get_global("zone_territories").get(modern, "")
     for language in get_global("territory_languages").get(territory, ()):
         try:
-            there = Locale.parse(f"{language}_{territory}")
+            locale = Locale.parse(f"{language}_{territory}")
         except (UnknownLocaleError, ValueError):
-            continue  # Babel has the days with a language of the territory, not with every one
-        return frozenset(range(there.weekend_start, there.weekend_end + 1))
+            continue  # Babel has locales for some of a territory's languages only
+        return frozenset(range(locale.weekend_start, locale.weekend_end + 1))
     return _MOST_PLACES

@@ -77,7 +77,7 @@ def test_a_file_that_is_no_database(folder: Path, prepare: Prepare, command: str
     result = started(command)
     assert result.exit_code == 2
     assert said(result) == (
-        f"the database can't be used: {folder}/data/webinar.db is no SQLite database: let DATABASE_URL name another"
+        f"the database can't be used: {folder}/data/webinar.db is not a SQLite database: let DATABASE_URL name another"
         " file, or move this one away"
     )
 
@@ -96,7 +96,7 @@ def test_a_database_that_is_damaged(folder: Path, migrated_file: Path) -> None:
     (folder / "data" / "webinar.db").write_bytes(content)
     result = started()
     assert result.exit_code == 2
-    assert f"{folder}/data/webinar.db is damaged: put its last backup there" in said(result)
+    assert f"{folder}/data/webinar.db is damaged: restore its last backup" in said(result)
 
 
 # Whom the system does not let

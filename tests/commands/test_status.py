@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from scheduler.cli import main
 from scheduler.clock import VirtualClock
-from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevision
+from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevision, table
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.http.server import WebServer
@@ -328,7 +328,7 @@ def test_looking_changes_nothing(scene: Scene) -> None:
     scene.run("status")
     with scene.database.reading() as conn:
         for model in (WebinarRevision, TextRevision, Alert):
-            assert conn.execute(model.__table__.select()).all() == []  # type: ignore[union-attr]
+            assert conn.execute(table(model).select()).all() == []  # type: ignore[union-attr]
 
 
 def _status_of(url: str, root: Path) -> Result:

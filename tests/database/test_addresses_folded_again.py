@@ -9,7 +9,7 @@ import pytest
 from alembic import command
 
 from scheduler.database.engine import Database
-from scheduler.database.models import Suppression
+from scheduler.database.models import Suppression, table
 from tests.database.earlier import CONFIG, made_by
 from tests.support import Ledger, utc, webinar
 
@@ -96,8 +96,8 @@ class Before:
 
     def suppressed(self) -> dict[str, datetime]:
         with self.database.reading() as conn:
-            table = Suppression.__table__  # type: ignore[attr-defined]
-            return {row.address_folded: row.since for row in conn.execute(table.select())}
+            suppressions = table(Suppression)
+            return {row.address_folded: row.since for row in conn.execute(suppressions.select())}
 
     def confirmations(self) -> list[tuple[str, str]]:
         """To whom, and in what state, but for those that never go out."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.database import file
-from scheduler.database.file import OpenFile, Stands
+from scheduler.database.file import FileState, OpenFile
 
 Change = Callable[[Path, Path], object]
 
@@ -74,10 +74,10 @@ def linked(path: Path, backup: Path) -> None:
     [renamed_over, moved_away_and_copied, restored_as_the_documents_say, without_its_log, linked],
 )
 def test_it_is_replaced(opened: OpenFile, path: Path, backup: Path, change: Change) -> None:
-    assert opened.stands() is Stands.SAME
+    assert opened.state() is FileState.SAME
     change(path, backup)
-    assert opened.stands() is Stands.REPLACED
-    assert opened.stands() is Stands.REPLACED, "until it is opened again"
+    assert opened.state() is FileState.REPLACED
+    assert opened.state() is FileState.REPLACED, "until it is opened again"
 
 
 def test_what_was_written_is_still_there_where_only_its_log_was_deleted(
@@ -85,7 +85,7 @@ def test_what_was_written_is_still_there_where_only_its_log_was_deleted(
 ) -> None:
     Path(f"{path}-wal").unlink()
     service.execute("INSERT INTO registrants (webinar, email) VALUES ('w', 'b@people.test')")
-    assert opened.stands() is Stands.REPLACED
+    assert opened.state() is FileState.REPLACED
     opened.close()
     service.close()
     with closing(sqlite3.connect(path)) as conn:
@@ -99,7 +99,7 @@ def test_our_log_is_not_taken_for_that_of_what_replaced_it(
 ) -> None:
     service.execute("INSERT INTO registrants (webinar, email) VALUES ('w', 'b@people.test')")
     change(path, backup)
-    assert opened.stands() is Stands.REPLACED
+    assert opened.state() is FileState.REPLACED
     with closing(sqlite3.connect(path)) as conn:
         assert conn.execute("SELECT count(*) FROM registrants").fetchall() == [(1,)], "as in the backup"
         assert conn.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -119,7 +119,7 @@ def test_it_is_gone_and_nothing_is_made_in_its_place(
     opened: OpenFile, path: Path, backup: Path, change: Change
 ) -> None:
     change(path, backup)
-    assert opened.stands() is Stands.GONE
+    assert opened.state() is FileState.GONE
     assert not path.exists()
 
 
@@ -150,17 +150,17 @@ def test_it_is_replaced_by_what_is_none_of_ours_until_that_is_whole(
     opened: OpenFile, path: Path, backup: Path, change: Change
 ) -> None:
     change(path, backup)
-    assert opened.stands() is Stands.NOT_OURS
+    assert opened.state() is FileState.NOT_OURS
     shutil.copy(backup, path)
-    assert opened.stands() is Stands.REPLACED
+    assert opened.state() is FileState.REPLACED
 
 
 def test_moved_away_and_back_it_is_the_same(opened: OpenFile, path: Path) -> None:
     aside = path.with_name("aside.db")
     path.rename(aside)
-    assert opened.stands() is Stands.GONE
+    assert opened.state() is FileState.GONE
     aside.rename(path)
-    assert opened.stands() is Stands.SAME
+    assert opened.state() is FileState.SAME
 
 
 @pytest.mark.parametrize("which", ["both", "the database", "the log"])
@@ -180,5 +180,5 @@ def test_where_numbers_of_inodes_change_by_themselves_it_is_the_same(
         )
 
     monkeypatch.setattr(file, "_inode", changed)
-    assert opened.stands() is Stands.SAME
-    assert opened.stands() is Stands.SAME
+    assert opened.state() is FileState.SAME
+    assert opened.state() is FileState.SAME

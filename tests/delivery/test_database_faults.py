@@ -398,7 +398,7 @@ async def test_an_outcome_that_waits_at_the_end_is_written_before_the_leases_end
     async with MailServer() as server:
         here = desk(server)
         here.register("a")
-        with failing(monkeypatch, outcomes, "_note_told", KeyError("a bug"), 12):  # where there are any
+        with failing(monkeypatch, outcomes, "_conclude_told", KeyError("a bug"), 12):  # where there are any
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
             await here.dispatcher.drain(5)
@@ -599,7 +599,7 @@ async def test_what_is_held_for_it_goes_when_somebody_has_looked(desk: Over) -> 
         with here.ledger.database.transaction() as conn:
             conn.exec_driver_sql("UPDATE delivery SET state = 'pending' WHERE state = 'sent'")
             restored.hold(conn, ANNOUNCED)
-            settling.settle_doubt(conn, ANNOUNCED, {"w": webinar()})
+            settling.resolve_doubts(conn, ANNOUNCED, {"w": webinar()})
         await here.send()
         assert here["a"] == "held: restored"
         here.ledger.sql("UPDATE delivery SET state = 'pending', reason = '' WHERE reason = 'restored'")

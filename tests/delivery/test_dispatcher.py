@@ -415,7 +415,7 @@ async def test_a_mail_whose_answer_was_lost(desk: Over, policy: str, mails: int)
         assert here["a"] == "in_doubt: the relay's answer was lost"
         stored = here.ledger.sql("SELECT message_id FROM delivery WHERE message_id <> ''")
         with here.ledger.database.transaction() as conn:
-            settling.settle_doubt(conn, ANNOUNCED, {"w": webinar(on_doubt=policy)})
+            settling.resolve_doubts(conn, ANNOUNCED, {"w": webinar(on_doubt=policy)})
         here.clock.move_to(here.delivery("a")["next_attempt_at"])
         await here.send()
         await here.close()
@@ -442,7 +442,7 @@ async def test_a_fault_of_ours_during_sending_leaves_nothing_sending(
             await here.send()
         assert {here[name] for name in "ab"} == {"in_doubt: sending failed"}
         with here.ledger.database.transaction() as conn:
-            settling.settle_doubt(conn, ANNOUNCED, {"w": webinar()})
+            settling.resolve_doubts(conn, ANNOUNCED, {"w": webinar()})
         here.clock.move_to(ANNOUNCED + timedelta(minutes=2))
         await here.send()
         await here.close()
@@ -462,7 +462,7 @@ async def test_without_a_text_a_delivery_is_held_and_the_others_go(desk: Over) -
         assert (here["a"], server.mails) == ("held: template", [])
         here.govern(webinar(), "confirmation")
         with here.ledger.database.transaction() as conn:
-            settling.free_held(conn, ANNOUNCED, ["w"], ["confirmation"])
+            settling.release_held(conn, ANNOUNCED, ["w"], ["confirmation"])
         await here.send()
         await here.close()
         assert here["a"] == "sent"

@@ -14,7 +14,7 @@ from scheduler.database.engine import Database
 from scheduler.delivery.dispatcher import Dispatcher
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import DOUBT_PAUSE, Relay
-from scheduler.ledger.refusals import AGAIN_AFTER, MOST_GIVEN_UP, try_address_again
+from scheduler.ledger.refusals import AGAIN_AFTER, MOST_GIVEN_UP, retry_address
 from scheduler.ledger.states import Why
 from scheduler.smtp.pool import Pool, RelaySettings
 from tests.delivery.test_dispatcher import ANNOUNCED, Desk
@@ -329,8 +329,8 @@ async def test_whoever_says_that_it_is_right_has_it_tried_again(database: Databa
         await here.send()
         server.refusals = {}
         with database.transaction() as conn:
-            assert try_address_again(conn, here.clock.now(), "Typo@People.test") == (1, 1)
-            assert try_address_again(conn, here.clock.now(), "nobody@people.test") == (0, 0)
+            assert retry_address(conn, here.clock.now(), "Typo@People.test") == (1, 1)
+            assert retry_address(conn, here.clock.now(), "nobody@people.test") == (0, 0)
         await here.send()
         assert messages(here, "typo@people.test") == {
             "confirmation": "sent", "reminder-day": "pending", "reminder-hour": "pending", "follow-up": "pending",

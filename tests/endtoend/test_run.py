@@ -136,7 +136,7 @@ async def test_a_second_service_on_one_sqlite_file_does_not_begin(tmp_path: Path
         second = await here.run()
         assert await second.exited() == 2
         assert second.stderr == (
-            f"another service runs on {tmp_path}/webinar.db already: stop it first, or use PostgreSQL for several\n"
+            f"another service already runs on {tmp_path}/webinar.db: stop it first, or use PostgreSQL to run several\n"
         )
     first.close()
 

@@ -233,7 +233,7 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
     is_gone(ledger, "one")
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar()})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar()})
     ledger.plan(ANNOUNCED)
     again = next(one for one in claim(ledger, "other") if one.id == first.id)
     begin(ledger, again)
@@ -306,9 +306,9 @@ def test_the_organizer_decides_what_becomes_of_doubt(ledger: Ledger, policy: str
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
     conclude(ledger, first, State.IN_DOUBT, "in_doubt", reason="the relay's answer was lost")
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"other": webinar(on_doubt=policy)})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"other": webinar(on_doubt=policy)})
     assert confirmation(ledger, first.address) == "in_doubt: the relay's answer was lost"
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt=policy)})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar(on_doubt=policy)})
     assert confirmation(ledger, first.address) == state
 
 
@@ -317,10 +317,10 @@ def test_an_organizer_who_has_looked_has_what_was_held_for_doubt_sent(ledger: Le
     begin(ledger, doubtful)
     conclude(ledger, doubtful, State.IN_DOUBT, "in_doubt")
     conclude(ledger, broken, State.HELD, "not_sent", reason=Why.TEMPLATE)
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="hold")})
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="hold")})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar(on_doubt="hold")})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar(on_doubt="hold")})
     assert confirmation(ledger, doubtful.address) == "held: doubt"
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar(on_doubt="resend")})
     assert confirmation(ledger, doubtful.address) == "pending"
     assert confirmation(ledger, broken.address) == "held: template"
 
@@ -329,7 +329,7 @@ def test_doubt_about_what_is_no_longer_useful_stays(ledger: Ledger) -> None:
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
     conclude(ledger, first, State.IN_DOUBT, "in_doubt")
-    do(ledger, settling.settle_doubt, utc("2025-07-03 13:00"), {"w": webinar()})
+    do(ledger, settling.resolve_doubts, utc("2025-07-03 13:00"), {"w": webinar()})
     assert confirmation(ledger, first.address) == "in_doubt"
 
 
@@ -394,9 +394,9 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
     assert sorted(attempts(ledger)) == [("one", "in_doubt")] * 2
     assert do(ledger, restored.count) == 6
 
-    do(ledger, settling.settle_doubt, ANNOUNCED, {"w": webinar(on_doubt="resend")})
-    do(ledger, settling.free_held, ANNOUNCED, ["w"], ["confirmation", "change"])
-    do(ledger, settling.free_held_by_config, ANNOUNCED)
+    do(ledger, settling.resolve_doubts, ANNOUNCED, {"w": webinar(on_doubt="resend")})
+    do(ledger, settling.release_held, ANNOUNCED, ["w"], ["confirmation", "change"])
+    do(ledger, settling.release_held_by_config, ANNOUNCED)
     assert {confirmation(ledger, one.address) for one in (first, second, third)} == {held}
     assert begin(ledger, first) == set(), "nothing that was claimed before goes out"
 
@@ -404,13 +404,13 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
 def test_what_was_held_for_a_text_is_free_when_there_is_one(ledger: Ledger) -> None:
     for one, why in zip(claim(ledger), (Why.TEMPLATE, Why.DATA, Why.DOUBT), strict=True):
         conclude(ledger, one, State.HELD, "not_sent", reason=why)
-    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], []) == 0
-    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], ["reminder-day"]) == 0
-    assert do(ledger, settling.free_held, ANNOUNCED, ["w"], ["confirmation"]) == 2
+    assert do(ledger, settling.release_held, ANNOUNCED, ["w"], []) == 0
+    assert do(ledger, settling.release_held, ANNOUNCED, ["w"], ["reminder-day"]) == 0
+    assert do(ledger, settling.release_held, ANNOUNCED, ["w"], ["confirmation"]) == 2
     assert confirmation(ledger, "c@example.org") == "held: doubt", "that is for a person to decide"
 
 
 def test_what_the_settings_held_is_free_at_a_start(ledger: Ledger) -> None:
     conclude(ledger, claim(ledger)[0], State.HELD, "not_sent", reason=Why.CONFIG)
-    assert do(ledger, settling.free_held_by_config, ANNOUNCED) == 1
+    assert do(ledger, settling.release_held_by_config, ANNOUNCED) == 1
     assert confirmation(ledger) == "pending"

@@ -21,10 +21,10 @@ from scheduler.ledger import claims, outcomes, restored, retention, settling
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.entries import Claimed, Outcome, Version
 from scheduler.ledger.lateness import lateness
-from scheduler.ledger.refusals import try_address_again
+from scheduler.ledger.refusals import retry_address
 from scheduler.ledger.statements import StatementFails, check, names, statement
 from scheduler.ledger.states import State
-from scheduler.ledger.told import people_told_otherwise
+from scheduler.ledger.told import count_misinformed
 from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from tests.explaining import full_scans, statements
@@ -58,9 +58,9 @@ def test_a_service_does_not_start_on_tables_that_somebody_changed_and_names_the_
         asyncio.run(Service(settings, ledger.database, VirtualClock(NOW)).start())
     words = str(failed.value)
     assert re.match(
-        r"the database can't run \w+\.sql, one of this program's statements: .*\binvited\b", words
+        r"the database cannot run \w+\.sql, one of this program's statements: .*\binvited\b", words
     )
-    assert words.endswith("Has somebody changed its tables, or what this user may do?")
+    assert words.endswith("Were its tables or this user's privileges changed?")
 
 
 def test_nothing_is_changed_by_the_check(ledger: Ledger) -> None:
@@ -104,7 +104,7 @@ def test_a_name_that_is_none_is_told_with_those_that_there_are() -> None:
     command = [sys.executable, "-m", "scheduler.ledger.statements", "sqlite", "nonsense"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no statement is called nonsense; there are accept_told, add_missing" in done.stderr
+    assert "unknown statement: nonsense; choose from accept_told, add_missing" in done.stderr
 
 
 def test_each_statement_says_what_it_is_for() -> None:
@@ -135,7 +135,7 @@ def _multiply(ledger: Ledger, *tables: str) -> None:
         columns = [column.name for column in SQLModel.metadata.tables[table].columns]
         values = ", ".join(UNIQUE.get(column, column) for column in columns)
         with ledger.database.transaction() as conn:
-            ledger.database.dialect.take_time(conn)
+            ledger.database.dialect.lift_limits(conn)
             execute(
                 conn,
                 f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table} CROSS JOIN {SERIES}",
@@ -210,15 +210,15 @@ def _a_day(ledger: Ledger) -> None:
         claims.end_leases(conn, NOW, [claims.name_of(1)])
         claims.next_wake(conn, NOW)
         settling.expire(conn, NOW)
-        settling.settle_doubt(conn, NOW, {"other": webinar(id="other")})
-        people_told_otherwise(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
+        settling.resolve_doubts(conn, NOW, {"other": webinar(id="other")})
+        count_misinformed(conn, NOW, webinar(id="other", title="x", cancelled=True), DAY)
         restored.hold(conn, NOW)
         restored.count(conn)
         count_deliveries(conn, "other")
         count_held(conn)
         count_in_doubt(conn, NOW)
         recent_doubts(conn, NOW - DAY, 1000)
-        try_address_again(conn, NOW, "p0@x.org")
+        retry_address(conn, NOW, "p0@x.org")
         later = NOW + timedelta(days=200)
         [past] = [one for one in retention.past_webinars(conn, later) if one.webinar == "other"]
         retention.announce(conn, later, past)

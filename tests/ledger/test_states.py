@@ -190,7 +190,7 @@ class World(RuleBasedStateMachine):
     def tick(self) -> None:
         def settle_and_plan(conn: Any) -> bool:
             governing = self.ledger.revisions.governing(conn)
-            settling.settle_doubt(conn, self.now, {name: one.webinar for name, one in governing.items()})
+            settling.resolve_doubts(conn, self.now, {name: one.webinar for name, one in governing.items()})
             settling.expire(conn, self.now)
             return plan(conn, self.now, governing, timedelta(hours=24))
 
@@ -263,7 +263,10 @@ class World(RuleBasedStateMachine):
     @rule()
     def fix(self) -> None:
         self._step(
-            settling.free_held, self.now, ["w"], ["confirmation", "reminder-day", "reminder-hour", "change"]
+            settling.release_held,
+            self.now,
+            ["w"],
+            ["confirmation", "reminder-day", "reminder-hour", "change"],
         )
 
     @rule(story=st.sampled_from(STORIES))

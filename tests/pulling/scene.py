@@ -59,7 +59,7 @@ class Pulled:
     @property
     def standing(self) -> SourceState:
         with self.database.reading() as conn:
-            return sources.standing(conn)[self.webinar.id]
+            return sources.states(conn)[self.webinar.id]
 
 
 def rows(*people: str, header: str = "email,name") -> str:

@@ -14,7 +14,7 @@ from scheduler.governing.revisions import bring_up_to_date
 from scheduler.ledger import claims, outcomes, settling
 from scheduler.ledger.entries import Claimed, Outcome, Start, Version
 from scheduler.ledger.forgetting import Erased, find, forget
-from scheduler.ledger.planning import plan_people, take_in
+from scheduler.ledger.planning import absorb, plan_people
 from scheduler.ledger.states import State
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
@@ -256,7 +256,7 @@ def test_a_mail_on_the_wire_ends_without_the_person(
     assert forgets(ledger).on_the_wire == 1
     conclude(ledger, claimed, state, attempt)
     with ledger.database.transaction() as conn:
-        settling.settle_doubt(conn, LATER, {"w": webinar()})
+        settling.resolve_doubts(conn, LATER, {"w": webinar()})
         settling.expire(conn, LATER)
     assert held(ledger) == []
     [[mail]] = ledger.sql("SELECT state FROM delivery WHERE message = 'confirmation'")
@@ -286,7 +286,7 @@ def test_what_another_service_does_at_this_moment_is_waited_for(postgresql_url: 
     if what == "they are planned":
         with database.transaction() as conn:
             bring_up_to_date(conn, NOW, ledger.revisions)
-            take_in(conn, NOW, ledger.governing, timedelta(hours=24))
+            absorb(conn, NOW, ledger.governing, timedelta(hours=24))
     else:
         ledger.plan(NOW)
     claimed = claim(ledger)

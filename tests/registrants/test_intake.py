@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from scheduler.database.engine import Database, execute
-from scheduler.registrants.changes import Taken, take_changes
+from scheduler.registrants.changes import Absorbed, absorb_changes
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from tests.explaining import full_scans, statements
 from tests.support import Ledger, utc, webinar
@@ -27,12 +27,12 @@ def ledger(database: Database) -> Ledger:
     return ledger
 
 
-def take_in(ledger: Ledger, now: datetime = LATER, limit: int | None = None) -> Taken:
+def take_in(ledger: Ledger, now: datetime = LATER, limit: int | None = None) -> Absorbed:
     """Everything that changed, in batches, without planning. Returns what the last one brought."""
     webinars = {name: one.webinar for name, one in ledger.governing.items()}
     while True:
         with ledger.database.transaction() as conn:
-            taken = take_changes(conn, now, webinars, DAY, limit=limit)
+            taken = absorb_changes(conn, now, webinars, DAY, limit=limit)
         if not taken.more:
             return taken
 
@@ -113,7 +113,7 @@ def test_who_is_deleted_from_the_row_that_a_reload_gave_them_is_gone(ledger: Led
     reload(ledger)
     webinars = {name: one.webinar for name, one in ledger.governing.items()}
     with ledger.database.transaction() as conn:
-        take_changes(conn, LATER, webinars, DAY, limit=3)  # the rows that were deleted
+        absorb_changes(conn, LATER, webinars, DAY, limit=3)  # the rows that were deleted
     ledger.sql("DELETE FROM registrants WHERE email = '1@example.org'")
     take_in(ledger)
     gone = ledger.sql("SELECT address FROM registration WHERE gone_at IS NOT NULL")
@@ -226,7 +226,7 @@ def test_a_batch_looks_everything_up_by_indexes_though_statistics_say_that_its_t
     pretend_to_be_empty(ledger)
     webinars = {name: one.webinar for name, one in ledger.governing.items()}
     with ledger.database.transaction() as conn, statements(ledger.database) as executed:
-        take_changes(conn, LATER, webinars, DAY, limit=600)
+        absorb_changes(conn, LATER, webinars, DAY, limit=600)
     scans = []
     with ledger.database.transaction() as conn, conn.begin_nested(), ledger.database.dialect.by_index(conn):
         for sql, values in executed:
@@ -306,7 +306,7 @@ def test_without_a_column_that_it_needs_no_row_is_taken_in_and_the_reason_names_
     ledger.sql(f"ALTER TABLE registrants {change}")
     webinars = {name: one.webinar for name, one in ledger.governing.items()}
     with pytest.raises(RegistrantsUnreadable) as refused, ledger.database.transaction() as conn:
-        take_changes(conn, LATER, webinars, DAY)
+        absorb_changes(conn, LATER, webinars, DAY)
     assert str(refused.value) == f"new registrations are not taken in: {reason}"
     assert len(ledger.sql("SELECT * FROM registrant_change")) == 1
 

@@ -1,5 +1,5 @@
 {% from "rows.sql" import mails %}
--- A relay accepted these mails.
+-- Mark the facts of these mails, which a relay accepted.
 UPDATE told SET accepted = TRUE
 WHERE NOT accepted
   AND id IN (SELECT t.id FROM {{ mails() }} {{ join_next }} told t

@@ -1,5 +1,5 @@
 {% from "conditions.sql" import address_unknown %}
--- The messages of the sequence that the people in ids have no delivery of.
+-- Add deliveries of messages in the sequence for which the people in ids have none.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
 SELECT registration_id, webinar, message, 0, CASE WHEN reason = '' THEN 'pending' ELSE 'skipped' END, reason,
@@ -8,7 +8,7 @@ FROM (
     SELECT r.id AS registration_id, r.webinar, d.message, w.starts_at,
            CASE WHEN d.due_at IS NULL THEN 0 ELSE 1 END AS urgency,
            coalesce(d.due_at, :now) AS due_at, d.expires_at,
-           CASE WHEN w.cancelled THEN {{ why.called_off }}
+           CASE WHEN w.cancelled THEN {{ why.webinar_cancelled }}
                 WHEN s.address_folded IS NOT NULL THEN {{ why.suppressed }}
                 WHEN d.due_at IS NULL AND e.address_folded IS NOT NULL THEN {{ why.confirmed_elsewhere }}
                 WHEN d.never <> '' THEN d.never

@@ -1,8 +1,8 @@
 {% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
 {% from "conditions.sql" import says_what_is_true, told_otherwise %}
--- A notice to whoever of the people in ids was told anything that is not true. None repeats what the person's last
--- notice said, however that ended, unless another mail told them something after it: a confirmation to a corrected
--- address, say.
+-- Add a notice for each of the people in ids who was told something that is no longer true. A notice does not repeat the
+-- person's last one, whatever its outcome, unless another mail told them something after it (a confirmation to a
+-- corrected address, say).
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency, due_at, expires_at,
                       next_attempt_at, attempts, message_id, planned_at, for_start, for_end, for_link)
 SELECT id, webinar, message,

@@ -1,6 +1,6 @@
 {% from "rows.sql" import starts %}
 {% from "conditions.sql" import may_go %}
--- Set these deliveries to sending, where their lease is still theirs and they may still go out.
+-- Set these deliveries to sending, where the lease is still held and they may still go out.
 UPDATE delivery SET state = 'sending', message_id = s.message_id
 FROM {{ starts() }}
 WHERE delivery.id = s.id AND delivery.lease_token = s.token

@@ -1,7 +1,7 @@
 {% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, link, link_waits, may_be_out, told_otherwise %}
--- What is not sent yet of the people in ids follows what is true for them now.
--- Materialized: each condition of `newest` is evaluated once for each delivery, and SQLite does not go through all
--- deliveries for each person.
+-- Update unsent deliveries of the people in ids to current facts.
+-- Materialized: each condition of `newest` is evaluated once for each delivery, and SQLite does not scan all deliveries
+-- for each person.
 WITH newest AS MATERIALIZED (
     SELECT x.id, x.webinar, x.message, x.state AS was, x.reason AS because, x.due_at AS was_due,
            x.expires_at AS expired, r.address_folded, r.first_seen_at, r.gone_at,
@@ -18,7 +18,7 @@ WITH newest AS MATERIALIZED (
            CASE WHEN x.message = {{ change }} AND {{ link_waits() }} THEN r.link_until
                 WHEN x.message = {{ change }} AND x.due_at > :now THEN :now
                 WHEN d.message IS NULL THEN x.due_at
-                WHEN d.due_at IS NULL AND x.urgency > 0 THEN :now  -- it had a time of its own before
+                WHEN d.due_at IS NULL AND x.urgency > 0 THEN :now  -- it was not due on registration before
                 ELSE coalesce(d.due_at, x.due_at) END AS due_at,
            CASE WHEN x.message IN {{ notices }} THEN w.ends_at
                 ELSE coalesce(d.expires_at, x.expires_at) END AS expires_at,
@@ -43,16 +43,16 @@ WITH newest AS MATERIALIZED (
     WHERE x.state IN ('pending', 'held')
        OR x.state IN ('skipped', 'expired', 'cancelled') AND x.message NOT IN {{ notices }}
 ),
--- Why it is cancelled, or never sent, if it is.
+-- The reasons for which a delivery is cancelled or skipped, if any.
 reasons AS (
     SELECT n.*,
            n.due_at <> n.was_due OR n.expires_at <> n.expired
-           OR n.because IN ({{ why.called_off }}, {{ why.suppressed }}, {{ why.confirmed_elsewhere }},
+           OR n.because IN ({{ why.webinar_cancelled }}, {{ why.suppressed }}, {{ why.confirmed_elsewhere }},
                             {{ why.unknown_address }}) AS moved,
            CASE WHEN n.superseded THEN {{ why.superseded }}
                 WHEN n.gone_at IS NOT NULL THEN {{ why.row_deleted }}
                 WHEN s.address_folded IS NOT NULL THEN {{ why.suppressed }}
-                WHEN n.webinar_cancelled AND n.message <> {{ cancellation }} THEN {{ why.called_off }}
+                WHEN n.webinar_cancelled AND n.message <> {{ cancellation }} THEN {{ why.webinar_cancelled }}
                 WHEN NOT n.webinar_cancelled AND n.message = {{ cancellation }} THEN {{ why.takes_place }}
                 WHEN n.message IN {{ notices }} AND n.unknown THEN {{ why.unknown_address }}
                 WHEN n.message IN {{ notices }} THEN n.needless
@@ -93,7 +93,7 @@ f AS MATERIALIZED (
                          WHEN 'skip' THEN skip ELSE '' END AS reason
     FROM decisions
 )
--- What another replica takes on at this moment is left alone (was).
+-- A delivery that another replica changed since it was read (`was`) is left alone.
 UPDATE delivery
 SET state = f.state, reason = f.reason, urgency = f.urgency, due_at = f.due_at, expires_at = f.expires_at,
     next_attempt_at = CASE WHEN delivery.due_at = f.due_at AND delivery.state <> 'cancelled'

@@ -1,6 +1,6 @@
 {% from "rows.sql" import outcomes %}
--- How these attempts ended. One that is in doubt stays in doubt, with the relay's late words. Those about a person who
--- was forgotten (no address) are not kept.
+-- Record the outcomes of these attempts. An attempt in doubt stays so, with the relay's late reply. Replies about a
+-- forgotten person (no address) are not kept.
 UPDATE attempt
 SET outcome = CASE WHEN attempt.outcome = '' THEN o.attempt ELSE attempt.outcome END,
     ended_at = o.at, stage = o.stage, code = o.code, enhanced = o.enhanced,

@@ -1,5 +1,5 @@
 {% from "rows.sql" import outcomes %}
--- What became of these deliveries, where their lease is still theirs.
+-- Record the outcomes of these deliveries, where the lease is still held.
 UPDATE delivery
 SET state = o.state, reason = o.reason, attempts = attempts + o.counts,
     next_attempt_at = coalesce(o.again_at, next_attempt_at), lease_token = NULL,

@@ -1,6 +1,6 @@
-{#- What several statements ask, each written once. r: a registration; w: its webinar; t: a row of `told`. -#}
+{#- Conditions shared by statements. r: a registration; w: its webinar; t: a row of `told`. -#}
 
-{#- Held, and perhaps out already. -#}
+{#- The delivery x is held because it may have gone out already. -#}
 {% macro doubtful(x) -%}
 ({{ x }}.state = 'held' AND {{ x }}.reason IN ({{ why.doubt }}, {{ why.restored }}))
 {%- endmacro %}
@@ -17,7 +17,8 @@
 SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0 AND k.message NOT IN {{ notices }}
 {%- endmacro %}
 
-{#- What is held, as for want of a text, keeps nothing from somebody who was confirmed before. -#}
+{#- A confirmation of r is still to go. One that is held (for lack of a text, say) does not count if an earlier one may
+    have gone out. -#}
 {% macro confirmation_to_go() -%}
 (EXISTS ({{ on_registration() }} AND k.state IN ('pending', 'sending'))
  OR EXISTS ({{ on_registration() }} AND {{ still_to_go("k") }})
@@ -28,14 +29,14 @@ SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0 AND k.
 CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
 {%- endmacro %}
 
-{#- t says another time than w, or another status. -#}
+{#- t has another time or status than w. -#}
 {% macro moved() -%}
 (t.cancelled <> w.cancelled
  OR NOT w.cancelled AND (t.starts_at IS NULL OR t.ends_at IS NULL
                          OR t.starts_at <> w.starts_at OR t.ends_at <> w.ends_at))
 {%- endmacro %}
 
-{#- t says anything that is not true for r. -#}
+{#- t has anything that is not true for r. -#}
 {% macro differs() -%}
 ({{ moved() }} OR NOT w.cancelled AND t.join_url <> {{ link() }})
 {%- endmacro %}
@@ -44,7 +45,8 @@ CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
 EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {{ differs() }})
 {%- endmacro %}
 
-{#- A changed link of one's own waits as an edit does; another time or status does not wait for it. -#}
+{#- A changed link of the person's own waits before it is notified, as an edit does; a changed time or status does not
+    wait for it. -#}
 {% macro link_waits() -%}
 (r.link_until > :now AND NOT EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {{ moved() }}))
 {%- endmacro %}
@@ -56,14 +58,14 @@ EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {{ differs() }})
     AND {{ l }}.for_end = w.ends_at AND {{ l }}.for_link = {{ link() }})
 {%- endmacro %}
 
-{#- The person's last notice, but for those that were cancelled. -#}
+{#- The delivery l is the person's last notice that was not cancelled. -#}
 {% macro is_the_last_notice(l) -%}
 {{ l }}.message IN {{ notices }} AND {{ l }}.state <> 'cancelled'
 AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id AND z.message IN {{ notices }}
                 AND z.state <> 'cancelled' AND z.id > {{ l }}.id)
 {%- endmacro %}
 
-{#- No edit, and no changed link of the person's own, keeps a delivery back until it takes effect. Meanwhile only
+{#- The delivery d need not wait for an edit, or a changed link of the person's own, to take effect. Until then only
     confirmations leave. -#}
 {% macro no_edit_waits(d) -%}
 (w.waiting_id IS NULL OR {{ d }}.urgency = 0 AND {{ d }}.message NOT IN {{ notices }})
@@ -76,18 +78,18 @@ r.plan = w.plan
 AND {{ no_edit_waits("d") }}
 {%- endmacro %}
 
-{#- A relay said by the delivery f that it does not know the address that the person has now. -#}
+{#- The delivery f failed because a relay does not know the address that the person has now. -#}
 {% macro refused_as_unknown(f) -%}
 ({{ f }}.state = 'failed'
  AND ({% for reason in refused_as_unknown_reasons %}{{ "" if loop.first else " OR " }}{{ f }}.reason LIKE {{ reason }}{% endfor %}))
 {%- endmacro %}
 
-{#- Nothing is sent to the address that the registration r has now. -#}
+{#- A relay refused the present address of the registration r as unknown: nothing is sent there. -#}
 {% macro address_unknown(r) -%}
 EXISTS (SELECT 1 FROM delivery f WHERE f.registration_id = {{ r }} AND {{ refused_as_unknown("f") }})
 {%- endmacro %}
 
-{#- As the partial indexes of what may be claimed say it. -#}
+{#- The delivery d can be claimed: the condition of its partial indexes, word for word. -#}
 {% macro free(d) -%}
 {{ d }}.state = 'pending' AND {{ d }}.lease_token IS NULL
 {%- endmacro %}

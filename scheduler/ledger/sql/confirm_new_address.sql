@@ -1,5 +1,5 @@
 {% from "conditions.sql" import may_be_out %}
--- A changed address is a new recipient: what is due on registration, if it went out, goes out again.
+-- Add the next edition of messages due on registration that went out before the address changed: it is a new recipient.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
 SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0,

@@ -1,4 +1,4 @@
--- How many deliveries of one webinar there are, by message and state: in the order of an index, so that nothing is sorted.
+-- The number of deliveries of one webinar by message and state, in the order of an index, so that nothing is sorted.
 SELECT message
 {% for state in states %}
      , sum(CASE WHEN state = '{{ state }}' THEN 1 ELSE 0 END) AS {{ state }}

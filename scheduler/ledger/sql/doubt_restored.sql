@@ -1,6 +1,6 @@
--- The attempts without an outcome, of deliveries that are held for this.
+-- Set unfinished attempts of deliveries that are held for a restored ledger to in_doubt.
 UPDATE attempt SET outcome = 'in_doubt', ended_at = :now
 WHERE outcome = ''
   AND delivery_id IN (SELECT id FROM delivery
-                      WHERE state IN ('sending', 'in_doubt', 'held')  -- as a partial index says it
+                      WHERE state IN ('sending', 'in_doubt', 'held')  -- the partial index's condition
                       AND state = 'held' AND reason = {{ why.restored }})

@@ -1,5 +1,5 @@
 {% from "conditions.sql" import free, may_go %}
--- What is due of one webinar, and of this urgency, the earliest first.
+-- Due deliveries of one webinar and urgency, the earliest first.
 SELECT d.id FROM delivery d
 {{ join_next }} registration r ON r.id = d.registration_id
 {{ join_next }} webinar w ON w.webinar = d.webinar

@@ -1,6 +1,6 @@
 {% from "conditions.sql" import free, no_edit_waits %}
--- The oldest of each message that is due of one webinar and that no edit keeps back, planned or not, among the first
--- that are due: however many are.
+-- The oldest delivery of each message of one webinar among the first :most that are due, and their number; planned or
+-- not, but without those that wait for an edit.
 SELECT first.webinar, first.message, min(first.due_at) AS due_at, count(*) AS mails
 FROM (SELECT d.webinar, d.message, d.urgency, d.due_at, d.expires_at, d.registration_id FROM delivery d
       WHERE d.webinar = :webinar AND d.urgency = :urgency AND {{ free("d") }} AND d.next_attempt_at <= :now

@@ -1,5 +1,5 @@
--- End leases: what was on the wire is in doubt, what was only claimed is free. Of all services, or of the holders (names,
--- with which tokens begin, between blanks), but not of the deliveries in known.
+-- End the leases of all services, or of the holders (names, the beginnings of tokens, separated by blanks), except those
+-- of the deliveries in known. Deliveries on the wire become in doubt; the others can be claimed again.
 UPDATE delivery
 SET lease_token = NULL, state = CASE WHEN state = 'sending' THEN 'in_doubt' ELSE state END,
     reason = CASE WHEN state = 'sending' THEN 'its sender stopped while sending' ELSE reason END

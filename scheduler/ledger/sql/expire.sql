@@ -1,4 +1,4 @@
--- Deliveries that nobody sent in time.
+-- Expire deliveries that were not sent while they were useful.
 UPDATE delivery
 SET state = 'expired', lease_token = NULL,
     reason = CASE WHEN state = 'held' THEN {{ why.no_longer_useful }} || '; was held: ' || reason

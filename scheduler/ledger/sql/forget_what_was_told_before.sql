@@ -1,5 +1,5 @@
--- What earlier mails told counts no more, once these rows are accepted. For whoever was sent an invitation the last one
--- counts, not a later mail without.
+-- Delete the facts of mails earlier than these accepted rows. A mail without an invitation does not replace an earlier
+-- one with an invitation: then its own row goes.
 DELETE FROM told
 WHERE id IN (SELECT t.id FROM told a JOIN told t ON t.uid = a.uid
              WHERE a.id IN (SELECT number FROM {{ numbers("ids") }} AS c)

@@ -1,5 +1,6 @@
 {% from "conditions.sql" import free %}
--- When, after now, something is due or expires, or something that waits takes effect: one look at an index each.
+-- The next instants after now at which a delivery is due or expires, or a waiting edit or link takes effect. One index
+-- lookup each.
 {% for urgency in (0, 1) -%}
 SELECT at FROM (SELECT next_attempt_at AS at FROM delivery d
                 WHERE {{ free("d") }} AND d.urgency = {{ urgency }} AND d.next_attempt_at > :now

@@ -1,5 +1,5 @@
 {% from "rows.sql" import starts %}
--- An attempt of each of these deliveries, unless an earlier try of this transaction has noted it.
+-- Add an attempt of each of these deliveries, unless an earlier run of this transaction added it.
 INSERT INTO attempt (delivery_id, lease_token, relay, address, language, text_revision, started_at, code)
 SELECT s.id, s.token, s.relay, s.address, s.language, s.text_revision, s.at, 0
 FROM {{ starts() }}

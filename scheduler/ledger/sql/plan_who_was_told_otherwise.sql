@@ -1,5 +1,5 @@
 {% from "conditions.sql" import differs %}
--- Have those of the people in ids planned again who were told anything that is not true.
+-- Have the people in ids planned again who were told anything that is no longer true.
 UPDATE registration SET plan = 0
 WHERE id IN (SELECT r.id FROM {{ numbers("ids") }} AS c
              {{ join_next }} registration r ON r.id = c.number

@@ -1,5 +1,5 @@
 {% from "rows.sql" import mails %}
--- No relay took these mails: they told nothing.
+-- Delete the facts of these mails, which no relay accepted.
 DELETE FROM told
 WHERE NOT accepted
   AND id IN (SELECT t.id FROM {{ mails() }} {{ join_next }} told t

@@ -1,5 +1,5 @@
 {% from "conditions.sql" import address_unknown, may_be_out %}
--- The next edition of what the people in ids were last sent for another start, where its new time is still ahead.
+-- Add the next edition of messages that the people in ids were last sent for another start, if the new time is ahead.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
 SELECT x.registration_id, x.webinar, x.message,

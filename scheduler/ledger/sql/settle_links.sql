@@ -1,4 +1,4 @@
--- A link that was corrected before anybody was notified has never changed.
+-- Treat a changed link as unchanged if it was corrected before anybody was notified.
 UPDATE registration SET link_since = NULL, link_until = NULL
 WHERE id IN (SELECT r.id FROM {{ numbers("ids") }} AS c {{ join_next }} registration r ON r.id = c.number
              WHERE r.link_until IS NOT NULL

@@ -1,5 +1,5 @@
 {% from "rows.sql" import versions %}
--- New versions of invitations, each before it may go out.
+-- Store new versions of invitations before they may go out.
 INSERT INTO invitation (registration_id, uid, sequence, method, dtstamp, says, calendar)
 SELECT registration_id, uid, sequence, method, dtstamp, says, calendar FROM {{ versions() }}
 WHERE TRUE

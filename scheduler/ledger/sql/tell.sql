@@ -1,5 +1,6 @@
 {% from "rows.sql" import tellings %}
--- What these mails tell. A mail that only repeats the one thing that its reader was told for certain needs no row.
+-- Record the facts that these mails tell. A mail that only repeats the one thing that its reader was told for certain
+-- needs no row.
 INSERT INTO told (uid, delivery_id, lease_token, starts_at, ends_at, join_url, cancelled, invited, accepted)
 SELECT uid, delivery_id, lease_token, starts_at, ends_at, join_url, cancelled, invited, FALSE
 FROM {{ tellings() }}

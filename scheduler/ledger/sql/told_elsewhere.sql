@@ -1,5 +1,5 @@
 {% from "conditions.sql" import link %}
--- Those of the people in ids whom another system confirmed: it told them what is true now.
+-- Record the present facts for the people in ids whom another system confirmed: it told them.
 INSERT INTO told (uid, delivery_id, starts_at, ends_at, join_url, cancelled, invited, accepted)
 SELECT r.uid, 0, w.starts_at, w.ends_at, {{ link() }}, w.cancelled, FALSE, TRUE
 FROM {{ numbers("ids") }} AS c

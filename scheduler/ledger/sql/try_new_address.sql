@@ -1,4 +1,4 @@
--- A changed address is a new recipient: what failed at the old one counts no more.
+-- Reset attempts made at a former address: a changed address is a new recipient.
 UPDATE delivery SET attempts = 0, next_attempt_at = due_at, state = 'pending', reason = ''
 WHERE id IN (SELECT x.id FROM {{ numbers("ids") }} AS c {{ join_next }} delivery x ON x.registration_id = c.number
              WHERE x.expires_at > :now

@@ -1,4 +1,4 @@
--- Those of the deliveries in ids that were given up, where they are still useful, and no later edition takes their place.
+-- Set failed deliveries in ids to pending again, if they are still useful and have no later edition.
 UPDATE delivery SET state = 'pending', reason = '', next_attempt_at = :again_at
 WHERE id IN (SELECT x.id FROM {{ numbers("ids") }} AS c {{ join_next }} delivery x ON x.id = c.number
              WHERE x.state = 'failed' AND x.expires_at > :now AND x.registration_id > 0

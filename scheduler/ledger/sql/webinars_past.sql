@@ -1,5 +1,5 @@
--- The webinars that are over by now, and of whose people something is kept or is being removed: when that may be
--- removed, when it is said to be, whether that has begun, and whether an edit waits. One look at an index for each.
+-- The webinars that are over and still have personal data, or whose removal has begun; with the times of the removal and
+-- whether an edit waits. One index lookup for each.
 SELECT w.webinar, w.ends_at, w.keep_days, w.revision_id, w.waiting_id IS NOT NULL AS edit_waits,
        p.not_before, p.announced_at, p.purge_at, p.begun_at
 FROM webinar w

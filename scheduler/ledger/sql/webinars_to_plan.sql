@@ -1,5 +1,5 @@
--- The webinars in which people wait to be planned: because the webinar has changed (0), because something about them
--- has (1). Where nobody waits, there is nothing to join the webinars to: it costs the same however many there are.
+-- The webinars in which people wait to be planned, because the webinar changed (0) or because they did (1). If nobody
+-- waits, the join is with no row, so the cost does not depend on the number of webinars.
 SELECT webinar, 0 AS waits FROM webinar {{ indexed_by("webinar_behind") }} WHERE behind AND status <> 'ended'
 UNION ALL
 SELECT w.webinar, 1

@@ -1,5 +1,5 @@
 {% from "conditions.sql" import free %}
--- The webinars that have something due of this urgency. With nothing due it costs the same however many there are.
+-- The webinars with a due delivery of this urgency. With nothing due, the cost does not depend on their number.
 SELECT w.webinar
 FROM (SELECT 1 FROM delivery d
       WHERE d.urgency = :urgency AND {{ free("d") }} AND d.next_attempt_at <= :now LIMIT 1) AS one

@@ -29,7 +29,7 @@ from scheduler.registrants.files.records import Lines
 from scheduler.registrants.forgotten import not_forgotten, registered_again
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Person, Registrants, Row
-from scheduler.registrants.sources import said_by_others
+from scheduler.registrants.sources import keep_rows_of
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import Zone, zone_of
 
@@ -93,7 +93,7 @@ def import_file(
                     odd[webinar] = Registrants(conn).odd(webinar)
             began = time.monotonic()
             done = database.in_transaction(partial(_written, asked=asked, usable=usable, odd=odd))
-            piece.took(len(usable), time.monotonic() - began)
+            piece.record(len(usable), time.monotonic() - began)
             time.sleep(piece.pause)
             report.new += done.new
             report.updated += done.updated
@@ -145,7 +145,7 @@ class _Writing:
         there = self._there(usable, odd)
         if self._asked.registered_again:  # also those whose rows say nothing new
             note_changes(self._conn, [row.id for row in there.values()])
-        said_by_others(self._conn, usable.keys())
+        keep_rows_of(self._conn, usable.keys())
         changed = self._update(usable, there)
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)
