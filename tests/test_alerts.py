@@ -1,4 +1,4 @@
-"""An organizer is told once when something is wrong, and once when it is right again."""
+"""Organizers are notified once when a problem begins, and once when it is resolved."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from scheduler import alerts
-from scheduler.alerts import Telling, Wrong
+from scheduler.alerts import AlertKey, AlertMail
 from scheduler.database.engine import Database
 from tests.support import utc
 
 pytestmark = pytest.mark.engines("sqlite")
 
 NOW = utc("2025-06-12 08:00")
-FR = Wrong("text reminder-day/fr", "organizer@who.int")
-EN = Wrong("text reminder-day/en", "organizer@who.int")
+FR = AlertKey("text reminder-day/fr", "organizer@who.int")
+EN = AlertKey("text reminder-day/en", "organizer@who.int")
 
 
 class Board:
@@ -24,26 +24,26 @@ class Board:
     def __init__(self, database: Database) -> None:
         self.database, self.now = database, NOW
 
-    def note(self, *wrong: Wrong, prefix: str = "text ", words: str = "line 8: nonsense") -> None:
+    def note(self, *wrong: AlertKey, prefix: str = "text ", words: str = "line 8: nonsense") -> None:
         self.now += timedelta(minutes=1)
         with self.database.transaction() as conn:
-            alerts.note(conn, self.now, dict.fromkeys(wrong, words), prefix)
+            alerts.reconcile(conn, self.now, dict.fromkeys(wrong, words), prefix)
 
     def mails(self) -> list[tuple[str, str]]:
         """What is to be told; taken, as if it had been sent."""
-        return [("right" if one.right_again else "wrong", one.key) for one in self.taken()]
+        return [("right" if one.resolved else "wrong", one.key) for one in self.taken()]
 
-    def taken(self) -> list[Telling]:
+    def taken(self) -> list[AlertMail]:
         with self.database.transaction() as conn:
-            return [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
+            return [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
 
-    def give_back(self, telling: Telling) -> None:
+    def give_back(self, telling: AlertMail) -> None:
         with self.database.transaction() as conn:
-            alerts.give_back(conn, self.now, telling)
+            alerts.release(conn, self.now, telling)
 
     def standing(self) -> list[tuple[str, datetime | None]]:
         with self.database.transaction() as conn:
-            return [(one.key, one.told_at) for one in alerts.standing(conn)]
+            return [(one.key, one.told_at) for one in alerts.open_alerts(conn)]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_one_mail_when_it_is_wrong_and_one_when_it_is_right(board: Board) -> Non
     assert board.mails() == []
 
 
-def test_what_is_over_before_anybody_was_told_is_not_told(board: Board) -> None:
+def test_a_problem_resolved_before_anybody_was_notified_is_not_reported(board: Board) -> None:
     board.note(FR)
     board.note()
     assert board.mails() == []
@@ -97,9 +97,9 @@ def test_each_mistake_and_each_organizer_has_mails_of_their_own(board: Board) ->
 
 
 @pytest.mark.engines("both")
-def test_what_is_noted_of_one_kind_leaves_the_others_alone(board: Board) -> None:
+def test_alerts_of_one_kind_leave_the_others_alone(board: Board) -> None:
     board.note(FR)
-    board.note(Wrong("relay", "organizer@who.int"), prefix="relay")
+    board.note(AlertKey("relay", "organizer@who.int"), prefix="relay")
     board.mails()
     board.note()
     assert board.mails() == [("right", "text reminder-day/fr")]
@@ -121,15 +121,15 @@ def test_the_mail_has_the_words_of_the_day_on_which_it_goes(board: Board) -> Non
 
 
 @pytest.mark.engines("both")
-def test_of_two_replicas_one_tells(board: Board) -> None:
+def test_of_two_replicas_one_notifies(board: Board) -> None:
     board.note(FR)
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
+        (telling,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, NOW, telling) for _ in range(2)] == [True, False]
     board.note()
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
+        (telling,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, NOW, telling) for _ in range(2)] == [True, False]
 
 
 def test_a_mail_that_the_relay_did_not_take_is_told_later(board: Board) -> None:
@@ -223,7 +223,7 @@ def test_other_mistakes_whose_mail_is_refused_are_told_later(board: Board) -> No
     assert [one.words for one in board.taken()] == ["line 9: other"]
 
 
-def test_what_is_fixed_while_the_mail_about_other_mistakes_is_refused_is_resolved(board: Board) -> None:
+def test_a_fix_while_the_mail_about_other_mistakes_is_refused_resolves_the_problem(board: Board) -> None:
     board.note(FR)
     board.mails()
     board.note(FR, words="line 9: other")
@@ -235,11 +235,11 @@ def test_what_is_fixed_while_the_mail_about_other_mistakes_is_refused_is_resolve
 
 
 @pytest.mark.engines("both")
-def test_of_two_replicas_one_tells_of_other_mistakes(board: Board) -> None:
+def test_of_two_replicas_one_notifies_of_other_mistakes(board: Board) -> None:
     board.note(FR)
     board.mails()
     board.note(FR, words="line 9: other")
     board.now += timedelta(minutes=10)
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, board.now, telling) for _ in range(2)] == [True, False]
+        (telling,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, board.now, telling) for _ in range(2)] == [True, False]

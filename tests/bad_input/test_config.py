@@ -1,4 +1,4 @@
-"""What an organizer is told about a mistake in a webinar's file: each case is one edit of a sound file."""
+"""Problems reported for mistakes in a webinar's file; each case is one edit of a sound file."""
 
 from __future__ import annotations
 
@@ -73,27 +73,27 @@ CASES = [
      "", 'put text in straight quotes: title = "My webinar"'),
     ("curly quotes", '"Health products"', "“Health products”",
      "line 2, column 9", "the character “ (U+201C, left double quotation mark)",
-     'straight quotes ("), as programs have them and not Word', 'write title = "Health products"'),
+     'straight quotes ("), not those of a word processor', 'write title = "Health products"'),
     ("a quote that is not closed", '"Open the link."', '"Open the link.',
-     "line 4, column 30", "a text without an end",
+     "line 4, column 30", "a text that is not closed",
      "", 'close it with the quote (") that begins it'),
     ("an hour with one digit", 'at = "09:00"', "at = 9:00",
      "line 26, column 7", "not valid TOML (expected newline or end of document after a statement)",
      "", 'put a time of day in quotes: at = "09:00"'),
     ("a date and time with the zone", "13:00:00", "13:00 CEST",
      "line 9, column 19", "not valid TOML (expected newline or end of document after a statement)",
-     "", "leave CEST out, for `zone` says it: 2025-07-03T13:00:00"),
+     "", "leave out CEST, which `zone` says: 2025-07-03T13:00:00"),
     ("a day that the calendar lacks", "2025-07-03T13", "2025-06-31T13",
      "line 9, column 9", "not valid TOML (invalid date or datetime)",
-     "", "write a date that the calendar has, as 2025-07-03T13:00:00"),
+     "", "write a date that exists, as 2025-07-03T13:00:00"),
     ("True", "on_registration = true", "on_registration = True",
      "line 21, column 19", "not valid TOML (invalid value)",
      "", "write true or false, in small letters"),
     ("a key twice", 'title = "Health', 'id = "x"\ntitle = "Health',
-     "line 2, column 9", "a key that is there already",
+     "line 2, column 9", "the same key a second time",
      "", "remove one of the two"),
     ("a list that is not closed", '["World Health Organization"]', '["World Health Organization"',
-     "line 6, column 1", "a list without an end",
+     "line 6, column 1", "a list that is not closed",
      "", "close it with ]"),
     ("a key that is missing", 'alert_to = "operators@who.int"\n', "",
      "alert_to", "is missing",
@@ -127,7 +127,7 @@ CASES = [
     ("a text of several lines", '"How health products are bought."',
      '"""\nHow health products\nare bought."""',
      "line 3, about", 'a line break in "How health products\\nare bought."',
-     "text on one line", 'a long text may go over several lines in """ when each ends with a backslash'),
+     "text on one line", 'a long text in """ may take several lines if each ends with a backslash'),
     ("a title of a page", '"Health products"', '"' + "x" * 201 + '"',
      "line 2, title", "201 characters",
      "at most 200 characters", ""),
@@ -151,7 +151,7 @@ CASES = [
      "line 16, translations.es", '"es" is not one of languages',
      "fr", "add it to languages, or remove its texts"),
     ("a translation into the first language", "[translations.fr]", "[translations.en]",
-     "line 16, translations.en", '"en" is the first of languages: its texts stand at the top of the file',
+     "line 16, translations.en", '"en" is the first of languages: its texts belong at the top of the file',
      "fr", ""),
     ("a start with an offset", "start = 2025-07-03T13:00:00", "start = 2025-07-03T13:00:00+01:00",
      "line 9, start", "2025-07-03T13:00:00+01:00, a time with a UTC offset",
@@ -200,7 +200,7 @@ CASES = [
      'that of a city, as in Europe/Zurich',
      ZONE, ""),
     ("a fixed offset for a zone", "CET/Geneva time", "Etc/GMT-1",
-     "line 8, zone", '"Etc/GMT-1", a fixed offset that knows no summer time',
+     "line 8, zone", '"Etc/GMT-1", a fixed offset without summer time',
      ZONE, "name a place, such as Geneva"),
     ("a link without TLS", "https://webinar", "http://webinar",
      "line 12, join_url", '"http://webinar.who.int/1"',
@@ -222,7 +222,7 @@ CASES = [
      'one address of somebody who can fix things, "mailbox@domain"', "an email address must have an @-sign"),
     ("a sender that takes no answers", "webinar@who.int", "no-reply@who.int",
      "line 13, sender", '"no-reply@who.int"',
-     MAILBOX, "people answer and calendars send acceptances: name a mailbox that is read"),
+     MAILBOX, "people reply and calendars send acceptances: name a mailbox that is read"),
     ("a misspelt status", "alert_to", 'status = "Live"\nalert_to',
      "line 14, status", '"Live"',
      '"draft", "live" or "ended"', "did you mean `live`?"),
@@ -232,7 +232,7 @@ CASES = [
     ("live with a placeholder", 'alert_to = "operators@who.int"',
      'status = "live"\nalert_to = "operators@example.org"',
      "line 15, alert_to", "the placeholder example.org",
-     "the real thing before it is live", ""),
+     "the real value before it is live", ""),
     ("live without a link", 'join_url = "https://webinar.who.int/1"', 'status = "live"',
      "join_url", "is empty",
      "a link, as status is live", ""),
@@ -271,7 +271,7 @@ CASES = [
      "line 30, messages[3].after_end", "90",
      DURATION, 'write a text with units, such as "1h"'),
     ("a duration of nothing", '"90m"', '"0m"',
-     "line 30, messages[3].after_end", '"0m", no time at all',
+     "line 30, messages[3].after_end", '"0m", a duration of zero',
      DURATION, ""),
     ("a follow-up too late to be useful", '"90m"', '"45d"',
      "line 30, messages[3].after_end", "45 days after the end",
@@ -296,7 +296,7 @@ def test_the_file_is_sound_before_the_edits() -> None:
 @pytest.mark.parametrize(
     ("sound", "edited", "told"), [(*case[1:3], case[3:]) for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_an_organizer_is_told_what_to_fix(sound: str, edited: str, told: tuple[str, ...]) -> None:
+def test_the_problem_says_what_to_fix(sound: str, edited: str, told: tuple[str, ...]) -> None:
     source = SOUND.replace(sound, edited, 1)
     assert source != SOUND
 

@@ -1,4 +1,5 @@
-"""A webinar's own words as its mails show them: set as their language is, and apart where they run the other way."""
+"""A webinar's own words as its mails show them: typeset for their language, and isolated where their direction
+differs."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ _FSI, _PDI = "\u2068", "\u2069"
 
 
 def own_words(webinar: Webinar, language: str) -> Wording:
-    """What `webinar.words` says in `language`. A French title's colon never begins a line, and English words that
-    stand in an Arabic mail for want of a translation are isolated (FSI and PDI: Unicode 9, 3.1), so that
-    neither their marks nor those around them move."""
+    """`webinar.words` as mails in `language` show it. A French title's colon never begins a line. Untranslated English
+    words in an Arabic mail are isolated (FSI and PDI, UAX 9), so that neither their punctuation nor that around them
+    moves."""
     said = webinar.words(language)
 
     def shown(key: str, text: str) -> str:
