@@ -39,7 +39,7 @@ CASES = {
     ),
     "a key twice": (
         "---\nsubject: A\nsubject: B\npreheader: C\n---\nHi",
-        ["line 3: `subject` a second time; allowed: one; the first is in line 2"],
+        ["line 3: `subject` a second time; allowed: once; the first is in line 2"],
     ),
     "a value over two lines": (
         "---\nsubject: A\n  and more\npreheader: C\n---\nHi",

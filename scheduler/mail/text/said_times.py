@@ -82,9 +82,9 @@ def time_problems(
     source: str, place: str, language: str, start_local: datetime
 ) -> Iterator[tuple[bool, Problem]]:
     """The times that `said_times` finds in the file `place` as problems, each with whether it is certain."""
-    for said in said_times(source, language, start_local):
-        found = f"`{said.words}`: {said.fault}"
-        yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)
+    for one in said_times(source, language, start_local):
+        found = f"`{one.words}`: {one.fault}"
+        yield one.wrong, Problem(f"{place}, line {one.line}", found, hint=USE_A_VARIABLE)
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -111,11 +111,11 @@ def _without_jinja(source: str) -> str:
 
 def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
     for match in _ZONE.finditer(line):
-        said, is_said = match[0].split()[0], start_local.tzname()
-        winter_name = said in ("CET", "MEZ", "MET", "HNEC") and is_said == "CEST"
-        summer_name = said in ("CEST", "MESZ", "HAEC") and is_said == "CET"
+        written, actual = match[0].split()[0], start_local.tzname()
+        winter_name = written in ("CET", "MEZ", "MET", "HNEC") and actual == "CEST"
+        summer_name = written in ("CEST", "MESZ", "HAEC") and actual == "CET"
         if winter_name or summer_name:
-            yield SaidTime(number, match[0], f"on that date the webinar's clock shows {is_said}", wrong=True)
+            yield SaidTime(number, match[0], f"on that date the webinar's clock shows {actual}", wrong=True)
         else:
             yield SaidTime(number, match[0], "a time zone, which is not every reader's", wrong=False)
 
@@ -128,8 +128,8 @@ def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[Said
         for found in (_LAST_BUT_ONE.search(before), _LAST.search(before), _NEXT.match(after)):
             if found is None:
                 continue
-            said = days.get(found[1].casefold())
-            if said is not None and said != day.weekday():
+            weekday = days.get(found[1].casefold())
+            if weekday is not None and weekday != day.weekday():
                 right = get_day_names("wide", locale=locale(language))[day.weekday()]
                 yield SaidTime(number, f"{found[1]} … {words}", f"that day is a {right}", wrong=True)
                 break

@@ -14,7 +14,7 @@ def own_words(webinar: Webinar, language: str) -> Wording:
     """`webinar.words` as mails in `language` show it. A French title's colon never begins a line. Untranslated English
     words in an Arabic mail are isolated (FSI and PDI, UAX 9), so that neither their punctuation nor that around them
     moves."""
-    said = webinar.words(language)
+    own = webinar.words(language)
 
     def shown(key: str, text: str) -> str:
         tag = webinar.language_of(key, language)
@@ -23,10 +23,10 @@ def own_words(webinar: Webinar, language: str) -> Wording:
         return f"{_FSI}{set_right}{_PDI}" if text and against else set_right
 
     return Wording(
-        title=shown("title", said.title),
-        about=shown("about", said.about),
-        how_to_join=shown("how_to_join", said.how_to_join),
-        organizers=tuple(shown("organizers", one) for one in said.organizers),
-        host=shown("host", said.host),
-        sender_name=shown("sender_name", said.sender_name),
+        title=shown("title", own.title),
+        about=shown("about", own.about),
+        how_to_join=shown("how_to_join", own.how_to_join),
+        organizers=tuple(shown("organizers", one) for one in own.organizers),
+        host=shown("host", own.host),
+        sender_name=shown("sender_name", own.sender_name),
     )

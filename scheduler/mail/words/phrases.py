@@ -132,8 +132,8 @@ def _files() -> dict[str, tuple[dict[str, str], tuple[Problem, ...]]]:
 
 
 @cache
-def _said() -> dict[str, dict[str, str]]:
-    return {tag: said for tag, (said, _) in _files().items()}
+def _usable() -> dict[str, dict[str, str]]:
+    return {tag: usable for tag, (usable, _) in _files().items()}
 
 
 def read_phrases(source: str, place: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
@@ -143,15 +143,15 @@ def read_phrases(source: str, place: str) -> tuple[dict[str, str], tuple[Problem
         written = load_toml(source)
     except (ValueError, RecursionError) as error:
         return {}, (syntax_problem(source, place, error),)
-    said: dict[str, str] = {}
+    usable: dict[str, str] = {}
     problems: list[Problem] = []
     for key, words in written.items():
         if wrong := _mistake_in(key, words):
             line = line_of((key,), key_lines(source))
             problems.append(Problem(f"{place}, line {line}, {key}" if line else f"{place}, {key}", *wrong))
         else:
-            said[key] = words
-    return said, tuple(problems)
+            usable[key] = words
+    return usable, tuple(problems)
 
 
 def _mistake_in(key: str, words: object) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def _english() -> Mapping[str, str]:
 
 def phrases_file(language: str) -> Path:
     """The file that has the phrases of this language, or would have them."""
-    return _FOLDER / f"{nearest_language(language, _said()) or language}.toml"
+    return _FOLDER / f"{nearest_language(language, _usable()) or language}.toml"
 
 
 def phrase_problems() -> tuple[Problem, ...]:
@@ -184,8 +184,8 @@ def phrase_problems() -> tuple[Problem, ...]:
 
 def missing_phrases(language: str) -> tuple[str, ...]:
     """The keys of `languages/en.toml` that the file for `language` lacks and CLDR has not; all if there is no file."""
-    tag = nearest_language(language, _said())
-    known = {*_IN_CLDR, *(_said()[tag] if tag else ())}
+    tag = nearest_language(language, _usable())
+    known = {*_IN_CLDR, *(_usable()[tag] if tag else ())}
     return tuple(field.name for field in fields(Phrases) if field.name not in known)
 
 
@@ -193,7 +193,7 @@ def missing_phrases(language: str) -> tuple[str, ...]:
 def phrases(language: str) -> Phrases:
     """The phrases of `language`, with English ones for those that it lacks; phrases that CLDR has in that language
     are ""."""
-    tag = nearest_language(language, _said()) or ""
-    english = _said()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
-    said = english | _said().get(tag, {})
-    return Phrases(**{key: typeset(words, tag) for key, words in said.items()})
+    tag = nearest_language(language, _usable()) or ""
+    english = _usable()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
+    usable = english | _usable().get(tag, {})
+    return Phrases(**{key: typeset(words, tag) for key, words in usable.items()})

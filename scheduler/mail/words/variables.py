@@ -150,8 +150,8 @@ class CalendarLinks:
 def variables(facts: Facts, language: str) -> dict[str, Any]:
     """Every variable for one mail in `language`: those of texts (VARIABLES, BLOCKS) and the layout's."""
     webinar, words = facts.webinar, phrases(language)
-    said = own_words(webinar, language)
-    organizers = listing(said.organizers, language)
+    own = own_words(webinar, language)
+    organizers = listing(own.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
     name = shown_name(facts.name, language)
@@ -162,12 +162,12 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "name": name,
         "dear": dear(name, language),
         "webinar": WebinarWords(
-            title=said.title,
-            about=said.about,
+            title=own.title,
+            about=own.about,
             organizers=organizers,
-            host=said.host,
+            host=own.host,
             held_in=held_in,
-            how_to_join=said.how_to_join,
+            how_to_join=own.how_to_join,
             materials_url=webinar.materials_url,
         ),
         "join_url": facts.join_url,
@@ -176,8 +176,8 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "phrases": words,
         "language": language,
         "direction": "rtl" if right_to_left(language) else "ltr",
-        "why": words.why.format(title=said.title),
-        "from_whom": words.from_whom.format(sender=said.sender_name or organizers),
+        "why": words.why.format(title=own.title),
+        "from_whom": words.from_whom.format(sender=own.sender_name or organizers),
         "held_in": "" if facts.over else words.held_in.format(language=held_in),
         "over": facts.over,
         "declining": words.declining.format(stop=words.stop) if can_decline else "",
@@ -189,7 +189,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "colour": webinar.colour,
         "reservation": _reservation(facts, language),
         "logo": f"cid:{webinar.logo}" if is_embedded else webinar.logo,
-        "sender": said.sender_name or organizers,
+        "sender": own.sender_name or organizers,
     }
 
 

@@ -57,10 +57,10 @@ def language_name(tag: str, language: str) -> str:
 
 def listing(items: Sequence[str], language: str) -> str:
     """ "WHO, WIPO and WTO", "OMS, OMPI et OMC"."""
-    said = str(format_list(list(items), locale=locale(language)))
+    text = str(format_list(list(items), locale=locale(language)))
     if len(items) > 1 and _is(language, "es") and _SOUNDS_AS_Y.match(items[-1]):
-        return said.removesuffix(f" y {items[-1]}") + f" e {items[-1]}"  # not in CLDR's data
-    return said
+        return text.removesuffix(f" y {items[-1]}") + f" e {items[-1]}"  # not in CLDR's data
+    return text
 
 
 def offset_text(offset: timedelta) -> str:
@@ -270,13 +270,13 @@ def _days(moment: datetime, now: datetime, zone: Zone, language: str) -> str:
 @lru_cache(maxsize=512)
 def _relative(delta: timedelta, unit: Any, language: str) -> str:
     # The threshold keeps Babel from choosing a larger unit ("in 1 week" for 7 days).
-    said = str(
+    text = str(
         format_timedelta(
             delta, granularity=unit, threshold=10**9, add_direction=True, locale=locale(language)
         )
     )
     # CLDR says "within 7 days", which does not fit a start.
-    return said.replace("خلال ", "بعد ") if _is(language, "ar") else said
+    return text.replace("خلال ", "بعد ") if _is(language, "ar") else text
 
 
 def _is(language: str, wanted: str) -> bool:

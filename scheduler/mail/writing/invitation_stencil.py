@@ -46,18 +46,18 @@ class InvitationStencil:
         """The approximate memory that it uses, in bytes."""
         return sum(100 + len(line) for line in self.lines)
 
-    def fill(self, said: Mapping[str, Any]) -> bytes:
-        """The entry for one registrant, equal to `invitation(**said)`. UID and link must not need other escaping
+    def fill(self, arguments: Mapping[str, Any]) -> bytes:
+        """The entry for one registrant, equal to `invitation(**arguments)`. UID and link must not need other escaping
         than that of TEXT."""
-        address, link = said["address"], said["join_url"]
-        stamp = _instant(said["dtstamp"])
+        address, link = arguments["address"], arguments["join_url"]
+        stamp = _instant(arguments["dtstamp"])
         values = {
-            "UID": said["uid"],
-            "SEQUENCE": said["sequence"],
+            "UID": arguments["uid"],
+            "SEQUENCE": arguments["sequence"],
             "DTSTAMP": stamp,
-            "CREATED": _instant(said["created"]),
+            "CREATED": _instant(arguments["created"]),
             "LAST-MODIFIED": stamp,
-            "CN": _common_name(clean_name(said["name"]) or address),
+            "CN": _common_name(clean_name(arguments["name"]) or address),
             "mailto": mailto_address(wire_address(address)),
             "URI": link,
             "TEXT": vText(link).to_ical().decode(),
@@ -65,12 +65,12 @@ class InvitationStencil:
         return b"".join(line if isinstance(line, bytes) else _folded(line % values) for line in self.lines)
 
 
-def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
-    """The stencil for `invitation(**said)`; None if filling it with `said` would give other bytes.
+def cut_invitation(arguments: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
+    """The stencil for `invitation(**arguments)`; None if filling it with `arguments` would give other bytes.
 
     `own_link`: the registrant's link is not the webinar's. Raises what `invitation` raises.
     """
-    sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
+    sample = invitation(**{**arguments, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
     lines: list[bytes | str] = [b""]
     for line in map(_line, filter(None, re.split(rb"(?<=\r\n)(?! )", sample))):
         if isinstance(line, bytes) and isinstance(lines[-1], bytes):
@@ -78,7 +78,7 @@ def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationSten
         else:
             lines.append(line)
     stencil = InvitationStencil(tuple(lines))
-    return stencil if stencil.fill(said) == invitation(**said) else None
+    return stencil if stencil.fill(arguments) == invitation(**arguments) else None
 
 
 def _line(folded: bytes) -> bytes | str:

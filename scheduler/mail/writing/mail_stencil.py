@@ -146,12 +146,12 @@ def cut_words(sheet: Sheet, own: Personal) -> Rendered | None:
     plain = text.render(facts)
     without = _without_own_link(facts) if own.link else facts
     language = sheet.current.language
-    said = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
-    said |= with_stand_ins(said, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
-    if said["reservation"]:
+    filling = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
+    filling |= with_stand_ins(filling, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
+    if filling["reservation"]:
         link = _JSON_LINK if own.link else facts.join_url
-        said["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
-    words = text.fill(said)
+        filling["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
+    words = text.fill(filling)
     values = {**own.values, **own.zone.words}
     filled = replace(
         words,

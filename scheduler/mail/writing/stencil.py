@@ -121,12 +121,12 @@ class Stencils:
             return mail
         return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
 
-    def _write_invitation(self, **said: Any) -> bytes:
-        webinar = said["webinar"]
-        own_link = said["join_url"] != webinar.join_url
-        key = (said["language"], said["method"], own_link)
-        stencil = self._invitations.get((webinar,), key, lambda: cut_invitation(said, own_link=own_link))
-        return stencil.fill(said) if stencil else invitation(**said)
+    def _write_invitation(self, **arguments: Any) -> bytes:
+        webinar = arguments["webinar"]
+        own_link = arguments["join_url"] != webinar.join_url
+        key = (arguments["language"], arguments["method"], own_link)
+        stencil = self._invitations.get((webinar,), key, lambda: cut_invitation(arguments, own_link=own_link))
+        return stencil.fill(arguments) if stencil else invitation(**arguments)
 
 
 class _Recent(Generic[T]):

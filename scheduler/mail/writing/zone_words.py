@@ -46,13 +46,13 @@ class ZoneWords:
         return sum(100 + len(one) for one in (*self.encoded.values(), *self.words.values()))
 
 
-def zone_words(said: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
-    """The zone words of a text with this use of its variables, from the values `said` in one zone
+def zone_words(values: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
+    """The zone words of a text with this use of its variables, from the variables `values` of one zone
     (`variables.zone_variables`)."""
-    shape: list[Hashable] = [_value(said, path) for path in sorted(use.computed)]
+    shape: list[Hashable] = [_value(values, path) for path in sorted(use.computed)]
     words: dict[str, str] = {}
     for number, path in enumerate(use.printed):
-        value = _value(said, path)
+        value = _value(values, path)
         is_words = isinstance(value, str) or "__str__" in vars(type(value))
         if is_words and can_be_filled_in(str(value)):
             words[str(number)] = str(value)
@@ -83,10 +83,10 @@ def can_be_filled_in(words: str) -> bool:
     return bool(words) and as_it_is and words.translate(_PRINTABLE).isprintable()
 
 
-def with_stand_ins(said: Mapping[str, Any], use: Use, words: Mapping[str, str]) -> dict[str, Any]:
-    """`said` with a mark in place of each of these words."""
+def with_stand_ins(values: Mapping[str, Any], use: Use, words: Mapping[str, str]) -> dict[str, Any]:
+    """`values` with a mark in place of each of these words."""
     marks = {path: f"{MARK}{number}{MARK}" for number, path in enumerate(use.printed) if str(number) in words}
-    return {name: _marked(value, name, marks, use) for name, value in said.items() if name in OF_ZONE}
+    return {name: _marked(value, name, marks, use) for name, value in values.items() if name in OF_ZONE}
 
 
 def _marked(value: Any, path: str, marks: Mapping[str, str], use: Use) -> Any:
@@ -108,11 +108,11 @@ class _Marked:
         return self._marks.get(self._path) or str(self._value)
 
 
-def _value(said: Mapping[str, Any], path: str) -> Any:
+def _value(values: Mapping[str, Any], path: str) -> Any:
     """The value at this path; or a tuple of the last value on the path that is not a dataclass, as for a string's
     method."""
     name, *attributes = path.split(".")
-    value = said[name]
+    value = values[name]
     for attribute in attributes:
         if not is_dataclass(value):
             return (value,)
