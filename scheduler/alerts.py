@@ -21,8 +21,7 @@ AGAIN_AFTER = timedelta(minutes=10)
 NOTICE = "notice "
 """Prefix of the keys of notices: nothing is wrong, but people will be notified unless somebody stops it."""
 RETENTION = "retention "
-"""Prefix of the keys of retention warnings: nothing is wrong, but people whose webinar ended long ago will be
-removed."""
+"""Prefix of the keys of retention warnings: nothing is wrong, but people will be removed long after their webinar."""
 
 
 class AlertKey(NamedTuple):
@@ -75,7 +74,7 @@ def reconcile(
         if one not in known:
             _raise(conn, one, words, now)
         elif not once or known[one].cleared_at is not None or known[one].told_at is None:
-            # Also when the problem returns before the mail that it is resolved was sent.
+            # Reopens an alert, too, if the problem returned before the mail that it is resolved was sent.
             conn.execute(update(table).where(_is(one)).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         if one.key in undecided:

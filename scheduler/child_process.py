@@ -45,6 +45,6 @@ def limit_memory() -> None:
     # Other systems than Linux do not say how much is in use, and count RLIMIT_AS differently.
     if statm.exists():
         most = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)  # only root may raise it
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)  # raising it needs a privilege
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

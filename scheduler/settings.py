@@ -73,7 +73,7 @@ def _folder_to_be(value: object) -> object:
 def _patterns(value: object) -> object:
     patterns = [part.strip() for part in str(value).split(",")]
     if not any(patterns):
-        raise mistake(shown(value), hint="remove the variable to let everybody have mail")
+        raise mistake(shown(value), hint="remove the variable to allow every address")
     for pattern in filter(None, patterns):
         if not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", pattern):
             likely = f"did you mean `*@{pattern.lstrip('@*')}`?" if "." in pattern else ""

@@ -197,7 +197,7 @@ class Watch:
     ) -> None:
         try:
             self._found = read()
-        except Exception as error:  # raised where it is waited for
+        except Exception as error:  # raised again in `_ask`
             self._error = error
         with suppress(RuntimeError):  # the loop has ended in the meantime
             loop.call_soon_threadsafe(done.set)

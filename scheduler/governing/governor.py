@@ -43,8 +43,7 @@ class Governor:
         holder: int = 0,
         waits: bool = False,
     ) -> None:
-        """`holder`: this service's number among the replicas; 0: there are none. `waits`: `poll` waits until texts
-        are tried."""
+        """`holder`: this service's number among the replicas, or 0. `waits`: `poll` waits until texts are tried."""
         self._holder = holder
         self.catalogue = Catalogue()
         self.revisions = Revisions()
@@ -91,8 +90,7 @@ class Governor:
             await self._absorb(now, None, self._texts.folder.returned)
 
     def adopt(self, governing: Mapping[str, Governing]) -> None:
-        """Use the revisions that govern now, whichever service proposed them. The next `poll` has the texts tried
-        with them."""
+        """Use the revisions that govern now, whoever proposed them. The next `poll` has the texts tried with them."""
         before, self.catalogue = self.catalogue, replace(self.catalogue, governing=governing)
         self._revisions_changed |= before.revisions != self.catalogue.revisions
 
@@ -231,8 +229,8 @@ class Governor:
     def _until(self, webinar: Webinar, key: Key) -> str:
         """Which mails go out until the text is fixed."""
         if self.texts.waits(webinar, key):
-            return f"Until then its mails of {webinar.id} wait."
-        return f"Until then the last sound version of it goes out, for {webinar.id}."
+            return f"Until then mails of webinar {webinar.id} with this text wait."
+        return f"Until then mails of webinar {webinar.id} have its last sound version."
 
 
 def _alert(key: Key) -> str:
@@ -241,8 +239,7 @@ def _alert(key: Key) -> str:
 
 
 def file_problems(catalogue: Catalogue, texts: Texts, layout: Iterable[Problem]) -> list[Problem]:
-    """Everything that is wrong with these files. Texts that no webinar uses are left out: `webinar check` has a
-    note on them."""
+    """Everything that is wrong with these files, except texts that no webinar uses: `webinar check` notes those."""
     webinars = catalogue.webinars.values()
     used = (texts.problems[key] for key in texts.problems if any(uses(one, key) for one in webinars))
     both = (*catalogue.problems.values(), *used)

@@ -102,12 +102,11 @@ class Notice:
             ]
         if "join_url" in after:
             parts.append(f"a new link {after['join_url'] or 'none'}, was {before['join_url'] or 'none'}")
-        return "; ".join(parts) or "what has changed since they were written to"
+        return "; ".join(parts) or "the changes since their last mail"
 
 
 def time_text(start: datetime, zone: Zone, end: datetime | None = None) -> str:
-    """An instant, or a time from start to end, for organizers: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00
-    UTC)"."""
+    """A time for organizers, in its zone and UTC: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00 UTC)"."""
     local = [to_local(one, zone) for one in (start, end) if one]
     utc = [one.astimezone(UTC) for one in (start, end) if one]
     if str(zone).endswith("UTC"):
@@ -116,8 +115,7 @@ def time_text(start: datetime, zone: Zone, end: datetime | None = None) -> str:
 
 
 def _clock(times: Iterable[datetime], day: date | None = None) -> str:
-    """The times in one line, each with its date if that differs from the time before it; `day` is the date before
-    the first."""
+    """The times in one line, each with its date unless the time before it (at first `day`) has the same."""
     parts = []
     for one in times:
         parts.append(f"{one:%H:%M}" if one.date() == day else f"{one:%Y-%m-%d %H:%M}")
@@ -209,8 +207,7 @@ def changed_facts(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
 
 
 def reconcile_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
-    """Make the alerts about notices match `found`: one mail for each edit that waits, none when it takes effect or
-    is undone."""
+    """Make the alerts about notices match `found`: one mail for each waiting edit, none at its end."""
     words = {
         AlertKey(f"{alerts.NOTICE}{one.key}", one.alert_to): f"{one.headline}\n\n{one.words}" for one in found
     }

@@ -122,8 +122,7 @@ def schedule(
     revisions: Revisions,
     return_within: timedelta,
 ) -> None:
-    """Let this revision govern at once, or after a wait if it would notify people. It replaces the one that waits,
-    if any."""
+    """Let this revision govern at once, or after a wait if it would notify people; it replaces a waiting one."""
     row = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first()
     if row is None or row.revision_id == revision_id:
         take_effect(conn, webinar, revision_id)

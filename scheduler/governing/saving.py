@@ -74,8 +74,7 @@ def list_texts(
     problems: Mapping[Key, tuple[Problem, ...]],
     current: Container[Key],
 ) -> list[ListedText]:
-    """Every text that exists or that a webinar uses, by message and language. `current`: the texts of which a sound
-    version can go out."""
+    """Every existing or used text, by message and language. `current`: texts with a sound version that can go out."""
     last = last_saves(conn, sources)
     revisions = TextRevision.__table__  # type: ignore[attr-defined]
     text = (revisions.c.message, revisions.c.language)

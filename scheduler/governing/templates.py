@@ -61,8 +61,7 @@ class Templates:
         return self._wanted.sources
 
     async def changed(self, now: datetime) -> bool:
-        """Whether other revisions govern than were read last (another service's, or ours by now), or trials have
-        results."""
+        """Whether other revisions govern than were read last, stored here or elsewhere, or trials have results."""
         if self.trials.news and (
             not self.trials.busy
             or self._undecided()
@@ -148,8 +147,7 @@ class Templates:
         return texts, sound, lags, newest_revisions(conn)
 
     def _count_as_sound(self, conn: Connection) -> dict[Key, str]:
-        """The folder's sound texts, and its texts to be tried again: an edited webinar or layout does not remove a
-        text from the folder."""
+        """The folder's sound texts, and those to be tried again: an edited webinar or layout removes no text."""
         governs = {name: one.sha256 for name, one in governing_texts(conn).items()}
         again = {
             key

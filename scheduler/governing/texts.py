@@ -83,8 +83,7 @@ def folder_problems(
     checked: Verdicts,
     webinars: Collection[Webinar],
 ) -> dict[Key, tuple[Problem, ...]]:
-    """Problems of the texts in this service's folder: mistakes, and files that are gone or missing. `stored`: the texts
-    that have a revision."""
+    """The problems of this service's texts: mistakes, and files gone or missing. `stored`: texts with a revision."""
     problems = dict(checked.problems)
     used = [(one.languages, one.text_names) for one in webinars]
     for key in set(stored) - sources.keys():

@@ -80,8 +80,7 @@ class Catalogue:
         return [name for name in self.held if name in self.governing and not self.is_of_file(name)]
 
     def live(self, *, drafts_too: bool = False) -> list[str]:
-        """The ids of the webinars whose mails go out. `drafts_too`: as in a rehearsal, which also sends those of
-        drafts."""
+        """The ids of the webinars whose mails go out; `drafts_too`: also those of drafts, as in a rehearsal."""
         return [name for name, webinar in self.webinars.items() if drafts_too or webinar.status == "live"]
 
 
@@ -116,9 +115,7 @@ def propose_webinars(
     revisions.forget()  # an earlier try of this transaction, rolled back at a conflict, may have read its rows
     governing = revisions.governing(conn)
     problems |= _gone(sound, problems, stored)
-    concerned = {
-        path: _addresses_to_notify(path, files, root, stored.values(), governing) for path in problems
-    }
+    concerned = {path: _to_notify(path, files, root, stored.values(), governing) for path in problems}
     meanwhile = _meanwhile(conn, now, problems, stored, governing)
     return Catalogue(governing, problems, meanwhile, concerned, held)
 
@@ -180,8 +177,7 @@ class _Proposing:
         return running_services(self.conn, self.holder)
 
     def decide(self, webinar: Webinar, revision_id: int, ours: str, *, new: bool, changed: bool) -> None:
-        """Decide about one webinar, and carry it out. `ours`: the SHA-256 of our content, which is stored as this
-        revision."""
+        """Decide about one webinar, and carry it out. `ours`: the SHA-256 of our content, stored as this revision."""
         row = self.stored.get(webinar.id)
         found = decide(
             self.now,
@@ -229,8 +225,7 @@ def instant_text(instant: datetime) -> str:
 
 
 def _has_people(conn: Connection, webinar: str) -> bool:
-    """Whether people are registered, or were before they were removed: those still in `registrants` would get
-    mails, too."""
+    """Whether people are registered, or were before their removal: `registrants` may still have them."""
     query = "SELECT 1 FROM registration WHERE webinar = :webinar LIMIT 1"
     return execute(conn, query, webinar=webinar).first() is not None or is_removed(conn, webinar)
 
@@ -247,10 +242,10 @@ def _meanwhile(
     for name, one in stored.items():
         if one.file in paths and name in governing and governing[name].webinar.status == "live":
             ahead = outlook(conn, now, name, limit=1)
-            leaves = [f"{ahead.at_once} mails now"] if ahead.at_once else []
-            leaves += [f"{then.message} at {instant_text(then.at)}" for then in ahead.next]
-            if leaves:
-                found[one.file] = f"its last sound revision governs: next leave {', '.join(leaves)}"
+            mails = [f"{ahead.at_once} mails now"] if ahead.at_once else []
+            mails += [f"{then.message} at {instant_text(then.at)}" for then in ahead.next]
+            if mails:
+                found[one.file] = f"its last sound revision governs, and sends {', '.join(mails)}"
     return found
 
 
@@ -259,7 +254,7 @@ def _with_meanwhile(problem: Problem, meanwhile: str) -> Problem:
     return replace(problem, hint=f"{problem.hint}; {words}" if problem.hint else words)
 
 
-def _addresses_to_notify(
+def _to_notify(
     path: str,
     files: Mapping[str, bytes],
     root: Path,

@@ -223,8 +223,7 @@ def _is_name(inside: str) -> bool:
 
 
 def _meanings(field: str) -> list[str]:
-    """Names that a field may have, folded: the whole without its owner ("firstname" for "contact.first_name"),
-    then its parts."""
+    """Folded names of a field: the whole without its owner ("firstname" for "contact.first_name"), then its parts."""
     parts = [_folded(part) for part in _BETWEEN.split(field)]
     parts = [part for part in parts if part and part not in _OF_PERSONS]
     return ["".join(parts), *([parts[0], parts[-1]] if len(parts) < 4 else [])] if parts else []

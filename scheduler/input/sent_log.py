@@ -1,5 +1,4 @@
-"""Deliveries that were sent, read from the service's own log: JSON lines, with or without a container engine's
-prefix."""
+"""Deliveries that were sent, read from the service's own log: JSON lines, with or without a container's prefix."""
 
 from __future__ import annotations
 

@@ -160,8 +160,7 @@ def _text(secret: SecretStr | None) -> str:
 
 
 def conflicts(given: Mapping[str, str]) -> Iterator[Mistake]:
-    """Settings of one relay that are valid individually but not together; `given`: the values that are set, by
-    field."""
+    """Settings of one relay that are valid individually but not together. `given`: the set values, by field."""
     yield from _conflicts_of_tls(given)
     by_token = lower(given.get("smtp_auth", "password")) == "xoauth2"
     yield from _conflicts_of_tokens(given) if by_token else _conflicts_of_passwords(given)
@@ -175,13 +174,13 @@ def _conflicts_of_tls(given: Mapping[str, str]) -> Iterator[Mistake]:
             yield Mistake(("smtp_tls",), "none, which would send the user name and password unencrypted",
                           "starttls or implicit")  # fmt: skip
         elif given.get("smtp_allow_plaintext", "no").lower() not in ("yes", "true", "1", "on", "y", "t"):
-            yield Mistake(("smtp_tls",), "none, with a relay on another machine", "starttls or implicit",
+            yield Mistake(("smtp_tls",), "none, although the relay is on another machine", "starttls or implicit",
                           "SMTP_ALLOW_PLAINTEXT=yes allows sending mails unencrypted")  # fmt: skip
     if port == "465" and tls in ("starttls", "none"):
-        yield Mistake(("smtp_port",), f"465 with SMTP_TLS={tls}, where a relay speaks TLS from the first byte", "",
+        yield Mistake(("smtp_port",), f"465 with SMTP_TLS={tls}: on this port relays begin with TLS", "",
                       "set SMTP_TLS=implicit")  # fmt: skip
     if port == "587" and tls == "implicit":
-        yield Mistake(("smtp_port",), "587 with SMTP_TLS=implicit, where a relay begins without TLS", "",
+        yield Mistake(("smtp_port",), "587 with SMTP_TLS=implicit: on this port relays begin without TLS", "",
                       "set SMTP_TLS=starttls")  # fmt: skip
 
 

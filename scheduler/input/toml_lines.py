@@ -56,8 +56,7 @@ def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
 
 
 def _note(path: Path, line: int, lines: dict[Path, int]) -> None:
-    """Record a line for a path and for those of its parents without one: `[translations.fr]` may be the first line
-    of `translations`."""
+    """Record a path's line, also for parents without one: `[translations.fr]` may begin `translations`."""
     for size in range(1, len(path) + 1):
         lines.setdefault(path[:size], line)
 
@@ -82,8 +81,7 @@ def _resolved(path: Path, lengths: Mapping[Path, int]) -> Path:
 
 
 def _end_of_value(source: str, position: int) -> int:
-    """The position at which the value that begins at `position` ends: the first line end outside strings and
-    brackets."""
+    """The position after the value at `position`: the first line end outside strings and brackets."""
     depth = 0
     while position < len(source) and (found := _IN_VALUE.match(source, position)):
         if found["end"] and depth == 0:

@@ -57,8 +57,7 @@ _PLAIN = {
 
 
 def load_toml(source: str) -> dict[str, Any]:
-    """The parsed file. The seconds of a time may be left out (as in TOML 1.1). Raises ValueError and
-    RecursionError, like tomllib."""
+    """The parsed file. A time may lack its seconds (TOML 1.1). Raises ValueError and RecursionError, like tomllib."""
     try:
         return tomllib.loads(source)
     except ValueError:
@@ -96,8 +95,7 @@ def syntax_problem(source: str, place: str, error: Exception) -> Problem:
 
 
 def _odd_character(line: str, column: int) -> str:
-    """The character at this position that TOML does not allow, such as a typographic quote or a no-break space; ""
-    if none."""
+    """The character here that TOML does not allow, such as a typographic quote or a no-break space; or ""."""
     here = line[column - 1 : column]
     if here and not here.isascii():
         return here

@@ -74,8 +74,7 @@ def read_mail(raw: bytes) -> Received:
 
 
 def _with_pictures(html: str, message: Message) -> str:
-    """`html` with the pictures that the mail embeds (RFC 2392) as data: URLs, since a page has no access to a
-    mail's parts."""
+    """`html` with the mail's embedded pictures (RFC 2392) as data: URLs: a page cannot refer to a mail's parts."""
     for part in message.walk():
         name = str(part.get("Content-ID", "")).strip("<> ")
         content = part.get_payload(decode=True)

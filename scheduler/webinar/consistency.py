@@ -43,7 +43,7 @@ def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             yield one._replace(loc=("messages", index, *one.loc))
         name = message.get("id")
         if isinstance(name, str) and first.setdefault(name, index) != index:
-            found = f"{shown(name)}, the id of messages[{first[name] + 1}] too"
+            found = f"{shown(name)}, also the id of messages[{first[name] + 1}]"
             yield Mistake(("messages", index, "id"), found, "an id of its own")
     yield from _language_mistakes(raw)
     yield from _unfilled(raw)
@@ -106,14 +106,12 @@ def _rule_mistakes(message: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake((), found, _ONE_RULE)
     by_day = [rule for rule in ("days_before", "days_after") if rule in given]
     if by_day and "at" not in message:
-        yield Mistake(("at",), "is missing", f'a time in 24-hour form beside {by_day[0]}, such as "09:00"')
+        yield Mistake(("at",), "is missing", f'a time in 24-hour form with {by_day[0]}, such as "09:00"')
     for key in ("at", "clock"):
         if key in message and given and not by_day:
-            yield Mistake((key,), f"stands beside {given[0]}", "only beside days_before or days_after")
+            yield Mistake((key,), f"is set with {given[0]}", "only with days_before or days_after")
     if message.get("also_for_registered") is True and given and "on_registration" not in given:
-        yield Mistake(
-            ("also_for_registered",), f"stands beside {given[0]}", "only beside on_registration = true"
-        )
+        yield Mistake(("also_for_registered",), f"is set with {given[0]}", "only with on_registration = true")
 
 
 def _language_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:

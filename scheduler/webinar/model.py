@@ -317,8 +317,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         )
 
     def words(self, language: str) -> Wording:
-        """The webinar's words in a language. A missing one is taken from "pt" for "pt-BR", then from the first
-        language."""
+        """The webinar's words in a language; missing ones from "pt" for "pt-BR", then from the first language."""
         empty = Translation()
         exact = self.translations.get(language, empty)
         wider = self.translations.get(language.partition("-")[0], empty)
@@ -340,8 +339,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         return self.sender_in(language) if self.reply_to == self.sender else self.reply_to
 
     def language_of(self, key: str, language: str) -> str:
-        """The tag of the language in which `words(language)` has this key: the first language if it is not
-        translated."""
+        """The language in which `words(language)` has this key: the first language if it is not translated."""
         for tag in (language, language.partition("-")[0]):
             if getattr(self.translations.get(tag), key, None):
                 return tag

@@ -30,7 +30,7 @@ def _path(value: object) -> str:
     text = values.line(value)
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text or not path.parts:
-        raise mistake(shown(text), hint="name it as it is called below SOURCES_DIR")
+        raise mistake(shown(text), hint="give its path below SOURCES_DIR")
     return text
 
 
@@ -111,6 +111,6 @@ def source_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         found = f"{len(given)} of them: {', '.join(given)}" if given else "does not say from where to read"
         yield Mistake(("source",), found, f"exactly one of {', '.join(ORIGINS)}")
     if "query" in source and "table" in source:
-        yield Mistake(("source", "query"), "stands beside table", "only one of the two")
+        yield Mistake(("source", "query"), "is set with table", "only one of the two")
     if "query" in source and given and "from" not in given:
-        yield Mistake(("source", "query"), f"stands beside {given[0]}", "only beside from, for a database")
+        yield Mistake(("source", "query"), f"is set with {given[0]}", "only with from, for a database")

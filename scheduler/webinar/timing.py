@@ -81,8 +81,7 @@ def _follow_up(message: str, due: datetime, webinar: Webinar) -> Timing:
 
 
 def _in_time(webinar: Webinar, dues: Sequence[datetime | None]) -> list[int]:
-    """The indexes of the reminders due before the start, the earliest first; of several due at once, in the order
-    of the sequence."""
+    """The indexes of the reminders due before the start, the earliest first, then in the order of the sequence."""
     falling = [(due, index) for index, due in enumerate(dues)
                if due and due < webinar.start and webinar.messages[index].kind == "reminder"]  # fmt: skip
     return [index for _, index in sorted(falling)]

@@ -75,7 +75,7 @@ CASES = {
     ),
     "the webinar as a whole": (
         HEAD + "{{ webinar }}",
-        ["line 5: `webinar` alone; allowed: one of its facts, as in `{{ webinar.title }}`"],
+        ["line 5: `webinar` alone; allowed: one of its attributes, as in `{{ webinar.title }}`"],
     ),
     "mistakes everywhere at once": (
         "---\nsubject: '{{ nam }}'\npreheader: '{{ jon_url }}'\n---\n\n{{ tims }}",

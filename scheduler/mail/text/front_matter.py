@@ -21,8 +21,7 @@ class FrontMatter:
 
 
 def read_front_matter(source: str, place: str) -> tuple[FrontMatter, list[Problem]]:
-    """Split `source` (line ends as LF). Each line is `key: value`; the value extends to the end of the line,
-    unchanged."""
+    """Split `source` (line ends as LF). Each line is `key: value`, the value unchanged to the end of the line."""
     lines = source.split("\n")
     if lines[0].strip() != "---":
         return _broken(

@@ -67,7 +67,7 @@ def _bare(tree: nodes.Template, place: str, first_line: int) -> Iterator[Problem
     for name in tree.find_all(nodes.Name):
         if name.name == "webinar" and name.ctx == "load" and id(name) not in owned:
             where = f"{place}, line {first_line + name.lineno - 1}"
-            yield Problem(where, "`webinar` alone", "one of its facts, as in `{{ webinar.title }}`")
+            yield Problem(where, "`webinar` alone", "one of its attributes, as in `{{ webinar.title }}`")
 
 
 def _attributes(tree: nodes.Template) -> Iterator[nodes.Getattr | nodes.Getitem]:

@@ -68,8 +68,7 @@ def render(tokens: Sequence[Token]) -> str:
 
 
 class _Escaper:
-    """Escapes with a backslash what looks like Markdown and is not, and adds one at line ends that are to stay
-    line breaks."""
+    """Escapes accidental Markdown with backslashes, and adds one where a line end is to stay a line break."""
 
     def __init__(self, lines: Lines, language: str) -> None:
         self._lines, self._language = lines, language
@@ -173,8 +172,7 @@ def _starts_new_line(line: str, before: str, edited: str) -> bool:
 
 
 def _is_meant_as_heading(words: str, underline: str) -> bool:
-    """Whether a row below a line makes it a heading: hyphens as long as the line, within two characters, or equals
-    signs."""
+    """Whether a row makes the line above a heading: hyphens of its length, within two, or equals signs."""
     if underline[0] == "=":
         return len(underline) >= 3
     return (
@@ -183,8 +181,7 @@ def _is_meant_as_heading(words: str, underline: str) -> bool:
 
 
 def _with_links(line: str) -> str:
-    """The line with bare addresses in angle brackets, so that Markdown makes links of them and leaves their
-    characters alone."""
+    """The line with bare addresses in angle brackets, which Markdown turns into links unchanged."""
     if "https://" not in line or _DEFINITION.match(line):
         return line
     code = [match.span() for match in _CODE_SPAN.finditer(line)]

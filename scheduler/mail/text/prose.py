@@ -69,8 +69,7 @@ class _Document:
 
     @classmethod
     def read(cls, hidden: str, first_line: int, place: str, holes: Holes) -> _Document:
-        """Parse a text. A line that consists of a block or statements is a paragraph of its own, even without
-        blank lines around it."""
+        """Parse a text. A line of only a block or statements is a paragraph even without blank lines around it."""
         source = list(enumerate(hidden.split("\n"), first_line))
         lines: markdown.Lines = []
         for number, line in source:
@@ -81,8 +80,8 @@ class _Document:
         return document
 
     def pieces(self) -> list[Token]:
-        """The tokens, in which paragraphs of only a block or statements have no `<p>`, and a bare `{{ join_url }}`
-        is a link."""
+        """The tokens; paragraphs of only a block or statements lose their `<p>`, a bare `{{ join_url }}` becomes a
+        link."""
         result: list[Token] = []
         for token in self.tokens:
             result.append(token)
@@ -239,8 +238,8 @@ class _Document:
                 return
 
     def nesting(self, html: str) -> Iterator[Problem]:
-        """A problem of statements that begin in one paragraph, list or emphasis and end in another, which could
-        make half a mail bold."""
+        """A problem of statements that begin and end in different paragraphs or emphasis: half a mail could be
+        bold."""
         stack: list[tuple[str, Hole | None]] = []
         for match in _PART.finditer(html):
             if match["tag"]:

@@ -92,8 +92,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _without_jinja(source: str) -> str:
-    """`source` with blanks in place of its Jinja. An opening without an end is searched for only once, to take
-    linear time."""
+    """`source` with blanks for its Jinja. An unclosed opening is searched for once only, to take linear time."""
     parts: list[str] = []
     done = position = 0
     endless: set[str] = set()
@@ -158,8 +157,7 @@ def month_names(language: str) -> dict[str, int]:
 
 
 def _dates(line: str, language: str, year: int) -> Iterator[tuple[int, str, date]]:
-    """Dates as people write them: position in the line, words, and date; the year is the webinar's where none is
-    written."""
+    """Dates as people write them: position in the line, words, date (by default of the webinar's year)."""
     months = month_names(language)
     for pattern in _DATES:
         for match in pattern.finditer(line):

@@ -180,8 +180,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
 
 
 def _line_by_line(body: str, first_line: int, place: str) -> Iterator[Problem]:
-    """The other mistakes of a text that is not valid Jinja2 as a whole: those of each tag, and other tools'
-    placeholders."""
+    """The other mistakes of a text that is not valid Jinja2: those of each tag, and other tools' placeholders."""
     for number, line in enumerate(body.split("\n"), start=first_line):
         for tag in _TAG.findall(line):
             if tag.startswith("{{"):
@@ -215,8 +214,8 @@ def too_large(place: str, size: int) -> Problem | None:
 
 
 def _check_line(key: str, value: str, place: str, line: int) -> tuple[list[Problem], list[Problem]]:
-    """The mistakes of a value of the front matter, which is one line with variables and {% if %} but no blocks;
-    and what may be intended."""
+    """The mistakes and doubts of a value of the front matter: one line with variables and {% if %}, without
+    blocks."""
     where = f"{place}, line {line}"
     if key == "reviewed_by":
         return [], []

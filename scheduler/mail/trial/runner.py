@@ -159,13 +159,12 @@ class _PutOff:
 def _outcomes(
     pairs: Sequence[Pair], job: TrialJob, enough: Callable[[], bool]
 ) -> Iterator[tuple[Pair, Found | _Crash | _PutOff]]:
-    """The outcomes from one child; if it ended early, the last one is that of the pair at which it did. Raises
-    NotTried."""
+    """The outcomes from one child; the last is that of the pair at which it ended early, if so. Raises NotTried."""
     begun: Pair | None = None
     with (
         TemporaryFile() as given,
         TemporaryFile() as errors,
-    ):  # files: for a child that is stopped nothing waits
+    ):  # files: a pipe to a child that is stopped would block
         given.write(pickle.dumps(job))
         given.seek(0)
         command = [sys.executable, "-m", "scheduler.mail.trial.child"]
@@ -227,8 +226,7 @@ def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, nice
 
 
 def _lines(child: subprocess.Popen[bytes], enough: Callable[[], bool]) -> Iterator[bytes]:
-    """The lines that the child prints, until it ends or `enough` returns True. Raises NotTried after PATIENCE
-    without output."""
+    """The child's lines, until it ends or `enough` returns True. Raises NotTried after PATIENCE without output."""
     out = cast(IO[bytes], child.stdout)
     rest, heard = b"", time.monotonic()
     while not enough():

@@ -82,8 +82,7 @@ def _without_towers(text: str) -> str:
 
 
 def _without_stray_joiners(text: str) -> str:
-    """`text` with joiners only between letters or marks, where they are spelling; elsewhere they only hide
-    something."""
+    """`text` with joiners only between letters or marks; elsewhere they only hide something."""
     kept = [
         character
         for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False)

@@ -1,5 +1,4 @@
-"""A webinar's own words as its mails show them: typeset for their language, and isolated where their direction
-differs."""
+"""A webinar's own words as mails show them: typeset for their language, isolated where their direction differs."""
 
 from __future__ import annotations
 

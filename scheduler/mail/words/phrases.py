@@ -191,8 +191,7 @@ def missing_phrases(language: str) -> tuple[str, ...]:
 
 @cache
 def phrases(language: str) -> Phrases:
-    """The phrases of `language`, with English ones for those that it lacks; phrases that CLDR has in that language
-    are ""."""
+    """The phrases of `language`, English where it lacks one; "" for phrases that CLDR has in that language."""
     tag = nearest_language(language, _usable()) or ""
     english = _usable()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
     usable = english | _usable().get(tag, {})

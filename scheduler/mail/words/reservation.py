@@ -50,5 +50,7 @@ def reservation(webinar: Webinar, language: str, name: str, link: str) -> Markup
         whole["underName"] = {"@type": "Person", "name": name}
     if link:
         event["location"] = {"@type": "VirtualLocation", "url": link}
-    written = json.dumps(whole, ensure_ascii=False, indent=0)  # in short lines: a mail's have 998 octets
+    written = json.dumps(
+        whole, ensure_ascii=False, indent=0
+    )  # in short lines: those of a mail have at most 998 octets
     return Markup(written.translate(_NOT_IN_SCRIPTS))  # noqa: S704 (that is what makes it safe)

@@ -38,8 +38,7 @@ def typeset(text: str, language: str) -> str:
 
 
 def joined_lines(children: Sequence[Token]) -> list[Token]:
-    """A paragraph's tokens without line breaks between wide characters, which would show as blanks (CSS Text 4,
-    4.1.3)."""
+    """A paragraph's tokens without line breaks between wide characters, which show as blanks (CSS Text 4, 4.1.3)."""
     kept: list[Token] = []
     before = ""
     for number, token in enumerate(children):

@@ -224,8 +224,7 @@ def dear(name: str, language: str) -> str:
 
 
 def _by_mail(address: str, subject: str, language: str) -> str:
-    """The instruction for readers who cannot click the link: "write to team@who.int, subject “Unsubscribe
-    (procurement)”"."""
+    """The words for readers who cannot click the link: "write to team@who.int, subject “Unsubscribe (id)”"."""
     rtl = right_to_left(language)
     return phrases(language).write_to.format(address=isolated(address, rtl), subject=isolated(subject, rtl))
 

@@ -189,8 +189,7 @@ class TimeChange:
 
 
 def time_change(now: ClockTime, was: ClockTime) -> TimeChange:
-    """The change from `was` to `now`, on the clock of one zone, whose offset may differ between the two (summer
-    time)."""
+    """The change from `was` to `now`, on the clock of one zone; summer time may change its offset."""
     if now.zone != was.zone:
         return TimeChange(str(now), str(was), "", now.words)
     days = {now.first_day, now.last_day, was.first_day, was.last_day}
@@ -288,8 +287,8 @@ def _offset(local: datetime) -> timedelta:
 
 
 def _is_summer_time(local: datetime, zone: Zone) -> bool:
-    """Whether summer time is in force. Dublin's winter has a negative DST in tzdata, while people and CLDR call
-    its summer the summer time."""
+    """Whether summer time is in force. In tzdata Dublin's winter has a negative DST; people and CLDR say
+    otherwise."""
     dst = local.dst() or timedelta(0)
     if dst:
         return dst > timedelta(0)
@@ -304,8 +303,7 @@ def _modern(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _cldr_ids() -> dict[str, str]:
-    """CLDR's zone ids by present name. CLDR keeps the oldest name of a zone (Asia/Calcutta), and Babel knows only
-    that one."""
+    """CLDR's zone ids by present name: CLDR, and so Babel, keeps a zone's oldest name (Asia/Calcutta)."""
     known = get_global("meta_zones").keys() | Locale("fr").time_zones.keys() | Locale("en").time_zones.keys()
     return {new: old for old, new in get_global("zone_aliases").items() if old in known}
 

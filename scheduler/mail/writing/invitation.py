@@ -74,8 +74,7 @@ def invitation(
 
 
 def _description(webinar: Webinar, language: str, join_url: str) -> str:
-    """The entry's text. The link comes first, because some clients show only the beginning; the webinar's own time
-    is for comparison."""
+    """The entry's text, with the link first: some clients show only the beginning."""
     words, own = phrases(language), webinar.words(language)
     place = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
     joining = f"{words.join_here} {join_url}" if join_url else words.no_link_yet

@@ -59,7 +59,7 @@ _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
 LONGEST_LINE = 998
 """Octets (RFC 5322, 2.1.1)."""
 _LINE_END = re.compile("\r\n|\r|\n")
-_QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
+_QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # does not split an =XX
 _DOT_LINE = re.compile(rb"(?:^|\r\n)(?:%\([a-z0-9 ]+\)b)*\.")
 _LINE_OR_DOT = re.compile(rb"[\r\n]|(?:^|\0)\.")  # in values joined by NUL
 _MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
@@ -126,8 +126,8 @@ class MailStencil:
 
     @cached_property
     def _has_plain_lines(self) -> bool:
-        """Whether `Written.plain_lines` holds if no value has a line end or begins with a dot, even if values are
-        empty."""
+        """Whether `Written.plain_lines` holds if no value has a line end or begins with a dot, even for empty
+        values."""
         ends = self.mail.count(b"\r\n")
         ended = ends == self.mail.count(b"\r") == self.mail.count(b"\n") and self.mail.endswith(b"\r\n")
         return ended and not _DOT_LINE.search(self.mail)

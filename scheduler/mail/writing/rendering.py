@@ -49,8 +49,7 @@ class Sheet:
     to: str
     message_id: str
     thread: str
-    """The id, in angle brackets, to which all mails of this registration refer, so that programs show them as one
-    thread."""
+    """The id, in angle brackets, to which all mails of this registration refer: programs show them as one thread."""
     message: str
     method: Method
     calendar_as: CalendarAs
@@ -66,8 +65,7 @@ class Sheet:
 
     @property
     def feedback_id(self) -> str:
-        """The Feedback-ID by which Gmail's Postmaster Tools count complaints: message, webinar, language, sender;
-        no personal value."""
+        """Gmail's Postmaster Tools count complaints by it: message, webinar, language, sender; no personal value."""
         return f"{self.message}:{self.facts.webinar.id}:{self.current.language}:webinars"
 
 

@@ -137,8 +137,7 @@ class _Recent(Generic[T]):
         self._made: OrderedDict[Hashable, tuple[T, object]] = OrderedDict()
 
     def get(self, of: tuple[object, ...], key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
-        """The value made of the objects `of` under `key`, or a new one from `make`. `of` is compared by identity,
-        and kept alive."""
+        """The value made of the objects `of` (by identity; kept alive) under `key`, or a new one from `make`."""
         key = (*map(id, of), *key)
         if found := self._made.get(key):
             self._made.move_to_end(key)
@@ -153,8 +152,7 @@ class _Recent(Generic[T]):
 
 
 def _is_ordinary(claimed: Claimed) -> bool:
-    """Whether this registrant's values except the name have their usual form, and can be inserted without quoting
-    or encoding."""
+    """Whether this registrant's values except the name are usual ones, which need no quoting or encoding."""
     try:
         address = wire_address(claimed.address)
     except ValueError:

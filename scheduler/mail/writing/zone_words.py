@@ -47,8 +47,7 @@ class ZoneWords:
 
 
 def zone_words(values: Mapping[str, Any], use: Use, encode: Callable[[str], bytes]) -> ZoneWords:
-    """The zone words of a text with this use of its variables, from the variables `values` of one zone
-    (`variables.zone_variables`)."""
+    """The zone words of a text with this use of its variables, whose values are from `variables.zone_variables`."""
     shape: list[Hashable] = [_value(values, path) for path in sorted(use.computed)]
     words: dict[str, str] = {}
     for number, path in enumerate(use.printed):
@@ -109,7 +108,7 @@ class _Marked:
 
 
 def _value(values: Mapping[str, Any], path: str) -> Any:
-    """The value at this path; or a tuple of the last value on the path that is not a dataclass, as for a string's
+    """The value at this path; a tuple of the last value before it leaves our dataclasses, as for a string's
     method."""
     name, *attributes = path.split(".")
     value = values[name]
