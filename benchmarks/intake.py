@@ -24,7 +24,7 @@ from benchmarks.service import Ledger as Rows
 from benchmarks.service import databases, write_webinar
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions, bring_up_to_date
-from scheduler.governing.webinars import take_webinars
+from scheduler.governing.webinars import propose_webinars
 from scheduler.registrants.changes import absorb_changes
 from tests.support import SEQUENCE, plan
 
@@ -50,7 +50,7 @@ class Site:
         self.database.migrate()
         self.now = datetime.now(UTC)
         with self.database.transaction() as conn:
-            take_webinars(
+            propose_webinars(
                 conn, self.now, Path("config"), {"webinars/w.toml": source.encode()}, self.revisions, 1, DAY
             )
         self.plan()

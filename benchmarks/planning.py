@@ -30,7 +30,7 @@ from benchmarks.service import databases, running, seconds_until_sent, write_web
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions, bring_up_to_date
-from scheduler.governing.webinars import take_webinars
+from scheduler.governing.webinars import propose_webinars
 from scheduler.ledger import claims, settling
 from scheduler.service.planner import Planner
 from tests.support import SEQUENCE
@@ -102,7 +102,7 @@ def _ticks(database: Database, revisions: Revisions, source: str) -> float:
     """Seconds until there is nothing more to plan by this file: what a tick does in the ledger."""
     now, day = datetime.now(UTC), timedelta(hours=24)
     with database.transaction() as conn:
-        take_webinars(conn, now, Path("config"), {"webinars/w.toml": source.encode()}, revisions, 1, day)
+        propose_webinars(conn, now, Path("config"), {"webinars/w.toml": source.encode()}, revisions, 1, day)
         revisions.governing(conn)
     begin = time.perf_counter()
     with database.transaction() as conn:

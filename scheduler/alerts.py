@@ -1,7 +1,6 @@
-"""What is wrong and must be fixed by a person: they are notified when it begins, when it changes, and when it is right
-again.
+"""Problems that a person must fix. Organizers are notified when one begins, when it changes, and when it is resolved.
 
-The words of an alert begin with what is wrong; behind an empty line stands what goes out meanwhile.
+The first paragraph of an alert's words says what is wrong; the second says which mails go out in the meantime.
 """
 
 from __future__ import annotations
@@ -12,42 +11,42 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
 
 from scheduler.database.engine import execute
 from scheduler.database.models import Alert, table
 
 AGAIN_AFTER = timedelta(minutes=10)
-"""Between two mails about what is wrong with one thing: somebody who edits a file saves often."""
+"""Shortest time between two mails about one problem: people who edit a file save often."""
 NOTICE = "notice "
-"""Begins the keys of what is not wrong, but will be sent to people unless somebody stops it."""
+"""Prefix of the keys of notices: nothing is wrong, but people will be notified unless somebody stops it."""
 RETENTION = "retention "
-"""Begins the keys of what is not wrong either: people whose webinar is long over are about to be removed."""
+"""Prefix of the keys of retention warnings: nothing is wrong, but people will be removed long after their webinar."""
 
 
-class Wrong(NamedTuple):
-    """One thing that is wrong, and who must know."""
+class AlertKey(NamedTuple):
+    """A problem and the person to notify of it: the primary key of table `alert`."""
 
     key: str  # "text reminder-day/fr", "webinar file x.toml", "relay"
     alert_to: str
 
 
 @dataclass(frozen=True)
-class Telling:
-    """One mail to an organizer that is still to be sent."""
+class AlertMail:
+    """A mail to an organizer that has not been sent yet."""
 
     key: str
     alert_to: str
     words: str
-    right_again: bool
+    resolved: bool
     told_at: datetime | None
-    """When they were last notified, of `told_words`; None: not yet."""
+    """When the organizer was last notified, with `told_words` (UTC); None: not yet."""
     told_words: str | None
 
 
 @dataclass(frozen=True)
 class OpenAlert:
-    """What is wrong since when, and when organizers were notified (None: not all of them yet). UTC."""
+    """A problem that is not resolved. `told_at`: when the last organizer was notified; None: some were not yet. UTC."""
 
     key: str
     words: str
@@ -55,105 +54,107 @@ class OpenAlert:
     told_at: datetime | None
 
 
-def note(
+def reconcile(
     conn: Connection,
     now: datetime,
-    wrong: Mapping[Wrong, str],
+    wrong: Mapping[AlertKey, str],
     prefix: str,
     *,
     once: bool = False,
     undecided: Container[str] = (),
 ) -> None:
-    """Bring the alerts whose key begins with `prefix` to what is wrong now, with the words for each. `once`: nobody
-    needs to know when it is over. `undecided`: keys of which nothing is known now; their alerts stand."""
-    alerts = table(Alert)
+    """Make the alerts whose key begins with `prefix` match `wrong`, which has the words for each. `once`: nobody is
+    notified when it is resolved. `undecided`: keys whose state is unknown now; their alerts stay."""
+    alert = table(Alert)
     known = {
-        Wrong(row.key, row.alert_to): row
-        for row in conn.execute(select(alerts).where(alerts.c.key.startswith(prefix, autoescape=True)))
+        AlertKey(row.key, row.alert_to): row
+        for row in conn.execute(select(alert).where(alert.c.key.startswith(prefix, autoescape=True)))
     }
     for one, words in wrong.items():
-        here = (alerts.c.key == one.key) & (alerts.c.alert_to == one.alert_to)
         if one not in known:
             _raise(conn, one, words, now)
         elif not once or known[one].cleared_at is not None or known[one].told_at is None:
-            # Also where it is wrong again before "right again" was sent.
-            conn.execute(update(alerts).where(here).values(cleared_at=None, words=words))
+            # Reopens an alert, too, if the problem returned before the mail that it is resolved was sent.
+            conn.execute(update(alert).where(_is(one)).values(cleared_at=None, words=words))
     for one in known.keys() - wrong.keys():
         if one.key in undecided:
             continue
-        here = (alerts.c.key == one.key) & (alerts.c.alert_to == one.alert_to)
-        if once or known[one].told_at is None:  # over before anybody was told
-            conn.execute(delete(alerts).where(here))
+        if once or known[one].told_at is None:  # resolved before anybody was notified
+            conn.execute(delete(alert).where(_is(one)))
         elif known[one].cleared_at is None:
-            conn.execute(update(alerts).where(here).values(cleared_at=now))
+            conn.execute(update(alert).where(_is(one)).values(cleared_at=now))
 
 
-def standing(conn: Connection) -> list[OpenAlert]:
-    """What is wrong now, by key."""
-    alerts = table(Alert)
-    rows = conn.execute(select(alerts).where(alerts.c.cleared_at.is_(None)).order_by(alerts.c.key))
-    return [_standing(key, list(same)) for key, same in groupby(rows, key=lambda row: str(row.key))]
+def _is(key: AlertKey | AlertMail) -> ColumnElement[bool]:
+    columns = table(Alert).c
+    return and_(columns.key == key.key, columns.alert_to == key.alert_to)
 
 
-def _standing(key: str, rows: list[Row[Any]]) -> OpenAlert:
-    """One alert, whoever it concerns."""
+def open_alerts(conn: Connection) -> list[OpenAlert]:
+    """The problems that are not resolved, by key."""
+    alert = table(Alert)
+    rows = conn.execute(select(alert).where(alert.c.cleared_at.is_(None)).order_by(alert.c.key))
+    return [_open_alert(key, list(same)) for key, same in groupby(rows, key=lambda row: str(row.key))]
+
+
+def _open_alert(key: str, rows: list[Row[Any]]) -> OpenAlert:
+    """The alert of a key from its rows, one for each recipient."""
     told = [row.told_at for row in rows]
     raised_at = min(row.raised_at for row in rows)
     return OpenAlert(key, rows[0].words, raised_at, None if None in told else max(told))
 
 
-def to_tell(conn: Connection, now: datetime) -> list[Telling]:
-    """The mails that organizers have still to get."""
-    alerts = table(Alert)
+def due_mails(conn: Connection, now: datetime) -> list[AlertMail]:
+    """The mails about alerts that are to be sent now."""
+    alert = table(Alert)
     rows = conn.execute(
-        select(alerts).where(
-            alerts.c.told_at.is_(None)
-            | alerts.c.cleared_at.is_not(None)
-            | (alerts.c.words != alerts.c.told_words)
+        select(alert).where(
+            alert.c.told_at.is_(None)
+            | alert.c.cleared_at.is_not(None)
+            | (alert.c.words != alert.c.told_words)
         )
     )
     return [
-        Telling(row.key, row.alert_to, row.words, row.cleared_at is not None, row.told_at, row.told_words)
+        AlertMail(row.key, row.alert_to, row.words, row.cleared_at is not None, row.told_at, row.told_words)
         for row in rows
-        if row.told_at is None or row.cleared_at is not None or _is_other(row, now)
+        if row.told_at is None or row.cleared_at is not None or _has_changed(row, now)
     ]
 
 
-def _is_other(row: Row[Any], now: datetime) -> bool:
-    """Whether something else is wrong than they were notified of, a while ago."""
-    return _wrong(row.words) != _wrong(row.told_words) and row.told_at <= now - AGAIN_AFTER
+def _has_changed(row: Row[Any], now: datetime) -> bool:
+    """Whether the problem differs from the one in the last mail, which was sent at least AGAIN_AFTER ago."""
+    changed = _first_paragraph(row.words) != _first_paragraph(row.told_words)
+    return changed and row.told_at <= now - AGAIN_AFTER
 
 
-def _wrong(words: str) -> str:
+def _first_paragraph(words: str) -> str:
     return words.partition("\n\n")[0]
 
 
-def take(conn: Connection, now: datetime, telling: Telling) -> bool:
-    """Take this mail upon oneself, before it is sent: another replica doesn't. False: one did already."""
-    alerts = table(Alert)
-    here = (alerts.c.key == telling.key) & (alerts.c.alert_to == telling.alert_to)
-    if telling.right_again:
-        return conn.execute(delete(alerts).where(here & alerts.c.cleared_at.is_not(None))).rowcount == 1
-    untold = here & alerts.c.told_at.is_not_distinct_from(telling.told_at)
-    told = update(alerts).where(untold).values(told_at=now, told_words=telling.words)
+def claim(conn: Connection, now: datetime, mail: AlertMail) -> bool:
+    """Claim a mail before it is sent, so that no other replica sends it. Returns False if one already claimed it."""
+    alert = table(Alert)
+    if mail.resolved:
+        return conn.execute(delete(alert).where(_is(mail) & alert.c.cleared_at.is_not(None))).rowcount == 1
+    untold = _is(mail) & alert.c.told_at.is_not_distinct_from(mail.told_at)
+    told = update(alert).where(untold).values(told_at=now, told_words=mail.words)
     return conn.execute(told).rowcount == 1
 
 
-def give_back(conn: Connection, now: datetime, telling: Telling) -> None:
-    """The relay did not take this mail: it is still to be sent."""
-    alerts = table(Alert)
-    here = (alerts.c.key == telling.key) & (alerts.c.alert_to == telling.alert_to)
-    if telling.right_again:
-        _raise(conn, Wrong(telling.key, telling.alert_to), telling.words, now, told_at=now, cleared_at=now)
+def release(conn: Connection, now: datetime, mail: AlertMail) -> None:
+    """Undo `claim`: the relay refused the mail, which is to be sent again."""
+    alert = table(Alert)
+    if mail.resolved:
+        _raise(conn, AlertKey(mail.key, mail.alert_to), mail.words, now, told_at=now, cleared_at=now)
         return
-    if telling.told_at is None:  # over before anybody was told
-        conn.execute(delete(alerts).where(here & alerts.c.cleared_at.is_not(None)))
-    before = {"told_at": telling.told_at, "told_words": telling.told_words}
-    conn.execute(update(alerts).where(here).values(before))
+    if mail.told_at is None:  # resolved before anybody was notified
+        conn.execute(delete(alert).where(_is(mail) & alert.c.cleared_at.is_not(None)))
+    before = {"told_at": mail.told_at, "told_words": mail.told_words}
+    conn.execute(update(alert).where(_is(mail)).values(before))
 
 
-def _raise(conn: Connection, one: Wrong, words: str, now: datetime, **values: datetime) -> None:
-    """Another replica may have done so at this moment."""
+def _raise(conn: Connection, one: AlertKey, words: str, now: datetime, **values: datetime) -> None:
+    """Insert an alert, unless another replica has just inserted it."""
     columns = {"key": one.key, "alert_to": one.alert_to, "words": words, "raised_at": now} | values
     names, binds = ", ".join(columns), ", ".join(f":{name}" for name in columns)
     execute(conn, f"INSERT INTO alert ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING", **columns)

@@ -1,4 +1,4 @@
-"""What is wrong with something that a person wrote, with what they need to fix it."""
+"""Mistakes in something that a person wrote, with the words they need to fix them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it is, what was found there, what is allowed, and a way to fix it.
+    """A mistake: where it is, what was found there, what is allowed, and a way to fix it.
 
     `place` is a path with line and key ("config/webinars/a.toml, line 12, messages[2].at"), the name of an
     environment variable, or a row's id; never anything that a registrant typed.
@@ -29,19 +29,19 @@ class Problem:
         return "; ".join(parts)
 
     def below(self, place: str) -> Problem:
-        """The same mistake, where its own place is one below this folder or in this file (", line 12")."""
+        """The same mistake with `place` put before its own: a folder, or a file before ", line 12"."""
         return replace(self, place=place + self.place)
 
 
 def too_long(source: str, place: str, longest: int) -> Problem | None:
-    """The mistake of a file whose text is longer than anybody writes by hand."""
+    """The problem of a file with more than `longest` characters, or None."""
     if len(source) <= longest:
         return None
     return Problem(place, f"more than {longest:,} characters", f"at most {longest:,}")
 
 
 class Problems(ValueError):
-    """Every mistake of one input at once."""
+    """All mistakes of one input."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -49,7 +49,7 @@ class Problems(ValueError):
 
 
 def nearest(name: str, allowed: Iterable[str], likeness: float = 0.6) -> str:
-    """A hint with the nearest right name ("did you mean `days_before`?"), or an empty string."""
+    """A hint with the most similar allowed name ("did you mean `days_before`?"), or ""."""
     by_folded = {candidate.casefold(): candidate for candidate in allowed}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=likeness)
     return f"did you mean `{by_folded[close[0]]}`?" if close else ""

@@ -1,7 +1,7 @@
-"""What the operator decides, from the environment.
+"""The operator's settings, read from the environment.
 
-A variable that is set to nothing counts as not set. Secrets may come from files (`SMTP_PASSWORD_FILE`), and
-their values appear in no error, log or repr.
+An empty variable counts as not set. Secrets may come from files (`SMTP_PASSWORD_FILE`); their values never appear in
+an error, log or repr.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from scheduler.aside import Beside, Hangs
 from scheduler.input.addresses import fold, fold_domain
 from scheduler.input.environment import HANGS, Given, file_text, place_of, read_variables
-from scheduler.input.smtp_settings import Host, SmtpSettings, Source, conflicts, explained, lower
+from scheduler.input.smtp_settings import Host, Origin, SmtpSettings, conflicts, lower, with_hint
 from scheduler.input.validation import Mistake, mistake, mistakes, shown
 from scheduler.problem import Problem, Problems
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=SmtpSettings)
 
-FILE_SECONDS = 5.0  # for each file and folder that a setting names, at the start
-AGAIN_SECONDS = 1.0  # for the file of the database's address, later: a connection waits for it
+FILE_SECONDS = 5.0  # timeout at the start for each file and folder that a setting names
+AGAIN_SECONDS = 1.0  # timeout for reading DATABASE_URL_FILE again: a connection waits for it
 
 
 def _database_url(value: object) -> object:
-    """SQLAlchemy's form of an address; nothing of it is ever shown, as it may hold a password anywhere."""
+    """The address in SQLAlchemy's form. No part of it is ever shown: a password may stand anywhere in it."""
     if str(value).partition("://")[2].partition("/")[0].count("@") > 1:
         raise mistake("more than one @ before the host (not shown)", hint="in a password write it as %40")
     try:
@@ -47,7 +47,7 @@ def _database_url(value: object) -> object:
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return f"postgresql+psycopg{str(value).removeprefix(url.drivername)}"
     if url.drivername != "sqlite":
-        raise mistake("another kind of database, or another driver (not shown)")
+        raise mistake("an unsupported database or driver (not shown)")
     if url.host:
         raise mistake(
             "two slashes before the path of its file (not shown)", hint="write sqlite:///, with three"
@@ -59,21 +59,21 @@ def _database_url(value: object) -> object:
 
 def _folder(value: object) -> object:
     if not Path(str(value)).is_dir():
-        raise mistake(f"{shown(value)}, which is no folder")
+        raise mistake(f"{shown(value)}, which is not a folder")
     return value
 
 
 def _folder_to_be(value: object) -> object:
     path = Path(str(value))
     if path.exists() and not path.is_dir():
-        raise mistake(f"{shown(value)}, which is no folder")
+        raise mistake(f"{shown(value)}, which is not a folder")
     return value
 
 
 def _patterns(value: object) -> object:
     patterns = [part.strip() for part in str(value).split(",")]
     if not any(patterns):
-        raise mistake(shown(value), hint="remove the variable to let everybody have mail")
+        raise mistake(shown(value), hint="remove the variable to allow every address")
     for pattern in filter(None, patterns):
         if not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", pattern):
             likely = f"did you mean `*@{pattern.lstrip('@*')}`?" if "." in pattern else ""
@@ -122,7 +122,7 @@ def _hosts(value: object) -> object:
 
 @dataclass
 class DatabaseAddress:
-    """The address of a database, in the clear, and the file that it came from, if any."""
+    """The address of a database in the clear, and the file that it was read from, if any."""
 
     url: str = field(repr=False)
     file: Path | None = None
@@ -131,13 +131,13 @@ class DatabaseAddress:
     )
 
     def now(self) -> str:
-        """With the user name and password that the file holds now. What can't be used changes nothing: the next
-        connection asks again."""
+        """The address with the user name and password that its file holds now. If the file cannot be used, the address
+        stays as it is; the next connection reads the file again."""
         if self.file is None:
             return self.url
         try:
             found = make_url(str(_database_url(self._files.run(partial(file_text, self.file)))))
-        except (OSError, ValueError):  # a mistake is one
+        except (OSError, ValueError):  # `mistake` is a ValueError
             return self.url
         if found.username:
             url = make_url(self.url).set(username=found.username, password=found.password)
@@ -162,7 +162,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     config_dir: Folder = Field(default=Path("config"), description="a folder that exists")
     templates_dir: Folder = Field(default=Path("templates"), description="a folder that exists")
     state_dir: Annotated[Path, BeforeValidator(_folder_to_be)] = Field(
-        default=Path("data"), description="a folder; it is made when it is missing"
+        default=Path("data"), description="a folder; it is created if it does not exist"
     )
     drain_seconds: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
     health_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
@@ -190,23 +190,25 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
     )
-    sources_dir: Path | None = Field(  # looked at when a source is read: a folder that hangs delays no start
-        default=None, description="the folder that `path` in [source] is below"
+    sources_dir: Path | None = (
+        Field(  # checked only when a source is read: a folder that hangs delays no start
+            default=None, description="the folder that `path` in [source] is below"
+        )
     )
     sources_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
         default=(), description="names of hosts, separated by commas: files.intranet.example, 10.0.0.7"
     )
     _url_files: dict[str, Path] = PrivateAttr(default_factory=dict)  # by field
     second: SmtpSettings | None = None
-    """The second relay: SMTP2_… in the environment, under the first one's names here."""
+    """The second relay: SMTP2_… in the environment; its fields have the names of the first one's."""
 
     @property
     def return_within(self) -> timedelta:
-        """A row that comes back within this time is the same registration."""
+        """How long a row may be gone and still be the same registration when it comes back."""
         return timedelta(hours=self.return_hours)
 
     def address(self, name: Literal["database_url", "database_direct_url"]) -> DatabaseAddress:
-        """This setting, in the clear; without a DATABASE_DIRECT_URL that is DATABASE_URL."""
+        """This setting in the clear. Without DATABASE_DIRECT_URL the direct address is DATABASE_URL."""
         if getattr(self, name) is None:
             return self.address("database_url")
         secret: SecretStr = getattr(self, name)
@@ -218,7 +220,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
         return (self.relay, self.second.relay) if self.second else (self.relay,)
 
     def only_to_allows(self, address: str) -> bool:
-        """Whether this service may write to an address; without ONLY_TO, to every one."""
+        """Whether ONLY_TO lets this service write to an address; without ONLY_TO every address is allowed."""
         return not self.only_to or any(one.fullmatch(fold(address)) for one in self._only_to)
 
     @cached_property
@@ -227,7 +229,7 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
 
 
 VARIABLES = tuple(name.upper() for name in Settings.model_fields if name != "second")
-"""But for those of the second relay, which are SMTP_…'s with SMTP2_ before them."""
+"""All variables but those of the second relay, which are the first one's with SMTP2_ in place of SMTP_."""
 FIRST, SECOND = "SMTP_", "SMTP2_"
 _OF_SECOND = tuple(name.upper().replace(FIRST, SECOND) for name in SmtpSettings.model_fields)
 _SECRETS = ("SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_OAUTH_CLIENT_SECRET", "SMTP_OAUTH_REFRESH_TOKEN")
@@ -237,31 +239,31 @@ SECRETS = (
     *_SECRETS,
     *(name.replace(FIRST, SECOND) for name in _SECRETS),
 )
-"""Each may be given as *_FILE instead."""
+"""Variables that may be given as *_FILE instead."""
 
 
 class SettingsProblems(Problems):
-    """Every mistake of the environment."""
+    """All mistakes of the environment."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings that an environment gives. Raises SettingsProblems with all that is wrong with it.
+    """The settings in `environ`. Raises SettingsProblems with every mistake.
 
-    Looks at the files and folders that the variables name, and at nothing else.
+    Reads the files and folders that the variables name, and nothing else.
     """
     given = read_variables(environ, (*VARIABLES, *_OF_SECOND), SECRETS, _text_in_time)
-    if hanging := list(_hanging(given)):  # whoever looked at them now would wait for ever
+    if hanging := list(_hanging(given)):  # validation would wait for them for ever
         raise SettingsProblems([*given.problems, *hanging])
-    first, second = _validated(Settings, given, FIRST), None
+    (first, problems), second = _validated(Settings, given, FIRST), None
     if any(name in given.origin for name in _OF_SECOND):
-        second = _validated(SmtpSettings, given, SECOND)
-        second = second and second.from_source(_source(environ, given, SECOND))
+        second, others = _validated(SmtpSettings, given, SECOND)
+        second, problems = second and second.with_origin(_origin(environ, given, SECOND)), problems + others
     if first and second and first.relay.account == second.relay.account:
         place = place_of("SMTP2_HOST")
-        given.problems.append(Problem(place, "the first relay again", "another relay, or another user name"))
-    if given.problems or first is None:
-        raise SettingsProblems(given.problems)
-    settings = first.from_source(_source(environ, given, FIRST)).model_copy(update={"second": second})
+        problems.append(Problem(place, "the same relay as the first", "another relay, or another user name"))
+    if given.problems or problems or first is None:
+        raise SettingsProblems([*given.problems, *problems])
+    settings = first.with_origin(_origin(environ, given, FIRST)).model_copy(update={"second": second})
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
         if given.origin.get(name, name) != name:
             settings._url_files[name.lower()] = Path(environ[given.origin[name]]).absolute()
@@ -281,19 +283,19 @@ def _is_folder(path: str) -> bool:
     return Path(path).is_dir()
 
 
-_LOOKS: dict[str, Callable[[str], object]] = {
+_PROBES: dict[str, Callable[[str], object]] = {
     "CONFIG_DIR": _is_folder, "TEMPLATES_DIR": _is_folder, "STATE_DIR": _is_folder,
     "SMTP_CA_FILE": _first_byte, "SMTP2_CA_FILE": _first_byte,
 }  # fmt: skip
 
 
 def _hanging(given: Given) -> Iterator[Problem]:
-    """The files and folders that do not answer; what else is wrong with any is found later."""
-    for name, look in _LOOKS.items():
+    """Problems of the files and folders that do not answer in FILE_SECONDS; validation finds everything else."""
+    for name, probe in _PROBES.items():
         if not (path := given.values.get(name)):
             continue
         try:
-            Beside("it", FILE_SECONDS).run(partial(look, path))
+            Beside("it", FILE_SECONDS).run(partial(probe, path))
         except Hangs:
             allowed = Settings.model_fields[name.lower().replace("smtp2_", "smtp_")].description or ""
             yield Problem(place_of(name), f"{shown(path)}, which does not answer", allowed, HANGS)
@@ -302,7 +304,7 @@ def _hanging(given: Given) -> Iterator[Problem]:
 
 
 def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:
-    """One relay's settings alone. Raises SettingsProblems."""
+    """The settings of one relay only. Raises SettingsProblems."""
     names = tuple(name.upper().replace(FIRST, prefix) for name in SmtpSettings.model_fields)
     secrets = tuple(name.replace(FIRST, prefix) for name in _SECRETS)
     ours = {
@@ -311,42 +313,43 @@ def read_relay(environ: Mapping[str, str], prefix: str) -> RelaySettings:
         if name.removesuffix("_FILE") in secrets or name in names
     }
     given = read_variables(ours, names, secrets)
-    found = _validated(SmtpSettings, given, prefix)
-    if given.problems or found is None:
-        raise SettingsProblems(given.problems)
-    return found.from_source(_source(ours, given, prefix)).relay
+    found, problems = _validated(SmtpSettings, given, prefix)
+    if given.problems or problems or found is None:
+        raise SettingsProblems([*given.problems, *problems])
+    return found.with_origin(_origin(ours, given, prefix)).relay
 
 
-def _source(environ: Mapping[str, str], given: Given, prefix: str) -> Source:
+def _origin(environ: Mapping[str, str], given: Given, prefix: str) -> Origin:
     origins = [given.origin[name] for one in _SECRETS if (name := one.replace(FIRST, prefix)) in given.origin]
     paths = [environ.get(name, "") for name in (*origins, f"{prefix}CA_FILE") if name.endswith("_FILE")]
     files = tuple(Path(path) for path in paths if path)
-    kept = dict(environ)  # the files change, their names do not
-    return Source(tuple(origins), files, (lambda: read_relay(kept, prefix)) if files else None)
+    kept = dict(environ)  # the content of the files may change, their names do not
+    return Origin(tuple(origins), files, (lambda: read_relay(kept, prefix)) if files else None)
 
 
-def _validated(model: type[M], given: Given, prefix: str) -> M | None:
-    """The part of what is given that `model` is about, its relay's variables beginning with `prefix`. Notes every
-    mistake."""
+def _validated(model: type[M], given: Given, prefix: str) -> tuple[M | None, list[Problem]]:
+    """The validated part of `given` that belongs to `model`, and its mistakes; None if it is not valid. The
+    variables of its relay begin with `prefix`."""
     names = {field: field.upper().replace(FIRST, prefix) for field in model.model_fields if field != "second"}
-    there = {field: given.values.get(name, "") for field, name in names.items() if name in given.origin}
-    found, valid = list(conflicts(there)), None
-    if prefix == SECOND and "smtp_host" not in there:
-        found.append(Mistake((next(iter(there)),), "is set without SMTP_HOST"))
+    set_fields = {field: given.values.get(name, "") for field, name in names.items() if name in given.origin}
+    found, valid = list(conflicts(set_fields)), None
+    if prefix == SECOND and "smtp_host" not in set_fields:
+        found.append(Mistake((next(iter(set_fields)),), "is set without SMTP_HOST"))
     try:
-        valid = model.model_validate({field: value for field, value in there.items() if value})
+        valid = model.model_validate({field: value for field, value in set_fields.items() if value})
     except ValidationError as error:
-        found += [explained(one) for one in mistakes(error, model)]
+        found += [with_hint(one) for one in mistakes(error, model)]
+    problems = []
     for one in found:
         name = names[str(one.loc[0])]
         words = (text.replace(FIRST, prefix) for text in (one.found, one.allowed, one.hint))
-        given.problems.append(Problem(place_of(given.origin.get(name, name)), *words))
-    return valid
+        problems.append(Problem(place_of(given.origin.get(name, name)), *words))
+    return valid, problems
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """The expression for a pattern of ONLY_TO, where `*` is anything without an @. What stands between two of them is
-    looked for once, where it comes first, so that no address takes long."""
+    """The regular expression for a pattern of ONLY_TO, in which `*` matches anything without an @. Atomic groups try
+    the text between two `*` at its first occurrence only, so matching takes linear time."""
     first, *others = (re.escape(part) for part in pattern.split("*"))
     if not others:
         return re.compile(first)
@@ -355,6 +358,6 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _folded(pattern: str) -> str:
-    """A pattern as addresses are compared: by labels, as no domain has a `*`."""
+    """A pattern in the form in which addresses are compared; label by label, since IDNA has no `*`."""
     local, at, domain = pattern.rpartition("@")
     return fold(local + at) + ".".join(map(fold_domain, domain.split(".")))

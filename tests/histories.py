@@ -15,7 +15,7 @@ from scheduler.database.engine import Database, execute
 from scheduler.governing import proposals
 from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import Revisions, bring_up_to_date
-from scheduler.governing.webinars import Catalogue, look_again, take_webinars
+from scheduler.governing.webinars import Catalogue, decide_again, propose_webinars
 from scheduler.ledger import claims, outcomes
 from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
@@ -90,7 +90,7 @@ class History:
         replica = Replica(len(self.replicas) + 1, {"webinars/w.toml": text or toml(**keys)})
         self.replicas.append(replica)
         with self.database.transaction() as conn:
-            proposals.begin(conn, replica.holder)
+            proposals.reset_holder(conn, replica.holder)
         return replica
 
     def edit(self, replica: Replica | None = None, **keys: Any) -> None:
@@ -101,16 +101,16 @@ class History:
         """One tick of a service, without sending."""
         one = replica or self.replicas[0]
         with self.database.transaction() as conn:
-            proposals.stay(conn, one.holder)
+            proposals.mark_running(conn, one.holder)
         if one.read != one.files:
             one.read = dict(one.files)
             raw = {name: text.encode() for name, text in one.files.items()}
             with self.database.transaction() as conn:
-                one.catalogue = take_webinars(conn, self.now, ROOT, raw, one.revisions, one.holder, RETURN)
+                one.catalogue = propose_webinars(conn, self.now, ROOT, raw, one.revisions, one.holder, RETURN)
         more = True
         while more:
             with self.database.transaction() as conn:
-                look_again(conn, self.now, one.revisions, one.catalogue, one.holder, RETURN)
+                decide_again(conn, self.now, one.revisions, one.catalogue, one.holder, RETURN)
                 bring_up_to_date(conn, self.now, one.revisions)
                 more = settle_and_plan(conn, self.now, one.revisions.governing(conn), RETURN)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.engine import Database, execute
 from scheduler.database.models import Delivery, Registration, table
 from scheduler.governing import revisions
-from scheduler.governing.revisions import bring_up_to_date, propose, take_effect
+from scheduler.governing.revisions import bring_up_to_date, schedule, take_effect
 from scheduler.ledger import settling
 from scheduler.ledger.entries import AttemptKey, Claimed, Start, ToldEntry, Version
 from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
@@ -122,7 +122,7 @@ class Ledger:
             with self.database.transaction() as conn:
                 revision_id = self.revisions.add(conn, one)
                 if waits:
-                    propose(
+                    schedule(
                         conn,
                         now or utc("2025-06-12 08:00"),
                         one,

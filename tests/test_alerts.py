@@ -1,4 +1,4 @@
-"""An organizer is told once when something is wrong, and once when it is right again."""
+"""Organizers are notified once when a problem begins, and once when it is resolved."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 import pytest
 
 from scheduler import alerts
-from scheduler.alerts import Telling, Wrong
+from scheduler.alerts import AlertKey, AlertMail
 from scheduler.database.engine import Database
 from tests.support import utc
 
 pytestmark = pytest.mark.engines("sqlite")
 
 NOW = utc("2025-06-12 08:00")
-FR = Wrong("text reminder-day/fr", "organizer@who.int")
-EN = Wrong("text reminder-day/en", "organizer@who.int")
+FR = AlertKey("text reminder-day/fr", "organizer@who.int")
+EN = AlertKey("text reminder-day/en", "organizer@who.int")
 
 
 class Board:
@@ -24,26 +24,26 @@ class Board:
     def __init__(self, database: Database) -> None:
         self.database, self.now = database, NOW
 
-    def note(self, *wrong: Wrong, prefix: str = "text ", words: str = "line 8: nonsense") -> None:
+    def reconcile(self, *wrong: AlertKey, prefix: str = "text ", words: str = "line 8: nonsense") -> None:
         self.now += timedelta(minutes=1)
         with self.database.transaction() as conn:
-            alerts.note(conn, self.now, dict.fromkeys(wrong, words), prefix)
+            alerts.reconcile(conn, self.now, dict.fromkeys(wrong, words), prefix)
 
     def mails(self) -> list[tuple[str, str]]:
-        """What is to be told; taken, as if it had been sent."""
-        return [("right" if one.right_again else "wrong", one.key) for one in self.taken()]
+        """The due mails, claimed as if they were sent."""
+        return [("right" if one.resolved else "wrong", one.key) for one in self.claimed()]
 
-    def taken(self) -> list[Telling]:
+    def claimed(self) -> list[AlertMail]:
         with self.database.transaction() as conn:
-            return [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
+            return [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
 
-    def give_back(self, telling: Telling) -> None:
+    def release(self, mail: AlertMail) -> None:
         with self.database.transaction() as conn:
-            alerts.give_back(conn, self.now, telling)
+            alerts.release(conn, self.now, mail)
 
-    def standing(self) -> list[tuple[str, datetime | None]]:
+    def open(self) -> list[tuple[str, datetime | None]]:
         with self.database.transaction() as conn:
-            return [(one.key, one.told_at) for one in alerts.standing(conn)]
+            return [(one.key, one.told_at) for one in alerts.open_alerts(conn)]
 
 
 @pytest.fixture
@@ -51,195 +51,197 @@ def board(database: Database) -> Board:
     return Board(database)
 
 
-def test_one_mail_when_it_is_wrong_and_one_when_it_is_right(board: Board) -> None:
-    board.note(FR)
+def test_one_mail_when_a_problem_begins_and_one_when_it_is_resolved(board: Board) -> None:
+    board.reconcile(FR)
     assert board.mails() == [("wrong", "text reminder-day/fr")]
-    board.note(FR)
-    board.note(FR)
+    board.reconcile(FR)
+    board.reconcile(FR)
     assert board.mails() == []
-    board.note()
+    board.reconcile()
     assert board.mails() == [("right", "text reminder-day/fr")]
-    board.note()
+    board.reconcile()
     assert board.mails() == []
 
 
-def test_what_is_over_before_anybody_was_told_is_not_told(board: Board) -> None:
-    board.note(FR)
-    board.note()
+def test_a_problem_resolved_before_anybody_was_notified_is_not_reported(board: Board) -> None:
+    board.reconcile(FR)
+    board.reconcile()
     assert board.mails() == []
 
 
-def test_wrong_again_before_the_good_news_was_told_needs_no_mail(board: Board) -> None:
-    board.note(FR)
+def test_a_problem_that_returns_before_it_was_reported_as_resolved_needs_no_mail(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note()
-    board.note(FR)
+    board.reconcile()
+    board.reconcile(FR)
     assert board.mails() == []
-    board.note()
+    board.reconcile()
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
-def test_wrong_again_after_the_good_news_is_told_again(board: Board) -> None:
-    board.note(FR)
+def test_a_problem_that_returns_after_it_was_reported_as_resolved_is_reported_again(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note()
+    board.reconcile()
     board.mails()
-    board.note(FR)
+    board.reconcile(FR)
     assert board.mails() == [("wrong", "text reminder-day/fr")]
 
 
 def test_each_mistake_and_each_organizer_has_mails_of_their_own(board: Board) -> None:
-    board.note(FR, EN, FR._replace(alert_to="other@wto.org"))
-    assert len(board.taken()) == 3
-    board.note(EN, FR._replace(alert_to="other@wto.org"))
-    (right,) = board.taken()
+    board.reconcile(FR, EN, FR._replace(alert_to="other@wto.org"))
+    assert len(board.claimed()) == 3
+    board.reconcile(EN, FR._replace(alert_to="other@wto.org"))
+    (right,) = board.claimed()
     assert (right.key, right.alert_to) == FR
 
 
 @pytest.mark.engines("both")
-def test_what_is_noted_of_one_kind_leaves_the_others_alone(board: Board) -> None:
-    board.note(FR)
-    board.note(Wrong("relay", "organizer@who.int"), prefix="relay")
+def test_alerts_of_one_kind_leave_the_others_alone(board: Board) -> None:
+    board.reconcile(FR)
+    board.reconcile(AlertKey("relay", "organizer@who.int"), prefix="relay")
     board.mails()
-    board.note()
+    board.reconcile()
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
 @pytest.mark.engines("both")
 def test_a_percent_or_underscore_in_a_prefix_is_only_itself(board: Board) -> None:
-    board.note(FR)
+    board.reconcile(FR)
     board.mails()
-    board.note(prefix="text_")
-    board.note(prefix="%")
+    board.reconcile(prefix="text_")
+    board.reconcile(prefix="%")
     assert board.mails() == []
 
 
 def test_the_mail_has_the_words_of_the_day_on_which_it_goes(board: Board) -> None:
-    board.note(FR, words="line 8: nonsense")
-    board.note(FR, words="line 9: more nonsense")
-    assert [one.words for one in board.taken()] == ["line 9: more nonsense"]
+    board.reconcile(FR, words="line 8: nonsense")
+    board.reconcile(FR, words="line 9: more nonsense")
+    assert [one.words for one in board.claimed()] == ["line 9: more nonsense"]
 
 
 @pytest.mark.engines("both")
-def test_of_two_replicas_one_tells(board: Board) -> None:
-    board.note(FR)
+def test_of_two_replicas_one_notifies(board: Board) -> None:
+    board.reconcile(FR)
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
-    board.note()
+        (mail,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, NOW, mail) for _ in range(2)] == [True, False]
+    board.reconcile()
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, NOW, telling) for _ in range(2)] == [True, False]
+        (mail,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, NOW, mail) for _ in range(2)] == [True, False]
 
 
-def test_a_mail_that_the_relay_did_not_take_is_told_later(board: Board) -> None:
-    board.note(FR)
-    (telling,) = board.taken()
-    board.give_back(telling)
+def test_a_mail_that_the_relay_refused_is_sent_later(board: Board) -> None:
+    board.reconcile(FR)
+    (mail,) = board.claimed()
+    board.release(mail)
     assert board.mails() == [("wrong", "text reminder-day/fr")]
-    board.note()
-    (telling,) = board.taken()
-    board.give_back(telling)
+    board.reconcile()
+    (mail,) = board.claimed()
+    board.release(mail)
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
-def test_fixed_while_its_mail_is_on_the_way(board: Board) -> None:
-    board.note(FR)
-    assert len(board.taken()) == 1
-    board.note()
+def test_a_problem_fixed_while_its_mail_is_on_the_way(board: Board) -> None:
+    board.reconcile(FR)
+    assert len(board.claimed()) == 1
+    board.reconcile()
     assert board.mails() == [("right", "text reminder-day/fr")], "whoever got the first mail gets the second"
 
 
-def test_fixed_while_the_relay_refuses_its_mail(board: Board) -> None:
-    board.note(FR)
-    (telling,) = board.taken()
-    board.note()
-    board.give_back(telling)
+def test_a_problem_fixed_while_the_relay_refuses_its_mail(board: Board) -> None:
+    board.reconcile(FR)
+    (mail,) = board.claimed()
+    board.reconcile()
+    board.release(mail)
     assert board.mails() == []
 
 
-def test_wrong_again_while_the_good_news_is_refused(board: Board) -> None:
-    board.note(FR)
+def test_a_problem_that_returns_while_the_mail_that_it_is_resolved_is_refused(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note()
-    (right,) = board.taken()
-    board.note(FR)
-    board.give_back(right)
+    board.reconcile()
+    (right,) = board.claimed()
+    board.reconcile(FR)
+    board.release(right)
     assert board.mails() == [("wrong", "text reminder-day/fr")]
 
 
-def test_what_stands_is_told_with_the_time_at_which_everybody_knew(board: Board) -> None:
-    board.note(FR)
-    assert board.standing() == [("text reminder-day/fr", None)]
+def test_open_alerts_have_the_time_at_which_everybody_was_notified(board: Board) -> None:
+    board.reconcile(FR)
+    assert board.open() == [("text reminder-day/fr", None)]
     board.mails()
-    assert board.standing() == [("text reminder-day/fr", board.now)]
-    board.note()
-    assert board.standing() == []
+    assert board.open() == [("text reminder-day/fr", board.now)]
+    board.reconcile()
+    assert board.open() == []
 
 
 # Other mistakes in what is wrong already
 
 
-def test_other_mistakes_are_told_ten_minutes_after_the_last_mail_and_once(board: Board) -> None:
-    board.note(FR)
+def test_other_mistakes_are_reported_once_ten_minutes_after_the_last_mail(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note(FR, words="line 8: nonsense\nline 9: more")
+    board.reconcile(FR, words="line 8: nonsense\nline 9: more")
     assert board.mails() == [], "whoever edits a file saves often"
-    board.note(FR, words="line 9: other")
+    board.reconcile(FR, words="line 9: other")
     board.now += timedelta(minutes=7)
     assert board.mails() == []
     board.now += timedelta(minutes=1)
-    assert [one.words for one in board.taken()] == ["line 9: other"]
+    assert [one.words for one in board.claimed()] == ["line 9: other"]
     board.now += timedelta(minutes=30)
     assert board.mails() == []
-    board.note()
+    board.reconcile()
     assert board.mails() == [("right", "text reminder-day/fr")]
 
 
-def test_mistakes_that_are_again_as_they_were_told_need_no_mail(board: Board) -> None:
-    board.note(FR)
+def test_mistakes_that_are_again_as_reported_need_no_mail(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note(FR, words="line 9: other")
-    board.note(FR)
+    board.reconcile(FR, words="line 9: other")
+    board.reconcile(FR)
     board.now += timedelta(minutes=30)
     assert board.mails() == []
 
 
-def test_the_same_mistakes_are_not_told_again_because_something_else_goes_out_meanwhile(board: Board) -> None:
-    board.note(FR, words="line 8: nonsense\n\nUntil then the last sound version goes out.")
+def test_the_same_mistakes_are_not_reported_again_when_other_mails_go_out_in_the_meantime(
+    board: Board,
+) -> None:
+    board.reconcile(FR, words="line 8: nonsense\n\nUntil then the last sound version goes out.")
     board.mails()
-    board.note(FR, words="line 8: nonsense\n\nUntil then its mails wait.")
+    board.reconcile(FR, words="line 8: nonsense\n\nUntil then its mails wait.")
     board.now += timedelta(minutes=30)
     assert board.mails() == []
 
 
-def test_other_mistakes_whose_mail_is_refused_are_told_later(board: Board) -> None:
-    board.note(FR)
+def test_other_mistakes_whose_mail_is_refused_are_reported_later(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note(FR, words="line 9: other")
+    board.reconcile(FR, words="line 9: other")
     board.now += timedelta(minutes=10)
-    (telling,) = board.taken()
-    board.give_back(telling)
-    assert [one.words for one in board.taken()] == ["line 9: other"]
+    (mail,) = board.claimed()
+    board.release(mail)
+    assert [one.words for one in board.claimed()] == ["line 9: other"]
 
 
-def test_what_is_fixed_while_the_mail_about_other_mistakes_is_refused_is_resolved(board: Board) -> None:
-    board.note(FR)
+def test_a_fix_while_the_mail_about_other_mistakes_is_refused_resolves_the_problem(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note(FR, words="line 9: other")
+    board.reconcile(FR, words="line 9: other")
     board.now += timedelta(minutes=10)
-    (telling,) = board.taken()
-    board.note()
-    board.give_back(telling)
+    (mail,) = board.claimed()
+    board.reconcile()
+    board.release(mail)
     assert board.mails() == [("right", "text reminder-day/fr")], "the first mail went out"
 
 
 @pytest.mark.engines("both")
-def test_of_two_replicas_one_tells_of_other_mistakes(board: Board) -> None:
-    board.note(FR)
+def test_of_two_replicas_one_notifies_of_other_mistakes(board: Board) -> None:
+    board.reconcile(FR)
     board.mails()
-    board.note(FR, words="line 9: other")
+    board.reconcile(FR, words="line 9: other")
     board.now += timedelta(minutes=10)
     with board.database.transaction() as conn:
-        (telling,) = alerts.to_tell(conn, board.now)
-        assert [alerts.take(conn, board.now, telling) for _ in range(2)] == [True, False]
+        (mail,) = alerts.due_mails(conn, board.now)
+        assert [alerts.claim(conn, board.now, mail) for _ in range(2)] == [True, False]

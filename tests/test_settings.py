@@ -1,4 +1,4 @@
-"""What the operator decides, from the environment."""
+"""The operator's settings, from the environment."""
 
 from __future__ import annotations
 

@@ -171,5 +171,5 @@ def test_the_setting(tmp_path: Path) -> None:
     assert read_settings({"STATE_DIR": str(missing)}).state_dir == missing
 
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsProblems, match=r"STATE_DIR.*no folder"):
+    with pytest.raises(SettingsProblems, match=r"STATE_DIR.*not a folder"):
         read_settings({"STATE_DIR": str(tmp_path / "file")})

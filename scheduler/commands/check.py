@@ -29,7 +29,7 @@ from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES, WEBINAR_FILES
 from scheduler.governing.notices import Notice
 from scheduler.governing.texts import sources_of
-from scheduler.governing.webinars import ids_twice
+from scheduler.governing.webinars import duplicate_ids
 from scheduler.input.toml_syntax import load_toml
 from scheduler.mail.trial.runner import Found, check_texts
 from scheduler.problem import Problem, Problems
@@ -111,7 +111,7 @@ class _Report:
         ):  # a copy of a webinar's file is checked as its edit
             edited = {one.id for one in chosen.values()}
             webinars = {path: one for path, one in webinars.items() if path in chosen or one.id not in edited}
-        twice = ids_twice(webinars)
+        twice = duplicate_ids(webinars)
         self.findings += [error(twice[path]) for path in chosen if path in twice]
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
         return chosen

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from scheduler.commands.common import print_problems, webinar_file
 from scheduler.governing.folder import webinar_files
-from scheduler.governing.webinars import ids_twice
+from scheduler.governing.webinars import duplicate_ids
 from scheduler.input.validation import shown
 from scheduler.input.values import language as language_tag
 from scheduler.problem import Problem, Problems, nearest
@@ -49,7 +49,7 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
             found[str(path)] = webinar_file(path)[1]
         except Problems as error:
             problems += error.problems
-    problems += ids_twice(found).values()
+    problems += duplicate_ids(found).values()
     if not found:
         raise Problems(problems)
     print_problems(problems)

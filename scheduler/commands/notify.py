@@ -10,7 +10,7 @@ from scheduler.clock import SystemClock
 from scheduler.commands.common import confirm, no_webinar, opened_database, settings_of_environment, stop
 from scheduler.database.engine import one_proposer
 from scheduler.governing.notices import notices
-from scheduler.governing.revisions import Revisions, let_take_effect
+from scheduler.governing.revisions import Revisions, take_effect_now
 
 
 @click.command()
@@ -43,7 +43,7 @@ def notify(webinar_id: str, yes: bool) -> None:
         with database.transaction() as conn:
             one_proposer(conn)
             still = [one for one in notices(conn, now, revisions, settings.return_within) if one in waiting]
-            let_take_effect(conn, now, revisions, {one.webinar for one in still})
+            take_effect_now(conn, now, revisions, {one.webinar for one in still})
     if not still:
         click.echo("It changed in the meantime; nothing was sent. Begin again.", err=True)
         sys.exit(1)

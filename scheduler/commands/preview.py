@@ -30,7 +30,7 @@ from scheduler.mail.text.templates import parse_text, read_layout
 from scheduler.mail.texts import CurrentText, text_key
 from scheduler.mail.trial.runner import check_texts
 from scheduler.mail.words.wording import language_name
-from scheduler.mail.writing.sample import Format, Reader, composed, in_format, made_up
+from scheduler.mail.writing.sample import Format, Reader, compose_sample, in_format, sample_reader
 from scheduler.problem import Problem, Problems
 from scheduler.reports.looking import untried_texts
 from scheduler.reports.previewing import NotRegistered, registered
@@ -69,13 +69,13 @@ def preview(
     with mistakes_told():
         webinar = the_webinar(file, message)
         tag, place = asked(webinar, message, language, zone)
-        reader = _registered(webinar, registrant) if registrant is not None else made_up(webinar)
+        reader = _registered(webinar, registrant) if registrant is not None else sample_reader(webinar)
         reader = reader.in_zone(place) if place else reader
         reader = replace(reader, language=tag) if tag else reader
         place = place or pytz.timezone(reader.zone)
     with unsound_told():
         live = text_for(webinar, message, reader.language)
-        content = in_format(composed(webinar, message, reader, place, live), wanted)
+        content = in_format(compose_sample(webinar, message, reader, place, live), wanted)
     with mistakes_told():
         _put(content, out)
     if reader.language and live.language.partition("-")[0] != reader.language.partition("-")[0].lower():

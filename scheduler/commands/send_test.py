@@ -26,7 +26,7 @@ from scheduler.delivery.relay import Relay, send_one
 from scheduler.input.addresses import why_no_address
 from scheduler.input.relay_settings import RelaySettings
 from scheduler.input.validation import shown
-from scheduler.mail.writing.sample import composed, made_up
+from scheduler.mail.writing.sample import compose_sample, sample_reader
 from scheduler.mail.writing.specimen import as_test, marked, to_oneself
 from scheduler.problem import Problem, Problems
 from scheduler.settings import Settings
@@ -60,14 +60,14 @@ def send_test(
         webinar = the_webinar(file, message)
         wanted = message or webinar.message_ids[0]
         tag, place = asked(webinar, wanted, language, zone)
-    reader = made_up(webinar)
+    reader = sample_reader(webinar)
     reader = reader.in_zone(place) if place else reader
     reader = to_oneself(replace(reader, language=tag) if tag else reader, webinar, address)
     if not settings.only_to_allows(address):
         stop(f"ONLY_TO does not allow {address}.")
     with unsound_told():
         live = text_for(webinar, wanted, reader.language)
-        mail = composed(as_test(webinar), wanted, reader, place or pytz.timezone(reader.zone), live)
+        mail = compose_sample(as_test(webinar), wanted, reader, place or pytz.timezone(reader.zone), live)
     subject = str(message_from_bytes(mail, policy=default)["Subject"])
     failed = asyncio.run(_send(settings, webinar.sender.address, address, marked(mail, subject)))
     if failed:

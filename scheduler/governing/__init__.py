@@ -1,1 +1,1 @@
-"""What organizers wrote, as it governs: read, tried, proposed, and stored as revisions."""
+"""Files of organizers and which version of each governs: they are read, tried, proposed, and stored as revisions."""

@@ -1,4 +1,4 @@
-"""A folder that organizers edit, watched by what its files hold: inotify misses bind mounts and NFS."""
+"""A folder that organizers edit. Its files' contents are compared: inotify misses bind mounts and NFS."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _CLUTTER = re.compile(
 
 
 def is_clutter(path: PurePath) -> bool:
-    """Whether a file is clearly none of an organizer's, by its name: what editors, systems and version control leave
-    behind. `path` is relative to the folder that organizers edit."""
+    """Whether a file's name shows that no organizer wrote it: leftovers of editors, operating systems and version
+    control. `path` is relative to the folder that organizers edit."""
     return bool(_CLUTTER.fullmatch(path.name)) or any(part.startswith(".") for part in path.parts)
 
 
 def webinar_files(folder: Path) -> list[Path]:
-    """The webinars' files in their folder, in order."""
+    """The webinars' files in their folder, sorted."""
     return sorted(path for path in folder.glob("*.toml") if not is_clutter(PurePath(path.name)))
 
 
-LARGEST_READ = 1_000_000  # bytes of one file; of a larger one whoever reads it says that it is too large
-MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # of one folder; the files behind them, by name, are not read
-PATIENCE = 1.0  # seconds that a tick waits for a folder; then it goes on with what governs
-HANGS_AFTER = 10.0  # seconds after which a folder that does not answer is named
+LARGEST_READ = 1_000_000  # bytes read of one file; its reader reports that it is too large
+MOST_FILES, MOST_BYTES = 5_000, 100_000_000  # read of one folder, in the order of the names
+PATIENCE = 1.0  # seconds that a tick waits for a folder before it continues with what governs
+HANGS_AFTER = 10.0  # seconds until a folder that does not answer is reported
 
 
 class Folder:
-    """Reads a folder again and again; a change counts once two reads in a row found the same."""
+    """A folder that is read again and again. A change counts once two consecutive reads agree."""
 
     def __init__(self, root: Path, pattern: str) -> None:
         self.root, self.pattern = root, pattern
         self._seen: dict[str, bytes] | None = None
-        self._settled: dict[str, bytes] | None = None
-        self._given: dict[str, bytes] | None = None
+        self._last: dict[str, bytes] | None = None
+        self._returned: dict[str, bytes] | None = None
         self.is_too_full = False
         self.problem: Problem | None = None
-        """Why the folder, or a file in it, could not be read the last time."""
+        """Why the last read failed for the folder or a file in it."""
 
     def read(self) -> dict[str, bytes]:
-        """Every matching file by its path below the root, as far as `LARGEST_READ`. A file that can't be read, or is no
-        file but a pipe or a device, counts as not there."""
+        """Every matching file by its path below the root, cut after LARGEST_READ bytes. Files that cannot be read,
+        pipes and devices are left out."""
         found: dict[str, bytes] = {}
-        problem = self._why_not()
+        problem = self._access_problem()
         size, paths = 0, self._paths()
         for path in paths[:MOST_FILES]:
             try:
@@ -75,14 +75,14 @@ class Folder:
         self.is_too_full = len(paths) > MOST_FILES or size > MOST_BYTES
         return found
 
-    def _why_not(self) -> Problem | None:
-        """Why nothing can be found here, or below one of its folders."""
+    def _access_problem(self) -> Problem | None:
+        """Why the folder, or one of the folders in it, cannot be listed; None if it can."""
         within = self.root / self.pattern.rpartition("/")[0]
         folder = self.root if within.name == "*" else within
         try:
             entries = [Path(one.path) for one in os.scandir(folder)]
             if within.name == "*":
-                for folder in filter(lambda one: one.is_dir() and self._is_theirs(one), entries):
+                for folder in filter(lambda one: one.is_dir() and self._is_organizers(one), entries):
                     os.scandir(folder).close()
         except PermissionError as error:
             return _closed(folder, error)
@@ -95,34 +95,34 @@ class Folder:
 
     def _paths(self) -> list[Path]:
         try:
-            return sorted(path for path in self.root.glob(self.pattern) if self._is_theirs(path))
+            return sorted(path for path in self.root.glob(self.pattern) if self._is_organizers(path))
         except OSError:  # a network folder that does not answer
             return []
 
-    def _is_theirs(self, path: Path) -> bool:
+    def _is_organizers(self, path: Path) -> bool:
         return not is_clutter(path.relative_to(self.root))
 
-    def settle(self) -> dict[str, bytes]:
-        """What is there now, without waiting for a second read: for a start."""
-        self._seen = self._settled = self._given = self.read()
-        return self._settled
+    def read_once(self) -> dict[str, bytes]:
+        """The files now, at a start: no second read has to agree."""
+        self._seen = self._last = self._returned = self.read()
+        return self._last
 
     @property
-    def settled(self) -> dict[str, bytes] | None:
-        """What was given out last; None: nothing yet."""
-        return self._given
+    def returned(self) -> dict[str, bytes] | None:
+        """The files that were returned last; None: none yet."""
+        return self._returned
 
-    def again(self) -> None:
-        """What was given out last could not be taken in: give it out again."""
-        self._settled = None
+    def return_again(self) -> None:
+        """Let `poll` return the same files again: the caller failed to absorb them."""
+        self._last = None
 
     def poll(self) -> dict[str, bytes] | None:
-        """The files, when they differ from what was last given out and two reads in a row agree; else None."""
+        """The files if two consecutive reads agree and they differ from those returned last; else None."""
         before, self._seen = self._seen, self.read()
-        if self._seen != before or self._seen == self._settled:
+        if self._seen != before or self._seen == self._last:
             return None
-        self._settled = self._given = self._seen
-        return self._settled
+        self._last = self._returned = self._seen
+        return self._last
 
 
 def _closed(path: Path, error: OSError) -> Problem:
@@ -130,8 +130,8 @@ def _closed(path: Path, error: OSError) -> Problem:
 
 
 def _read(path: Path) -> bytes:
-    """A file's content, cut behind `LARGEST_READ`. Raises OSError, also where it is not a regular file: opening a pipe
-    would wait for whoever writes into it."""
+    """The content of a file, cut after LARGEST_READ bytes. Raises OSError, also if it is not a regular file: opening a
+    pipe would wait for a writer."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -140,8 +140,8 @@ def _read(path: Path) -> bytes:
 
 
 class Watch:
-    """Reads a folder beside the event loop, in a daemon thread of its own: a network folder may hang for ever, which
-    must neither take a thread of the common pool each time nor keep the process from ending. One read at a time."""
+    """Reads a folder in a daemon thread, one read at a time, while the event loop goes on. A network folder may hang
+    for ever; it must neither use up threads of the common pool nor keep the process from ending."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -152,22 +152,22 @@ class Watch:
 
     @property
     def note(self) -> str:
-        """What is to be known of the folder, or ""."""
+        """A note for operators about the folder, or ""."""
         if self._begun is not None and time.monotonic() - self._begun > HANGS_AFTER:
-            return (
-                f"the folder {self.folder.root} does not answer: what governs goes on, and edits are not seen"
-            )
+            return f"the folder {self.folder.root} does not answer: edits in it have no effect until it does"
         if self.folder.is_too_full:
             limits = f"{MOST_FILES} files or {MOST_BYTES // 1_000_000} MB"
-            return f"the folder {self.folder.root} has more than {limits}: what stands behind is not read"
+            return (
+                f"the folder {self.folder.root} has more than {limits}: the last files by name are not read"
+            )
         return ""
 
-    async def settle(self) -> dict[str, bytes] | None:
-        """`Folder.settle`; None where the folder does not answer in `HANGS_AFTER`: what it holds is polled later."""
-        return await self._ask(self.folder.settle, HANGS_AFTER)
+    async def read_once(self) -> dict[str, bytes] | None:
+        """`Folder.read_once`; None after HANGS_AFTER without an answer; `poll` returns the files later."""
+        return await self._ask(self.folder.read_once, HANGS_AFTER)
 
     async def poll(self) -> dict[str, bytes] | None:
-        """`Folder.poll`, or what an earlier read found that took longer than the tick which began it."""
+        """`Folder.poll`, or the result of an earlier read that took longer than its tick."""
         return await self._ask(self.folder.poll, PATIENCE)
 
     async def _ask(
@@ -197,7 +197,7 @@ class Watch:
     ) -> None:
         try:
             self._found = read()
-        except Exception as error:  # raised where it is waited for
+        except Exception as error:  # raised again in `_ask`
             self._error = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended in the meantime
             loop.call_soon_threadsafe(done.set)

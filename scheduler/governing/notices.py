@@ -1,4 +1,4 @@
-"""The notices that wait for an edit to take effect: who will be notified of what, when, and how to stop it."""
+"""Edits that wait before they notify people: how many people, of what, when, and how to stop it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.database.models import Registration, Told, table
 from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
 from scheduler.ledger.told import count_misinformed
@@ -19,31 +19,31 @@ from scheduler.zones.wall import Zone, to_local
 
 Facts = dict[str, Any]
 COUNTED_FOR = timedelta(minutes=1)
-"""How long a count of the people whom an edit notifies is good for: it looks at everybody who is registered."""
+"""How long the number of people whom an edit notifies is reused: counting them reads every registration."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What people will be notified of, as `webinar status --json` has it. Instants are UTC."""
+    """A waiting notice, as in `webinar status --json`. Instants are UTC."""
 
     webinar: str
     kind: str
     """`change` or `cancellation`."""
     people: int
     before: Facts
-    """What differs among start, end, join_url and cancelled, as it is now; personal links are None."""
+    """The values that change among start, end, join_url and cancelled, before the edit; personal links are None."""
     after: Facts
     leaves_at: datetime
     alert_to: str
     zone: Zone
-    """The webinar's own, in whose time organizers think."""
+    """The webinar's zone, in which organizers read times."""
     revision_id: int = 0
-    """Of the edit; 0: links of people's own changed in their rows."""
+    """The edit's revision; 0: personal links changed in the rows of `registrants`."""
     counted_at: datetime | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
-        """Tells it from others of its webinar, before and after."""
+        """Identifies the notice among those of its webinar."""
         return f"{self.kind} of {self.webinar}" + (
             f", edit {self.revision_id}" if self.revision_id else ", links"
         )
@@ -60,12 +60,12 @@ class Notice:
 
     @property
     def headline(self) -> str:
-        """Who will be notified when: the subject of the mail about it."""
+        """How many people will be notified and when: the subject of the mail about it."""
         return f"Webinar {self.webinar}: {self.who_and_when()}"
 
     @property
     def words(self) -> str:
-        """In one line, without personal data."""
+        """One line without personal data."""
         undo = (
             "undo the edit"
             if self.revision_id
@@ -78,36 +78,35 @@ class Notice:
 
     def who_and_when(self, verb: str = "will be") -> str:
         who = "1 person" if self.people == 1 else f"{self.people} people"
-        return f"{who} {verb} notified at {said(self.leaves_at, self.zone)}"
+        return f"{who} {verb} notified at {time_text(self.leaves_at, self.zone)}"
 
     @property
     def what(self) -> str:
-        """What they will be notified of."""
+        """The content of the notice, in words."""
         before, after = self.before, self.after
         if after.get("cancelled"):
             return "the cancellation"
         if before.get("cancelled"):
-            return "the news that it takes place after all"
+            return "its taking place after all"
         if "join_url" in after and after["join_url"] is None:
             return "a change of their own link"
         parts = []
         if "start" in after and "end" in after:
-            was, becomes = (said(one["start"], self.zone, one["end"]) for one in (before, after))
+            was, becomes = (time_text(one["start"], self.zone, one["end"]) for one in (before, after))
             parts.append(f"a new time {becomes}, was {was}")
         else:
             parts += [
-                f"a new {name} {said(after[name], self.zone)}, was {said(before[name], self.zone)}"
+                f"a new {name} {time_text(after[name], self.zone)}, was {time_text(before[name], self.zone)}"
                 for name in ("start", "end")
                 if name in after
             ]
         if "join_url" in after:
             parts.append(f"a new link {after['join_url'] or 'none'}, was {before['join_url'] or 'none'}")
-        return "; ".join(parts) or "what has changed since they were written to"
+        return "; ".join(parts) or "the changes since their last mail"
 
 
-def said(start: datetime, zone: Zone, end: datetime | None = None) -> str:
-    """An instant, or a time from start to end, for organizers: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00
-    UTC)"."""
+def time_text(start: datetime, zone: Zone, end: datetime | None = None) -> str:
+    """A time for organizers, in its zone and UTC: "2025-07-03 13:00–15:00 Europe/Zurich (11:00–13:00 UTC)"."""
     local = [to_local(one, zone) for one in (start, end) if one]
     utc = [one.astimezone(UTC) for one in (start, end) if one]
     if str(zone).endswith("UTC"):
@@ -116,7 +115,7 @@ def said(start: datetime, zone: Zone, end: datetime | None = None) -> str:
 
 
 def _clock(times: Iterable[datetime], day: date | None = None) -> str:
-    """From the first to the last, each with its date where that is not the one before, at first `day`."""
+    """The times in one line, each with its date unless the time before it (at first `day`) has the same."""
     parts = []
     for one in times:
         parts.append(f"{one:%H:%M}" if one.date() == day else f"{one:%Y-%m-%d %H:%M}")
@@ -131,7 +130,7 @@ def notices(
     return_within: timedelta,
     known: Iterable[Notice] = (),
 ) -> tuple[Notice, ...]:
-    """All that waits now, by webinar. Whom an edit notifies is not counted again for a minute where `known` has it."""
+    """All notices that wait now, by webinar. The number of people is taken from `known` for COUNTED_FOR."""
     counted = {
         one.revision_id: one
         for one in known
@@ -149,7 +148,7 @@ def notices(
 def notices_if_saved(
     conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
 ) -> Iterator[Notice]:
-    """The notice that this edit would send, were it saved now."""
+    """The notice that this edit would send if it were saved now, if any."""
     people = count_misinformed(conn, now, after, return_within) if after.status == "live" else 0
     if people:
         yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
@@ -159,14 +158,14 @@ def _of_edit(
     conn: Connection, before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0
 ) -> Notice:
     kind = CANCELLATION if after.cancelled else CHANGE
-    was, becomes = differing(before, after)
-    if not becomes:  # the facts changed in a draft, which goes live now
+    was, becomes = changed_facts(before, after)
+    if not becomes:  # the facts changed in a draft, which now becomes live
         was, becomes = _told_before(conn, after)
     return Notice(after.id, kind, people, was, becomes, at, after.alert_to, after.tz, revision_id)
 
 
 def _told_before(conn: Connection, after: Webinar) -> tuple[Facts, Facts]:
-    """What differs between what most people were told and what they will be told; links are left out."""
+    """The facts in most people's last mail that differ now, before and after; links are left out."""
     t, r = table(Told), table(Registration)
     columns = (t.c.starts_at, t.c.ends_at, t.c.cancelled)
     most = conn.execute(
@@ -200,16 +199,16 @@ def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Ite
             yield Notice(webinar, CHANGE, people, link, link, leaves_at, one.alert_to, one.tz)
 
 
-def differing(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
-    """What people are told that an edit changes, before and after."""
+def changed_facts(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
+    """The facts in people's mails that an edit changes, before and after."""
     names = ("start", "end", "join_url", "cancelled")
     changed = [name for name in names if getattr(before, name) != getattr(after, name)]
     return {name: getattr(before, name) for name in changed}, {name: getattr(after, name) for name in changed}
 
 
-def note_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
-    """One mail for each edit that waits, and none when it takes effect or is undone."""
+def reconcile_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:
+    """Make the alerts about notices match `found`: one mail for each waiting edit, none at its end."""
     words = {
-        Wrong(f"{alerts.NOTICE}{one.key}", one.alert_to): f"{one.headline}\n\n{one.words}" for one in found
+        AlertKey(f"{alerts.NOTICE}{one.key}", one.alert_to): f"{one.headline}\n\n{one.words}" for one in found
     }
-    alerts.note(conn, now, words, alerts.NOTICE, once=True)
+    alerts.reconcile(conn, now, words, alerts.NOTICE, once=True)

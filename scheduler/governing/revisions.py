@@ -1,7 +1,7 @@
 """Which revision of a webinar governs: a row of table `webinar`, the same for every service.
 
-An edit that would notify people waits first, so that a slip of the key can be undone: until it takes effect the old
-facts govern, confirmations leave by them, and all else of the webinar waits.
+An edit that would notify people waits first, so that a slip can be undone. Until it takes effect the old facts
+govern, confirmations are sent with them, and all other mails of the webinar wait.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from scheduler.webinar.told import facts_of
 from scheduler.zones.wall import knowledge_version
 
 ENDED = "ended"
-"""The status of a webinar that nobody plans, sends, checks or is alerted about any more."""
-ENDS_AFTER = timedelta(days=31)  # after its end, unless its file says so earlier
+"""The status of a webinar that is no longer planned, sent, checked or alerted about."""
+ENDS_AFTER = timedelta(days=31)  # after its end, unless its file sets that status earlier
 LOOKING = -1
-"""In place of a service's number: a command that only looks, and whose transactions are rolled back."""
+"""In place of a service's number: a read-only command, whose transactions are rolled back."""
 
 _W = table(GoverningWebinar)
 _R = table(WebinarRevision)
 
 
 class Revisions:
-    """Stored revisions of webinars' files as this program reads them, each parsed once; and those that govern."""
+    """A cache of stored revisions, each parsed once as this program reads it, and of those that govern."""
 
     def __init__(self) -> None:
         self._read: dict[int, Webinar | None] = {}
@@ -44,12 +44,12 @@ class Revisions:
         self._files: dict[str, tuple[str, Webinar]] = {}  # by path
         self._governing: dict[str, Governing] = {}
         self.version = 0
-        """The highest of table `webinar` when `governing` was called last."""
+        """The highest version in table `webinar` at the last call of `governing`."""
         self.compared = 0
-        """The same of `bring_up_to_date`, which compares fingerprints."""
+        """The highest version at the last call of `bring_up_to_date`, which compares fingerprints."""
 
     def get(self, conn: Connection, revision_id: int) -> Webinar | None:
-        """The webinar that a stored revision describes; None where only another version of this program reads it."""
+        """The webinar of a stored revision; None if this version of the program cannot read it."""
         if revision_id not in self._read:
             row = conn.execute(select(_R).where(_R.c.id == revision_id)).first()
             try:
@@ -59,7 +59,7 @@ class Revisions:
         return self._read[revision_id]
 
     def read(self, source: str, path: str) -> Webinar:
-        """The webinar that a file describes, for as long as it describes it parsed once. Raises Problems."""
+        """The webinar that a file describes, parsed only if it has changed. Raises Problems."""
         known = self._files.get(path)
         if known is None or known[0] != source:
             known = self._files[path] = source, read_webinar(source, path)
@@ -72,10 +72,10 @@ class Revisions:
         return self._fingerprints[revision_id]
 
     def governing(self, conn: Connection) -> dict[str, Governing]:
-        """Every webinar that has not ended by the revision that governs it, by id. Only rows that were written since
-        the last call are read; after a rollback `forget` them."""
+        """The governing revision of every webinar that has not ended, by id. Reads only rows written since the last
+        call; call `forget` after a rollback."""
         newest = _newest(conn)
-        if newest < self.version:  # the database was set back
+        if newest < self.version:  # the database was restored to an earlier state
             self.forget()
         if newest > self.version:
             columns = (_W.c.webinar, _W.c.revision_id, _W.c.plan, _W.c.status, _R.c.sha256)
@@ -90,7 +90,7 @@ class Revisions:
         return dict(sorted(self._governing.items()))
 
     def forget(self) -> None:
-        """What governs is read again."""
+        """Read again what governs at the next call of `governing`."""
         self._governing, self.version, self.compared = {}, 0, 0
 
 
@@ -114,7 +114,7 @@ def waiting(conn: Connection, revisions: Revisions) -> list[Waiting]:
     ]
 
 
-def propose(
+def schedule(
     conn: Connection,
     now: datetime,
     webinar: Webinar,
@@ -122,8 +122,7 @@ def propose(
     revisions: Revisions,
     return_within: timedelta,
 ) -> None:
-    """Let this revision govern: at once, or after a wait if it would notify people. What waited before does not take
-    effect any more."""
+    """Let this revision govern at once, or after a wait if it would notify people; it replaces a waiting one."""
     row = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first()
     if row is None or row.revision_id == revision_id:
         take_effect(conn, webinar, revision_id)
@@ -142,7 +141,7 @@ def propose(
 
 
 def _changes_what_people_know(before: Webinar | None, after: Webinar) -> bool:
-    """Whether an edit of a live webinar, or one that makes it live, may make untrue what people were told."""
+    """Whether an edit of a live webinar, or one that makes it live, may contradict people's mails."""
     if after.status != "live":
         return False
     return (
@@ -155,19 +154,19 @@ def _changes_what_people_know(before: Webinar | None, after: Webinar) -> bool:
 def when_it_takes_effect(
     now: datetime, first_edit: datetime, start_before: datetime, webinar: Webinar
 ) -> datetime:
-    """When an edit made `now` that notifies people takes effect."""
+    """When an edit made `now` that notifies people takes effect, UTC."""
     return takes_effect_at(now, first_edit, webinar.notice_after, (start_before, webinar.start))
 
 
 def drop_waiting(conn: Connection, webinar: str) -> None:
-    """The edit that waits was undone: it never happened."""
+    """Drop the edit that waits, because it was undone."""
     conn.execute(_W.update().where(_W.c.webinar == webinar).values(_NOTHING_WAITS))
 
 
 _NOTHING_WAITS: Mapping[str, None] = {"waiting_id": None, "waiting_since": None, "takes_effect_at": None}
 
 
-def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
+def take_effect_now(conn: Connection, now: datetime, revisions: Revisions, webinars: Iterable[str]) -> None:
     """Let the waiting edits of these webinars take effect now."""
     rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None), _W.c.webinar.in_(list(webinars))))
     for row in rows.all():
@@ -183,13 +182,13 @@ def let_take_effect(conn: Connection, now: datetime, revisions: Revisions, webin
 
 
 def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> None:
-    """Let take effect what waited long enough; end what ended long ago; have planned again what this program, or its
-    tz database, reads otherwise than the plan."""
+    """Let waits end that are over, end webinars whose end is long past, and have webinars planned again whose plan
+    this program, or its tz database, computes differently."""
     due = _W.c.takes_effect_at <= now
     for row in conn.execute(select(_W).where(due).order_by(_W.c.webinar)).all():
         if webinar := revisions.get(conn, row.waiting_id):
             take_effect(conn, webinar, row.waiting_id)
-        else:  # sound for another version of this program only: it must not keep mails back for ever
+        else:  # only another version of this program can read it: it must not keep mails back for ever
             drop_waiting(conn, row.webinar)
     end_what_is_over(conn, now)
     changed = (_W.c.version > revisions.compared, _W.c.status != ENDED)
@@ -202,7 +201,7 @@ def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> N
 
 
 def end_what_is_over(conn: Connection, now: datetime) -> None:
-    """End the webinars that nobody needs any more; a new date in the file lets one govern again."""
+    """End the webinars that ended ENDS_AFTER ago. A new date in the file lets one govern again."""
     over = (text("status <> 'ended'"), _W.c.ends_at <= now - ENDS_AFTER)
     for name in conn.execute(select(_W.c.webinar).where(*over).order_by(_W.c.webinar)).scalars().all():
         values = {"status": ENDED, "version": _next_version(conn)}
@@ -210,11 +209,11 @@ def end_what_is_over(conn: Connection, now: datetime) -> None:
 
 
 def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
-    """Let this revision govern from now on, by the next plan unless nothing that planning reads differs. A webinar
-    whose people were removed stays ended, unless it takes place again."""
+    """Let this revision govern, with the next plan number if anything that planning reads differs. A webinar whose
+    people were removed stays ended, unless it takes place again."""
     before, version = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first(), _next_version(conn)
-    now_says = fingerprint(webinar)
-    same = before is not None and before.fingerprint == now_says
+    print_now = fingerprint(webinar)
+    same = before is not None and before.fingerprint == print_now
     stays_removed = retention.stays_removed(conn, webinar)
     if not stays_removed and (before is None or before.status == ENDED):
         mark_all_changed(conn, webinar.id)
@@ -227,7 +226,7 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
             "plan": (before.plan if before else 0) + (not same),
             "behind": before.behind if before and same else True,
             "version": version,
-            "fingerprint": now_says,
+            "fingerprint": print_now,
             "starts_at": webinar.start,
             "ends_at": webinar.end,
             "join_url": webinar.join_url,
@@ -255,10 +254,10 @@ _RULE = {
 
 
 def fingerprint(webinar: Webinar) -> str:
-    """A hash of all that planning reads: times, link, status, rules, and what is known of time zones."""
+    """A hash of everything that planning reads: times, link, status, rules, and the knowledge of time zones."""
     rules = [message.model_dump(include=_RULE) for message in webinar.messages]
-    said = (
+    read = (
         webinar.start, webinar.end, str(webinar.tz), webinar.join_url, webinar.cancelled, webinar.status, rules,
         knowledge_version(),
     )  # fmt: skip
-    return sha256(repr(said).encode()).hexdigest()
+    return sha256(repr(read).encode()).hexdigest()

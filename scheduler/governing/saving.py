@@ -1,4 +1,4 @@
-"""The texts as an editor sees them: the files, what each is worth, who saved what, and saving."""
+"""The texts as the editor shows them: the files, the state of each, its history, and saving."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from datetime import datetime
 from difflib import unified_diff
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from scheduler.database.engine import execute
 from scheduler.database.models import TextEdit, TextRevision, table
-from scheduler.governing.texts import digest, keys_of, last_edits
+from scheduler.governing.proposals import digest
+from scheduler.governing.texts import keys_of, last_saves
 from scheduler.mail.text.layout import LARGEST_TEXT, text_path
 from scheduler.mail.texts import Key
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
 LARGEST = LARGEST_TEXT
-_AROUND = 2  # lines that are alike, around those that differ
+_AROUND = 2  # lines of context around those that differ
 _MOST_SHOWN = 400  # lines of a difference
-_MOST_COMPARED = 250_000  # pairs of lines: some 500 in each text, between the first and the last that differ
+_MOST_COMPARED = (
+    250_000  # pairs of lines between the first and the last difference: about 500 lines in each text
+)
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A revision that somebody saved here; of one that was written by hand or by git, `saved_by` is ""."""
+class SavedText:
+    """A stored version of a text. `saved_by` is "" if it was written by hand or by git."""
 
     id: int
     source: str
@@ -41,39 +44,38 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One text. `state`: sound, draft (its last sound version goes out), held (its mails wait), missing."""
+class ListedText:
+    """A text in the list. `state`: sound, draft (its last sound version goes out), held (its mails wait) or missing."""
 
     message: str
     language: str
     state: str
     problems: tuple[Problem, ...]
     older: bool
-    """It has not been saved since its English original was."""
+    """The English original was saved after it."""
     edited_at: datetime | None
     edited_by: str
     waiting: int
-    """How many deliveries are held for want of it."""
+    """The number of deliveries that are held because of it."""
 
 
 class Conflict(Exception):
-    """The file is not any more what the editor began with."""
+    """The file has changed since the editor read it."""
 
     def __init__(self, theirs: str) -> None:
-        super().__init__("somebody else has changed this text meanwhile")
+        super().__init__("somebody else has changed this text in the meantime")
         self.theirs = theirs
 
 
-def shelf(
+def list_texts(
     conn: Connection,
     webinars: Sequence[Webinar],
     sources: Mapping[Key, str],
     problems: Mapping[Key, tuple[Problem, ...]],
-    live: Container[Key],
-) -> list[Entry]:
-    """Every text that a webinar uses, or would if it were there, by message and language. `live`: of which a sound
-    version can go out."""
-    last = last_edits(conn, sources)
+    current: Container[Key],
+) -> list[ListedText]:
+    """Every existing or used text, by message and language. `current`: texts with a sound version that can go out."""
+    last = last_saves(conn, sources)
     revisions = table(TextRevision)
     text = (revisions.c.message, revisions.c.language)
     newest = conn.execute(select(*text, func.max(revisions.c.sound_since).label("at")).group_by(*text))
@@ -93,11 +95,11 @@ def shelf(
         state = "missing" if key not in sources else "sound"
         if state == "sound" and problems.get(key):
             waits = any(one.on_broken == "hold" and message in one.text_names for one in webinars)
-            state = "held" if waits or key not in live else "draft"
+            state = "held" if waits or key not in current else "draft"
         when, original, edit = since.get(key), since.get((message, "en")), last.get(key)
         older = bool(state != "missing" and when and original and language != "en" and when < original)
         found.append(
-            Entry(
+            ListedText(
                 message,
                 language,
                 state,
@@ -111,19 +113,25 @@ def shelf(
     return found
 
 
-def history(conn: Connection, message: str, language: str, limit: int = 50) -> list[Saved]:
-    """What was saved here, the newest first."""
-    edits = table(TextEdit)
-    columns = (edits.c.id, edits.c.source, edits.c.saved_by, edits.c.saved_at, edits.c.note)
-    of_text = select(*columns).where(edits.c.message == message, edits.c.language == language)
-    rows = conn.execute(of_text.order_by(edits.c.id.desc()).limit(limit))
-    return [Saved(**row) for row in rows.mappings()]
+def history(conn: Connection, message: str, language: str, limit: int = 50) -> list[SavedText]:
+    """The stored versions of a text, the newest first."""
+    text_edit = table(TextEdit)
+    columns = (
+        text_edit.c.id,
+        text_edit.c.source,
+        text_edit.c.saved_by,
+        text_edit.c.saved_at,
+        text_edit.c.note,
+    )
+    of_text = select(*columns).where(text_edit.c.message == message, text_edit.c.language == language)
+    rows = conn.execute(of_text.order_by(text_edit.c.id.desc()).limit(limit))
+    return [SavedText(**row) for row in rows.mappings()]
 
 
-def note_saved(
+def record_save(
     conn: Connection, now: datetime, key: Key, before: str, source: str, saved_by: str, note: str
 ) -> None:
-    """Put a revision on record; and first what it took the place of, where that was written by hand or by git."""
+    """Store a version that was saved, and before it the one it replaced if that was written by hand or by git."""
     last = next(iter(history(conn, *key, limit=1)), None)
     if before and (last is None or last.source != before):
         _store(conn, now, key, before, "", "")
@@ -131,22 +139,14 @@ def note_saved(
 
 
 def _store(conn: Connection, now: datetime, key: Key, source: str, saved_by: str, note: str) -> None:
-    execute(
-        conn,
-        "INSERT INTO text_edit (message, language, sha256, source, saved_by, saved_at, note)"
-        " VALUES (:message, :language, :sha256, :source, :saved_by, :now, :note)",
-        message=key[0],
-        language=key[1],
-        sha256=digest(source),
-        source=source,
-        saved_by=saved_by,
-        now=now,
-        note=note,
-    )
+    text_edit = table(TextEdit)
+    names = ("message", "language", "sha256", "source", "saved_by", "saved_at", "note")
+    values = (*key, digest(source), source, saved_by, now, note)
+    conn.execute(insert(text_edit), dict(zip(names, values, strict=True)))
 
 
 def read(root: Path, message: str, language: str) -> str:
-    """The file as it is now; "" where there is none."""
+    """The content of the file; "" if there is none."""
     try:
         return text_path(root, message, language).read_bytes().decode("utf-8-sig", "replace")
     except FileNotFoundError:
@@ -154,13 +154,13 @@ def read(root: Path, message: str, language: str) -> str:
 
 
 def write(root: Path, message: str, language: str, source: str, began_with: str) -> str:
-    """Put `source` into the file, whole or not at all; returns what was there before.
+    """Replace the content of the file atomically; returns the content before.
 
-    Raises Conflict where the file's digest is no longer `began_with`; OSError where it can't be written.
+    Raises Conflict if the file's digest is no longer `began_with`, and OSError if the file cannot be written.
     """
     path = text_path(root, message, language)
     path.parent.mkdir(exist_ok=True)
-    with _alone_in(path.parent):
+    with _locked(path.parent):
         before = read(root, message, language)
         if digest(before) != began_with:
             raise Conflict(before)
@@ -169,8 +169,8 @@ def write(root: Path, message: str, language: str, source: str, began_with: str)
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """While no other editor, of this service or another replica, writes there."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the folder against other editors of this service and of other replicas."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -180,7 +180,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, source: str) -> None:
-    """Whole or not at all, on the disk when this returns, with the file's own mode."""
+    """Replace the file atomically and durably, keeping its mode."""
     handle, fresh = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -196,19 +196,19 @@ def _replace(path: Path, source: str) -> None:
 
 
 def writable(root: Path) -> bool:
-    """Whether texts can be saved: else the editor only shows them."""
+    """Whether texts can be saved; if not, the editor only shows them."""
     return os.access(root, os.W_OK) and all(os.access(one, os.W_OK) for one in root.iterdir() if one.is_dir())
 
 
 def difference(before: str, after: str) -> list[tuple[str, str]]:
-    """The lines that differ, with some around them: (" ", "-", "+" or "@", line). At most `_MOST_SHOWN`.
+    """The lines that differ, with context: (" ", "-", "+" or "@", line). At most `_MOST_SHOWN`.
 
-    difflib takes time by the square of the lines: only what lies between the first and the last difference is compared,
-    and where that is long, it is shown as taken out and put in as a whole.
+    difflib takes quadratic time, so only the lines between the first and the last difference are compared; if there
+    are too many, all are shown as removed and added.
     """
     old, new = before.splitlines(), after.splitlines()
-    start = _alike(old, new)
-    end = _alike(old[start:][::-1], new[start:][::-1])
+    start = _common_lines(old, new)
+    end = _common_lines(old[start:][::-1], new[start:][::-1])
     old_middle, new_middle = old[start : len(old) - end], new[start : len(new) - end]
     if not old_middle and not new_middle:
         return []
@@ -217,18 +217,18 @@ def difference(before: str, after: str) -> list[tuple[str, str]]:
     found = [("@", "…"), *above, *_compared(old_middle, new_middle), *below]
     if len(found) <= _MOST_SHOWN:
         return found
-    return [*found[:_MOST_SHOWN], ("@", f"… and {len(found) - _MOST_SHOWN} lines more")]
+    return [*found[:_MOST_SHOWN], ("@", f"… and {len(found) - _MOST_SHOWN} more lines")]
 
 
-def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines both begin with."""
+def _common_lines(one: Sequence[str], other: Sequence[str]) -> int:
+    """The number of lines with which both begin."""
     return next(
         (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
 
 
 def _compared(old: list[str], new: list[str]) -> list[tuple[str, str]]:
-    """Two pieces that differ in their first and in their last line."""
+    """The difference of two pieces whose first and last lines differ."""
     if len(old) * len(new) > _MOST_COMPARED:
         return [*(("-", line) for line in old), *(("+", line) for line in new)]
     lines = unified_diff(old, new, lineterm="", n=_AROUND)

@@ -1,4 +1,4 @@
-"""The texts that go out: of each message and language its newest revision in the database."""
+"""The texts that go out: the newest revision in the database of each message and language."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from scheduler.database.engine import execute
 from scheduler.database.models import TextEdit, TextRevision, table
-from scheduler.governing.proposals import Revision, propose
+from scheduler.governing.proposals import Revision, digest, propose
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import Layout, parse_text
 from scheduler.mail.texts import CurrentText, Key, Texts
@@ -25,8 +24,8 @@ from scheduler.webinar.model import NOTICES, Webinar
 
 
 def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
-    """The texts among the files of the templates folder (`<message>/<language>.md`). Undecodable bytes show
-    as U+FFFD, which the check of soundness names."""
+    """The texts among the files of the templates folder (`<message>/<language>.md`). Undecodable bytes become
+    U+FFFD, which the trial reports."""
     return {
         (found[1], found[2]): raw.decode("utf-8-sig", "replace")
         for path, raw in files.items()
@@ -35,7 +34,7 @@ def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
 
 
 def doubtful_texts(files: Iterable[str]) -> list[str]:
-    """The paths that may be meant as texts, but for which no reader's language is: `confirmation/en (1).md`."""
+    """Paths that look like texts but name no language: `confirmation/en (1).md`."""
     beside = (path for path in files if path.count("/") == 1 and not path.startswith("_"))
     return sorted(path for path in beside if not _TEXT.fullmatch(path))
 
@@ -44,14 +43,14 @@ _TEXT = re.compile(r"([^_/][^/]*)/([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\.md")
 
 
 def propose_texts(conn: Connection, now: datetime, holder: int, sound: Mapping[Key, str]) -> bool:
-    """Record the sound texts of our folder; store those that are to govern. Returns whether there are others, in whose
-    place another revision governs still."""
+    """Record the sound texts of this service's folder, and store those that are to govern. Returns whether another
+    revision still governs in place of any of them."""
     keys = {name_of(key): key for key in sound}
     contents = {name: digest(sound[key]) for name, key in keys.items()}
-    ours = propose(conn, now, holder, "text", contents, governing_texts, _was_stored)
-    for name in ours.govern:
+    proposed = propose(conn, now, holder, "text", contents, governing_texts, _was_stored)
+    for name in proposed.govern:
         _store(conn, now, keys[name], sound[keys[name]])
-    return ours.lag
+    return proposed.lag
 
 
 def read_governing_texts(
@@ -62,10 +61,10 @@ def read_governing_texts(
     checked: Verdicts,
     webinars: Collection[Webinar],
 ) -> Texts:
-    """The texts that go out, within this layout; and what is wrong with our folder, whose texts are `sources`.
+    """The texts that go out within this layout, and the problems of this service's folder, whose texts are `sources`.
 
-    Where nothing governs, the file's text goes out as soon as it is sound with one webinar, but not with those with
-    which it is not.
+    A text of which nothing governs goes out from its file once it is sound with one webinar, except to webinars with
+    which it is unsound.
     """
     newest = _newest(conn)
     problems = folder_problems(root, newest, sources, checked, webinars)
@@ -74,7 +73,7 @@ def read_governing_texts(
         key: CurrentText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
         for key in checked.begun - newest.keys()
     }
-    return Texts(first | {key: live for key, live in read.items() if live}, problems, checked.only_with)
+    return Texts(first | {key: text for key, text in read.items() if text}, problems, checked.only_with)
 
 
 def folder_problems(
@@ -84,8 +83,7 @@ def folder_problems(
     checked: Verdicts,
     webinars: Collection[Webinar],
 ) -> dict[Key, tuple[Problem, ...]]:
-    """What is wrong with the texts of our folder: mistakes in them, and those that are gone or missing. `stored`: the
-    texts of which there is a revision."""
+    """The problems of this service's texts: mistakes, and files gone or missing. `stored`: texts with a revision."""
     problems = dict(checked.problems)
     used = [(one.languages, one.text_names) for one in webinars]
     for key in set(stored) - sources.keys():
@@ -97,7 +95,7 @@ def folder_problems(
 
 
 def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) -> CurrentText | None:
-    """The revision, or the newest one before it that this program can read."""
+    """The newest text, at this revision or before it, that this program can read; None: there is none."""
     key = revision.message, revision.language
     found: TextRevision | None = revision
     while found:
@@ -110,27 +108,28 @@ def _read(conn: Connection, root: Path, layout: Layout, revision: TextRevision) 
 
 
 def governing_texts(conn: Connection) -> dict[str, Revision]:
-    """The texts that govern, by name, as `propose` has them."""
-    texts = table(TextRevision)
-    columns = (texts.c.message, texts.c.language, texts.c.id, texts.c.sha256, texts.c.sound_since)
-    newest = select(func.max(texts.c.id)).group_by(texts.c.message, texts.c.language)
-    rows = conn.execute(select(*columns).where(texts.c.id.in_(newest)))
+    """The texts that govern, by name, in the form that `propose` takes."""
+    text_revision = table(TextRevision)
+    columns = (
+        text_revision.c.message,
+        text_revision.c.language,
+        text_revision.c.id,
+        text_revision.c.sha256,
+        text_revision.c.sound_since,
+    )
+    newest = select(func.max(text_revision.c.id)).group_by(text_revision.c.message, text_revision.c.language)
+    rows = conn.execute(select(*columns).where(text_revision.c.id.in_(newest)))
     return {name_of((message, language)): Revision(*revision) for message, language, *revision in rows}
 
 
 def keys_of(webinars: Iterable[Webinar]) -> set[Key]:
-    """The texts that these webinars use, or would if they were there."""
+    """The texts that these webinars use, whether they exist or not."""
     return {(text, language) for one in webinars for text in one.text_names for language in one.languages}
 
 
-def digest(source: str) -> str:
-    """By which two versions of a text are told apart."""
-    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def authors_of(conn: Connection, sources: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, str]:
-    """Who saved these texts in the editor, as far as the files still hold what they saved."""
-    last = last_edits(conn, sources)
+    """Who saved these texts in the editor; a text is left out if its file was changed since."""
+    last = last_saves(conn, sources)
     return {key: last[key].saved_by for key in keys if key in last}
 
 
@@ -141,14 +140,20 @@ class Save(NamedTuple):
     saved_at: datetime
 
 
-def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
+def last_saves(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
     """The last save in the editor of each text whose file still holds what was saved."""
-    edits = table(TextEdit)
-    newest = select(func.max(edits.c.id)).group_by(edits.c.message, edits.c.language)
-    columns = (edits.c.message, edits.c.language, edits.c.sha256, edits.c.saved_by, edits.c.saved_at)
+    text_edit = table(TextEdit)
+    newest = select(func.max(text_edit.c.id)).group_by(text_edit.c.message, text_edit.c.language)
+    columns = (
+        text_edit.c.message,
+        text_edit.c.language,
+        text_edit.c.sha256,
+        text_edit.c.saved_by,
+        text_edit.c.saved_at,
+    )
     found = {}
     for message, language, sha256_of_it, *edit in conn.execute(
-        select(*columns).where(edits.c.id.in_(newest))
+        select(*columns).where(text_edit.c.id.in_(newest))
     ):
         source = sources.get((message, language))
         if source is not None and sha256_of_it == digest(source):
@@ -156,24 +161,24 @@ def last_edits(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
     return found
 
 
-def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], there: Container[Key]) -> set[Key]:
-    """Messages without a text in any language of their webinar, with the language to begin with."""
+def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], existing: Container[Key]) -> set[Key]:
+    """The messages without a text in any language of their webinar, each with the language to write first."""
     return {
         (message, languages[0])
         for languages, messages in used
         for message in messages
-        if not any((message, language) in there for language in languages)
+        if not any((message, language) in existing for language in languages)
     }
 
 
 def _newest(conn: Connection, before: TextRevision | None = None) -> dict[Key, TextRevision]:
-    """The newest revision of each text; or the one before this of its text."""
-    texts = table(TextRevision)
-    ids = select(func.max(texts.c.id)).group_by(texts.c.message, texts.c.language)
+    """The newest revision of each text; with `before`, the one before it of the same text."""
+    text_revision = table(TextRevision)
+    ids = select(func.max(text_revision.c.id)).group_by(text_revision.c.message, text_revision.c.language)
     if before:
-        same = (texts.c.message == before.message) & (texts.c.language == before.language)
-        ids = ids.where(same & (texts.c.id < before.id))
-    rows = conn.execute(select(texts).where(texts.c.id.in_(ids))).mappings()
+        same = (text_revision.c.message == before.message) & (text_revision.c.language == before.language)
+        ids = ids.where(same & (text_revision.c.id < before.id))
+    rows = conn.execute(select(text_revision).where(text_revision.c.id.in_(ids))).mappings()
     return {(row["message"], row["language"]): TextRevision(**row) for row in rows}
 
 
@@ -195,7 +200,7 @@ def _was_stored(conn: Connection, name: str, digest: str) -> bool:
 
 
 def name_of(key: Key) -> str:
-    """What a text is called among the files of services."""
+    """A text's name among the contents of folders: "message/language"."""
     return "/".join(key)
 
 
@@ -210,13 +215,13 @@ def _no_text(root: Path, key: Key, webinars: Iterable[Webinar], sources: Collect
     )
 
 
-def how_to_begin(webinar: Webinar, message: str, root: Path, there: Collection[Key]) -> str:
-    """How to give a message without a text one: the command that copies the most similar text that is `there`, and the
-    line of the webinar's file that uses it as it is. Or, where there is nothing like it, what to write."""
+def how_to_begin(webinar: Webinar, message: str, root: Path, existing: Collection[Key]) -> str:
+    """How to give a message its first text: the command that copies the most similar existing text, and the line
+    of the webinar's file that uses that one as it is; without a similar one, which file to write."""
     text = webinar.text_of[message]
     kinds = {one.text_name: one.kind for one in webinar.messages}
     usual = {"confirmation": "confirmation", "reminder": "reminder-day", "follow-up": "follow-up"}
-    folders = {name for name, language in there if language in webinar.languages and name not in NOTICES}
+    folders = {name for name, language in existing if language in webinar.languages and name not in NOTICES}
     kind = kinds.get(text, "")
     alike = sorted(name for name in folders if kinds.get(name) == kind)
     alike += [name for name in (usual.get(kind, ""),) if name in folders and name not in alike]

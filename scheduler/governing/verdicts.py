@@ -1,4 +1,4 @@
-"""What trials of texts found, kept in the database by digest: whatever one service has tried, none tries again."""
+"""Verdicts of trials, stored in the database by digest, so that no other service tries the same pair again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from scheduler.problem import Problem
 
 UNUSED_FOR = timedelta(days=90)
 _USED = timedelta(days=30)
-"""The date of a verdict that is used is not older than this after a start, so that it is not deleted as unused."""
-_MOST_ASKED = 500  # digests in one statement; of more, everything that is known is read
+"""A start renews the date of used verdicts that are older than this, so that they are not deleted as unused."""
+_MOST_ASKED = 500  # digests in one statement; for more, the whole table is read
 
 
 def read_verdicts(conn: Connection, digests: Sequence[str]) -> dict[str, Found]:
-    """What is known of these pairs, by digest."""
+    """The stored verdicts of these pairs, by digest."""
     query = "SELECT digest, problems FROM verdict"
     if len(digests) <= _MOST_ASKED:
         rows = execute(conn, f"{query} WHERE digest IN :digests", digests=digests)
@@ -29,8 +29,8 @@ def read_verdicts(conn: Connection, digests: Sequence[str]) -> dict[str, Found]:
     return {row.digest: _found(row.problems) for row in rows if row.digest in wanted}
 
 
-def keep_verdicts(conn: Connection, now: datetime, found: Mapping[str, Found]) -> None:
-    """Keep what was found, by digest."""
+def store_verdicts(conn: Connection, now: datetime, found: Mapping[str, Found]) -> None:
+    """Store verdicts, by digest."""
     insert = (
         "INSERT INTO verdict (digest, problems, tried_at) VALUES (:digest, :problems, :now)"
         " ON CONFLICT (digest) DO NOTHING"
@@ -41,7 +41,7 @@ def keep_verdicts(conn: Connection, now: datetime, found: Mapping[str, Found]) -
 
 
 def prune_verdicts(conn: Connection, now: datetime, used: Sequence[str]) -> None:
-    """At a start: forget the verdicts that nobody has used for long. `used`: by digest, the pairs that are there."""
+    """Delete verdicts that were unused for UNUSED_FOR. Called at a start. `used`: the digests of all present pairs."""
     old = execute(conn, "SELECT digest FROM verdict WHERE tried_at < :then", then=now - _USED).scalars().all()
     wanted = frozenset(used)
     if still := [digest for digest in old if digest in wanted]:

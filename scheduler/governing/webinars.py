@@ -1,4 +1,4 @@
-"""The webinars that govern now: the last sound revision of each file, kept in the database."""
+"""The webinars that govern: the last sound revision of each file, stored in the database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,14 +13,23 @@ from sqlalchemy import Connection, insert, or_, select
 
 from scheduler.database.engine import execute, one_proposer
 from scheduler.database.models import GoverningWebinar, WebinarRevision, table
-from scheduler.governing.proposals import Decision, Held, Revision, decide, holding, live, publish
+from scheduler.governing.proposals import (
+    Decision,
+    Held,
+    Revision,
+    decide,
+    digest,
+    holding,
+    publish,
+    running_services,
+)
 from scheduler.governing.revisions import (
     ENDED,
     ENDS_AFTER,
     Revisions,
     drop_waiting,
     end_what_is_over,
-    propose,
+    schedule,
 )
 from scheduler.input.addresses import why_no_address
 from scheduler.input.toml_syntax import load_toml
@@ -34,21 +42,19 @@ from scheduler.webinar.model import Webinar
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What governs, and what the folder of webinars says: what is wrong with which file, what the sound ones hold."""
+    """The webinars that govern, and the state of the folder: the problems and the contents of its files."""
 
     governing: Mapping[str, Governing] = field(default_factory=dict)
     mistakes: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)  # by path
-    meanwhile: Mapping[str, str] = field(default_factory=dict)  # by path: what still goes out, and when
-    concerned: Mapping[str, frozenset[str]] = field(
-        default_factory=dict
-    )  # by path: who is notified of a problem
-    held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of a sound file
+    meanwhile: Mapping[str, str] = field(default_factory=dict)  # by path: which mails still go out, and when
+    concerned: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by path: addresses to notify
+    held: Mapping[str, str] = field(default_factory=dict)  # by webinar: the SHA-256 of its sound file
 
     @property
     def problems(self) -> dict[str, tuple[Problem, ...]]:
-        """The mistakes by path, with what still goes out: a refused edit may have been meant to stop mails."""
+        """The mistakes by path, with the mails that still go out: a refused edit may have been meant to stop them."""
         return {
-            path: (_and_meanwhile(found[0], self.meanwhile[path]), *found[1:])
+            path: (_with_meanwhile(found[0], self.meanwhile[path]), *found[1:])
             if path in self.meanwhile
             else found
             for path, found in self.mistakes.items()
@@ -64,21 +70,21 @@ class Catalogue:
         return {name: one.revision_id for name, one in self.governing.items()}
 
     def is_of_file(self, webinar: str) -> bool:
-        """Whether the folder holds what governs this webinar."""
+        """Whether the folder holds the revision that governs this webinar."""
         one = self.governing.get(webinar)
         return one is not None and self.held.get(webinar) == one.sha256
 
     @property
     def lagging(self) -> list[str]:
-        """The webinars of which the folder holds something else than governs."""
+        """The webinars of which the folder holds another content than the one that governs."""
         return [name for name in self.held if name in self.governing and not self.is_of_file(name)]
 
     def live(self, *, drafts_too: bool = False) -> list[str]:
-        """The webinars whose mails go out. A rehearsal sends those of drafts, too."""
+        """The ids of the webinars whose mails go out; `drafts_too`: also those of drafts, as in a rehearsal."""
         return [name for name, webinar in self.webinars.items() if drafts_too or webinar.status == "live"]
 
 
-def take_webinars(
+def propose_webinars(
     conn: Connection,
     now: datetime,
     root: Path,
@@ -89,13 +95,12 @@ def take_webinars(
     *,
     edited: bool = False,
 ) -> Catalogue:
-    """Read the files, say what this service's folder holds, and propose what is new. `edited`: all of it, as if the
-    files had been edited now."""
+    """Read the files, publish the sound ones and propose the new ones. `edited`: treat all as edited just now."""
     one_proposer(conn)
     sound, problems = read_files(root, files, revisions)
     stored = _governing(conn, now)
     for name, one in list(sound.items()):
-        if name in stored and (problem := _other_time(conn, now, stored[name], one)):
+        if name in stored and (problem := _time_problem(conn, now, stored[name], one)):
             problems[one.path] = (problem,)
             del sound[name]
     held = {name: one.sha256 for name, one in sound.items()}
@@ -107,15 +112,15 @@ def take_webinars(
         revision_id, new = _stored(conn, now, one, stored.get(name))
         proposing.decide(one.webinar, revision_id, held[name], new=new, changed=edited or name in changed)
     end_what_is_over(conn, now)
-    revisions.forget()  # a try of this transaction that met a conflict may have read what was not to be
+    revisions.forget()  # an earlier try of this transaction, rolled back at a conflict, may have read its rows
     governing = revisions.governing(conn)
     problems |= _gone(sound, problems, stored)
-    concerned = {path: _concerned(path, files, root, stored.values(), governing) for path in problems}
+    concerned = {path: _to_notify(path, files, root, stored.values(), governing) for path in problems}
     meanwhile = _meanwhile(conn, now, problems, stored, governing)
     return Catalogue(governing, problems, meanwhile, concerned, held)
 
 
-def look_again(
+def decide_again(
     conn: Connection,
     now: datetime,
     revisions: Revisions,
@@ -123,13 +128,13 @@ def look_again(
     holder: int,
     return_within: timedelta,
 ) -> None:
-    """Decide again about what our folder holds where another content governs or waits: time passes, services come and
-    go."""
+    """Decide again about webinars whose governing or waiting content is not the folder's: time has passed, or
+    services have started or stopped."""
     waiting = conn.execute(select(_W.webinar).where(_W.takes_effect_at.is_not(None))).scalars()
     if not (lags := sorted({*catalogue.lagging, *waiting})):
         return
     one_proposer(conn)
-    publish(conn, now, holder, "webinar", catalogue.held)  # notices who is gone
+    publish(conn, now, holder, "webinar", catalogue.held)  # also finds services that are gone
     proposing = _Proposing(conn, now, revisions, holder, return_within, _governing(conn, now, lags))
     for name in lags:
         ours = catalogue.held.get(name)
@@ -140,7 +145,7 @@ def look_again(
 
 
 class _Governs(NamedTuple):
-    """What governs a webinar now, and what waits."""
+    """The revision that governs a webinar, and the one that waits."""
 
     webinar: str
     revision_id: int
@@ -154,7 +159,7 @@ class _Governs(NamedTuple):
 
 @dataclass(frozen=True)
 class _Proposing:
-    """One transaction in which what our folder holds is compared with what governs."""
+    """A transaction that compares the contents of this service's folder with what governs."""
 
     conn: Connection
     now: datetime
@@ -169,10 +174,10 @@ class _Proposing:
 
     @cached_property
     def _services(self) -> set[int]:
-        return live(self.conn, self.holder)
+        return running_services(self.conn, self.holder)
 
     def decide(self, webinar: Webinar, revision_id: int, ours: str, *, new: bool, changed: bool) -> None:
-        """`ours`: the SHA-256 of our content, stored as this revision."""
+        """Decide about one webinar, and carry it out. `ours`: the SHA-256 of our content, stored as this revision."""
         row = self.stored.get(webinar.id)
         found = decide(
             self.now,
@@ -185,21 +190,21 @@ class _Proposing:
             waiting=row.waiting_sha256 if row else None,
         )
         if found is Decision.OURS:
-            propose(self.conn, self.now, webinar, revision_id, self.revisions, self.return_within)
+            schedule(self.conn, self.now, webinar, revision_id, self.revisions, self.return_within)
         elif found is Decision.DROP:
             drop_waiting(self.conn, webinar.id)
 
 
-def _other_time(conn: Connection, now: datetime, governs: _Governs, file: File) -> Problem | None:
-    """Why people registered under this id must not be written to about this time."""
-    webinar = file.webinar
+def _time_problem(conn: Connection, now: datetime, governs: _Governs, file: WebinarFile) -> Problem | None:
+    """Why the people registered under this id must not get mails about the file's new time; None if they may."""
+    webinar, start = file.webinar, instant_text(file.webinar.start)
     if governs.starts_at == webinar.start or not _has_people(conn, webinar.id):
         return None
     takes_place_again = now < webinar.start or is_removed(conn, webinar.id)
     if governs.ends_at <= now and takes_place_again and not webinar.again:
         return Problem(
             f"{file.path}, start",
-            f"{said(webinar.start)}, but the webinar `{webinar.id}` ended at {said(governs.ends_at)}, and its"
+            f"{start}, but the webinar `{webinar.id}` ended at {instant_text(governs.ends_at)}, and its"
             " registrants would get this one's mails",
             "a new id for a new webinar",
             "choose another `id`; or, if the same people are meant, add again = true",
@@ -207,20 +212,20 @@ def _other_time(conn: Connection, now: datetime, governs: _Governs, file: File) 
     if webinar.start <= now < governs.starts_at:
         return Problem(
             f"{file.path}, start",
-            f"{said(webinar.start)}, in the past; before it was {said(governs.starts_at)}, which is still ahead",
+            f"{start}, in the past; before it was {instant_text(governs.starts_at)}, which is still ahead",
             "a start that is still ahead",
             "correct the date; a webinar that does not take place has cancelled = true",
         )
     return None
 
 
-def said(instant: datetime) -> str:
-    """An instant in words for organizers, with its zone."""
+def instant_text(instant: datetime) -> str:
+    """An instant for organizers, with its zone: "2025-07-03 11:00 UTC"."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _has_people(conn: Connection, webinar: str) -> bool:
-    """Or had, before they were removed: who stands in `registrants` would get mails about another time, too."""
+    """Whether people are registered, or were before their removal: `registrants` may still have them."""
     query = "SELECT 1 FROM registration WHERE webinar = :webinar LIMIT 1"
     return execute(conn, query, webinar=webinar).first() is not None or is_removed(conn, webinar)
 
@@ -232,39 +237,40 @@ def _meanwhile(
     stored: Mapping[str, _Governs],
     governing: Mapping[str, Governing],
 ) -> dict[str, str]:
-    """What still goes out of the webinars whose files, at these paths, are not sound, and when."""
+    """The mails that still go out of the webinars whose files at these paths are not sound, and when; by path."""
     found = {}
     for name, one in stored.items():
         if one.file in paths and name in governing and governing[name].webinar.status == "live":
             ahead = outlook(conn, now, name, limit=1)
-            leaves = [f"{ahead.at_once} mails now"] if ahead.at_once else []
-            leaves += [f"{then.message} at {said(then.at)}" for then in ahead.next]
-            if leaves:
-                found[one.file] = f"its last sound revision governs: next leave {', '.join(leaves)}"
+            mails = [f"{ahead.at_once} mails now"] if ahead.at_once else []
+            mails += [f"{then.message} at {instant_text(then.at)}" for then in ahead.next]
+            if mails:
+                found[one.file] = f"its last sound revision governs, and sends {', '.join(mails)}"
     return found
 
 
-def _and_meanwhile(problem: Problem, meanwhile: str) -> Problem:
+def _with_meanwhile(problem: Problem, meanwhile: str) -> Problem:
     words = f"until the file is sound, {meanwhile}"
-    return replace(problem, hint="; ".join(part for part in (problem.hint, words) if part))
+    return replace(problem, hint=f"{problem.hint}; {words}" if problem.hint else words)
 
 
-def _concerned(
+def _to_notify(
     path: str,
     files: Mapping[str, bytes],
     root: Path,
     stored: Iterable[_Governs],
     governing: Mapping[str, Governing],
 ) -> frozenset[str]:
-    """Who is notified of a problem: the `alert_to` of what the file last said, if live, or says now."""
+    """The addresses to notify of a problem: the `alert_to` of a live webinar in the file's governing revision and
+    in the file as it is now."""
     known = {
         governing[one.webinar].webinar.alert_to
         for one in stored
         if one.file == path and one.webinar in governing and governing[one.webinar].webinar.status == "live"
     }
     try:
-        said = load_toml(files[str(Path(path).relative_to(root))].decode("utf-8-sig"))
-        address = said.get("alert_to") if said.get("status") == "live" else None
+        raw = load_toml(files[str(Path(path).relative_to(root))].decode("utf-8-sig"))
+        address = raw.get("alert_to") if raw.get("status") == "live" else None
     except (KeyError, ValueError, RecursionError):
         address = None
     return frozenset(
@@ -272,8 +278,8 @@ def _concerned(
     )
 
 
-class File(NamedTuple):
-    """A sound file."""
+class WebinarFile(NamedTuple):
+    """A sound file of a webinar."""
 
     path: str
     source: str
@@ -283,9 +289,9 @@ class File(NamedTuple):
 
 def read_files(
     root: Path, files: Mapping[str, bytes], revisions: Revisions
-) -> tuple[dict[str, File], dict[str, tuple[Problem, ...]]]:
-    """The sound ones by webinar, and what is wrong with the others by path. A content is parsed once."""
-    sound: dict[str, File] = {}
+) -> tuple[dict[str, WebinarFile], dict[str, tuple[Problem, ...]]]:
+    """The sound files by webinar, and the problems of the others by path. Each content is parsed once."""
+    sound: dict[str, WebinarFile] = {}
     read: dict[str, Webinar] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     for name, raw in files.items():
@@ -299,8 +305,8 @@ def read_files(
             problems[path] = error.problems
         else:
             read[path] = webinar
-            sound[webinar.id] = File(path, source, digest(source), webinar)
-    for path, problem in ids_twice(read).items():
+            sound[webinar.id] = WebinarFile(path, source, digest(source), webinar)
+    for path, problem in duplicate_ids(read).items():
         sound.pop(read[path].id, None)
         problems[path] = (problem,)
     return sound, problems
@@ -310,15 +316,10 @@ _REVISION = table(WebinarRevision)
 _W = table(GoverningWebinar).c
 
 
-def digest(source: str) -> str:
-    """By which two versions of a file are told apart."""
-    return sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _governing(
     conn: Connection, now: datetime, webinars: Collection[str] | None = None
 ) -> dict[str, _Governs]:
-    """What governs these webinars, or all of them."""
+    """The governing and waiting revisions of these webinars, or of all."""
     governs, waits = _REVISION.alias(), _REVISION.alias()
     is_ended = or_(_W.status == ENDED, _W.ends_at <= now - ENDS_AFTER)
     columns = (
@@ -336,21 +337,21 @@ def _governing(
 
 
 def governing_webinars(conn: Connection) -> dict[str, Revision]:
-    """The revisions that govern, by webinar, as `differing` has what folders hold."""
+    """The revisions that govern, by webinar, to compare with those that folders hold."""
     columns = (_W.webinar, _REVISION.c.id, _REVISION.c.sha256, _REVISION.c.sound_since)
     rows = conn.execute(select(*columns).join(_REVISION, _REVISION.c.id == _W.revision_id))
     return {name: Revision(*revision) for name, *revision in rows}
 
 
 def _revision_of(conn: Connection, webinar: str, sha: str) -> int | None:
-    """The newest stored revision of a webinar with this content."""
+    """The id of the newest stored revision of a webinar with this content."""
     same = (_REVISION.c.webinar == webinar) & (_REVISION.c.sha256 == sha)
     newest = select(_REVISION.c.id).where(same).order_by(_REVISION.c.id.desc()).limit(1)
     return conn.execute(newest).scalar()
 
 
-def _stored(conn: Connection, now: datetime, file: File, governs: _Governs | None) -> tuple[int, bool]:
-    """The stored revision with this content, and whether it is new. A file that was renamed is found by its name."""
+def _stored(conn: Connection, now: datetime, file: WebinarFile, governs: _Governs | None) -> tuple[int, bool]:
+    """The id of the stored revision with this content, and whether it is new. A renamed file keeps its revision."""
     if governs and (governs.sha256, governs.file) == (file.sha256, file.path):
         return governs.revision_id, False
     if (known := _revision_of(conn, file.webinar.id, file.sha256)) is not None:
@@ -364,29 +365,29 @@ def _stored(conn: Connection, now: datetime, file: File, governs: _Governs | Non
 
 
 def _gone(
-    sound: Mapping[str, File], unsound: Container[str], stored: Mapping[str, _Governs]
+    sound: Mapping[str, WebinarFile], unsound: Container[str], stored: Mapping[str, _Governs]
 ) -> dict[str, tuple[Problem, ...]]:
-    """What is wrong where a webinar's file is there no more, or has another id."""
-    now_says = {one.path: name for name, one in sound.items()}
+    """Problems of webinars whose file is gone or has another id now."""
+    ids = {one.path: name for name, one in sound.items()}
     return {
-        one.file: (_no_file(one.file, name, now_says.get(one.file, "")),)
+        one.file: (_no_file(one.file, name, ids.get(one.file, "")),)
         for name, one in stored.items()
         if name not in sound and one.file not in unsound and not one.is_ended
     }
 
 
-def _no_file(path: str, webinar: str, now_says: str) -> Problem:
+def _no_file(path: str, webinar: str, other_id: str) -> Problem:
     return Problem(
-        f"{path}, id" if now_says else path,
-        f"was `{webinar}` and is now `{now_says}`" if now_says else "the file is gone, or can't be read",
+        f"{path}, id" if other_id else path,
+        f"was `{webinar}` and is now `{other_id}`" if other_id else "the file is gone or cannot be read",
         f"a file for webinar `{webinar}`",
         "until it is back, its last sound revision governs; to end its mails, put the file back with"
         ' status = "draft" or messages = []',
     )
 
 
-def ids_twice(webinars: Mapping[str, Webinar]) -> dict[str, Problem]:
-    """Files whose webinar's id stands in another one, too: an error of each. By path, as given."""
+def duplicate_ids(webinars: Mapping[str, Webinar]) -> dict[str, Problem]:
+    """Files whose webinar has the same id as another one's, each with its problem; by path, as given."""
     by_id: dict[str, list[str]] = {}
     for path, webinar in webinars.items():
         by_id.setdefault(webinar.id, []).append(path)

@@ -1,1 +1,1 @@
-"""What people write into files and variables: read, checked, each mistake reported with its place and how to fix it."""
+"""Input that people write into files and variables: reading and checking it. Each mistake has its place and a fix."""

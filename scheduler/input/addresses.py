@@ -1,4 +1,4 @@
-"""E-mail addresses: the form in which they are compared, and why something is none that a mail can carry."""
+"""E-mail addresses: the form in which they are compared, and why a text is not an address that a mail can carry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ORDINARY_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # a dot-atom (RFC 5322,
 _PLAIN = re.compile(
     r"([A-Za-z0-9_+'-]+(?:\.[A-Za-z0-9_+'-]+)*)@((?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,})"
 )
-"""Most are such: a look at each letter by tables of Unicode takes a hundred times as long."""
+"""Most addresses match; checking them by Unicode's tables takes a hundred times as long."""
 _SPECIAL = tuple(SPECIAL_USE_DOMAIN_NAMES)
-_LONGEST_PART = 63  # of a label (RFC 1035, 2.3.1); one more than that in front of the @
-# In quotation marks, programs on the way lose blanks and what is not ASCII.
+_LONGEST_PART = 63  # octets of a label (RFC 1035, 2.3.1); a local part may have 64
+# In a quoted local part, relays lose blanks and characters beyond ASCII.
 _QUOTED_LOCAL = re.compile(r'"(?:[!#-\[\]-~]|\\[!-~])+"')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -30,57 +30,57 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def fold(address: str) -> str:
     """The form in which addresses are compared, everywhere.
 
-    The local part in lower case, although only its own server may say that case does not matter (RFC 5321, 2.4). The
-    domain in A-labels by UTS 46, non-transitional: straße.de and strasse.de are two, ｗｈｏ.int and who.int are one.
-    A domain that is none, as with an underscore, in ASCII lower case. Nothing else: `a.b` and `ab`, `"a"` and `a`,
-    two ways to write é, example.org with and without a dot behind it (which no mail can carry) are two.
+    The local part is in lower case, although strictly only its own server may ignore case (RFC 5321, 2.4). The domain
+    is in A-labels by UTS 46, non-transitional: straße.de and strasse.de differ, ｗｈｏ.int and who.int are equal. An
+    invalid domain, such as one with an underscore, is in ASCII lower case. Nothing else is changed: `a.b` and `ab`,
+    `"a"` and `a`, two encodings of é, example.org with and without a final dot (which no mail can carry) differ.
     """
     local, at, domain = address.strip().rpartition("@")
     return f"{local.lower()}{at}{fold_domain(domain)}"
 
 
 def spellings(address: str) -> tuple[str, str, str]:
-    """The ways in which others most likely write an address: as it is, its domain in A-labels, and in U-labels."""
+    """The most likely spellings of an address: as given, with its domain in A-labels, and in U-labels."""
     folded = fold(address)
     local, at, domain = folded.rpartition("@")
     try:
         in_unicode = idna.decode(domain) if "xn--" in domain else domain
-    except UnicodeError:  # IDNAError is one
+    except UnicodeError:  # the base of IDNAError
         in_unicode = domain
     return address, folded, f"{local}{at}{in_unicode}"
 
 
 def fold_domain(domain: str) -> str:
-    """A domain, or a label of one, as `fold` has it."""
-    if domain.isascii():  # A-labels stay what they are: no look into IDNA's tables, and nothing to remember
+    """A domain, or one label of it, in the form that `fold` uses."""
+    if domain.isascii():  # A-labels do not change, so neither IDNA's tables nor the cache are needed
         return domain.lower()
     return domain.translate(_ASCII_LOWER) if len(domain) > LONGEST else _mapped(domain)
 
 
-@lru_cache(maxsize=4096)  # few domains have most registrants
+@lru_cache(maxsize=4096)  # most registrants share few domains
 def _mapped(domain: str) -> str:
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
-    except UnicodeError:  # IDNAError is one
+    except UnicodeError:  # the base of IDNAError
         return domain.translate(_ASCII_LOWER)
 
 
 def _is_plain(address: str) -> bool:
-    """Whether this is an address such as most people have: by a quick look, which may miss some of them."""
+    """Whether this is an ordinary address. A quick test that accepts most valid ones, and only valid ones."""
     if not (found := _PLAIN.fullmatch(address)):
         return False
     return max(map(len, found.groups())) <= _LONGEST_PART and not found[2].lower().endswith(_SPECIAL)
 
 
 def why_no_address(address: str) -> str:
-    """Why this can't be an e-mail address (RFC 5321, 5322, 6531) that a mail can carry, or ''."""
+    """Why this is not an e-mail address (RFC 5321, 5322, 6531) that a mail can carry; "" if it is one."""
     if not address:
         return "email is empty"
     if _is_plain(address):
         return ""
     if _CONTROL.search(address):
         return "email has a control character"
-    if "\ufffd" in address:  # in place of NUL, or of what is no UTF-8
+    if "\ufffd" in address:  # replaces NUL and invalid UTF-8
         return "email has a character that cannot be read"
     if len(address.encode("utf-8", "replace")) > LONGEST:
         return _TOO_LONG
@@ -94,7 +94,7 @@ def _why_not_carried(local: str, domain: str) -> str:
     if len(local.encode()) + 1 + len(fold_domain(domain)) > LONGEST:  # A-labels are longer
         return _TOO_LONG
     quoted = local.startswith('"') and not _QUOTED_LOCAL.fullmatch(local)
-    # An encoded word: mail programs decode it, wherever it stands (RFC 2047).
+    # An encoded word, which mail programs decode wherever it stands (RFC 2047).
     encoded = "?=" in local.partition("=?")[2]
     return NOT_CARRIED if quoted or encoded else ""
 
@@ -107,6 +107,6 @@ def _is_domain(domain: str) -> bool:
 def _is_address(address: str) -> bool:
     try:
         validate_email(address, check_deliverability=False, test_environment=True, allow_quoted_local=True)
-    except ValueError:  # EmailNotValidError is one
+    except ValueError:  # the base of EmailNotValidError
         return False
     return True

@@ -1,11 +1,11 @@
-"""Colours as organizers write them, and whether white letters can be read on them. Pure."""
+"""Colours as organizers write them, and their contrast. Pure."""
 
 from __future__ import annotations
 
 import re
 
 ENOUGH = 4.5
-"""Contrast of text with what is behind it (WCAG 2.2, 1.4.3)."""
+"""Minimum contrast of text with its background (WCAG 2.2, 1.4.3)."""
 
 
 def is_colour(text: str) -> bool:

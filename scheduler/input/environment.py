@@ -1,4 +1,4 @@
-"""Environment variables as text: from themselves or from files, and those whose names are misspelt."""
+"""Environment variables as text: values from the variables themselves or from files, and misspelt names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from scheduler.problem import Problem
 
 HANGS = "is it on a network that is down, or a pipe that nobody writes into?"
 _LONGEST_SECRET = 65_536  # bytes
-# Kubernetes sets these for every service, so for one that is called "smtp" too.
+# Kubernetes sets these for each of its services, so also for one called "smtp".
 _KUBERNETES = re.compile(r"SMTP2?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
 _OURS = re.compile(r"SMTP2?_")
-_OTHERS_READ = {"LOG_LEVEL": "LOGLEVEL"}  # no slip, but another program's variable
+_OTHERS_READ = {"LOG_LEVEL": "LOGLEVEL"}  # not misspelt, but the variable of another program
 
 
 def place_of(variable: str) -> str:
@@ -26,7 +26,7 @@ def place_of(variable: str) -> str:
 
 @dataclass
 class Given:
-    """What is set: the text of each variable, the variable that it came from, and what went wrong."""
+    """The variables that are set: the text of each, the variable that it came from, and the problems."""
 
     values: dict[str, str] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
@@ -39,10 +39,10 @@ def read_variables(
     secrets: Sequence[str],
     read: Callable[[Path], str] | None = None,
 ) -> Given:
-    """The variables that are set to something; a secret's text may be in the file that `NAME_FILE` names, which `read`
-    reads: `file_text`, or the same within a limit of time.
+    """The variables that are not empty. A secret may be in the file that `NAME_FILE` names; `read` reads it
+    (`file_text`, or the same with a timeout).
 
-    Problems show no text of a secret, nor the path: somebody may have put the secret itself there.
+    Problems show neither a secret nor the path of its file: somebody may have put the secret itself there.
     """
     given = Given(problems=list(_misspelt(environ, names, [f"{name}_FILE" for name in secrets])))
     for name in names:
@@ -60,23 +60,25 @@ def read_variables(
         try:
             given.values[name] = (read or file_text)(Path(path))
         except Hangs as error:
-            problem = Problem(place_of(variable), reason(error), "the path of a file that can be read", HANGS)
+            problem = Problem(
+                place_of(variable), why_unreadable(error), "the path of a file that can be read", HANGS
+            )
             given.problems.append(problem)
         except OSError as error:
-            found = f"its file: {reason(error)}"
+            found = f"its file: {why_unreadable(error)}"
             given.problems.append(Problem(place_of(variable), found, "the path of a file that can be read"))
         except ValueError as error:
             given.problems.append(Problem(place_of(variable), str(error), "a text file with the value in it"))
     return given
 
 
-def reason(error: OSError) -> str:
+def why_unreadable(error: OSError) -> str:
     """Why a file could not be read, without its path."""
     return (error.strerror or "cannot be read").lower()
 
 
 def file_text(path: Path) -> str:
-    """A file's text without the line end that editors put at its end. ValueError says what is wrong."""
+    """A file's text without the line end that editors put at its end. Raises OSError; ValueError for other content."""
     with path.open("rb") as opened:
         content = opened.read(_LONGEST_SECRET + 1)
     if len(content) > _LONGEST_SECRET:
@@ -92,10 +94,8 @@ def file_text(path: Path) -> str:
 
 
 def _misspelt(environ: Mapping[str, str], names: Sequence[str], files: Sequence[str]) -> Iterator[Problem]:
-    """Variables that are ours by their SMTP_ or SMTP2_, or but for one slip where the right name is not set.
-
-    Others' variables are none of our business.
-    """
+    """Problems of unknown variables that begin with SMTP_ or SMTP2_, or that differ in one character from a
+    setting that is not set. Other variables belong to other programs."""
     known = (*names, *files)
     unset = [name for name in known if not environ.get(name)]
     for name in sorted(name for name, value in environ.items() if value and name not in known):

@@ -1,7 +1,7 @@
-"""Placeholders of other tools (`*|FNAME|*`, `{first_name}`, `«Prénom»`), which here would go out as they are.
+"""Placeholders of other tools (`*|FNAME|*`, `{first_name}`, `«Prénom»`), which here would go out as they are. Pure.
 
-Pure. A shape that prose has too (`[…]`, `«…»`) counts only around the name of a field; where that may be meant, it is
-doubtful. Jinja2 must be hidden before, each piece as one HIDDEN.
+Shapes that also occur in prose (`[…]`, `«…»`) count only around the name of a field, and as doubtful where that may
+be meant. The caller replaces each piece of Jinja2 by HIDDEN first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from html import unescape
 from itertools import islice
 
 MOST = 20
-"""Placeholders of one line that are reported."""
+"""Placeholders of one line that are reported at most."""
 HIDDEN = "\ufffc"
 """Stands for one piece of Jinja2."""
 
@@ -50,7 +50,7 @@ data var params field cf your contactfield subtag teilnehmer empfänger kontakt 
 
 
 def _folded(words: str) -> str:
-    """Small letters and digits without accents."""
+    """The letters and digits of `words`, in lower case and without accents."""
     decomposed = unicodedata.normalize("NFKD", words.casefold())
     return "".join(character for character in decomposed if character.isalnum())
 
@@ -68,9 +68,9 @@ _FIX = {
     **dict.fromkeys(_table(_TITLE), "write `{{ webinar.title }}`"),
     **dict.fromkeys(_table(_TIME), "write `{{ your_time }}`"),
     **dict.fromkeys(_table(_ADDRESS), "leave it out: mails show no addresses"),
-    **dict.fromkeys(_table(_STOP), "leave it out: how to stop the mails stands below every mail"),
+    **dict.fromkeys(_table(_STOP), "leave it out: every mail ends with how to unsubscribe"),
 }
-_OTHERWISE = "docs/variables.md has what can stand here, such as `{{ name }}`"
+_OTHERWISE = "docs/variables.md lists the variables, such as `{{ name }}`"
 
 _CERTAIN = re.compile(
     r"\*\|[^|\n]{1,80}\|\*"  # Mailchimp, Mandrill
@@ -132,18 +132,8 @@ _GREETED_NOBODY = re.compile(  # "Dear ____,", "Dear {},", "Dear XXX,", "Dear %s
     re.IGNORECASE,
 )
 _OF_WINDOWS = frozenset(
-    {
-        "appdata",
-        "localappdata",
-        "userprofile",
-        "programfiles",
-        "programdata",
-        "systemroot",
-        "windir",
-        "temp",
-        "path",
-    }
-)
+    {"appdata", "localappdata", "userprofile", "programfiles", "programdata", "systemroot", "windir", "temp", "path"}
+)  # fmt: skip
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]{1,300}\1(?!`)")
 _LINKS = re.compile(r"(?:https?://|mailto:)[^\s<>]{1,2000}")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -151,7 +141,7 @@ _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One that was found: as written, whether it is surely one, and how to fix it."""
+    """A placeholder as written, whether it surely is one, and how to fix it."""
 
     words: str
     certain: bool
@@ -159,8 +149,8 @@ class Placeholder:
 
 
 def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholder]:
-    """Those in one line of text, in which HIDDEN stands for Jinja2. `markdown`: what stands in backticks is left out,
-    and a character behind a backslash, or an entity, is what it shows."""
+    """The placeholders in one line of text, in which HIDDEN stands for Jinja2. `markdown`: code in backticks is left
+    out; an escaped character or an entity counts as the character that it shows."""
     if markdown:
         line = unescape(_ESCAPE.sub(r"\1", _CODE.sub(" ", line)))
     seen: list[str] = []
@@ -171,17 +161,17 @@ def placeholders_in(line: str, *, markdown: bool = False) -> Iterator[Placeholde
 
 
 def holds_placeholder(name: str) -> bool:
-    """Whether a person's name is what another tool left unfilled: {first_name}, *|FNAME|*."""
+    """Whether a person's name contains a placeholder that another tool did not fill in: {first_name}, *|FNAME|*."""
     return any(one.certain and not one.words[0].isalnum() for one in placeholders_in(name))
 
 
-def meant(field: str) -> str:
-    """How to write here what a field of another tool says, or ""."""
+def equivalent(field: str) -> str:
+    """How to write here what a field of another tool means: "write `{{ name }}`"; "" if unknown."""
     return next((_FIX[word] for word in _meanings(_FALLBACK.sub("", field)) if word in _FIX), "")
 
 
 def _all(line: str) -> Iterator[Placeholder]:
-    """What is certain comes first."""
+    """All placeholders of a line, the certain ones first."""
     for match in _CERTAIN.finditer(line):
         yield _found(match[0], match[0].strip(_AROUND))
     for match in _BRACES.finditer(line):
@@ -205,7 +195,7 @@ def _all(line: str) -> Iterator[Placeholder]:
 
 
 def _is_certain(pattern: re.Pattern[str], inside: str) -> bool | None:
-    """Whether what stands in this shape is surely a placeholder; None: it is none."""
+    """Whether this text in this shape surely is a placeholder, or only may be one; None: it is not."""
     personal, identifier = _is_personal(inside), bool(_IDENTIFIER.fullmatch(inside))
     if pattern is _PERCENT:
         return ((personal or " " not in inside) and inside.casefold() not in _OF_WINDOWS) or None
@@ -221,23 +211,23 @@ def _is_certain(pattern: re.Pattern[str], inside: str) -> bool | None:
 
 
 def _is_personal(inside: str) -> bool:
-    """Whether this is the name of a field about a person, of any tool."""
+    """Whether this is the name of a field about a person, in any tool."""
     return next(iter(_meanings(_FALLBACK.sub("", inside))), "") in _PERSONAL
 
 
 def _is_name(inside: str) -> bool:
-    """Whether a greeting has nothing but names of fields: "first name", "Vorname Nachname", "[name]"."""
+    """Whether the words after a greeting are only names of fields: "first name", "Vorname Nachname", "[name]"."""
     parts = [_folded(part) for part in _BETWEEN.split(inside) if part]
     whole = "".join(parts) in _NAMES
     return whole or (not _NAMES.isdisjoint(parts) and all(part in _PART_OF_NAME for part in parts))
 
 
 def _meanings(field: str) -> list[str]:
-    """What it may name, folded: the whole without its owner ("contact.first_name" is "firstname"), then its parts."""
+    """Folded names of a field: the whole without its owner ("firstname" for "contact.first_name"), then its parts."""
     parts = [_folded(part) for part in _BETWEEN.split(field)]
     parts = [part for part in parts if part and part not in _OF_PERSONS]
     return ["".join(parts), *([parts[0], parts[-1]] if len(parts) < 4 else [])] if parts else []
 
 
 def _found(words: str, inside: str, certain: bool = True) -> Placeholder:
-    return Placeholder(words, certain, meant(inside) or _OTHERWISE)
+    return Placeholder(words, certain, equivalent(inside) or _OTHERWISE)

@@ -1,4 +1,4 @@
-"""How to reach a relay, as the environment says (`smtp_settings` reads it)."""
+"""Settings of a relay, as `smtp_settings` reads them from the environment."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class OAuthSettings:
-    """Where tokens come from. With a refresh token they are for the mailbox whose owner allowed it (RFC 6749, 6),
-    without one for the client itself (4.4)."""
+    """How to get access tokens: with a refresh token for the mailbox whose owner granted it (RFC 6749, 6), without
+    one for the client itself (4.4)."""
 
     token_url: str
     client_id: str
@@ -23,13 +23,13 @@ class OAuthSettings:
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """How to reach a relay. `timeout` in seconds, for opening and for each command but the mail's content.
+    """How to reach a relay, and its limits.
 
-    With `ca_file` (PEM) only the authorities in it are trusted, without it the system's. `client_name` is
-    what we call ourselves in EHLO; empty: the machine's full name, or its address if it has none.
-    `pipelining` and `chunking`: whether they are used where offered. `mails_per_connection`: after so many
-    a connection is closed; 0: never. `oauth`: sign in by XOAUTH2 instead of `password`. `per_minute`, `per_day`:
-    how many mails it takes; None: no limit.
+    `timeout`: seconds, for opening a connection and for each command except the mail's content. `ca_file` (PEM): the
+    only trusted authorities; None: the system's. `client_name`: the name in EHLO; "": the machine's full name, or its
+    address if it has none. `pipelining`, `chunking`: whether to use them where offered. `mails_per_connection`: a
+    connection is closed after this number; 0: never. `oauth`: sign in by XOAUTH2 instead of `password`. `per_minute`,
+    `per_day`: mails that the relay accepts; None: no limit.
     """
 
     host: str
@@ -48,19 +48,19 @@ class RelaySettings:
     per_minute: int | None = None
     per_day: int | None = None
     secrets_from: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """The settings that say who signs in and by what, for people: SMTP_PASSWORD_FILE."""
+    """The names of the settings with the user name and secrets, for people: SMTP_PASSWORD_FILE."""
     files: tuple[Path, ...] = field(default=(), compare=False)
-    """The files that secrets and certificates come from."""
+    """The files from which secrets and certificates are read."""
     read_again: Callable[[], RelaySettings] | None = field(default=None, repr=False, compare=False)
-    """Reads the same settings from these files as they are now. Raises Problems, which name no content."""
+    """Reads the same settings from the present content of these files. Raises Problems, which show no content."""
 
     @property
     def name(self) -> str:
-        """For people and logs."""
+        """ "host:port", for people and logs."""
         return f"{self.host}:{self.port}"
 
     @property
     def account(self) -> str:
-        """What limits belong to: the relay and, where we sign in, who we are there, which nobody needs to read."""
+        """The key of the relay's limits: its name and, if we sign in, a digest of the user name."""
         who = hashlib.sha256(self.username.encode()).hexdigest()[:12]
         return f"{self.name} {who}" if self.username else self.name

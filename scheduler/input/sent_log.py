@@ -1,4 +1,4 @@
-"""The service's own log, read for what was sent: JSON lines, also behind what container engines put before them."""
+"""Deliveries that were sent, read from the service's own log: JSON lines, with or without a container's prefix."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from scheduler.problem import Problem, Problems
 
-LARGEST = 2**63 - 1  # number of a delivery, in either database
+LARGEST = 2**63 - 1  # a delivery's number in either database
 ALTERED = "was the log altered after the service wrote it?"
 
 
 @dataclass
 class SentLog:
-    """The deliveries that went out, and when (UTC; None: the line does not say)."""
+    """The deliveries that were sent, and when (UTC; None: the line does not say)."""
 
     sent: dict[int, datetime | None] = field(default_factory=dict)
     lines: int = 0
-    """That name any."""
+    """The number of lines that name at least one."""
 
 
 def read_sent_log(lines: Iterable[tuple[str, str]]) -> SentLog:
-    """Lines with the place of each. What is no line about mails that were sent is left out. So can be a spool
-    (`delivery.spool`). Raises Problems for numbers that no delivery can have."""
+    """Read lines, each with its place. Lines about other things are ignored; a spool (`delivery.spool`) is understood,
+    too. Raises Problems for numbers that no delivery can have."""
     found, problems = SentLog(), list[Problem]()
     for place, line in lines:
         entry = _entry(line)
@@ -54,7 +54,7 @@ def _entry(line: str) -> dict[str, Any]:
 def _ids(entry: dict[str, Any]) -> list[int]:
     if entry.get("event") == "sent":
         named = entry.get("deliveries")
-    else:  # an entry of a spool, or what is said where there is none
+    else:  # an entry of a spool, or the log line in its place
         named = (
             [entry["delivery"]] if entry.get("state") == "sent" and "delivery" in entry else entry.get("sent")
         )

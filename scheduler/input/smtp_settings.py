@@ -1,4 +1,4 @@
-"""What the environment says about one relay: SMTP_… for the first, SMTP2_… for the second."""
+"""The environment's settings of one relay: SMTP_… for the first, SMTP2_… for the second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr
 
-from scheduler.input.environment import reason
+from scheduler.input.environment import why_unreadable
 from scheduler.input.validation import Mistake, mistake, shown
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _line(value: object) -> object:
 
 def _host(value: object) -> object:
     if not re.fullmatch(r"[\w.-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*", str(value)):
-        # What stands before an @ may be a password.
+        # The part before an @ may be a password.
         raise mistake("more than a host (not shown)" if "@" in str(value) else shown(value))
     return value
 
@@ -40,18 +40,18 @@ def _certificates(value: object) -> object:
     except ssl.SSLError:
         raise mistake(f"{shown(value)}, which holds no certificates in PEM form") from None
     except OSError as error:
-        raise mistake(f"{shown(value)}: {reason(error)}") from None
+        raise mistake(f"{shown(value)}: {why_unreadable(error)}") from None
     return value
 
 
 def _token_url(value: object) -> object:
-    if any(sign in str(value) for sign in "@?#"):  # there may be a secret behind it
+    if any(sign in str(value) for sign in "@?#"):  # these may come with a secret
         raise mistake("more than scheme, host, port and path (not shown)")
     found = re.fullmatch(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f.:]+\])(?::(\d+))?(/[!-~]*)?", str(value))
     if not found or not 1 <= int(found[3] or 443) <= 65535:
         raise mistake(shown(value))
     if found[1] == "http" and not is_loopback(found[2].strip("[]")):
-        raise mistake(f"{shown(value)}, where all could read the secrets on the way")
+        raise mistake(f"{shown(value)}, which would send the secrets unencrypted")
     return value
 
 
@@ -65,15 +65,15 @@ Host = Annotated[str, BeforeValidator(_host)]
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where one relay's settings come from, as far as it matters while the service runs."""
+class Origin:
+    """The sources of one relay's settings that matter while the service runs."""
 
     secrets: tuple[str, ...] = ()
-    """The variables that say who signs in and by what."""
+    """The variables with the user name and secrets."""
     files: tuple[Path, ...] = ()
-    """Those of secrets and certificates, whose content may change."""
+    """The files with secrets and certificates, whose content may change."""
     read_again: Callable[[], RelaySettings] | None = field(default=None, compare=False, repr=False)
-    """Raises Problems."""
+    """Reads the settings again. Raises Problems."""
 
 
 class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
@@ -114,17 +114,17 @@ class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=
     smtp_pipelining: bool = Field(default=True, description="on or off")
     smtp_chunking: bool = Field(default=True, description="on or off")
     smtp_timeout: float = Field(default=300, ge=1, le=3600, description="seconds, 1 to 3600")
-    _source: Source = PrivateAttr(default_factory=Source)
+    _origin: Origin = PrivateAttr(default_factory=Origin)
 
-    def from_source(self, source: Source) -> Self:
-        """The same settings, which know where they come from."""
+    def with_origin(self, origin: Origin) -> Self:
+        """A copy of these settings that knows its origin."""
         copy = self.model_copy()
-        copy._source = source
+        copy._origin = origin
         return copy
 
     @property
     def relay(self) -> RelaySettings:
-        """All that is to know about the relay, its secrets in the clear."""
+        """The relay's settings as one value, its secrets in the clear."""
         from scheduler.input.relay_settings import OAuthSettings, RelaySettings
 
         oauth = OAuthSettings(
@@ -149,9 +149,9 @@ class SmtpSettings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=
             mails_per_connection=self.smtp_mails_per_connection,
             per_minute=self.smtp_per_minute,
             per_day=self.smtp_per_day,
-            secrets_from=self._source.secrets,
-            files=self._source.files,
-            read_again=self._source.read_again,
+            secrets_from=self._origin.secrets,
+            files=self._origin.files,
+            read_again=self._origin.read_again,
         )
 
 
@@ -160,7 +160,7 @@ def _text(secret: SecretStr | None) -> str:
 
 
 def conflicts(given: Mapping[str, str]) -> Iterator[Mistake]:
-    """Settings of one relay that are sound one by one and not together; `given` has what is set, by field."""
+    """Settings of one relay that are valid individually but not together. `given`: the set values, by field."""
     yield from _conflicts_of_tls(given)
     by_token = lower(given.get("smtp_auth", "password")) == "xoauth2"
     yield from _conflicts_of_tokens(given) if by_token else _conflicts_of_passwords(given)
@@ -171,16 +171,16 @@ def _conflicts_of_tls(given: Mapping[str, str]) -> Iterator[Mistake]:
     port = given.get("smtp_port", "").strip()
     if tls == "none" and not is_loopback(relay):
         if "smtp_username" in given or "smtp_password" in given:
-            yield Mistake(("smtp_tls",), "none, with a user name or password that all could read on the way",
+            yield Mistake(("smtp_tls",), "none, which would send the user name and password unencrypted",
                           "starttls or implicit")  # fmt: skip
         elif given.get("smtp_allow_plaintext", "no").lower() not in ("yes", "true", "1", "on", "y", "t"):
-            yield Mistake(("smtp_tls",), "none, with a relay on another machine", "starttls or implicit",
-                          "SMTP_ALLOW_PLAINTEXT=yes lets mails be sent for all to read")  # fmt: skip
+            yield Mistake(("smtp_tls",), "none, although the relay is on another machine", "starttls or implicit",
+                          "SMTP_ALLOW_PLAINTEXT=yes allows sending mails unencrypted")  # fmt: skip
     if port == "465" and tls in ("starttls", "none"):
-        yield Mistake(("smtp_port",), f"465 with SMTP_TLS={tls}, where a relay speaks TLS from the first byte", "",
+        yield Mistake(("smtp_port",), f"465 with SMTP_TLS={tls}: on this port relays begin with TLS", "",
                       "set SMTP_TLS=implicit")  # fmt: skip
     if port == "587" and tls == "implicit":
-        yield Mistake(("smtp_port",), "587 with SMTP_TLS=implicit, where a relay begins without TLS", "",
+        yield Mistake(("smtp_port",), "587 with SMTP_TLS=implicit: on this port relays begin without TLS", "",
                       "set SMTP_TLS=starttls")  # fmt: skip
 
 
@@ -207,8 +207,8 @@ def _conflicts_of_tokens(given: Mapping[str, str]) -> Iterator[Mistake]:
         )
 
 
-def explained(one: Mistake) -> Mistake:
-    """With a way to fix it, where there is an obvious one."""
+def with_hint(one: Mistake) -> Mistake:
+    """The mistake with a way to fix it, if there is an obvious one."""
     if one.loc == ("smtp_port",) and one.found.startswith('"tcp://'):
         return one._replace(
             hint="Kubernetes sets it for a service called smtp: use enableServiceLinks: false"
@@ -219,7 +219,7 @@ def explained(one: Mistake) -> Mistake:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host is this very machine."""
+    """Whether a host name or address is this machine's own."""
     if name.lower() == "localhost":
         return True
     try:

@@ -15,13 +15,13 @@ _LINE = re.compile(
 
 
 class NotEditable(ValueError):
-    """The value is written in a way that only a person should touch."""
+    """The value is written in a form that only a person should change."""
 
 
 def with_status(source: str, status: str) -> str:
     """The text of a webinar's file, valid TOML, with another `status`.
 
-    Where there is none yet it gets a line below that of `id`, so before any heading. Raises NotEditable.
+    If there is none yet, a line is added below that of `id`, so above any heading. Raises NotEditable.
     """
     start = "\ufeff" if source.startswith("\ufeff") else ""
     lines = source.removeprefix(start).split("\n")

@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands. The standard library's parser does not tell."""
+"""The line of each key in a TOML file, which the standard library's parser does not return."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _IN_VALUE = re.compile(rf"(?P<string>{_STRING})|{_COMMENT}|(?P<open>[\[{{])|(?P<
 def key_lines(source: str) -> dict[Path, int]:
     """The line, from 1, of every key and table heading of valid TOML; tables in an array count from 0.
 
-    `{("messages",): 8, ("messages", 0): 8, ("messages", 0, "at"): 9}`. Keys within a value (an inline table)
-    are not told apart from the value. Where the source is not valid TOML the lines before the mistake are
-    right.
+    `{("messages",): 8, ("messages", 0): 8, ("messages", 0, "at"): 9}`. Keys inside a value (an inline table) are not
+    listed. In invalid TOML the lines before the mistake are right.
     """
     source = source.replace("\r\n", "\n")
     lines: dict[Path, int] = {}
@@ -50,14 +49,14 @@ def key_lines(source: str) -> dict[Path, int]:
 
 
 def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
-    """The line of `path`, or else of the nearest thing around it; None for what is not in the file at all."""
+    """The line of `path`, or of the nearest enclosing key; None if nothing of it is in the file."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path)
 
 
 def _note(path: Path, line: int, lines: dict[Path, int]) -> None:
-    """`[translations.fr]` is the first line of `translations` too, if nothing before it is."""
+    """Record a path's line, also for parents without one: `[translations.fr]` may begin `translations`."""
     for size in range(1, len(path) + 1):
         lines.setdefault(path[:size], line)
 
@@ -72,7 +71,7 @@ def _parts(dotted: str) -> Path:
 
 
 def _resolved(path: Path, lengths: Mapping[Path, int]) -> Path:
-    """A heading's path, where each array of tables on the way means its latest table: `[messages.x]`."""
+    """A heading's path in which each array of tables stands for its latest table: `[messages.x]`."""
     resolved: Path = ()
     for part in path[:-1]:
         resolved = (*resolved, part)
@@ -82,7 +81,7 @@ def _resolved(path: Path, lengths: Mapping[Path, int]) -> Path:
 
 
 def _end_of_value(source: str, position: int) -> int:
-    """Where the value that begins at `position` ends: the first line end outside of strings and brackets."""
+    """The position after the value at `position`: the first line end outside strings and brackets."""
     depth = 0
     while position < len(source) and (found := _IN_VALUE.match(source, position)):
         if found["end"] and depth == 0:

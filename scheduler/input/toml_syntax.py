@@ -1,4 +1,4 @@
-"""TOML as people write it, and what is wrong with a file that is none, for people who don't know what TOML is."""
+"""TOML as people write it, and its syntax errors explained to people who do not know TOML."""
 
 from __future__ import annotations
 
@@ -37,28 +37,27 @@ _HINTS = (
     ),
     (
         re.compile(r"=\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::\d\d)?\s*([A-Za-z(][^#\n]{0,40})"),
-        r"leave \3 out, for `zone` says it: \1T\2:00",
+        r"leave out \3, which `zone` says: \1T\2:00",
     ),
     (re.compile(r"=\s*\d{1,2}:\d\d"), 'put a time of day in quotes: at = "09:00"'),
-    (re.compile(r"=\s*\d{4}-\d\d-\d\d[T ]"), "write a date that the calendar has, as 2025-07-03T13:00:00"),
+    (re.compile(r"=\s*\d{4}-\d\d-\d\d[T ]"), "write a date that exists, as 2025-07-03T13:00:00"),
     (re.compile(r"=\s*\d{1,2}[./]\d{1,2}[./]\d{4}"), _A_DATE),
-    (re.compile(r"=\s*$"), "write a value behind the =, or remove the line"),
+    (re.compile(r"=\s*$"), "write a value after the =, or remove the line"),
     (re.compile(r"^\s*(start|end)\s*="), _A_DATE),
     (re.compile(r"=\s*[^\s\"'\[{\d+-]"), _QUOTES),
     (re.compile(r"^[^=\[]*$"), 'a line is a key, an equals sign and a value: title = "My webinar"'),
 )
-_SAID = {
-    "Cannot overwrite a value": ("a key that is there already", "remove one of the two"),
-    "Unterminated string": ("a text without an end", 'close it with the quotes that begin it, " or """'),
-    "Illegal character '\\n'": ("a text without an end", 'close it with the quote (") that begins it'),
-    "Unclosed array": ("a list without an end", "close it with ]"),
+_PLAIN = {
+    "Cannot overwrite a value": ("the same key a second time", "remove one of the two"),
+    "Unterminated string": ("a text that is not closed", 'close it with the quotes that begin it, " or """'),
+    "Illegal character '\\n'": ("a text that is not closed", 'close it with the quote (") that begins it'),
+    "Unclosed array": ("a list that is not closed", "close it with ]"),
     "Unescaped '\\' in a string": ("a single backslash in a text", "write it twice: \\\\"),
 }
 
 
 def load_toml(source: str) -> dict[str, Any]:
-    """What the file says. A date and time, or a time, may end with its minutes (as in TOML 1.1). Raises ValueError and
-    RecursionError, as tomllib does."""
+    """The parsed file. A time may lack its seconds (TOML 1.1). Raises ValueError and RecursionError, like tomllib."""
     try:
         return tomllib.loads(source)
     except ValueError:
@@ -76,27 +75,27 @@ def _with_seconds(source: str) -> str:
 
 
 def syntax_problem(source: str, place: str, error: Exception) -> Problem:
-    """The problem behind tomllib's error, with line, column and the likeliest way to fix it."""
+    """The problem behind tomllib's error, with line, column and the likeliest fix."""
     lines = source.replace("\r\n", "\n").split("\n")
     if not (position := _POSITION.fullmatch(str(error))):
         found = (
             "lists or tables are nested too deeply" if isinstance(error, RecursionError) else "a huge number"
         )
         return Problem(place, found, "a file in TOML")
-    said = position[1]
+    message = position[1]
     last = max(len(source.rstrip().replace("\r\n", "\n").split("\n")), 1)
     number, column = int(position[2] or last), int(position[3] or len(lines[last - 1]) + 1)
     where, line = f"{place}, line {number}, column {column}", lines[number - 1]
     if odd := _odd_character(line, column):
         return _named(where, line, odd)
-    found, hint = _SAID.get(said, (f"not valid TOML ({said[:1].lower()}{said[1:]})", ""))
+    found, hint = _PLAIN.get(message, (f"not valid TOML ({message[:1].lower()}{message[1:]})", ""))
     if not hint:
         hint = next((match.expand(text) for pattern, text in _HINTS if (match := pattern.search(line))), "")
     return Problem(where, found, "", hint)
 
 
 def _odd_character(line: str, column: int) -> str:
-    """What stands there and belongs to no TOML: a character of other quotes, a blank that is none; or ""."""
+    """The character here that TOML does not allow, such as a typographic quote or a no-break space; or ""."""
     here = line[column - 1 : column]
     if here and not here.isascii():
         return here
@@ -112,9 +111,9 @@ def _named(where: str, line: str, odd: str) -> Problem:
         return Problem(
             where,
             found,
-            "in keys and around values, letters, digits and blanks of a plain keyboard",
+            "plain ASCII letters, digits and blanks in keys and around values",
             "type the line again",
         )
     quoted = _QUOTED_VALUE.fullmatch(line)
     fix = f'{quoted["key"]} = "{quoted["text"].strip()}"' if quoted else 'title = "My webinar"'
-    return Problem(where, found, 'straight quotes ("), as programs have them and not Word', f"write {fix}")
+    return Problem(where, found, 'straight quotes ("), not those of a word processor', f"write {fix}")

@@ -1,7 +1,7 @@
 """Pydantic's errors in plain words.
 
-A field's `description` says what is allowed there. It is the only place where that is written: the error for
-a wrong value quotes it. The checks themselves raise `mistake(...)` with what they found.
+A field's `description` is the only place that says what is allowed; the error for a wrong value quotes it. Validators
+raise `mistake(...)` with what they found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Location = tuple[str | int, ...]
 
 
 class Mistake(NamedTuple):
-    """One mistake at a location inside the input, such as `("messages", 1, "at")`, counted from 0."""
+    """A mistake at a location inside the input, such as `("messages", 1, "at")`, counted from 0."""
 
     loc: Location
     found: str
@@ -31,12 +31,12 @@ class Mistake(NamedTuple):
 
 
 def mistake(found: str, *, allowed: str = "", hint: str = "") -> PydanticCustomError:
-    """The error for a validator to raise; an empty `allowed` stands for the field's description."""
+    """The error for a validator to raise. An empty `allowed` stands for the field's description."""
     return PydanticCustomError("mistake", "{found}", {"found": found, "allowed": allowed, "hint": hint})
 
 
 def shown(value: object) -> str:
-    """A value as its author would recognise it, on one line and not too long."""
+    """A value as its author would recognise it, on one line of limited length."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -53,19 +53,20 @@ def shown(value: object) -> str:
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """All that pydantic found wrong with an input of `model`."""
+    """All mistakes that pydantic found in an input of `model`."""
     for details in error.errors(include_url=False):
         if not _follows_from_another(details):
             yield _mistake(details, model)
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A model's fields under the names that people write."""
+    """A model's fields by the names that people write."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _follows_from_another(details: ErrorDetails) -> bool:
-    """A default that needs a field that is wrong, or a list that is too short without its wrong items."""
+    """Whether this error only follows from another: a default that needs a wrong field, or a list that is too
+    short without its wrong items."""
     kind = details["type"]
     return kind == "default_factory_not_called" or (kind == "too_short" and bool(details["input"]))
 
@@ -90,7 +91,7 @@ def _mistake(details: ErrorDetails, model: type[BaseModel]) -> Mistake:
 
 
 def _owner_and_field(model: type[BaseModel], loc: Location) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The model in which the last step of `loc` is a key, and the innermost known field on the way there."""
+    """The model in which the last step of `loc` is a key, and the innermost known field on the way to it."""
     owner, field = model, None
     inner: type[BaseModel] | None = model
     for step in loc:

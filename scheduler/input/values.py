@@ -1,6 +1,6 @@
-"""What people type into a webinar's file, turned into values: durations, times, addresses, links, languages.
+"""Values of a webinar's file, converted from what people type: durations, times, addresses, links, languages.
 
-Each function takes whatever TOML gave and raises `mistake` with what it found and how to fix it.
+Each function takes any value from TOML, and raises `mistake` with what it found and how to fix it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from scheduler.input.validation import mistake, shown
 
-LAST_YEAR = 2037  # pytz knows no daylight saving rule beyond
+LAST_YEAR = 2037  # the last for which pytz has daylight saving rules
 _DURATION = re.compile(r"(?:(\d{1,6})d\s*)?(?:(\d{1,6})h\s*)?(?:(\d{1,6})m\s*)?(?:(\d{1,6})s)?")
 _LOOSE_PART = re.compile(r"(?<!\d)(\d{1,6})\s*(d|h|m|s)[a-z]*\s*", re.IGNORECASE)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
@@ -27,7 +27,7 @@ _NO_REPLY = re.compile(r"(no|do-?not)[-_.]?reply\b", re.IGNORECASE)
 
 
 class Mailbox(NamedTuple):
-    """A name and an address; the address is ASCII, its domain as A-labels (RFC 5890), as SMTP wants it."""
+    """A name and an address in ASCII, its domain in A-labels (RFC 5890)."""
 
     name: str
     address: str
@@ -40,7 +40,7 @@ class Mailbox(NamedTuple):
 def line(value: object, *, longest: int = 4_000) -> str:
     """A text of one line, without blanks around it.
 
-    No control characters, ever: a line break in a title or name would begin a new header in a mail.
+    Control characters are refused: a line break in a title or name would begin a new header in a mail.
     """
     if not isinstance(value, str):
         raise mistake(shown(value), hint="put text in quotes" if not isinstance(value, list | dict) else "")
@@ -51,9 +51,7 @@ def line(value: object, *, longest: int = 4_000) -> str:
         if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
             raise mistake(f"{_character_name(character)} in {shown(text)}")
     if turns := _turns_direction(text):
-        raise mistake(
-            f"{_character_name(turns)} in {shown(text)}", hint="it turns what is written behind it around"
-        )
+        raise mistake(f"{_character_name(turns)} in {shown(text)}", hint="it reverses the text after it")
     if len(text) > longest:
         raise mistake(f"{len(text)} characters", allowed=f"at most {longest} characters")
     return text
@@ -63,8 +61,8 @@ _ENDS = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067": "
 
 
 def _turns_direction(text: str) -> str:
-    """A control of direction (Unicode 9) that overrides letters' own, or is not closed and so reaches beyond its text;
-    "" where there is none."""
+    """A bidirectional control (UAX 9) that overrides the direction of letters, or that is not closed and so
+    affects the text after it; "" if there is none."""
     open_ends: list[str] = []
     for character in text:
         if character in "\u202d\u202e":
@@ -79,13 +77,13 @@ def _turns_direction(text: str) -> str:
 def paragraph(value: object) -> str:
     """A line that may be long, and so is often typed over several lines."""
     if isinstance(value, str) and "\n" in value.strip():
-        hint = 'a long text may go over several lines in """ when each ends with a backslash'
+        hint = 'a long text in """ may take several lines if each ends with a backslash'
         raise mistake(f"a line break in {shown(value.strip())}", hint=hint)
     return line(value)
 
 
 def title(value: object) -> str:
-    """A line that is short enough for a mail's subject."""
+    """A line short enough for a mail's subject."""
     return line(value, longest=200)
 
 
@@ -100,7 +98,7 @@ def identifier(value: object) -> str:
 
 
 def language(value: object) -> str:
-    """A language tag that Babel has data for, as BCP 47 writes it: `en`, `pt-BR`."""
+    """A language tag for which Babel has data, in the form of BCP 47: `en`, `pt-BR`."""
     text = line(value)
     try:
         parsed = Locale.parse(text, sep="-")
@@ -116,7 +114,7 @@ def _english_names() -> dict[str, str]:
 
 
 def wall_time(value: object) -> datetime:
-    """A date and time as on a clock on the wall: naive, in whole seconds."""
+    """A date and time on a wall clock: naive, in whole seconds."""
     if isinstance(value, str):
         raise mistake(f"text, {shown(value)}", hint="write it without quotes")
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -138,9 +136,9 @@ def wall_time(value: object) -> datetime:
 
 
 def duration(value: object) -> timedelta:
-    """A length of time such as "1h 30m", more than nothing; a day is exactly 24 hours."""
+    """A length of time above zero, such as "1h 30m"; a day is exactly 24 hours."""
     if not (length := wait(value)):
-        raise mistake(f"{shown(value)}, no time at all")
+        raise mistake(f"{shown(value)}, a duration of zero")
     return length
 
 
@@ -172,7 +170,7 @@ def clock_time(value: object) -> time:
 
 
 def logo(value: object) -> str:
-    """The name of a picture's file, or a link to one."""
+    """The file name of a picture, or a link to one."""
     name = line(value)
     if name.startswith("https://"):
         return link(value)
@@ -182,7 +180,7 @@ def logo(value: object) -> str:
 
 
 def link(value: object) -> str:
-    """An https address of ASCII characters with a host; an empty text for none."""
+    """An https address of ASCII characters with a host; "" for none."""
     if value == "":
         return ""
     text = line(value)
@@ -207,12 +205,12 @@ def link(value: object) -> str:
 
 
 def mailbox(value: object) -> Mailbox:
-    """`Name <a@b>` or `a@b`: checked by email-validator, without asking the DNS."""
+    """`Name <a@b>` or `a@b`, checked by email-validator without a DNS lookup."""
     text = line(value)
     named = _MAILBOX.fullmatch(text)
     name, typed = (named["name"].strip(), named["address"]) if named else ("", text)
     try:
-        # test_environment lets domains under .test pass, which belong to nobody.
+        # test_environment allows domains under .test, which nobody can register.
         checked = validate_email(
             typed, check_deliverability=False, test_environment=True, allow_smtputf8=False
         )
@@ -222,18 +220,18 @@ def mailbox(value: object) -> Mailbox:
 
 
 def answered_mailbox(value: object) -> Mailbox:
-    """A mailbox that takes answers, which "no-reply" by its name does not."""
+    """A mailbox that accepts replies: its name is not like "no-reply"."""
     box = mailbox(value)
     if _NO_REPLY.match(box.address):
         raise mistake(
             shown(box.address),
-            hint="people answer and calendars send acceptances: name a mailbox that is read",
+            hint="people reply and calendars send acceptances: name a mailbox that is read",
         )
     return box
 
 
 def address(value: object) -> str:
-    """One address without a name."""
+    """An address without a name."""
     return mailbox(value).address
 
 
@@ -273,7 +271,7 @@ def _first_down(sentence: str) -> str:
 
 
 def in_brackets(listed: object) -> object:
-    """A list, where one text was written instead. Raises the mistake that says how to write it."""
+    """Refuse a single text in place of a list. Raises the mistake that says how to write it."""
     if isinstance(listed, str):
         raise mistake(shown(listed), hint=f"put it in brackets: [{shown(listed)}]")
     return listed

@@ -1,4 +1,4 @@
-"""What a mail says when it is opened: its parts, its invitation, its source. Pure; takes any bytes, never raises."""
+"""Reads a mail back into its parts, its invitation and its source. Pure; accepts any bytes and never raises."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 from icalendar import Calendar
 
-# Control characters as pictures, so that a page shows them and a parser doesn't meet them.
+# Control characters as control pictures, which a page shows and a parser accepts.
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
 
 
 @dataclass(frozen=True)
 class Received:
-    """A mail as text. A part that the mail doesn't have is empty."""
+    """A mail as text. Parts that it does not have are empty."""
 
     subject: str
     sender: str
@@ -34,8 +34,8 @@ class Received:
 
 @dataclass(frozen=True)
 class Invitation:
-    """The first event of a calendar part. `start` and `end` are UTC; None where the time isn't a UTC instant, and
-    `written` then has it as it stands."""
+    """The first event of a calendar part. `start` and `end` are UTC; None if the time is not a UTC instant.
+    `written` has both as they are in the source."""
 
     method: str
     summary: str
@@ -51,7 +51,7 @@ class Invitation:
 
 
 def read_mail(raw: bytes) -> Received:
-    """Parts are decoded by their own charset; what doesn't fit it is shown as U+FFFD."""
+    """The parts of a mail, each decoded by its own charset; bytes that do not fit it become U+FFFD."""
     message = message_from_bytes(raw)
     headers: dict[str, str] = {}
     for name, value in message.raw_items():
@@ -74,7 +74,7 @@ def read_mail(raw: bytes) -> Received:
 
 
 def _with_pictures(html: str, message: Message) -> str:
-    """`html` with what the mail embeds (RFC 2392) in it: a page shows no parts of a mail."""
+    """`html` with the mail's embedded pictures (RFC 2392) as data: URLs: a page cannot refer to a mail's parts."""
     for part in message.walk():
         name = str(part.get("Content-ID", "")).strip("<> ")
         content = part.get_payload(decode=True)
@@ -86,7 +86,7 @@ def _with_pictures(html: str, message: Message) -> str:
 
 
 def read_invitation(calendar: str) -> Invitation | None:
-    """The event of an iCalendar text (RFC 5545), or None when there is none or it can't be read."""
+    """The event of an iCalendar text (RFC 5545); None if there is none or it cannot be read."""
     try:
         whole = Calendar.from_ical(calendar)
         event = next(iter(whole.walk("VEVENT")), None)
@@ -114,7 +114,8 @@ def _invitation(whole: Any, event: Any) -> Invitation:
 
 
 def _instant(value: Any) -> datetime | None:
-    """Only `20250703T110000Z` is an instant: a time with a TZID or without a zone is read differently by others."""
+    """The UTC instant of a value such as `20250703T110000Z`; None for a time with a TZID or without a zone, which
+    programs interpret differently."""
     if value is None or not value.to_ical().endswith(b"Z"):
         return None
     moment: datetime = value.dt
@@ -122,7 +123,7 @@ def _instant(value: Any) -> datetime | None:
 
 
 def _before(trigger: Any) -> str:
-    """ "15 minutes before"; what isn't that is shown as it stands."""
+    """ "15 minutes before"; any other trigger as it is in the source."""
     if isinstance(trigger.dt, timedelta) and trigger.dt < timedelta(0):
         return f"{-trigger.dt / timedelta(minutes=1):g} minutes before"
     written: str = trigger.to_ical().decode()
@@ -134,13 +135,13 @@ def _address(value: Any) -> str:
 
 
 def _header(value: str) -> str:
-    """RFC 2047 words decoded, folding undone, raw UTF-8 (RFC 6532) read as such."""
+    """A header's value unfolded, with RFC 2047 words decoded and raw UTF-8 (RFC 6532) read as such."""
     unfolded = value.replace("\r", "").replace("\n", "")
     try:
         if "=?" in unfolded:
             unfolded = str(make_header(decode_header(unfolded)))
     except (MessageError, LookupError, ValueError):
-        pass  # shown as it stands
+        pass  # shown as it is
     return _printable(_as_text(unfolded.encode("utf-8", "surrogateescape"), "utf-8", "latin-1"))
 
 
@@ -152,7 +153,7 @@ def _decoded(part: Message) -> str:
 
 
 def _as_text(raw: bytes, charset: str, otherwise: str) -> str:
-    """Decoded by `charset`; else by `otherwise`; else as UTF-8 with U+FFFD for what doesn't fit."""
+    """`raw` decoded by `charset`, else by `otherwise`, else as UTF-8 with U+FFFD for invalid bytes."""
     for candidate in filter(None, (charset, otherwise)):
         try:
             return raw.decode(candidate)

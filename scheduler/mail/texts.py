@@ -1,4 +1,4 @@
-"""Which text a reader gets: of each message and language the current one."""
+"""Which text a reader gets: the current one of a message in the nearest language."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ class CurrentText:
     text: Text
     language: str
     revision: int
-    """The one that governs; 0: none does yet, and this is the file's, sound with some webinars so far."""
+    """The id of its revision; 0: none governs yet, and this is the file's text, sound with some webinars so far."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Every text that may go out, and what is wrong with the files of our folder."""
+    """Every text that may go out, and the problems of the files in this service's folder."""
 
-    live: Mapping[Key, CurrentText] = field(default_factory=dict)
+    current: Mapping[Key, CurrentText] = field(default_factory=dict)
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
     only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
-    """The problems of those texts that are unsound with some webinars, by these."""
+    """For texts that are unsound only with some webinars: the problems by webinar."""
 
     def find(self, webinar: Webinar, message: str, wanted: str) -> CurrentText | None:
         """The text for a reader who wants this language; None: the delivery must be held."""
         key = self._key(webinar, message, wanted)
-        return None if key is None or self.waits(webinar, key) else self.live[key]
+        return None if key is None or self.waits(webinar, key) else self.current[key]
 
     def problems_with(self, webinar: Webinar, key: Key) -> tuple[Problem, ...]:
-        """What is wrong with the file of a text where this webinar sends it."""
+        """The problems of a text's file that concern this webinar."""
         return problems_with(self.problems, self.only_with, webinar.id, key)
 
     def waits(self, webinar: Webinar, key: Key) -> bool:
-        """Whether mails wait for a sound text: there never was one, or its file is not sound with this webinar, which
-        says `on_broken = "hold"`."""
-        live = self.live.get(key)
-        if live is None:
+        """Whether mails wait for a sound text: there never was one, or the file is not sound with this webinar,
+        which says `on_broken = "hold"`."""
+        text = self.current.get(key)
+        if text is None:
             return True
-        return (webinar.on_broken == "hold" or not live.revision) and bool(self.problems_with(webinar, key))
+        return (webinar.on_broken == "hold" or not text.revision) and bool(self.problems_with(webinar, key))
 
     def _key(self, webinar: Webinar, message: str, wanted: str) -> Key | None:
         asked = webinar.languages, webinar.text_of.get(message, message), wanted
         if asked in self._keys:
             return self._keys[asked]
-        key = text_key(webinar, message, wanted, (*self.live, *self.problems))
-        if wanted in webinar.languages:  # not whatever strangers may have typed
+        key = text_key(webinar, message, wanted, (*self.current, *self.problems))
+        if wanted in webinar.languages:  # strangers may have typed anything, which must not fill the cache
             self._keys[asked] = key
         return key
 
     @cached_property
     def _keys(self) -> dict[tuple[Sequence[str], str, str], Key | None]:
-        """What was asked for before: it is asked for each mail."""
+        """A cache of `_key`, which is called for each mail."""
         return {}
 
 
-def text_key(webinar: Webinar, message: str, wanted: str, there: Iterable[Key]) -> Key | None:
-    """Which of the texts that are `there` a reader who wants this language gets; None: there is none for anybody."""
+def text_key(webinar: Webinar, message: str, wanted: str, existing: Iterable[Key]) -> Key | None:
+    """The existing text that a reader who wants this language gets; None: there is none in any language."""
     text = webinar.text_of.get(message, message)
-    languages = {key[1] for key in there if key[0] == text}
+    languages = {key[1] for key in existing if key[0] == text}
     available = [language for language in webinar.languages if language in languages]
     return (text, text_language(wanted, available, webinar.languages[0])) if available else None
 
@@ -80,5 +80,5 @@ def problems_with(
     webinar: str,
     key: Key,
 ) -> tuple[Problem, ...]:
-    """What is wrong with a text where this webinar sends it."""
+    """The problems of a text that concern this webinar."""
     return only_with[key].get(webinar, ()) if key in only_with else problems.get(key, ())

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from scheduler import alerts, metrics
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.child_process import kill
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
@@ -59,7 +59,7 @@ class Puller:
         self._standing: dict[str, SourceState] = {}
         self._look_at: datetime | None = None
         self._pulling: asyncio.Task[None] | None = None
-        self._told: Mapping[Wrong, str] | None = None
+        self._told: Mapping[AlertKey, str] | None = None
 
     async def look(self, governing: Mapping[str, Governing]) -> None:
         """Begin the pull that is due, if one is, and say how it stands. Costs nothing where there are no sources."""
@@ -143,12 +143,12 @@ class Puller:
     async def _tell(self, now: datetime) -> None:
         """Organizers by a mail, where a source was not followed twice in a row."""
         wrong = {
-            Wrong(f"{SOURCE}{name}", webinar.alert_to): _alert(one)
+            AlertKey(f"{SOURCE}{name}", webinar.alert_to): _alert(one)
             for name, webinar in self._webinars.items()
             if (one := self._standing.get(name)) and one.trouble and one.failures >= ALERT_FROM
         }
         if wrong != self._told:
-            await self._database.run(alerts.note, now, wrong, SOURCE)
+            await self._database.run(alerts.reconcile, now, wrong, SOURCE)
             self._told = wrong
 
 

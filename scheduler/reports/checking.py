@@ -19,19 +19,19 @@ from sqlalchemy import Connection, case, func, select
 from scheduler.database.engine import execute
 from scheduler.database.models import Delivery, table
 from scheduler.governing.notices import Notice, notices_if_saved
-from scheduler.governing.revisions import LOOKING, Revisions, let_take_effect
+from scheduler.governing.revisions import LOOKING, Revisions, take_effect_now
 from scheduler.governing.texts import doubtful_texts, how_to_begin, keys_of, sources_of
-from scheduler.governing.webinars import take_webinars
+from scheduler.governing.webinars import propose_webinars
 from scheduler.ledger.planning import Governing, absorb, plan_people
 from scheduler.mail.text.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.text.layout import FILE as LAYOUT
 from scheduler.mail.text.layout import LARGEST_PICTURE, text_path
 from scheduler.mail.text.pictures import visible_share
-from scheduler.mail.text.said_times import alike, said_times, time_problems
+from scheduler.mail.text.said_times import said_times, said_times_key, time_problems
 from scheduler.mail.text.templates import parse_text, read_layout, too_large
 from scheduler.mail.texts import CurrentText, Key
 from scheduler.mail.words.phrases import missing_phrases, phrase_problems, phrases_file
-from scheduler.mail.writing.sample import composed, in_format, made_up
+from scheduler.mail.writing.sample import compose_sample, in_format, sample_reader
 from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
 from scheduler.registrants.forgotten import DOUBTFUL
@@ -254,7 +254,7 @@ def _copy(place: str, front: FrontMatter, original: str) -> Problem:
 def _written_times(source: str, place: str, language: str, webinars: Iterable[Webinar]) -> Iterator[Finding]:
     seen = set()
     starts = [to_local(webinar.start, webinar.tz) for webinar in webinars]
-    for start_local in {alike(one): one for one in starts}.values():
+    for start_local in {said_times_key(one): one for one in starts}.values():
         for wrong, problem in time_problems(source, place, language, start_local):
             found = error(problem) if wrong else warning(problem)
             if found not in seen:
@@ -462,8 +462,8 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
         live = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
-        reader = replace(made_up(webinar), language=key[1])
-        mail = composed(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
+        reader = replace(sample_reader(webinar), language=key[1])
+        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
         size = Size(len(mail), len(in_format(mail, "html")))
         sizes[place] = max(size, sizes.get(place, size))
     return sizes
@@ -615,8 +615,10 @@ def propose_files(
     notice that each edit sends, by webinar, and what is wrong with each file, by path."""
     revisions = Revisions()
     before = revisions.governing(conn)
-    problems = take_webinars(conn, now, root, files, revisions, LOOKING, return_within, edited=True).problems
-    let_take_effect(conn, now, revisions, execute(conn, "SELECT webinar FROM webinar").scalars().all())
+    problems = propose_webinars(
+        conn, now, root, files, revisions, LOOKING, return_within, edited=True
+    ).problems
+    take_effect_now(conn, now, revisions, execute(conn, "SELECT webinar FROM webinar").scalars().all())
     after = revisions.governing(conn)
     found = {
         name: notice

@@ -15,7 +15,7 @@ from scheduler.mail.received import read_mail
 from scheduler.mail.text.layout import text_path
 from scheduler.mail.text.templates import parse_text, read_layout
 from scheduler.mail.texts import CurrentText, Key
-from scheduler.mail.writing.sample import composed, made_up
+from scheduler.mail.writing.sample import compose_sample, sample_reader
 from scheduler.reports.browser import Browser
 from scheduler.webinar.model import Webinar
 
@@ -76,8 +76,10 @@ def _write(
 
 def _mail(webinar: Webinar, message: str, language: str, root: Path, source: str) -> bytes:
     text = parse_text(source, str(text_path(root, message, language)), read_layout(root))
-    reader = replace(made_up(webinar), language=language, zone=ZONE, zone_known_by="assumed")
-    mail = composed(webinar, message, reader, pytz.timezone(ZONE), CurrentText(text, language, revision=0))
+    reader = replace(sample_reader(webinar), language=language, zone=ZONE, zone_known_by="assumed")
+    mail = compose_sample(
+        webinar, message, reader, pytz.timezone(ZONE), CurrentText(text, language, revision=0)
+    )
     return read_mail(mail).html.encode()  # with the logo that goes along
 
 

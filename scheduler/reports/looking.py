@@ -20,7 +20,7 @@ from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import LOOKING, Revisions
 from scheduler.governing.texts import read_governing_texts, sources_of
 from scheduler.governing.verdicts import read_verdicts
-from scheduler.governing.webinars import Catalogue, take_webinars
+from scheduler.governing.webinars import Catalogue, propose_webinars
 from scheduler.mail.text.layout import layout_of, text_path
 from scheduler.mail.texts import Texts
 from scheduler.mail.trial.pairs import Verdicts
@@ -63,7 +63,7 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
     folders = tuple(filter(None, [webinar_folder.problem, text_folder.problem]))
     revisions = Revisions()
     with scratch(database) as conn:
-        catalogue = take_webinars(
+        catalogue = propose_webinars(
             conn, now, settings.config_dir, webinar_files, revisions, LOOKING, settings.return_within
         )
         since = _sound_since(conn)

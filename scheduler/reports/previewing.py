@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from scheduler.database.models import Delivery, Registration, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.outcomes import last_versions
-from scheduler.mail.writing.sample import Reader, made_up
+from scheduler.mail.writing.sample import Reader, sample_reader
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, why_unusable
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
@@ -55,7 +55,7 @@ def _not_planned_yet(conn: Connection, webinar: Webinar, address: str) -> Reader
         raise NotRegistered(f"row {row.id} of registrants can't be used: {why}")
     zone = zone_of(row.timezone or None, row.country or None, webinar.tz, webinar.start)
     return replace(
-        made_up(webinar),
+        sample_reader(webinar),
         address=row.email,
         name=row.name,
         language=row.language,

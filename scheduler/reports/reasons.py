@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from scheduler.database.engine import dialect, execute
 from scheduler.database.file import FileState
 from scheduler.governing.layouts import governing_layout
-from scheduler.governing.proposals import Kind, Revision, differing
+from scheduler.governing.proposals import Kind, Revision, differing_folders
 from scheduler.governing.texts import governing_texts
 from scheduler.governing.webinars import governing_webinars
 from scheduler.problem import Problem
@@ -166,7 +166,7 @@ def row_notes(conn: Connection) -> tuple[str, ...]:
 def replica_notes(conn: Connection, now: datetime) -> tuple[str, ...]:
     """The webinars and texts, and the layout, of which the services have had different sound files for a minute. Mails
     go out by what governs."""
-    found = differing(conn, now)
+    found = differing_folders(conn, now)
     notes: list[str] = []
     for kind, governing in _GOVERNING.items():
         there = {name: held for (its_kind, name), held in found.items() if its_kind == kind}

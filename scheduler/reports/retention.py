@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from scheduler.governing.webinars import said
+from scheduler.governing.webinars import instant_text
 from scheduler.ledger.retention import count_people, if_saved, past_webinars
 from scheduler.reports.reasons import RETENTION
 from scheduler.webinar.model import Webinar
@@ -32,7 +32,7 @@ class Coming:
 
     @property
     def words(self) -> str:
-        what = f"the personal data of {self.who} is removed from {said(self.at)} on"
+        what = f"the personal data of {self.who} is removed from {instant_text(self.at)} on"
         unless = ", but not while an edit of the webinar waits" if self.edit_waits else ""
         return f"{RETENTION}{self.webinar}: {what}{unless}"
 

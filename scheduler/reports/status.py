@@ -75,7 +75,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         standing = [
             vars(one)
-            for one in alerts.standing(conn)
+            for one in alerts.open_alerts(conn)
             if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)

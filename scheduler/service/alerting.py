@@ -11,7 +11,7 @@ from email.utils import format_datetime, make_msgid
 import structlog
 
 from scheduler import alerts
-from scheduler.alerts import Telling
+from scheduler.alerts import AlertMail
 from scheduler.database.engine import Database
 from scheduler.delivery.relay import Relay, ask_again, send_one
 from scheduler.webinar.model import Webinar
@@ -70,17 +70,17 @@ class Teller:
         if self._not_before and now < self._not_before:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
-        for telling in await self._database.run(alerts.to_tell, now):
+        for telling in await self._database.run(alerts.due_mails, now):
             sender = senders.get(telling.alert_to, telling.alert_to)
             if not self._may_write_to(telling.alert_to) or not await self._is_true(now, telling, sender):
                 continue
-            if await self._database.run(alerts.take, now, telling):
+            if await self._database.run(alerts.claim, now, telling):
                 await self._send(now, telling, sender)
 
-    async def _is_true(self, now: datetime, telling: Telling, sender: str) -> bool:
+    async def _is_true(self, now: datetime, telling: AlertMail, sender: str) -> bool:
         """That a relay refuses everybody is asked for once more before anybody reads it: where the mail that says so
         would go out, it is no longer true."""
-        if telling.key != RELAY or telling.right_again:
+        if telling.key != RELAY or telling.resolved:
             return True
         await ask_again(self._relays, sender)
         if not self._stands(telling.key):
@@ -90,23 +90,23 @@ class Teller:
             return False
         return True
 
-    async def _send(self, now: datetime, telling: Telling, sender: str) -> None:
+    async def _send(self, now: datetime, telling: AlertMail, sender: str) -> None:
         """One address that is refused keeps nothing from the others."""
         sent = False
         try:
             failed = await send_one(self._relays, sender, telling.alert_to, _mail(telling, sender, now))
             sent = not failed
             if sent:
-                log.info("organizer notified", about=telling.key, right_again=telling.right_again)
+                log.info("organizer notified", about=telling.key, resolved=telling.resolved)
             else:
                 log.warning("organizer not notified yet", about=telling.key, reply=failed)
                 self._not_before = now + AGAIN_AFTER
         finally:
             if not sent:
-                await self._database.run(alerts.give_back, now, telling)
+                await self._database.run(alerts.release, now, telling)
 
 
-def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
+def _mail(telling: AlertMail, sender: str, now: datetime) -> bytes:
     message = EmailMessage(policy=SMTP)
     subject, body = _words(telling)
     message["Subject"] = " ".join(subject.split())  # a file's name may hold a line end
@@ -118,13 +118,13 @@ def _mail(telling: Telling, sender: str, now: datetime) -> bytes:
     return message.as_bytes()
 
 
-def _words(telling: Telling) -> tuple[str, str]:
+def _words(telling: AlertMail) -> tuple[str, str]:
     """The subject and the body."""
     first, _, rest = telling.words.partition("\n\n")
     if telling.key.startswith(alerts.NOTICE):
         return f"Action needed? {first}", NOTICE.format(words=rest)
     if telling.key.startswith(alerts.RETENTION):
         return first, RETENTION.format(first=first, words=rest)
-    if telling.right_again:  # what goes out until then is no longer so
+    if telling.resolved:  # what goes out until then is no longer so
         return f"Resolved: {telling.key}", RIGHT.format(words=first)
     return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

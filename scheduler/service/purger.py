@@ -11,10 +11,10 @@ import structlog
 from sqlalchemy import Connection
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, execute
-from scheduler.governing.webinars import said
+from scheduler.governing.webinars import instant_text
 from scheduler.ledger.retention import PastWebinar, announce, count_people, past_webinars, remove
 from scheduler.problem import Problems
 from scheduler.reports.retention import NAMED, Coming, notes
@@ -38,7 +38,7 @@ class Purger:
         self._look_at: datetime | None = None
         self._due: list[PastWebinar] = []
         self._known: dict[tuple[str, int, datetime | None, bool], Coming] = {}
-        self._told: Mapping[Wrong, str] | None = None
+        self._told: Mapping[AlertKey, str] | None = None
 
     async def purge(self, now: datetime, seconds: float) -> bool:
         """Remove for so many seconds what is due. True when there is more to do at once."""
@@ -83,7 +83,7 @@ class Purger:
         )
         self.notes, words = notes(found), _mails(one for one in found if one.at > now)
         if words != self._told:
-            await self._database.run(alerts.note, now, words, alerts.RETENTION, once=True)
+            await self._database.run(alerts.reconcile, now, words, alerts.RETENTION, once=True)
             self._told = words
 
 
@@ -103,18 +103,18 @@ def _coming(conn: Connection, past: PastWebinar) -> Coming:
     return Coming(past.webinar, people, at, alert_to, past.announced_at, past.edit_waits)
 
 
-def _mails(found: Iterable[Coming]) -> dict[Wrong, str]:
+def _mails(found: Iterable[Coming]) -> dict[AlertKey, str]:
     """One for each organizer and announcement."""
-    together: dict[Wrong, list[Coming]] = {}
+    together: dict[AlertKey, list[Coming]] = {}
     for one in found:
         key = f"{alerts.RETENTION}{one.at:%Y-%m-%d %H:%M}, announced {one.announced_at:%Y-%m-%d %H:%M:%S}"
         if one.alert_to:
-            together.setdefault(Wrong(key, one.alert_to), []).append(one)
+            together.setdefault(AlertKey(key, one.alert_to), []).append(one)
     return {wrong: _words(webinars) for wrong, webinars in together.items()}
 
 
 def _words(webinars: list[Coming]) -> str:
     named = [f"{one.webinar} ({one.who})" for one in webinars[:NAMED]]
     more = [f"{len(webinars) - NAMED} more webinars"] if len(webinars) > NAMED else []
-    at = said(webinars[0].at)
+    at = instant_text(webinars[0].at)
     return f"Personal data is removed from {at} on\n\nOf: {', '.join([*named, *more])}."

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.database.presence import newer_knowledge_version
@@ -26,10 +26,10 @@ from scheduler.delivery.handover import Handover
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.relay import Relay
 from scheduler.delivery.sender import Job
-from scheduler.governing.governor import Sources
-from scheduler.governing.notices import Notice, note_notices, notices
+from scheduler.governing.governor import Governor
+from scheduler.governing.notices import Notice, notices, reconcile_notices
 from scheduler.governing.revisions import bring_up_to_date
-from scheduler.governing.webinars import look_again
+from scheduler.governing.webinars import decide_again
 from scheduler.ledger import claims, loading, restored, settling, statements
 from scheduler.ledger.loading import Loading
 from scheduler.pulling.puller import Puller
@@ -85,7 +85,7 @@ class Service:
         self._settings, self._database, self._clock = settings, database, clock
         state = StateDir(settings.state_dir)
         self._relays = [Relay.of(one, database, state) for one in settings.relays]
-        self.sources = Sources(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
+        self.sources = Governor(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         recorder = self.dispatcher.recorder
@@ -191,7 +191,7 @@ class Service:
 
     def _let_govern(self, conn: Connection, now: datetime) -> None:
         revisions, return_within = self.sources.revisions, self._settings.return_within
-        look_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
+        decide_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
         bring_up_to_date(conn, now, revisions)
 
     def _hand_over(self) -> None:
@@ -228,7 +228,7 @@ class Service:
 
     def reload(self) -> None:
         """Read folders and secrets again, whether they seem to have changed or not: at the next tick."""
-        self.sources.again()
+        self.sources.read_again()
 
     def rest(self) -> None:
         """Until the next tick, claim nothing; what is claimed already goes out."""
@@ -294,7 +294,7 @@ class Service:
             notices, now, self.sources.revisions, self._settings.return_within, self._notices
         )
         if found != self._notices:
-            await self._database.run(note_notices, now, found)
+            await self._database.run(reconcile_notices, now, found)
         self._notices = found
 
     async def _note_troubles(self, now: datetime) -> None:
@@ -326,7 +326,9 @@ class Service:
         told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
         if told == self._told_of.get(key):  # a replica that is well must not take back what another one says
             return
-        await self._database.run(alerts.note, now, {Wrong(key, address): words for address in told}, key)
+        await self._database.run(
+            alerts.reconcile, now, {AlertKey(key, address): words for address in told}, key
+        )
         self._told_of[key] = told
 
 

@@ -15,7 +15,7 @@ from scheduler.governing.texts import keys_of
 from scheduler.mail.text.layout import Layout
 from scheduler.mail.texts import Key
 from scheduler.mail.words.names import LONGEST
-from scheduler.mail.writing.sample import Reader, made_up
+from scheduler.mail.writing.sample import Reader, sample_reader
 from scheduler.problem import Problem
 from scheduler.reports.previewing import registered
 from scheduler.web.accounts import Editor
@@ -75,7 +75,7 @@ class Desk:
 
     async def reader(self, webinar: Webinar, language: str, wanted: Mapping[str, str]) -> Reader:
         """As whom the mail is looked at. Raises NotRegistered, UnknownZone."""
-        reader = made_up(webinar)
+        reader = sample_reader(webinar)
         if address := wanted.get("registrant", "").strip():
             reader = await self.database.run_reading(registered, webinar, address)
         if zone := wanted.get("zone", "").strip():

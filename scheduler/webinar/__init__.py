@@ -1,1 +1,1 @@
-"""The webinar's file: what organizers write, read strictly, and when its messages are due. Pure."""
+"""The webinar's file: strict reading of what organizers write, and when its messages are due. Pure."""

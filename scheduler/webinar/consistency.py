@@ -1,7 +1,7 @@
 """Mistakes in how the keys of a webinar's file go together.
 
-They are looked for in the file as parsed, not in the validated models: pydantic looks no further once a key
-is wrong, and an organizer wants every mistake at once. So nothing here trusts the type of a value.
+They are found in the parsed file rather than in the validated models: pydantic skips model validators once a key is
+wrong, and an organizer wants to see every mistake at once. So nothing here relies on the type of a value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARKUP = re.compile(
     r"|&(?:#\d{1,6}|#x[0-9a-fA-F]{1,6}|[A-Za-z]{2,8}\d?);",
     re.IGNORECASE,
 )
-"""Markdown and HTML, of which readers see the signs in words that are shown as they stand."""
+"""Markdown and HTML. In plain text readers see its characters."""
 _ONE_RULE = f"exactly one of {', '.join(RULES)}"
 _PLACEHOLDER = re.compile(
     r"(?<![\w.-])(?:(?:[\w-]+\.)*(?:example\.(?:org|com|net)|[\w-]+\.(?:example|invalid)|localhost)"
@@ -32,7 +32,7 @@ _PLACEHOLDER = re.compile(
 
 
 def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """All mistakes of a parsed file that no key has alone."""
+    """The mistakes of a parsed file that concern more than one key."""
     messages = raw.get("messages")
     tables = messages if isinstance(messages, list) else []
     first: dict[str, int] = {}
@@ -43,59 +43,59 @@ def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             yield one._replace(loc=("messages", index, *one.loc))
         name = message.get("id")
         if isinstance(name, str) and first.setdefault(name, index) != index:
-            found = f"{shown(name)}, the id of messages[{first[name] + 1}] too"
+            found = f"{shown(name)}, also the id of messages[{first[name] + 1}]"
             yield Mistake(("messages", index, "id"), found, "an id of its own")
     yield from _language_mistakes(raw)
     yield from _unfilled(raw)
     yield from source_mistakes(raw)
-    if raw.get("status") == "live":  # where registrants are read from goes out to nobody
+    if raw.get("status") == "live":  # [source] is not in any mail
         yield from placeholder_mistakes({key: value for key, value in raw.items() if key != "source"})
 
 
 def placeholder_mistakes(texts: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What may not go out to people: an empty join link, and names that stand for something else (RFC 2606).
+    """Content that must not go out: an empty join link, and names reserved for examples (RFC 2606).
 
-    Domains under .test are let pass, so that a live webinar can be tried out.
+    Domains under .test are allowed, so that a live webinar can be tried out.
     """
     if not texts.get("join_url"):
         yield Mistake(("join_url",), "is empty", "a link, as status is live")
     for loc, text in _strings(texts):
         if found := _PLACEHOLDER.search(text):
-            yield Mistake(loc, f"the placeholder {found[0]}", "the real thing before it is live")
+            yield Mistake(loc, f"the placeholder {found[0]}", "the real value before it is live")
 
 
 WORDS = ("title", "about", "how_to_join", "organizers", "host")
-"""What mails say in the file's own words."""
+"""The keys whose words mails quote."""
 
 
 def _unfilled(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What somebody expects to be filled in: the words of this file go out as they stand."""
+    """Placeholders that nothing fills in: the words of this file go out as they are."""
     own = {key: raw[key] for key in (*WORDS, "sender", "reply_to") if key in raw}
     for loc, text in _strings({**own, "translations": raw.get("translations", {})}):
         for one in placeholders_in(text):
             if one.certain:
                 yield Mistake(
                     loc,
-                    f"`{one.words}`, which would go out as it stands",
+                    f"`{one.words}`, which would go out as it is",
                     "words; only the texts in templates/ are filled in",
                     "leave it out here",
                 )
 
 
 def doubtful_words(webinar: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What in the file's own words likely is not meant as it stands. Each is shown as plain text."""
+    """Likely mistakes in the file's own words, each of which mails show as plain text."""
     own = {key: webinar[key] for key in (*WORDS, "translations") if key in webinar}
     for loc, text in _strings(own):
         for one in placeholders_in(text):
             if not one.certain:
                 yield Mistake(
                     loc,
-                    f"`{one.words}`, which goes out as it stands",
+                    f"`{one.words}`, which goes out as it is",
                     "",
-                    "is something still to be put there?",
+                    "does something still have to be filled in?",
                 )
         for match in MARKUP.finditer(text):
-            found = f"`{match[0]}`: readers see the signs, for these words are no Markdown and no HTML"
+            found = f"`{match[0]}`, which readers see as typed: these words are neither Markdown nor HTML"
             yield Mistake(loc, found, "plain words")
 
 
@@ -106,14 +106,12 @@ def _rule_mistakes(message: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake((), found, _ONE_RULE)
     by_day = [rule for rule in ("days_before", "days_after") if rule in given]
     if by_day and "at" not in message:
-        yield Mistake(("at",), "is missing", f'a time in 24-hour form beside {by_day[0]}, such as "09:00"')
+        yield Mistake(("at",), "is missing", f'a time in 24-hour form with {by_day[0]}, such as "09:00"')
     for key in ("at", "clock"):
         if key in message and given and not by_day:
-            yield Mistake((key,), f"stands beside {given[0]}", "only beside days_before or days_after")
+            yield Mistake((key,), f"is set with {given[0]}", "only with days_before or days_after")
     if message.get("also_for_registered") is True and given and "on_registration" not in given:
-        yield Mistake(
-            ("also_for_registered",), f"stands beside {given[0]}", "only beside on_registration = true"
-        )
+        yield Mistake(("also_for_registered",), f"is set with {given[0]}", "only with on_registration = true")
 
 
 def _language_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -128,7 +126,7 @@ def _language_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     others = ", ".join(tags[1:])
     for tag in translations if isinstance(translations, dict) and tags else ():
         if tag.casefold() == known[0]:
-            found = f"{shown(tag)} is the first of languages: its texts stand at the top of the file"
+            found = f"{shown(tag)} is the first of languages: its texts belong at the top of the file"
             yield Mistake(("translations", tag), found, others)
         elif tag.casefold() not in known:
             hint = nearest(tag, tags) or "add it to languages, or remove its texts"

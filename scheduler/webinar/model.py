@@ -1,6 +1,6 @@
-"""What the organizer's TOML says, validated: one webinar, its words and its sequence of messages.
+"""The organizer's TOML file as validated models: one webinar, its words and its sequence of messages.
 
-Pure: the text of the file comes in, a `Webinar` or every mistake of the file comes out.
+Pure: takes the text of the file, returns a `Webinar` or raises every mistake of the file.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-# Built-in messages: sent to those whose last mail is no longer true.
+# Built-in messages, sent to people whose last mail is no longer true.
 CHANGE = "change"
 CANCELLATION = "cancellation"
 NOTICES = (CHANGE, CANCELLATION)
 LONGEST = timedelta(days=31)
-USEFUL_AFTER = timedelta(days=30)  # a follow-up later than this is of no use
+USEFUL_AFTER = timedelta(days=30)  # how long after the end a follow-up is useful
 KEEP_DAYS = 90  # after the end, unless the file says otherwise
 LONGEST_KEPT = 3650  # days, ten years: nothing about a person is kept for ever
 _DURATIONS = (
@@ -62,13 +62,13 @@ _DURATIONS = (
 _DAYS = "a whole number of days on the calendar, {}, together with at"
 _TEXT = "text on one line"
 _ORGANIZERS = 'names in brackets, ["WHO", "WIPO"]'
-
-
-BEHIND_LINKS = "#f3f7fb"  # the layout's lightest tint; white, of letters on the colour itself, is lighter
+BEHIND_LINKS = (
+    "#f3f7fb"  # the layout's darkest background of links; white letters on the colour have more contrast
+)
 
 
 class Message(BaseModel, frozen=True, extra="forbid"):
-    """One kind of mail in the sequence, with exactly one rule that says when it is due."""
+    """A kind of mail in the sequence, with exactly one rule for when it is due."""
 
     id: Id = Field(
         description="small letters, digits and hyphens, at most 64, also the name of its folder in templates/"
@@ -119,19 +119,19 @@ class Message(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def text_name(self) -> str:
-        """The folder with its text."""
+        """The name of the folder in templates/ that has its text."""
         return self.text or self.id
 
     @property
     def kind(self) -> Literal["confirmation", "reminder", "follow-up"]:
-        """What this message is to its reader, by its rule."""
+        """The purpose of this message for its reader, which follows from its rule."""
         if self.on_registration:
             return "confirmation"
         return "reminder" if self.before_start is not None or self.days_before is not None else "follow-up"
 
 
 class Wording(BaseModel, frozen=True):
-    """The webinar's own texts in one language."""
+    """The webinar's own words in one language."""
 
     title: str
     about: str
@@ -142,7 +142,7 @@ class Wording(BaseModel, frozen=True):
 
 
 class Translation(BaseModel, frozen=True, extra="forbid"):
-    """What is translated of the webinar's texts; the rest stays in its first language."""
+    """The translated words of the webinar; the others stay in its first language."""
 
     title: Title | None = Field(default=None, description=f"{_TEXT}, at most 200 characters")
     about: Paragraph | None = Field(default=None, description=_TEXT)
@@ -153,7 +153,7 @@ class Translation(BaseModel, frozen=True, extra="forbid"):
 
 
 class Webinar(BaseModel, frozen=True, extra="forbid"):
-    """One webinar as its organizer wrote it. Wall times are stored; `start` and `end` (UTC) are derived."""
+    """A webinar as its organizer wrote it. Wall times are stored; `start` and `end` (UTC) are derived."""
 
     id: Id = Field(description="small letters, digits and hyphens, at most 64, such as trilateral-2025")
     title: Title = Field(description=f"{_TEXT}, at most 200 characters")
@@ -220,7 +220,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     def _known_zone(cls, name: str) -> str:
         if re.fullmatch(r"Etc/GMT[+-]0*[1-9]\d*", name, re.IGNORECASE):
             raise mistake(
-                f"{shown(name)}, a fixed offset that knows no summer time",
+                f"{shown(name)}, a fixed offset without summer time",
                 hint="name a place, such as Geneva",
             )
         try:
@@ -259,7 +259,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             return wall
         start = info.data["start_wall"]
         length = wall - start
-        if "zone" in info.data:  # an hour of the night may be missing, or there twice
+        if "zone" in info.data:  # a change of the clocks skips or repeats an hour
             zone = webinar_zone(info.data["zone"])
             length = to_utc(wall, zone) - to_utc(start, zone)
         if length <= timedelta(0):
@@ -275,41 +275,41 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
 
     @cached_property
     def start(self) -> datetime:
-        """The instant at which it begins, UTC."""
+        """The instant at which the webinar begins, UTC."""
         return to_utc(self.start_wall, self.tz)
 
     @cached_property
     def end(self) -> datetime:
-        """The instant at which it ends, UTC."""
+        """The instant at which the webinar ends, UTC."""
         return to_utc(self.end_wall, self.tz)
 
     @cached_property
     def place(self) -> str | None:
-        """The place whose clock counts, where the zone's name in tzdata is another's: "Geneva"."""
+        """The city to name if it is not the one in the zone's tzdata name: "Geneva" for Europe/Zurich."""
         return zone_place(self.zone)
 
     @property
     def message_ids(self) -> list[str]:
-        """Every message that may go out: the sequence, and the built-in notices."""
+        """The ids of all messages that may go out: the sequence and the built-in notices."""
         return [*(message.id for message in self.messages), *NOTICES]
 
     @cached_property
     def text_of(self) -> dict[str, str]:
-        """The name of the text of every message that may go out, by its id."""
+        """The text's name of every message that may go out, by the message's id."""
         return {message.id: message.text_name for message in self.messages} | {one: one for one in NOTICES}
 
     @property
     def text_names(self) -> list[str]:
-        """The texts of all messages, each once."""
+        """The names of the texts of all messages, without duplicates."""
         return list(dict.fromkeys(self.text_of.values()))
 
     def message_with(self, text: str) -> str:
-        """The first message that has this text; where there is none, the text's own name."""
+        """The id of the first message that has this text, or the text's own name if no message has it."""
         return next((message for message, name in self.text_of.items() if name == text), text)
 
     def demands_of(self, text: str) -> tuple[str, ...]:
-        """What the messages with this text are to their readers, by which it must say more or less: "confirmation",
-        "reminder", "follow-up", "note", or a notice."""
+        """The purposes of the messages with this text, which decide what it must say: "confirmation", "reminder",
+        "follow-up", "note", or a notice's id."""
         if text in NOTICES:
             return (text,)
         return tuple(
@@ -317,7 +317,7 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         )
 
     def words(self, language: str) -> Wording:
-        """The texts in a language; where one is missing, in "pt" for "pt-BR", then in the first language."""
+        """The webinar's words in a language; missing ones from "pt" for "pt-BR", then from the first language."""
         empty = Translation()
         exact = self.translations.get(language, empty)
         wider = self.translations.get(language.partition("-")[0], empty)
@@ -331,15 +331,15 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         )
 
     def sender_in(self, language: str) -> Mailbox:
-        """Who mails in this language come from: always the same address."""
+        """The sender of mails in this language: the name may be translated, the address never changes."""
         return self.sender._replace(name=self.words(language).sender_name)
 
     def reply_to_in(self, language: str) -> Mailbox:
-        """Who reads what people answer: the sender, unless somebody else does."""
+        """The mailbox that receives replies: `reply_to`, or the sender."""
         return self.sender_in(language) if self.reply_to == self.sender else self.reply_to
 
     def language_of(self, key: str, language: str) -> str:
-        """The tag of the language in which `words(language)` has this key: the first language where it is missing."""
+        """The language in which `words(language)` has this key: the first language if it is not translated."""
         for tag in (language, language.partition("-")[0]):
             if getattr(self.translations.get(tag), key, None):
                 return tag
@@ -351,11 +351,11 @@ DEEPEST_KEY = 100  # dots in a key
 
 
 class WebinarProblems(Problems):
-    """Every mistake of one webinar's file."""
+    """All mistakes of one webinar's file."""
 
 
 def _deep_key(source: str, place: str) -> Problem | None:
-    """Keys within keys: TOML's parser takes time by the square of how many."""
+    """The problem of a key with too many dots: TOML's parser takes quadratic time for them."""
     for number, line in enumerate(source.split("\n"), 1):
         if line.partition("=")[0].count(".") > DEEPEST_KEY:
             return Problem(
@@ -367,10 +367,10 @@ def _deep_key(source: str, place: str) -> Problem | None:
 def read_webinar(source: str, place: str) -> Webinar:
     """The webinar that a TOML file describes; `place` is the path that its problems name.
 
-    Raises WebinarProblems with all mistakes, each with its line and key ("a.toml, line 12, messages[2].at",
-    where messages are counted from 1).
+    Raises WebinarProblems with all mistakes, each with its line and key ("a.toml, line 12, messages[2].at", where
+    messages are counted from 1).
     """
-    source = source.removeprefix("\ufeff")  # Windows' editor writes it
+    source = source.removeprefix("\ufeff")  # a byte order mark, which Notepad writes
     if large := too_long(source, place, LARGEST_FILE):
         raise WebinarProblems([large])
     if deep := _deep_key(source, place):
@@ -392,7 +392,7 @@ def read_webinar(source: str, place: str) -> Webinar:
 
 
 def placeholders(webinar: Webinar) -> list[Problem]:
-    """Why it may not go live: what still stands for something else, with the key as the place."""
+    """Reasons why the webinar may not go live: content that still is a placeholder. The place of each is its key."""
     texts = webinar.model_dump(include={"title", "about", "how_to_join", "join_url", "materials_url"})
     texts |= {"alert_to": webinar.alert_to, "sender": webinar.sender.address}
     if webinar.reply_to != webinar.sender:
@@ -402,13 +402,13 @@ def placeholders(webinar: Webinar) -> list[Problem]:
 
 
 def doubts(webinar: Webinar) -> list[Problem]:
-    """What in its own words likely is not meant as it stands, with the key as the place."""
+    """Likely mistakes in the webinar's own words. The place of each is its key."""
     words = webinar.model_dump(include={*WORDS, "translations"})
     return [_problem(one, "") for one in doubtful_words(words)]
 
 
 def explain_time(webinar: Webinar) -> str:
-    """When it begins, in one line: "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC"."""
+    """The start in one line: "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC"."""
     local = to_local(webinar.start, webinar.tz)
     abbreviation = local.tzname() or ""
     city = webinar.place or str(webinar.tz).rpartition("/")[2].replace("_", " ")
@@ -422,7 +422,7 @@ def explain_time(webinar: Webinar) -> str:
 
 
 def _moved_key(one: Mistake) -> Mistake:
-    """A key of the webinar below a heading belongs, for TOML, to that heading: the usual slip."""
+    """Add a hint to a webinar's key that stands below a heading, to which it then belongs in TOML: a common slip."""
     if one.found == "no such key" and len(one.loc) > 1 and one.loc[-1] in keys(Webinar):
         return one._replace(hint=f"move `{one.loc[-1]}` up, above the first [heading] of the file")
     return one

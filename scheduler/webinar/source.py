@@ -1,7 +1,7 @@
-"""`[source]` in a webinar's file: where its registrants are read from again and again. Pure.
+"""`[source]` in a webinar's file: from where its registrants are read again and again. Pure.
 
-Whoever edits the file is not the operator. Addresses of databases, passwords and tokens stand in the environment, and
-the file names them; a path is below a folder of the operator's.
+The person who edits the file is not the operator. So database addresses, passwords and tokens are in the environment,
+and the file names their variables; a path is below the operator's SOURCES_DIR.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def _path(value: object) -> str:
-    """A path below a folder, with `/`, that leads nowhere else."""
+    """A relative path with `/` that does not leave its folder."""
     text = values.line(value)
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text or not path.parts:
-        raise mistake(shown(text), hint="name it as it is called below SOURCES_DIR")
+        raise mistake(shown(text), hint="give its path below SOURCES_DIR")
     return text
 
 
 def _query(value: object) -> str:
-    """One SELECT. What a query may read is for the account to say by which the operator lets it in."""
+    """A single SELECT. The database account limits what it may read."""
     if not isinstance(value, str):
         raise mistake(shown(value), hint="put it in quotes")
     text = value.strip().removesuffix(";").strip()
@@ -44,9 +44,7 @@ def _query(value: object) -> str:
     if ";" in text:
         raise mistake(f"a semicolon in {shown(text)}", hint="only one statement is read")
     if len(text) > LONGEST_QUERY or _CONTROL.search(text):
-        raise mistake(
-            f"{len(text)} characters, or one that is not printed", allowed=f"at most {LONGEST_QUERY}"
-        )
+        raise mistake(f"{len(text)} characters, or a control character", allowed=f"at most {LONGEST_QUERY}")
     return text
 
 
@@ -62,7 +60,7 @@ def _statuses(value: object) -> object:
 
 
 class Source(BaseModel, frozen=True, extra="forbid"):
-    """Where a webinar's registrants are read from, and how often."""
+    """From where a webinar's registrants are read, and how often."""
 
     origin: Annotated[str, BeforeValidator(values.identifier)] | None = Field(
         default=None,
@@ -90,12 +88,12 @@ class Source(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def variable(self) -> str:
-        """The environment variable with the address, or ""."""
+        """The environment variable with the database's address, or ""."""
         return f"{PREFIX}{self.origin.upper().replace('-', '_')}" if self.origin else ""
 
     @property
     def words(self) -> str:
-        """What it is, for people: no secret, and of an address its host alone."""
+        """The source as shown to people: never a secret, and only the host of an address."""
         if self.path:
             return self.path
         if self.url:
@@ -104,15 +102,15 @@ class Source(BaseModel, frozen=True, extra="forbid"):
 
 
 def source_mistakes(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What its keys have wrong together."""
+    """The mistakes of [source] that concern more than one key."""
     source = raw.get("source")
     if not isinstance(source, dict):
         return
     given = [key for key in ORIGINS if key in source]
     if len(given) != 1:
-        found = f"{len(given)} of them: {', '.join(given)}" if given else "says not where to read"
+        found = f"{len(given)} of them: {', '.join(given)}" if given else "does not say from where to read"
         yield Mistake(("source",), found, f"exactly one of {', '.join(ORIGINS)}")
     if "query" in source and "table" in source:
-        yield Mistake(("source", "query"), "stands beside table", "only one of the two")
+        yield Mistake(("source", "query"), "is set with table", "only one of the two")
     if "query" in source and given and "from" not in given:
-        yield Mistake(("source", "query"), f"stands beside {given[0]}", "only beside from, for a database")
+        yield Mistake(("source", "query"), f"is set with {given[0]}", "only with from, for a database")

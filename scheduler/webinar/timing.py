@@ -14,8 +14,8 @@ from scheduler.zones.wall import Zone, computed_to_utc, to_local
 class Timing:
     """When a message is due for everybody in one zone; instants are UTC.
 
-    `due_at` None: at once, on registration. From `expires_at` on the message is of no use. `never` is the
-    reason why nobody in this zone gets it, else empty; then `due_at` lies before `expires_at`.
+    `due_at` None: at once, on registration. The message is useful until `expires_at`. `never`: why nobody in this
+    zone gets it, or ""; if it is "", `due_at` lies before `expires_at`.
     """
 
     message: str
@@ -25,7 +25,7 @@ class Timing:
 
 
 SOON = timedelta(minutes=10)
-"""An edit that notifies people takes effect at once when the webinar starts sooner than this."""
+"""If the webinar starts in less than this, an edit that notifies people takes effect at once."""
 
 
 def takes_effect_at(
@@ -34,7 +34,8 @@ def takes_effect_at(
     """When an edit made `now` that notifies people takes effect; instants are UTC.
 
     `first_edit` is the first of the edits that wait together; `starts` are the old and the new start. The edit waits
-    `notice_after`, at most a tenth of the time to the earlier start ahead, and at most three times that from the first.
+    `notice_after`, at most a tenth of the time to the earlier future start, and at most three times that since the
+    first.
     """
     ahead = [start for start in starts if start > now]
     if not ahead or min(ahead) - now < SOON:
@@ -46,8 +47,8 @@ def takes_effect_at(
 def timings(webinar: Webinar, zone: Zone) -> list[Timing]:
     """The timing of each message of the webinar for people in `zone`, in the order of the sequence.
 
-    A confirmation is useful until the end, a follow-up for 30 days, a reminder until the start or until the
-    next reminder that people in this zone get takes over.
+    A confirmation is useful until the end, a follow-up for 30 days, a reminder until the start or until the next
+    reminder that people in this zone get.
     """
     due = [_due(message, webinar, zone) for message in webinar.messages]
     reminders = _in_time(webinar, due)
@@ -80,17 +81,16 @@ def _follow_up(message: str, due: datetime, webinar: Webinar) -> Timing:
 
 
 def _in_time(webinar: Webinar, dues: Sequence[datetime | None]) -> list[int]:
-    """The positions of the reminders that fall before the start, the earliest first; of several that fall
-    together, in the order of the sequence."""
+    """The indexes of the reminders due before the start, the earliest first, then in the order of the sequence."""
     falling = [(due, index) for index, due in enumerate(dues)
                if due and due < webinar.start and webinar.messages[index].kind == "reminder"]  # fmt: skip
     return [index for _, index in sorted(falling)]
 
 
 def _due(message: Message, webinar: Webinar, zone: Zone) -> datetime | None:
-    """Hours are exact. Days are calendar days of the rule's zone, counted from the day on which the webinar
-    begins there, or ends there (midnight is the end of the day before); at the hour of the start or end where
-    the rule names none."""
+    """When a message is due, UTC; None: on registration. Hours are exact. Days are calendar days in the rule's zone,
+    counted from the day on which the webinar starts or ends there (a webinar that ends at midnight ends on the day
+    before); without `at`, the time of day is that of the start or end."""
     if message.on_registration:
         return None
     if message.before_start is not None:

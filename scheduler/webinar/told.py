@@ -1,4 +1,4 @@
-"""The facts of a webinar that somebody last had from us, and how they differ from what is true now. Pure."""
+"""The facts of a webinar in the last mail that a person got, and how they differ from the current ones. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scheduler.webinar.model import Webinar
 
 @dataclass(frozen=True)
 class Told:
-    """What one person was last told: instants in UTC, and the link that they were given."""
+    """The facts in a person's last mail: instants in UTC, and their join link."""
 
     start: datetime | None
-    """None where they were told that the webinar is cancelled: nothing else counts then."""
+    """None if the mail was the cancellation; the other facts then do not count."""
     end: datetime | None
     join_url: str
     cancelled: bool = False
@@ -21,20 +21,20 @@ class Told:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is no longer as somebody was told. Hashable, and without anybody's own link."""
+    """The facts that have changed since a person's last mail. Hashable, and without personal links."""
 
     restored: bool = False
-    """They were told that the webinar is cancelled, and it takes place."""
+    """Their last mail was the cancellation, and the webinar takes place after all."""
     former_time: tuple[datetime, datetime] | None = None
-    """Start and end as they were told, where one of them has changed."""
+    """Start and end in their last mail, if one of them has changed."""
     link: bool = False
-    """Their link has changed, or they have one now."""
+    """Their link has changed, or they have one now and had none."""
     had_link: bool = False
-    """They were given a link before the one that is new."""
+    """They had a link before the new one."""
 
 
 def difference(told: Told, start: datetime, end: datetime, join_url: str) -> Difference:
-    """How `told` differs from a webinar that takes place from `start` to `end`, with the person's link."""
+    """How `told` differs from a webinar from `start` to `end` (UTC) with the person's link."""
     if told.cancelled:
         return Difference(restored=True)
     former = (told.start, told.end) if told.start and told.end else None
@@ -47,7 +47,7 @@ def difference(told: Told, start: datetime, end: datetime, join_url: str) -> Dif
 
 
 def facts_of(webinar: Webinar, join_url: str) -> Told:
-    """What is true for somebody with this link."""
+    """The current facts for a person with this link."""
     if webinar.cancelled:
         return Told(None, None, "", cancelled=True)
     return Told(webinar.start, webinar.end, join_url)

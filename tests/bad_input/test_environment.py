@@ -1,4 +1,4 @@
-"""What an operator is told about a mistake in the environment."""
+"""Problems reported for mistakes in the environment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FILE = "the path of a file that can be read"
 # fmt: off
 CASES = [
     ({"DATABASE_URL": "mysql://me:secret@db/x"},
-     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     "DATABASE_URL", "an unsupported database or driver (not shown)",
      DATABASE, ""),
     ({"DATABASE_URL": "postgresql://me:sec@ret@db/x"},
      "DATABASE_URL", "more than one @ before the host (not shown)",
@@ -52,13 +52,13 @@ CASES = [
      "DATABASE_URL", "two slashes before the path of its file (not shown)",
      DATABASE, "write sqlite:///, with three"),
     ({"DATABASE_URL": "sqlite+aiosqlite:///a.db"},
-     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     "DATABASE_URL", "an unsupported database or driver (not shown)",
      DATABASE, ""),
     ({"DATABASE_URL": "postgresql+asyncpg://db/x"},
-     "DATABASE_URL", "another kind of database, or another driver (not shown)",
+     "DATABASE_URL", "an unsupported database or driver (not shown)",
      DATABASE, ""),
     ({"CONFIG_DIR": "/no/such/folder"},
-     "CONFIG_DIR", '"/no/such/folder", which is no folder',
+     "CONFIG_DIR", '"/no/such/folder", which is not a folder',
      "a folder that exists", ""),
     ({"SMTP_HOST": "relay:587"},
      "SMTP_HOST", '"relay:587"',
@@ -79,10 +79,10 @@ CASES = [
      "SMTP_PORT", '"tcp://10.0.0.1:25"',
      "a number, 1 to 65535", "Kubernetes sets it for a service called smtp: use enableServiceLinks: false"),
     ({"SMTP_PORT": "465"},
-     "SMTP_PORT", "465 with SMTP_TLS=starttls, where a relay speaks TLS from the first byte",
+     "SMTP_PORT", "465 with SMTP_TLS=starttls: on this port relays begin with TLS",
      "", "set SMTP_TLS=implicit"),
     ({"SMTP_PORT": "587", "SMTP_TLS": "implicit"},
-     "SMTP_PORT", "587 with SMTP_TLS=implicit, where a relay begins without TLS",
+     "SMTP_PORT", "587 with SMTP_TLS=implicit: on this port relays begin without TLS",
      "", "set SMTP_TLS=starttls"),
     ({"SMTP_TLS": "ssl"},
      "SMTP_TLS", '"ssl"',
@@ -91,11 +91,11 @@ CASES = [
      "SMTP_TLS", '"startls"',
      "starttls, implicit or none", "did you mean `starttls`?"),
     ({"SMTP_TLS": "none", "SMTP_HOST": "relay"},
-     "SMTP_TLS", "none, with a relay on another machine",
-     "starttls or implicit", "SMTP_ALLOW_PLAINTEXT=yes lets mails be sent for all to read"),
+     "SMTP_TLS", "none, although the relay is on another machine",
+     "starttls or implicit", "SMTP_ALLOW_PLAINTEXT=yes allows sending mails unencrypted"),
     ({"SMTP_TLS": "none", "SMTP_HOST": "relay", "SMTP_ALLOW_PLAINTEXT": "yes", "SMTP_USERNAME": "a",
       "SMTP_PASSWORD": "b"},
-     "SMTP_TLS", "none, with a user name or password that all could read on the way",
+     "SMTP_TLS", "none, which would send the user name and password unencrypted",
      "starttls or implicit", ""),
     ({"SMTP_ALLOW_PLAINTEXT": "perhaps"},
      "SMTP_ALLOW_PLAINTEXT", '"perhaps"',
@@ -149,7 +149,7 @@ CASES = [
      "SMTP_PASSWORD", "is set, and SMTP_AUTH=xoauth2 signs in without one",
      "only one of the two", ""),
     (OAUTH | {"SMTP_TLS": "none"},
-     "SMTP_TLS", "none, with a user name or password that all could read on the way",
+     "SMTP_TLS", "none, which would send the user name and password unencrypted",
      "starttls or implicit", ""),
     ({"SMTP_OAUTH_SCOPE": "mail"},
      "SMTP_OAUTH_SCOPE", "is set without SMTP_AUTH=xoauth2",
@@ -158,7 +158,7 @@ CASES = [
      "SMTP_OAUTH_TOKEN_URL", '"login.example.org/token"',
      "an https address", ""),
     (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "http://login.example.org/token"},
-     "SMTP_OAUTH_TOKEN_URL", '"http://login.example.org/token", where all could read the secrets on the way',
+     "SMTP_OAUTH_TOKEN_URL", '"http://login.example.org/token", which would send the secrets unencrypted',
      "an https address", ""),
     (OAUTH | {"SMTP_OAUTH_TOKEN_URL": "https://me:secret@login.example.org/token"},
      "SMTP_OAUTH_TOKEN_URL", "more than scheme, host, port and path (not shown)",
@@ -182,7 +182,7 @@ CASES = [
      "SMTP2_PORT", "is set without SMTP2_HOST",
      "", ""),
     ({"SMTP2_HOST": "relay", "SMTP2_PORT": "465"},
-     "SMTP2_PORT", "465 with SMTP2_TLS=starttls, where a relay speaks TLS from the first byte",
+     "SMTP2_PORT", "465 with SMTP2_TLS=starttls: on this port relays begin with TLS",
      "", "set SMTP2_TLS=implicit"),
     ({"SMTP2_HOST": "relay:587"},
      "SMTP2_HOST", '"relay:587"',
@@ -191,7 +191,7 @@ CASES = [
      "SMTP2_USERNAME", "is set without SMTP2_PASSWORD",
      "both or neither", ""),
     ({"SMTP_HOST": "relay", "SMTP2_HOST": "relay"},
-     "SMTP2_HOST", "the first relay again",
+     "SMTP2_HOST", "the same relay as the first",
      "another relay, or another user name", ""),
     ({"SMTP2_HOTS": "relay"},
      "SMTP2_HOTS", "no such setting",
@@ -228,7 +228,7 @@ CASES = [
      ONLY_TO, "in a domain, `*` and letters beyond ASCII need a dot between"),
     ({"ONLY_TO": " , "},
      "ONLY_TO", '" , "',
-     ONLY_TO, "remove the variable to let everybody have mail"),
+     ONLY_TO, "remove the variable to allow every address"),
     ({"RETURN_HOURS": "a day"},
      "RETURN_HOURS", '"a day"',
      "hours, 0 to 720", ""),
@@ -271,7 +271,7 @@ def _name(case: object) -> str | None:
 
 
 @pytest.mark.parametrize(("environ", "told"), [(case[0], case[1:]) for case in CASES], ids=_name)
-def test_an_operator_is_told_what_to_fix(environ: dict[str, str], told: tuple[str, str, str, str]) -> None:
+def test_the_problem_says_what_to_fix(environ: dict[str, str], told: tuple[str, str, str, str]) -> None:
     with pytest.raises(SettingsProblems) as error:
         read_settings(environ)
 

@@ -1,4 +1,4 @@
-"""What an organizer is told about a text that cannot go out: where, what was found, what is allowed."""
+"""Problems reported for texts that cannot go out: the place, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HERE = "templates/reminder-day/fr.md"
 CASES = {
     "no front matter": ("Hello", ["line 1: begins with `Hello`; allowed: a line `---`, then `subject: …`"]),
     "empty": ("", ["line 1: begins with ``; allowed: a line `---`, then `subject: …`"]),
-    "front matter without its end": (
+    "front matter without an end": (
         "---\nsubject: Hello\n",
         ["line 1: the second line `---` is missing; allowed: one after `preheader: …`"],
     ),
@@ -39,7 +39,7 @@ CASES = {
     ),
     "a key twice": (
         "---\nsubject: A\nsubject: B\npreheader: C\n---\nHi",
-        ["line 3: `subject` a second time; allowed: one; the first is in line 2"],
+        ["line 3: `subject` a second time; allowed: once; the first is in line 2"],
     ),
     "a value over two lines": (
         "---\nsubject: A\n  and more\npreheader: C\n---\nHi",
@@ -49,7 +49,7 @@ CASES = {
         f"---\nsubject: {'x' * 301}\npreheader: C\n---\nHi",
         ["line 2: `subject` has 301 characters; allowed: at most 300"],
     ),
-    "no text": (HEAD + "\n  \n", ["line 5: there is no text; allowed: the mail's words below the second `---`"]),
+    "no text": (HEAD + "\n  \n", ["line 5: there is no text; allowed: the mail's text below the second `---`"]),
     "an unknown variable": (
         HEAD + "Hi\n\n{{ firstname }}",
         ["line 7: unknown variable `firstname`; allowed: the variables in docs/variables.md; did you mean `name`?"],
@@ -75,7 +75,7 @@ CASES = {
     ),
     "the webinar as a whole": (
         HEAD + "{{ webinar }}",
-        ["line 5: `webinar` alone; allowed: one of its facts, as in `{{ webinar.title }}`"],
+        ["line 5: `webinar` alone; allowed: one of its attributes, as in `{{ webinar.title }}`"],
     ),
     "mistakes everywhere at once": (
         "---\nsubject: '{{ nam }}'\npreheader: '{{ jon_url }}'\n---\n\n{{ tims }}",
@@ -87,24 +87,24 @@ CASES = {
     ),
     "braces that are not closed": (
         HEAD + "Hi\n{{ name",
-        ["line 6: `{{` without its end; close it with `}}`, as in `{{ name }}`"],
+        ["line 6: `{{` without an end; close it with `}}`, as in `{{ name }}`"],
     ),
     "a brace too few": (HEAD + "{{ name }", ["line 5: one brace where two belong; write `{{ name }}`"]),
-    "an if without its end": (
+    "an if without an end": (
         HEAD + "{% if name %}\nHi",
         [
-            "line 5: `{% if … %}` without its end; close it with `{% endif %}`",
+            "line 5: `{% if … %}` without an end; close it with `{% endif %}`",
         ],
     ),
     "an end without its if": (
         HEAD + "Hi\n{% endif %}",
         [
-            "line 6: `{% endif %}` without a beginning; remove it, or write the `{% if … %}` that belongs to it",
+            "line 6: `{% endif %}` without a beginning; remove it, or write the `{% if … %}` before it",
             "line 6: `{% endif %}` begins and ends in different paragraphs, list items or emphasis; allowed: both in"
             " one, or each alone on a line",
         ],
     ),
-    "a statement that is not closed": (HEAD + "{% if name", ["line 5: `{%` without its end; close it with `%}`"]),
+    "a statement that is not closed": (HEAD + "{% if name", ["line 5: `{%` without an end; close it with `%}`"]),
     "an unknown filter": (
         HEAD + "{{ name|uper }}",
         ["line 5: No filter named 'uper'; did you mean `upper`?"],
@@ -119,7 +119,7 @@ CASES = {
     ),
     "a block in the subject": (
         "---\nsubject: '{{ times }}'\npreheader: B\n---\nHi",
-        ["line 2: `times` in one line of text; allowed: alone on a line of the mail's words"],
+        ["line 2: `times` in one line of text; allowed: alone on a line of the mail's text"],
     ),
     "HTML": (
         HEAD + "Hi\n\n<div>there</div>\n\nand <b>bold</b>",

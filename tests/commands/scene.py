@@ -18,7 +18,7 @@ from scheduler.commands import tables
 from scheduler.database.engine import Database, execute
 from scheduler.governing.folder import Folder
 from scheduler.governing.revisions import Revisions, bring_up_to_date
-from scheduler.governing.webinars import take_webinars
+from scheduler.governing.webinars import propose_webinars
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.mail.trial.runner import check_texts
 from scheduler.reports import looking
@@ -87,7 +87,7 @@ class Scene:
         """What the service's tick does with files and registrants."""
         with self.database.transaction() as conn:
             files = Folder(self.root / "config", "webinars/*.toml").read()
-            take_webinars(conn, now, self.root / "config", files, self.revisions, 1, timedelta(hours=24))
+            propose_webinars(conn, now, self.root / "config", files, self.revisions, 1, timedelta(hours=24))
             bring_up_to_date(conn, now, self.revisions)
             while plan(conn, now, self.revisions.governing(conn), timedelta(hours=24)):
                 pass

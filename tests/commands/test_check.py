@@ -75,7 +75,11 @@ FILES: dict[str, tuple[dict[str, Any], str, Expected]] = {
     "hour-in-words": ({"about": "It begins at 13:00."}, "", [("warning", "about", "13:00")]),
     "wrong-weekday": ({"about": "On Friday, 3 July 2025, we meet."}, "", [("error", "about", "Thursday")]),
     "filled-in": ({"about": "Dear {{ name }}"}, "", [("error", "about", "`{{ name }}`, which would go out")]),
-    "markdown": ({"about": "See **this**."}, "", [("warning", "about", "`**this**`: readers see the signs")]),
+    "markdown": (
+        {"about": "See **this**."},
+        "",
+        [("warning", "about", "`**this**`, which readers see as typed")],
+    ),
     "two-rules": (
         {},
         '[[messages]]\nid = "same-day"\nbefore_start = "1h"\ndays_before = 1\nat = "09:00"\n',
@@ -110,7 +114,7 @@ TEXTS: dict[str, tuple[str, str, Expected]] = {
     "t-unclosed": (
         "{% endif %}",
         "",
-        [("error", "line 10", "without its end"), ("error", "line 6", "begins and ends")],
+        [("error", "line 10", "without an end"), ("error", "line 6", "begins and ends")],
     ),
     "t-no-subject": ("subject: You are registered for {{ webinar.title }}\n", "", [("error", "", "subject")]),
     "t-html": ("{{ times }}", "<hr>\n\n{{ times }}", [("error", "line 8", "HTML: `<hr>`")]),
@@ -129,17 +133,17 @@ TEXTS: dict[str, tuple[str, str, Expected]] = {
     "t-merge-tag": (
         "Dear {% if name %}{{ name }}{% else %}participant{% endif %},",
         "Dear *|FNAME|*,",
-        [("error", "line 6", "`*|FNAME|*`, as other tools write what is filled in")],
+        [("error", "line 6", "`*|FNAME|*`, a placeholder of another tool")],
     ),
     "t-brackets": (
         "{{ times }}",
         "See the [link].\n\n{{ times }}",
-        [("warning", "line 8", "`[link]`, as other tools write what is filled in")],
+        [("warning", "line 8", "`[link]`, a placeholder of another tool")],
     ),
     "t-address-lines": (
         "{{ times }}",
         "WHO\nAvenue Appia 20\n\n{{ times }}",
-        [("warning", "line 8", "a short line, which the next one follows in the mail")],
+        [("warning", "line 8", "a short line, which the mail joins with the next one")],
     ),
     "t-missing": ("", "", [("error", "", "there is no text")]),
 }

@@ -65,7 +65,7 @@ def test_an_address_that_no_relay_refused_so_is_left_alone(refused: Scene) -> No
     assert result.stderr == "No relay refused that address as unknown.\n"
 
 
-def test_what_is_no_address_is_refused(refused: Scene) -> None:
+def test_an_invalid_address_is_refused(refused: Scene) -> None:
     result = refused.run("retry", "lea")
     assert result.exit_code == 2
     assert "ADDRESS:" in result.stderr

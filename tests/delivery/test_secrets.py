@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import inspect, text
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
@@ -162,7 +162,7 @@ class Meeting:
     async def _notify(self, words: str) -> None:
         now = self._desk.clock.now()
         with self._database.transaction() as conn:
-            alerts.note(conn, now, {Wrong("text", "organizer@who.int"): words} if words else {}, "")
+            alerts.reconcile(conn, now, {AlertKey("text", "organizer@who.int"): words} if words else {}, "")
         async with MailServer() as other:
             well = Pool(RelaySettings(other.host, other.port, tls="none", timeout=5))
             relays = [self._relay, Relay("well", well, Pace(), 1)]

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import FIRST_STOP_PAUSES, STOP_PAUSE, Relay, send_one
@@ -45,9 +45,9 @@ class Watched(Desk):
     async def tick(self) -> None:
         await self.send()
         now = self.clock.now()
-        words = {Wrong(RELAY, ORGANIZER): self.dispatcher.trouble} if self.dispatcher.stopped else {}
+        words = {AlertKey(RELAY, ORGANIZER): self.dispatcher.trouble} if self.dispatcher.stopped else {}
         with self._database.transaction() as conn:
-            alerts.note(conn, now, words, RELAY)
+            alerts.reconcile(conn, now, words, RELAY)
         await self.teller.tell(now, [webinar()])
         await self.dispatcher.settled()
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.governing.texts import digest
+from scheduler.governing.proposals import digest
 from scheduler.web import accounts
 from tests.endtoend.support import HOST, Scene, free_port, on_the_real_clock, people, scene, until
 from tests.support import utc

@@ -1,4 +1,4 @@
-"""A folder that people edit: what is there, and when a change of it counts."""
+"""A folder that people edit: which files it has, and when a change counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Folder:
     (tmp_path / "webinars").mkdir()
     _write(tmp_path, "a", "one")
     folder = Folder(tmp_path, "webinars/*.toml")
-    folder.settle()
+    folder.read_once()
     return folder
 
 
@@ -79,7 +79,7 @@ def test_new_and_removed_files_count(folder: Folder) -> None:
     assert folder.poll() == {"webinars/b.toml": b"two"}
 
 
-def test_what_could_not_be_taken_in_is_given_out_again(folder: Folder) -> None:
+def test_files_that_could_not_be_absorbed_are_returned_again(folder: Folder) -> None:
     _write(folder.root, "a", "two")
     folder.poll()
     assert folder.poll() is not None
@@ -88,7 +88,7 @@ def test_what_could_not_be_taken_in_is_given_out_again(folder: Folder) -> None:
     assert folder.poll() is None
 
 
-def test_what_is_no_file_counts_as_not_there(folder: Folder) -> None:
+def test_pipes_and_devices_are_not_read(folder: Folder) -> None:
     (folder.root / "webinars" / "folder.toml").mkdir()
     (folder.root / "webinars" / "dangling.toml").symlink_to("nowhere")
     os.mkfifo(folder.root / "webinars" / "pipe.toml")  # to read it would wait for ever

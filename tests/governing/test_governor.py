@@ -1,4 +1,4 @@
-"""What organizers edit while the service runs: taken in when it is sound, told when it is not, never lost."""
+"""Edits while the service runs: absorbed when they are sound, reported when they are not, and never lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from scheduler import alerts
 from scheduler.database.engine import Database, execute
 from scheduler.governing import folder, saving, trials
-from scheduler.governing.governor import Sources
-from scheduler.governing.webinars import take_webinars
+from scheduler.governing.governor import Governor
+from scheduler.governing.webinars import propose_webinars
 from scheduler.mail.text.layout import Layout
 from scheduler.mail.trial.pairs import Pair
 from scheduler.mail.trial.runner import NotTried
@@ -57,7 +57,7 @@ class Desk:
             self.text(FIRST, message)
         settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
         self.settings = settings
-        self.sources = Sources(settings, database, drafts_too=False)
+        self.sources = Governor(settings, database, drafts_too=False)
         self.tried: list[Pair] = []
 
     def webinar(self, source: str, name: str = "w") -> None:
@@ -76,7 +76,7 @@ class Desk:
         self.now += timedelta(seconds=2)
         first = await self.sources.poll(self.now)
         second = await self.sources.poll(self.now)
-        await self.sources.tried()
+        await self.sources.until_tried()
         return await self.sources.poll(self.now) or first or second
 
     def subject(self, message: str = "confirmation", wanted: str = "en") -> str | None:
@@ -89,18 +89,18 @@ class Desk:
     def told(self) -> list[tuple[str, str]]:
         """What is wrong, and who gets a mail of it."""
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
+            telling = [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
         return sorted((one.key, one.alert_to) for one in telling)
 
     def mails(self) -> list[tuple[str, str]]:
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
-        return sorted(("right" if one.right_again else "wrong", one.key) for one in telling)
+            telling = [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
+        return sorted(("right" if one.resolved else "wrong", one.key) for one in telling)
 
     def words(self) -> list[str]:
         """What the next mails say."""
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
+            telling = [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
         return [one.words for one in telling]
 
 
@@ -137,7 +137,7 @@ async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
     assert not await desk.sources.poll(NOW)
     assert desk.subject() == FIRST
     assert await desk.sources.poll(NOW)
-    await desk.sources.tried()
+    await desk.sources.until_tried()
     assert await desk.sources.poll(NOW)
     assert desk.subject() == SECOND
 
@@ -161,15 +161,15 @@ async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
 
 
 @in_loop
-async def test_who_saved_a_broken_text_in_the_editor_is_told_too_and_whoever_did_not_is_not(
+async def test_the_person_who_saved_a_broken_text_in_the_editor_is_notified_too(
     desk: Desk,
 ) -> None:
     await desk.sources.start(NOW)
     desk.text("BROKEN")
     source = (desk.root / "templates/confirmation/en.md").read_text("utf-8")
     with desk.database.transaction() as conn:
-        saving.note_saved(conn, NOW, ("confirmation", "en"), "", source, "ada@who.int", "")
-        saving.note_saved(
+        saving.record_save(conn, NOW, ("confirmation", "en"), "", source, "ada@who.int", "")
+        saving.record_save(
             conn, NOW, ("follow-up", "en"), "", "something else than the file", "bob@who.int", ""
         )
     desk.text("BROKEN", "follow-up")
@@ -200,7 +200,9 @@ async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
 
 
 @in_loop
-async def test_another_mistake_in_a_broken_file_is_told_and_what_goes_out_meanwhile(desk: Desk) -> None:
+async def test_another_mistake_in_a_broken_file_is_reported_with_the_mails_that_still_go_out(
+    desk: Desk,
+) -> None:
     await desk.sources.start(NOW)
     desk.webinar(toml(start="nonsense"))
     await desk.settle()
@@ -232,7 +234,7 @@ async def test_only_those_are_told_of_a_broken_text_who_use_it(desk: Desk) -> No
     desk.text("BROKEN", "reminder-day")
     await desk.settle()
     with desk.database.transaction() as conn:
-        told = {(one.key, one.alert_to) for one in alerts.to_tell(conn, desk.now)}
+        told = {(one.key, one.alert_to) for one in alerts.due_mails(conn, desk.now)}
     assert told == {("text hello/en", "v@wto.org"), ("text reminder-day/en", "organizer@who.int")}
 
 
@@ -267,7 +269,7 @@ async def test_a_draft_that_goes_live_and_back(desk: Desk) -> None:
 async def test_a_rehearsal_sends_drafts_too(desk: Desk) -> None:
     desk.webinar(toml(status="draft"))
     settings = Settings.model_validate({"config_dir": desk.root, "templates_dir": desk.root / "templates"})
-    sources = Sources(settings, desk.database, drafts_too=True)
+    sources = Governor(settings, desk.database, drafts_too=True)
     await sources.start(NOW)
     assert sources.live == ["w"]
 
@@ -278,7 +280,7 @@ async def test_an_edit_whose_transaction_is_rolled_back_does_not_govern_here_alo
     answering = desk.database.run
 
     async def rolled_back(function: Any, *given: Any) -> Any:
-        if function is not take_webinars:
+        if function is not propose_webinars:
             return await answering(function, *given)
         with desk.database.engine.connect() as conn:  # no commit
             function(conn, *given)
@@ -332,9 +334,7 @@ async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_gov
         patched.setattr(trials, "try_pairs", fails)
         desk.text(SECOND)
         await desk.settle()
-        assert desk.sources.notes == (
-            "texts can't be tried, and those that are new wait: the machine is busy",
-        )
+        assert desk.sources.notes == ("texts cannot be tried, so new ones wait: the machine is busy",)
         assert desk.subject() == FIRST
         assert desk.problems() == ""
         assert desk.mails() == []
@@ -353,7 +353,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
     await desk.sources.start(NOW)
 
     def fails(*_: object) -> None:
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("a bug of this program")
 
     with monkeypatch.context() as patched:
         patched.setattr("scheduler.governing.templates.pairs_of", fails)
@@ -361,7 +361,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
         assert await desk.settle()
         assert not await desk.settle(), "it is not read again and again"
         assert desk.subject() == FIRST
-        assert "reading them fails: RuntimeError" in desk.problems()
+        assert "reading them failed: RuntimeError" in desk.problems()
     desk.text(SECOND + " edited")
     await desk.settle()
     assert desk.problems() == ""
@@ -372,7 +372,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
 
 
 @in_loop
-async def test_a_broken_layout_leaves_the_texts_as_they_are_and_is_told(desk: Desk) -> None:
+async def test_a_broken_layout_leaves_the_texts_as_they_are_and_is_reported(desk: Desk) -> None:
     await desk.sources.start(NOW)
     sound = (TEMPLATES / "_layout" / "layout.html").read_text("utf-8")
     desk.layout("<p>no place for the text</p>")
@@ -450,7 +450,7 @@ async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk:
 
 
 @in_loop
-async def test_what_is_no_longer_useful_stays_held(desk: Desk) -> None:
+async def test_a_mail_that_is_no_longer_useful_stays_held(desk: Desk) -> None:
     desk.text("BROKEN")
     await desk.sources.start(NOW)
     ledger = await _held(desk)
@@ -509,7 +509,7 @@ async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
     desk.text(SECOND)
     assert not await desk.sources.poll(NOW)
     assert desk.subject() == FIRST
-    restarted = Sources(desk.settings, desk.database, drafts_too=False)
+    restarted = Governor(desk.settings, desk.database, drafts_too=False)
     await restarted.start(NOW)
     governing = await desk.database.run(restarted.revisions.governing)
     restarted.adopt(governing)

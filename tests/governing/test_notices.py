@@ -1,4 +1,4 @@
-"""What organizers read of an edit that waits: who will be notified of what, when, and how to stop it."""
+"""Notices of edits that wait: how many people will be notified, of what, when, and how to stop it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.delivery import relay
 from scheduler.delivery.pace import Pace
-from scheduler.governing.notices import note_notices
+from scheduler.governing.notices import reconcile_notices
 from scheduler.service.alerting import Teller
 from scheduler.smtp.pool import Pool
 from tests.histories import History
@@ -81,7 +81,7 @@ async def test_the_mail_says_in_its_subject_who_will_be_notified_and_when(histor
     history.tick()
     waiting = history.waiting()
     with history.database.transaction() as conn:
-        note_notices(conn, history.now, waiting)
+        reconcile_notices(conn, history.now, waiting)
     inbox = Relay()
     await Teller(history.database, [relay.Relay("relay", cast(Pool, inbox), Pace(), 1)], lambda _: True).tell(
         history.now, [webinar()]

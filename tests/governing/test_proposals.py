@@ -1,4 +1,4 @@
-"""What the folders of several services hold, and when the content of one of them governs."""
+"""The contents of several services' folders, and when one of them governs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from sqlalchemy import Connection
 from scheduler.database.engine import Database
 from scheduler.database.sqlite import SQLite
 from scheduler.governing import proposals
-from scheduler.governing.proposals import Decision, Held, decide, differing, holding, live, publish
+from scheduler.governing.proposals import (
+    Decision,
+    Held,
+    decide,
+    differing_folders,
+    holding,
+    publish,
+    running_services,
+)
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -140,13 +148,13 @@ def test_a_service_that_others_miss_for_a_moment_still_holds_what_it_holds(
     publish(conn, NOW, 3, "text", {"a": "x"})
     publish(conn, NOW, 1, "text", {})
     assert holding(conn, "text")["a"][3].until == NOW
-    proposals.stay(conn, 3)
+    proposals.mark_running(conn, 3)
     assert holding(conn, "text")["a"][3] == Held("x", NOW)
 
 
 def test_what_an_earlier_service_of_the_same_number_held_is_no_change(conn: Connection) -> None:
     publish(conn, NOW, 1, "text", {"a": "x"})
-    proposals.begin(conn, 1)
+    proposals.reset_holder(conn, 1)
     assert publish(conn, NOW + LONG, 1, "text", {"a": "other"}) == set()
 
 
@@ -154,18 +162,18 @@ def test_contents_that_differ_for_a_minute_are_named(conn: Connection) -> None:
     publish(conn, NOW, 1, "text", {"a": "x", "b": "y", "c": "z"})
     publish(conn, NOW, 2, "text", {"a": "v", "b": "y"})
     publish(conn, NOW, 3, "text", {"b": "of one that is gone"})
-    assert differing(conn, NOW + timedelta(seconds=59)) == {}
-    assert differing(conn, NOW + timedelta(seconds=60)) == {("text", "a"): ["x", "v"]}
+    assert differing_folders(conn, NOW + timedelta(seconds=59)) == {}
+    assert differing_folders(conn, NOW + timedelta(seconds=60)) == {("text", "a"): ["x", "v"]}
     publish(conn, NOW + LONG, 2, "text", {"a": "x"})
-    assert differing(conn, NOW + 2 * LONG) == {}
+    assert differing_folders(conn, NOW + 2 * LONG) == {}
 
 
 def test_where_services_are_not_known_only_oneself_is_live(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     with database.transaction() as conn:
         publish(conn, NOW, 0, "text", {"a": "x"})
-        assert live(conn, 0) == {0}
-        assert differing(conn, NOW + LONG) == {}
+        assert running_services(conn, 0) == {0}
+        assert differing_folders(conn, NOW + LONG) == {}
     database.close()
 
 
@@ -237,7 +245,7 @@ class Services:
         with self.database.transaction() as conn:
             changed = publish(conn, self.now, number, "text", {"n": content} if content else {})
             decided = decide(
-                self.now, number, live(conn, number), holding(conn, "text").get("n", {}),
+                self.now, number, running_services(conn, number), holding(conn, "text").get("n", {}),
                 new=new, changed="n" in changed, governing=self.governing, waiting=self.waiting,
             )  # fmt: skip
         self.apply(decided, content)

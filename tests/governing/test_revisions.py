@@ -203,7 +203,7 @@ def problems(history: History) -> str:
 
 def test_where_an_edit_is_refused_it_says_what_still_goes_out_and_when(history: History) -> None:
     history.edit(status="draft", start="nonsense")
-    assert "its last sound revision governs: next leave reminder-day at 2025-07-02 07:00 UTC" in problems(
+    assert "its last sound revision governs, and sends reminder-day at 2025-07-02 07:00 UTC" in problems(
         history
     )
 

@@ -1,4 +1,4 @@
-"""Saving: one of two at once, the whole file or none of it."""
+"""Saving: of two people at once only one succeeds, and a file is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from scheduler.database.engine import Database, execute
 from scheduler.governing import saving
+from scheduler.governing.proposals import digest
 from scheduler.governing.saving import Conflict
-from scheduler.governing.texts import digest
 from tests.support import utc, webinar
 
 NOW = utc("2025-06-20 08:00")
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_of_many_at_once_one_is_saved_and_the_others_are_told_what_is_there(root: Path) -> None:
+def test_of_many_saves_at_once_one_succeeds_and_the_others_get_the_present_text(root: Path) -> None:
     began_with = digest("before")
 
     def save(number: int) -> str:
@@ -62,7 +62,7 @@ def test_where_writing_fails_the_file_is_as_it_was(root: Path, monkeypatch: pyte
     assert [one.name for one in (root / "reminder-day").iterdir()] == ["en.md"]
 
 
-def test_the_shelf_names_states_who_edited_and_what_is_older_than_the_english(database: Database) -> None:
+def test_the_list_has_states_editors_and_texts_older_than_the_english(database: Database) -> None:
     sources = {("confirmation", "en"): "new", ("confirmation", "fr"): "vieux"}
     with database.transaction() as conn:
         for key, at in ((("confirmation", "fr"), NOW), (("confirmation", "en"), NOW + timedelta(days=1))):
@@ -74,8 +74,10 @@ def test_the_shelf_names_states_who_edited_and_what_is_older_than_the_english(da
                 language=key[1],
                 at=at,
             )
-        saving.note_saved(conn, NOW, ("confirmation", "en"), "old", "new", "ada@who.int", "fresh")
-        found = {(one.message, one.language): one for one in saving.shelf(conn, [webinar()], sources, {}, ())}
+        saving.record_save(conn, NOW, ("confirmation", "en"), "old", "new", "ada@who.int", "fresh")
+        found = {
+            (one.message, one.language): one for one in saving.list_texts(conn, [webinar()], sources, {}, ())
+        }
         assert [one.source for one in saving.history(conn, "confirmation", "en")] == ["new", "old"]
     english, french = found["confirmation", "en"], found["confirmation", "fr"]
     assert (english.state, english.edited_by, english.older) == ("sound", "ada@who.int", False)

@@ -1,4 +1,4 @@
-"""Of a text, and of the layout, one revision goes out, whatever the folders of the services hold."""
+"""One revision of each text and of the layout goes out, whatever the services' folders hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from scheduler import alerts
 from scheduler.database.engine import Database, execute
-from scheduler.governing.governor import Sources
+from scheduler.governing.governor import Governor
 from scheduler.mail.text.layout import FILE, Layout
 from scheduler.mail.text.templates import Rendered
 from scheduler.mail.trial.pairs import Pair
@@ -48,7 +48,7 @@ class Replica:
     def restart(self) -> None:
         self.holder += self.house.renumber
         settings = Settings.model_validate({"config_dir": self.house.root, "templates_dir": self.root})
-        self.sources = Sources(settings, self.house.database, drafts_too=False, holder=self.holder)
+        self.sources = Governor(settings, self.house.database, drafts_too=False, holder=self.holder)
 
     def fill(self) -> None:
         self.layout(LAYOUT)
@@ -104,7 +104,7 @@ class House:
         before(replica)
         replica.restart()
         await replica.sources.start(self.now)
-        await replica.sources.tried()
+        await replica.sources.until_tried()
         await replica.sources.poll(self.now)
         self.replicas[number] = replica
         self.present.add(number)
@@ -123,7 +123,7 @@ class House:
             self.now += timedelta(seconds=step)
             for number in self.present:
                 await self.replicas[number].sources.poll(self.now)
-                await self.replicas[number].sources.tried()
+                await self.replicas[number].sources.until_tried()
 
     def subjects(self) -> list[str | None]:
         return [self.replicas[number].subject for number in sorted(self.present)]
@@ -131,8 +131,8 @@ class House:
     def told(self) -> dict[str, str]:
         """The mails to organizers: "wrong" or "right" and the key, with the words."""
         with self.database.transaction() as conn:
-            telling = [one for one in alerts.to_tell(conn, self.now) if alerts.take(conn, self.now, one)]
-        return {f"{'right' if one.right_again else 'wrong'} {one.key}": one.words for one in telling}
+            telling = [one for one in alerts.due_mails(conn, self.now) if alerts.claim(conn, self.now, one)]
+        return {f"{'right' if one.resolved else 'wrong'} {one.key}": one.words for one in telling}
 
     def notes(self) -> list[str]:
         with self.database.reading() as conn:
@@ -159,7 +159,9 @@ async def test_two_services_with_different_files_send_the_same_text(house: House
     await house.seconds(3)
     assert house.subjects() == [NEW, NEW]
     with house.database.reading() as conn:
-        revisions = {one.sources.texts.live["confirmation", "en"].revision for one in house.replicas.values()}
+        revisions = {
+            one.sources.texts.current["confirmation", "en"].revision for one in house.replicas.values()
+        }
         assert list(revisions) == execute(conn, "SELECT max(id) FROM text_revision").scalars().all()
 
 
@@ -260,7 +262,7 @@ async def test_services_with_different_files_are_named_with_what_governs(house: 
     assert house.notes() == []
     await house.seconds(60)
     (note,) = house.notes()
-    number = one.sources.texts.live["confirmation", "en"].revision
+    number = one.sources.texts.current["confirmation", "en"].revision
     assert note == (
         f"text confirmation/en: 3 services have different files of it; revision {number}, of 2025-06-12 08:00 UTC,"
         " governs for all and is the file of 1 of them"
@@ -321,7 +323,7 @@ async def test_the_last_sound_layout_goes_on_also_after_a_restart_with_its_pictu
 
 
 @in_loop
-async def test_without_any_sound_layout_nothing_goes_out_and_that_is_told(house: House) -> None:
+async def test_without_any_sound_layout_nothing_goes_out_and_that_is_reported(house: House) -> None:
     one = await house.start(1, lambda one: one.layout("<p>no place for the text</p>"))
     assert one.subject is None
     assert house.told()["wrong layout"].endswith("\n\nUntil then no mail goes out.")
@@ -355,7 +357,7 @@ def test_an_empty_folder_holds_nothing_back_also_after_a_restart(house: House, o
         assert one.rendered() == before
         await house.start(1)
         assert one.rendered() == before
-        assert one.problems == [": the folder is empty, or can't be read; allowed: the layout and the texts"]
+        assert one.problems == [": the folder is empty or cannot be read; allowed: the layout and the texts"]
         assert list(house.told()) == ["wrong layout"], "one mail, not one for each text"
         await house.seconds(120)
         assert one.rendered() == before

@@ -105,7 +105,7 @@ def test_a_text_that_goes_back_to_an_older_wording_is_that_wording(shelf: Shelf)
     revisions = []
     for subject in ("first", "second", "first"):
         shelf.take({EN: subject})
-        revisions.append(shelf.texts.live[EN].revision)
+        revisions.append(shelf.texts.current[EN].revision)
     assert shelf.subject() == "first"
     assert revisions == sorted(set(revisions)), (
         "an attempt tells which revision it sent, and when that was sound"
@@ -117,9 +117,9 @@ def test_a_text_that_goes_back_to_an_older_wording_is_that_wording(shelf: Shelf)
 
 def test_reading_the_same_text_again_stores_nothing(shelf: Shelf) -> None:
     shelf.take({EN: "first"})
-    before = shelf.texts.live[EN].revision
+    before = shelf.texts.current[EN].revision
     shelf.take({EN: "first"})
-    assert shelf.texts.live[EN].revision == before
+    assert shelf.texts.current[EN].revision == before
 
 
 def test_a_text_that_never_was_sound_goes_to_nobody(shelf: Shelf) -> None:

@@ -1,4 +1,4 @@
-"""Which webinars govern: the last sound revision of each file, and who is told what is wrong."""
+"""Which webinars govern: the last sound revision of each file, and who is notified of mistakes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.governing.proposals import begin
+from scheduler.governing.proposals import reset_holder
 from scheduler.governing.revisions import Revisions
-from scheduler.governing.webinars import Catalogue, take_webinars
+from scheduler.governing.webinars import Catalogue, propose_webinars
 from tests.support import toml, utc
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -27,7 +27,7 @@ class Desk:
         self.database, self.holder = database, holder
         self.catalogue, self.read = Catalogue(), Revisions()
         with database.transaction() as conn:
-            begin(conn, holder)
+            reset_holder(conn, holder)
 
     def take(self, now: datetime = NOW, **files: str | bytes) -> None:
         raw = {
@@ -35,7 +35,9 @@ class Desk:
             for name, content in files.items()
         }
         with self.database.transaction() as conn:
-            self.catalogue = take_webinars(conn, now, ROOT, raw, self.read, self.holder, timedelta(hours=24))
+            self.catalogue = propose_webinars(
+                conn, now, ROOT, raw, self.read, self.holder, timedelta(hours=24)
+            )
 
     def title(self, webinar: str = "w") -> str:
         return self.catalogue.webinars[webinar].title
@@ -145,7 +147,7 @@ def test_an_id_that_is_changed_in_its_file_is_told_as_that(desk: Desk) -> None:
     assert (desk.by_file("w"), desk.by_file("v")) == (False, True)
 
 
-def test_a_revision_that_a_newer_program_finds_unsound_is_told(desk: Desk) -> None:
+def test_a_revision_that_a_newer_program_finds_unsound_is_reported(desk: Desk) -> None:
     desk.take(a=toml())
     with desk.database.transaction() as conn:
         conn.exec_driver_sql("UPDATE webinar_revision SET source = 'id = 1'")

@@ -1,4 +1,4 @@
-"""Which addresses a mail can go to, and which are one."""
+"""Addresses that a mail can carry, and addresses that are equal."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_addresses_that_mail_can_go_to(address: str) -> None:
         "a@\ud800.org",
     ],
 )
-def test_what_is_no_address(address: str) -> None:
+def test_invalid_addresses(address: str) -> None:
     assert why_no_address(address) == "email is not an address"
 
 
@@ -136,7 +136,7 @@ def test_the_domain_is_compared_as_it_goes_on_the_wire() -> None:
     assert fold("a@例子.广告") == "a@xn--fsqu00a.xn--4rr70v"
 
 
-def test_what_is_no_address_can_be_compared_too() -> None:
+def test_invalid_addresses_can_be_compared() -> None:
     assert fold("") == ""
     assert fold(" Nobody ") == "nobody"
     assert fold("A@" + "Ü" * 1000) == "a@" + "Ü" * 1000  # of no domain IDNA's tables are asked for long

@@ -119,12 +119,12 @@ def test_what_may_be_meant_is_doubtful(words: str) -> None:
         ("Dear *|FNAME|*,", "write `{{ name }}`"),
         ("{contact.first_name}", "write `{{ name }}`"),
         ("[Prénom]", "write `{{ name }}`"),
-        ("%UNSUBSCRIBELINK%", "leave it out: how to stop the mails stands below every mail"),
+        ("%UNSUBSCRIBELINK%", "leave it out: every mail ends with how to unsubscribe"),
         ("{join_url}", "write `{{ join_url }}`"),
         ("{registrant.email}", "leave it out: mails show no addresses"),
         ("{event_title}", "write `{{ webinar.title }}`"),
         ("${startTime}", "write `{{ your_time }}`"),
-        ("%%favourite_colour%%", "docs/variables.md has what can stand here, such as `{{ name }}`"),
+        ("%%favourite_colour%%", "docs/variables.md lists the variables, such as `{{ name }}`"),
     ],
 )
 def test_the_fix_says_what_it_is_here(words: str, fix: str) -> None:

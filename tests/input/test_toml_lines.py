@@ -60,7 +60,7 @@ def test_windows_line_ends_count_once() -> None:
     assert key_lines("a = 1\r\n\r\nb = 2\r\n") == {("a",): 1, ("b",): 3}
 
 
-def test_what_is_not_in_the_file_is_where_it_would_belong() -> None:
+def test_a_missing_key_has_the_line_of_its_nearest_parent() -> None:
     lines = key_lines("a = 1\n[[m]]\nid = 1\n")
 
     assert line_of(("m", 0, "at"), lines) == 2
@@ -69,7 +69,7 @@ def test_what_is_not_in_the_file_is_where_it_would_belong() -> None:
 
 
 @pytest.mark.parametrize("source", ["a = ", "a = [1\nb", "[", "[[m]\na = 1", "= 1", 'a = "x', "\0"])
-def test_what_is_not_toml_ends_the_search(source: str) -> None:
+def test_invalid_toml_ends_the_search(source: str) -> None:
     assert set(key_lines(source)) <= {("a",)}
 
 

@@ -1,4 +1,4 @@
-"""What people type for durations, times, addresses, links and languages."""
+"""Durations, times, addresses, links and languages as people type them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_duration_in_whole_seconds_can_be_written(seconds: int) -> None:
         ("", ""),
     ],
 )
-def test_what_is_no_duration(typed: str, hint: str) -> None:
+def test_invalid_durations(typed: str, hint: str) -> None:
     assert _hint(values.duration, typed) == hint
 
 
@@ -94,7 +94,7 @@ def test_times_of_day(typed: object, at: time) -> None:
         (time(9, 0, 0, 1), ""),
     ],
 )
-def test_what_is_no_time_of_day(typed: object, hint: str) -> None:
+def test_invalid_times_of_day(typed: object, hint: str) -> None:
     assert _hint(values.clock_time, typed) == hint
 
 
@@ -119,7 +119,7 @@ def test_mailboxes(typed: str, box: Mailbox) -> None:
     "typed", ["a", "a@", "@who.int", "a@localhost", "a b@who.int", "WHO a@who.int", "A <a@who.int> B", "ä@who.int",
               "A <b> <a@who.int>", "a@who.int, b@who.int", "A <a@who.int\n>", 1, ["a@who.int"]],
 )  # fmt: skip
-def test_what_is_no_mailbox(typed: object) -> None:
+def test_invalid_mailboxes(typed: object) -> None:
     with pytest.raises(PydanticCustomError):
         values.mailbox(typed)
 
@@ -147,7 +147,7 @@ def test_links(typed: str) -> None:
      "https://who.int/<b>", "https://who.int/é", "https://a@who.int/", "https://who.int:99999/", "https://[::1/",
      "https://who.int/\r\nBcc:x", "https://.who.int/", 1],
 )  # fmt: skip
-def test_what_is_no_link(typed: object) -> None:
+def test_invalid_links(typed: object) -> None:
     with pytest.raises(PydanticCustomError):
         values.link(typed)
 
@@ -163,7 +163,7 @@ def test_languages(typed: str, tag: str) -> None:
     ("typed", "hint"),
     [("french", "did you mean `fr`?"), ("Arabic", "did you mean `ar`?"), ("xx", ""), ("e", "")],
 )
-def test_what_is_no_language(typed: str, hint: str) -> None:
+def test_invalid_languages(typed: str, hint: str) -> None:
     assert _hint(values.language, typed) == hint
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from scheduler.database.engine import Database
-from scheduler.governing.revisions import let_take_effect
+from scheduler.governing.revisions import take_effect_now
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import FileRow
 from tests.histories import RETURN, History, kinds, notified
@@ -395,7 +395,7 @@ def test_a_waiting_edit_can_take_effect_at_once(patient: History) -> None:
     patient.edit(**MOVED)
     patient.tick()
     with patient.database.transaction() as conn:
-        let_take_effect(conn, patient.now, patient.replicas[0].revisions, ["w"])
+        take_effect_now(conn, patient.now, patient.replicas[0].revisions, ["w"])
     assert kinds(patient.run()) == {"change": 2}
 
 

@@ -1,4 +1,4 @@
-"""What a notice says has changed: the old beside the new, on the reader's own clock, in the subject and in the mail."""
+"""The changes in a notice: old beside new, on the reader's own clock, in the subject and in the mail."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_the_mail_to_one_person_has_it_as_their_facts_say() -> None:
 
 
 @pytest.mark.parametrize("told", ALL.values(), ids=ALL)
-def test_among_arabic_words_what_is_latin_keeps_its_order(told: Told) -> None:
+def test_latin_text_among_arabic_words_keeps_its_order(told: Told) -> None:
     rendered = block(told, "Pacific/Auckland", language="ar")
 
     for part in (rendered.text, rendered.html):

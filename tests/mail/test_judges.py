@@ -1,4 +1,4 @@
-"""What other people's judges say of every shipped mail: SpamAssassin, html-validate, caniemail."""
+"""Every shipped mail judged by programs of others: SpamAssassin, html-validate, caniemail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import pytz
 
 from scheduler.mail.texts import CurrentText
-from scheduler.mail.writing.sample import composed, in_format, made_up
+from scheduler.mail.writing.sample import compose_sample, in_format, sample_reader
 from scheduler.webinar.model import read_webinar
 from tests.browsing import axe, chromium
 from tests.mail.samples import shipped, shipped_sources
@@ -57,10 +57,14 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
     found = {}
     for message, language in sorted(shipped_sources()):
         reader = replace(
-            made_up(webinar), language=language, zone=ZONE, zone_known_by="assumed", uid=f"{'a' * 32}@who.int"
+            sample_reader(webinar),
+            language=language,
+            zone=ZONE,
+            zone_known_by="assumed",
+            uid=f"{'a' * 32}@who.int",
         )
         live = CurrentText(shipped(message, language), language, revision=0)
-        mail = composed(webinar, message, reader, pytz.timezone(ZONE), live)
+        mail = compose_sample(webinar, message, reader, pytz.timezone(ZONE), live)
         path = found[message, language] = folder / f"{message}.{language}.eml"
         path.write_bytes(mail)
         path.with_suffix(".html").write_bytes(in_format(mail, "html"))

@@ -46,7 +46,7 @@ def test_missing_parts_are_empty() -> None:
         (b"To: \xff\r\n\r\n\xfe", "source", "To: ÿ\n\nþ"),
     ],
 )
-def test_what_is_not_utf_8_is_shown_as_well_as_it_can_be(raw: bytes, field: str, expected: str) -> None:
+def test_invalid_utf_8_is_shown_as_well_as_possible(raw: bytes, field: str, expected: str) -> None:
     assert getattr(read_mail(raw), field).rstrip("\n") == expected
 
 

@@ -1,4 +1,5 @@
-"""What stands in the mails by itself: the greeting, how to stop, what is asked when, and what is said once."""
+"""Built-in words of mails: the greeting, how to unsubscribe, which questions are asked when, and each of them
+once."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ async def test_organizers_are_told_from_the_second_time_on_and_when_it_is_over(s
 
     def told() -> list[str]:
         with database.reading() as conn:
-            return [standing.words for standing in alerts.standing(conn)]
+            return [standing.words for standing in alerts.open_alerts(conn)]
 
     one.why, seen = "no such file", list[bool]()
     for why in ("no such file", "no such file", "no such file"):

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from scheduler import alerts
-from scheduler.alerts import Wrong
+from scheduler.alerts import AlertKey
 from scheduler.database.engine import Database
 from scheduler.delivery import relay
 from scheduler.delivery.pace import Pace
@@ -58,9 +58,9 @@ def database(sqlite_url: str) -> Iterator[Database]:  # that both engines keep a
     database.close()
 
 
-def _note(database: Database, *wrong: Wrong, words: str = "templates/x/fr.md, line 8: nonsense") -> None:
+def _note(database: Database, *wrong: AlertKey, words: str = "templates/x/fr.md, line 8: nonsense") -> None:
     with database.transaction() as conn:
-        alerts.note(conn, NOW, dict.fromkeys(wrong, words), "")
+        alerts.reconcile(conn, NOW, dict.fromkeys(wrong, words), "")
 
 
 def _over(pool: Relay) -> relay.Relay:
@@ -75,7 +75,7 @@ def _teller(database: Database, *pools: Relay, allowed: Callable[[str], bool] = 
 async def test_an_organizer_reads_what_is_wrong_and_later_that_it_is_right(database: Database) -> None:
     relay = Relay()
     teller = _teller(database, relay)
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     await teller.tell(NOW, [webinar()])
     await teller.tell(NOW, [webinar()])
     _note(database)
@@ -96,7 +96,7 @@ async def test_an_organizer_reads_what_is_wrong_and_later_that_it_is_right(datab
 async def test_words_of_any_script_and_length_survive(database: Database) -> None:
     words = "templates/x/ar.md, line 8: " + "م" * 2000 + "\nconfig/é.toml: “x”"
     relay = Relay()
-    _note(database, Wrong("text x/ar", "organizer@who.int"), words=words)
+    _note(database, AlertKey("text x/ar", "organizer@who.int"), words=words)
     await _teller(database, relay).tell(NOW, [webinar()])
     assert words in relay.mails[0].get_content().replace("\r\n", "\n")
     lines = relay.contents[0].split(b"\r\n")
@@ -107,7 +107,7 @@ async def test_words_of_any_script_and_length_survive(database: Database) -> Non
 @in_loop
 async def test_the_name_of_a_file_cannot_break_the_header(database: Database) -> None:
     relay = Relay()
-    _note(database, Wrong("webinar file a\r\nBcc: x@example.org\n.toml", "organizer@who.int"))
+    _note(database, AlertKey("webinar file a\r\nBcc: x@example.org\n.toml", "organizer@who.int"))
     await _teller(database, relay).tell(NOW, [webinar()])
     assert relay.mails[0]["Subject"] == "Action needed: webinar file a Bcc: x@example.org .toml"
     assert relay.mails[0]["Bcc"] is None
@@ -118,7 +118,7 @@ async def test_an_organizer_of_no_webinar_any_more_is_written_to_from_their_own_
     database: Database,
 ) -> None:
     relay = Relay()
-    _note(database, Wrong("webinar file w.toml", "organizer@who.int"))
+    _note(database, AlertKey("webinar file w.toml", "organizer@who.int"))
     await _teller(database, relay).tell(NOW, [])
     assert relay.senders == ["organizer@who.int"]
 
@@ -131,7 +131,7 @@ def test_a_mail_that_the_relay_refuses_is_tried_again_after_a_while(
     async def test() -> None:
         relay = Relay(organizer=failure)
         teller = _teller(database, relay)
-        _note(database, Wrong("text x/fr", "organizer@who.int"))
+        _note(database, AlertKey("text x/fr", "organizer@who.int"))
         await teller.tell(NOW, [webinar()])
         relay.failures.clear()
         await teller.tell(NOW + AGAIN_AFTER - timedelta(seconds=1), [webinar()])
@@ -148,7 +148,7 @@ async def test_one_organizer_whose_address_is_refused_keeps_nothing_from_the_oth
     database: Database,
 ) -> None:
     relay = Relay(organizer=REFUSED)
-    _note(database, *(Wrong("text x/fr", f"{who}@who.int") for who in ("a", "organizer", "z")))
+    _note(database, *(AlertKey("text x/fr", f"{who}@who.int") for who in ("a", "organizer", "z")))
     await _teller(database, relay).tell(NOW, [webinar()])
     assert {mail["To"] for mail in relay.mails} == {"a@who.int", "z@who.int"}
 
@@ -156,7 +156,7 @@ async def test_one_organizer_whose_address_is_refused_keeps_nothing_from_the_oth
 @in_loop
 async def test_only_those_whom_the_operator_allows_are_written_to(database: Database) -> None:
     relay = Relay()
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     await _teller(database, relay, allowed=lambda address: False).tell(NOW, [webinar()])
     assert relay.tried == []
     await _teller(database, relay).tell(NOW, [webinar()])
@@ -164,9 +164,9 @@ async def test_only_those_whom_the_operator_allows_are_written_to(database: Data
 
 
 @in_loop
-async def test_of_two_replicas_one_tells(database: Database) -> None:
+async def test_of_two_replicas_one_notifies(database: Database) -> None:
     relay = Relay()
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     await asyncio.gather(*(_teller(database, relay).tell(NOW, [webinar()]) for _ in range(2)))
     assert len(relay.mails) == 1
 
@@ -176,7 +176,7 @@ async def test_a_mail_that_is_cut_off_by_the_end_of_the_process_is_still_to_be_t
     database: Database,
 ) -> None:
     relay = Relay(organizer=asyncio.CancelledError())
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     with pytest.raises(asyncio.CancelledError):
         await _teller(database, relay).tell(NOW, [webinar()])
     relay.failures.clear()
@@ -186,7 +186,7 @@ async def test_a_mail_that_is_cut_off_by_the_end_of_the_process_is_still_to_be_t
 
 @in_loop
 async def test_where_the_first_relay_is_down_the_second_one_takes_it(database: Database) -> None:
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     first, second = Relay(organizer=DOWN), Relay()
     await _teller(database, first, second).tell(NOW, [webinar()])
     assert (len(first.mails), len(second.mails)) == (0, 1)
@@ -194,7 +194,7 @@ async def test_where_the_first_relay_is_down_the_second_one_takes_it(database: D
 
 @in_loop
 async def test_what_the_first_one_may_have_taken_is_not_given_to_the_second(database: Database) -> None:
-    _note(database, Wrong("text x/fr", "organizer@who.int"))
+    _note(database, AlertKey("text x/fr", "organizer@who.int"))
     first, second = Relay(organizer=Doubtful(Reply("content", 0, "", "Connection lost"))), Relay()
     await _teller(database, first, second).tell(NOW, [webinar()])
     assert second.tried == []

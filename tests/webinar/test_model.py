@@ -269,7 +269,7 @@ def test_a_placeholder_in_a_text_is_named_by_language() -> None:
 
     assert placeholders(webinar) == [
         Problem(
-            "translations.pt.how_to_join", "the placeholder example.org", "the real thing before it is live"
+            "translations.pt.how_to_join", "the placeholder example.org", "the real value before it is live"
         )
     ]
 
@@ -320,11 +320,11 @@ def test_what_nobody_writes_by_hand_is_refused_at_once(source: str, found: str) 
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("Dear {{ name }}", "`{{ name }}`, which would go out as it stands"),
-        ("{% if name %}x{% endif %}", "`{% if name %}`, which would go out as it stands"),
-        ("A talk for *|FNAME|*", "`*|FNAME|*`, which would go out as it stands"),
-        ("Dear [name], welcome", "`[name]`, which would go out as it stands"),
-        ("{title} of {{ webinar.title }}", "`{{ webinar.title }}`, which would go out as it stands"),
+        ("Dear {{ name }}", "`{{ name }}`, which would go out as it is"),
+        ("{% if name %}x{% endif %}", "`{% if name %}`, which would go out as it is"),
+        ("A talk for *|FNAME|*", "`*|FNAME|*`, which would go out as it is"),
+        ("Dear [name], welcome", "`[name]`, which would go out as it is"),
+        ("{title} of {{ webinar.title }}", "`{{ webinar.title }}`, which would go out as it is"),
     ],
 )
 @pytest.mark.parametrize("key", ["title", "about", "how_to_join"])

@@ -1,4 +1,4 @@
-"""`[source]` in a webinar's file: what may stand there, and what is said of what may not."""
+"""`[source]` in a webinar's file: allowed values, and the problems of others."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_a_query_is_one_select(query: str) -> None:
 
 
 WRONG = {
-    'every = "5m"': "says not where to read; allowed: exactly one of from, path, url",
+    'every = "5m"': "does not say from where to read; allowed: exactly one of from, path, url",
     'path = "a.csv"\nurl = "https://files.test/a"': "2 of them: path, url; allowed: exactly one",
-    'from = "crm"\ntable = "t"\nquery = "SELECT 1"': "source.query: stands beside table; allowed: only one",
-    'path = "a.csv"\nquery = "SELECT 1"': "source.query: stands beside path; allowed: only beside from",
+    'from = "crm"\ntable = "t"\nquery = "SELECT 1"': "source.query: is set with table; allowed: only one",
+    'path = "a.csv"\nquery = "SELECT 1"': "source.query: is set with path; allowed: only with from",
     'from = "CRM"': "did you mean `crm`?",
     'from = "postgresql://user:hush@db/crm"': "source.from",
     'database = "crm"': "source.database: no such key",

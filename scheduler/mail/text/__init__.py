@@ -1,1 +1,1 @@
-"""An organizer's text: Markdown with Jinja2, in the one layout. Pure."""
+"""An organizer's text: Markdown with Jinja2 inside the common layout. Pure."""

@@ -1,4 +1,4 @@
-"""What stands between two lines of `---` at the top of a text: its subject and its preheader."""
+"""The front matter of a text, between two lines of `---` at its top: subject and preheader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REQUIRED = ("subject", "preheader")
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """The values by key with the line of each, and the body with the line at which it begins."""
+    """The values by key with the line of each, and the body with its first line."""
 
     values: dict[str, str]
     lines: dict[str, int]
@@ -21,7 +21,7 @@ class FrontMatter:
 
 
 def read_front_matter(source: str, place: str) -> tuple[FrontMatter, list[Problem]]:
-    """Split `source` (line ends as LF). Each line is `key: value`, the value to the end of the line as it stands."""
+    """Split `source` (line ends as LF). Each line is `key: value`, the value unchanged to the end of the line."""
     lines = source.split("\n")
     if lines[0].strip() != "---":
         return _broken(
@@ -45,7 +45,7 @@ def read_front_matter(source: str, place: str) -> tuple[FrontMatter, list[Proble
             problems.append(Problem(where, f"unknown key `{key}`", ", ".join(KEYS), nearest(key, KEYS)))
         elif key in values:
             problems.append(
-                Problem(where, f"`{key}` a second time", f"one; the first is in line {numbers[key]}")
+                Problem(where, f"`{key}` a second time", f"once; the first is in line {numbers[key]}")
             )
         else:
             values[key], numbers[key] = _unquoted(value.strip()), number

@@ -1,8 +1,8 @@
-"""Jinja hidden from Markdown, HTML and CSS while they are converted, and put back afterwards.
+"""Hides Jinja from converters of Markdown, HTML and CSS, and puts it back afterwards.
 
-A converter must neither escape `{{ name }}`, nor percent-encode it inside a link's address, nor move `{% if %}` out
-of a table. So each expression becomes a word of letters and digits, each statement such a word (in Markdown) or a
-comment (in HTML). What looks like Jinja once all is converted is an organizer's text, and is written as text.
+A converter must neither escape `{{ name }}`, nor percent-encode it in a link's address, nor move `{% if %}` out of a
+table. So each expression becomes a word of letters and digits; each statement becomes such a word in Markdown and a
+comment in HTML. Text that looks like Jinja after the conversion is an organizer's words, and is written literally.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BEGINS = {"variable_begin", "block_begin", "comment_begin"}
 
 @dataclass(frozen=True)
 class Hole:
-    """One `{{ … }}` or `{% … %}` as it was written, and the file's line it begins at."""
+    """A `{{ … }}` or `{% … %}` as written, and the line of the file at which it begins."""
 
     source: str
     line: int
@@ -37,7 +37,7 @@ class Hole:
 
     @property
     def expression(self) -> str:
-        """What stands between the braces of `{{ … }}`."""
+        """The content of `{{ … }}`."""
         return re.sub(r"^\{\{[-+]?|[-+]?\}\}$", "", self.source).strip()
 
 
@@ -48,7 +48,7 @@ class Holes:
     found: list[Hole] = field(default_factory=list)
 
     def hide(self, source: str, first_line: int = 1) -> str:
-        """`source` with a word for each piece of Jinja; comments become blank.
+        """`source` with a word in place of each piece of Jinja, and blanks in place of comments.
 
         Raises jinja2.TemplateSyntaxError, with lines counted from 1 in `source`.
         """
@@ -62,7 +62,7 @@ class Holes:
                 parts.append(self._word(value.strip(), first_line + line - 1))
             elif kind in _ENDS:
                 whole = "".join([*inside, value])
-                newlines = "\n" * (len(value) - len(value.rstrip("\n")))  # which `-%}` takes along
+                newlines = "\n" * (len(value) - len(value.rstrip("\n")))  # which `-%}` removes
                 word = "" if kind == "comment_end" else self._word(whole.strip(), first_line + begun - 1)
                 parts.append(word + ("\n" * whole.count("\n") if kind == "comment_end" else newlines))
                 inside = []
@@ -78,15 +78,15 @@ class Holes:
         return f"qJz{'S' if hole.is_statement else 'E'}{len(self.found) - 1}Z"
 
     def each(self, text: str) -> list[Hole]:
-        """The holes in `text`, in its order."""
+        """The holes in `text`, in order."""
         return [self.found[int(match[2])] for match in HOLE.finditer(text)]
 
     def alone(self, text: str) -> list[Hole]:
-        """The holes in `text` if it consists of nothing else, or none."""
+        """The holes in `text` if it contains nothing else; otherwise none."""
         return [] if HOLE.sub("", text).strip() else self.each(text)
 
     def fill(self, text: str, by: Callable[[Hole], str | None]) -> str:
-        """`text` with `by` of each hole in its place; where that is None the hole stays."""
+        """`text` with the result of `by` in place of each hole; where it is None the hole stays."""
 
         def filled(match: re.Match[str]) -> str:
             replacement = by(self.found[int(match[2])])
@@ -95,11 +95,11 @@ class Holes:
         return HOLE.sub(filled, text)
 
     def put_back(self, text: str) -> str:
-        """`text` as a Jinja template: the holes' own source, all else literally."""
+        """`text` as a Jinja template: the source of each hole, and everything else literally."""
         literal = re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
         return self.fill(literal, lambda hole: hole.source)
 
 
 def statements_as_comments(html: str) -> str:
-    """Statements as HTML comments, which an HTML parser leaves where they are."""
+    """`html` with statements as HTML comments, which an HTML parser leaves where they are."""
     return HOLE.sub(lambda match: f"<!--{match[0].strip('<!->')}-->" if match[1] == "S" else match[0], html)

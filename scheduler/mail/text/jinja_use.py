@@ -1,6 +1,6 @@
-"""How a text uses what differs from reader to reader: whether it prints a value, or does something else with it.
+"""How a text uses the values that differ between readers: whether it only prints them or computes with them.
 
-Values go by their paths: "name", "times.yours.city".
+Values are named by their paths: "name", "times.yours.city".
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from jinja2 import nodes
 from scheduler.mail.text.sandbox import HTML
 
 _OWN = frozenset({"name", "dear", "join_url", "subject", "preheader", "calendar", "reservation"})
-"""What is a reader's own, or may contain it: the links of `calendar` hold the join link."""
+"""Variables with a reader's own values; the links of `calendar` contain the join link."""
 OF_ZONE = frozenset({"times", "your_time", "changes", "what_changed"})
-"""What all readers in one time zone share, and others do not."""
+"""Variables that are the same for all readers in one time zone, and differ between zones."""
 _LEFT = "time_left"
 _OF_WEBINAR = ("times.theirs", "times.their_heading")
-"""What is below these is the same for everybody."""
+"""Paths in OF_ZONE below which values are the same for everybody."""
 
 
 @dataclass(frozen=True)
 class Use:
+    """How a text uses its variables. A value is *printed* if it is only printed or tested for being non-empty."""
+
     prints_only: bool
-    """A reader's own values are only printed (`{{ name }}`), or asked for being there (`{% if name %}`)."""
+    """A reader's own values are only printed (`{{ name }}`) or tested (`{% if name %}`)."""
     printed: tuple[str, ...]
-    """Paths below OF_ZONE that are only printed, or asked for being there."""
+    """Paths below OF_ZONE that are only printed or tested."""
     computed: frozenset[str]
-    """Paths below OF_ZONE with which the text does anything else, as `{% if times.yours.city == "Nairobi" %}`."""
+    """Paths below OF_ZONE that are used in any other way, as in `{% if times.yours.city == "Nairobi" %}`."""
     says_changes: bool
     left: Literal["", "printed", "computed"]
-    """The same for `time_left`, which changes from minute to minute."""
+    """The use of `time_left`, which changes from minute to minute."""
 
 
 class _Used(NamedTuple):
@@ -43,16 +45,16 @@ class _Used(NamedTuple):
 
 @lru_cache(maxsize=256)
 def use_of(jinja: str) -> Use:
-    """What `jinja`, all the Jinja2 of a text with its layout (`Text.jinja`), does with its variables."""
+    """How `jinja`, all the Jinja2 of a text with its layout (`Text.jinja`), uses its variables."""
     tree = HTML.parse(jinja)
-    chance = any(one.name == "random" for one in tree.find_all(nodes.Filter))
+    is_random = any(one.name == "random" for one in tree.find_all(nodes.Filter))
     used = dict.fromkeys(_uses(tree))
     of_zone = [one for one in used if _root(one.path) in OF_ZONE and not _is_below(one.path, _OF_WEBINAR)]
     other = {one.path for one in of_zone if not one.only_printed}
     computed = {one.path for one in of_zone if _is_below(one.path, other) or _has_below(one.path, other)}
     left = {one for one in used if _root(one.path) == _LEFT}
     return Use(
-        prints_only=not chance and all(map(_is_printed, used)),
+        prints_only=not is_random and all(map(_is_printed, used)),
         printed=tuple(one.path for one in of_zone if one.path not in computed),
         computed=frozenset(computed),
         says_changes=any(_root(one.path) in ("changes", "what_changed") for one in of_zone),
@@ -65,12 +67,12 @@ def _uses(node: nodes.Node) -> Iterator[_Used]:
     match node:
         case nodes.Output():
             for printed in node.nodes:
-                yield from _asked(printed) if _path(printed) else _computed(printed)
+                yield from _tested(printed) if _path(printed) else _computed(printed)
         case nodes.Template():
             for one in node.body:
                 yield from _uses(one)
         case nodes.If():
-            yield from _asked(node.test)
+            yield from _tested(node.test)
             for one in [*node.body, *node.elif_, *node.else_]:
                 yield from _uses(one)
         case nodes.For():
@@ -82,14 +84,14 @@ def _uses(node: nodes.Node) -> Iterator[_Used]:
             yield from _computed(node)
 
 
-def _asked(test: nodes.Node) -> Iterator[_Used]:
+def _tested(test: nodes.Node) -> Iterator[_Used]:
     if path := _path(test):
         yield _Used(path, True)
     elif isinstance(test, nodes.Not):
-        yield from _asked(test.node)
+        yield from _tested(test.node)
     elif isinstance(test, nodes.And | nodes.Or):
-        yield from _asked(test.left)
-        yield from _asked(test.right)
+        yield from _tested(test.left)
+        yield from _tested(test.right)
     else:
         yield from _computed(test)
 
@@ -103,7 +105,7 @@ def _computed(node: nodes.Node) -> Iterator[_Used]:
 
 
 def _path(node: nodes.Node) -> str:
-    """ "times.yours.city" of such a node; "" of any other."""
+    """ "times.yours.city" for such a node; "" for any other."""
     if isinstance(node, nodes.Getattr):
         above = _path(node.node)
         return above and f"{above}.{node.attr}"
@@ -111,7 +113,7 @@ def _path(node: nodes.Node) -> str:
 
 
 def _is_printed(used: _Used) -> bool:
-    """Whether this leaves a reader's own values as they are."""
+    """Whether this use leaves a reader's own values as they are."""
     root, _, attribute = used.path.partition(".")
     fits = bool(attribute) and "." not in attribute if root == "calendar" else not attribute
     return root not in _OWN or (used.only_printed and fits)

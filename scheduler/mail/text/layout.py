@@ -1,6 +1,6 @@
-"""The one HTML page around every text, and the designed pieces that blocks become (`templates/_layout/layout.html`).
+"""The HTML page around every text, and the designed pieces for its blocks (`templates/_layout/layout.html`).
 
-The file is a page with `<main id="body"></main>` where the text goes, and after it one `<template id="…">` for each
+The file is a page with `<main id="body"></main>` in place of the text, followed by a `<template id="…">` for each
 piece: `times` (HTML) and `times.txt` (plain text), and so on, and `footer.txt`.
 """
 
@@ -28,7 +28,7 @@ LARGEST_TEXT = 200_000  # characters of a text, and of the layout
 BODY = '<main id="body"></main>'
 _PIECE = re.compile(r'<template id="([\w.-]+)">\n?([^<]*(?:<(?!/?template)[^<]*)*)</template>')
 _MAY_LACK = {"changes"}
-"""Blocks that are younger than many an organizer's own layout: only a text that uses one needs it there."""
+"""Blocks that older layouts of organizers lack: only a text that uses one needs it in the layout."""
 _NEEDED = (
     *(f"{name}{suffix}" for name in BLOCKS if name not in _MAY_LACK for suffix in ("", ".txt")),
     "footer.txt",
@@ -36,30 +36,30 @@ _NEEDED = (
 
 
 class TextProblems(Problems):
-    """Every mistake of one text, or of the layout."""
+    """All mistakes of one text, or of the layout."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout, taken apart; each part is Jinja2."""
+    """The parts of the layout; each is Jinja2."""
 
     page: str
     pieces: Mapping[str, str] = field(hash=False)
     images: Mapping[str, bytes] = field(hash=False, default_factory=dict)
-    """The pictures beside it, by file name: one of them may be a webinar's logo."""
+    """The pictures beside it, by file name; a webinar's logo may be one of them."""
 
     def html(self, prose: Prose, holes: Holes) -> str:
-        """The HTML template of a whole mail, with the CSS inlined."""
+        """The HTML template of a whole mail, with inlined CSS."""
         body = holes.fill(prose.html, lambda hole: self._piece(hole, holes, ""))
         hidden = statements_as_comments(holes.hide(self.page)).replace(BODY, statements_as_comments(body))
         return holes.put_back(_inliner().inline(hidden))
 
     def text(self, prose: Prose, holes: Holes) -> str:
-        """The plain-text template of a mail's body; the footer is `footer`."""
+        """The plain-text template of a mail's body; the footer's is `footer`."""
         return holes.put_back(holes.fill(prose.text, lambda hole: self._piece(hole, holes, ".txt")))
 
     def lacks(self, hole: Hole) -> bool:
-        """Whether this is a block that this layout has no piece for."""
+        """Whether this is a block for which this layout has no piece."""
         pieces = {hole.expression, f"{hole.expression}.txt"}
         return hole.expression in BLOCKS and not pieces <= self.pieces.keys()
 
@@ -72,12 +72,12 @@ class Layout:
 
 
 def text_path(root: Path, message: str, language: str) -> Path:
-    """The file of one text below the folder of the texts."""
+    """The file of a text below the templates folder."""
     return root / message / f"{language}.md"
 
 
 def read_layout(root: Path) -> Layout:
-    """The layout in the folder of the texts. Raises TextProblems with all its mistakes, or if there is none."""
+    """The layout in the templates folder. Raises TextProblems with all its mistakes, or if there is none."""
     page = root / FOLDER / PAGE
     try:
         files = {path.name: path.read_bytes() for path in (page, *_pictures(page.parent))}
@@ -87,13 +87,13 @@ def read_layout(root: Path) -> Layout:
 
 
 def layout_of(files: Mapping[str, bytes], root: Path) -> Layout:
-    """The layout in these files (content by name), which are those in the folder of the texts or were there once.
+    """The layout in these files (content by name), which are in the templates folder or were stored from there.
 
     Raises TextProblems with all its mistakes.
     """
     folder = root / FOLDER
     if PAGE not in files:
-        raise TextProblems([_unreadable(folder / PAGE, "it is gone, or may not be read")])
+        raise TextProblems([_unreadable(folder / PAGE, "it is gone, or this user may not read it")])
     try:
         layout = parse_layout(files[PAGE].decode("utf-8"), str(folder / PAGE))
     except UnicodeDecodeError as error:
@@ -111,7 +111,7 @@ def layout_of(files: Mapping[str, bytes], root: Path) -> Layout:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file beside the layout is one of its pictures."""
+    """Whether a file beside the layout is a picture, by its name."""
     return PurePath(name).suffix.lower() in PICTURES
 
 
@@ -133,9 +133,9 @@ def parse_layout(source: str, place: str) -> Layout:
     return layout
 
 
-@lru_cache(maxsize=16)  # it is read again with each change of a text
+@lru_cache(maxsize=16)  # it is parsed again at each change of a text
 def _parse(source: str) -> tuple[Layout, tuple[Problem, ...]]:
-    """The layout, and its mistakes with their places in the file."""
+    """The layout, and its problems with places inside the file."""
     source = source.removeprefix("\ufeff").replace("\r\n", "\n")
     pieces = {match[1]: match[2] for match in _PIECE.finditer(source)}
     page = _PIECE.sub("", source).rstrip() + "\n"
@@ -152,5 +152,5 @@ def _parse(source: str) -> tuple[Layout, tuple[Problem, ...]]:
 
 @cache
 def _inliner() -> CSSInliner:
-    # What cannot be inlined (@media) stays in <style>; nothing is ever fetched.
+    # Rules that cannot be inlined (@media) stay in <style>; nothing is fetched.
     return CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)

@@ -1,8 +1,8 @@
-"""Markdown as organizers mean it: CommonMark without what turns words into something else by accident.
+"""Markdown as organizers mean it: CommonMark without the constructs that people type by accident.
 
-A line that begins with a date is no item of a list, numbers of items stay as typed, a row of hyphens below words makes
-no heading of them, blanks before a line make no code, an asterisk between letters or digits is one, and an address is a
-link. Lists, headings, quotes, bold and links written on purpose are what they are in CommonMark.
+A line that begins with a date is not a list item, numbered items keep their numbers, a row of hyphens below words
+does not make them a heading, an indented line is not code, an asterisk between letters or digits is literal, and a
+bare address is a link. Intended lists, headings, quotes, bold and links work as in CommonMark.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from scheduler.mail.text.said_times import month_names
 
 Lines = list[tuple[int, str]]
-"""The lines of a text, each with its number in the file; a number may stand more than once."""
+"""The lines of a text, each with its number in the file; several may have the same number."""
 
 _INDENT = ("    ", "\t")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -49,12 +49,12 @@ _WIDE = re.compile(
 )
 _CJK = re.compile(
     "[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
-)  # no Hangul: it has blanks
+)  # without Hangul, which is written with blanks
 
 
 def parse(lines: Lines, language: str) -> tuple[list[Token], list[int]]:
-    """The tokens of a text, and the file's line of each line that they count."""
-    as_meant = _AsMeant(lines, language).done
+    """The tokens of a text, and the line in the file of each line that they count."""
+    as_meant = _Escaper(lines, language).done
     tokens = _PARSER.parse("\n".join(line for _, line in as_meant))
     _keep_numbers(tokens)
     for token in tokens:
@@ -67,15 +67,15 @@ def render(tokens: Sequence[Token]) -> str:
     return str(_PARSER.renderer.render(tokens, _PARSER.options, {}))
 
 
-class _AsMeant:
-    """Writes the lines with a backslash before what is no Markdown, and at the end of lines that end where they do."""
+class _Escaper:
+    """Escapes accidental Markdown with backslashes, and adds one where a line end is to stay a line break."""
 
     def __init__(self, lines: Lines, language: str) -> None:
         self._lines, self._language = lines, language
         self._words = "\n".join(line for _, line in lines).casefold()
         self._has_notes = any(_NOTE_MARK.search(line) and not _OPENS.search(line) for _, line in lines)
         self.done: Lines = []
-        self._fence = ""  # that is open
+        self._fence = ""  # the open one
         self._in_paragraph = self._in_list = False
         for index, (number, line) in enumerate(lines):
             after = lines[index + 1][1] if index + 1 < len(lines) else ""
@@ -101,13 +101,13 @@ class _AsMeant:
         is_indented = line.startswith(_INDENT)
         self._in_list = bool(_ITEM.match(edited)) or (self._in_list and (is_indented or not line.strip()))
         stays_apart = is_indented and before.startswith(_INDENT) and not self._in_list
-        if self._in_paragraph and (stays_apart or _begins_with_when(line, before, edited)):
+        if self._in_paragraph and (stays_apart or _starts_new_line(line, before, edited)):
             self._end_line()
         self.done.append((number, _with_links(edited)))
         self._in_paragraph = bool(line.strip()) and not line.lstrip().startswith(("#", ">"))
 
     def _add_underline(self, number: int, line: str, row: str, before: str, after: str) -> None:
-        """A row of hyphens or equals signs below words: it makes a heading of them, or is a line across, or stays."""
+        """Add a row of hyphens or equals signs below words: the underline of a heading, a rule, or literal."""
         if _is_meant_as_heading(before, row):
             self.done.append((number, line))
         elif row.startswith("---"):
@@ -118,7 +118,7 @@ class _AsMeant:
         self._in_paragraph = row[0] != "=" and len(row) < 3
 
     def _escaped(self, line: str, before: str, after: str) -> str:
-        """One line with a backslash before what looks like Markdown and is not."""
+        """A line with a backslash before what looks like Markdown and is not."""
         alone = not (_ITEM.match(before) or _ITEM.match(after))
         quoted = before.lstrip().startswith(">") or after.lstrip().startswith(">")
         if is_date(line, self._language):
@@ -147,7 +147,7 @@ def _as_words(item: re.Match[str]) -> str:
 
 
 def is_date(line: str, language: str) -> bool:
-    """Whether a line begins with a date that looks like an item of a list: "18. September", "17. 07. 2025"."""
+    """Whether a line begins with a date that looks like a list item: "18. September", "17. 07. 2025"."""
     if not (item := _NUMBERED.match(line)) or not item[4]:
         return False
     if _NUMBERS_OF_DATE.match(item[4]):
@@ -164,15 +164,15 @@ def _counts_with(line: str, neighbour: str, language: str) -> bool:
     return abs(int(one[1].strip(" \t-+*")) - int(other[1].strip(" \t-+*"))) == 1
 
 
-def _begins_with_when(line: str, before: str, edited: str) -> bool:
-    """Whether a line of a paragraph is one of several with a time or date each, which stay apart."""
+def _starts_new_line(line: str, before: str, edited: str) -> bool:
+    """Whether a line of a paragraph stays on a line of its own, as one of several that begin with a time or date."""
     if edited != line and (_NUMBERED.match(line) or _NOTE.match(line) or _PHONE.match(line)):
         return True
     return bool(_WHEN.match(line)) and bool(_WHEN.match(before) or before.rstrip("\\ ").endswith((":", "：")))
 
 
 def _is_meant_as_heading(words: str, underline: str) -> bool:
-    """A row of hyphens below a line makes a heading of it where it is as long, within two characters."""
+    """Whether a row makes the line above a heading: hyphens of its length, within two, or equals signs."""
     if underline[0] == "=":
         return len(underline) >= 3
     return (
@@ -181,7 +181,7 @@ def _is_meant_as_heading(words: str, underline: str) -> bool:
 
 
 def _with_links(line: str) -> str:
-    """Bare addresses in angle brackets, so that Markdown makes links of them and leaves what is in them."""
+    """The line with bare addresses in angle brackets, which Markdown turns into links unchanged."""
     if "https://" not in line or _DEFINITION.match(line):
         return line
     code = [match.span() for match in _CODE_SPAN.finditer(line)]
@@ -201,8 +201,9 @@ def _with_links(line: str) -> str:
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:
-    """`*` and `_` as in CommonMark, but: an asterisk between letters or digits is one (4*5*6), and one at punctuation
-    opens or closes also where a letter follows, as in Chinese (commonmark-spec #650) and behind a colon."""
+    """Parse `*` and `_` as in CommonMark, with two exceptions. An asterisk between letters or digits is literal
+    (4*5*6). One next to punctuation opens or closes even before a letter, as needed in Chinese (commonmark-spec #650)
+    and after a colon."""
     marker = state.src[state.pos]
     if silent or marker not in "*_":
         return False
@@ -226,8 +227,8 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
 
 
 def _joins(before: str, after: str, length: int) -> bool:
-    """Whether asterisks stand between what they belong to: 4*5, a*b, 2**10. Where words have no blanks, and in scripts
-    in which a short word is written together with the next, they may begin in the middle."""
+    """Whether asterisks between these characters are literal: 4*5, a*b, 2**10. Emphasis may begin inside a word in
+    scripts without blanks, and in those that join short words to the next."""
     if not (before.isalnum() and after.isalnum()):
         return False
     if before.isdigit() and after.isdigit():
@@ -239,7 +240,7 @@ _LATIN = re.compile("[0-9A-Za-z\u00c0-\u024f\u0370-\u052f]")
 
 
 def _keep_numbers(tokens: Sequence[Token]) -> None:
-    """Items of numbered lists keep the numbers that they have; all 1 is Markdown's way to have them counted."""
+    """Keep the numbers of numbered items as typed. If all are 1, Markdown counts them."""
     lists: list[list[Token]] = []
     for token in tokens:
         if token.type in ("ordered_list_open", "bullet_list_open"):
@@ -256,14 +257,14 @@ def _keep_numbers(tokens: Sequence[Token]) -> None:
 
 
 def _without_blanks_between_ideographs(children: Sequence[Token]) -> None:
-    """A line that ends between two ideographs is no blank there."""
+    """Remove line breaks between two ideographs, which would show as blanks."""
     for (before, token), (_, after) in pairwise(pairwise(children)):
         if token.type == "softbreak" and _CJK.match(before.content[-1:]) and _CJK.match(after.content[:1]):
             token.type, token.content = "text", ""
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": True}).disable("code")  # HTML only to find it and refuse it
+    parser = MarkdownIt("commonmark", {"html": True}).disable("code")  # HTML is parsed only to be refused
     parser.inline.ruler.at("emphasis", _emphasis)
     return parser
 

@@ -1,4 +1,4 @@
-"""Whether a logo can be seen on the ground that mails put behind it. Pure; reads PNG (RFC 2083, ISO 15948)."""
+"""Whether a logo is visible on the background that mails give it. Pure; reads PNG (RFC 2083, ISO 15948)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from scheduler.input.colours import contrast
 
 GROUND = "#ffffff"
-"""What the layout puts behind a logo, in light and in dark."""
+"""The layout's background of a logo, in light and dark mode."""
 SEEN = 3.0
-"""Contrast of a graphic with what is behind it (WCAG 2.2, 1.4.11)."""
+"""Minimum contrast of a graphic with its background (WCAG 2.2, 1.4.11)."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _MOST = 2_000_000  # bytes of pixels; a logo has far fewer
 
 
 def visible_share(picture: bytes) -> float | None:
-    """The share of what a PNG shows, 0 to 1, that stands out from GROUND. None for a picture that has a ground of its
-    own, or that is too large or in another form: of such nothing is said."""
+    """The share of a PNG's opaque pixels, 0 to 1, with enough contrast to GROUND. None for a picture with a background
+    of its own, and for one that is too large or of another format."""
     try:
         colours = [colour for colour, alpha in _pixels(picture) if alpha >= 128]
     except (ValueError, KeyError, struct.error, zlib.error, IndexError):
@@ -31,8 +31,8 @@ def visible_share(picture: bytes) -> float | None:
 
 
 def _pixels(picture: bytes) -> Iterator[tuple[tuple[int, int, int], int]]:
-    """Each pixel's colour and its opacity, 0 to 255. Raises ValueError for an opaque picture, or one in another form
-    than 8 bits a sample without interlacing; what else `visible_share` catches for a broken one."""
+    """Each pixel's colour and opacity, 0 to 255. Raises ValueError for an opaque picture and for any format but 8 bits
+    a sample without interlacing; for a broken picture also the other exceptions that `visible_share` catches."""
     chunks = dict.fromkeys((b"IHDR", b"PLTE", b"tRNS", b"IDAT"), b"")
     if not picture.startswith(_SIGNATURE):
         raise ValueError("not PNG")
@@ -67,7 +67,7 @@ def _colour(sample: bytearray, palette: bytes, opacities: bytes) -> tuple[tuple[
 
 
 def _lines(data: bytes, width: int, channels: int) -> Iterator[bytearray]:
-    """Lines of samples, their filters undone (ISO 15948, 9)."""
+    """The lines of samples with their filters undone (ISO 15948, 9)."""
     above = bytearray(width)
     for start in range(0, len(data) - width, width + 1):
         how, line = data[start], bytearray(data[start + 1 : start + 1 + width])

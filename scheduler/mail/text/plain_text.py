@@ -1,4 +1,4 @@
-"""Markdown's tokens as plain text: what somebody would type into a mail without formatting."""
+"""Markdown's tokens as plain text, as somebody would type it into a mail without formatting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 
 def plain_text(tokens: Sequence[Token]) -> str:
-    """Blocks, one blank line apart. A line is as long as its paragraph; mail programs wrap it."""
+    """The blocks, separated by blank lines. Each paragraph is one line, which mail programs wrap."""
     return "\n\n".join(_blocks(tokens)) + "\n"
 
 
@@ -73,9 +73,9 @@ def _inline(tokens: Sequence[Token]) -> str:
             labels.append(len(parts))
             addresses.append(str(token.attrs.get("href", "")))
         elif token.type == "link_close":
-            # In angle brackets, which mail programs do not take for a part of the link (RFC 3986, appendix C).
+            # Mail programs do not count angle brackets as part of a link (RFC 3986, appendix C).
             address = addresses.pop()
-            if address.startswith("mailto:"):  # its subject is for programs: percent-encoded
+            if address.startswith("mailto:"):  # without its percent-encoded subject, which is for programs
                 address = unquote(address.removeprefix("mailto:").partition("?")[0])
             if "".join(parts[labels.pop() :]).strip() != address:
                 parts.append(f" <{address}>")
@@ -85,7 +85,7 @@ def _inline(tokens: Sequence[Token]) -> str:
 
 
 def _matching(tokens: Sequence[Token], opened: int) -> int:
-    """The position of the token that closes what the one at `opened` opens."""
+    """The index of the token that closes the one at `opened`."""
     depth = 0
     for position in range(opened, len(tokens)):
         depth += tokens[position].nesting

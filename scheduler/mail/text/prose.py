@@ -1,4 +1,4 @@
-"""An organizer's Markdown, with Jinja2 in it, as HTML and as plain text. The Jinja stays hidden in holes."""
+"""Converts an organizer's Markdown with Jinja2 to HTML and plain text. The Jinja stays hidden in holes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scheduler.problem import Problem
 
 STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor", "set")
 ADDRESSES = ("join_url", "webinar.materials_url")
-"""Variables that may be the address of a link: with any other, a registrant's name could become one."""
+"""Variables that may be a link's address: any other could contain a registrant's name."""
 
 _VOID = frozenset({"br", "hr"})
 _OPEN, _MIDDLE, _CLOSE = {"if", "for"}, {"elif", "else"}, {"endif", "endfor"}
@@ -31,16 +31,16 @@ _BLOCK = {name: re.compile(rf"(?<![.\w]){re.escape(name)}\b") for name in BLOCKS
 
 @dataclass(frozen=True)
 class Prose:
-    """A body, converted. Jinja is still hidden: in HTML statements are comments."""
+    """A converted body. Jinja is still hidden; in HTML, statements are comments."""
 
     html: str
     text: str
     doubts: tuple[Problem, ...] = ()
-    """What may be meant as it stands, but likely is not."""
+    """Likely mistakes, which may be intended."""
 
 
 def convert(source: str, first_line: int, place: str, holes: Holes) -> tuple[Prose, list[Problem]]:
-    """The Markdown `source`, which begins at line `first_line` of the file `place`, and its mistakes.
+    """Convert the Markdown `source`, which begins at line `first_line` of the file `place`. Returns its mistakes, too.
 
     Raises jinja2.TemplateSyntaxError.
     """
@@ -62,14 +62,14 @@ class _Document:
     place: str
     holes: Holes
     source: list[tuple[int, str]]
-    """The lines, with their numbers in the file."""
+    """The lines with their numbers in the file."""
     lines: list[int] = field(default_factory=list)
-    """The file's line of each line that Markdown saw."""
+    """The line in the file of each line that Markdown counts."""
     tokens: list[Token] = field(default_factory=list)
 
     @classmethod
     def read(cls, hidden: str, first_line: int, place: str, holes: Holes) -> _Document:
-        """A line of nothing but a block or statements is a paragraph of its own, without blank lines around too."""
+        """Parse a text. A line of only a block or statements is a paragraph even without blank lines around it."""
         source = list(enumerate(hidden.split("\n"), first_line))
         lines: markdown.Lines = []
         for number, line in source:
@@ -80,8 +80,8 @@ class _Document:
         return document
 
     def pieces(self) -> list[Token]:
-        """The tokens; a paragraph that is nothing but a block or statements has lost its `<p>`, and a bare
-        `{{ join_url }}` has become a link."""
+        """The tokens; paragraphs of only a block or statements lose their `<p>`, a bare `{{ join_url }}` becomes a
+        link."""
         result: list[Token] = []
         for token in self.tokens:
             result.append(token)
@@ -104,7 +104,7 @@ class _Document:
             for match in HOLE.finditer(token.content):
                 if self.holes.found[int(match[2])].expression in ADDRESSES:
                     yield _text(token.content[done : match.start()])
-                    # Also among Arabic words a link reads from left to right.
+                    # A link reads from left to right in Arabic text, too.
                     attrs: dict[str, str | int | float] = {"href": match[0], "dir": "ltr"}
                     yield Token("link_open", "a", 1, attrs=attrs, info="auto", markup="autolink")
                     yield _text(match[0])
@@ -113,7 +113,7 @@ class _Document:
             yield _text(token.content[done:])
 
     def markup(self) -> Iterator[Problem]:
-        """HTML and pictures, which a text may not have."""
+        """Problems of HTML and pictures, which a text may not contain."""
         for line, token in self._flat():
             if token.type in {"html_inline", "html_block"}:
                 shown = self.holes.fill(token.content.strip(), lambda hole: hole.source).partition("\n")[0]
@@ -132,7 +132,7 @@ class _Document:
                 yield self._problem(hole.line, f"`{hole.source}`", allowed)
 
     def blocks(self) -> Iterator[Problem]:
-        """Blocks that do not stand alone on a line."""
+        """Problems of blocks that do not stand alone on a line."""
         inline = (self.holes.alone(token.content) for token in self.tokens if token.type == "inline")
         standing = {id(hole) for holes in inline if _is_piece(holes) for hole in holes if _is_piece([hole])}
         for hole in self.holes.found:
@@ -159,7 +159,7 @@ class _Document:
                 yield self._problem(line, f"a link to `{shown}`", allowed)
 
     def placeholders(self) -> tuple[list[Problem], list[Problem]]:
-        """What other tools would fill in: what may be meant as it stands, and what surely is not."""
+        """Placeholders of other tools: those that may be intended, and those that surely are not."""
         doubts: list[Problem] = []
         problems: list[Problem] = []
         code = {
@@ -177,12 +177,12 @@ class _Document:
         return doubts, problems
 
     def leftovers(self) -> Iterator[Problem]:
-        """Markdown that is none by a slip, so that readers would see its signs; and links that nobody can press."""
+        """Problems of malformed Markdown that readers would see as typed, and of links that cannot be clicked."""
         for token in self.tokens:
             if token.type != "inline":
                 if token.type == "fence" and (number := _address_in(self.holes, token.content)) is not None:
                     yield self._problem(
-                        number, "the link in code, where nobody can press it", "the link alone on a line"
+                        number, "a link in code, which cannot be clicked", "the link alone on a line"
                     )
                 continue
             first = token.map[0] if token.map else 0
@@ -200,12 +200,12 @@ class _Document:
                     shown = self.holes.fill(child.content, lambda hole: hole.source)
                     yield self._problem(
                         number,
-                        f"`{shown}` in backticks, where nobody can press it",
+                        f"`{shown}` in backticks, which cannot be clicked",
                         f"{shown} without backticks",
                     )
 
     def doubts(self) -> Iterator[Problem]:
-        """What likely looks otherwise than it was typed."""
+        """Likely differences between how the text looks and how it was typed."""
         for token in self.tokens:
             if token.type != "inline":
                 continue
@@ -213,7 +213,7 @@ class _Document:
             words = _SLIPS[0][0].sub(lambda match: "\n" * match[0].count("\n"), _words_of(token))
             for child in token.children or []:
                 if child.type == "code_inline" and child.content.startswith("https://"):
-                    found = f"`{child.content}` in backticks, where nobody can press it"
+                    found = f"`{child.content}` in backticks, which cannot be clicked"
                     yield self._problem(self.lines[first], found, "", "leave the backticks out")
             if match := _STRAY.search(words):
                 line = self.lines[min(first + words.count("\n", 0, match.start()), len(self.lines) - 1)]
@@ -223,7 +223,7 @@ class _Document:
             yield from self._joined(token, first)
 
     def _joined(self, token: Token, first: int) -> Iterator[Problem]:
-        """A short line that Markdown joins with the next, as in an address or a signature."""
+        """A problem of the first short line that Markdown joins with the next, as in an address or a signature."""
         breaks = [child.type for child in token.children or [] if child.type in ("softbreak", "hardbreak")]
         lines = token.content.split("\n")
         for number, (kind, line) in enumerate(zip(breaks, lines, strict=False)):
@@ -231,14 +231,15 @@ class _Document:
                 hint = "a backslash at its end keeps them apart"
                 yield self._problem(
                     self.lines[first + number],
-                    "a short line, which the next one follows in the mail",
+                    "a short line, which the mail joins with the next one",
                     "",
                     hint,
                 )
                 return
 
     def nesting(self, html: str) -> Iterator[Problem]:
-        """Statements that begin in one paragraph, list or emphasis and end in another: half a mail would be bold."""
+        """A problem of statements that begin and end in different paragraphs or emphasis: half a mail could be
+        bold."""
         stack: list[tuple[str, Hole | None]] = []
         for match in _PART.finditer(html):
             if match["tag"]:
@@ -270,7 +271,7 @@ class _Document:
         )
 
     def _flat(self) -> Iterator[tuple[int, Token]]:
-        """Every token with its line in the file; a token inside a paragraph by the line breaks before it."""
+        """Every token with its line in the file; the line breaks before it in a paragraph are counted."""
         for token in self.tokens:
             line = token.map[0] if token.map else 0
             yield self.lines[line], token
@@ -283,7 +284,7 @@ class _Document:
 
 
 def _is_piece(holes: Sequence[Hole]) -> bool:
-    """Whether a paragraph of just these is no paragraph: statements, or one block."""
+    """Whether a paragraph of only these is not rendered as a paragraph: statements, or one block."""
     if len(holes) == 1 and holes[0].expression in BLOCKS:
         return True
     return bool(holes) and all(hole.is_statement for hole in holes)
@@ -295,25 +296,23 @@ _SLIPS = (
      "`{0}` is not bold", "**bold** without blanks inside"),
     (re.compile(r"(?<=[^\W\d])\][ \u00a0]?[(（][ \u00a0]?(?:https?:|www\.|mailto:|qJzE|\ufffc)[^\s)）]{0,200}"
                 r"|\]\([^\n)]{0,200}"),
-     "`{0}` is no link", "[text](https://…) without blanks between or inside, in plain brackets"),
-    (re.compile(r"\)\[(?:https?:|www\.|mailto:|qJzE)[^\s\]]{0,200}\]"), "`{0}` is no link", "[text](https://…)"),
+     "`{0}` is not a link", "[text](https://…) without blanks between or inside, in plain brackets"),
+    (re.compile(r"\)\[(?:https?:|www\.|mailto:|qJzE)[^\s\]]{0,200}\]"), "`{0}` is not a link", "[text](https://…)"),
     (re.compile(r"^[ \t|]{0,9}:?-{2,40}:?[ \t]{0,9}\|[-|: \t]{0,200}", re.MULTILINE),
      "`{0}`: a table", "a list; mails have no tables"),
 )  # fmt: skip
-"""What was meant as Markdown, and readers would see as it was typed: its pattern, what was found, what is allowed."""
+"""Malformed Markdown, which readers would see as typed: pattern, what was found, what is allowed."""
 _STRAY = re.compile(r"(?<![*\w])\*\*(?=[^\W\d_])|(?<=[^\W\d_])\*\*(?![*\w])")
-
-
-_SHORT = 45  # columns: whoever breaks lines by hand at the margin has longer ones
+_SHORT = 45  # columns; lines that are broken by hand at a margin are longer
 
 
 def _columns(line: str) -> int:
-    """How wide a line is; an ideograph takes two."""
+    """The width of a line in columns; an ideograph takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
 
 
 def _words_of(token: Token) -> str:
-    """The text of a paragraph without its links, code and so on."""
+    """The text of a paragraph with HIDDEN in place of its links, code and so on."""
     parts = []
     for child in token.children or []:
         is_break = child.type in ("softbreak", "hardbreak")
@@ -322,20 +321,20 @@ def _words_of(token: Token) -> str:
 
 
 def _address_in(holes: Holes, content: str) -> int | None:
-    """The line of a variable for a link in code."""
+    """The line of a link's variable inside code, or None."""
     return next((hole.line for hole in holes.each(content) if hole.expression in ADDRESSES), None)
 
 
 def placeholder_problem(where: str, one: Placeholder) -> Problem:
-    """What a placeholder of another tool is reported as."""
+    """The problem that reports a placeholder of another tool."""
     if one.words.startswith("{{"):
         return Problem(
             where,
-            f"`{one.words}`, escaped so that it stays as it is",
+            f"`{one.words}`, escaped so that it is not filled in",
             "",
             "write it without backslashes or entities",
         )
-    return Problem(where, f"`{one.words}`, as other tools write what is filled in", "", one.fix)
+    return Problem(where, f"`{one.words}`, a placeholder of another tool", "", one.fix)
 
 
 def _is_address(address: str) -> bool:

@@ -1,7 +1,7 @@
-"""Times that an organizer wrote into prose by hand: right for some readers, wrong for the others. Pure.
+"""Times written into prose by hand: right for some readers and wrong for the others. Pure.
 
-A variable shows each reader their own time; a fixed hour, a zone's abbreviation or a weekday beside the wrong date
-shows everybody the same, and stays when the webinar moves.
+A variable shows each reader their own time. A fixed hour, a zone's abbreviation or a weekday beside the wrong date is
+the same for everybody, and stays when the webinar moves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ZONE = re.compile(
     r"\b(?:CEST|CET|MESZ|MEZ|MET|HNEC|HAEC|GMT|UTC|BST|IST|[ECMP][SD]T)\b(?:\s?[+−-]\s?\d{1,2}(?::?\d\d)?)?"
 )
 
-# Words are sought from where they begin, and no weekday or month is longer: a line of letters takes no time.
+# A match begins at a word's first letter, and no weekday or month is longer: a long row of letters takes linear time.
 _WORD = r"(?<![^\W\d_])[^\W\d_]{1,30}"
 _DATES = (
     re.compile(
@@ -45,26 +45,26 @@ _DATES = (
     re.compile(r"(?:(?P<year>\d{4})年)?(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
 )
 _OTHER_NAMES = {"ar": ("ar-LB",)}
-"""Where months have other names, too: Arabic has two sets of them."""
+"""Locales with other names of months for the same language: Arabic has two sets."""
 _LAST_BUT_ONE = re.compile(rf"({_WORD})\W{{1,30}}{_WORD}$")
 _LAST = re.compile(rf"({_WORD})$")
 _NEXT = re.compile(rf"\s*(?:[,،(（]\s*)?({_WORD})")
-_NEAR = 100  # characters around a date, where its weekday stands
+_NEAR = 100  # characters around a date in which its weekday is searched
 
 
 @dataclass(frozen=True)
 class SaidTime:
-    """One thing found: the line (1 is the first), what is written there, what is wrong, and how badly."""
+    """A time found: its line (from 1), the words, what is wrong with them, and whether that is certain."""
 
     line: int
     words: str
     fault: str
-    wrong: bool  # False: it may be meant so
+    wrong: bool  # False: it may be intended
 
 
 def said_times(source: str, language: str, start_local: datetime) -> Iterator[SaidTime]:
-    """What is written by hand in `source`; `start_local` is the webinar's start on its own clock, aware, of which its
-    year and the name of its zone count (`alike`)."""
+    """The times written by hand in `source`. `start_local`: the webinar's start on its own clock, aware. Only its year
+    and the name of its zone matter (`said_times_key`)."""
     bare = _LINK.sub(_blank, _without_jinja(source))
     for number, line in enumerate(bare.split("\n"), 1):
         yield from _zones(number, line, start_local)
@@ -73,18 +73,18 @@ def said_times(source: str, language: str, start_local: datetime) -> Iterator[Sa
         yield from _weekdays(number, line, language, start_local.year)
 
 
-def alike(start_local: datetime) -> tuple[int, str | None]:
-    """Webinars for which `said_times` finds the same in a text."""
+def said_times_key(start_local: datetime) -> tuple[int, str | None]:
+    """A key that is equal for starts with which `said_times` finds the same."""
     return start_local.year, start_local.tzname()
 
 
 def time_problems(
     source: str, place: str, language: str, start_local: datetime
 ) -> Iterator[tuple[bool, Problem]]:
-    """What `said_times` finds in the file `place`, with how to fix it; and whether it is wrong, or may be meant so."""
-    for said in said_times(source, language, start_local):
-        found = f"`{said.words}`: {said.fault}"
-        yield said.wrong, Problem(f"{place}, line {said.line}", found, hint=USE_A_VARIABLE)
+    """The times that `said_times` finds in the file `place` as problems, each with whether it is certain."""
+    for one in said_times(source, language, start_local):
+        found = f"`{one.words}`: {one.fault}"
+        yield one.wrong, Problem(f"{place}, line {one.line}", found, hint=USE_A_VARIABLE)
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -92,7 +92,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _without_jinja(source: str) -> str:
-    """`source` with blanks for its Jinja. What has no end is looked for once, not from each place where it begins."""
+    """`source` with blanks for its Jinja. An unclosed opening is searched for once only, to take linear time."""
     parts: list[str] = []
     done = position = 0
     endless: set[str] = set()
@@ -110,13 +110,13 @@ def _without_jinja(source: str) -> str:
 
 def _zones(number: int, line: str, start_local: datetime) -> Iterator[SaidTime]:
     for match in _ZONE.finditer(line):
-        said, is_said = match[0].split()[0], start_local.tzname()
-        winter_name = said in ("CET", "MEZ", "MET", "HNEC") and is_said == "CEST"
-        summer_name = said in ("CEST", "MESZ", "HAEC") and is_said == "CET"
+        written, actual = match[0].split()[0], start_local.tzname()
+        winter_name = written in ("CET", "MEZ", "MET", "HNEC") and actual == "CEST"
+        summer_name = written in ("CEST", "MESZ", "HAEC") and actual == "CET"
         if winter_name or summer_name:
-            yield SaidTime(number, match[0], f"on that date the webinar's clock shows {is_said}", wrong=True)
+            yield SaidTime(number, match[0], f"on that date the webinar's clock shows {actual}", wrong=True)
         else:
-            yield SaidTime(number, match[0], "a zone that is one reader's, not everybody's", wrong=False)
+            yield SaidTime(number, match[0], "a time zone, which is not every reader's", wrong=False)
 
 
 def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[SaidTime]:
@@ -127,8 +127,8 @@ def _weekdays(number: int, line: str, language: str, year: int) -> Iterator[Said
         for found in (_LAST_BUT_ONE.search(before), _LAST.search(before), _NEXT.match(after)):
             if found is None:
                 continue
-            said = days.get(found[1].casefold())
-            if said is not None and said != day.weekday():
+            weekday = days.get(found[1].casefold())
+            if weekday is not None and weekday != day.weekday():
                 right = get_day_names("wide", locale=locale(language))[day.weekday()]
                 yield SaidTime(number, f"{found[1]} … {words}", f"that day is a {right}", wrong=True)
                 break
@@ -146,7 +146,7 @@ def _day_names(language: str) -> dict[str, int]:
 
 @lru_cache
 def month_names(language: str) -> dict[str, int]:
-    """The months' names in this language and in English, in small letters, as in a date and alone."""
+    """The names of months in this language and in English, in lower case, in both their grammatical forms."""
     return {
         name.casefold().rstrip("."): index
         for width in ("wide", "abbreviated")
@@ -157,7 +157,7 @@ def month_names(language: str) -> dict[str, int]:
 
 
 def _dates(line: str, language: str, year: int) -> Iterator[tuple[int, str, date]]:
-    """Dates as people write them, and where in the line, with the webinar's year where none is said."""
+    """Dates as people write them: position in the line, words, date (by default of the webinar's year)."""
     months = month_names(language)
     for pattern in _DATES:
         for match in pattern.finditer(line):

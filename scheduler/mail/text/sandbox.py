@@ -1,4 +1,4 @@
-"""The two Jinja2 environments in which texts and layout are compiled and rendered. Sandboxed, strict."""
+"""The two Jinja2 environments that compile and render texts and layouts. Sandboxed and strict."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import unicodedata
 from jinja2 import StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_INVISIBLE_BUT_MEANT = "\u2068\u2069\u200c\u200d"  # the isolates around a name, and the joiners inside a word
+_KEPT_INVISIBLE = "\u2068\u2069\u200c\u200d"  # isolates around a name, and joiners inside a word
 
 
 def readable(value: object) -> object:
-    """A value as it is. Raises TypeError for what says nothing to a reader: a function, a list, an inside of Jinja2."""
-    says_something = hasattr(value, "__html__") or "__str__" in vars(type(value))
-    if value is None or says_something or isinstance(value, str | int | float | Undefined):
+    """The value itself. Raises TypeError if it has no text for a reader: a function, a list, an object of Jinja2."""
+    has_text = hasattr(value, "__html__") or "__str__" in vars(type(value))
+    if value is None or has_text or isinstance(value, str | int | float | Undefined):
         return value
     raise TypeError(
-        f"`{{{{ … }}}}` prints a {type(value).__name__.replace('_', ' ')} of the program, not words"
+        f"`{{{{ … }}}}` prints an internal object ({type(value).__name__.replace('_', ' ')}), not words"
     )
 
 
 def plain(value: object) -> str:
-    """A value where there is no markup (subject, preheader, plain text): in one line, and without anything that
-    steers a header, a terminal or the direction of the text around it."""
+    """A value as plain text (subject, preheader, text part): on one line, without characters that could affect a
+    header, a terminal or the direction of the text around it."""
     if readable(value) is None:
         return ""
     kept = []
@@ -30,13 +30,13 @@ def plain(value: object) -> str:
         category = unicodedata.category(character)
         if category in {"Cc", "Zl", "Zp"}:
             kept.append(" ")
-        elif category not in {"Cf", "Cs"} or character in _INVISIBLE_BUT_MEANT:
+        elif category not in {"Cf", "Cs"} or character in _KEPT_INVISIBLE:
             kept.append(character)
     return "".join(kept)
 
 
 def _environment(*, html: bool) -> ImmutableSandboxedEnvironment:
-    """Jinja2 without its globals (`range`, `lipsum`, `namespace`): a text needs the facts of its mail only."""
+    """Jinja2 without its globals (`range`, `lipsum`, `namespace`), which no text needs."""
     made = ImmutableSandboxedEnvironment(
         autoescape=html,
         undefined=StrictUndefined,

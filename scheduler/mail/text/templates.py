@@ -1,6 +1,6 @@
-"""A text (`templates/<message>/<language>.md`), read once and filled in for each mail.
+"""A text (`templates/<message>/<language>.md`), parsed once and filled in for each mail.
 
-Pure: source in, a `Text` or every mistake out. Files, revisions and their soundness are others' business.
+Pure: takes its source, returns a `Text` or raises every mistake. Files and revisions are read elsewhere.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", 
 
 _LINE_STATEMENTS = ("if", "elif", "else", "endif")
 LARGEST_HTML = 90_000
-"""Bytes. At 102 kB Gmail cuts a mail off, and how to stop the mails stands at the end."""
-_LONGEST_LINE = 300  # of a subject or preheader as written
+"""Bytes. Gmail cuts a mail off at 102 kB, and how to unsubscribe stands at its end."""
+_LONGEST_LINE = 300  # characters of a subject or preheader as written
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One mail's words. `html` is a whole page; `subject` and `preheader` are plain lines."""
+    """The words of one mail. `html` is a whole page; `subject` and `preheader` are plain lines."""
 
     subject: str
     preheader: str
     html: str
     text: str
     stop_url: str
-    """The mailto link by which the reader stops these mails; also for List-Unsubscribe."""
+    """The mailto link with which the reader unsubscribes; also for List-Unsubscribe."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +55,31 @@ class Text:
     language: str
     reviewed_by: str
     parts: Mapping[str, str]
-    """Its Jinja2 by part of the mail, with the layout's around it."""
+    """Its Jinja2 and the layout's, by part of the mail."""
     images: Mapping[str, bytes]
     """The layout's pictures, by file name."""
     doubts: tuple[Problem, ...]
-    """What may be meant as it stands, but likely is not."""
+    """Likely mistakes, which may be intended."""
     source: str
-    """The file with its front matter blanked, for finding the line at which rendering fails."""
+    """The file with blank lines in place of its front matter, to find the line at which rendering fails."""
     says_held_in: bool = False
-    """It says by itself in which language the webinar is held; so the footer does not."""
+    """It says in which language the webinar is held, so the footer does not."""
 
     @cached_property
     def jinja(self) -> str:
-        """All its Jinja2, with the layout's, for finding out how it uses a variable."""
+        """All its Jinja2, with the layout's, for `use_of`."""
         return "\n".join(self.parts.values())
 
     @cached_property
     def _templates(self) -> dict[str, Template]:
-        """Compiled when the first mail needs them: most processes read all texts and fill in few."""
+        """Compiled at the first mail: most processes read all texts and fill in few."""
         return {name: _compiled(part, is_html=name == "html") for name, part in self.parts.items()}
 
     def render(self, facts: Facts) -> Rendered:
-        """This text for one registrant at one moment.
+        """The words for one registrant at one moment.
 
-        Raises TextProblems when it cannot be filled in, or says nothing. What a registrant typed is not in it.
+        Raises TextProblems if the text cannot be filled in, or a part is empty. Nothing that a registrant typed is in
+        them.
         """
         filling = variables(facts, self.language)
         try:
@@ -91,11 +92,11 @@ class Text:
             ) from None
 
     def fill(self, filling: dict[str, Any]) -> Rendered:
-        """`render` with the variables at hand. Raises whatever Jinja2 does."""
+        """`render` with given variables. Raises whatever Jinja2 raises."""
         parts = self._templates
         embedded = str(filling.get("logo", ""))
         if embedded.startswith("cid:") and embedded.removeprefix("cid:") not in self.images:
-            filling = filling | {"logo": ""}  # a mail without it is better than none
+            filling = filling | {"logo": ""}  # a mail without its logo is better than no mail
         if self.says_held_in:
             filling = filling | {"held_in": ""}
         subject = _line(parts["subject"].render(filling))
@@ -103,7 +104,7 @@ class Text:
         body, footer = (_paragraphs(parts[name].render(filling)) for name in ("body", "footer"))
         for name, part in (("subject", subject), ("preheader", preheader), ("text", body)):
             if not part:
-                raise TextProblems([Problem(self.place, f"the {name} is empty once it is filled in")])
+                raise TextProblems([Problem(self.place, f"the {name} is empty after it is filled in")])
         return Rendered(
             subject=subject,
             preheader=preheader,
@@ -113,14 +114,14 @@ class Text:
         )
 
 
-@lru_cache(maxsize=512)  # all texts have the layout's footer, and an edit changes one part
+@lru_cache(maxsize=512)  # all texts share the layout's footer, and an edit changes one part
 def _compiled(part: str, *, is_html: bool) -> Template:
     return (HTML if is_html else PLAIN).from_string(part)
 
 
-@lru_cache(maxsize=256)  # files are read again and again, and seldom change
+@lru_cache(maxsize=256)  # the same files are parsed again and again
 def parse_text(source: str, place: str, layout: Layout) -> Text:
-    """Read the text `source`, the content of the file `place`, which is named after its language ("…/fr.md").
+    """Parse the text `source`, the content of the file `place`, which is named after its language ("…/fr.md").
 
     Raises TextProblems with all its mistakes.
     """
@@ -133,7 +134,7 @@ def parse_text(source: str, place: str, layout: Layout) -> Text:
         raise TextProblems(one.below(place.removesuffix(name)) for one in error.problems) from None
 
 
-@lru_cache(maxsize=256)  # whatever folder it is in
+@lru_cache(maxsize=256)  # shared by all folders
 def _parse(source: str, place: str, layout: Layout) -> Text:
     if large := too_long(source, place, LARGEST_TEXT):
         raise TextProblems([large])
@@ -142,19 +143,20 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
     front, problems = read_front_matter(_with_plain_blanks(typeset(source, language)), place)
     doubts: list[Problem] = []
     for key, line in front.lines.items():
-        problems += _check_line(key, front.values[key], place, line, doubts)
+        wrong, doubtful = _check_line(key, front.values[key], place, line)
+        problems, doubts = [*problems, *wrong], [*doubts, *doubtful]
     holes, prose = Holes(), Prose("", "")
     if front.body.strip():
         problems += check_jinja(front.body, place, [*VARIABLES, *BLOCKS], front.body_line)
         try:
             prose, found = convert(front.body, front.body_line, place, holes)
             problems += [*found, *_lacking(layout, holes, place)]
-        except TemplateSyntaxError:  # which check_jinja has reported, and the first one alone
+        except TemplateSyntaxError:  # check_jinja has reported it, but only the first one
             others = _line_by_line(front.body, front.body_line, place)
             problems += [one for one in dict.fromkeys(others) if one not in problems]
     elif front.values:
         where = f"{place}, line {front.body_line}"
-        problems.append(Problem(where, "there is no text", "the mail's words below the second `---`"))
+        problems.append(Problem(where, "there is no text", "the mail's text below the second `---`"))
     if problems:
         raise TextProblems(problems)
     says_held_in = any("held_in" in hole.source for hole in holes.found)
@@ -178,7 +180,7 @@ def _parse(source: str, place: str, layout: Layout) -> Text:
 
 
 def _line_by_line(body: str, first_line: int, place: str) -> Iterator[Problem]:
-    """The other mistakes of a text that is no Jinja2 as a whole: of each tag, and what other tools fill in."""
+    """The other mistakes of a text that is not valid Jinja2: those of each tag, and other tools' placeholders."""
     for number, line in enumerate(body.split("\n"), start=first_line):
         for tag in _TAG.findall(line):
             if tag.startswith("{{"):
@@ -186,7 +188,7 @@ def _line_by_line(body: str, first_line: int, place: str) -> Iterator[Problem]:
             elif tag.removeprefix("{%").lstrip("-+ ").startswith("if "):
                 yield from check_jinja(f"{tag}{{% endif %}}", place, [*VARIABLES, *BLOCKS], number)
         for one in placeholders_in(_TAG.sub(HIDDEN, line), markdown=True):
-            if one.certain and not one.words.startswith("{{"):  # which is Jinja2's
+            if one.certain and not one.words.startswith("{{"):  # this one is Jinja2's
                 yield placeholder_problem(f"{place}, line {number}", one)
 
 
@@ -197,41 +199,41 @@ _ODD_BLANKS = str.maketrans(
 
 
 def _with_plain_blanks(source: str) -> str:
-    """Blanks that word processors put between braces are blanks there, too."""
+    """`source` with the special blanks of word processors between braces replaced by ordinary ones."""
     return _TAG.sub(lambda tag: tag[0].translate(_ODD_BLANKS), source)
 
 
 def too_large(place: str, size: int) -> Problem | None:
-    """The problem of a mail whose HTML has so many bytes, from LARGEST_HTML on."""
+    """The problem of a mail whose HTML has LARGEST_HTML bytes or more, or None."""
     if size < LARGEST_HTML:
         return None
-    hint = "Gmail cuts a mail off at 102 kB, and with it how to unsubscribe: shorten it"
+    hint = "shorten it: Gmail cuts a mail off at 102 kB, before the link to unsubscribe"
     return Problem(
         place, f"the HTML of its mail has {size // 1000} kB", f"less than {LARGEST_HTML // 1000} kB", hint
     )
 
 
-def _check_line(key: str, value: str, place: str, line: int, doubts: list[Problem]) -> list[Problem]:
-    """A value of the front matter: one line of text, with variables and {% if %}, without blocks. What may be meant
-    goes to `doubts`."""
+def _check_line(key: str, value: str, place: str, line: int) -> tuple[list[Problem], list[Problem]]:
+    """The mistakes and doubts of a value of the front matter: one line with variables and {% if %}, without
+    blocks."""
     where = f"{place}, line {line}"
     if key == "reviewed_by":
-        return []
+        return [], []
     if len(value) > _LONGEST_LINE:
-        return [Problem(where, f"`{key}` has {len(value)} characters", f"at most {_LONGEST_LINE}")]
-    problems = check_jinja(value, place, VARIABLES, line)
+        return [Problem(where, f"`{key}` has {len(value)} characters", f"at most {_LONGEST_LINE}")], []
+    problems, doubts = check_jinja(value, place, VARIABLES, line), list[Problem]()
     holes = Holes()
     with suppress(TemplateSyntaxError):
         plain = HOLE.sub(HIDDEN, holes.hide(value))
         for match in MARKUP.finditer(plain):
-            found = f"`{match[0].replace(HIDDEN, '…')}`: in one line of text readers see the signs"
+            found = f"`{match[0].replace(HIDDEN, '…')}`, which readers see as typed in a plain line"
             doubts.append(Problem(where, found, "plain words"))
         for one in placeholders_in(plain):
             (problems if one.certain else doubts).append(placeholder_problem(where, one))
     for hole in holes.found:
         if hole.is_statement and hole.keyword not in _LINE_STATEMENTS:
             problems.append(Problem(where, f"`{hole.source}`", "{% … %} with " + ", ".join(_LINE_STATEMENTS)))
-    return problems
+    return problems, doubts
 
 
 def _lacking(layout: Layout, holes: Holes, place: str) -> Iterator[Problem]:
@@ -247,6 +249,6 @@ def _line(rendered: str) -> str:
 
 
 def _paragraphs(rendered: str) -> str:
-    """Without trailing blanks, and with one blank line where statements have left several."""
+    """`rendered` without trailing blanks, and with one blank line where statements left several."""
     lines = "\n".join(line.rstrip() for line in rendered.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip()

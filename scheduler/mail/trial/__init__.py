@@ -1,1 +1,1 @@
-"""Texts tried with every kind of reader before they may go out."""
+"""Trials: texts are filled in for every kind of reader before they may go out."""

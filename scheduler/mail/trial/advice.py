@@ -1,4 +1,4 @@
-"""What an editor should know of a text beside whether it is sound: of its words, and of the mail that they make."""
+"""Advice about a sound text for its editor: on its words, and on the mail that it becomes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import to_local
 
-LONGEST_SUBJECT = 40  # characters beside the title, which comes last: telephones show no more
+LONGEST_SUBJECT = 40  # characters besides the title, which comes last: phones show no more
 
 _PLAIN_HTTP = re.compile(r"\]\(\s*<?http://[^)\s]*", re.IGNORECASE)
 _NO_ALT = re.compile(r"!\[\s*\]\(")
@@ -20,25 +20,21 @@ _NO_ALT = re.compile(r"!\[\s*\]\(")
 def advice(
     source: str, place: str, language: str, webinar: Webinar, subject: str, html: str
 ) -> Iterator[tuple[bool, Problem]]:
-    """Each with whether it is wrong, or only likely to be."""
+    """Problems, each with whether it is certain."""
     yield from time_problems(source, place, language, to_local(webinar.start, webinar.tz))
     for number, line in enumerate(source.splitlines(), 1):
         where = f"{place}, line {number}"
         if link := _PLAIN_HTTP.search(line):
             yield False, Problem(where, f"the link {link[0][2:]} is not https", "https://…")
         if _NO_ALT.search(line):
-            yield (
-                False,
-                Problem(where, "a picture without words for those who can't see it", "![what it shows](…)"),
-            )
+            found = "a picture without a description for people who cannot see it"
+            yield False, Problem(where, found, "![what it shows](…)")
     own = subject.replace(webinar.words(language).title, "").strip()
     if len(own) > LONGEST_SUBJECT:
-        many = (
-            f"the subject has {len(own)} characters beside the title for this reader; telephones show some 40"
+        found = (
+            f"the subject has {len(own)} characters besides the title for this reader; phones show about 40"
         )
-        yield (
-            False,
-            Problem(f"{place}, line 2", many, f"at most {LONGEST_SUBJECT}", "begin with what matters"),
-        )
+        hint = "begin with what matters"
+        yield False, Problem(f"{place}, line 2", found, f"at most {LONGEST_SUBJECT}", hint)
     if problem := too_large(place, len(html.encode())):
         yield False, problem

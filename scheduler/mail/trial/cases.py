@@ -1,4 +1,4 @@
-"""The kinds of reader and moment for which every text must work, for one webinar."""
+"""The kinds of reader and moment with which every text must work, for one webinar."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _STAND_IN = "https://webinar.example.org/join/0123456789abcdef?a=1&b=2"
 
 @dataclass(frozen=True)
 class Case:
-    """One way to fill a text in."""
+    """One set of values with which a text is filled in."""
 
     webinar: str
     kind: str
-    """As its problems name it: "a reader in Asia/Kolkata, before the start"."""
+    """As problems name it: "for a reader in Asia/Kolkata, during the webinar"."""
     filling: dict[str, Any]
     texts: Mapping[str, tuple[str, ...]]
-    """The webinar's texts, with what the messages that have them are to their readers."""
+    """The webinar's texts, each with the purposes of its messages (`Webinar.demands_of`)."""
 
     @property
     def times(self) -> Times:
@@ -40,7 +40,7 @@ class Case:
 
 
 def cases(webinar: Webinar, language: str) -> Iterator[Case]:
-    """Each kind of zone before, during and after the webinar, with names and links taking turns."""
+    """Cases for each kind of zone before, during and after the webinar, in which names and links alternate."""
     names, assumed, attached = cycle(_NAMES), cycle((False, True, True)), cycle((True, False))
     told = cycle(_told(webinar).items())
     texts = {text: webinar.demands_of(text) for text in webinar.text_names}
@@ -68,8 +68,8 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
 
 
 def _told(webinar: Webinar) -> dict[str, Told | None]:
-    """What readers may have been told before, by how a problem says so; a number that shares no factor with those of
-    the moments, names and so on, so that each meets each."""
+    """Facts that readers may have been told before, by the words with which a problem describes them. The number of
+    entries is coprime to those of moments, names and so on, so that all combinations occur."""
     start, end, link, earlier = webinar.start, webinar.end, webinar.join_url or _STAND_IN, timedelta(hours=1)
     return {
         "": None,
@@ -81,7 +81,7 @@ def _told(webinar: Webinar) -> dict[str, Told | None]:
 
 
 def _zones(webinar: Webinar) -> list[Zone]:
-    """The webinar's zone; another one with its time; and for each oddity one that has it at that moment."""
+    """The webinar's zone; another zone with the same time; and for each oddity a zone that has it at that moment."""
     start, end, home = webinar.start, webinar.end, webinar.tz
     here = to_local(start, home)
 
@@ -104,13 +104,13 @@ def _zones(webinar: Webinar) -> list[Zone]:
 
 @lru_cache(maxsize=1)
 def _all_zones() -> tuple[Zone, ...]:
-    """Common ones first, so that a problem names a place that people know."""
-    known = (
+    """All zones, well-known ones first, so that problems name familiar places."""
+    known = [
         "Europe/Paris",
         "Asia/Kolkata",
         "America/New_York",
         "Asia/Tokyo",
         "Pacific/Auckland",
         "Pacific/Pago_Pago",
-    )
+    ]
     return tuple(pytz.timezone(name) for name in (*known, *pytz.common_timezones))

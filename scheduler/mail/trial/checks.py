@@ -1,4 +1,4 @@
-"""The checks of one text against the cases of the matrix. Bounded only by the child that runs them."""
+"""Checks one text with all cases. Its time and memory are limited only by the child that runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MUST_SAY_WHEN = {"confirmation", "reminder", "change"}
 def problems_of(
     source: str, place: str, message: str, layout: Layout, fillings: Sequence[Case]
 ) -> tuple[Problem, ...]:
-    """Every mistake of a text; the first of each kind is enough, for one cause shows in every case."""
+    """All mistakes of a text. Only the first of each kind is reported: one cause shows in every case."""
     try:
         text = parse_text(source, place, layout)
     except TextProblems as error:
@@ -55,16 +55,14 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
 
 
 def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
-    """What a reader could not do without: the link, and when it is here and there."""
+    """Each thing that a reader needs and the mail lacks: the link, the reader's time, the webinar's time."""
     times = case.times
     needed = [
         ("the link to join", "`{{ join_button }}` or `{{ join_url }}`", [case.filling["join_url"]]),
         ("the reader's time", "`{{ times }}` or `{{ your_time }}`", _shown(times.yours)),
         ("the webinar's time", "`{{ times }}` or `{{ webinar_time }}`", _shown(times.theirs)),
     ]
-    page = unescape(
-        rendered.html.partition("</head>")[2].partition("</div>")[2]
-    )  # what is seen: no preheader
+    page = unescape(rendered.html.partition("</head>")[2].partition("</div>")[2])  # without the preheader
     for what, how, words in needed:
         for part, content in (("HTML", page), ("plain text", rendered.text)):
             if not all(word in content for word in words):
@@ -73,8 +71,8 @@ def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
     link = case.filling["join_url"]
     if link in page and f'href="{link}"' not in page:
         yield (
-            "the link to join is no link that can be pressed:"
-            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` is one"
+            "the link to join cannot be clicked:"
+            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` can"
         )
 
 
@@ -83,7 +81,7 @@ def _shown(clock: ClockTime) -> list[str]:
 
 
 def _line_of_failure(text: Text, filling: dict[str, Any]) -> int | None:
-    """The line at which filling in fails: of the file as it was written, not of what it was converted to."""
+    """The line of the file, as it was written, at which filling in fails; None if unknown."""
     try:
         PLAIN.from_string(text.source).render(filling)
     except Exception:

@@ -1,8 +1,8 @@
-"""The child that tries texts, under limits of the kernel.
+"""The child process that tries texts, under limits of the kernel.
 
-Jinja2's sandbox does not bound time and memory (`'a' * 10**8`, loops in loops), and rendering cannot be interrupted
-from inside. So each pair of a text and a webinar has 1 s of CPU, whatever else the machine does meanwhile, and 256 MB
-more than the child had before it.
+Jinja2's sandbox limits neither time nor memory (`'a' * 10**8`, nested loops), and rendering cannot be interrupted
+from inside. So each pair of a text and a webinar has 1 s of CPU time, however busy the machine is, and 256 MB in
+addition to what the child used before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scheduler.child_process import MEMORY, let_timer_end_it, limit_memory
 from scheduler.mail.text.layout import Layout
@@ -25,28 +25,24 @@ from scheduler.mail.trial.checks import problems_of
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
-if TYPE_CHECKING:
-    pass
-
-CPU_SECONDS = 1.0  # a pair
+CPU_SECONDS = 1.0  # for each pair
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What the child gets on stdin. Pickled: it comes from ourselves, and a webinar is not read twice the same from
-    JSON."""
+    """The child's input on stdin. Pickled, since the parent is trusted and JSON cannot reproduce a webinar exactly."""
 
     layout: Layout
     texts: Sequence[tuple[str, str, str]]
-    """Message, language, source."""
+    """(message, language, source)"""
     webinars: Sequence[Webinar]
     pairs: Sequence[tuple[int, int | None]]
-    """A text and a webinar by their places; None: the text alone."""
+    """Indexes of a text and a webinar; None: the text alone."""
     niceness: int = 0
 
 
 def main() -> None:
-    """On stdout a line of JSON before and after each pair."""
+    """Try all pairs; writes a line of JSON to stdout before and after each."""
     job: TrialJob = pickle.loads(sys.stdin.buffer.read())  # noqa: S301
     with suppress(OSError):
         os.nice(job.niceness)
@@ -58,13 +54,13 @@ def main() -> None:
 
 
 class _Trier:
-    """Tries one pair after the other."""
+    """Tries pairs one after the other."""
 
     def __init__(self, job: TrialJob) -> None:
         self._job = job
         self._unreadable: set[int] = set()
         self._of: tuple[int, str] | None = None
-        self._cases: Sequence[Case] = ()  # of that webinar and language, the last that were asked for
+        self._cases: Sequence[Case] = ()  # of that webinar and language, cached for the next pair
 
     def try_(self, number: int) -> None:
         index, webinar = self._job.pairs[number]
@@ -74,11 +70,11 @@ class _Trier:
         try:
             fillings = () if webinar is None else self._fillings(webinar, language)
             self._limit()
-        except Exception as fault:  # ours: it says nothing about the text
-            _say(fault=f"{type(fault).__name__}: {fault}", pair=number)
+        except Exception as fault:  # a bug of this program, which says nothing about the text
+            _report(fault=f"{type(fault).__name__}: {fault}", pair=number)
             return
         place = f"{message}/{language}.md"
-        _say(begun=number)
+        _report(begun=number)
         try:
             found = problems_of(source, place, message, self._job.layout, fillings)
         except MemoryError:
@@ -86,7 +82,7 @@ class _Trier:
         signal.setitimer(signal.ITIMER_PROF, 0)
         if webinar is None and found:
             self._unreadable.add(index)
-        _say(pair=number, problems=[vars(problem) for problem in found])
+        _report(pair=number, problems=[vars(problem) for problem in found])
 
     def _fillings(self, webinar: int, language: str) -> Sequence[Case]:
         if self._of != (webinar, language):
@@ -95,14 +91,14 @@ class _Trier:
         return self._cases
 
     def _limit(self) -> None:
-        """The timer ends a pair. No RLIMIT_CPU: it counts from the beginning of the process in ticks, of which no clock
-        tells how many there were."""
+        """Limit the next pair's memory and CPU time. A timer, not RLIMIT_CPU, which counts from the start of the
+        process, in ticks that no clock reports exactly."""
         limit_memory()
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
 
 
-def _say(**words: Any) -> None:
-    print(json.dumps(words), flush=True)
+def _report(**fields: Any) -> None:
+    print(json.dumps(fields), flush=True)
 
 
 if __name__ == "__main__":

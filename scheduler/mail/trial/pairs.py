@@ -1,6 +1,7 @@
-"""What is tried: each text alone and with each webinar that sends it. A pair is known by a digest of all that counts.
+"""Pairs to be tried: each text alone, and with each webinar that sends it. Pure.
 
-Pure. The digest is over what the trial reads, so that an edit of a rule, of the status or of another text leaves it.
+A pair is identified by a digest of everything that its trial reads, so edits of a rule, the status or another text do
+not change it.
 """
 
 from __future__ import annotations
@@ -21,48 +22,48 @@ from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import tz_version
 
 UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken", "on_doubt", "status"})
-"""What of a webinar no trial reads; of its messages it reads the kinds."""
+"""The fields of a webinar that no trial reads; of its messages a trial reads only their purposes."""
 _WORDS = frozenset({"title", "about", "how_to_join", "organizers", "host", "translations"})
 _PACKAGES = ("babel", "css-inline", "jinja2", "markdown-it-py", "markupsafe", "pydantic")
-CODE = ("mail", "input", "zones", "child_process.py", "problem.py", "webinar")
-"""Our modules that take part in a trial."""
+CODE = ("mail", "input", "zones", "problem.py", "webinar")
+"""The modules of this program that take part in a trial."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A text, and a webinar that it is filled in for; None: the text alone, whether it can be read at all."""
+    """A text and a webinar for which it is filled in; None: the text alone is parsed."""
 
     key: Key
     webinar: Webinar | None
     digest: str
     concerns: str
-    """The id of the webinar that its problems concern; "": whoever uses the text."""
+    """The id of the webinar that the pair's problems concern; "": all that use the text."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What is known of each text."""
+    """The known results of trials, by text."""
 
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
-    """Of each text with mistakes; the first of each kind is enough, for one cause shows with every webinar."""
+    """The mistakes of each unsound text. Only the first of each kind: one cause shows with every webinar."""
     only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
-    """The same by webinar, where a text can be read and its mistakes show with these."""
+    """For texts that can be parsed and are unsound with some webinars: the mistakes by webinar."""
     untried: frozenset[Key] = frozenset()
-    """Texts of which not everything is known."""
+    """Texts with a pair that has not been tried."""
     sound: frozenset[Key] = frozenset()
     """Texts that are sound with every webinar that uses them."""
     begun: frozenset[Key] = frozenset()
-    """Texts that are sound with one at least."""
+    """Texts that are sound with at least one webinar."""
     why_untried: str = ""
 
     def problems_with(self, webinar: str, key: Key) -> tuple[Problem, ...]:
-        """What is wrong with a text where this webinar sends it."""
+        """The mistakes of a text that concern this webinar."""
         return problems_with(self.problems, self.only_with, webinar, key)
 
 
 def pairs_of(sources: Mapping[Key, str], webinars: Sequence[Webinar], layout: Layout) -> list[Pair]:
-    """Every text alone, then with the webinars that use it, the next to begin first. One that nobody uses is tried with
-    some webinar: it may be written before it is used."""
+    """Every text alone, then with the webinars that use it, the next to start first. A text that no webinar uses
+    is tried with some webinar, since it may be written before it is used."""
     around = f"{program()}\0{_layout_digest(layout)}"
     texts = {key: _digest(around, *key, source) for key, source in sources.items()}
     alone = [Pair(key, None, digest, "") for key, digest in sorted(texts.items())]
@@ -96,7 +97,7 @@ def _digest_with(webinar: Webinar, key: Key, text: str, seen: str) -> str:
 
 
 def _seen_of(webinar: Webinar, language: str) -> str:
-    """What a trial in this language reads of a webinar."""
+    """The part of a webinar that a trial in this language reads."""
     rest = webinar.model_dump_json(exclude={*UNSEEN, *_WORDS, "messages"})
     return f"{rest}\0{webinar.words(language).model_dump_json()}"
 
@@ -112,7 +113,7 @@ def _digest(*parts: str) -> str:
 
 @cache
 def program() -> str:
-    """Who tries: our own code, and the packages and the tz database that it works with."""
+    """A digest of what runs the trial: this program's code, its packages and the tz database."""
     digest = sha256(repr((sys.version_info[:2], tz_version(), *map(version, _PACKAGES))).encode())
     root = Path(__file__).parents[2]
     for place in CODE:
@@ -129,8 +130,8 @@ def verdicts_of(
     root: Path,
     before: Verdicts = Verdicts(),
 ) -> Verdicts:
-    """What follows for each text from what is `known` by digest. What was wrong `before` stays so until that pair has
-    been tried: an edit is no sign that it is right again."""
+    """The verdict on each text from the pairs whose result is `known`, by digest. A mistake from `before` stays until
+    its pair has been tried: an edit alone does not show that it is fixed."""
     collected = _Collected(before)
     for pair in pairs:
         problems = known.get(pair.digest)
@@ -139,13 +140,13 @@ def verdicts_of(
 
 
 def untried(pairs: Sequence[Pair], known: Mapping[str, tuple[Problem, ...]]) -> list[Pair]:
-    """Those that are still to be tried. A text that can't be read need not be tried with webinars."""
+    """The pairs that are still to be tried. A text that cannot be parsed is not tried with webinars."""
     unreadable = {pair.key for pair in pairs if pair.webinar is None and known.get(pair.digest)}
     return [pair for pair in pairs if pair.digest not in known and pair.key not in unreadable]
 
 
 class _Collected:
-    """The verdicts of pairs, put together for each text."""
+    """Collects the results of pairs into verdicts by text."""
 
     def __init__(self, before: Verdicts) -> None:
         self._before = before
@@ -156,7 +157,7 @@ class _Collected:
         self._begun: set[Key] = set()
 
     def add(self, pair: Pair, problems: tuple[Problem, ...] | None) -> None:
-        """A pair with what is wrong with it; None: nothing is known of it."""
+        """Add a pair's problems; None: it has not been tried."""
         key = pair.key
         self._texts.add(key)
         if pair.webinar and key in self._general:
@@ -190,5 +191,5 @@ class _Collected:
 
 
 def _placed(problem: Problem, root: Path) -> Problem:
-    """With the folder's place in front, which each service has for itself."""
+    """The problem with its place below `root`, the service's own folder."""
     return Problem(str(root / problem.place), problem.found, problem.allowed, problem.hint)

@@ -1,7 +1,7 @@
-"""Whether texts may go out: each is filled in for every kind of reader of each webinar, in a child (`trying`).
+"""Finds out whether texts may go out: a child process (`child`) fills each in for every kind of reader of each webinar.
 
-What was found is remembered by the pair's digest (`pairs`), so that nothing is tried twice. Only what a text does
-is a verdict: a child that the machine keeps waiting, or that somebody ends, says nothing about it.
+Results are remembered by the pair's digest (`pairs`), so that nothing is tried twice. Only the text's own behaviour is
+a verdict: a child that starves or is killed from outside says nothing about it.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
 Found = tuple[Problem, ...]
-"""What a trial found; places are relative to the folder of the texts."""
+"""The mistakes that a trial found; places are relative to the templates folder."""
 
 KNOWN: dict[str, Found] = {}
 """The verdicts that this process knows, by digest."""
 MOST_KNOWN = 100_000
-PATIENCE = 60.0  # seconds without a sign of life: then the machine is too busy, or the child is stopped
-FEW, BRIEFLY = 100, 5.0  # while somebody waits at a terminal: so many pairs, and more for so many seconds
-_STOPPED_COUNTS = 20  # as so many that end by themselves
-_LONGER = 15.0  # seconds for the few
-_LOOK_SECONDS = 0.2  # between two looks whether somebody wants it to end
-_LIMITS = f"{CPU_SECONDS:g} s of computing and {MEMORY // 2**20} MB"
-_ENDED = "the child that tries them was ended from outside"
-_MOST_ENDED = 3  # children one after the other
+PATIENCE = 60.0  # seconds without output until the child counts as stopped, or the machine as too busy
+FEW_PAIRS, BRIEF_SECONDS = 100, 5.0  # tried at least, and how long, while somebody waits
+_STOPPED_COUNTS = 20  # a pair that hit a limit counts as this number of pairs
+_LONGER = 15.0  # additional seconds for the first FEW_PAIRS
+_LOOK_SECONDS = 0.2  # between two calls of `enough`
+_LIMITS = f"{CPU_SECONDS:g} s of processor time and {MEMORY // 2**20} MB"
+_KILLED = "the child process for trials was killed from outside"
+_MOST_KILLED = 3  # children in one call
 
 
 class NotTried(RuntimeError):
-    """Texts could not be tried now, for a reason that says nothing about them (in words for the operator)."""
+    """Texts could not be tried now, for a reason that says nothing about them. Its words are for the operator."""
 
 
 def remember(found: Mapping[str, Found]) -> None:
-    """Know these verdicts for as long as this process runs."""
+    """Add verdicts to KNOWN."""
     KNOWN.update(found)
 
 
-def keep_known(used: Iterable[str]) -> None:
-    """Forget all but these when there are too many."""
+def trim_known(used: Iterable[str]) -> None:
+    """Forget all verdicts but the used ones if there are more than MOST_KNOWN."""
     if len(KNOWN) > MOST_KNOWN:
         for digest in KNOWN.keys() - set(used):
             del KNOWN[digest]
@@ -68,22 +68,22 @@ def check_texts(
     layout: Layout | None = None,
     *,
     ask: Callable[[Sequence[str]], Mapping[str, Found]] = lambda digests: {},
-    seconds: float = BRIEFLY,
+    seconds: float = BRIEF_SECONDS,
 ) -> Verdicts:
-    """What is wrong with the texts of the folder `root`. A FEW pairs of a text and a webinar are tried, and more for so
-    many seconds; of the others it says that they are not.
+    """The verdicts on the texts of the folder `root`, from at least FEW_PAIRS new trials, and more for `seconds`.
+    Pairs beyond that are reported as untried.
 
-    `layout`: the one around the texts; None: that of the folder. Then this raises TextProblems where it is unsound,
-    for nothing can be said. `ask`: for the verdicts that others know.
+    `layout`: the layout around the texts; None: that of the folder. Then this raises TextProblems if it is unsound.
+    `ask`: returns verdicts that are stored elsewhere, by digest.
     """
     layout = layout or read_layout(root)
     pairs = pairs_of(sources, webinars, layout)
     if left := untried(pairs, KNOWN):
         remember(ask([pair.digest for pair in left]))
-    tried, why = 0, "that takes long, and `webinar run` does it"
+    tried, why = 0, "it takes long; `webinar run` tries them"
     end = time.monotonic() + seconds
 
-    def told(digest: str, found: Found) -> None:
+    def record(digest: str, found: Found) -> None:
         nonlocal tried
         remember({digest: found})
         tried += _STOPPED_COUNTS if any(_was_stopped(one) for one in found) else 1
@@ -93,8 +93,8 @@ def check_texts(
             untried(pairs, KNOWN),
             sources,
             layout,
-            told,
-            lambda: time.monotonic() > end + (0 if tried >= FEW else _LONGER),
+            record,
+            lambda: time.monotonic() > end + (0 if tried >= FEW_PAIRS else _LONGER),
         )
     except NotTried as reason:
         why = str(reason)
@@ -106,15 +106,15 @@ def try_pairs(
     pairs: Sequence[Pair],
     sources: Mapping[Key, str],
     layout: Layout,
-    told: Callable[[str, Found], None],
+    record: Callable[[str, Found], None],
     enough: Callable[[], bool] = lambda: False,
     *,
     niceness: int = 0,
 ) -> None:
-    """Try these one after the other until all are tried, or `enough` says so; `told` gets each verdict as it is there.
+    """Try pairs one after the other until all are tried or `enough` returns True. `record` gets each verdict at once.
 
-    A pair at which a child crashed goes to the end, and is a mistake of the text when that happens again. `niceness`:
-    how far what else the machine does goes first (nice(2)). Blocks. Raises NotTried.
+    A pair at which a child crashed is tried last; if it crashes again, that is a mistake of the text. `niceness`: by
+    how much other programs go first (nice(2)). Blocks. Raises NotTried.
     """
     known: dict[str, Found] = {}
     crashes: Counter[str] = Counter()
@@ -131,12 +131,12 @@ def try_pairs(
             else:
                 crashes[pair.digest] += 1
                 if crashes[pair.digest] > 1:
-                    known[pair.digest] = _stopped(pair, f"filling it in ended its process: {outcome.how}")
+                    known[pair.digest] = _stopped(pair, f"filling it in crashed its process: {outcome.how}")
             if pair.digest in known:
-                told(pair.digest, known[pair.digest])
+                record(pair.digest, known[pair.digest])
         if not came and not enough():
-            raise NotTried("the child that tries them says nothing")
-        if sum(why == _ENDED for why in put_off.values()) > _MOST_ENDED:
+            raise NotTried("the child process for trials printed nothing")
+        if sum(why == _KILLED for why in put_off.values()) > _MOST_KILLED:
             break
     if put_off:
         raise NotTried(next(iter(put_off.values())))
@@ -151,7 +151,7 @@ class _Crash:
 
 @dataclass(frozen=True)
 class _PutOff:
-    """It says nothing about the text."""
+    """The pair could not be tried, which says nothing about the text."""
 
     why: str
 
@@ -159,12 +159,12 @@ class _PutOff:
 def _outcomes(
     pairs: Sequence[Pair], job: TrialJob, enough: Callable[[], bool]
 ) -> Iterator[tuple[Pair, Found | _Crash | _PutOff]]:
-    """What one child says, and the last what became of the pair at which it ended, if it did. Raises NotTried."""
+    """The outcomes from one child; the last is that of the pair at which it ended early, if so. Raises NotTried."""
     begun: Pair | None = None
     with (
         TemporaryFile() as given,
         TemporaryFile() as errors,
-    ):  # files: for a child that is stopped nothing waits
+    ):  # files: a pipe to a child that is stopped would block
         given.write(pickle.dumps(job))
         given.seek(0)
         command = [sys.executable, "-m", "scheduler.mail.trial.child"]
@@ -181,7 +181,7 @@ def _outcomes(
                     else:
                         begun = None
                         yield pairs[word["pair"]], tuple(Problem(**one) for one in word["problems"])
-                if child.poll() is None:  # there is enough
+                if child.poll() is None:  # `enough` returned True
                     return
             finally:
                 child.kill()
@@ -191,15 +191,15 @@ def _outcomes(
         return
     how = f"exit {child.returncode}: {how}" if child.returncode > 0 else f"signal {-child.returncode}"
     if begun is None:
-        raise NotTried(f"the child that tries them can't begin: {how}")
+        raise NotTried(f"the child process for trials could not start: {how}")
     yield begun, _ended_at(begun, -child.returncode, how)
 
 
 def _ended_at(pair: Pair, number: int, how: str) -> Found | _Crash | _PutOff:
     if number == signal.SIGPROF:
-        return _stopped(pair, "filling it in was stopped (too much computing)")
+        return _stopped(pair, "filling it in took too much processor time")
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        return _PutOff(_ENDED)  # by a person, or by a machine that has no memory left
+        return _PutOff(_KILLED)  # by a person, or by the kernel for want of memory
     return _Crash(how)
 
 
@@ -226,13 +226,13 @@ def _job(pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout, nice
 
 
 def _lines(child: subprocess.Popen[bytes], enough: Callable[[], bool]) -> Iterator[bytes]:
-    """What the child prints, until it ends or there is enough. Raises NotTried when it says nothing for too long."""
+    """The child's lines, until it ends or `enough` returns True. Raises NotTried after PATIENCE without output."""
     out = cast(IO[bytes], child.stdout)
     rest, heard = b"", time.monotonic()
     while not enough():
         if not select.select([out], [], [], _LOOK_SECONDS)[0]:
             if time.monotonic() - heard > PATIENCE:
-                raise NotTried(f"the child that tries them has not moved for {PATIENCE:g} s")
+                raise NotTried(f"the child process for trials printed nothing for {PATIENCE:g} s")
             continue
         if not (more := os.read(out.fileno(), 65536)):
             child.wait()

@@ -1,1 +1,1 @@
-"""What mails say around an organizer's text, in the words of one language. Pure."""
+"""The words of mails around an organizer's text, in one language. Pure."""

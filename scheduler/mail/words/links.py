@@ -1,4 +1,4 @@
-"""Addresses that mails link to: mails to the secretariat with a filled subject, and add-to-calendar pages."""
+"""Links in mails: mails to the organizers' secretariat with a prepared subject, and pages that add to a calendar."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _LOCAL_PART = (
 
 
 def mailto_address(address: str) -> str:
-    """`address` as a mailto link without headers (RFC 6068)."""
+    """A mailto link to `address`, without a subject (RFC 6068)."""
     local, _, domain = address.rpartition("@")
     return f"mailto:{quote(local, safe=_LOCAL_PART)}@{quote(domain, safe='.-:[]')}"
 
 
 def mailto(address: str, subject: str, body: str = "") -> str:
-    """A link that opens a mail to `address`; blanks as %20, for "+" would stay a plus (RFC 6068)."""
+    """A link that opens a mail to `address`. Blanks are %20: "+" would stay a plus (RFC 6068)."""
     link = f"{mailto_address(address)}?subject={quote(subject, safe='')}"
     return f"{link}&body={quote(body, safe='')}" if body else link
 
 
 def google_calendar(title: str, start: datetime, end: datetime, details: str, location: str) -> str:
-    """Google Calendar's page with the entry filled in; `start` and `end` in UTC."""
+    """A link to Google Calendar's page with the entry filled in; `start` and `end` in UTC."""
     return "https://calendar.google.com/calendar/render?" + _query(
         action="TEMPLATE",
         text=title,
@@ -37,7 +37,7 @@ def google_calendar(title: str, start: datetime, end: datetime, details: str, lo
 def outlook_calendar(
     title: str, start: datetime, end: datetime, details: str, location: str, *, host: str
 ) -> str:
-    """Outlook's page with the entry filled in, at `host` (outlook.live.com, outlook.office.com); UTC with its Z."""
+    """A link to Outlook's page with the entry filled in, at `host` (outlook.live.com, outlook.office.com). UTC."""
     return f"https://{host}/calendar/0/action/compose?" + _query(
         rru="addevent",
         subject=title,

@@ -1,7 +1,7 @@
-"""A registrant's name, made fit to be shown.
+"""Cleans registrants' names for display.
 
-Whatever a stranger types into a form ends up in a mail that a secretariat signs. So a name may keep every letter of
-every script, and nothing else that a mail program could read as an address, a link, markup or a command.
+A stranger's input ends up in a mail that a secretariat signs. So a name keeps every letter of every script, and
+nothing that a mail program could read as an address, a link, markup or a command.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ import unicodedata
 from scheduler.input.placeholders import holds_placeholder
 
 LONGEST = 200
-"""Code points; a longer name is cut. The longest names that people have are half as long."""
+"""Code points; longer names are cut. The longest real names are half as long."""
 
 _FSI, _PDI = "\u2068", "\u2069"
 _JOINERS = "\u200c\u200d"  # ZWNJ and ZWJ: Persian, Hindi and many others need them inside a word
-_DOTS = "\u3002\uff0e\uff61\u2024\ufe52"  # what resolvers (UTS #46) or the eye take for a full stop
+_DOTS = (
+    "\u3002\uff0e\uff61\u2024\ufe52"  # characters that resolvers (UTS #46) or readers take for a full stop
+)
 _UNSAFE = frozenset('<>{}[]|\\`^~*_#@:;"=%/$\uff20\uff1a\uff0f\ufe6b\ufe55\u2044\u2215')
 _L = "A-Za-zÀ-ÖØ-öø-ž"
 _ORDINARY = re.compile(f"[{_L}][{_L}0-9]*(?:(?:\\. |, | & |[ '’-])[{_L}0-9]+)*")
-"""Names that `clean_name` leaves as they are, and most are such: looking at each character takes ten times as long."""
+"""Names that `clean_name` does not change, as most; checking each character would take ten times as long."""
 _QUOTED = re.compile(r'"([^"]{1,80})"')  # Ann "Annie" Lee
 _SON_OF = re.compile(r"(?<=\b[A-Za-z])/(?=[A-Za-z]\b)")  # Devi a/p Raman: no address has such a slash
 _JOINING_DOT = re.compile(r"\.(?=[^\W_])(?![^\W\d_](?:[.\s]|$))")  # of evil.com, not of J.R.R. Tolkien
-_MARKS_IN_A_ROW = 4  # Vietnamese, Thai and Hebrew need three; more of them climbs over the lines above
+_MARKS_IN_A_ROW = 4  # Vietnamese, Thai and Hebrew need three; more would overlap the lines above
 
 
 def clean_name(raw: str) -> str:
-    """`raw` in one line of at most 200 characters without controls, markup and anything that becomes a link.
+    """`raw` on one line of at most 200 characters, without controls, markup, or anything that becomes a link.
 
     Letters of all scripts stay, and what people write between them: O'Neil; Anna & Ben; Smith, Ann “Annie”; J.R.R.
-    Tolkien. "evil.com" becomes "evil. com", "http://x" becomes "http x".
-    A name without any letter, or one that another tool left unfilled ("{first_name}"), is "": mails then greet without
-    a name. Cleaning twice changes nothing.
+    Tolkien. "evil.com" becomes "evil. com", "http://x" becomes "http x". A name without a letter, or with another
+    tool's placeholder ("{first_name}"), becomes "", and mails greet without a name. Idempotent.
     """
     if len(raw) <= LONGEST and _ORDINARY.fullmatch(raw):
         return raw
@@ -49,7 +50,7 @@ def clean_name(raw: str) -> str:
 
 
 def isolated(name: str, right_to_left: bool = False) -> str:
-    """`name` between FSI and PDI (Unicode 9, 3.1) when it runs against the direction of the text around it."""
+    """`name` between FSI and PDI (UAX 9) if its direction differs from that of the text around it."""
     if name.isascii() and not right_to_left:
         return name
     against = {"L"} if right_to_left else {"R", "AL", "AN"}
@@ -70,7 +71,7 @@ def _kept(character: str) -> str:
 
 
 def _without_towers(text: str) -> str:
-    """At most four combining marks in a row."""
+    """`text` with at most four combining marks in a row."""
     kept: list[str] = []
     marks = 0
     for character in text:
@@ -81,7 +82,7 @@ def _without_towers(text: str) -> str:
 
 
 def _without_stray_joiners(text: str) -> str:
-    """A joiner between two letters (or marks) of a word is spelling; anywhere else it only hides something."""
+    """`text` with joiners only between letters or marks; elsewhere they only hide something."""
     kept = [
         character
         for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False)

@@ -1,4 +1,4 @@
-"""A webinar's own words as its mails show them: set as their language is, and apart where they run the other way."""
+"""A webinar's own words as mails show them: typeset for their language, isolated where their direction differs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FSI, _PDI = "\u2068", "\u2069"
 
 
 def own_words(webinar: Webinar, language: str) -> Wording:
-    """What `webinar.words` says in `language`. A French title's colon never begins a line, and English words that
-    stand in an Arabic mail for want of a translation are isolated (FSI and PDI: Unicode 9, 3.1), so that
-    neither their marks nor those around them move."""
-    said = webinar.words(language)
+    """`webinar.words` as mails in `language` show it. A French title's colon never begins a line. Untranslated English
+    words in an Arabic mail are isolated (FSI and PDI, UAX 9), so that neither their punctuation nor that around them
+    moves."""
+    own = webinar.words(language)
 
     def shown(key: str, text: str) -> str:
         tag = webinar.language_of(key, language)
@@ -22,10 +22,10 @@ def own_words(webinar: Webinar, language: str) -> Wording:
         return f"{_FSI}{set_right}{_PDI}" if text and against else set_right
 
     return Wording(
-        title=shown("title", said.title),
-        about=shown("about", said.about),
-        how_to_join=shown("how_to_join", said.how_to_join),
-        organizers=tuple(shown("organizers", one) for one in said.organizers),
-        host=shown("host", said.host),
-        sender_name=shown("sender_name", said.sender_name),
+        title=shown("title", own.title),
+        about=shown("about", own.about),
+        how_to_join=shown("how_to_join", own.how_to_join),
+        organizers=tuple(shown("organizers", one) for one in own.organizers),
+        host=shown("host", own.host),
+        sender_name=shown("sender_name", own.sender_name),
     )

@@ -1,7 +1,7 @@
-"""What the layout and the blocks say around an organizer's text, in each language that has a file in `languages/`.
+"""The phrases of the layout and the blocks, in each language that has a file in `languages/`.
 
-An organizer's own words stand in `templates/`; these stand here because they come with logic (an assumed zone, a
-date that differs) and must exist for every language that any text is in.
+Organizers' words are in `templates/`. Phrases are here because the program chooses among them (an assumed zone, a
+date that differs), and because they must exist for every language of a text.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from scheduler.problem import Problem, nearest
 
 _FOLDER = Path(__file__).parent / "languages"
 _IN_CLDR = ("today", "tomorrow", "yesterday", "in_one_hour", "now")
-"""Phrases that a language without them has from CLDR, if less to the point ("in 1 day")."""
-_HOLE = re.compile(r"\{\w+\}")  # what is filled in
+"""Phrases for which CLDR stands in, although less natural ("in 1 day")."""
+_HOLE = re.compile(r"\{\w+\}")  # filled in by `str.format`
 
 
 @dataclass(frozen=True)
 class Phrases:
-    """One language, as `languages/en.toml` explains it. `{…}` is filled by `str.format`."""
+    """The phrases of one language; `languages/en.toml` explains each. `{…}` is filled in by `str.format`."""
 
     geneva: str
     colon: str
@@ -71,7 +71,7 @@ class Phrases:
     declining: str  # {stop}: what `stop` says
     stop: str
     write_to: str
-    today: str  # "" here and in the next four: CLDR says it (`wording.time_left`)
+    today: str  # "" here and in the next four: CLDR's phrase is used (`wording.time_left`)
     tomorrow: str
     yesterday: str
     in_one_hour: str
@@ -89,11 +89,11 @@ class Phrases:
 def nearest_language(wanted: str, available: Iterable[str]) -> str | None:
     """The best of the tags `available` for a reader of `wanted` (BCP 47; "fr_CH" is understood), or None.
 
-    The rule, first that fits: (1) the very tag; (2) the tag shortened from its end, part by part ("zh-Hant-HK",
-    "zh-Hant", "zh"; RFC 4647, 3.4); (3) a tag of the same language in the same script, where CLDR's likely subtags
-    say which script is meant ("pt" for "pt-BR" and the other way, "zh-TW" for "zh-Hant"); (4) any tag of the same
-    language, for simplified Chinese helps a reader of traditional Chinese more than English does. Of several, the
-    shortest, then the first by alphabet.
+    The first rule that fits counts: (1) the same tag; (2) the tag shortened from its end, part by part ("zh-Hant-HK",
+    "zh-Hant", "zh"; RFC 4647, 3.4); (3) a tag of the same language in the same script, by CLDR's likely subtags ("pt"
+    for "pt-BR" and the reverse, "zh-TW" for "zh-Hant"); (4) any tag of the same language: simplified Chinese helps a
+    reader of traditional Chinese more than English does. Of several, the shortest, then the first in alphabetical
+    order.
     """
     tags = {_folded(tag): tag for tag in available}
     parts = _folded(wanted).split("-")
@@ -114,7 +114,7 @@ def _folded(tag: str) -> str:
 
 @cache
 def _script(tag: str) -> str:
-    """The script in which `tag` is likely written (CLDR's likely subtags): "Hant" for "zh-TW"; "" for no known one."""
+    """The likely script of `tag` (CLDR's likely subtags): "Hant" for "zh-TW"; "" if unknown."""
     try:
         known = Locale.parse(_folded(tag), sep="-")
     except (UnknownLocaleError, ValueError):
@@ -126,39 +126,39 @@ def _script(tag: str) -> str:
 
 @cache
 def _files() -> dict[str, tuple[dict[str, str], tuple[Problem, ...]]]:
-    """What each language's file says, and what is wrong with it, by tag."""
+    """The phrases in each language's file and its problems, by tag."""
     paths = sorted(_FOLDER.glob("*.toml"))
     return {path.stem: read_phrases(path.read_text("utf-8", "replace"), str(path)) for path in paths}
 
 
 @cache
-def _said() -> dict[str, dict[str, str]]:
-    return {tag: said for tag, (said, _) in _files().items()}
+def _usable() -> dict[str, dict[str, str]]:
+    return {tag: usable for tag, (usable, _) in _files().items()}
 
 
 def read_phrases(source: str, place: str) -> tuple[dict[str, str], tuple[Problem, ...]]:
-    """The phrases of a language's file that can be used, and what is wrong with the others. For those English
-    stands in: a mail must not fail for want of a word."""
+    """The usable phrases of a language's file, and the problems of the others. English stands in for those: a mail
+    must not fail because of a phrase."""
     try:
         written = load_toml(source)
     except (ValueError, RecursionError) as error:
         return {}, (syntax_problem(source, place, error),)
-    said: dict[str, str] = {}
+    usable: dict[str, str] = {}
     problems: list[Problem] = []
     for key, words in written.items():
-        if wrong := _why_not(key, words):
+        if wrong := _mistake_in(key, words):
             line = line_of((key,), key_lines(source))
             problems.append(Problem(f"{place}, line {line}, {key}" if line else f"{place}, {key}", *wrong))
         else:
-            said[key] = words
-    return said, tuple(problems)
+            usable[key] = words
+    return usable, tuple(problems)
 
 
-def _why_not(key: str, words: object) -> tuple[str, ...]:
-    """What is wrong with a phrase, what is allowed, and a hint; () where nothing is."""
+def _mistake_in(key: str, words: object) -> tuple[str, ...]:
+    """The mistake in a phrase: what was found, what is allowed, and a hint; () if there is none."""
     keys = [field.name for field in fields(Phrases)]
     if key not in keys:
-        return "no phrase of this name is known", "the names in en.toml", nearest(key, keys)
+        return "unknown phrase", "the names in en.toml", nearest(key, keys)
     if not isinstance(words, str):
         return shown(words), "text in quotes"
     holes = {*_HOLE.findall(_english()[key])} if key in _english() else set()
@@ -173,28 +173,26 @@ def _english() -> Mapping[str, str]:
 
 
 def phrases_file(language: str) -> Path:
-    """The file that says, or would say, the phrases of this language."""
-    return _FOLDER / f"{nearest_language(language, _said()) or language}.toml"
+    """The file that has the phrases of this language, or would have them."""
+    return _FOLDER / f"{nearest_language(language, _usable()) or language}.toml"
 
 
 def phrase_problems() -> tuple[Problem, ...]:
-    """What is wrong with the files of languages."""
+    """The problems of all languages' files."""
     return tuple(problem for _, problems in _files().values() for problem in problems)
 
 
 def missing_phrases(language: str) -> tuple[str, ...]:
-    """The keys of `languages/en.toml` that the file for `language` lacks, without those that CLDR has: all where
-    there is none."""
-    tag = nearest_language(language, _said())
-    there = {*_IN_CLDR, *(_said()[tag] if tag else ())}
-    return tuple(field.name for field in fields(Phrases) if field.name not in there)
+    """The keys of `languages/en.toml` that the file for `language` lacks and CLDR has not; all if there is no file."""
+    tag = nearest_language(language, _usable())
+    known = {*_IN_CLDR, *(_usable()[tag] if tag else ())}
+    return tuple(field.name for field in fields(Phrases) if field.name not in known)
 
 
 @cache
 def phrases(language: str) -> Phrases:
-    """The phrases of `language`, English ones for those that it lacks: no text is refused for want of them. What CLDR
-    says in that language is "" instead."""
-    tag = nearest_language(language, _said()) or ""
-    english = _said()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
-    said = english | _said().get(tag, {})
-    return Phrases(**{key: typeset(words, tag) for key, words in said.items()})
+    """The phrases of `language`, English where it lacks one; "" for phrases that CLDR has in that language."""
+    tag = nearest_language(language, _usable()) or ""
+    english = _usable()["en"] | (dict.fromkeys(_IN_CLDR, "") if tag != "en" else {})
+    usable = english | _usable().get(tag, {})
+    return Phrases(**{key: typeset(words, tag) for key, words in usable.items()})

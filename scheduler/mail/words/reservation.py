@@ -1,7 +1,7 @@
-"""What a mail says to programs that read it: somebody's place at the webinar, as schema.org's EventReservation.
+"""A registrant's place at the webinar for programs that read mails: schema.org's EventReservation.
 
-JSON-LD in the HTML's head, as Gmail's and others' assistants look for it (https://schema.org/EventReservation). Beside
-the invitation, which calendars read; people see nothing of it.
+JSON-LD in the HTML's head, for assistants such as Gmail's (https://schema.org/EventReservation). People do not see
+it; calendars read the invitation instead.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from markupsafe import Markup
 from scheduler.webinar.model import Webinar
 
 _NOT_IN_SCRIPTS = {ord(one): f"\\u{ord(one):04x}" for one in "<>&\u2028\u2029"}
-"""So that no value can end the element that it is in (HTML, 4.12.1.3)."""
+"""Escapes with which no value can end its script element (HTML, 4.12.1.3)."""
 _ISOLATES = "\u2068\u2069"
 
 
 def in_json(value: str) -> str:
-    """`value` between the quotes of a string of JSON that stands in a script element."""
+    """`value` escaped for a JSON string inside a script element, without its quotes."""
     return json.dumps(value, ensure_ascii=False)[1:-1].translate(_NOT_IN_SCRIPTS)
 
 
 def bare(name: str) -> str:
-    """`name`, as a mail shows it, without the marks that are for a line of text."""
+    """`name` as a mail shows it, without the isolates for running text."""
     return name.strip(_ISOLATES)
 
 
 def reservation(webinar: Webinar, language: str, name: str, link: str) -> Markup:
-    """The element's content, for somebody with this name and link, of which either may be empty."""
+    """The content of the script element for a registrant with this name and link, either of which may be ""."""
     words = webinar.words(language)
     event: dict[str, object] = {
         "@type": "Event",
@@ -50,5 +50,7 @@ def reservation(webinar: Webinar, language: str, name: str, link: str) -> Markup
         whole["underName"] = {"@type": "Person", "name": name}
     if link:
         event["location"] = {"@type": "VirtualLocation", "url": link}
-    written = json.dumps(whole, ensure_ascii=False, indent=0)  # in short lines: a mail's have 998 octets
+    written = json.dumps(
+        whole, ensure_ascii=False, indent=0
+    )  # in short lines: those of a mail have at most 998 octets
     return Markup(written.translate(_NOT_IN_SCRIPTS))  # noqa: S704 (that is what makes it safe)

@@ -1,4 +1,4 @@
-"""Blanks as each language sets them: where a line must not break, and where there is none. Pure."""
+"""Blanks as each language sets them: where a line must not break, and where there is no blank. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 _NBSP = "\u00a0"
 _WIDE = "\u2e80-\u303f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uff60"
-"""Characters that are as wide as two (UAX 11) and stand without blanks between them. Hangul has blanks."""
+"""Wide characters (UAX 11) of scripts without blanks. Hangul is excluded: it has blanks."""
 _WIDE_MARKS = "、。，．：；！？（）「」『』【】《》〈〉"
 _FRENCH = re.compile(
     r"(?:(?<=\S)|\A) (?=[:;?!»])|(?<=«) "  # marks of two parts, and guillemets
@@ -22,10 +22,10 @@ _WIDE_END, _WIDE_BEGIN = re.compile(rf"[{_WIDE}]\Z"), re.compile(rf"[{_WIDE}]")
 
 
 def typeset(text: str, language: str) -> str:
-    """`text` with the blanks of its language (BCP 47): in French none before `: ; ? ! »` and after `«` at which a line
-    may break, in Russian none before a dash; in Chinese and Japanese none at all beside a full-width mark.
+    """`text` with the blanks of its language (BCP 47): in French no-break blanks before `: ; ? ! »` and after `«`, in
+    Russian before a dash; in Chinese and Japanese no blanks beside a full-width mark.
 
-    It works on Markdown with Jinja2 in it, too: nothing but blanks within a line changes.
+    Also for Markdown with Jinja2: only blanks within a line change.
     """
     match language.partition("-")[0].lower():
         case "fr":
@@ -38,8 +38,7 @@ def typeset(text: str, language: str) -> str:
 
 
 def joined_lines(children: Sequence[Token]) -> list[Token]:
-    """A paragraph's tokens without the line breaks between wide characters, which would show as blanks (CSS Text 4,
-    4.1.3: segment breaks)."""
+    """A paragraph's tokens without line breaks between wide characters, which show as blanks (CSS Text 4, 4.1.3)."""
     kept: list[Token] = []
     before = ""
     for number, token in enumerate(children):

@@ -1,4 +1,4 @@
-"""What is known about one mail, and the variables that a text may use for it."""
+"""The facts of one mail, and the variables of texts that follow from them."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ from scheduler.webinar.told import Difference, Told, difference
 from scheduler.zones.wall import Zone
 
 STOP = "Unsubscribe"
-"""The subject by which somebody stops the mails, in every language: it is for whoever, or whatever, reads the mailbox,
-and in a header percent-encoded letters look like an unfilled template (SpamAssassin: UNRESOLVED_TEMPLATE)."""
+"""The subject of a mail that unsubscribes, in every language: people and programs that read the mailbox must know
+it, and percent-encoded letters in a header look like an unfilled template (SpamAssassin: UNRESOLVED_TEMPLATE)."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One registrant, one webinar, one moment. The mail's language is its text's."""
+    """One registrant, one webinar, one moment. The language is that of the mail's text."""
 
     webinar: Webinar
     name: str
-    """As the registrant typed it; cleaned here."""
+    """As the registrant typed it; `variables` cleans it."""
     zone: Zone
     zone_assumed: bool
-    """The zone is a guess: one of several of a country, or the webinar's for want of anything better."""
+    """The zone is a guess: one of several in a country, or the webinar's because nothing better is known."""
     now: datetime
     """The moment of this attempt, UTC."""
     join_url: str
-    """The registrant's own link, or the webinar's; "" when it is not known yet."""
+    """The registrant's own link, or the webinar's; "" if it is not known yet."""
     invitation_attached: bool = True
-    """Whether this mail carries the calendar entry (what `{{ calendar_links }}` says depends on it)."""
+    """Whether this mail carries the calendar entry, which `{{ calendar_links }}` mentions."""
     told: Told | None = None
-    """What this person was last told; None where that is not known."""
+    """The facts in this person's last mail; None if unknown."""
 
     @property
     def difference(self) -> Difference:
-        """How that differs from what is true."""
+        """How the current facts differ from those in the last mail."""
         if self.told is None or self.webinar.cancelled:
             return Difference()
         return difference(self.told, self.webinar.start, self.webinar.end, self.join_url)
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to attend: nobody is asked for their time zone any more."""
+        """Whether there is nothing left to attend; mails then no longer ask for the reader's time zone."""
         return self.webinar.cancelled or self.now >= self.webinar.end
 
 
@@ -79,7 +79,7 @@ VARIABLES: Mapping[str, str] = {
     "time_left": "How far off it is for the reader: “tomorrow”, “in one hour”; keep the time itself beside it",
     "what_changed": "For the subject of a notice: “New time”, “New link”, “New time and link”, “Updated details”",
 }
-"""Variables that stand anywhere in a text, with what they say."""
+"""Variables that may stand anywhere in a text, with their meaning."""
 
 BLOCKS: Mapping[str, str] = {
     "changes": "What has changed since the reader's last mail, old beside new; nothing where that is not known",
@@ -91,31 +91,15 @@ BLOCKS: Mapping[str, str] = {
 
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "changes", "calendar", "invitation_attached", "phrases"}
-    | {
-        "language",
-        "direction",
-        "sender",
-        "from_whom",
-        "why",
-        "held_in",
-        "over",
-        "declining",
-        "correct_url",
-        "correct_by_mail",
-        "stop_url",
-        "stop_by_mail",
-        "reply_to",
-        "colour",
-        "logo",
-        "reservation",
-    }
-)
-"""What the layout may use besides: how a mail is signed, explained and stopped."""
+    | {"language", "direction", "sender", "from_whom", "why", "held_in", "over", "declining", "correct_url",
+       "correct_by_mail", "stop_url", "stop_by_mail", "reply_to", "colour", "logo", "reservation"}
+)  # fmt: skip
+"""Variables that the layout may use: those of texts, and how a mail is signed, explained and stopped."""
 
 
 @dataclass(frozen=True)
 class WebinarWords:
-    """`webinar` in a text: what the webinar's file says, in the reader's language."""
+    """`webinar` in a text: the words of the webinar's file in the reader's language."""
 
     title: str
     about: str
@@ -136,24 +120,24 @@ class Times:
     heading: str
     their_heading: str
     other_date: str
-    """Said when the reader's date is not the webinar's; else ""."""
+    """A sentence if the reader's date is not the webinar's; else ""."""
     assumed: str
-    """Said when the zone is a guess; else ""."""
+    """A sentence if the zone is a guess; else ""."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The block of changes: what the reader was told that is no longer so. It holds nothing of the reader's own."""
+    """The block of changes since the reader's last mail. It holds no personal values."""
 
     what: str
-    """In a few words, as for a subject: "New time"."""
+    """A few words, as for a subject: "New time"."""
     time: TimeChange | None
     link: bool
-    """The reader's link is new (`join_url`; "" while it is not known yet)."""
+    """The reader's link is new (`join_url`; "" if it is not known yet)."""
     replaces_link: bool
-    """It takes the place of one that they were given."""
+    """It replaces a link that they had."""
     restored: bool
-    """They were told that the webinar is cancelled, and it takes place."""
+    """Their last mail was the cancellation, and the webinar takes place after all."""
 
 
 @dataclass(frozen=True)
@@ -164,24 +148,26 @@ class CalendarLinks:
 
 
 def variables(facts: Facts, language: str) -> dict[str, Any]:
-    """Every variable for one mail in `language`: the organizers' (VARIABLES, BLOCKS) and the layout's own."""
+    """Every variable for one mail in `language`: those of texts (VARIABLES, BLOCKS) and the layout's."""
     webinar, words = facts.webinar, phrases(language)
-    said = own_words(webinar, language)
-    organizers = listing(said.organizers, language)
+    own = own_words(webinar, language)
+    organizers = listing(own.organizers, language)
     held_in = language_name(webinar.held_in, language)
     reply_to = webinar.reply_to.address
     name = shown_name(facts.name, language)
     stop, correct = _about(STOP, facts), _about(words.correct_subject, facts)
-    return of_zone(facts, language) | {
+    can_decline = facts.invitation_attached and not facts.over
+    is_embedded = webinar.logo and not webinar.logo.startswith("https://")
+    return zone_variables(facts, language) | {
         "name": name,
         "dear": dear(name, language),
         "webinar": WebinarWords(
-            title=said.title,
-            about=said.about,
+            title=own.title,
+            about=own.about,
             organizers=organizers,
-            host=said.host,
+            host=own.host,
             held_in=held_in,
-            how_to_join=said.how_to_join,
+            how_to_join=own.how_to_join,
             materials_url=webinar.materials_url,
         ),
         "join_url": facts.join_url,
@@ -190,13 +176,11 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "phrases": words,
         "language": language,
         "direction": "rtl" if right_to_left(language) else "ltr",
-        "why": words.why.format(title=said.title),
-        "from_whom": words.from_whom.format(sender=said.sender_name or organizers),
+        "why": words.why.format(title=own.title),
+        "from_whom": words.from_whom.format(sender=own.sender_name or organizers),
         "held_in": "" if facts.over else words.held_in.format(language=held_in),
         "over": facts.over,
-        "declining": words.declining.format(stop=words.stop)
-        if facts.invitation_attached and not facts.over
-        else "",
+        "declining": words.declining.format(stop=words.stop) if can_decline else "",
         "correct_url": links.mailto(reply_to, correct, words.correct_body),
         "correct_by_mail": _by_mail(reply_to, correct, language),
         "stop_url": links.mailto(reply_to, stop),
@@ -204,14 +188,12 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "reply_to": reply_to,
         "colour": webinar.colour,
         "reservation": _reservation(facts, language),
-        "logo": webinar.logo
-        if webinar.logo.startswith("https://")
-        else webinar.logo and f"cid:{webinar.logo}",
-        "sender": said.sender_name or organizers,
+        "logo": f"cid:{webinar.logo}" if is_embedded else webinar.logo,
+        "sender": own.sender_name or organizers,
     }
 
 
-def of_zone(facts: Facts, language: str) -> dict[str, Any]:
+def zone_variables(facts: Facts, language: str) -> dict[str, Any]:
     """The variables that depend on the reader's time zone."""
     times = _times(facts, language)
     changes = _changes(facts, times.yours, language)
@@ -226,23 +208,23 @@ def of_zone(facts: Facts, language: str) -> dict[str, Any]:
 
 
 def time_left(facts: Facts, language: str) -> str:
-    """How far off the webinar is, in words."""
+    """The time until the webinar, in words."""
     return wording.time_left(facts.now, facts.webinar.start, facts.webinar.end, facts.zone, language)
 
 
 def shown_name(name: str, language: str) -> str:
-    """`name`, as the registrant typed it, as a mail in `language` shows it; "" when there is none."""
+    """`name`, as the registrant typed it, in the form that a mail in `language` shows; "" if there is none."""
     return isolated(clean_name(name), right_to_left(language))
 
 
 def dear(name: str, language: str) -> str:
-    """The greeting of somebody whose name shows as `name`."""
+    """The greeting of a person whose name shows as `name`."""
     words = phrases(language)
     return words.dear.format(name=name) if name else words.dear_anybody
 
 
 def _by_mail(address: str, subject: str, language: str) -> str:
-    """What to write where a link can't be pressed: "write to team@who.int, subject “Unsubscribe (procurement)”"."""
+    """The words for readers who cannot click the link: "write to team@who.int, subject “Unsubscribe (id)”"."""
     rtl = right_to_left(language)
     return phrases(language).write_to.format(address=isolated(address, rtl), subject=isolated(subject, rtl))
 
@@ -265,13 +247,13 @@ def _times(facts: Facts, language: str) -> Times:
 
 
 def _your_clock(facts: Facts, start: datetime, end: datetime, language: str) -> ClockTime:
-    """`start` to `end` on the reader's clock, which names the webinar's place where it is the webinar's."""
+    """`start` to `end` on the reader's clock. In the webinar's zone it names the webinar's place."""
     at_home = str(facts.zone) == str(facts.webinar.tz)
     return clock_time(start, end, facts.zone, language, facts.webinar.place if at_home else None)
 
 
 def _changes(facts: Facts, yours: ClockTime, language: str) -> Changes | None:
-    """None where nothing differs that a mail shows: no clock here has seconds."""
+    """None if nothing that a mail shows has changed: no clock in mails has seconds."""
     found, words = facts.difference, phrases(language)
     former = found.former_time and _your_clock(facts, *found.former_time, language)
     time = time_change(yours, former) if former and str(former) != str(yours) else None
@@ -310,7 +292,7 @@ def _reservation(facts: Facts, language: str) -> str:
 
 def _calendar_links(facts: Facts, language: str) -> CalendarLinks:
     webinar = facts.webinar
-    # No more words than the title: percent-encoded, Russian is six times as long, and a line has 998 octets.
+    # Only the title: percent-encoded Russian is six times as long, and a line has 998 octets.
     entry = (webinar.words(language).title, webinar.start, webinar.end, facts.join_url, facts.join_url)
     return CalendarLinks(
         google=links.google_calendar(*entry),
@@ -320,5 +302,5 @@ def _calendar_links(facts: Facts, language: str) -> CalendarLinks:
 
 
 def _about(subject: str, facts: Facts) -> str:
-    """The webinar's id goes along: whoever answers must find the registration among several webinars."""
+    """`subject` with the webinar's id: replies must identify the registration among several webinars."""
     return f"{subject} ({facts.webinar.id})"

@@ -1,6 +1,6 @@
 """Times, zones, languages and lists in the words of one language (Babel's CLDR).
 
-Pure. Instants come in as aware UTC and leave as text; nothing here knows what a mail is. `language` is a BCP 47 tag.
+Pure. Instants are aware and in UTC. `language` is a BCP 47 tag.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ _REGIONS = frozenset(
     "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split()  # noqa: SIM905
 )
 _SOUNDS_AS_Y = re.compile(r"[ií]|h(?:i(?![ae])|í)", re.IGNORECASE)
-"""Words before which Spanish has "e" for "y", by ICU's rule: Instituto, Hidrología, but not hielo."""
+"""Words before which Spanish uses "e" for "y", by ICU's rule: Instituto, Hidrología, but not hielo."""
 
 
 def text_language(wanted: str | None, available: Iterable[str], first: str) -> str:
-    """The language of the text that someone who wants `wanted` gets: the nearest (`nearest_language`: "fr" for
-    "fr-CH"), else that for `first`, else English, else whatever there is. Raises ValueError when there is no text.
-    """
+    """The language of the text for a reader of `wanted`: the nearest (`nearest_language`: "fr" for "fr-CH"), else
+    the nearest to `first`, else English, else any. Raises ValueError if none is available."""
     texts = sorted(available)
     if not texts:
         raise ValueError("no text in any language")
@@ -42,8 +41,8 @@ def text_language(wanted: str | None, available: Iterable[str], first: str) -> s
 
 @lru_cache(maxsize=64)
 def locale(language: str) -> Locale:
-    """The one locale (Babel's) of all dates, numbers, lists and names in a mail in `language`, a BCP 47 tag; English
-    for one that CLDR doesn't know. English without a territory is the world's: "3 July 2025"."""
+    """Babel's locale for all dates, numbers, lists and names in a mail in `language`; English for a tag unknown to
+    CLDR. English without a territory is British: "3 July 2025"."""
     tag = language.replace("_", "-")
     try:
         return Locale.parse("en-GB" if tag.casefold() == "en" else tag, sep="-")
@@ -58,10 +57,10 @@ def language_name(tag: str, language: str) -> str:
 
 def listing(items: Sequence[str], language: str) -> str:
     """ "WHO, WIPO and WTO", "OMS, OMPI et OMC"."""
-    said = str(format_list(list(items), locale=locale(language)))
+    text = str(format_list(list(items), locale=locale(language)))
     if len(items) > 1 and _is(language, "es") and _SOUNDS_AS_Y.match(items[-1]):
-        return said.removesuffix(f" y {items[-1]}") + f" e {items[-1]}"  # CLDR leaves it to the program
-    return said
+        return text.removesuffix(f" y {items[-1]}") + f" e {items[-1]}"  # not in CLDR's data
+    return text
 
 
 def offset_text(offset: timedelta) -> str:
@@ -73,14 +72,14 @@ def offset_text(offset: timedelta) -> str:
 
 @lru_cache(maxsize=512)
 def full_date(day: date, language: str) -> str:
-    """With weekday and year: "Thursday, 3 July 2025"; in Arabic with both names of the month."""
+    """A date with weekday and year: "Thursday, 3 July 2025"; in Arabic with both names of the month."""
     if _is(language, "ar") and locale(language).territory is None:
         return _arabic_date(day)
     return str(format_date(day, "full", locale=locale(language)))
 
 
 def _arabic_date(day: date) -> str:
-    """As the United Nations write it, for readers from Iraq to Morocco: "3 تموز/يوليو 2025"."""
+    """A date in the United Nations' form, for readers from Iraq to Morocco: "3 تموز/يوليو 2025"."""
     levant, egypt = (get_month_names("wide", locale=Locale("ar", where)) for where in ("LB", "EG"))
     month = f"{levant[day.month]}/{egypt[day.month]}"
     return str(format_date(day, f"EEEE، d '{month}' y", locale=Locale("ar")))
@@ -88,7 +87,7 @@ def _arabic_date(day: date) -> str:
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a leaf of a tear-off calendar shows: "JUL", "3", "Thu"."""
+    """The words on a leaf of a tear-off calendar: "JUL", "3", "Thu"."""
 
     month: str
     day: str
@@ -103,13 +102,13 @@ def _leaf(day: date, language: str) -> Leaf:
 
 @dataclass(frozen=True)
 class ClockTime:
-    """A stretch of time as one clock shows it, in words; 24-hour times."""
+    """A period as one clock shows it, in words; 24-hour times."""
 
     starts: str  # "13:00"
     ends: str
     first_day: str  # "Thursday, 3 July 2025"
-    last_day: str  # the same, unless the stretch crosses midnight
-    city: str  # "Nairobi", "" for zones that are no place
+    last_day: str  # the same, unless the period crosses midnight
+    city: str  # "Nairobi", "" for zones without a place
     zone_name: str  # "East Africa Time", "" where CLDR has none
     offset: str  # "UTC+3"
     leaf: Leaf
@@ -126,7 +125,7 @@ class ClockTime:
 
     @property
     def when(self) -> str:
-        """ "Thursday, 3 July 2025, 13:00–15:00"; across midnight both dates."""
+        """ "Thursday, 3 July 2025, 13:00–15:00"; across midnight with both dates."""
         if self.crosses_midnight:
             return self.words.crossing_midnight.format(
                 first_day=self.first_day, starts=self.starts, last_day=self.last_day, ends=self.ends
@@ -140,7 +139,7 @@ class ClockTime:
 
     @property
     def place(self) -> str:
-        """What this clock is called by: "Nairobi"; "UTC", "UTC+3" for zones that are no place."""
+        """The name of this clock: "Nairobi"; "UTC", "UTC+3" for zones without a place."""
         return self.city or self.offset.replace("UTC+0", "UTC")
 
     @property
@@ -151,11 +150,11 @@ class ClockTime:
         return self.words.brackets.format(when=self.when, zone=self.zone)
 
 
-@lru_cache(maxsize=256)  # the webinar's own clock is in all mails of a language
+@lru_cache(maxsize=256)  # all mails in a language show the webinar's own clock
 def clock_time(
     start: datetime, end: datetime, zone: Zone, language: str, place: str | None = None
 ) -> ClockTime:
-    """`start` to `end` (UTC) on a clock in `zone`. `place` names the city instead of CLDR ("Geneva" for Zurich)."""
+    """`start` to `end` (UTC) on a clock in `zone`. `place` replaces CLDR's city ("Geneva" for Zurich)."""
     begins, finishes = to_local(start, zone), to_local(end, zone)
     words = phrases(language)
     offsets = list(dict.fromkeys(offset_text(_offset(moment)) for moment in (begins, finishes)))
@@ -174,13 +173,13 @@ def clock_time(
 
 @dataclass(frozen=True)
 class TimeChange:
-    """A new time beside the one that it replaces, on one clock."""
+    """A new time and the former one, on the same clock."""
 
     now: str
     was: str
-    """Without its date where that is the same, "15:00–16:30"."""
+    """The former time, without its date if that is the same: "15:00–16:30"."""
     zone: str
-    """The zone of both; "" where each names its own."""
+    """The zone of both; "" if each names its own."""
     words: Phrases
 
     def __str__(self) -> str:
@@ -190,7 +189,7 @@ class TimeChange:
 
 
 def time_change(now: ClockTime, was: ClockTime) -> TimeChange:
-    """`was` became `now`, both on the clock of one zone, whose offset may differ between the two (summer time)."""
+    """The change from `was` to `now`, on the clock of one zone; summer time may change its offset."""
     if now.zone != was.zone:
         return TimeChange(str(now), str(was), "", now.words)
     days = {now.first_day, now.last_day, was.first_day, was.last_day}
@@ -203,22 +202,22 @@ def right_to_left(language: str) -> bool:
 
 
 def _isolated(latin: str, language: str) -> str:
-    """Among words that run from right to left, between FSI and PDI: "UTC+3" stays one piece and in its order."""
+    """`latin` between FSI and PDI in a right-to-left language, so that "UTC+3" keeps its order."""
     return f"\u2068{latin}\u2069" if right_to_left(language) else latin
 
 
 def same_clock(start: datetime, end: datetime, one: Zone, other: Zone) -> bool:
-    """Whether both zones' clocks show the same at `start` and at `end` (UTC)."""
+    """Whether the clocks of both zones show the same time at `start` and at `end` (UTC)."""
     return all(_offset(to_local(moment, one)) == _offset(to_local(moment, other)) for moment in (start, end))
 
 
 def place_name(place: str, language: str) -> str:
-    """ "Geneva" in `language` (CLDR knows only Zurich, after which the zone is named); any other place as it is."""
+    """ "Geneva" in `language` (CLDR only has Zurich, which the zone is named after); any other place unchanged."""
     return phrases(language).geneva if place == "Geneva" else place
 
 
 def city_name(zone: Zone, language: str) -> str:
-    """The city that a zone is named after, as CLDR writes it; "" for zones that are no place (UTC, EST5EDT)."""
+    """The city in a zone's name, in CLDR's spelling; "" for zones without a place (UTC, EST5EDT)."""
     name = _modern(str(zone))
     if name.partition("/")[0] not in _REGIONS or "/" not in name:
         return ""
@@ -227,7 +226,7 @@ def city_name(zone: Zone, language: str) -> str:
 
 
 def zone_name(local: datetime, zone: Zone, language: str) -> str:
-    """CLDR's name of the time that `local`, an aware time in `zone`, is in: "East Africa Time"; "" if it has none."""
+    """CLDR's name of the time in `zone` at `local` (aware): "East Africa Time"; "" if it has none."""
     key = _cldr_id(_modern(str(zone)))
     variant = "daylight" if _is_summer_time(local, zone) else "standard"
     names = locale(language)
@@ -239,9 +238,8 @@ def zone_name(local: datetime, zone: Zone, language: str) -> str:
 
 
 def time_left(now: datetime, start: datetime, end: datetime, zone: Zone, language: str) -> str:
-    """How far off the webinar is, on the reader's clock: "in 3 days", "tomorrow", "in one hour", "in 40 minutes",
-    "now" from start to end, then "yesterday", "3 days ago". Days are the reader's calendar days.
-    """
+    """The time until the webinar on the reader's clock: "in 3 days", "tomorrow", "in one hour", "in 40 minutes";
+    "now" from start to end, then "yesterday", "3 days ago". Days are the reader's calendar days."""
     words = phrases(language)
     left = start - now
     if left <= timedelta(0):
@@ -270,14 +268,14 @@ def _days(moment: datetime, now: datetime, zone: Zone, language: str) -> str:
 
 @lru_cache(maxsize=512)
 def _relative(delta: timedelta, unit: Any, language: str) -> str:
-    # The threshold keeps Babel from changing to a larger unit by itself ("in 1 week" for 7 days).
-    said = str(
+    # The threshold keeps Babel from choosing a larger unit ("in 1 week" for 7 days).
+    text = str(
         format_timedelta(
             delta, granularity=unit, threshold=10**9, add_direction=True, locale=locale(language)
         )
     )
-    # CLDR's is "within 7 days", which is no moment at which something starts.
-    return said.replace("خلال ", "بعد ") if _is(language, "ar") else said
+    # CLDR says "within 7 days", which does not fit a start.
+    return text.replace("خلال ", "بعد ") if _is(language, "ar") else text
 
 
 def _is(language: str, wanted: str) -> bool:
@@ -289,7 +287,8 @@ def _offset(local: datetime) -> timedelta:
 
 
 def _is_summer_time(local: datetime, zone: Zone) -> bool:
-    """Dublin's winter has a negative DST in tzdata, while people and CLDR call its summer the summer time."""
+    """Whether summer time is in force. In tzdata Dublin's winter has a negative DST; people and CLDR say
+    otherwise."""
     dst = local.dst() or timedelta(0)
     if dst:
         return dst > timedelta(0)
@@ -298,13 +297,13 @@ def _is_summer_time(local: datetime, zone: Zone) -> bool:
 
 
 def _modern(name: str) -> str:
-    """Today's name of a zone: "America/New_York" for "US/Eastern", "Asia/Kolkata" for "Asia/Calcutta"."""
+    """The present name of a zone: "America/New_York" for "US/Eastern", "Asia/Kolkata" for "Asia/Calcutta"."""
     return str(get_global("zone_aliases").get(name, name))
 
 
 @lru_cache(maxsize=1)
 def _cldr_ids() -> dict[str, str]:
-    """CLDR keeps the oldest name of a zone for good (Asia/Calcutta), and Babel looks up only by that one."""
+    """CLDR's zone ids by present name: CLDR, and so Babel, keeps a zone's oldest name (Asia/Calcutta)."""
     known = get_global("meta_zones").keys() | Locale("fr").time_zones.keys() | Locale("en").time_zones.keys()
     return {new: old for old, new in get_global("zone_aliases").items() if old in known}
 

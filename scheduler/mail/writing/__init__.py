@@ -1,1 +1,1 @@
-"""One reader's mail and calendar entry, as bytes. Pure."""
+"""One reader's mail and calendar entry as bytes. Pure."""

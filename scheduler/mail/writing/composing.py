@@ -1,4 +1,4 @@
-"""A mail as it goes on the wire: headers, parts, line ends. Pure; nothing is looked up and no clock is read."""
+"""A mail as it goes on the wire: headers, parts, line ends. Pure; reads no clock."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Method = Literal["REQUEST", "CANCEL"]
 
 
 class _WirePolicy(EmailPolicy):
-    """Folds by ourselves what Python folds into something else.
+    """Folds the headers that Python would change.
 
-    A long link becomes encoded words, in which nobody finds it; a long name in quotes loses its quotes, so that a
-    comma splits it and parentheses hide it (cpython gh-100900). A subject loses a blank where one encoded word ends
-    and the next begins: blanks between two of them are not shown (RFC 2047, 6.2).
+    Python turns a long link into encoded words, in which no program finds it, and removes the quotes of a long name,
+    so that a comma splits it and parentheses hide it (cpython gh-100900). It also loses a blank of a subject between
+    two encoded words, where blanks are not shown (RFC 2047, 6.2).
     """
 
     def fold(self, name: str, value: Any) -> str:
@@ -46,7 +46,7 @@ class _WirePolicy(EmailPolicy):
         return self.fold(name, value).encode("utf-8" if self.utf8 else "ascii")
 
 
-_LONGEST_WORD = 60  # of a subject in ASCII: for a longer one Python leaves its first line empty
+_LONGEST_WORD = 60  # characters of a word in an ASCII subject: before a longer one Python leaves a line empty
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _POLICY = _WirePolicy(linesep="\r\n", max_line_length=76)  # quoted-printable allows no more (RFC 2045, 6.7)
 
@@ -80,14 +80,15 @@ def compose(
     calendar_as: CalendarAs = "none",
     method: Method = "REQUEST",
 ) -> bytes:
-    """One mail to one address, with CRLF line ends throughout.
+    """A mail to one address, with CRLF line ends throughout.
 
-    `logo`, the name of a picture and its bytes, goes along with the HTML, which names it `cid:NAME` (RFC 2392).
-    `calendar` are the bytes of the invitation: with "request" they are the last alternative and, the same bytes, the
-    attachment `invite.ics`; with "attachment" only that. `message_id` and `thread`, the id that all mails of one
-    registration refer to, are with their angle brackets; Gmail counts complaints by `feedback_id`; `date` is aware.
-    All bytes are ASCII unless the local part of an address is not: then the headers are UTF-8 (RFC 6532), and the
-    relay must offer SMTPUTF8. Raises ValueError for an address that cannot be one.
+    `logo`: the name of a picture and its bytes, embedded for the HTML, which refers to it as `cid:NAME` (RFC 2392).
+    `calendar`: the bytes of the invitation; with "request" they are the last alternative and also the attachment
+    `invite.ics`, with "attachment" only the latter. `message_id`, and `thread`, to which all mails of one
+    registration refer, have angle brackets. `feedback_id`: Gmail counts complaints by it. `date`: aware.
+
+    The bytes are ASCII unless the local part of an address is not; then the headers are UTF-8 (RFC 6532), and the
+    relay must offer SMTPUTF8. Raises ValueError for an invalid address.
     """
     addresses = [sender.address, reply_to.address, to]
     policy = (
@@ -117,7 +118,7 @@ def compose(
         kind = PICTURES[PurePath(name).suffix.lower()]
         html.add_related(picture, "image", kind, cid=f"<{name}>", disposition="inline", filename=name)
     if calendar is not None and calendar_as == "request":
-        # Last, and without a disposition: as inline Thunderbird hides it. As bytes: a str would lose its CRLFs.
+        # Last, and without a disposition: Thunderbird hides an inline one. As bytes: a str would lose its CRLFs.
         part = EmailMessage(policy)
         part.set_content(
             calendar, "text", "calendar", cte="base64", params={"method": method, "charset": "UTF-8"}
@@ -126,17 +127,17 @@ def compose(
         mail.attach(part)
     if calendar is not None and calendar_as != "none":
         mail.add_attachment(calendar, "application", "ics", cte="base64", filename="invite.ics")
-    mail["Content-Language"] = language  # now: earlier it would have moved into the first part
+    mail["Content-Language"] = language  # set last: set earlier, it would move into the first part
     return mail.as_bytes()
 
 
 def subject_line(subject: str) -> bytes:
-    """The Subject as `compose` writes it, folded, with its CRLF."""
+    """The Subject header as `compose` writes it, folded, with its CRLF."""
     return _POLICY.fold_binary(*_POLICY.header_store_parse("Subject", subject))
 
 
 def wire_address(address: str) -> str:
-    """`address` as SMTP wants it: the domain in A-labels (RFC 5890). Raises ValueError if it is none."""
+    """`address` as SMTP needs it: the domain in A-labels (RFC 5890). Raises ValueError if it is not an address."""
     local, _, domain = address.rpartition("@")
     if not local or not domain or _CONTROL.search(address):
         raise ValueError("not an address")
@@ -150,6 +151,6 @@ def _mailbox(mailbox: Mailbox) -> Address:
 
 
 def _address(name: str, address: str) -> Address:
-    # In two parts: as one, Python refuses a local part that is not ASCII.
+    # In two parts, since Python refuses a whole address whose local part is not ASCII.
     local, _, domain = wire_address(address).rpartition("@")
     return Address(display_name=name, username=local, domain=domain)

@@ -1,7 +1,7 @@
-"""The calendar entry of one registrant (RFC 5545, RFC 5546), as bytes.
+"""The calendar entry of one registrant (RFC 5545, RFC 5546) as bytes.
 
-The start and the end are UTC instants: every calendar shows them in its owner's zone, and no VTIMEZONE can be misread.
-Written by hand, property by property, because clients differ in what they forgive; icalendar folds and escapes.
+Start and end are UTC instants: calendars show them in their owner's zone, and there is no VTIMEZONE to misread.
+Written property by property, because clients tolerate different deviations; icalendar folds and escapes.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def invitation(
     address: str,
     method: Literal["REQUEST", "CANCEL"] = "REQUEST",
 ) -> bytes:
-    """The entry for the registrant at `address` (as it is in the mail's To), with CRLF, folded at 75 octets.
+    """The entry for the registrant at `address` (as in the mail's To), with CRLF, folded at 75 octets.
 
-    `uid` is for life; `sequence` grows with every version; `dtstamp` and `created` are instants that belong to the
-    version and to the registrant, so that a retry sends the same bytes. CANCEL takes the entry out again. Raises
-    ValueError for a link or an address with control characters.
+    `uid` never changes; `sequence` grows with every version; `dtstamp` and `created` are fixed for the version and
+    the registrant, so that a retry sends the same bytes. CANCEL removes the entry. Raises ValueError for a link or an
+    address with control characters.
     """
-    called_off = method == "CANCEL"
-    words, said = phrases(language), webinar.words(language)
+    is_cancelled = method == "CANCEL"
+    words, own = phrases(language), webinar.words(language)
     event = Event()
     event.add("UID", uid)
     event.add("SEQUENCE", sequence)
@@ -52,18 +52,18 @@ def invitation(
     event.add("LAST-MODIFIED", _utc(dtstamp))
     event.add("DTSTART", _utc(webinar.start))
     event.add("DTEND", _utc(webinar.end))
-    event.add("SUMMARY", said.title)
+    event.add("SUMMARY", own.title)
     event.add("ORGANIZER", _organizer(webinar.sender_in(language)))
     event.add("ATTENDEE", _attendee(name, address), encode=False)
-    event.add("STATUS", "CANCELLED" if called_off else "CONFIRMED")
+    event.add("STATUS", "CANCELLED" if is_cancelled else "CONFIRMED")
     event.add("TRANSP", "OPAQUE")
-    if not called_off:
+    if not is_cancelled:
         event.add("DESCRIPTION", _description(webinar, language, join_url))
         if join_url:
             event.add("LOCATION", join_url)
             event.add("URL", _uri(join_url))
             event.add("CONFERENCE", _conference(join_url, words.join))
-        event.add_component(_alarm(words.alarm.format(title=said.title)))
+        event.add_component(_alarm(words.alarm.format(title=own.title)))
     calendar = Calendar()
     calendar.add("VERSION", "2.0")
     calendar.add("PRODID", PRODUCT)
@@ -74,11 +74,11 @@ def invitation(
 
 
 def _description(webinar: Webinar, language: str, join_url: str) -> str:
-    """The link first: some clients show only the beginning. Geneva's time too, for whoever compares."""
-    words, said = phrases(language), webinar.words(language)
+    """The entry's text, with the link first: some clients show only the beginning."""
+    words, own = phrases(language), webinar.words(language)
     place = clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
     joining = f"{words.join_here} {join_url}" if join_url else words.no_link_yet
-    return "\n\n".join([joining, said.how_to_join, str(place), said.about])
+    return "\n\n".join([joining, own.how_to_join, str(place), own.about])
 
 
 def _organizer(sender: Mailbox) -> vCalAddress:
@@ -89,8 +89,8 @@ def _organizer(sender: Mailbox) -> vCalAddress:
 
 
 def _attendee(name: str, address: str) -> vCalAddress:
-    """What Gmail wants before it shows its buttons. The address is that of the mail's To, with the domain in A-labels:
-    percent-encoded it would be another one (RFC 5546, 3.2)."""
+    """The attendee with the parameters that Gmail needs for its buttons. The address is that of the mail's To, its
+    domain in A-labels: percent-encoded it would be another one (RFC 5546, 3.2)."""
     attendee = vCalAddress(mailto_address(wire_address(_printable(address))))
     shown = clean_name(name) or _printable(address)
     parameters = {
@@ -101,10 +101,7 @@ def _attendee(name: str, address: str) -> vCalAddress:
         "CN": shown,
         "X-NUM-GUESTS": "0",
     }
-    for (
-        key,
-        value,
-    ) in parameters.items():  # icalendar quotes them (RFC 5545, 3.2) and escapes what is left (RFC 6868)
+    for key, value in parameters.items():  # icalendar quotes (RFC 5545, 3.2) and escapes (RFC 6868) them
         attendee.params[key] = vText(value)
     return attendee
 
@@ -134,5 +131,5 @@ def _printable(value: str) -> str:
 
 
 def _utc(moment: datetime) -> datetime:
-    """UTC with whole seconds; the very object UTC, for icalendar writes any other zone as floating or by name."""
+    """UTC in whole seconds, with the object `UTC` itself: icalendar writes any other zone as floating or by name."""
     return moment.astimezone(UTC).replace(microsecond=0)

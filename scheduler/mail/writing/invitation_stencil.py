@@ -1,6 +1,6 @@
-"""The same bytes as `invitation` makes, many times faster: its content lines, cut once for many registrants.
+"""Makes the same bytes as `invitation`, many times faster, from content lines prepared once for many registrants.
 
-Lines that are the same for all stay as icalendar has folded them; the others are filled and folded.
+Lines that are the same for all stay as icalendar folded them; the others are filled in and folded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scheduler.mail.words.names import clean_name
 from scheduler.mail.writing.composing import wire_address
 from scheduler.mail.writing.invitation import invitation
 
-_LINK = "\ufdd0"  # a noncharacter: neither a link nor, in a stencil that counts, an organizer's words have it
+_LINK = "\ufdd0"  # a noncharacter, which no link contains; a stencil whose words contain it is rejected
 _PLAIN_VALUES = frozenset({"UID", "SEQUENCE", "DTSTAMP", "CREATED", "LAST-MODIFIED"})
 _TEXT_VALUES = frozenset({"DESCRIPTION", "LOCATION"})
 _PLAIN_NAME = re.compile("[A-Za-z0-9 .-]+")
@@ -36,28 +36,28 @@ _LONGEST = 74  # octets, as icalendar folds: RFC 5545, 3.1 allows 75
 
 @dataclass(frozen=True)
 class InvitationStencil:
-    """An entry for many registrants of one webinar, in one language and by one method."""
+    """An entry for many registrants of one webinar, in one language and with one method."""
 
     lines: tuple[bytes | str, ...]
-    """Lines as they go out; where they are one registrant's, each by itself, with `%(…)s` and not yet folded."""
+    """Finished lines as bytes; lines with a registrant's values as str, with `%(…)s` and not folded."""
 
     @property
     def octets(self) -> int:
-        """About how much memory it takes."""
+        """The approximate memory that it uses, in bytes."""
         return sum(100 + len(line) for line in self.lines)
 
-    def fill(self, said: Mapping[str, Any]) -> bytes:
-        """The entry for one registrant: what `invitation(**said)` returns. UID and link must need no escaping but
-        that of TEXT."""
-        address, link = said["address"], said["join_url"]
-        stamp = _instant(said["dtstamp"])
+    def fill(self, arguments: Mapping[str, Any]) -> bytes:
+        """The entry for one registrant, equal to `invitation(**arguments)`. UID and link must not need other escaping
+        than that of TEXT."""
+        address, link = arguments["address"], arguments["join_url"]
+        stamp = _instant(arguments["dtstamp"])
         values = {
-            "UID": said["uid"],
-            "SEQUENCE": said["sequence"],
+            "UID": arguments["uid"],
+            "SEQUENCE": arguments["sequence"],
             "DTSTAMP": stamp,
-            "CREATED": _instant(said["created"]),
+            "CREATED": _instant(arguments["created"]),
             "LAST-MODIFIED": stamp,
-            "CN": _common_name(clean_name(said["name"]) or address),
+            "CN": _common_name(clean_name(arguments["name"]) or address),
             "mailto": mailto_address(wire_address(address)),
             "URI": link,
             "TEXT": vText(link).to_ical().decode(),
@@ -65,12 +65,12 @@ class InvitationStencil:
         return b"".join(line if isinstance(line, bytes) else _folded(line % values) for line in self.lines)
 
 
-def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
-    """The stencil for `invitation(**said)`; None if it would not make of `said` what `invitation` does.
+def cut_invitation(arguments: Mapping[str, Any], *, own_link: bool) -> InvitationStencil | None:
+    """The stencil for `invitation(**arguments)`; None if filling it with `arguments` would give other bytes.
 
-    `own_link`: the registrant's link is not the webinar's. Raises what `invitation` does.
+    `own_link`: the registrant's link is not the webinar's. Raises what `invitation` raises.
     """
-    sample = invitation(**{**said, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
+    sample = invitation(**{**arguments, **_SAMPLE, **({"join_url": _LINK} if own_link else {})})
     lines: list[bytes | str] = [b""]
     for line in map(_line, filter(None, re.split(rb"(?<=\r\n)(?! )", sample))):
         if isinstance(line, bytes) and isinstance(lines[-1], bytes):
@@ -78,7 +78,7 @@ def cut_invitation(said: Mapping[str, Any], *, own_link: bool) -> InvitationSten
         else:
             lines.append(line)
     stencil = InvitationStencil(tuple(lines))
-    return stencil if stencil.fill(said) == invitation(**said) else None
+    return stencil if stencil.fill(arguments) == invitation(**arguments) else None
 
 
 def _line(folded: bytes) -> bytes | str:
@@ -96,14 +96,14 @@ def _line(folded: bytes) -> bytes | str:
 
 
 def _common_name(name: str) -> str:
-    """As icalendar writes it, which quotes a blank."""
+    """The CN parameter as icalendar writes it: quoted if it has a blank."""
     if not _PLAIN_NAME.fullmatch(name):
         return str(Parameters({"CN": name}).to_ical(), "utf-8")
     return f'CN="{name}"' if " " in name else f"CN={name}"
 
 
 def _folded(line: str) -> bytes:
-    """`line` as icalendar folds it: neither a character nor an escape is parted."""
+    """`line` folded like icalendar: never inside a character or an escape."""
     rest, parts = line.encode(), []
     while len(rest) > _LONGEST:
         end = _LONGEST

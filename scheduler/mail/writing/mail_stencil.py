@@ -1,9 +1,8 @@
-"""A mail for many readers: bytes for the `%` operator, with `%(html name)b` and such where a reader's own values go.
+"""A mail for many readers: bytes for the `%` operator, with `%(html name)b` and the like for a reader's own values.
 
-Its words are the plain way's with stand-ins: noncharacters (Unicode 16, 23.7), which neither a cleaned name nor a link
-has. So no value can be taken for one, and filling looks for nothing in what it fills in anyway. If an
-organizer's text contains a stand-in, filling replaces it, the result differs from the plain mail of the first reader,
-and the stencil is rejected.
+Its words come from the plain way with stand-ins, which are noncharacters (Unicode 16, 23.7) that neither a cleaned
+name nor a link contains. So no value is mistaken for a stand-in. If an organizer's text contains a stand-in, filling
+replaces it, the result differs from the plain mail of the first reader, and the stencil is rejected.
 """
 
 from __future__ import annotations
@@ -38,49 +37,49 @@ _VALUES = {
     _JSON_LINK: "json link",
     _LEFT: "left",
 }
-"""What a stand-in stands for. In a link to somebody's calendar the reader's own is percent-encoded, and in what is for
-programs it is a string of JSON (`reservation`)."""
+"""The name of the value for each stand-in. In an add-to-calendar link the reader's link is percent-encoded; in the
+data for programs (`reservation`) name and link are JSON strings."""
 _STAND_IN = re.compile(f"({'|'.join(_VALUES)}|{MARK}[0-9]{{1,3}}{MARK})")
 
 _PERSONAL = re.compile(f"{_NAME}|{_LINK}|{quote(_LINK)}")
-_LONG_AGO, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
+_EPOCH, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
 _MARKS = (
     _SUBJECT := b"Subject: qJzSubject\r\n",
     _TO := b"qJzTo@example.org",
     _ID := b"<qJzId@example.org>",
     _THREAD := b"<qJzThread@example.org>",
-    _DATE := format_datetime(_LONG_AGO).encode(),
+    _DATE := format_datetime(_EPOCH).encode(),
     _TEXT := b"qJzText",
     _HTML := b"qJzHtml",
     _CALENDAR := b2a_base64(_INVITATION, newline=False),
 )
-"""What stands in a frame where something goes in."""
+"""Marks in a frame for the parts that are inserted."""
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
 
 LONGEST_LINE = 998
 """Octets (RFC 5322, 2.1.1)."""
 _LINE_END = re.compile("\r\n|\r|\n")
-_QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # parts no =XX
+_QUOTED = re.compile(rb".{1,75}(?<!=)(?<!=.)")  # does not split an =XX
 _DOT_LINE = re.compile(rb"(?:^|\r\n)(?:%\([a-z0-9 ]+\)b)*\.")
-_LINE_OR_DOT = re.compile(rb"[\r\n]|(?:^|\0)\.")  # in values, with NUL between them
+_LINE_OR_DOT = re.compile(rb"[\r\n]|(?:^|\0)\.")  # in values joined by NUL
 _MULTIPART = re.compile(rb"^Content-Type: multipart/.*\n(?:[ \t].*\n)*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Own:
-    """What differs from mail to mail in its words."""
+class Personal:
+    """The values in a mail's words that differ between readers."""
 
     name: str
-    """As it shows."""
+    """The name as shown."""
     link: str
-    """"" where it is the webinar's."""
+    """ "" if it is the webinar's link."""
     left: str
-    """What `time_left` says; "" where the text computes with it."""
+    """The value of `time_left`; "" if the text computes with it."""
     zone: ZoneWords
 
     @property
     def values(self) -> dict[str, str]:
-        """By what a stand-in stands for."""
+        """The values by the names in `_VALUES`."""
         values = {"name": self.name, "json name": in_json(bare(self.name)), "left": self.left}
         link = self.link
         return (
@@ -96,11 +95,11 @@ class MailStencil:
 
     mail: bytes
     subject: str
-    """With stand-ins; "" where it is the same for all."""
+    """The subject with stand-ins; "" if it is the same for all."""
     eight_bit: bool
 
-    def fill(self, sheet: Sheet, own: Own) -> Written | None:
-        """The mail to one reader. None if in 8-bit a line would be too long."""
+    def fill(self, sheet: Sheet, own: Personal) -> Written | None:
+        """The mail to one reader; None if it is 8-bit and a line would be too long."""
         values = {
             b"to": wire_address(sheet.to).encode(),
             b"id": sheet.message_id.encode(),
@@ -127,36 +126,37 @@ class MailStencil:
 
     @cached_property
     def _has_plain_lines(self) -> bool:
-        """As in `Written`, if no value has a line end or begins with a dot, even where values stand for nothing."""
+        """Whether `Written.plain_lines` holds if no value has a line end or begins with a dot, even for empty
+        values."""
         ends = self.mail.count(b"\r\n")
         ended = ends == self.mail.count(b"\r") == self.mail.count(b"\n") and self.mail.endswith(b"\r\n")
         return ended and not _DOT_LINE.search(self.mail)
 
     @cached_property
     def _longest_line(self) -> tuple[int, int]:
-        """Its octets as it stands here, and the most holes of a line, which may be another one."""
+        """The octets of the longest line without values, and the most holes in any line."""
         lines = self.mail.split(b"\r\n")
         return max(map(len, lines)), max(line.count(b"%(") for line in lines)
 
 
-def cut_words(sheet: Sheet, own: Own) -> Rendered | None:
-    """The words of such mails, with stand-ins. None if they are not what the plain way says once the values of this
-    reader stand there again. Raises what the plain way does."""
-    facts, text, name, use = sheet.facts, sheet.live.text, own.name, use_of(sheet.live.text.jinja)
+def cut_words(sheet: Sheet, own: Personal) -> Rendered | None:
+    """The words of such mails, with stand-ins; None if they differ from the plain way's once this reader's values
+    are filled in. Raises what the plain way raises."""
+    facts, text, name, use = sheet.facts, sheet.current.text, own.name, use_of(sheet.current.text.jinja)
     plain = text.render(facts)
     without = _without_own_link(facts) if own.link else facts
-    language = sheet.live.language
-    said = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
-    said |= with_stand_ins(said, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
-    if said["reservation"]:
+    language = sheet.current.language
+    filling = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
+    filling |= with_stand_ins(filling, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
+    if filling["reservation"]:
         link = _JSON_LINK if own.link else facts.join_url
-        said["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
-    words = text.fill(said)
+        filling["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
+    words = text.fill(filling)
     values = {**own.values, **own.zone.words}
     filled = replace(
         words,
         subject=_filled(words.subject, values),
-        preheader=plain.preheader,  # which is in the HTML
+        preheader=plain.preheader,  # compared as a part of the HTML
         html=_filled(words.html, _in_html(values)),
         text=_filled(words.text, values),
     )
@@ -164,7 +164,7 @@ def cut_words(sheet: Sheet, own: Own) -> Rendered | None:
 
 
 def _without_own_link(facts: Facts) -> Facts:
-    """With a stand-in for this reader's link; whether they had it before stays as it is."""
+    """The facts with a stand-in for this reader's link, also in `told` if they had the same one before."""
     told = facts.told
     if told and told.join_url == facts.join_url:
         told = replace(told, join_url=_LINK)
@@ -172,24 +172,24 @@ def _without_own_link(facts: Facts) -> Facts:
 
 
 def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
-    """The headers and MIME structure of such mails, ready for `%`, with marks where the rest goes. None if an
-    organizer's words have such a mark.
+    """The headers and MIME structure of such mails, ready for `%`, with marks for the other parts; None if an
+    organizer's words contain a mark.
 
-    Its boundaries are in all mails. No value can make a line of one: they begin with hyphens with "=" behind, which a
-    name never has, while a link begins with "https".
+    All mails share its boundaries. No value can form a boundary line: those begin with hyphens and contain "=", which
+    a name never does, and a link begins with "https".
     """
     webinar = sheet.facts.webinar
     mail = compose(
         rendered=Rendered("qJzSubject", "", _HTML.decode(), _TEXT.decode(), words.stop_url),
-        language=sheet.live.language,
-        sender=webinar.sender_in(sheet.live.language),
-        reply_to=webinar.reply_to_in(sheet.live.language),
+        language=sheet.current.language,
+        sender=webinar.sender_in(sheet.current.language),
+        reply_to=webinar.reply_to_in(sheet.current.language),
         to=_TO.decode(),
         logo=sheet.logo,
         message_id=_ID.decode(),
         thread=_THREAD.decode(),
         feedback_id=sheet.feedback_id,
-        date=_LONG_AGO,
+        date=_EPOCH,
         calendar=_INVITATION,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
@@ -198,7 +198,7 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
     wanted[_CALENDAR] = {"request": 2, "attachment": 1, "none": 0}[sheet.calendar_as]
     if Counter(_MARK.findall(mail)) != wanted:
         return None
-    if eight_bit:  # the parts, and therefore what they are in (RFC 2045, 6.4)
+    if eight_bit:  # the parts, and therefore the multiparts around them (RFC 2045, 6.4)
         encoding = b"\nContent-Transfer-Encoding: "
         mail = mail.replace(encoding + b"quoted-printable", encoding + b"8bit")
         mail = _MULTIPART.sub(rb"\g<0>Content-Transfer-Encoding: 8bit\r\n", mail)
@@ -210,8 +210,8 @@ def cut_mail(words: Rendered, frame: bytes, *, eight_bit: bool) -> MailStencil:
     encode, joint = encoding(eight_bit), b"" if eight_bit else b"=\r\n"
 
     def encoded(text: str, where: str) -> bytes:
-        """With holes. In quoted-printable each is on a line of its own between soft line breaks (RFC 2045, 6.7): so its
-        value can be encoded apart from what stands around it."""
+        """`text` with holes. In quoted-printable each is between soft line breaks (RFC 2045, 6.7), so that its value
+        can be encoded independently of the text around it."""
         parts = _STAND_IN.split(text.removesuffix("\n"))
         return joint.join(
             f"%({where} {_value_of(part)})b".encode() if number % 2 else _literal(encode(part))
@@ -233,12 +233,12 @@ def cut_mail(words: Rendered, frame: bytes, *, eight_bit: bool) -> MailStencil:
 
 
 def lines_fit(mail: bytes) -> bool:
-    """Whether no line is too long."""
+    """Whether no line is longer than LONGEST_LINE."""
     return max(map(len, mail.split(b"\r\n"))) <= LONGEST_LINE
 
 
 def _in_html(values: Mapping[str, str]) -> dict[str, str]:
-    """JSON stands in a script element, where nothing is a character reference."""
+    """The values escaped for HTML, except those of JSON: a script element has no character references."""
     return {what: value if what.startswith("json ") else str(escape(value)) for what, value in values.items()}
 
 
@@ -255,7 +255,7 @@ def _date(seconds: int) -> bytes:
     return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
 
 
-_folded = lru_cache(maxsize=500)(subject_line)  # nobody's name or link is kept there
+_folded = lru_cache(maxsize=500)(subject_line)  # only for subjects without personal values
 
 
 def _literal(coded: bytes) -> bytes:
@@ -267,7 +267,7 @@ def encoding(eight_bit: bool) -> Callable[[str], bytes]:
 
 
 def _quoted_printable(words: str) -> bytes:
-    """In lines that leave room for the "=" of a soft line break."""
+    """`words` encoded in lines that leave room for the "=" of a soft line break."""
     return b"\r\n".join(map(_quoted_line, _LINE_END.split(words)))
 
 

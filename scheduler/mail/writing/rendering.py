@@ -1,4 +1,4 @@
-"""One claimed delivery becomes a mail, or a reason to hold it. Pure: it reads no clock and no database."""
+"""Renders a claimed delivery as a mail, or raises a reason to hold it. Pure: reads no clock and no database."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Written(NamedTuple):
 
     content: bytes
     plain_lines: bool = False
-    """Each is known to end in CRLF and not to begin with a dot: nobody needs to look."""
+    """Every line is known to end in CRLF and not to begin with a dot, so dot-stuffing can be skipped."""
 
 
 @dataclass(frozen=True)
 class RenderedMail:
-    """A mail as it goes on the wire, and what the ledger must hold before it does."""
+    """A mail as it goes on the wire, and what the ledger must record before that."""
 
     written: Written
     start: Start
@@ -42,41 +42,41 @@ class RenderedMail:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What one mail says, decided but not yet written."""
+    """The content of one mail, decided but not yet written."""
 
     facts: Facts
-    live: CurrentText
+    current: CurrentText
     to: str
     message_id: str
     thread: str
-    """The id, in angle brackets, that all mails of this registration refer to, so that they stand together."""
+    """The id, in angle brackets, to which all mails of this registration refer: programs show them as one thread."""
     message: str
     method: Method
     calendar_as: CalendarAs
     calendar: bytes | None
-    """The invitation; None where `calendar_as` is "none"."""
+    """The invitation; None if `calendar_as` is "none"."""
 
     @property
     def logo(self) -> tuple[str, bytes] | None:
-        """The picture to embed: the name of its file, and what is in it."""
+        """The picture to embed: its file name and content; None if there is none."""
         name = self.facts.webinar.logo
-        found = self.live.text.images.get(name)
+        found = self.current.text.images.get(name)
         return (name, found) if found else None
 
     @property
     def feedback_id(self) -> str:
-        """By what Gmail's Postmaster Tools count complaints: message, webinar, language, sender; nobody's own."""
-        return f"{self.message}:{self.facts.webinar.id}:{self.live.language}:webinars"
+        """Gmail's Postmaster Tools count complaints by it: message, webinar, language, sender; no personal value."""
+        return f"{self.message}:{self.facts.webinar.id}:{self.current.language}:webinars"
 
 
 def write(sheet: Sheet) -> Written:
-    """The mail by the book: by Jinja2 and EmailMessage. What `stencil` makes is measured against it."""
+    """Write the mail the plain way, by Jinja2 and EmailMessage: the reference for `stencil`."""
     webinar = sheet.facts.webinar
     mail = compose(
-        rendered=sheet.live.text.render(sheet.facts),
-        language=sheet.live.language,
-        sender=webinar.sender_in(sheet.live.language),
-        reply_to=webinar.reply_to_in(sheet.live.language),
+        rendered=sheet.current.text.render(sheet.facts),
+        language=sheet.current.language,
+        sender=webinar.sender_in(sheet.current.language),
+        reply_to=webinar.reply_to_in(sheet.current.language),
         to=sheet.to,
         logo=sheet.logo,
         message_id=sheet.message_id,
@@ -93,7 +93,7 @@ def write(sheet: Sheet) -> Written:
 def render(
     claimed: Claimed,
     webinar: Webinar,
-    live: CurrentText,
+    current: CurrentText,
     last: Version | None,
     now: datetime,
     relay: str,
@@ -102,11 +102,11 @@ def render(
     *,
     told: Told | None = None,
 ) -> RenderedMail:
-    """The mail for one attempt at `now`. `last` is the newest stored version of this person's invitation, `told` what
-    they were last told of the webinar.
+    """The mail for one attempt at `now`.
 
-    `write` and `write_invitation` put into bytes what is decided here. Raises whatever a text or a value makes
-    raise: the delivery is then held, alone.
+    `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail. `write` and
+    `write_invitation` turn the decided content into bytes. Raises whatever a text or a value raises; only this
+    delivery is then held.
     """
     join_url = claimed.join_url or webinar.join_url
     method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
@@ -123,14 +123,14 @@ def render(
     )
     version = None
     if calendar_as != "none":
-        version = _version(claimed, webinar, live.language, join_url, method, last, now, write_invitation)
+        version = _version(claimed, webinar, current.language, join_url, method, last, now, write_invitation)
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     calendar = version.calendar if version else None
     thread = f"<registration.{claimed.uid}>"
     written = write(
         Sheet(
             facts=facts,
-            live=live,
+            current=current,
             to=claimed.address,
             message_id=message_id,
             thread=thread,
@@ -141,16 +141,16 @@ def render(
         )
     )
     says = facts_of(webinar, join_url)
-    start = Start(claimed, message_id, relay, live.language, live.revision, now, says, version)
+    start = Start(claimed, message_id, relay, current.language, current.revision, now, says, version)
     return RenderedMail(written, start)
 
 
 def _calendar_as(webinar: Webinar, message: str, *, invited: bool) -> CalendarAs:
-    """Notices carry the update whatever the sequence says, unless nobody has an entry: no message of the webinar brings
-    one, and this person never was `invited`."""
+    """How the mail carries the invitation. A notice carries the update whatever the sequence says, unless nobody
+    has an entry: no message of the webinar has an invitation, and this person was never `invited`."""
     by_id = {one.id: one.invitation for one in webinar.messages}
     if message not in NOTICES:
-        return by_id.get(message, "none")  # the editor shows texts that no webinar sends yet
+        return by_id.get(message, "none")  # in the editor, also a text that no webinar sends yet
     return next((way for way in by_id.values() if way != "none"), "request" if invited else "none")
 
 
@@ -164,14 +164,15 @@ def _version(
     now: datetime,
     write_invitation: Callable[..., bytes],
 ) -> Version:
-    """The version of the invitation that says what is true now: the last one again, or the next (RFC 5546, 2.1.4).
+    """The version of the invitation with the current facts: the last one again, or the next (RFC 5546, 2.1.4).
 
-    A new version only for what concerns the reader's calendar (time, place, link, status), so that a retry,
-    a reminder or a corrected typo sends the same bytes."""
+    Only changes to the reader's calendar (time, place, link, status) make a new version, so that a retry, a reminder
+    or a corrected typo sends the same bytes.
+    """
     facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, claimed.address)
     says = sha256(repr(facts).encode()).hexdigest()
     if last and last.says == says and last.registration_id in (None, claimed.registration_id):
-        return last  # another registration: the person came back, and gets the entry again
+        return last  # with another registration the person came back, and needs the entry again
     sequence = last.sequence + 1 if last else 0
     dtstamp = max(now, last.dtstamp) if last else now
     calendar = write_invitation(

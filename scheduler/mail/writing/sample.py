@@ -1,4 +1,4 @@
-"""One mail as one person would get it, made by the very code that makes the service's. Pure."""
+"""A mail as one person would get it, made by the service's own code. Pure."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ from scheduler.zones.wall import Zone
 
 Format = Literal["html", "text", "eml"]
 
-
-LEAD = timedelta(days=21)  # before the start people register, where no one says when
-
-
+LEAD = timedelta(days=21)  # assumed time between registration and start, if unknown
 _NOT_SENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.HELD)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody registered for one webinar, and what they were sent of their invitation.
+    """A person registered for one webinar, and the state of their mails.
 
-    `deliveries`: what the ledger says of each message, the newest edition.
+    `last`: the newest version of their invitation. `deliveries`: the ledger's newest edition of each message.
     """
 
     address: str
@@ -47,11 +44,11 @@ class Reader:
     deliveries: Mapping[str, Mapping[str, Any]] | None = None
 
     def in_zone(self, zone: Zone) -> Reader:
-        """As if they had confirmed that zone; what the ledger says holds no more."""
+        """This reader with a confirmed zone; what the ledger says no longer applies."""
         return replace(self, zone=str(zone), zone_known_by="confirmed", deliveries=None)
 
     def why_not(self, webinar: Webinar, message: str, zone: Zone) -> str:
-        """Why this person does not get the message, or ''."""
+        """Why this person does not get the message; "" if they do."""
         if never := _timing(webinar, message, zone).never:
             return never
         delivery = (self.deliveries or {}).get(message, {})
@@ -59,8 +56,8 @@ class Reader:
         return (f"{state}: {reason}" if reason else str(state)) if state in _NOT_SENT else ""
 
 
-def made_up(webinar: Webinar) -> Reader:
-    """Somebody who reads the webinar's first language, in its own zone."""
+def sample_reader(webinar: Webinar) -> Reader:
+    """A made-up reader of the webinar's first language, in its own zone."""
     return Reader(
         address="registrant@example.org",
         name="Sample Registrant",
@@ -73,13 +70,13 @@ def made_up(webinar: Webinar) -> Reader:
     )
 
 
-def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: CurrentText) -> bytes:
-    """The mail as it would go on the wire, at the moment when it is due in that zone; a message of no fixed time when
-    the person registered. Raises whatever a text or a value make raise."""
-    timing, due_at = _timing(webinar, message, zone), moment(webinar, message, reader, zone)
+def compose_sample(webinar: Webinar, message: str, reader: Reader, zone: Zone, current: CurrentText) -> bytes:
+    """The mail as it would go on the wire, at the moment when it is due in that zone; a message without a fixed
+    time at the person's registration. Raises whatever a text or a value raises."""
+    timing, due_at = _timing(webinar, message, zone), sent_at(webinar, message, reader, zone)
     delivery = (reader.deliveries or {}).get(message, {})
     last = reader.last
-    if message in NOTICES:  # they tell of a change, so people were told something else before
+    if message in NOTICES:  # a notice is about a change, so the last version had other facts
         last = (
             replace(last, says="")
             if last
@@ -107,20 +104,19 @@ def composed(webinar: Webinar, message: str, reader: Reader, zone: Zone, live: C
         first_seen_at=reader.first_seen_at,
         revision_id=0,
     )
-    return render(claimed, webinar, live, last, due_at, "", told=told_before(webinar, message)).content
+    return render(claimed, webinar, current, last, due_at, "", told=sample_told(webinar, message)).content
 
 
-def told_before(webinar: Webinar, message: str) -> Told | None:
-    """What readers knew before, for the notice of a change, so that it has one to show: times an hour earlier, and
-    another link. None for the other messages."""
+def sample_told(webinar: Webinar, message: str) -> Told | None:
+    """Former facts for a change notice to show: times an hour earlier, and another link. None for other messages."""
     if message != CHANGE:
         return None
     hour = timedelta(hours=1)
     return Told(webinar.start - hour, webinar.end - hour, "https://example.org/the-former-link")
 
 
-def moment(webinar: Webinar, message: str, reader: Reader, zone: Zone) -> datetime:
-    """When this person gets the message, in UTC: one of no fixed time when they registered."""
+def sent_at(webinar: Webinar, message: str, reader: Reader, zone: Zone) -> datetime:
+    """When this person gets the message, UTC; one without a fixed time at their registration."""
     delivery = (reader.deliveries or {}).get(message, {})
     return _timing(webinar, message, zone).due_at or delivery.get("due_at") or reader.first_seen_at
 
@@ -131,7 +127,7 @@ def _timing(webinar: Webinar, message: str, zone: Zone) -> Timing:
 
 
 def in_format(content: bytes, wanted: Format) -> bytes:
-    """The whole mail, or one of its two bodies, the text below the headers that a reader sees."""
+    """The whole mail, or one of its two bodies, the plain text with the headers that a reader sees."""
     if wanted == "eml":
         return content
     mail = message_from_bytes(content, policy=default)

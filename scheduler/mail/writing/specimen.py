@@ -1,4 +1,4 @@
-"""A mail that somebody sends to themselves: marked as a test, with an entry of its own in their calendar."""
+"""A test mail that organizers send to themselves: marked as a test, with a calendar entry of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARK = "[TEST] "
 
 
 def as_test(webinar: Webinar) -> Webinar:
-    """The same webinar, with a title by which nobody takes its entry in a calendar for the real one."""
+    """The webinar with a marked title, so that its calendar entry is not mistaken for the real one."""
     translations = {
         language: words.model_copy(update={"title": MARK + words.title} if words.title else {})
         for language, words in webinar.translations.items()
@@ -23,13 +23,13 @@ def as_test(webinar: Webinar) -> Webinar:
 
 
 def to_oneself(reader: Reader, webinar: Webinar, address: str) -> Reader:
-    """This reader at that address, with a UID of its own: a test never touches anybody's registration."""
+    """This reader at `address`, with a UID of its own, so that a test never affects a registration."""
     uid = f"test-{secrets.token_hex(8)}@{webinar.sender.domain}"
     return replace(reader, address=address, uid=uid, id=0, last=None, deliveries=None)
 
 
 def marked(mail: bytes, subject: str) -> bytes:
-    """`mail`, whose subject is `subject`, with the mark before it."""
+    """`mail`, whose subject is `subject`, with the mark before its subject."""
     line = subject_line(MARK + subject.replace(MARK, ""))
     return re.sub(
         rb"(?m)^Subject:.*\r\n(?:[ \t].*\r\n)*", lambda _: line.rstrip(b"\r\n") + b"\r\n", mail, count=1

@@ -1,11 +1,12 @@
-"""The same mails as `rendering.render` makes, many times faster: a stencil is cut once, then filled for each reader.
+"""Makes the same mails as `rendering.render`, many times faster: a stencil is cut once and filled in for each reader.
 
-The plain way itself cuts it, from stand-ins for what a reader brings (`mail_stencil`, `invitation_stencil`). One serves
-all readers of the same text in the same zone. Three things keep it right:
+Stencils are cut from the output of the plain way with stand-ins for a reader's values (`mail_stencil`,
+`invitation_stencil`). One stencil serves all readers whose mails have the same shape (`zone_words`). They are correct
+because:
 
-- Only a text that prints a reader's own values as they are is cut (`jinja_use`).
-- A stencil counts only if it makes of its first reader's values what the plain way makes of them.
-- What is out of the ordinary, be it an address, a link or a text, goes the plain way.
+- only a text that prints a reader's own values unchanged is cut (`jinja_use`);
+- a stencil is used only if, filled in for its first reader, it equals the plain mail;
+- unusual addresses, links and texts go the plain way.
 """
 
 from __future__ import annotations
@@ -20,22 +21,28 @@ from typing import Any, Generic, TypeVar
 from scheduler.ledger.entries import Claimed, Version
 from scheduler.mail.text.jinja_use import use_of
 from scheduler.mail.texts import CurrentText
-from scheduler.mail.words.variables import of_zone as variables_of_zone
-from scheduler.mail.words.variables import shown_name, time_left
+from scheduler.mail.words.variables import shown_name, time_left, zone_variables
 from scheduler.mail.writing.composing import wire_address
 from scheduler.mail.writing.invitation import invitation
 from scheduler.mail.writing.invitation_stencil import InvitationStencil, cut_invitation
-from scheduler.mail.writing.mail_stencil import MailStencil, Own, cut_frame, cut_mail, cut_words, encoding
+from scheduler.mail.writing.mail_stencil import (
+    MailStencil,
+    Personal,
+    cut_frame,
+    cut_mail,
+    cut_words,
+    encoding,
+)
 from scheduler.mail.writing.rendering import RenderedMail, Sheet, Written, render, write
 from scheduler.mail.writing.zone_words import ZoneWords, can_be_filled_in, zone_words
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told
 
 MOST = 20_000_000
-"""Octets of what is kept of one kind. A stencil is about as large as its mail without the invitation, 14 to 21 kB, and
-a text needs about a dozen; the words of a zone take 7 kB, and a reminder in six languages needs those of 2,400."""
+"""Bytes kept of each kind. A stencil takes 14 to 21 kB, about the size of its mail without the invitation, and a text
+needs about a dozen; the words of a zone take 7 kB, and a reminder in six languages needs those of 2,400."""
 _ENTRY = 1000
-"""Octets that an entry takes beside what is kept."""
+"""Bytes that a cache entry takes in addition to its value."""
 
 _BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _MAILBOX = re.compile(_BOX, re.ASCII)
@@ -46,10 +53,10 @@ T = TypeVar("T")
 
 
 class Stencils:
-    """Renders mails, and keeps the stencils that it cuts for them."""
+    """Renders mails, and caches the stencils that it cuts for them."""
 
     def __init__(self, most: int = MOST) -> None:
-        """`most`: how many octets to keep of each."""
+        """`most`: bytes to keep of each kind."""
         self._mails = _Recent[MailStencil | None](most, lambda made: len(made.mail) if made else 0)
         self._zones = _Recent[ZoneWords](most, lambda made: made.octets)
         self._frames = _Recent[bytes | None](most, lambda made: len(made or b""))
@@ -59,7 +66,7 @@ class Stencils:
         self,
         claimed: Claimed,
         webinar: Webinar,
-        live: CurrentText,
+        current: CurrentText,
         last: Version | None,
         now: datetime,
         relay: str,
@@ -67,36 +74,36 @@ class Stencils:
         eight_bit: bool = False,
         told: Told | None = None,
     ) -> RenderedMail:
-        """What `rendering.render` returns or raises.
+        """Render a mail as `rendering.render` does, with the same result or exception.
 
-        `eight_bit`: words as they are, in UTF-8 (8BITMIME, RFC 6152), unless a line would be too long for it. In a mail
-        that goes the plain way they are quoted-printable all the same.
+        `eight_bit`: write words in UTF-8 (8BITMIME, RFC 6152) unless a line would be too long for it; a mail that
+        goes the plain way is quoted-printable in any case.
         """
         if not _is_ordinary(claimed):
-            return render(claimed, webinar, live, last, now, relay, told=told)
+            return render(claimed, webinar, current, last, now, relay, told=told)
         by = partial(self._write, eight_bit=eight_bit)
-        return render(claimed, webinar, live, last, now, relay, by, self._write_invitation, told=told)
+        return render(claimed, webinar, current, last, now, relay, by, self._write_invitation, told=told)
 
     def _write(self, sheet: Sheet, *, eight_bit: bool) -> Written:
-        facts, live, webinar = sheet.facts, sheet.live, sheet.facts.webinar
-        use = use_of(live.text.jinja)
+        facts, current, webinar = sheet.facts, sheet.current, sheet.facts.webinar
+        use = use_of(current.text.jinja)
         if not use.prints_only:
             return write(sheet)
         of_zone = (facts.zone, facts.zone_assumed, facts.over, facts.difference if use.says_changes else None)
         zone = self._zones.get(
-            (webinar, live),
+            (webinar, current),
             (*of_zone, eight_bit),
-            lambda: zone_words(variables_of_zone(facts, live.language), use, encoding(eight_bit)),
+            lambda: zone_words(zone_variables(facts, current.language), use, encoding(eight_bit)),
         )
-        left = time_left(facts, live.language) if use.left else ""
+        left = time_left(facts, current.language) if use.left else ""
         computed = left if use.left == "computed" or not can_be_filled_in(left) else ""
-        own = Own(
-            name=shown_name(facts.name, live.language),
+        own = Personal(
+            name=shown_name(facts.name, current.language),
             link=facts.join_url if facts.join_url != webinar.join_url else "",
             left="" if computed else left,
             zone=zone,
         )
-        frame = (sheet.message, live.language, sheet.calendar_as, sheet.method, eight_bit)
+        frame = (sheet.message, current.language, sheet.calendar_as, sheet.method, eight_bit)
         key = (*frame, zone.shape, computed, bool(own.name), bool(own.link), facts.over)
 
         def cut() -> MailStencil | None:
@@ -109,28 +116,28 @@ class Stencils:
             made = cut_mail(words, around, eight_bit=eight_bit)
             return made if made.fill(sheet, own) else None
 
-        stencil = self._mails.get((webinar, live), key, cut)
+        stencil = self._mails.get((webinar, current), key, cut)
         if stencil and (mail := stencil.fill(sheet, own)):
             return mail
         return self._write(sheet, eight_bit=False) if eight_bit else write(sheet)
 
-    def _write_invitation(self, **said: Any) -> bytes:
-        webinar = said["webinar"]
-        own_link = said["join_url"] != webinar.join_url
-        key = (said["language"], said["method"], own_link)
-        stencil = self._invitations.get((webinar,), key, lambda: cut_invitation(said, own_link=own_link))
-        return stencil.fill(said) if stencil else invitation(**said)
+    def _write_invitation(self, **arguments: Any) -> bytes:
+        webinar = arguments["webinar"]
+        own_link = arguments["join_url"] != webinar.join_url
+        key = (arguments["language"], arguments["method"], own_link)
+        stencil = self._invitations.get((webinar,), key, lambda: cut_invitation(arguments, own_link=own_link))
+        return stencil.fill(arguments) if stencil else invitation(**arguments)
 
 
 class _Recent(Generic[T]):
-    """What was made last, at most so many octets of it; what has not been wanted for longest goes first."""
+    """A least-recently-used cache of values, limited by their bytes."""
 
     def __init__(self, most: int, octets: Callable[[T], int]) -> None:
         self._left, self._octets = most, octets
         self._made: OrderedDict[Hashable, tuple[T, object]] = OrderedDict()
 
     def get(self, of: tuple[object, ...], key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
-        """What was made of `of`, which goes by identity and so lives as long, under this key; `make` makes it."""
+        """The value made of the objects `of` (by identity; kept alive) under `key`, or a new one from `make`."""
         key = (*map(id, of), *key)
         if found := self._made.get(key):
             self._made.move_to_end(key)
@@ -145,8 +152,7 @@ class _Recent(Generic[T]):
 
 
 def _is_ordinary(claimed: Claimed) -> bool:
-    """Whether what is this registrant's own, but for the name, is as it nearly always is, and can stand where it goes
-    without quotes or encoding."""
+    """Whether this registrant's values except the name are usual ones, which need no quoting or encoding."""
     try:
         address = wire_address(claimed.address)
     except ValueError:

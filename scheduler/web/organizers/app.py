@@ -25,7 +25,7 @@ from starlette.routing import Route
 from scheduler.aside import Hangs
 from scheduler.faults import fault
 from scheduler.governing import saving
-from scheduler.governing.texts import digest
+from scheduler.governing.proposals import digest
 from scheduler.mail.text.layout import Layout, text_path
 from scheduler.mail.texts import Key
 from scheduler.mail.words.variables import BLOCKS, VARIABLES
@@ -138,8 +138,10 @@ class EditorApp:
         desk, sight = self._desk, await self._desk.sight()
         problems = await desk.files.run(lambda: desk.problems(sight))
         webinars = list(sight.webinars.values())
-        entries = await desk.database.run_reading(saving.shelf, webinars, sight.sources, problems, sight.live)
-        by_message: dict[str, list[saving.Entry]] = {}
+        entries = await desk.database.run_reading(
+            saving.list_texts, webinars, sight.sources, problems, sight.live
+        )
+        by_message: dict[str, list[saving.ListedText]] = {}
         for entry in entries:
             by_message.setdefault(entry.message, []).append(entry)
         return self._page(
@@ -274,7 +276,7 @@ class EditorApp:
             note = asked.said.get("note", "").strip()[:500]
             try:
                 await desk.database.run(
-                    saving.note_saved, desk.clock.now(), key, before, source, editor.address, note
+                    saving.record_save, desk.clock.now(), key, before, source, editor.address, note
                 )
             except (DBAPIError, PoolTimeout) as error:  # the file is written, and counts
                 log.warning("editor: a save is not on record", error=fault(error))
@@ -342,7 +344,7 @@ def _layout(sight: Sight) -> Layout:
     return sight.layout
 
 
-def _differences(saved: Sequence[saving.Saved], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
+def _differences(saved: Sequence[saving.SavedText], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
     """Each earlier version with what it changed, and whether it is the present one; and what was changed elsewhere
     since."""
     before = [*(one.source for one in saved), ""][1:]

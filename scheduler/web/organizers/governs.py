@@ -19,7 +19,7 @@ from scheduler.governing.verdicts import read_verdicts
 from scheduler.mail.text.layout import Layout, layout_of
 from scheduler.mail.texts import Key
 from scheduler.mail.trial.pairs import Pair, pairs_of, untried, verdicts_of
-from scheduler.mail.trial.runner import KNOWN, keep_known, remember
+from scheduler.mail.trial.runner import KNOWN, remember, trim_known
 from scheduler.problem import Problem
 from scheduler.web.context import Sight
 from scheduler.webinar.model import Webinar
@@ -76,7 +76,7 @@ class Governs:
             around = sight.sources, webinars, sight.layout
             if self._pairs[0] != around:
                 self._pairs = around, pairs_of(*around)
-                keep_known(pair.digest for pair in self._pairs[1])
+                trim_known(pair.digest for pair in self._pairs[1])
             pairs = self._pairs[1]
             if left := untried(pairs, KNOWN):
                 with self._database.reading() as conn:

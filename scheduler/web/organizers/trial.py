@@ -33,7 +33,7 @@ from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
 from scheduler.mail.trial.child import CPU_SECONDS
 from scheduler.mail.words.variables import BLOCKS, VARIABLES, Facts, variables
-from scheduler.mail.writing.sample import Reader, composed, moment, told_before
+from scheduler.mail.writing.sample import Reader, compose_sample, sample_told, sent_at
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
@@ -192,7 +192,9 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         doubts = text.doubts
         words = text.fill(filling)
         zone = pytz.timezone(trial.reader.zone)
-        mail = composed(trial.webinar, trial.message, trial.reader, zone, CurrentText(text, language, 0))
+        mail = compose_sample(
+            trial.webinar, trial.message, trial.reader, zone, CurrentText(text, language, 0)
+        )
         if len(mail) > LARGEST_MAIL:
             found, allowed = f"the mail has {len(mail) // 1000:,} kB", f"at most {LARGEST_MAIL // 1000:,} kB"
             problems.append(Problem(trial.place, found, allowed, "is there a loop in it?"))
@@ -245,9 +247,9 @@ def _facts(trial: Trial) -> Facts:
         name=reader.name,
         zone=pytz.timezone(reader.zone),
         zone_assumed=reader.zone_known_by in ("assumed", "webinar"),
-        now=moment(webinar, trial.message, reader, pytz.timezone(reader.zone)),
+        now=sent_at(webinar, trial.message, reader, pytz.timezone(reader.zone)),
         join_url=reader.join_url or webinar.join_url,
-        told=told_before(webinar, trial.message),
+        told=sample_told(webinar, trial.message),
     )
 
 

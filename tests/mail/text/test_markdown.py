@@ -1,4 +1,4 @@
-"""Markdown as organizers mean it: what they typed by chance stays, and what would look broken is reported."""
+"""Markdown as organizers mean it: accidental markup stays as typed, and what would look broken is reported."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def seen(html: str) -> str:
         ("ar", "١. أولا"),
     ],
 )
-def test_what_is_no_markdown_stays_as_typed(language: str, source: str) -> None:
+def test_accidental_markup_stays_as_typed(language: str, source: str) -> None:
     prose, problems = converted(source, language)
     typed = "\n".join(line.strip() for line in source.split("\n"))
     assert problems == []
@@ -149,22 +149,22 @@ def test_markdown_on_purpose_is_markdown(source: str, html: str) -> None:
 @pytest.mark.parametrize(
     ("source", "line", "found"),
     [
-        ("x\n\n`{{ join_url }}`", 3, "`{{ join_url }}` in backticks, where nobody can press it"),
-        ("```\n{{ join_url }}\n```", 2, "the link in code, where nobody can press it"),
+        ("x\n\n`{{ join_url }}`", 3, "`{{ join_url }}` in backticks, which cannot be clicked"),
+        ("```\n{{ join_url }}\n```", 2, "a link in code, which cannot be clicked"),
         ("this is ** bold **", 1, "`** bold **` is not bold"),
         ("x\nthis is **bold **text", 2, "`**bold **` is not bold"),
-        ("[text] (https://example.org)", 1, "`] (https://example.org` is no link"),
-        ("[text](https://exa mple.org)", 1, "`](https://exa` is no link"),
-        ("[文字]（https://example.org）", 1, "`]（https://example.org` is no link"),
-        ("[text] ({{ join_url }})", 1, "`] ({{ join_url }}` is no link"),
-        ("(text)[https://example.org]", 1, "`)[https://example.org]` is no link"),
+        ("[text] (https://example.org)", 1, "`] (https://example.org` is not a link"),
+        ("[text](https://exa mple.org)", 1, "`](https://exa` is not a link"),
+        ("[文字]（https://example.org）", 1, "`]（https://example.org` is not a link"),
+        ("[text] ({{ join_url }})", 1, "`] ({{ join_url }}` is not a link"),
+        ("(text)[https://example.org]", 1, "`)[https://example.org]` is not a link"),
         ("[text](example.org)", 1, "a link to `example.org`"),
         ("[text](http://example.org)", 1, "a link to `http://example.org`"),
         ("| Time | Topic |\n|---|---|\n| 1 | 2 |", 2, "`|---|---|`: a table"),
-        ("Dear {first_name},", 1, "`{first_name}`, as other tools write what is filled in"),
-        ("a\n\nDear \\{\\{ name \\}\\},", 3, "`{{ name }}`, escaped so that it stays as it is"),
-        ("[Join](https://example.org/{id_x})", 1, "`{id_x}`, as other tools write what is filled in"),
-        ("<Name>, hello", 1, "`<Name>`, as other tools write what is filled in"),
+        ("Dear {first_name},", 1, "`{first_name}`, a placeholder of another tool"),
+        ("a\n\nDear \\{\\{ name \\}\\},", 3, "`{{ name }}`, escaped so that it is not filled in"),
+        ("[Join](https://example.org/{id_x})", 1, "`{id_x}`, a placeholder of another tool"),
+        ("<Name>, hello", 1, "`<Name>`, a placeholder of another tool"),
         ("<b>bold</b>", 1, "HTML: `<b>`"),
     ],
 )
@@ -176,18 +176,18 @@ def test_what_would_look_broken_is_refused(source: str, line: int, found: str) -
 @pytest.mark.parametrize(
     ("source", "line", "found"),
     [
-        ("a **bold text without its end", 1, "`**`: readers see the asterisks"),
+        ("a **bold text without an end", 1, "`**`: readers see the asterisks"),
         (
             "Regards,\\\nWHO\nAvenue Appia 20\n1211 Geneva",
             2,
-            "a short line, which the next one follows in the mail",
+            "a short line, which the mail joins with the next one",
         ),
         (
             "x\n\n`https://example.org/j`",
             3,
-            "`https://example.org/j` in backticks, where nobody can press it",
+            "`https://example.org/j` in backticks, which cannot be clicked",
         ),
-        ("See the [link] below", 1, "`[link]`, as other tools write what is filled in"),
+        ("See the [link] below", 1, "`[link]`, a placeholder of another tool"),
     ],
 )
 def test_what_may_be_meant_is_doubtful(source: str, line: int, found: str) -> None:

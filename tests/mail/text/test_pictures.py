@@ -1,4 +1,4 @@
-"""A logo above the mail: a picture that goes along, or a link to one."""
+"""A logo above the mail: an embedded picture, or a link to one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduler.mail.received import read_mail
 from scheduler.mail.text.layout import LARGEST_PICTURE, TextProblems, read_layout
 from scheduler.mail.text.templates import parse_text
 from scheduler.mail.texts import CurrentText
-from scheduler.mail.writing.sample import composed, made_up
+from scheduler.mail.writing.sample import compose_sample, sample_reader
 from scheduler.mail.writing.stencil import Stencils
 from scheduler.problem import Problems
 from scheduler.reports.checking import logo_findings
@@ -36,8 +36,8 @@ def _live(root: Path, message: str = "confirmation", language: str = "en") -> Cu
 
 
 def _mail(root: Path, governing: Webinar, language: str = "en") -> bytes:
-    reader = replace(made_up(governing), language=language)
-    return composed(governing, "confirmation", reader, pytz.utc, _live(root, language=language))
+    reader = replace(sample_reader(governing), language=language)
+    return compose_sample(governing, "confirmation", reader, pytz.utc, _live(root, language=language))
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])

@@ -56,7 +56,7 @@ def test_what_is_written_by_hand_is_found(language: str, prose: str, words: str 
         "version 12.30",
     ],
 )
-def test_what_is_no_time_and_what_is_right_is_left_alone(prose: str) -> None:
+def test_other_numbers_and_right_times_are_not_reported(prose: str) -> None:
     assert list(said_times(prose, "fr" if "jeudi" in prose else "en", START)) == []
 
 

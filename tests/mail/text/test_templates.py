@@ -142,26 +142,29 @@ def test_blanks_of_a_word_processor_between_braces_are_blanks() -> None:
 @pytest.mark.parametrize(
     ("written", "found"),
     [
-        ("{{first name}}", "`{{first name}}`, as other tools write what is filled in; write `{{ name }}`"),
-        ("{{{name}}}", "`{{{name}}}`, as other tools write what is filled in; write `{{ name }}`"),
+        ("{{first name}}", "`{{first name}}`, a placeholder of another tool; write `{{ name }}`"),
+        ("{{{name}}}", "`{{{name}}}`, a placeholder of another tool; write `{{ name }}`"),
         (
             "{{${first_name}}}",
-            "`{{${first_name}}}`, as other tools write what is filled in; write `{{ name }}`",
+            "`{{${first_name}}}`, a placeholder of another tool; write `{{ name }}`",
         ),
-        ("{{name|default:'you'}}", "as other tools write what is filled in; write `{{ name }}`"),
-        ("{{data:firstname:''}}", "as other tools write what is filled in; write `{{ name }}`"),
-        ("{{lead.First Name:default=x}}", "as other tools write what is filled in; write `{{ name }}`"),
-        ("{{ $json.name }}", "as other tools write what is filled in; write `{{ name }}`"),
-        ("{{#if name}}", "as other tools write what is filled in; write `{{ name }}`"),
+        ("{{name|default:'you'}}", "a placeholder of another tool; write `{{ name }}`"),
+        ("{{data:firstname:''}}", "a placeholder of another tool; write `{{ name }}`"),
+        ("{{lead.First Name:default=x}}", "a placeholder of another tool; write `{{ name }}`"),
+        ("{{ $json.name }}", "a placeholder of another tool; write `{{ name }}`"),
+        ("{{#if name}}", "a placeholder of another tool; write `{{ name }}`"),
         ("{{ contact.FIRSTNAME }}", "write `{{ name }}`"),
         ("{{ Recipient.FirstName }}", "write `{{ name }}`"),
         ("{{ registrant.join_url }}", "write `{{ join_url }}`"),
         ("{{ event.title }}", "write `{{ webinar.title }}`"),
-        ("{{ unsubscribe }}", "leave it out: how to stop the mails stands below every mail"),
-        ("{{field:abc}}", "docs/variables.md has what can stand between braces"),
+        ("{{ unsubscribe }}", "leave it out: every mail ends with how to unsubscribe"),
+        ("{{field:abc}}", "docs/variables.md says what may be between braces"),
         ("{{ name", "close it with `}}`, as in `{{ name }}`"),
         ("{{ name }", "one brace where two belong; write `{{ name }}`"),
-        ("{% if name == “x” %}a{% endif %}", "the character “, which Word puts for a straight quote"),
+        (
+            "{% if name == “x” %}a{% endif %}",
+            "the character “ in place of a straight quote",
+        ),
     ],
 )
 def test_what_another_tool_would_understand_between_braces_has_its_fix(written: str, found: str) -> None:
@@ -209,11 +212,11 @@ def test_subject_and_preheader_are_plain_single_lines() -> None:
     [("{% if false %}Hi{% endif %}", "Hello", "text"), ("Hi", "{% if false %}x{% endif %}", "subject")],
 )
 def test_a_text_that_says_nothing_is_not_sent(body: str, subject: str, found: str) -> None:
-    with pytest.raises(TextProblems, match=f"the {found} is empty once it is filled in"):
+    with pytest.raises(TextProblems, match=f"the {found} is empty after it is filled in"):
         text(body, subject=subject).render(facts())
 
 
-def test_a_failure_tells_nothing_of_what_a_registrant_typed() -> None:
+def test_a_failure_shows_nothing_that_a_registrant_typed() -> None:
     broken = text("{{ webinar[name] }}")
 
     with pytest.raises(TextProblems) as caught:
@@ -483,7 +486,7 @@ def test_a_text_from_another_tool_is_told_with_all_its_mistakes_at_once() -> Non
         text(body)
     found = [str(one) for one in told.value.problems]
     for words in (
-        "{first_name}", "“name”", "*|LNAME|*", "Word puts", "`contact`", "upper_case", "«First_Name»", "${name}",
+        "{first_name}", "“name”", "*|LNAME|*", "straight quote", "`contact`", "upper_case", "«First_Name»", "${name}",
     ):  # fmt: skip
         assert any(words in one for one in found), words
     assert len(found) == len(set(found))

@@ -1,4 +1,4 @@
-"""What an editor is told of a text that is sound all the same."""
+"""Advice about sound texts for their editors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.mail.text.templates import LARGEST_HTML
 from scheduler.mail.trial.advice import advice
-from scheduler.mail.writing.sample import made_up
+from scheduler.mail.writing.sample import sample_reader
 from scheduler.web.organizers.trial import Trial, answer_to
 from tests.mail.samples import layout
 from tests.support import webinar
@@ -39,11 +39,11 @@ def test_a_mail_that_gmail_would_cut_off_is_named() -> None:
 def test_what_likely_is_not_meant_is_said_beside_the_mail() -> None:
     source = "---\nsubject: Soon\npreheader: Soon\n---\nSee the [link].\n\nWHO\nAvenue Appia 20\n"
     trial = Trial(
-        source, "follow-up/en.md", "follow-up", layout(), webinar(), made_up(webinar()), False, False
+        source, "follow-up/en.md", "follow-up", layout(), webinar(), sample_reader(webinar()), False, False
     )
     answer = answer_to(trial)
     assert answer["problems"] == []
     assert [(wrong, one["place"], one["found"]) for wrong, one in answer["advice"]] == [
-        (False, "follow-up/en.md, line 5", "`[link]`, as other tools write what is filled in"),
-        (False, "follow-up/en.md, line 7", "a short line, which the next one follows in the mail"),
+        (False, "follow-up/en.md, line 5", "`[link]`, a placeholder of another tool"),
+        (False, "follow-up/en.md, line 7", "a short line, which the mail joins with the next one"),
     ]

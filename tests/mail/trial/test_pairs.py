@@ -1,4 +1,4 @@
-"""What a verdict depends on, and what not: a pair whose digest is known is never tried again."""
+"""What a verdict depends on: a pair with a known digest is not tried again."""
 
 from __future__ import annotations
 
@@ -164,6 +164,6 @@ def test_what_was_wrong_stays_so_until_it_is_tried() -> None:
     assert three(None, None, None, before=unreadable).problems == {KEY: (PLACED,)}
 
 
-def test_of_what_is_not_known_nothing_is_said() -> None:
+def test_an_untried_pair_has_no_verdict() -> None:
     found = three(None, None, None)
     assert found == Verdicts(untried=frozenset({KEY}))

@@ -120,7 +120,7 @@ def test_a_text_that_is_empty_for_some_is_not_sound() -> None:
     found = check(follow_up="{% if name %}Hi{% endif %}")
 
     assert found["follow-up"] == [
-        "/follow-up/en.md: the text is empty once it is filled in; "
+        "/follow-up/en.md: the text is empty after it is filled in; "
         "procurement, for a reader in Europe/Zurich, days before the start"
     ]
 
@@ -139,7 +139,7 @@ def test_a_text_must_work_whatever_changed_and_where_nothing_did() -> None:
         "procurement, for a reader in Europe/Zurich, an hour before the start, after a new time"
     ]
     assert [line.partition(";")[0] for line in found["follow-up"]] == [
-        "/follow-up/en.md: the text is empty once it is filled in"
+        "/follow-up/en.md: the text is empty after it is filled in"
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_runaway_is_ended_and_marks_no_other_text() -> None:
 
     assert found["confirmation"] == []
     assert found["follow-up"] == [
-        "/follow-up/en.md: filling it in was stopped (too much computing); allowed: 1 s of computing and 256 MB"
+        "/follow-up/en.md: filling it in took too much processor time; allowed: 1 s of processor time and 256 MB"
     ]
     assert found["reminder-hour"] == [
         "/reminder-hour/en.md: filling it in took too much memory; allowed: 256 MB"
@@ -184,9 +184,9 @@ def test_what_says_nothing_to_a_reader_is_not_sound() -> None:
         found = check_texts(sources, [webinar()], TEMPLATES)
 
     assert {key[1]: problems[0].found for key, problems in found.problems.items()} == {
-        "en": "cannot be filled in: `{{ … }}` prints a function of the program, not words",
-        "fr": "cannot be filled in: `{{ … }}` prints a TemplateReference of the program, not words",
-        "ru": "cannot be filled in: `{{ … }}` prints a list of the program, not words",
+        "en": "cannot be filled in: `{{ … }}` prints an internal object (function), not words",
+        "fr": "cannot be filled in: `{{ … }}` prints an internal object (TemplateReference), not words",
+        "ru": "cannot be filled in: `{{ … }}` prints an internal object (list), not words",
     }
     assert found.sound == {("follow-up", "es")}
 
@@ -199,7 +199,7 @@ def test_a_child_that_cannot_begin_condemns_no_text(monkeypatch: pytest.MonkeyPa
 
     assert found.problems == {}
     assert found.untried == set(sources)
-    assert found.why_untried == "the child that tries them can't begin: exit 1: "
+    assert found.why_untried == "the child process for trials could not start: exit 1: "
 
 
 def test_a_limit_of_memory_that_an_operator_set_stays_as_it_is() -> None:
@@ -272,7 +272,7 @@ def test_a_child_that_the_machine_keeps_waiting_says_nothing_about_the_texts(
     found, why = try_all({("follow-up", "en"): HEAD + "Hi"})
 
     assert found == {}
-    assert why == "the child that tries them has not moved for 0.5 s"
+    assert why == "the child process for trials printed nothing for 0.5 s"
 
 
 class Ending(subprocess.Popen[bytes]):
@@ -303,7 +303,7 @@ def test_a_child_that_is_ended_from_outside_says_nothing_about_the_text(
     found, why = try_all({("follow-up", "en"): HEAD + "KILLED", ("follow-up", "fr"): HEAD + "Bonjour"})
 
     assert found == {"fr": ()}
-    assert why == "the child that tries them was ended from outside"
+    assert why == "the child process for trials was killed from outside"
 
 
 def test_a_text_at_which_the_child_crashes_twice_is_unsound_and_the_others_are_tried(
@@ -316,7 +316,7 @@ def test_a_text_at_which_the_child_crashes_twice_is_unsound_and_the_others_are_t
     assert why == ""
     assert found["fr"] == ()
     assert [str(one) for one in found["en"]] == [
-        "follow-up/en.md: filling it in ended its process: signal 6; allowed: 1 s of computing and 256 MB"
+        "follow-up/en.md: filling it in crashed its process: signal 6; allowed: 1 s of processor time and 256 MB"
     ]
 
 
@@ -343,11 +343,11 @@ def test_while_somebody_waits_a_few_are_tried_and_more_for_a_few_seconds(
 
     assert found.untried
     assert found.untried | found.sound == set(sources)
-    assert found.why_untried == "that takes long, and `webinar run` does it"
+    assert found.why_untried == "it takes long; `webinar run` tries them"
     assert check_texts(sources, [webinar()], TEMPLATES).sound == set(sources)
 
 
-def test_what_is_known_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_pair_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = {("follow-up", "en"): HEAD + "Hi, of whom something is known"}
     assert check_texts(sources, [webinar()], TEMPLATES).sound == set(sources)
     monkeypatch.setattr(runner.sys, "executable", "/bin/false")
@@ -417,8 +417,8 @@ def test_a_text_of_two_messages_must_do_for_both() -> None:
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        ("`{{ join_url }}`\n\n{{ times }}", "`{{ join_url }}` in backticks, where nobody can press it"),
-        ("{{ 'See ' ~ join_url }}\n\n{{ times }}", "the link to join is no link that can be pressed"),
+        ("`{{ join_url }}`\n\n{{ times }}", "`{{ join_url }}` in backticks, which cannot be clicked"),
+        ("{{ 'See ' ~ join_url }}\n\n{{ times }}", "the link to join cannot be clicked"),
         ("    {{ join_url }}\n\n{{ times }}", ""),
         ("[Join]({{ join_url }}) – {{ times }}".replace(" – ", "\n\n"), ""),
         ("Join: {{ join_url }}\n\n{{ times }}", ""),

@@ -70,7 +70,7 @@ def test_an_ordinary_name_stays_as_it_is(name: str) -> None:
         ("", ""),
     ],
 )
-def test_what_is_no_name_is_taken_out(typed: str, shown: str) -> None:
+def test_characters_that_no_name_has_are_removed(typed: str, shown: str) -> None:
     assert clean_name(typed) == shown
 
 

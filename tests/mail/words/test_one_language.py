@@ -60,7 +60,7 @@ GERMAN = [
 
 
 @pytest.mark.parametrize(("before", "said"), GERMAN)
-def test_what_is_left_is_said_in_a_language_without_phrases(before: timedelta, said: str) -> None:
+def test_the_time_left_is_given_in_a_language_without_phrases(before: timedelta, said: str) -> None:
     zone = pytz.timezone("Pacific/Auckland")  # where it starts at 23:00
 
     assert wording.time_left(START - before, START, END, zone, "de") == said
@@ -149,7 +149,7 @@ STEPS = {
 
 @pytest.mark.parametrize("language", SIX)
 @pytest.mark.parametrize("unit", STEPS)
-def test_what_is_left_has_the_plural_of_its_number(unit: str, language: str) -> None:
+def test_the_time_left_has_the_plural_of_its_number(unit: str, language: str) -> None:
     for step in STEPS[unit]:
         count = step // timedelta(**{f"{unit}s": 1})
         category = cldr(language).plural_form(count)

@@ -1,4 +1,4 @@
-"""What a mail says to programs: EventReservation, as JSON that nobody's values can leave."""
+"""EventReservation for programs that read mails: JSON from which no value can escape."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_it_names_the_event_the_instants_the_person_and_the_link() -> None:
     assert [one["name"] for one in event["organizer"]] == ["WHO", "WIPO", "WTO"]
 
 
-def test_without_a_name_or_link_nothing_is_made_up_and_what_is_called_off_says_so() -> None:
+def test_without_a_name_or_link_none_is_made_up_and_a_cancelled_webinar_says_so() -> None:
     said = json.loads(reservation(webinar(cancelled=True), "en", "", ""))
     assert "underName" not in said
     assert "location" not in said["reservationFor"]

@@ -196,7 +196,7 @@ def test_the_time_left_is_counted_on_the_readers_calendar(
 
 @settings(deadline=None)
 @given(st.timedeltas(timedelta(seconds=1), timedelta(days=60)), st.sampled_from(pytz.common_timezones))
-def test_what_is_still_to_come_is_never_said_to_be_now_or_past(left: timedelta, zone: str) -> None:
+def test_a_webinar_ahead_is_never_said_to_be_now_or_past(left: timedelta, zone: str) -> None:
     said = wording.time_left(START - left, START, END, pytz.timezone(zone), "en")
 
     assert said in {"today", "tomorrow"} or said.startswith("in ")
@@ -279,7 +279,7 @@ ENGLISH = phrases_file("en").read_text("utf-8")
         ('dear = "Dear {name},"', 'dear = "Olá {name,"', 'line 16, dear: "Olá {name,"; allowed: text with {name}'),
         ("join = \"Join the webinar\"", "join = \"{}\"", 'line 30, join: "{}"; allowed: text without { and }'),
         ('join = "Join the webinar"', "join = 1", "line 30, join: 1; allowed: text in quotes"),
-        ('stop = "Un', 'stopp = "Un', "line 48, stopp: no phrase of this name is known; allowed: the names in en.toml;"
+        ('stop = "Un', 'stopp = "Un', "line 48, stopp: unknown phrase; allowed: the names in en.toml;"
          " did you mean `stop`?"),
     ],
 )  # fmt: skip

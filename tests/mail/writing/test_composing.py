@@ -278,7 +278,7 @@ def test_a_local_part_that_is_not_ascii_makes_the_headers_utf8() -> None:
 @pytest.mark.parametrize(
     "bad", ["", "zoe", "@example.org", "zoe@", "a b@example.org", "a@example.org\r\nBcc: b@example.org"]
 )
-def test_what_is_no_address_is_refused(bad: str) -> None:
+def test_an_invalid_address_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         made(to=bad)
 

@@ -1,4 +1,4 @@
-"""The fast way makes the mails of the plain way, for whoever they are and whatever they are called."""
+"""Stencils make the same mails as the plain way, for every reader and every name."""
 
 from __future__ import annotations
 
@@ -572,7 +572,7 @@ def test_who_knows_the_boundary_can_end_no_part() -> None:
 # Stencils kept
 
 
-def test_what_is_left_of_the_time_is_always_true() -> None:
+def test_the_time_left_is_always_true() -> None:
     stencils = Stencils()
     for minutes in (90, 61, 60, 58, 30, 1, 0, -30, -3000):
         given = (CLAIMED, WEBINARS[0], ARABIC, None, START - timedelta(minutes=minutes), "")

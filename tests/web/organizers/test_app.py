@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from scheduler.aside import Aside
-from scheduler.governing.texts import digest
+from scheduler.governing.proposals import digest
 from scheduler.mail.received import read_invitation, read_mail
 from scheduler.mail.text.layout import read_layout
 from scheduler.outbox import TooMany

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.governing.texts import digest
+from scheduler.governing.proposals import digest
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.registrants.files.reading import FileRow, read_rows
 from scheduler.web.inbox import rehearsed
