@@ -21,14 +21,13 @@ from scheduler.delivery.backlog import Backlog, Item
 from scheduler.delivery.pace import DayIsFull
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Relay, wanted_workers
+from scheduler.delivery.results import decide_unopened
 from scheduler.delivery.sender import Job, Sender
 from scheduler.ledger import claims, restored
 from scheduler.ledger.entries import Lease, Outcome
 from scheduler.ledger.outcomes import last_versions
 from scheduler.ledger.refusals import RefusalStreak
 from scheduler.smtp.failures import RelayFailure
-from scheduler.smtp.moments import named_moment
-from scheduler.smtp.replies import asks_for_less
 from scheduler.troubles import Troubles
 
 log = structlog.get_logger()
@@ -175,14 +174,10 @@ class Dispatcher:
             self._not_opened(relay, failure)
 
     def _not_opened(self, relay: Relay, failure: RelayFailure) -> None:
-        """No connection came about: no mail has to do with it."""
-        if asks_for_less(failure.reply):
-            relay.pace.slow_down()
-        verdict = relay.standing.verdict("", failure.reply)
+        """Apply the effect of a connection that could not be opened; it costs no mail an attempt."""
+        verdict, now = relay.standing.verdict("", failure.reply), self._clock.now()
         log.warning("no connection", relay=relay.name, verdict=str(verdict), reply=str(failure))
-        now = self._clock.now()
-        named = named_moment(failure.reply.text, now)
-        relay.standing.pause(now, str(failure), verdict, failure.reply.stage, named)
+        relay.apply(decide_unopened(failure, verdict, now), now)
 
     async def _pump_on(self) -> None:
         with self._troubles.reporting("handing out mails"):  # after a failure, again at the next wake

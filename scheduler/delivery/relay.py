@@ -13,6 +13,7 @@ import structlog
 
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import DayIsFull, Pace
+from scheduler.delivery.results import Effect, refuses_connection
 from scheduler.input.relay_settings import RelaySettings
 from scheduler.smtp.failures import Doubtful, RelayFailure
 from scheduler.smtp.pool import Pool
@@ -181,21 +182,38 @@ class Relay:
         more = int((asyncio.get_running_loop().time() - self._refused_at) / ANOTHER_SECONDS)
         return min(self.connections, self._most + more)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there are other connections than the one of whoever asks, inside `works`."""
+        return self._workers > 1
+
     def has_enough(self, reply: Reply) -> bool:
-        """Whether this reply to an opening leaves the other connections as they are, which work, or are about to: it
-        says that there are enough of them, or that nobody gets in any more, as with a new password or authority that
-        is wrong. Then there will be no more than those, for a while. To be asked inside `works`."""
-        nobody_gets_in = reply.stage == "auth" or (not reply.code and classify(reply) is Verdict.STOP)
-        if reply.stage not in OPENING or not (reply.code // 100 == 4 or nobody_gets_in):
-            return False
-        others = self._workers - 1
-        if not others:  # it takes nobody's, and when it is back it will bear as many as ever
+        """Whether this reply, inside `works`, refuses a connection while others are open or about to be. Then no more
+        than those are allowed for a while."""
+        return refuses_connection(reply) and self._limit_connections()
+
+    def _limit_connections(self) -> bool:
+        """Allow no more connections than the others, after one was refused. Returns whether there are others: if not,
+        the relay refuses everybody, and bears as many as ever when it is back."""
+        if not self.has_others:
             self._most = None
             return False
-        self._most = min(self.allowed, others)
+        self._most = min(self.allowed, self._workers - 1)
         self._refused_at = asyncio.get_running_loop().time()
         log.info("relay refuses more connections", relay=self.name, connections=self._most)
         return True
+
+    def apply(self, effect: Effect, now: datetime) -> datetime | None:
+        """Apply the effect of a result. Returns the end of the pause that it causes, if any."""
+        if effect.accepted:
+            self.standing.well()
+        if effect.refuses_connection:
+            self._limit_connections()
+        if effect.slows:
+            self.pace.slow_down()
+        if pause := effect.pause:
+            return self.standing.pause(now, effect.words, pause.verdict, pause.stage, pause.named)
+        return None
 
     @contextmanager
     def waits(self, *, opening: bool = False) -> Iterator[Callable[[bool], None]]:
