@@ -1,4 +1,4 @@
-"""What fails now: reported in readiness until it works again, while the loop around it goes on."""
+"""Failures of loops that go on: each is a reason of readiness until the same work succeeds."""
 
 from __future__ import annotations
 
@@ -7,42 +7,50 @@ from contextlib import contextmanager
 
 import structlog
 
-from scheduler.faults import fault, is_the_databases
+from scheduler.faults import fault, is_the_databases, refuses_sign_in
+from scheduler.readiness import Kind, Reason
 
 log = structlog.get_logger()
 
 
 class Trouble(RuntimeError):
-    """A failure whose words tell a person what is wrong, without personal data."""
+    """A failure whose words say what is wrong, without personal data."""
+
+    kind: Kind | None = None
+    """What it is about, where that is not the loop's own work."""
 
 
 class Troubles:
-    """By what was tried, in words without personal data."""
+    """The failures of one part of the service, by what was tried."""
 
-    def __init__(self) -> None:
-        self._words: dict[str, str] = {}
+    def __init__(self, kind: Kind = Kind.FAILURE) -> None:
+        """`kind`: of its reasons."""
+        self._kind = kind
+        self._reasons: dict[str, Reason] = {}
 
     @property
-    def words(self) -> tuple[str, ...]:
-        return tuple(self._words.values())
+    def reasons(self) -> tuple[Reason, ...]:
+        """What fails now."""
+        return tuple(self._reasons.values())
 
     def over(self, what: str) -> None:
-        self._words.pop(what, None)
+        self._reasons.pop(what, None)
 
     def keep(self, those: Collection[str]) -> None:
-        """Forget what is not among `those`: nobody will try it again."""
-        self._words = {what: words for what, words in self._words.items() if what in those}
+        """Forget failures of anything else: it will not be tried again."""
+        self._reasons = {what: reason for what, reason in self._reasons.items() if what in those}
 
     @contextmanager
-    def told(self, what: str) -> Iterator[None]:
-        """Around one try of a loop's work: an exception is a trouble until a later try of `what` ends without one."""
+    def recorded(self, what: str) -> Iterator[None]:
+        """Around one try of a loop's work: an exception is logged, and a reason until a try of `what` succeeds."""
         try:
             yield
         except Trouble as trouble:
-            self._words[what] = str(trouble)
+            self._reasons[what] = Reason(trouble.kind or self._kind, str(trouble))
             log.error(what, error=str(trouble))
         except Exception as error:
-            self._words[what] = f"{what}: {fault(error)}"
+            kind = Kind.SIGN_IN if self._kind.stops and refuses_sign_in(error) else self._kind
+            self._reasons[what] = Reason(kind, f"{what}: {fault(error)}")
             log.error(what, error=fault(error), exc_info=not is_the_databases(error))
         else:
             self.over(what)

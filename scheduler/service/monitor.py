@@ -36,6 +36,7 @@ from scheduler.ledger.counting import (
 )
 from scheduler.ledger.lateness import Accepted, Lateness, lateness
 from scheduler.ledger.planning import webinars_to_plan
+from scheduler.readiness import Kind, Reason
 from scheduler.settings import Settings
 from scheduler.troubles import Trouble, Troubles
 from scheduler.zones.wall import tz_version
@@ -136,7 +137,7 @@ class Monitor:
         self._seen = Lateness()
         self._counted: dict[str, dict[tuple[str, str], int]] = {}
         self._count_again: dict[str, float] = {}
-        self._troubles = Troubles()
+        self._troubles = Troubles(Kind.WATCHING)
         self._tasks: list[asyncio.Task[None]] = []
         self._exposition, self._until = b"", 0.0
         self._one_by_one = asyncio.Lock()
@@ -209,21 +210,18 @@ class Monitor:
         )
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why mails that are due do not leave, in words without personal data."""
-        at, found = asyncio.get_running_loop().time(), list[str]()
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why mails that are due do not leave, and what could not be looked at."""
+        at, found = asyncio.get_running_loop().time(), list(self._troubles.reasons)
         if (seconds := self._stalled(at)) and self.late:
             webinar, message, age = self.late[0]
             oldest = f"the oldest is {message} of {webinar}, due for {age:.0f} s"
-            found.append(f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}")
+            words = f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}"
+            found.append(Reason(Kind.NOT_ACCEPTED, words))
         if (seconds := self._intake.stuck(at)) > STALLED_SECONDS:
-            found.append(f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s")
+            words = f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s"
+            found.append(Reason(Kind.NOT_PLANNED, words))
         return tuple(found)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What keeps this from being looked at, in words without personal data."""
-        return self._troubles.words
 
     async def exposition(self, ready: bool) -> bytes:
         """All metrics, as they are, or were a second ago: however many ask."""
@@ -304,7 +302,7 @@ class Monitor:
 
     async def _keep(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            with self._troubles.told(what):
+            with self._troubles.recorded(what):
                 await work()
             await asyncio.sleep(seconds)
 

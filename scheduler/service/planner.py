@@ -19,6 +19,7 @@ from scheduler.clock import Clock
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing, plan_people, take_in, webinars_to_plan
+from scheduler.readiness import Reason
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
 from scheduler.zones.names import learn
@@ -45,9 +46,9 @@ class Planner:
         self._troubles = Troubles()
 
     @property
-    def troubles(self) -> tuple[str, ...]:
-        """What can't be planned now, in words without personal data."""
-        return self._troubles.words
+    def troubles(self) -> tuple[Reason, ...]:
+        """What can't be planned now."""
+        return self._troubles.reasons
 
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
         """Plan for so many seconds. True when there is more to do."""
@@ -77,7 +78,7 @@ class Planner:
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
         # Who comes after thousands, of this or of another webinar, does not wait for all of them.
         after = None if self._turn % 2 else self._taken_last
-        with self._troubles.told(TAKING_IN):
+        with self._troubles.recorded(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
             taken, took = await self._database.run(
                 _timed, lambda conn: take_in(conn, now, governing, self._return_within, most, after)
@@ -90,14 +91,14 @@ class Planner:
             return taken.more
         self._rows.failed()
         if after is not None:  # the others go on
-            with self._troubles.told(WHOSE_NEXT):
+            with self._troubles.recorded(WHOSE_NEXT):
                 self._taken_last = await self._database.run(next_webinar, after)
         return False
 
     async def _plan_people(self, governing: Governing) -> int:
         name = governing.webinar.id
         self._turns[name] = self._turn
-        with self._troubles.told(_planning(name)):
+        with self._troubles.recorded(_planning(name)):
             now, most = self._clock.now(), self._people.rows
             people, took = await self._database.run(
                 _timed, lambda conn: plan_people(conn, now, governing, most)

@@ -23,13 +23,14 @@ from scheduler.database.file import Stands
 from scheduler.database.presence import Presence
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
-from scheduler.faults import fault, is_the_databases
+from scheduler.faults import fault, is_the_databases, refuses_sign_in
 from scheduler.http.limits import OF_HEALTH, raise_descriptors
 from scheduler.http.server import WebServer
 from scheduler.ledger import claims
+from scheduler.readiness import Kind, Readiness, Reason, reasons
 from scheduler.reports.reasons import moved_away
 from scheduler.service import systemd
-from scheduler.service.health import Readiness, health_app
+from scheduler.service.health import health_app
 from scheduler.service.monitor import Monitor
 from scheduler.service.service import MustRest, Service
 from scheduler.service.signals import Signals
@@ -70,7 +71,7 @@ class Runner:
         self._ticking = asyncio.Lock()
         self._tick_again = False
         self._noted: asyncio.Task[None] | None = None
-        self._trouble = ""
+        self._trouble: Reason | None = None  # why the last tick failed
         self._troubles = Troubles()
         self._starting = Starting(database)
         self._last_tick: float | None = None
@@ -163,23 +164,19 @@ class Runner:
         self._notified()
 
     def readiness(self) -> Readiness:
-        """The service's own reasons, and those of its surroundings."""
-        reasons = [words for words in (self._trouble, self._clock.trouble) if words]
+        """Whether the next mail would go out, as far as the service and its surroundings know."""
+        found = [self._trouble] if self._trouble else []
+        found += reasons(Kind.CLOCK_SET, [self._clock.trouble])
         if self._last_tick is None:
-            reasons.append(self._starting.reason)
+            found.append(Reason(Kind.STARTING, self._starting.reason))
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
-            reasons.append("nothing was planned for two minutes")
-        service = self._service.readiness()
-        presence = (
-            (self._presence.trouble, *self._presence.troubles) if self._presence and self._last_tick else ()
-        )
-        every = (*reasons, *self._troubles.words, *presence, *service.reasons, *self._monitor.reasons)
-        notes = filter(None, [self._web.trouble])
-        return Readiness(
-            tuple(dict.fromkeys(filter(None, every))),
-            (*service.notes, *self._monitor.notes, *notes),
-            self._monitor.late,
-        )
+            found.append(Reason(Kind.NOT_PLANNED, "nothing was planned for two minutes"))
+        found += self._troubles.reasons
+        if self._presence and self._last_tick:
+            found += [*reasons(Kind.PRESENCE, [self._presence.trouble]), *self._presence.troubles]
+        found += [*self._service.readiness().found, *self._monitor.reasons]
+        found += [self._web.trouble] if self._web.trouble else []
+        return Readiness(tuple(found), self._monitor.late)
 
     async def _exposition(self) -> bytes:
         return await self._monitor.exposition(self.readiness().ready)
@@ -189,7 +186,7 @@ class Runner:
         patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
         while True:
             await asyncio.sleep(patience.total_seconds())
-            with self._troubles.told("waking up"):
+            with self._troubles.recorded("waking up"):
                 now = datetime.now(pytz.utc)
                 for job in (self._scheduler.get_job("poll"), self._scheduler.get_job("send")):
                     if job and job.next_run_time > now + patience:
@@ -223,21 +220,20 @@ class Runner:
             if self._presence:
                 await self._join(self._presence)
             self._tick_again |= await self._service.tick(self._clock.now())
-            self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
+            self._trouble, self._last_tick = None, asyncio.get_running_loop().time()
             metrics.ticked()
-        except MustRest as reason:
+        except MustRest as rest:
             self._service.rest()
-            if str(reason) != self._trouble:
-                log.error("nothing planned or sent", reason=str(reason))
-            self._trouble = str(reason)
+            if rest.reason != self._trouble:
+                log.error("nothing planned or sent", reason=rest.reason.words)
+            self._trouble = rest.reason
             return
         except LedgerTrouble as error:  # which says so itself, in readiness and in the log
             log.warning("nothing planned", reason=str(error))
             return
         except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
-            whose = "the database does not answer" if is_the_databases(error) else "the service fails"
-            self._trouble = f"{whose}: {fault(error)}"
-            log.error("tick failed", error=self._trouble, exc_info=not is_the_databases(error))
+            self._trouble = _failure(error)
+            log.error("tick failed", error=self._trouble.words, exc_info=not is_the_databases(error))
             return
 
     async def _look_at_file(self) -> None:
@@ -252,7 +248,7 @@ class Runner:
 
     async def _send(self) -> None:
         """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
-        with self._troubles.told("looking for what is due"):
+        with self._troubles.recorded("looking for what is due"):
             wake, now = await self._service.send_due(), self._clock.now()
             if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
                 self._scheduler.add_job(
@@ -267,16 +263,25 @@ class Runner:
         go on; two whose clocks disagree would send at two different times."""
         theirs = await self._database.run(lambda conn: dialect(conn).clock(conn))
         if presence.trouble:
-            raise MustRest(presence.trouble)
+            raise MustRest(Reason(Kind.PRESENCE, presence.trouble))
         ahead = self._clock.now().timestamp() - theirs
         metrics.CLOCK_OFFSET.set(ahead)
         if abs(ahead) > SKEW_SECONDS:
             how = "ahead of" if ahead > 0 else "behind"
-            raise MustRest(
+            words = (
                 f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
             )
+            raise MustRest(Reason(Kind.CLOCK_OFF, words))
         if presence.gone and await self._service.took_over():
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
+
+
+def _failure(error: Exception) -> Reason:
+    """Why a tick failed."""
+    if not is_the_databases(error):
+        return Reason(Kind.FAILURE, f"the service fails: {fault(error)}")
+    kind = Kind.SIGN_IN if refuses_sign_in(error) else Kind.DATABASE
+    return Reason(kind, f"the database does not answer: {fault(error)}")
 
 
 async def _any_of(*events: asyncio.Event) -> None:

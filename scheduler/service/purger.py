@@ -17,6 +17,7 @@ from scheduler.database.engine import Database, execute
 from scheduler.governing.webinars import said
 from scheduler.ledger.retention import Past, announce, past_webinars, people_of, remove
 from scheduler.problem import Problems
+from scheduler.readiness import Reason
 from scheduler.reports.retention import NAMED, Coming, notes
 from scheduler.webinar.model import read_webinar
 
@@ -30,8 +31,8 @@ class Purger:
     """Over one database. What it does is left right by a kill at any place, and goes on from there."""
 
     def __init__(self, database: Database) -> None:
-        self.notes: tuple[str, ...] = ()
-        """Whose people are about to be removed, in words without personal data."""
+        self.notes: tuple[Reason, ...] = ()
+        """The webinars whose people are about to be removed."""
         self._database = database
         self._chunk = Chunk(others_wait=not database.dialect.takes_replicas)
         self._chunk.rows = FIRST

@@ -33,17 +33,17 @@ from scheduler.governing.webinars import look_again
 from scheduler.ledger import claims, loading, restored, settling, statements
 from scheduler.ledger.loading import Loading
 from scheduler.pulling.puller import Puller
+from scheduler.readiness import Kind, Readiness, Reason, reasons
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import (
-    reasons,
-    relay_refuses,
+    relay_alert,
+    relay_takes_no_mail,
     replica_notes,
     row_notes,
     set_back,
     still_loading,
 )
 from scheduler.service.alerting import RELAY, Teller
-from scheduler.service.health import Readiness
 from scheduler.service.planner import Planner
 from scheduler.service.purger import Purger
 from scheduler.settings import Settings
@@ -62,7 +62,11 @@ REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a mi
 
 
 class MustRest(Exception):
-    """This service may neither plan nor send now, for a reason in words without personal data."""
+    """This service may neither plan nor send now."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.words)
+        self.reason = reason
 
 
 class Service:
@@ -98,10 +102,10 @@ class Service:
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._sending_asked: asyncio.Task[None] | None = None
-        self._row_notes: tuple[str, ...] = ()
-        self._replica_notes: tuple[str, ...] = ()
+        self._row_notes: tuple[Reason, ...] = ()
+        self._replica_notes: tuple[Reason, ...] = ()
         self._replicas_again_at: datetime | None = None
-        self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
+        self._intake: tuple[Reason, ...] = ()  # what keeps changes of `registrants` from being noticed
         self._checking: asyncio.Task[None] | None = None
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
@@ -211,18 +215,18 @@ class Service:
 
     async def _check_intake(self) -> None:
         """See to it that the changes of `registrants` are noticed; beside planning, for it reads the whole table."""
-        with self._troubles.told("checking registrants"):
+        with self._troubles.recorded("checking registrants"):
             self._intake = await asyncio.to_thread(check_intake, self._database)
         self._check_again = time.monotonic() + CHECK_SECONDS
 
     async def _settle(self, now: datetime) -> None:
-        with self._troubles.told("settling"):
+        with self._troubles.recorded("settling"):
             await self._database.run(settling.settle_doubt, now, self.sources.catalogue.webinars)
             while await self._database.run(settling.expire, now) == settling.MANY:
                 pass
 
     async def _purge(self, now: datetime) -> bool:
-        with self._troubles.told("removing personal data"):
+        with self._troubles.recorded("removing personal data"):
             return await self._purger.purge(now, PURGE_SECONDS)
         return False
 
@@ -262,24 +266,25 @@ class Service:
         await asyncio.wait(tasks, timeout=CLOSE_SECONDS)  # the database may not answer
 
     def readiness(self) -> Readiness:
-        """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        waits = [still_loading(loading.SECONDS)] if self.dispatcher.recorder.has_held else []
-        others = reasons(self.dispatcher.trouble, self.sources.problems())
-        planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
-        return Readiness(
-            (*self.dispatcher.troubles, *planning, *self._troubles.words, *waits, *others),
-            notes=(
-                *filter(None, [set_back(self._restored)]),
-                *(one.words for one in self._notices),
-                *self._replica_notes,
-                *self._row_notes,
-                *self.dispatcher.notes,
-                *self._purger.notes,
-                *(self._puller.notes if self._puller else ()),
-                *self.sources.notes,
-                *(self._handover.notes if self._handover else ()),
-            ),
-        )
+        """Whether the next mail would go out, as far as the service knows."""
+        trouble, recorder = self.dispatcher.trouble, self.dispatcher.recorder
+        return Readiness((
+            *self.dispatcher.troubles,
+            *self._planner.troubles,
+            *self._intake,
+            *self._troubles.reasons,
+            *([still_loading(loading.SECONDS)] if recorder.has_held else []),
+            *([relay_takes_no_mail(trouble)] if trouble else []),
+            *([set_back(self._restored)] if self._restored else []),
+            *reasons(Kind.NOTICE, [one.words for one in self._notices]),
+            *self._replica_notes,
+            *self._row_notes,
+            *self.dispatcher.notes,
+            *self._purger.notes,
+            *(self._puller.notes if self._puller else ()),
+            *self.sources.reasons,
+            *(self._handover.notes if self._handover else ()),
+        ))  # fmt: skip
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
         """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
@@ -303,17 +308,15 @@ class Service:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(restored.count)
-        await self._note(
-            now, RELAY, relay_refuses(self.dispatcher.trouble) if self.dispatcher.stopped else ""
-        )
-        await self._note(now, "ledger restored", set_back(self._restored))
+        await self._note(now, RELAY, relay_alert(self.dispatcher.trouble) if self.dispatcher.stopped else "")
+        await self._note(now, "ledger restored", str(set_back(self._restored)) if self._restored else "")
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
-        with self._troubles.told("writing to organizers"):
+        with self._troubles.recorded("writing to organizers"):
             await self._teller.tell(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.told("sending test mails"):
+        with self._troubles.recorded("sending test mails"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:
@@ -333,7 +336,6 @@ class Service:
 def _looked_around(conn: Connection) -> bool:
     """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
     if newer := newer_knowledge_version(conn):
-        raise MustRest(
-            f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
-        )
+        words = f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
+        raise MustRest(Reason(Kind.TZ_DATABASE, words))
     return restored.holds_planned(conn)

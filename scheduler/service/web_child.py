@@ -12,6 +12,7 @@ import structlog
 
 from scheduler import metrics
 from scheduler.child_process import child_environment, kill
+from scheduler.readiness import Kind, Reason
 from scheduler.settings import Settings
 from scheduler.web_link import LOOPBACK, WHY, WebSettings
 
@@ -40,8 +41,8 @@ class WebChild:
     """One web process, as long as the service runs. Its absence keeps no mail from going out."""
 
     def __init__(self, settings: WebSettings) -> None:
-        self.trouble = ""
-        """Why there is none now, in words without personal data."""
+        self.trouble: Reason | None = None
+        """Why there is none now."""
         self._settings = settings
         self._keeping: asyncio.Task[None] | None = None
 
@@ -61,17 +62,18 @@ class WebChild:
         while True:
             began = loop.time()
             try:
-                why = await self._run()
+                kind, why = await self._run()
             except OSError as error:  # the system has no process or descriptor left
-                why = error.strerror or type(error).__name__
-            self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
+                kind, why = Kind.WEB, error.strerror or type(error).__name__
+            words = f"the web process ended ({why}): the editor is off until it is started again"
+            self.trouble = Reason(kind, words)
             metrics.WEB_UP.set(0)
             metrics.WEB_ENDS.inc()
             log.warning("web process ended", reason=why)
             pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
             await asyncio.sleep(pause)
 
-    async def _run(self) -> str:
+    async def _run(self) -> tuple[Kind, str]:
         """From its start to its end; returns why it ended. Raises OSError."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -91,7 +93,7 @@ class WebChild:
                 ours.close()
                 await _end(child)
 
-    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> str:
+    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> tuple[Kind, str]:
         said = b""
         while True:
             try:
@@ -101,13 +103,13 @@ class WebChild:
                 if _is_waiting(ours):  # it was this process that stood still
                     continue
                 kill(child)
-                return f"it gave no sign of life for {QUIET_SECONDS:g} s"
+                return Kind.WEB, f"it gave no sign of life for {QUIET_SECONDS:g} s"
             except ConnectionError:
-                return f"exit {await child.wait()}"
+                return Kind.WEB, f"exit {await child.wait()}"
             if not said or WHY in said:
-                code = await child.wait()
-                return said.partition(WHY)[2].decode(errors="replace") or f"exit {code}"
-            said, self.trouble = b"", ""
+                code, why = await child.wait(), said.partition(WHY)[2].decode(errors="replace")
+                return (Kind.WEB_PORT, why) if why else (Kind.WEB, f"exit {code}")
+            said, self.trouble = b"", None
             metrics.WEB_UP.set(1)
 
 
