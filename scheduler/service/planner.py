@@ -1,7 +1,7 @@
 """Takes rows in and plans people beside sending: in short transactions, one webinar after the other.
 
-Nothing is claimed for whoever waits to be planned, so the order in which it happens changes no mail; but who has
-just registered comes before those who are planned again, as when their webinar was moved.
+Nobody's mails are claimed before they are planned, so the order of planning changes no mail; but new registrants come
+before people who are planned again, say because their webinar was moved.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHOSE_NEXT = "looking whose rows to take in next"
 
 
 class Planner:
-    """Plans over one database. A failure concerns one webinar, or the rows, and stops nothing else."""
+    """Plans over one database. A failure concerns one webinar, or the rows, and does not stop the others."""
 
     def __init__(
         self, database: Database, clock: Clock, return_within: timedelta, planned: Callable[[], None]
@@ -51,7 +51,7 @@ class Planner:
         return self._troubles.reasons
 
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
-        """Plan for so many seconds. True when there is more to do."""
+        """Plan for `seconds`. Returns True when there is more to do."""
         if not self._turn:
             await asyncio.to_thread(learn)  # names of zones: not within a transaction
         end, done = time.monotonic() + seconds, set[str]()
@@ -68,7 +68,7 @@ class Planner:
                 return True
 
     def _next(self, waits: Mapping[str, bool]) -> str | None:
-        """The webinar to plan now. Those in which something changed about people, and the others, take turns."""
+        """The webinar to plan now. Webinars with changed people and the others take turns."""
         self._turn += 1
         changed = [name for name in waits if waits[name]]
         others = [name for name in waits if not waits[name]]
@@ -118,6 +118,6 @@ def _planning(webinar: str) -> str:
 
 
 def _timed(conn: Connection, work: Callable[[Connection], T]) -> tuple[T, float]:
-    """The result of this part of a transaction, and the seconds that it took."""
+    """The result of a part of a transaction, and the seconds it took."""
     began = time.monotonic()
     return work(conn), time.monotonic() - began

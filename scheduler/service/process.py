@@ -48,7 +48,7 @@ STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, 
 
 
 class Runner:
-    """Wakes the service each POLL_SECONDS and at the next instant at which something is due."""
+    """Wakes the service every POLL_SECONDS and at the next instant at which a mail is due."""
 
     def __init__(
         self, settings: Settings, database: Database, clock: SteadyClock, earlier: Mark | None = None
@@ -83,8 +83,8 @@ class Runner:
         return self._service.mark
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Run until `stop` is set; then drain. True: the database's file was replaced, and another run on what stands
-        there now is to take this one's place."""
+        """Run until `stop` is set, then drain. Returns True when the database's file was replaced: another run must
+        then use the new one."""
         health = WebServer(
             health_app(self.readiness, self._exposition),
             self._settings.health_host,
@@ -143,7 +143,7 @@ class Runner:
             self._web.start()
 
     async def _started(self, stop: asyncio.Event) -> bool:
-        """Start the service; False where it is to stop before."""
+        """Start the service. Returns False when `stop` is set first."""
         starting = asyncio.create_task(self._starting.run(self._service.start))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -158,7 +158,7 @@ class Runner:
 
     @systemd.reloading()
     def reload(self) -> None:
-        """Read again what can change."""
+        """Read files and secrets again."""
         log.info("reloading")
         self._service.reload()
         self._notified()
@@ -182,7 +182,7 @@ class Runner:
         return await self._monitor.exposition(self.readiness().ready)
 
     async def _keep_waking(self) -> None:
-        """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
+        """Make up for a wall clock that is set back: APScheduler would sleep until it reaches the old time again."""
         patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
         while True:
             await asyncio.sleep(patience.total_seconds())
@@ -196,8 +196,8 @@ class Runner:
         self._service.dispatcher.recorder.is_set_back = True
 
     def _notified(self) -> None:
-        """Rows were written. Soon, not at once: those of one import come in many transactions. While it starts or stops
-        nothing is planned or claimed."""
+        """Wake soon after rows were written, not at once: an import writes in many transactions. During a start or a
+        stop nothing is planned or claimed."""
         if self._scheduler.state == STATE_RUNNING and (self._noted is None or self._noted.done()):
             self._noted = asyncio.create_task(self._wake_soon())
 
@@ -237,8 +237,8 @@ class Runner:
             return
 
     async def _look_at_file(self) -> None:
-        """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: nobody would find
-        again what is recorded in it now."""
+        """Raises MustRest where DATABASE_URL no longer leads to the open database: nobody would find what is recorded
+        in it."""
         stands = await self._database.stands()
         if stands is Stands.SAME:
             return
@@ -247,7 +247,7 @@ class Runner:
         raise MustRest(moved_away(stands, self._database.path))
 
     async def _send(self) -> None:
-        """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
+        """Send what is due, and wake again when the next mail is. Never waits for planning."""
         with self._troubles.recorded("looking for what is due"):
             wake, now = await self._service.send_due(), self._clock.now()
             if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
@@ -259,8 +259,8 @@ class Runner:
                 )
 
     async def _join(self, presence: Presence) -> None:
-        """Be one service among others: end what those left behind that are gone. Raises MustRest when this one may not
-        go on; two whose clocks disagree would send at two different times."""
+        """End the leases of services that are gone. Raises MustRest when this service must not go on, as when its
+        clock and the database's differ, so that replicas would send at different times."""
         theirs = await self._database.run(lambda conn: dialect(conn).clock(conn))
         if presence.trouble:
             raise MustRest(Reason(Kind.PRESENCE, presence.trouble))
@@ -285,7 +285,7 @@ def _failure(error: Exception) -> Reason:
 
 
 async def _any_of(*events: asyncio.Event) -> None:
-    """Wait for the first of these."""
+    """Wait for the first of these events."""
     waits = [asyncio.create_task(one.wait()) for one in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for one in waits:
@@ -293,7 +293,7 @@ async def _any_of(*events: asyncio.Event) -> None:
 
 
 def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """A job that says nothing where the stop cancels it: APScheduler logs whatever one raises as an error."""
+    """A job without an error when a stop cancels it: APScheduler logs whatever a job raises."""
 
     @wraps(job)
     async def run() -> None:
@@ -304,8 +304,8 @@ def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable
 
 
 async def run_service(settings: Settings, database: Database) -> None:
-    """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
-    DatabaseAway, DBAPIError."""
+    """Run `webinar run` until it is stopped. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that
+    is taken), DatabaseAway, DBAPIError."""
     raise_descriptors()
     database.hold_for_service()
     clock = SteadyClock()

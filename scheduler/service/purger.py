@@ -1,4 +1,4 @@
-"""Removes people whose webinar is long over: announces it, waits, and removes in small transactions beside all else."""
+"""Removes people whose webinar is long over: announces it, waits, and removes them in small transactions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST = 100  # rows in the first transaction: nobody hurries
 
 
 class Purger:
-    """Over one database. What it does is left right by a kill at any place, and goes on from there."""
+    """Removes personal data from one database. A kill at any point does no harm: the next run goes on from there."""
 
     def __init__(self, database: Database) -> None:
         self.notes: tuple[Reason, ...] = ()
@@ -42,7 +42,7 @@ class Purger:
         self._told: Mapping[Wrong, str] | None = None
 
     async def purge(self, now: datetime, seconds: float) -> bool:
-        """Remove for so many seconds what is due. True when there is more to do at once."""
+        """Remove what is due, for `seconds`. Returns True when there is more to do at once."""
         if self._look_at is None or now >= self._look_at:
             past = await self._database.run_reading(lambda conn: past_webinars(conn, now))
             if any(one.must_be_announced(now) for one in past):
@@ -59,7 +59,7 @@ class Purger:
         return bool(self._due)
 
     async def _remove(self, now: datetime, past: Past) -> bool:
-        """One transaction. False when nothing is left, or it must wait."""
+        """Run one transaction. Returns False when nothing is left, or when it must wait."""
         began, most = time.monotonic(), self._chunk.rows
         rows = await self._database.run(remove, now, past, most)
         if rows:
@@ -70,7 +70,7 @@ class Purger:
         return bool(rows)
 
     async def _tell(self, now: datetime, past: Iterable[Past]) -> None:
-        """Organizers by a mail for all that is announced to them at once, and whoever looks at readiness."""
+        """Notify organizers, with one mail for all removals that are announced together, and update `notes`."""
         announced = [one for one in past if one.announced_for and (one.edit_waits or not one.is_due(now))]
         keys = {(one.webinar, one.revision_id, one.announced_at, one.edit_waits): one for one in announced}
         if keys.keys() - self._known.keys():
@@ -105,7 +105,7 @@ def _coming(conn: Connection, past: Past) -> Coming:
 
 
 def _mails(found: Iterable[Coming]) -> dict[Wrong, str]:
-    """One for each organizer and announcement."""
+    """The mail for each organizer and announcement."""
     together: dict[Wrong, list[Coming]] = {}
     for one in found:
         key = f"{alerts.RETENTION}{one.at:%Y-%m-%d %H:%M}, announced {one.announced_at:%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-"""The service's side of the web process: starts it, watches it, starts it again, and ends it."""
+"""The service's side of the web process: starts, watches, restarts and ends it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ END_SECONDS = 8.0  # for it to end by itself
 
 
 def why_off(settings: Settings) -> str:
-    """Why the editor may not be on with these settings, or "": nobody signs in over a wire that others can read."""
+    """Why the editor must stay off with these settings, or "": passwords must not cross a network unencrypted."""
     if settings.editor == "off":
         return "EDITOR=off"
     if settings.public_url and settings.trusted_proxies:
@@ -38,7 +38,7 @@ def why_off(settings: Settings) -> str:
 
 
 class WebChild:
-    """One web process, as long as the service runs. Its absence keeps no mail from going out."""
+    """One web process, while the service runs. Mails go out without it."""
 
     def __init__(self, settings: WebSettings) -> None:
         self.trouble: Reason | None = None
@@ -47,11 +47,11 @@ class WebChild:
         self._keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Returns at once."""
+        """Start it in a task; returns at once."""
         self._keeping = asyncio.create_task(self._keep(), name="web process")
 
     async def stop(self) -> None:
-        """End it. Twice does no harm."""
+        """End it. May be called again."""
         if self._keeping:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
@@ -74,7 +74,7 @@ class WebChild:
             await asyncio.sleep(pause)
 
     async def _run(self) -> tuple[Kind, str]:
-        """From its start to its end; returns why it ended. Raises OSError."""
+        """Run one process from start to end; returns why it ended. Raises OSError."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             child = await asyncio.create_subprocess_exec(
@@ -119,7 +119,7 @@ def _is_waiting(ours: socket.socket) -> bool:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """It ends by itself once its socket is closed."""
+    """Wait for it to end after its socket was closed; kill it if it does not."""
     try:
         async with asyncio.timeout(END_SECONDS):
             await child.wait()
