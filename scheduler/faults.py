@@ -57,11 +57,23 @@ def first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().split("\n")[0]
 
 
+def refuses_sign_in(error: Exception) -> bool:
+    """Whether the server does not let this user in with this password from here."""
+    return (
+        isinstance(error, OperationalError)
+        and not error_code(error)
+        and bool(_SIGN_IN.search(str(error.orig)))
+    )
+
+
 _AWAY = ("08", "53", "57P", "25006", "55000")
 
 
+_SIGN_IN = re.compile(r"authentication failed|no password supplied|no pg_hba\.conf entry", re.IGNORECASE)
+
+
 _REFUSED = re.compile(
-    r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|no such (user|database)"
+    rf"{_SIGN_IN.pattern}|does not exist|no such (user|database)"
     r"|not permitted to log ?in|permission denied|certificate|unsupported",
     re.IGNORECASE,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,7 @@ from scheduler.ledger.entries import AttemptKey, Claimed, Start, ToldEntry, Vers
 from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
 from scheduler.ledger.told import accept_told as note_accepted
 from scheduler.ledger.told import record_told
+from scheduler.readiness import Reason
 from scheduler.webinar.model import NOTICES, Webinar, read_webinar
 from scheduler.webinar.told import facts_of
 
@@ -48,6 +49,11 @@ at = "10:00"
 WRITTEN_BY_MIGRATIONS = frozenset({"alembic_version", "secret", "ledger"})
 """Tables that are not empty in a new database."""
 TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def words(found: Iterable[Reason]) -> tuple[str, ...]:
+    """Reasons of readiness in words."""
+    return tuple(one.words for one in found)
 
 
 def copy_texts(to: Path, *languages: str) -> None:

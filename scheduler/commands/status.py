@@ -19,10 +19,11 @@ from scheduler.commands.common import (
     stop,
 )
 from scheduler.ledger.states import State, Why
-from scheduler.reports.reasons import concerns_rows
+from scheduler.readiness import Kind
 from scheduler.reports.status import HELD_FIXES, before_the_first_run, collect, stage
 
 _ENDED_SHOWN = 10  # webinars
+_OF_ROWS = (Kind.ROW.id, Kind.FORGOTTEN.id)
 _ROWS_SHOWN = 20  # ids of rows of one reason, on a terminal
 
 
@@ -154,8 +155,8 @@ def _print_wrong(found: Mapping[str, Any]) -> None:
 
 
 def _print_notes(found: Mapping[str, Any]) -> None:
-    """Rows are listed by themselves."""
-    notes = [(one["reason"], one["fix"]) for one in found["notes"] if not concerns_rows(one["reason"])]
+    """Rows that were set aside have a list of their own."""
+    notes = [(one["reason"], one["fix"]) for one in found["notes"] if one["kind"] not in _OF_ROWS]
     tables.print_table(("note",), ("good to know", "what to do"), notes)
     _print_rows(found["rows_set_aside"])
 

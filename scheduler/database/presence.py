@@ -26,6 +26,7 @@ from scheduler.database import watch
 from scheduler.database.engine import execute
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
 from scheduler.faults import fault
+from scheduler.readiness import Reason
 from scheduler.troubles import Troubles
 from scheduler.zones.wall import knowledge_version
 
@@ -87,9 +88,9 @@ class Presence:
         return f"this service cannot show the others that it is alive: {self._fault}"
 
     @property
-    def troubles(self) -> tuple[str, ...]:
-        """Other failures, which keep no mail back."""
-        return self._troubles.words
+    def troubles(self) -> tuple[Reason, ...]:
+        """What else is wrong, without keeping any mail."""
+        return self._troubles.reasons
 
     async def start(self) -> None:
         """Open both sessions. Returns after the first beat, or after HUNG_SECONDS."""
@@ -111,7 +112,7 @@ class Presence:
     async def _keep(self, what: str, session: Callable[[], Awaitable[None]]) -> None:
         known = ""
         while not self._closing.is_set():
-            with self._troubles.reporting(what):
+            with self._troubles.recorded(what):
                 began = monotonic()
                 try:
                     await session()

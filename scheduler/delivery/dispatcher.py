@@ -27,6 +27,7 @@ from scheduler.ledger import claims, restored
 from scheduler.ledger.entries import Lease, Outcome
 from scheduler.ledger.outcomes import last_versions
 from scheduler.ledger.refusals import RefusalStreak
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.smtp.failures import RelayFailure
 from scheduler.troubles import Troubles
 
@@ -87,14 +88,14 @@ class Dispatcher:
         return troubles[0] if all(troubles) else ""
 
     @property
-    def troubles(self) -> tuple[str, ...]:
-        """What else keeps mails from going out now, in words without personal data."""
-        return (*filter(None, [self.recorder.trouble]), *self._troubles.words)
+    def troubles(self) -> tuple[Reason, ...]:
+        """What else keeps mails from going out now."""
+        return (*reasons(Kind.LEDGER, [self.recorder.trouble]), *self._troubles.reasons)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What is wrong with secrets and certificates, though mails may go out; in such words, too."""
-        return tuple(words for relay in self._relays for words in relay.pool.troubles)
+    def notes(self) -> tuple[Reason, ...]:
+        """What is wrong with secrets and certificates, though mails may go out."""
+        return tuple(one for relay in self._relays for one in reasons(Kind.SECRETS, relay.pool.troubles))
 
     @property
     def stopped(self) -> bool:
@@ -153,18 +154,18 @@ class Dispatcher:
         await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
         if unwritten := self.recorder.abandon():
             return unwritten  # with their leases, by which they are recorded later
-        with self._troubles.reporting("giving leases back"):
+        with self._troubles.recorded("giving leases back"):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._end_leases()
         return []
 
     async def _look_at_files(self) -> None:
-        with self._troubles.reporting("looking at files of secrets"):
+        with self._troubles.recorded("looking at files of secrets"):
             for relay in self._relays:
                 await relay.look_at_files()
 
     async def _ask_relays(self) -> None:
-        with self._troubles.reporting("trying relays again"):
+        with self._troubles.recorded("trying relays again"):
             await asyncio.gather(*map(self._ask, self._relays))
 
     async def _ask(self, relay: Relay) -> None:
@@ -180,7 +181,7 @@ class Dispatcher:
         relay.apply(decide_unopened(failure, verdict, now), now)
 
     async def _pump_on(self) -> None:
-        with self._troubles.reporting("handing out mails"):  # after a failure, again at the next wake
+        with self._troubles.recorded("handing out mails"):  # after a failure, again at the next wake
             await self._send_due()
 
     async def _send_due(self) -> None:
@@ -210,7 +211,7 @@ class Dispatcher:
                 worker.add_done_callback(self._workers.pop)
 
     async def _work(self, relay: Relay) -> None:
-        with relay.works(), self._troubles.reporting(SENDING):
+        with relay.works(), self._troubles.recorded(SENDING):
             await self._send_over(relay)
             return
         await asyncio.sleep(RETRY_SECONDS)
@@ -259,7 +260,7 @@ class Dispatcher:
         self._ahead = self._enough(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
         wakes = self._wakes
-        with self._troubles.reporting("claiming what is due"), metrics.CLAIMING.time():
+        with self._troubles.recorded("claiming what is due"), metrics.CLAIMING.time():
             found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
         if found is None:  # perhaps it was committed all the same
             self._lost, self._nothing_more = True, [True, True]  # until the next wake
@@ -292,7 +293,7 @@ class Dispatcher:
     async def _free_lost(self) -> None:
         """Nobody else recovers what is ours while we live."""
         self._lost = False
-        with self._troubles.reporting("freeing what is not in hand"):
+        with self._troubles.recorded("freeing what is not in hand"):
             await self._end_leases(known=list(self._backlog.leased))
             return
         self._lost = True

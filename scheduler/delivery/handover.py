@@ -22,6 +22,7 @@ from scheduler.ledger import restored
 from scheduler.ledger.entries import Outcome
 from scheduler.ledger.restored import Identity
 from scheduler.ledger.states import State
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.state_dir import StateDir
 from scheduler.troubles import Troubles
 
@@ -65,12 +66,13 @@ class Handover:
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = 0.0  # on the loop's clock
         self._recorded: set[str] = set()  # files of spools, which may still be there
-        self._troubles = Troubles()
+        self._troubles = Troubles(Kind.STATE)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Reason, ...]:
         """What a person should know; none of it keeps a mail."""
-        return (*self._troubles.words, *self._marks.troubles, *self._damaged, *self._aside)
+        found = (*self._damaged, *self._aside)
+        return (*self._troubles.reasons, *self._marks.troubles, *reasons(Kind.STATE, found))
 
     @property
     def mark(self) -> Mark | None:
@@ -89,7 +91,7 @@ class Handover:
         ledger = self._ledger.name
         if why := await self._read(lambda: marks.another(self._state, ledger, there)):
             raise marks.StateOfAnother(why)
-        with self._troubles.reporting(READING):
+        with self._troubles.recorded(READING):
             if said:
                 await self._reading.run(lambda: self._state.remove(HOLD))
         contents = await self._read(lambda: spool.read(self._state))
@@ -98,7 +100,7 @@ class Handover:
         if self._recorder.known is None:  # or nobody would miss it before the first mail of this run
             self._recorder.known = await self._database.run(last_on_record)
         outdated = await self._database.run(marks.outdated, found.marks)
-        with self._troubles.reporting(READING):
+        with self._troubles.recorded(READING):
             await self._put_away(self._reading, spools)
             await self._reading.run(self._state.tidy)
             await self._reading.run(lambda: marks.tidy(self._state, outdated))
@@ -121,7 +123,7 @@ class Handover:
     async def took_over(self) -> bool:
         """Record what services that have ended meanwhile left in the folder. Called before the leases of one are ended,
         or what it had sent would be in doubt. False: the folder can't be read now, and is waited for."""
-        with self._troubles.reporting(READING):
+        with self._troubles.recorded(READING):
             async with self._one_by_one:
                 await self._look()
             self._looked_at = asyncio.get_running_loop().time()
@@ -135,7 +137,7 @@ class Handover:
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(AFTER_TROUBLE_SECONDS if self._troubles.words else LOOK_SECONDS)
+            await asyncio.sleep(AFTER_TROUBLE_SECONDS if self._troubles.reasons else LOOK_SECONDS)
             await self.took_over()
 
     async def _look(self) -> None:
@@ -169,7 +171,7 @@ class Handover:
         if not outcomes or self._ledger is None:
             return
         sent = [one.claimed.id for one in outcomes if one.state is State.SENT]
-        with self._troubles.reporting(SPOOLING):
+        with self._troubles.recorded(SPOOLING):
             known = self._recorder.known
             ledger = Identity(
                 self._ledger.name, known.restorations if known else self._ledger.restorations, False

@@ -25,6 +25,7 @@ from scheduler.aside import Aside, Hangs
 from scheduler.database.engine import execute
 from scheduler.delivery.recorder import Known, has
 from scheduler.ledger import restored
+from scheduler.readiness import Kind, Reason
 from scheduler.state_dir import StateDir
 from scheduler.troubles import Trouble, Troubles
 
@@ -154,13 +155,13 @@ class Marks:
         self._written: Known | None = None
         self._belongs = False  # the folder is known to be this ledger's, and has room for a spool
         self._files = Aside("STATE_DIR", FILE_SECONDS)
-        self._troubles = Troubles()
+        self._troubles = Troubles(Kind.STATE)
         self._keeping: asyncio.Task[None] | None = None
 
     @property
-    def troubles(self) -> tuple[str, ...]:
+    def troubles(self) -> tuple[Reason, ...]:
         """What keeps it from being written; mails go out all the same."""
-        return self._troubles.words
+        return self._troubles.reasons
 
     def start(self, ledger: str) -> None:
         """Keep the mark of this ledger, from now on until `stop`."""
@@ -185,7 +186,7 @@ class Marks:
         has_news = known is not None and known != self._written
         if self._belongs and not has_news:
             return
-        with self._troubles.reporting(WRITING), written(self._state):
+        with self._troubles.recorded(WRITING), written(self._state):
             if not self._belongs:
                 await self._files.run(lambda: belongs(self._state, self._ledger))
                 await self._files.run(self._state.reserve)

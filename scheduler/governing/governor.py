@@ -23,6 +23,7 @@ from scheduler.ledger import settling
 from scheduler.ledger.planning import Governing
 from scheduler.mail.texts import Key, Texts
 from scheduler.problem import Problem
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.settings import Settings
 from scheduler.webinar.model import Webinar
 
@@ -67,15 +68,19 @@ class Governor:
         return self.catalogue.live(drafts_too=self._drafts_too)
 
     def problems(self) -> list[Problem]:
-        """Everything that is wrong with the files now."""
-        layout = self.templates.layout_problems
-        folders = filter(None, [self._webinars.folder.problem, self._texts.folder.problem])
-        return [*folders, *file_problems(self.catalogue, self.texts, layout), *self._failure]
+        """All that is wrong with the files now."""
+        return [*file_problems(self.catalogue, self.texts, self.templates.layout_problems), *self._failure]
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes for operators, none of which keeps the next mail back."""
-        return tuple(filter(None, [self.templates.trials.trouble, self._webinars.note, self._texts.note]))
+    def reasons(self) -> tuple[Reason, ...]:
+        """What is wrong with the folders, the files, or the trials of texts."""
+        folders = [self._webinars.folder, self._texts.folder]
+        return (
+            *reasons(Kind.FOLDER, [str(one.problem) for one in folders if one.problem]),
+            *reasons(Kind.FILE, map(str, self.problems())),
+            *reasons(Kind.NOT_TRIED, [self.templates.trials.trouble]),
+            *reasons(Kind.FOLDER_SLOW, [self._webinars.note, self._texts.note]),
+        )
 
     async def start(self, now: datetime) -> None:
         """Read everything once, without a second read that agrees. A folder that does not answer is read later."""

@@ -1,4 +1,4 @@
-"""What a listener gives to whoever connects: how many connections, how fast, and how much time to each.
+"""Limits of a listener: the number of connections, their rate, and the time for each.
 
 Without limits silent connections take every descriptor of the process, and requests that never end stay for ever
 (CWE-770, "slowloris").
@@ -25,7 +25,7 @@ _LINGER = 1.0  # seconds for reading on what was sent in vain, so that the answe
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one listener. Times are seconds."""
+    """Limits of one listener. Times are in seconds."""
 
     connections: int
     """Open at once."""
@@ -52,7 +52,7 @@ OF_HEALTH = Limits(
 
 
 class Connection(H11Protocol):
-    """One connection to a client, which is cut off when it takes longer than it may."""
+    """A connection to a client, closed when it exceeds a time limit."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Connection(H11Protocol):
         network: str,
         closed: Callable[[Connection], None],
     ) -> None:
-        """`network`: by which it is counted."""
+        """`network`: the key by which it is counted."""
         super().__init__(config, state, {})
         self.network = network
         self._limits, self._closed = limits, closed
@@ -72,17 +72,17 @@ class Connection(H11Protocol):
 
     @property
     def is_asking(self) -> bool:
-        """Whether a request is under way that has come whole, or as far as we let it."""
+        """Whether a request is in progress that has arrived in full, or as far as it is read."""
         return self._stage is _Stage.ANSWERING and not self._lacks_body
 
     @property
     def is_answered(self) -> bool:
-        """Whether an answer has begun and not come to its end."""
+        """Whether a response has begun and not ended."""
         cycle = self.cycle
         return cycle is not None and cycle.response_started and not cycle.response_complete
 
     def abort(self) -> None:
-        """Cut it off at once."""
+        """Close it at once."""
         if self.transport:
             self.transport.abort()
 
@@ -113,7 +113,7 @@ class Connection(H11Protocol):
 
     @property
     def _lacks_body(self) -> bool:
-        """Whether it is the client who keeps us waiting for the request's body."""
+        """Whether we wait for the client to send the rest of the request's body."""
         return self.cycle is not None and self.cycle.more_body and not self.flow.read_paused
 
     def _look_for_request(self) -> None:
@@ -149,7 +149,7 @@ class _Stage(Enum):
 
 
 def raise_descriptors() -> None:
-    """Let this process open as many files and sockets as the system lets it, within reason."""
+    """Raise this process's limit of open files as far as the system allows, up to MOST_DESCRIPTORS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -157,8 +157,8 @@ def raise_descriptors() -> None:
 
 
 def connections_at_most(limits: Limits) -> int:
-    """How many connections a listener may have: never more than a quarter of the descriptors of this process, for
-    relays, database and files need theirs."""
+    """The most connections of a listener: a quarter of this process's descriptors at most, since relays, database and
+    files need the others."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (
         limits.connections if soft == resource.RLIM_INFINITY else max(1, min(limits.connections, soft // 4))

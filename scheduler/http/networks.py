@@ -10,8 +10,8 @@ PREFIXES = (64, 56, 48)
 
 
 def networks_of(computer: str) -> tuple[str, ...]:
-    """The networks of an IP address, the narrowest first: of IPv4 the address alone. What is no address is one by
-    itself."""
+    """The networks of an IP address, the narrowest first; of IPv4 the address alone. Other text counts as a network of
+    its own."""
     try:
         address = ip_address(computer)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A web server inside a running event loop, and the application that serves a rehearsal's inbox."""
+"""A web server inside a running event loop."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _PAUSE = 1.0  # seconds, where the system has no descriptor or memory left
 
 
 class WebServer:
-    """Serves one application on one port, within limits: uvicorn's HTTP, and connections that are accepted here.
-    Signals, logging and the loop stay with whoever runs the service."""
+    """Serves one application on one port, within limits. uvicorn speaks HTTP; connections are accepted here. Signals,
+    logging and the loop stay with the caller."""
 
     def __init__(
         self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), *,
         limits: Limits = OF_PAGES, setting: str = "",
     ) -> None:  # fmt: skip
-        """`port` 0 picks a free one, known after `start`. `proxies`: whose word for who asks is taken. `setting`: where
-        the port comes from, for whoever reads that it can't be had."""
+        """`port` 0 picks a free one, known after `start`. `proxies`: addresses whose X-Forwarded-For is trusted.
+        `setting`: the variable that sets the port, for the error when it is taken."""
         self._host, self._port, self._limits, self._proxies = host, port, limits, proxies
         self._setting = setting
         self._config = uvicorn.Config(
@@ -75,7 +75,7 @@ class WebServer:
         self._accepting = asyncio.create_task(self._accept(self._listener), name="web server")
 
     async def stop(self) -> None:
-        """End what is under way, for three seconds at most, and give the port back. Twice does no harm."""
+        """Finish requests in progress, for three seconds at most, and free the port. May be called again."""
         if self._accepting and self._listener:
             self._accepting.cancel()
             await asyncio.gather(self._accepting, return_exceptions=True)
@@ -93,7 +93,7 @@ class WebServer:
         self._accepting = self._listener = None
 
     async def _cancel(self) -> None:
-        """End what is still under way: nobody gets half an answer for a whole one, the others 503."""
+        """Cancel requests in progress: a response that has begun is cut off, the others are 503."""
         for connection in list(self._open):
             if connection.is_answered:
                 connection.abort()
@@ -135,7 +135,7 @@ class WebServer:
             self._closed(connection)
 
     async def _make_room(self) -> None:
-        """Where all wait for an answer, the next one waits, too."""
+        """Close an idle connection, or wait where every one waits for a response."""
         self._room.clear()
         _cut_off_silent(self._open)
         await self._room.wait()
@@ -146,7 +146,7 @@ class WebServer:
 
 
 def _cut_off_silent(connections: Iterable[Connection]) -> bool:
-    """Whether one of these gave way: the first that has not sent a whole request."""
+    """Close the first of these that has not sent a whole request. Returns whether there was one."""
     silent = next((one for one in connections if not one.is_asking), None)
     if silent:
         silent.abort()
@@ -154,7 +154,7 @@ def _cut_off_silent(connections: Iterable[Connection]) -> bool:
 
 
 def _in_order(app: ASGIApp) -> ASGIApp:
-    """`app`, for whose ends from outside there is nothing to log: whoever asked is gone, or the server stops."""
+    """`app`, without errors in the log when the client is gone or the server stops."""
 
     async def in_order(scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -177,7 +177,7 @@ def _in_order(app: ASGIApp) -> ASGIApp:
 
 
 def _closing(app: ASGIApp) -> ASGIApp:
-    """`app`, with one request on each connection."""
+    """`app`, with one request per connection."""
 
     async def closing(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, adding([(b"connection", b"close")], send))
@@ -202,7 +202,7 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
 
 
 def adding(headers: Sequence[tuple[bytes, bytes]], send: Send) -> Send:
-    """`send`, with these headers in each answer."""
+    """`send`, with these headers added to each response."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

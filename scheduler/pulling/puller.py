@@ -23,6 +23,7 @@ from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.pull import HELD
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.registrants import sources
 from scheduler.registrants.sources import Run, SourceState
 from scheduler.troubles import Troubles
@@ -51,10 +52,10 @@ class Puller:
     """Pulls for one service. Another service, or an operator, may pull as well."""
 
     def __init__(self, database: Database, clock: Clock, *, patience: float = PATIENCE) -> None:
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[Reason, ...] = ()
         """What somebody should know of sources, in words without personal data."""
         self._database, self._clock, self._patience = database, clock, patience
-        self._troubles = Troubles()
+        self._troubles = Troubles(Kind.SOURCE)
         self._webinars: dict[str, Webinar] = {}
         self._standing: dict[str, SourceState] = {}
         self._look_at: datetime | None = None
@@ -67,14 +68,14 @@ class Puller:
         now = self._clock.now()
         if not self._webinars and not self._standing and self._told is not None:
             return
-        with self._troubles.reporting("looking for sources to read"):
+        with self._troubles.recorded("looking for sources to read"):
             if self._look_at is None or now >= self._look_at:
                 self._standing = await self._database.run_reading(sources.states)
                 self._look_at = now + LOOK_EVERY
                 await self._tell(now)
             if self._pulling is None or self._pulling.done():
                 await self._begin(now)
-        self.notes = (*self._troubles.words, *self._words())
+        self.notes = (*self._troubles.reasons, *reasons(Kind.SOURCE, self._words()))
         metrics.SOURCE_LATE.replace({(name,): self._late(name, now) for name in self._webinars})
 
     async def stop(self) -> None:
@@ -98,7 +99,7 @@ class Puller:
         return standing.attempted_at if standing else _LONG_AGO
 
     async def _pull(self, webinar: Webinar, run: Run) -> None:
-        with self._troubles.reporting("reading sources"):
+        with self._troubles.recorded("reading sources"):
             why = await self._in_child(webinar, run)
             if why:
                 await self._database.run(sources.record_failure, self._clock.now(), run, why)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.faults import fault
 from scheduler.input.addresses import fold, spellings, why_no_address
+from scheduler.readiness import Kind
 from scheduler.troubles import Trouble
 
 COLUMNS = ("webinar", "email", "name", "language", "timezone", "country", "join_url")
@@ -29,8 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ORDINARY_LINK = re.compile(r"https://[A-Za-z0-9.-]*[A-Za-z0-9](?:[/?#][!#-;=?-\[\]_a-z~]*)?")
 _NUMBER, _TEXT = ("int2", "int4", "int8"), ("text", "varchar", "bpchar", "citext")
 _NEEDED = {"id": ("an integer", _NUMBER), "webinar": ("text", _TEXT), "email": ("text", _TEXT)}
-"""The columns without which no row can be absorbed, with the types that they may have."""
-UNREADABLE = "new registrations are not taken in"
+"""The columns without which no row can be taken in, with the types that they may have."""
 UNKNOWN_WEBINAR = "unknown webinar"
 _ONE_ADDRESS = re.compile(r"\(webinar,\s*lower\(\(?email\b")
 
@@ -39,7 +39,12 @@ Person = tuple[str, str]
 
 
 class RegistrantsUnreadable(Trouble):
-    """No row of `registrants` can be read. The message names the column."""
+    """No row of `registrants` can be taken in: a column is missing, has another type or may not be read."""
+
+    kind: Kind = Kind.COLUMNS
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"new registrations are not taken in: {why}")
 
 
 class Row(NamedTuple):
@@ -63,7 +68,7 @@ class Registrants:
         self._conn, self._engine = conn, dialect(conn)
         types = self._engine.column_types(conn, "registrants")
         if reason := _why_unreadable(types):
-            raise RegistrantsUnreadable(f"{UNREADABLE}: {reason}")
+            raise RegistrantsUnreadable(reason)
         self.columns = frozenset(types)
 
     def insert(self, rows: Iterable[Mapping[str, object]], returning: str = "") -> CursorResult[Any]:
@@ -177,7 +182,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except ProgrammingError as error:
-        raise RegistrantsUnreadable(f"{UNREADABLE}: registrants cannot be read ({fault(error)})") from None
+        raise RegistrantsUnreadable(f"registrants cannot be read ({fault(error)})") from None
 
 
 def _tidy(value: str) -> str:

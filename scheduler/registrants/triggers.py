@@ -15,14 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import Database, dialect, execute
 from scheduler.faults import fault
+from scheduler.readiness import Kind, Reason
 from scheduler.registrants.again import note_changes, replan
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_index
 
 log = structlog.get_logger()
 
-AT_ONCE = 50_000  # missed rows read by one query
-NOT_NOTICED = "changes of registrants are not noticed"
-NO_INDEX = "registrants has lost its unique index on addresses"
+AT_ONCE = 50_000  # rows that were missed, read by one query
+_NOT_NOTICED = "changes of registrants are not noticed"
 _INDEX = "CREATE UNIQUE INDEX registrants_one_address ON registrants (webinar, lower(email))"
 
 # 'R' is a row that an INSERT or UPDATE may replace: SQLite fires no delete trigger for it. The webinar is cut to a
@@ -82,39 +82,40 @@ class _Repair(NamedTuple):
 
     reason: str
     sql: str
-    notices: bool  # whether changes go unnoticed without it
+    kind: Kind = Kind.TRIGGER  # without which changes are not noticed
 
 
-def check_intake(database: Database) -> tuple[str, ...]:
-    """Restore missing triggers and the index of `registrants`, and mark rows that were missed as changed.
+def check_intake(database: Database) -> tuple[Reason, ...]:
+    """Restore what `registrants` lacks so that its changes are noticed, and note rows that were missed.
 
-    Returns what a person must do, in words without personal data. Reads all ids of the table in a transaction that
-    blocks nobody, and writes in short ones.
+    Returns what a person must do. Reads all ids of the table in a transaction that
+    keeps nobody waiting, and writes in short ones.
     """
     with database.reading() as conn:
         try:
             Registrants(conn)
         except RegistrantsUnreadable as reason:
-            return (str(reason),)
+            return (Reason(reason.kind, str(reason)),)
         lacking = list(_lacking(conn))
-    reasons = [(one, _restore(database, one)) for one in lacking]
-    if any(one.notices and not reason for one, reason in reasons):
+    failures = [(one, _restore(database, one)) for one in lacking]
+    if any(one.kind is Kind.TRIGGER and not failure for one, failure in failures):
         _replan_all(database)
     else:
         _mark_missed(database)
-    return tuple(reason for _, reason in reasons if reason)
+    return tuple(Reason(one.kind, failure) for one, failure in failures if failure)
 
 
 def _lacking(conn: Connection) -> Iterator[_Repair]:
     enabled = dialect(conn).triggers(conn, "registrants")
     for name, sql in TRIGGERS[conn.dialect.name].items():
         if name not in enabled:
-            yield _Repair(f"{NOT_NOTICED}: trigger {name} is missing", sql, notices=True)
+            yield _Repair(f"{_NOT_NOTICED}: trigger {name} is missing", sql)
         elif not enabled[name]:
             enable = f"ALTER TABLE registrants ENABLE TRIGGER {name}"
-            yield _Repair(f"{NOT_NOTICED}: trigger {name} is disabled", enable, notices=True)
+            yield _Repair(f"{_NOT_NOTICED}: trigger {name} is disabled", enable)
     if not has_index(conn):
-        yield _Repair(f"{NO_INDEX}: one address may register twice", _INDEX, notices=False)
+        lost = "registrants has lost its unique index on addresses: one address may register twice"
+        yield _Repair(lost, _INDEX, Kind.INDEX)
 
 
 def _restore(database: Database, lacking: _Repair) -> str:
@@ -124,7 +125,7 @@ def _restore(database: Database, lacking: _Repair) -> str:
             database.dialect.limit_lock_wait(conn)
             conn.exec_driver_sql(lacking.sql)
     except DBAPIError as error:
-        then = ", then `webinar replan`" if lacking.notices else ""
+        then = ", then `webinar replan`" if lacking.kind is Kind.TRIGGER else ""
         can = f"the table's owner can: {lacking.sql}{then}"
         return f"{lacking.reason}; the service could not restore it ({fault(error)}), {can}"
     log.warning("restored", lacked=lacking.reason)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from scheduler.readiness import Kind, Reason
 
 PATIENCE = 3.0  # seconds
 LONGEST_ANSWER = 1_000_000  # bytes
@@ -18,8 +21,7 @@ class Answer:
     address: str
     answers: bool | None
     ready: bool | None = None
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    found: tuple[Reason, ...] = ()
 
 
 def ask(host: str, port: int) -> Answer:
@@ -32,10 +34,20 @@ def ask(host: str, port: int) -> Answer:
     try:
         connection.request("GET", "/readyz")
         said = json.loads(connection.getresponse().read(LONGEST_ANSWER))
-        ready, reasons = bool(said["ready"]), tuple(map(str, said["reasons"]))
-        notes = tuple(map(str, said.get("notes", ())))  # a service of an earlier version has none
-        return Answer(address, True, ready, reasons, notes)
+        kinds = {one["words"]: one["kind"] for one in said.get("details", ())}
+        found = [_reason(Kind.FAILURE, str(words), kinds) for words in said["reasons"]]
+        found += [_reason(Kind.WATCHING, str(words), kinds) for words in said.get("notes", ())]
+        return Answer(address, True, bool(said["ready"]), tuple(found))
     except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
         return Answer(address, False)
     finally:
         connection.close()
+
+
+def _reason(otherwise: Kind, words: str, kinds: Mapping[str, str]) -> Reason:
+    """A reason of the kind that the service names; of `otherwise`, where its version knows other kinds."""
+    try:
+        kind = Kind[kinds[words].upper()]
+    except KeyError:
+        kind = otherwise
+    return Reason(kind if kind.stops == otherwise.stops else otherwise, words)

@@ -34,8 +34,9 @@ from scheduler.mail.words.phrases import missing_phrases, phrase_problems, phras
 from scheduler.mail.writing.sample import compose_sample, in_format, sample_reader
 from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
+from scheduler.readiness import Kind
 from scheduler.registrants.forgotten import DOUBTFUL
-from scheduler.reports.reasons import fix_of, rows_set_aside
+from scheduler.reports.reasons import rows_set_aside
 from scheduler.webinar.model import NOTICES, Message, Webinar, doubts
 from scheduler.webinar.timing import timings
 from scheduler.zones.wall import to_local
@@ -414,7 +415,7 @@ def _some(zones: Sequence[str]) -> str:
 def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses with a likely slip in a big domain. Never quoted."""
     for aside in rows_set_aside(conn, webinar=webinar):
-        fix = fix_of(aside.reason) if aside.reason == DOUBTFUL else "correct the row; it is planned then"
+        fix = Kind.FORGOTTEN.fix if aside.reason == DOUBTFUL else "correct the row; it is planned then"
         yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"

@@ -26,6 +26,7 @@ from scheduler.mail.texts import Texts
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.mail.trial.runner import Found, check_texts
 from scheduler.problem import Problem
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.settings import Settings
 
 
@@ -45,8 +46,14 @@ class Seen:
     untried: tuple[str, ...] = ()
 
     @property
-    def problems(self) -> list[Problem]:
-        return [*self.folder_problems, *file_problems(self.catalogue, self.texts, self.layout_problems)]
+    def reasons(self) -> tuple[Reason, ...]:
+        """What is wrong with the folders and files, and which texts are not tried yet."""
+        problems = file_problems(self.catalogue, self.texts, self.layout_problems)
+        return (
+            *reasons(Kind.FOLDER, map(str, self.folder_problems)),
+            *reasons(Kind.FILE, map(str, problems)),
+            *reasons(Kind.NOT_TRIED, self.untried),
+        )
 
 
 def look(settings: Settings, database: Database, now: datetime) -> Seen:

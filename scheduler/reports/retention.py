@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from scheduler.governing.webinars import instant_text
 from scheduler.ledger.retention import count_people, if_saved, past_webinars
-from scheduler.reports.reasons import RETENTION
+from scheduler.readiness import Kind, Reason, reasons
 from scheduler.webinar.model import Webinar
 
 SOON = timedelta(days=30)
@@ -34,7 +34,7 @@ class Coming:
     def words(self) -> str:
         what = f"the personal data of {self.who} is removed from {instant_text(self.at)} on"
         unless = ", but not while an edit of the webinar waits" if self.edit_waits else ""
-        return f"{RETENTION}{self.webinar}: {what}{unless}"
+        return f"Registrants of {self.webinar}: {what}{unless}"
 
     @property
     def who(self) -> str:
@@ -62,8 +62,8 @@ def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming
     return Coming(webinar.id, people, at)
 
 
-def notes(found: Iterable[Coming]) -> tuple[str, ...]:
-    """In words, as far as somebody would read them."""
+def notes(found: Iterable[Coming]) -> tuple[Reason, ...]:
+    """The first `NAMED` removals, and how many more there are."""
     every = [one.words for one in found]
-    more = [f"{RETENTION}{len(every) - NAMED} more webinars: the same"] if len(every) > NAMED else []
-    return (*every[:NAMED], *more)
+    more = [f"Registrants of {len(every) - NAMED} more webinars: the same"] if len(every) > NAMED else []
+    return reasons(Kind.RETENTION, (*every[:NAMED], *more))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,16 +24,15 @@ from scheduler.ledger.restored import count as count_restored
 from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.pulling.puller import pulled
+from scheduler.readiness import Kind, Readiness, Reason, reasons
 from scheduler.registrants.sources import SourceState
 from scheduler.registrants.sources import states as source_states
 from scheduler.reports.asking import ask
 from scheduler.reports.looking import Seen, look
 from scheduler.reports.reasons import (
-    fix_of,
     never_run,
     no_service,
     older_than_known,
-    reasons,
     replica_notes,
     row_notes,
     rows_set_aside,
@@ -79,32 +78,35 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
             if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
-        found = [*reasons("", seen.problems)]
-        found += unreadable
+        found = [*seen.reasons, *unreadable]
         if mark := marks.lost(conn, known):
             found.append(older_than_known(mark.at))
         elif other := marks.another(StateDir(settings.state_dir), identity(conn).name, known):
-            found.append(other)
-        held = filter(None, [set_back(count_restored(conn))])
-        notes = (*held, *(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
-        notes += (*retention_notes(coming(conn, now)), *kept)
+            found.append(Reason(Kind.STATE_OF_ANOTHER, other))
+        notes = [*reasons(Kind.NOTICE, [one.words for one in seen.notices]), *replica_notes(conn, now)]
+        if mails := count_restored(conn):
+            notes.insert(0, set_back(mails))
+        notes += [*row_notes(conn), *retention_notes(coming(conn, now)), *kept]
         followed = pulled(seen.catalogue.governing)
-        notes += tuple(words for name in followed if name in sources for words in sources[name].words)
+        notes += [
+            note for name in followed if name in sources for note in reasons(Kind.SOURCE, sources[name].words)
+        ]
         removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)
-    found = list(dict.fromkeys([*service.reasons, *found]))
-    notes = tuple(dict.fromkeys([*(service.notes if service.answers else notes), *seen.untried]))
     if service.answers is False and any(_matters(webinar) for webinar in webinars):
         found.insert(0, no_service(service.address))
     if not service.answers:  # what only a running service knows, as it last reported
-        found += [one["words"].partition("\n\n")[0] for one in standing if one["key"] == "relay"]
-    wrong, noted = ([{"reason": one, "fix": fix_of(one)} for one in words] for words in (found, notes))
+        relay = [one["words"].partition("\n\n")[0] for one in standing if one["key"] == "relay"]
+        found += [*reasons(Kind.RELAY, relay), *notes]
+    now_known = Readiness((*service.found, *found))
     return {
         "at": now,
         "tz_database": tz_version(),
-        "right": not wrong and not standing and not any(_held_by_mistake(settings, w) for w in webinars),
-        "wrong": wrong,
-        "notes": noted,
+        "right": now_known.ready
+        and not standing
+        and not any(_held_by_mistake(settings, w) for w in webinars),
+        "wrong": _as_json(now_known.stopping),
+        "notes": _as_json(now_known.noted),
         "service": {"address": service.address, "answers": service.answers, "ready": service.ready},
         "webinars": webinars,
         "ended": ended,
@@ -120,15 +122,14 @@ def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
     """What there is to say of the files, where no service has run on the database yet."""
     folder = Folder(settings.config_dir, WEBINAR_FILES)
     live = sorted(filter(None, map(_live_id, folder.read().values())))
-    is_right = not live and folder.problem is None
-    said_of = [never_run(why, live), *([str(folder.problem)] if folder.problem else [])]
-    said = [{"reason": reason, "fix": fix_of(reason)} for reason in said_of]
+    problem = [str(folder.problem)] if folder.problem else []
+    known = Readiness((never_run(why, live), *reasons(Kind.FOLDER, problem)))
     return {
         "at": now,
         "tz_database": tz_version(),
-        "right": is_right,
-        "wrong": [] if is_right else said,
-        "notes": said if is_right else [],
+        "right": known.ready,
+        "wrong": _as_json(known.stopping),
+        "notes": _as_json(known.noted),
         "service": {"address": "", "answers": None, "ready": None},
         "webinars": [],
         "ended": [],
@@ -138,6 +139,10 @@ def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
         "rows_set_aside": [],
         "changes_not_planned": 0,
     }
+
+
+def _as_json(found: Iterable[Reason]) -> list[Json]:
+    return [{"kind": one.kind.id, "reason": one.words, "fix": one.kind.fix} for one in found]
 
 
 def _live_id(raw: bytes) -> str:
@@ -262,14 +267,15 @@ def _counted(conn: Connection, webinar: str) -> Counted:
     return found
 
 
-def _known(settings: Settings) -> tuple[list[Mark], list[str], tuple[str, ...]]:
-    """What services have noted of the ledger, why that can't be read, and what else is to know of STATE_DIR."""
+def _known(settings: Settings) -> tuple[list[Mark], tuple[Reason, ...], tuple[Reason, ...]]:
+    """What services have noted of the ledger, why that can't be read, and notes about STATE_DIR."""
     state = StateDir(settings.state_dir)
     try:
         found = marks.read(state)
-        return list(found.marks.values()), [], (*found.notes, *spool.kept_aside(state))
+        notes = reasons(Kind.STATE, (*found.notes, *spool.kept_aside(state)))
+        return list(found.marks.values()), (), notes
     except StateUnreadable as error:
-        return [], [str(error)], ()
+        return [], (Reason(Kind.STATE_UNREADABLE, str(error)),), ()
 
 
 def _removed(conn: Connection) -> list[Json]:

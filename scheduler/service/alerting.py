@@ -1,4 +1,4 @@
-"""Mails to organizers: one when something is wrong, one when it is right again."""
+"""Mails to organizers: one when something is wrong, one when it is resolved."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ This problem is resolved. For your records:
 
 
 class Teller:
-    """Sends the mails that organizers have still to get. A mail that the relay refuses is tried again."""
+    """Sends pending mails to organizers. A mail that the relay refuses is retried."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Teller:
         self._not_before: datetime | None = None
 
     async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
-        """One try of each mail that is due. Never raises for a relay's sake."""
+        """Try each pending mail once. Never raises because of a relay."""
         if self._not_before and now < self._not_before:
             return
         senders = {webinar.alert_to: webinar.sender.address for webinar in webinars}
@@ -78,8 +78,8 @@ class Teller:
                 await self._send(now, telling, sender)
 
     async def _is_true(self, now: datetime, telling: AlertMail, sender: str) -> bool:
-        """That a relay refuses everybody is asked for once more before anybody reads it: where the mail that says so
-        would go out, it is no longer true."""
+        """Whether the alert still holds. A relay that refused everybody is asked again first: if it would take the
+        mail that says so, the alert is no longer true."""
         if telling.key != RELAY or telling.resolved:
             return True
         await ask_again(self._relays, sender)
@@ -91,7 +91,7 @@ class Teller:
         return True
 
     async def _send(self, now: datetime, telling: AlertMail, sender: str) -> None:
-        """One address that is refused keeps nothing from the others."""
+        """Send one mail. A refused address does not keep mails from the others."""
         sent = False
         try:
             failed = await send_one(self._relays, sender, telling.alert_to, _mail(telling, sender, now))

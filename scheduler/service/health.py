@@ -1,9 +1,8 @@
-"""Two answers for whoever watches the service: does it run, and would the next mail go out?"""
+"""The endpoints that monitoring asks: whether the service runs, and whether the next mail would go out."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,24 +10,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scheduler.metrics import CONTENT_TYPE
+from scheduler.readiness import Kind, Readiness, Reason
 
 _MOST_LATE = 20  # in the answer
 _NO_STORE = {"Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Why the next mail would not go out, in words without personal data; no reason means that it would."""
-
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What somebody should know, though mails go out; in such words, too."""
-    late: tuple[tuple[str, str, float], ...] = ()
-    """Webinar, message, and the age in seconds of its oldest mail that is due, the oldest first."""
-
-    @property
-    def ready(self) -> bool:
-        return not self.reasons
 
 
 def health_app(
@@ -37,8 +22,9 @@ def health_app(
     """GET and HEAD of three paths:
 
     - `/healthz`: 200 `{"status": "ok"}` as long as the process answers at all;
-    - `/readyz`: `{"ready": true, "reasons": [], "notes": [], "late": []}` with 200, or the reasons with 503. Notes, and
-      what is `late`, change neither: the oldest due mail of each message, as `webinar`, `message`, `seconds`;
+    - `/readyz`: `{"ready": true, "reasons": [], "notes": [], "details": [], "late": []}` with 200; with `reasons` 503.
+      Notes change neither, nor does `late`: the oldest due mail of each message, as `webinar`, `message`, `seconds`.
+      `details` has the reasons, then the notes, each as `kind` and `words`;
     - `/metrics`: what `metrics` returns, in Prometheus' text format.
 
     `readiness` is called in the event loop for each request, so it only looks at what is known already. If it
@@ -52,11 +38,19 @@ def health_app(
         try:
             now = readiness()
         except Exception as error:
-            now = Readiness((f"the check of readiness failed ({type(error).__name__})",))
+            words = f"the check of readiness failed ({type(error).__name__})"
+            now = Readiness((Reason(Kind.FAILURE, words),))
         late = [
             dict(zip(("webinar", "message", "seconds"), one, strict=True)) for one in now.late[:_MOST_LATE]
         ]
-        body = {"ready": now.ready, "reasons": now.reasons, "notes": now.notes, "late": late}
+        found = (*now.stopping, *now.noted)
+        body = {
+            "ready": now.ready,
+            "reasons": now.reasons,
+            "notes": now.notes,
+            "details": [{"kind": one.kind.id, "words": one.words} for one in found],
+            "late": late,
+        }
         return JSONResponse(body, status_code=200 if now.ready else 503, headers=_NO_STORE)
 
     async def exposition(request: Request) -> Response:

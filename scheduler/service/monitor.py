@@ -1,6 +1,6 @@
-"""Watches the service beside it: what is late, whether mails leave, how much there is, how its surroundings are.
+"""Keeps the metrics of a service, and notices when due mails do not leave.
 
-Every look at the database is in a thread and over a connection of its own, so that no mail waits for one.
+Its queries run in threads and over connections of their own, so that no mail waits for one.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from scheduler.ledger.counting import (
 )
 from scheduler.ledger.lateness import Accepted, Lateness, lateness
 from scheduler.ledger.planning import webinars_to_plan
+from scheduler.readiness import Kind, Reason
 from scheduler.settings import Settings
 from scheduler.troubles import Trouble, Troubles
 from scheduler.zones.wall import tz_version
@@ -60,10 +61,10 @@ _KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice"
 
 
 class Progress:
-    """Whether due mails leave. Pure: is told what was seen, and when by a clock that only goes forward.
+    """Whether due mails leave. Pure: observations come with the time of a monotonic clock.
 
-    One mailbox that is full keeps being tried for hours, and says nothing about the relay: of mails that were put off
-    it takes two, and all since the last one that was accepted.
+    A full mailbox is retried for hours and says nothing about the relay. So mails that were put off count only from
+    two on, and only as long as no other mail is accepted.
     """
 
     def __init__(self) -> None:
@@ -73,7 +74,7 @@ class Progress:
         self._accepted = Accepted()
 
     def note(self, at: float, seen: Lateness, allowed: bool) -> None:
-        """`allowed`: whether the limits of any relay let mails begin."""
+        """Record an observation. `allowed`: whether the limits of any relay let mails begin."""
         waits = allowed and (seen.waiting > 0 or seen.put_off > 1)
         if not waits:
             self._since = None
@@ -87,7 +88,7 @@ class Progress:
 
 
 class Intake:
-    """For how long the oldest change of `registrants`, and the webinar that waits longest, wait to be planned. Pure."""
+    """How long the oldest change of `registrants`, and the oldest webinar to plan, have waited. Pure."""
 
     def __init__(self) -> None:
         self._newest: deque[tuple[float, int]] = deque(maxlen=1000)  # when which change was the newest
@@ -109,12 +110,12 @@ class Intake:
             self._newest.append((at, newest))
 
     def lag(self, at: float) -> float:
-        """Seconds."""
+        """Seconds for which the oldest of both has waited."""
         since = [self._newest[0][0]] if self._newest else []
         return max((at - one for one in (*since, *self._webinars.values())), default=0.0)
 
     def stuck(self, at: float) -> float:
-        """Seconds for which the same change has been the oldest, so that nothing was taken in."""
+        """Seconds for which the same change has been the oldest, that is, in which none was taken in."""
         return at - self._oldest_since if self._oldest else 0.0
 
 
@@ -136,7 +137,7 @@ class Monitor:
         self._seen = Lateness()
         self._counted: dict[str, dict[tuple[str, str], int]] = {}
         self._count_again: dict[str, float] = {}
-        self._troubles = Troubles()
+        self._troubles = Troubles(Kind.WATCHING)
         self._tasks: list[asyncio.Task[None]] = []
         self._exposition, self._until = b"", 0.0
         self._one_by_one = asyncio.Lock()
@@ -144,7 +145,7 @@ class Monitor:
         metrics.know(relay.name for relay in relays)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the loops."""
         self._tasks = [
             asyncio.create_task(self._keep("looking what is late", LOOK_SECONDS, self.look)),
             asyncio.create_task(self._keep("counting deliveries", COUNT_SECONDS, self.count)),
@@ -158,7 +159,7 @@ class Monitor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def look(self) -> None:
-        """See what is due now, and what waits to be planned. Raises DBAPIError."""
+        """Query what is due and what waits to be planned. Raises DBAPIError."""
         now = self._clock.now()
         seen, changes, webinars = await asyncio.to_thread(
             self._read,
@@ -178,13 +179,13 @@ class Monitor:
         metrics.LEDGER_SEEN.set_to_current_time()
 
     async def count(self) -> None:
-        """Count what is to be counted again. Raises DBAPIError."""
+        """Count what is due to be counted again. Raises DBAPIError."""
         await asyncio.to_thread(self._count)
         metrics.COUNTED.set_to_current_time()
 
     async def measure_disks(self) -> None:
-        """Note how much is free where the database and the state are. Raises Trouble for a folder that hangs, once the
-        others are measured; until it answers nothing is known of it."""
+        """Measure the free space on the disks of the database and the state. Raises Trouble for a disk that hangs,
+        after the others are measured; its metrics are removed until it answers."""
         hanging = list[str]()
         for of, folder in self._folders.items():
             try:
@@ -202,31 +203,28 @@ class Monitor:
 
     @property
     def late(self) -> tuple[tuple[str, str, float], ...]:
-        """Webinar, message, and the age in seconds of the oldest mail that is due, the oldest first."""
+        """Webinar, message, and the age in seconds of its oldest due mail, the oldest first."""
         now = self._clock.now()
         return tuple(
             (one.webinar, one.message, (now - one.due_at).total_seconds()) for one in self._seen.late
         )
 
     @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why mails that are due do not leave, in words without personal data."""
-        at, found = asyncio.get_running_loop().time(), list[str]()
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why mails that are due do not leave, and what could not be looked at."""
+        at, found = asyncio.get_running_loop().time(), list(self._troubles.reasons)
         if (seconds := self._stalled(at)) and self.late:
             webinar, message, age = self.late[0]
             oldest = f"the oldest is {message} of {webinar}, due for {age:.0f} s"
-            found.append(f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}")
+            words = f"no mail was accepted for {seconds:.0f} s, and mails are due: {oldest}"
+            found.append(Reason(Kind.NOT_ACCEPTED, words))
         if (seconds := self._intake.stuck(at)) > STALLED_SECONDS:
-            found.append(f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s")
+            words = f"rows of registrants wait to be planned, the same one first for {seconds:.0f} s"
+            found.append(Reason(Kind.NOT_PLANNED, words))
         return tuple(found)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What keeps this from being looked at, in words without personal data."""
-        return self._troubles.words
-
     async def exposition(self, ready: bool) -> bytes:
-        """All metrics, as they are, or were a second ago: however many ask."""
+        """All metrics, at most a second old, however many clients ask."""
         async with self._one_by_one:
             if (loop := asyncio.get_running_loop()).time() >= self._until:
                 self._look_around(ready)
@@ -235,15 +233,15 @@ class Monitor:
             return self._exposition
 
     def _stalled(self, at: float) -> float:
-        """Seconds for which mails have been due and none was accepted; 0 as long as that is nothing to worry about.
-        Where the pace lets mails begin minutes apart, the next one may not have come."""
+        """Seconds for which mails have been due and none was accepted; 0 while that is within patience, which grows
+        where the pace lets mails begin minutes apart."""
         paces = [relay.pace.per_second for relay in self._relays]
         patience = STALLED_SECONDS + max((2 / pace for pace in paces if pace), default=0.0)
         seconds = self._progress.stalled(at)
         return seconds if seconds > patience else 0.0
 
     def _look_around(self, ready: bool) -> None:
-        """What is known without asking anybody."""
+        """Set the metrics that need no query."""
         metrics.READY.set(ready)
         metrics.CLOCK_WRONG.set(bool(self._clock.trouble))
         metrics.forget_old()
@@ -295,7 +293,7 @@ class Monitor:
 
     @contextmanager
     def _counting(self, what: str, every: float, end: float) -> Iterator[bool]:
-        """Around a count: whether it is to be done, which is the more seldom the longer it takes."""
+        """Around a count: yields whether it is due. The longer it takes, the less often it is."""
         began = time.monotonic()
         is_due = self._count_again.get(what, 0.0) <= began < end
         yield is_due
@@ -304,7 +302,7 @@ class Monitor:
 
     async def _keep(self, what: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            with self._troubles.reporting(what):
+            with self._troubles.recorded(what):
                 await work()
             await asyncio.sleep(seconds)
 
@@ -317,12 +315,12 @@ class Monitor:
 
 
 def _rests(relay: Relay, now: datetime) -> bool:
-    """Its day is full."""
+    """Whether the relay's daily limit is reached."""
     return relay.standing.rests and relay.standing.is_paused(now)
 
 
 def folders(settings: Settings) -> dict[str, Path]:
-    """Where the disk must not be full: of the database, if it is a file, and of the state."""
+    """The folders whose disks must not be full: of the database, if it is a file, and of the state."""
     found, url = dict[str, Path](), make_url(settings.database_url.get_secret_value())
     if url.get_backend_name() == "sqlite" and url.database:
         found["database"] = Path(url.database).parent

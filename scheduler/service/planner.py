@@ -1,7 +1,7 @@
 """Takes rows in and plans people beside sending: in short transactions, one webinar after the other.
 
-Nothing is claimed for whoever waits to be planned, so the order in which it happens changes no mail; but who has
-just registered comes before those who are planned again, as when their webinar was moved.
+Nobody's mails are claimed before they are planned, so the order of planning changes no mail; but new registrants come
+before people who are planned again, say because their webinar was moved.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scheduler.clock import Clock
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
+from scheduler.readiness import Reason
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
 from scheduler.zones.names import load_names
@@ -30,7 +31,7 @@ WHOSE_NEXT = "looking whose rows to take in next"
 
 
 class Planner:
-    """Plans over one database. A failure concerns one webinar, or the rows, and stops nothing else."""
+    """Plans over one database. A failure concerns one webinar, or the rows, and does not stop the others."""
 
     def __init__(
         self, database: Database, clock: Clock, return_within: timedelta, planned: Callable[[], None]
@@ -45,12 +46,12 @@ class Planner:
         self._troubles = Troubles()
 
     @property
-    def troubles(self) -> tuple[str, ...]:
-        """What can't be planned now, in words without personal data."""
-        return self._troubles.words
+    def troubles(self) -> tuple[Reason, ...]:
+        """What can't be planned now."""
+        return self._troubles.reasons
 
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
-        """Plan for so many seconds. True when there is more to do."""
+        """Plan for `seconds`. Returns True when there is more to do."""
         if not self._turn:
             await asyncio.to_thread(load_names)  # names of zones: not within a transaction
         end, done = time.monotonic() + seconds, set[str]()
@@ -67,7 +68,7 @@ class Planner:
                 return True
 
     def _next(self, waits: Mapping[str, bool]) -> str | None:
-        """The webinar to plan now. Those in which something changed about people, and the others, take turns."""
+        """The webinar to plan now. Webinars with changed people and the others take turns."""
         self._turn += 1
         changed = [name for name in waits if waits[name]]
         others = [name for name in waits if not waits[name]]
@@ -77,7 +78,7 @@ class Planner:
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
         # Who comes after thousands, of this or of another webinar, does not wait for all of them.
         after = None if self._turn % 2 else self._taken_last
-        with self._troubles.reporting(TAKING_IN):
+        with self._troubles.recorded(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
             taken, took = await self._database.run(
                 _timed, lambda conn: absorb(conn, now, governing, self._return_within, most, after)
@@ -90,14 +91,14 @@ class Planner:
             return taken.more
         self._rows.failed()
         if after is not None:  # the others go on
-            with self._troubles.reporting(WHOSE_NEXT):
+            with self._troubles.recorded(WHOSE_NEXT):
                 self._taken_last = await self._database.run(next_webinar, after)
         return False
 
     async def _plan_people(self, governing: Governing) -> int:
         name = governing.webinar.id
         self._turns[name] = self._turn
-        with self._troubles.reporting(_planning(name)):
+        with self._troubles.recorded(_planning(name)):
             now, most = self._clock.now(), self._people.rows
             people, took = await self._database.run(
                 _timed, lambda conn: plan_people(conn, now, governing, most)
@@ -117,6 +118,6 @@ def _planning(webinar: str) -> str:
 
 
 def _timed(conn: Connection, work: Callable[[Connection], T]) -> tuple[T, float]:
-    """The result of this part of a transaction, and the seconds that it took."""
+    """The result of a part of a transaction, and the seconds it took."""
     began = time.monotonic()
     return work(conn), time.monotonic() - began

@@ -23,13 +23,14 @@ from scheduler.database.file import FileState
 from scheduler.database.presence import Presence
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
-from scheduler.faults import fault, is_database_error
+from scheduler.faults import fault, is_database_error, refuses_sign_in
 from scheduler.http.limits import OF_HEALTH, raise_descriptors
 from scheduler.http.server import WebServer
 from scheduler.ledger import claims
+from scheduler.readiness import Kind, Readiness, Reason, reasons
 from scheduler.reports.reasons import moved_away
 from scheduler.service import systemd
-from scheduler.service.health import Readiness, health_app
+from scheduler.service.health import health_app
 from scheduler.service.monitor import Monitor
 from scheduler.service.service import MustRest, Service
 from scheduler.service.signals import Signals
@@ -47,7 +48,7 @@ STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, 
 
 
 class Runner:
-    """Wakes the service each POLL_SECONDS and at the next instant at which something is due."""
+    """Wakes the service every POLL_SECONDS and at the next instant at which a mail is due."""
 
     def __init__(
         self, settings: Settings, database: Database, clock: SteadyClock, earlier: Mark | None = None
@@ -70,7 +71,7 @@ class Runner:
         self._ticking = asyncio.Lock()
         self._tick_again = False
         self._noted: asyncio.Task[None] | None = None
-        self._trouble = ""
+        self._trouble: Reason | None = None  # why the last tick failed
         self._troubles = Troubles()
         self._starting = Starting(database)
         self._last_tick: float | None = None
@@ -82,8 +83,8 @@ class Runner:
         return self._service.mark
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Run until `stop` is set; then drain. True: the database's file was replaced, and another run on what stands
-        there now is to take this one's place."""
+        """Run until `stop` is set, then drain. Returns True when the database's file was replaced: another run must
+        then use the new one."""
         health = WebServer(
             health_app(self.readiness, self._exposition),
             self._settings.health_host,
@@ -142,7 +143,7 @@ class Runner:
             self._web.start()
 
     async def _started(self, stop: asyncio.Event) -> bool:
-        """Start the service; False where it is to stop before."""
+        """Start the service. Returns False when `stop` is set first."""
         starting = asyncio.create_task(self._starting.run(self._service.start))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -157,39 +158,35 @@ class Runner:
 
     @systemd.reloading()
     def reload(self) -> None:
-        """Read again what can change."""
+        """Read files and secrets again."""
         log.info("reloading")
         self._service.reload()
         self._notified()
 
     def readiness(self) -> Readiness:
-        """The service's own reasons, and those of its surroundings."""
-        reasons = [words for words in (self._trouble, self._clock.trouble) if words]
+        """Whether the next mail would go out, as far as the service and its surroundings know."""
+        found = [self._trouble] if self._trouble else []
+        found += reasons(Kind.CLOCK_SET, [self._clock.trouble])
         if self._last_tick is None:
-            reasons.append(self._starting.reason)
+            found.append(Reason(Kind.STARTING, self._starting.reason))
         elif asyncio.get_running_loop().time() - self._last_tick > STUCK_AFTER:
-            reasons.append("nothing was planned for two minutes")
-        service = self._service.readiness()
-        presence = (
-            (self._presence.trouble, *self._presence.troubles) if self._presence and self._last_tick else ()
-        )
-        every = (*reasons, *self._troubles.words, *presence, *service.reasons, *self._monitor.reasons)
-        notes = filter(None, [self._web.trouble])
-        return Readiness(
-            tuple(dict.fromkeys(filter(None, every))),
-            (*service.notes, *self._monitor.notes, *notes),
-            self._monitor.late,
-        )
+            found.append(Reason(Kind.NOT_PLANNED, "nothing was planned for two minutes"))
+        found += self._troubles.reasons
+        if self._presence and self._last_tick:
+            found += [*reasons(Kind.PRESENCE, [self._presence.trouble]), *self._presence.troubles]
+        found += [*self._service.readiness().found, *self._monitor.reasons]
+        found += [self._web.trouble] if self._web.trouble else []
+        return Readiness(tuple(found), self._monitor.late)
 
     async def _exposition(self) -> bytes:
         return await self._monitor.exposition(self.readiness().ready)
 
     async def _keep_waking(self) -> None:
-        """APScheduler goes by the wall clock: where that is set back, it would sleep until it is then again."""
+        """Make up for a wall clock that is set back: APScheduler would sleep until it reaches the old time again."""
         patience = timedelta(seconds=2 * self._settings.poll_seconds + 1)
         while True:
             await asyncio.sleep(patience.total_seconds())
-            with self._troubles.reporting("waking up"):
+            with self._troubles.recorded("waking up"):
                 now = datetime.now(pytz.utc)
                 for job in (self._scheduler.get_job("poll"), self._scheduler.get_job("send")):
                     if job and job.next_run_time > now + patience:
@@ -199,8 +196,8 @@ class Runner:
         self._service.dispatcher.recorder.is_set_back = True
 
     def _notified(self) -> None:
-        """Rows were written. Soon, not at once: those of one import come in many transactions. While it starts or stops
-        nothing is planned or claimed."""
+        """Wake soon after rows were written, not at once: an import writes in many transactions. During a start or a
+        stop nothing is planned or claimed."""
         if self._scheduler.state == STATE_RUNNING and (self._noted is None or self._noted.done()):
             self._noted = asyncio.create_task(self._wake_soon())
 
@@ -223,26 +220,25 @@ class Runner:
             if self._presence:
                 await self._join(self._presence)
             self._tick_again |= await self._service.tick(self._clock.now())
-            self._trouble, self._last_tick = "", asyncio.get_running_loop().time()
+            self._trouble, self._last_tick = None, asyncio.get_running_loop().time()
             metrics.ticked()
-        except MustRest as reason:
+        except MustRest as rest:
             self._service.rest()
-            if str(reason) != self._trouble:
-                log.error("nothing planned or sent", reason=str(reason))
-            self._trouble = str(reason)
+            if rest.reason != self._trouble:
+                log.error("nothing planned or sent", reason=rest.reason.words)
+            self._trouble = rest.reason
             return
         except LedgerTrouble as error:  # which says so itself, in readiness and in the log
             log.warning("nothing planned", reason=str(error))
             return
         except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
-            whose = "the database does not answer" if is_database_error(error) else "the service fails"
-            self._trouble = f"{whose}: {fault(error)}"
-            log.error("tick failed", error=self._trouble, exc_info=not is_database_error(error))
+            self._trouble = _failure(error)
+            log.error("tick failed", error=self._trouble.words, exc_info=not is_database_error(error))
             return
 
     async def _look_at_file(self) -> None:
-        """Raises MustRest where the database is not the one any more to which DATABASE_URL leads: nobody would find
-        again what is recorded in it now."""
+        """Raises MustRest where DATABASE_URL no longer leads to the open database: nobody would find what is recorded
+        in it."""
         stands = await self._database.file_state()
         if stands is FileState.SAME:
             return
@@ -251,8 +247,8 @@ class Runner:
         raise MustRest(moved_away(stands, self._database.path))
 
     async def _send(self) -> None:
-        """Send what is due, and come again when the next mail is. Planning, which may take long, has no part in it."""
-        with self._troubles.reporting("looking for what is due"):
+        """Send what is due, and wake again when the next mail is. Never waits for planning."""
+        with self._troubles.recorded("looking for what is due"):
             wake, now = await self._service.send_due(), self._clock.now()
             if wake and now < wake < now + timedelta(seconds=self._settings.poll_seconds):
                 self._scheduler.add_job(
@@ -263,24 +259,33 @@ class Runner:
                 )
 
     async def _join(self, presence: Presence) -> None:
-        """Be one service among others: end what those left behind that are gone. Raises MustRest when this one may not
-        go on; two whose clocks disagree would send at two different times."""
+        """End the leases of services that are gone. Raises MustRest when this service must not go on, as when its
+        clock and the database's differ, so that replicas would send at different times."""
         theirs = await self._database.run(lambda conn: dialect(conn).clock(conn))
         if presence.trouble:
-            raise MustRest(presence.trouble)
+            raise MustRest(Reason(Kind.PRESENCE, presence.trouble))
         ahead = self._clock.now().timestamp() - theirs
         metrics.CLOCK_OFFSET.set(ahead)
         if abs(ahead) > SKEW_SECONDS:
             how = "ahead of" if ahead > 0 else "behind"
-            raise MustRest(
+            words = (
                 f"this machine's clock is {abs(ahead):.0f} s {how} the database's: nothing is planned or sent"
             )
+            raise MustRest(Reason(Kind.CLOCK_OFF, words))
         if presence.gone and await self._service.took_over():
             await self._database.run(claims.end_leases_of_gone, self._clock.now(), presence.gone)
 
 
+def _failure(error: Exception) -> Reason:
+    """Why a tick failed."""
+    if not is_database_error(error):
+        return Reason(Kind.FAILURE, f"the service fails: {fault(error)}")
+    kind = Kind.SIGN_IN if refuses_sign_in(error) else Kind.DATABASE
+    return Reason(kind, f"the database does not answer: {fault(error)}")
+
+
 async def _any_of(*events: asyncio.Event) -> None:
-    """Wait for the first of these."""
+    """Wait for the first of these events."""
     waits = [asyncio.create_task(one.wait()) for one in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for one in waits:
@@ -288,7 +293,7 @@ async def _any_of(*events: asyncio.Event) -> None:
 
 
 def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """A job that says nothing where the stop cancels it: APScheduler logs whatever one raises as an error."""
+    """A job without an error when a stop cancels it: APScheduler logs whatever a job raises."""
 
     @wraps(job)
     async def run() -> None:
@@ -299,8 +304,8 @@ def _ends_in_order(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable
 
 
 async def run_service(settings: Settings, database: Database) -> None:
-    """The whole of `webinar run`. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that is taken),
-    DatabaseAway, DBAPIError."""
+    """Run `webinar run` until it is stopped. Raises DatabaseInUse, NewerSchema, StatementFails, OSError (a port that
+    is taken), DatabaseAway, DBAPIError."""
     raise_descriptors()
     database.hold_for_service()
     clock = SteadyClock()

@@ -1,4 +1,4 @@
-"""Removes people whose webinar is long over: announces it, waits, and removes in small transactions beside all else."""
+"""Removes people whose webinar is long over: announces it, waits, and removes them in small transactions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scheduler.database.engine import Database, execute
 from scheduler.governing.webinars import instant_text
 from scheduler.ledger.retention import PastWebinar, announce, count_people, past_webinars, remove
 from scheduler.problem import Problems
+from scheduler.readiness import Reason
 from scheduler.reports.retention import NAMED, Coming, notes
 from scheduler.webinar.model import read_webinar
 
@@ -27,11 +28,11 @@ FIRST = 100  # rows in the first transaction: nobody hurries
 
 
 class Purger:
-    """Over one database. What it does is left right by a kill at any place, and goes on from there."""
+    """Removes personal data from one database. A kill at any point does no harm: the next run goes on from there."""
 
     def __init__(self, database: Database) -> None:
-        self.notes: tuple[str, ...] = ()
-        """Whose people are about to be removed, in words without personal data."""
+        self.notes: tuple[Reason, ...] = ()
+        """The webinars whose people are about to be removed."""
         self._database = database
         self._chunk = Chunk(others_wait=not database.dialect.takes_replicas)
         self._chunk.rows = FIRST
@@ -41,7 +42,7 @@ class Purger:
         self._told: Mapping[AlertKey, str] | None = None
 
     async def purge(self, now: datetime, seconds: float) -> bool:
-        """Remove for so many seconds what is due. True when there is more to do at once."""
+        """Remove what is due, for `seconds`. Returns True when there is more to do at once."""
         if self._look_at is None or now >= self._look_at:
             past = await self._database.run_reading(lambda conn: past_webinars(conn, now))
             if any(one.must_be_announced(now) for one in past):
@@ -58,7 +59,7 @@ class Purger:
         return bool(self._due)
 
     async def _remove(self, now: datetime, past: PastWebinar) -> bool:
-        """One transaction. False when nothing is left, or it must wait."""
+        """Run one transaction. Returns False when nothing is left, or when it must wait."""
         began, most = time.monotonic(), self._chunk.rows
         rows = await self._database.run(remove, now, past, most)
         if rows:
@@ -69,7 +70,7 @@ class Purger:
         return bool(rows)
 
     async def _tell(self, now: datetime, past: Iterable[PastWebinar]) -> None:
-        """Organizers by a mail for all that is announced to them at once, and whoever looks at readiness."""
+        """Notify organizers, with one mail for all removals that are announced together, and update `notes`."""
         announced = [one for one in past if one.announced_for and (one.edit_waits or not one.is_due(now))]
         keys = {(one.webinar, one.revision_id, one.announced_at, one.edit_waits): one for one in announced}
         if keys.keys() - self._known.keys():
@@ -104,7 +105,7 @@ def _coming(conn: Connection, past: PastWebinar) -> Coming:
 
 
 def _mails(found: Iterable[Coming]) -> dict[AlertKey, str]:
-    """One for each organizer and announcement."""
+    """The mail for each organizer and announcement."""
     together: dict[AlertKey, list[Coming]] = {}
     for one in found:
         key = f"{alerts.RETENTION}{one.at:%Y-%m-%d %H:%M}, announced {one.announced_at:%Y-%m-%d %H:%M:%S}"

@@ -1,6 +1,6 @@
-"""The service: `tick` takes in edits, plans and dispatches. Whoever calls it decides what time it is.
+"""The service: `tick` takes in edits, plans and dispatches, at the time that its caller says it is.
 
-`webinar run` calls it by the system's clock (`running`), `webinar rehearse` by a virtual one (`rehearsal`);
+`webinar run` calls it by the system's clock (`service.process`), `webinar rehearse` by a virtual one (`rehearsal`);
 nothing else differs between the two.
 """
 
@@ -33,17 +33,17 @@ from scheduler.governing.webinars import decide_again
 from scheduler.ledger import claims, loading, restored, settling, statements
 from scheduler.ledger.loading import Loading
 from scheduler.pulling.puller import Puller
+from scheduler.readiness import Kind, Readiness, Reason, reasons
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.reasons import (
-    reasons,
-    relay_refuses,
+    relay_alert,
+    relay_takes_no_mail,
     replica_notes,
     row_notes,
     set_back,
     still_loading,
 )
 from scheduler.service.alerting import RELAY, Teller
-from scheduler.service.health import Readiness
 from scheduler.service.planner import Planner
 from scheduler.service.purger import Purger
 from scheduler.settings import Settings
@@ -62,11 +62,15 @@ REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a mi
 
 
 class MustRest(Exception):
-    """This service may neither plan nor send now, for a reason in words without personal data."""
+    """This service may neither plan nor send now."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.words)
+        self.reason = reason
 
 
 class Service:
-    """Everything that runs, over one database and one relay."""
+    """All parts of a running service, over one database and its relays."""
 
     def __init__(
         self,
@@ -98,10 +102,10 @@ class Service:
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
         self._sending_asked: asyncio.Task[None] | None = None
-        self._row_notes: tuple[str, ...] = ()
-        self._replica_notes: tuple[str, ...] = ()
+        self._row_notes: tuple[Reason, ...] = ()
+        self._replica_notes: tuple[Reason, ...] = ()
         self._replicas_again_at: datetime | None = None
-        self._intake: tuple[str, ...] = ()  # what keeps changes of `registrants` from being noticed
+        self._intake: tuple[Reason, ...] = ()  # what keeps changes of `registrants` from being noticed
         self._checking: asyncio.Task[None] | None = None
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
@@ -120,7 +124,7 @@ class Service:
         return self._relays
 
     async def start(self) -> None:
-        """Bring the schema up to date, settle what an earlier process left, and read what organizers wrote.
+        """Bring the schema up to date, recover what an earlier process left, and read the organizers' files.
 
         Raises NewerSchema, StatementFails, DBAPIError.
         """
@@ -137,7 +141,7 @@ class Service:
         log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
 
     async def tick(self, now: datetime) -> bool:
-        """Bring everything to what is true at `now`, as far as a second goes; what is due leaves meanwhile. Returns
+        """Bring the ledger up to date with `now`, planning for a second at most; due mails leave meanwhile. Returns
         whether there is more to plan.
 
         Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest.
@@ -166,19 +170,19 @@ class Service:
         return more
 
     async def send_due(self) -> datetime | None:
-        """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""
+        """Send what is due now, without waiting for planning; returns `next_wake()`."""
         self.dispatcher.wake()
         return await self.next_wake()
 
     async def next_wake(self) -> datetime | None:
-        """The next instant (UTC) at which something is due by itself, or a relay is tried again; or None."""
+        """The next instant (UTC) at which a mail is due or a relay is tried again; None: there is none."""
         now = self._clock.now()
         wake = await self._database.run_sending(claims.next_wake, now)
         paused = self.dispatcher.paused_until
         return min((one for one in (wake, paused) if one and one > now), default=None)
 
     async def _govern(self, now: datetime) -> None:
-        """Take in what was edited, and go by what governs then."""
+        """Take in what was edited, then go by what governs."""
         await self.sources.poll(now)
         try:
             await self._database.run(self._let_govern, now)
@@ -195,8 +199,8 @@ class Service:
         bring_up_to_date(conn, now, revisions)
 
     def _hand_over(self) -> None:
-        """Let the dispatcher go by what governs. A database that was set back may lack people, too, whose mails went
-        out: until those are planned and held, nothing goes out."""
+        """Give the dispatcher what governs. Nothing goes out while a database that was set back may lack people whose
+        mails went out: not until those are planned and held."""
         live = set() if self.dispatcher.recorder.has_held else set(self.sources.live)
         catalogue = self.sources.catalogue
         self.dispatcher.job = Job(
@@ -210,28 +214,28 @@ class Service:
         self.dispatcher.wake()
 
     async def _check_intake(self) -> None:
-        """See to it that the changes of `registrants` are noticed; beside planning, for it reads the whole table."""
-        with self._troubles.reporting("checking registrants"):
+        """Check that changes of `registrants` are noticed; beside planning, since it reads the whole table."""
+        with self._troubles.recorded("checking registrants"):
             self._intake = await asyncio.to_thread(check_intake, self._database)
         self._check_again = time.monotonic() + CHECK_SECONDS
 
     async def _settle(self, now: datetime) -> None:
-        with self._troubles.reporting("settling"):
+        with self._troubles.recorded("settling"):
             await self._database.run(settling.resolve_doubts, now, self.sources.catalogue.webinars)
             while await self._database.run(settling.expire, now) == settling.MANY:
                 pass
 
     async def _purge(self, now: datetime) -> bool:
-        with self._troubles.reporting("removing personal data"):
+        with self._troubles.recorded("removing personal data"):
             return await self._purger.purge(now, PURGE_SECONDS)
         return False
 
     def reload(self) -> None:
-        """Read folders and secrets again, whether they seem to have changed or not: at the next tick."""
+        """Read folders and secrets again at the next tick, even if they seem unchanged."""
         self.sources.read_again()
 
     def rest(self) -> None:
-        """Until the next tick, claim nothing; what is claimed already goes out."""
+        """Claim nothing until the next tick; claimed mails still go out."""
         self.dispatcher.job = replace(self.dispatcher.job, live=frozenset())
 
     async def settled(self) -> None:
@@ -241,11 +245,12 @@ class Service:
             await self._telling
 
     async def took_over(self) -> bool:
-        """Whether what services that are gone left to others is on record, so that their leases may be ended."""
+        """Whether the outcomes that stopped services left in STATE_DIR are on record, so that their leases may be
+        ended."""
         return self._handover is None or await self._handover.took_over()
 
     async def stop(self) -> None:
-        """Begin no new mail, give what is on the wire DRAIN_SECONDS, leave the rest in doubt."""
+        """Begin no new mail, give mails on the wire DRAIN_SECONDS, and leave the others in doubt."""
         await self.sources.stop()
         if self._puller:
             await self._puller.stop()
@@ -262,34 +267,35 @@ class Service:
         await asyncio.wait(tasks, timeout=CLOSE_SECONDS)  # the database may not answer
 
     def readiness(self) -> Readiness:
-        """Would the next mail go out? Every reason why not, and what else is to be known, without personal data."""
-        waits = [still_loading(loading.SECONDS)] if self.dispatcher.recorder.has_held else []
-        others = reasons(self.dispatcher.trouble, self.sources.problems())
-        planning = dict.fromkeys((*self._planner.troubles, *self._intake))  # both may say the same
-        return Readiness(
-            (*self.dispatcher.troubles, *planning, *self._troubles.words, *waits, *others),
-            notes=(
-                *filter(None, [set_back(self._restored)]),
-                *(one.words for one in self._notices),
-                *self._replica_notes,
-                *self._row_notes,
-                *self.dispatcher.notes,
-                *self._purger.notes,
-                *(self._puller.notes if self._puller else ()),
-                *self.sources.notes,
-                *(self._handover.notes if self._handover else ()),
-            ),
-        )
+        """Whether the next mail would go out, as far as the service knows."""
+        trouble, recorder = self.dispatcher.trouble, self.dispatcher.recorder
+        return Readiness((
+            *self.dispatcher.troubles,
+            *self._planner.troubles,
+            *self._intake,
+            *self._troubles.reasons,
+            *([still_loading(loading.SECONDS)] if recorder.has_held else []),
+            *([relay_takes_no_mail(trouble)] if trouble else []),
+            *([set_back(self._restored)] if self._restored else []),
+            *reasons(Kind.NOTICE, [one.words for one in self._notices]),
+            *self._replica_notes,
+            *self._row_notes,
+            *self.dispatcher.notes,
+            *self._purger.notes,
+            *(self._puller.notes if self._puller else ()),
+            *self.sources.reasons,
+            *(self._handover.notes if self._handover else ()),
+        ))  # fmt: skip
 
     def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
-        """Beside the tick: a relay that keeps an organizer's mail waiting must not keep the planner waiting."""
+        """Send alerts and test mails beside the tick: a slow relay must not keep the planner waiting."""
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell_now(now, webinars))
         if self._sending_asked is None or self._sending_asked.done():
             self._sending_asked = asyncio.create_task(self._send_asked())
 
     async def _note_notices(self, now: datetime) -> None:
-        """Say which edits wait, once each."""
+        """Raise one alert for each edit that waits."""
         found = await self._database.run(
             notices, now, self.sources.revisions, self._settings.return_within, self._notices
         )
@@ -303,25 +309,23 @@ class Service:
             self._replica_notes = await self._database.run(replica_notes, now)
             self._replicas_again_at = now + REPLICAS_EVERY
         self._restored = await self._database.run(restored.count)
-        await self._note(
-            now, RELAY, relay_refuses(self.dispatcher.trouble) if self.dispatcher.stopped else ""
-        )
-        await self._note(now, "ledger restored", set_back(self._restored))
+        await self._note(now, RELAY, relay_alert(self.dispatcher.trouble) if self.dispatcher.stopped else "")
+        await self._note(now, "ledger restored", str(set_back(self._restored)) if self._restored else "")
 
     async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
-        with self._troubles.reporting("writing to organizers"):
+        with self._troubles.recorded("writing to organizers"):
             await self._teller.tell(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.reporting("sending test mails"):
+        with self._troubles.recorded("sending test mails"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:
-        """Another replica's alert is its own to take back."""
+        """Whether an alert of this service is still true. Only the replica that raised one may clear it."""
         return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
-        """Let the organizers of the live webinars know, where there are words."""
+        """Raise an alert for the organizers of the live webinars, or clear it where `words` is empty."""
         webinars = self.sources.catalogue.webinars
         told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
         if told == self._told_of.get(key):  # a replica that is well must not take back what another one says
@@ -333,9 +337,8 @@ class Service:
 
 
 def _looked_around(conn: Connection) -> bool:
-    """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
+    """Whether mails planned now must be held. Raises MustRest if another service has a newer tz database."""
     if newer := newer_knowledge_version(conn):
-        raise MustRest(
-            f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
-        )
+        words = f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
+        raise MustRest(Reason(Kind.TZ_DATABASE, words))
     return restored.holds_planned(conn)

@@ -1,7 +1,7 @@
-"""What signals do to `webinar run`: SIGTERM and SIGINT end it, the second one at once; after SIGHUP it reads again what
-can change.
+"""Signal handlers of `webinar run`: SIGTERM and SIGINT stop it, a second one at once; SIGHUP makes it read files
+again.
 
-The handlers are Python's own, not the event loop's, so that they work while something keeps the loop.
+The handlers are Python's own, not the event loop's, so that they work while the loop is blocked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 
 
 class Signals:
-    """Set up for the rest of the process."""
+    """Handlers for the rest of the process."""
 
     def __init__(self, reload: Callable[[], None]) -> None:
         """`reload` is called in the event loop, in which this is made."""
@@ -38,8 +38,8 @@ class Signals:
 
 
 def end_within(seconds: float, code: int) -> threading.Timer:
-    """End the process with this code after so many seconds, whatever threads still wait for, as for a database that
-    hangs. Cancel it where it is no longer needed."""
+    """End the process with this code after `seconds`, even if threads still wait, say for a database that hangs.
+    Cancel the timer when it is no longer needed."""
 
     def end() -> None:
         sys.stderr.flush()

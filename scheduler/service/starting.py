@@ -1,4 +1,4 @@
-"""The start of a service whose database may not answer yet: waited for, said once, and given up after a minute."""
+"""The start of a service whose database may not answer yet: it waits for a minute, then gives up."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAUSE_SECONDS = 1.0
 
 
 class DatabaseAway(RuntimeError):
-    """The database has not answered for as long as a start waits for it."""
+    """The database has not answered within the time that a start waits for it."""
 
 
 class Starting:
-    """One start, and what it waits for."""
+    """One start, and why it is not done yet."""
 
     def __init__(self, database: Database) -> None:
         self.reason = "starting"
@@ -61,7 +61,7 @@ class Starting:
 
 
 def _why(error: Exception) -> str:
-    """In the database's own words, where there are any: they name no values here."""
+    """The reason in the database's own words where possible: here they contain no values."""
     return first_line(error) if isinstance(error, DBAPIError) else fault(error)
 
 

@@ -49,13 +49,13 @@ def _beat(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
 
 
 def _silence_seconds() -> float:
-    """After how many seconds without a sign of life this process is killed; 0: never."""
+    """Seconds without a sign of life after which this process is killed; 0: never."""
     given, of = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     return int(given) / 1e6 if given.isdecimal() and of in ("", str(os.getpid())) else 0
 
 
 def _send(state: str, *, waits: bool = True) -> None:
-    """Whatever becomes of it, the service goes on."""
+    """Send a state to the manager. A failure is logged and never raised."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):  # others are not of this machine
         return

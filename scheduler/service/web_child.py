@@ -1,4 +1,4 @@
-"""The service's side of the web process: starts it, watches it, starts it again, and ends it."""
+"""The service's side of the web process: starts, watches, restarts and ends it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 
 from scheduler import metrics
 from scheduler.child_process import child_environment, kill
+from scheduler.readiness import Kind, Reason
 from scheduler.settings import Settings
 from scheduler.web_link import LOOPBACK, WHY, WebSettings
 
@@ -26,7 +27,7 @@ END_SECONDS = 8.0  # for it to end by itself
 
 
 def why_off(settings: Settings) -> str:
-    """Why the editor may not be on with these settings, or "": nobody signs in over a wire that others can read."""
+    """Why the editor must stay off with these settings, or "": passwords must not cross a network unencrypted."""
     if settings.editor == "off":
         return "EDITOR=off"
     if settings.public_url and settings.trusted_proxies:
@@ -37,20 +38,20 @@ def why_off(settings: Settings) -> str:
 
 
 class WebChild:
-    """One web process, as long as the service runs. Its absence keeps no mail from going out."""
+    """One web process, while the service runs. Mails go out without it."""
 
     def __init__(self, settings: WebSettings) -> None:
-        self.trouble = ""
-        """Why there is none now, in words without personal data."""
+        self.trouble: Reason | None = None
+        """Why there is none now."""
         self._settings = settings
         self._keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Returns at once."""
+        """Start it in a task; returns at once."""
         self._keeping = asyncio.create_task(self._keep(), name="web process")
 
     async def stop(self) -> None:
-        """End it. Twice does no harm."""
+        """End it. May be called again."""
         if self._keeping:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
@@ -61,18 +62,19 @@ class WebChild:
         while True:
             began = loop.time()
             try:
-                why = await self._run()
+                kind, why = await self._run()
             except OSError as error:  # the system has no process or descriptor left
-                why = error.strerror or type(error).__name__
-            self.trouble = f"the web process ended ({why}): the editor is off until it is started again"
+                kind, why = Kind.WEB, error.strerror or type(error).__name__
+            words = f"the web process ended ({why}): the editor is off until it is started again"
+            self.trouble = Reason(kind, words)
             metrics.WEB_UP.set(0)
             metrics.WEB_ENDS.inc()
             log.warning("web process ended", reason=why)
             pause = FIRST_PAUSE if loop.time() - began > LAST_PAUSE else min(2 * pause, LAST_PAUSE)
             await asyncio.sleep(pause)
 
-    async def _run(self) -> str:
-        """From its start to its end; returns why it ended. Raises OSError."""
+    async def _run(self) -> tuple[Kind, str]:
+        """Run one process from start to end; returns why it ended. Raises OSError."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             child = await asyncio.create_subprocess_exec(
@@ -91,7 +93,7 @@ class WebChild:
                 ours.close()
                 await _end(child)
 
-    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> str:
+    async def _watch(self, ours: socket.socket, child: asyncio.subprocess.Process) -> tuple[Kind, str]:
         said = b""
         while True:
             try:
@@ -101,13 +103,13 @@ class WebChild:
                 if _is_waiting(ours):  # it was this process that stood still
                     continue
                 kill(child)
-                return f"it gave no sign of life for {QUIET_SECONDS:g} s"
+                return Kind.WEB, f"it gave no sign of life for {QUIET_SECONDS:g} s"
             except ConnectionError:
-                return f"exit {await child.wait()}"
+                return Kind.WEB, f"exit {await child.wait()}"
             if not said or WHY in said:
-                code = await child.wait()
-                return said.partition(WHY)[2].decode(errors="replace") or f"exit {code}"
-            said, self.trouble = b"", ""
+                code, why = await child.wait(), said.partition(WHY)[2].decode(errors="replace")
+                return (Kind.WEB_PORT, why) if why else (Kind.WEB, f"exit {code}")
+            said, self.trouble = b"", None
             metrics.WEB_UP.set(1)
 
 
@@ -117,7 +119,7 @@ def _is_waiting(ours: socket.socket) -> bool:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """It ends by itself once its socket is closed."""
+    """Wait for it to end after its socket was closed; kill it if it does not."""
     try:
         async with asyncio.timeout(END_SECONDS):
             await child.wait()

@@ -1,4 +1,4 @@
-"""Who may sign in, and which browsers are signed in. Passwords and tokens are kept as hashes only."""
+"""Accounts of the editor and their sessions. Passwords and tokens are stored as hashes only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 @dataclass(frozen=True)
 class Editor:
-    """Somebody who is signed in."""
+    """An editor who is signed in."""
 
     address: str
     role: Role
@@ -45,12 +45,12 @@ class Editor:
 
     @property
     def csrf(self) -> str:
-        """What a page of this session sends along with whatever it changes."""
+        """The CSRF token that pages of this session send with each change."""
         return sha256(b"csrf " + self.token.encode()).hexdigest()
 
 
 def put(conn: Connection, now: datetime, address: str, password: str, role: Role) -> bool:
-    """Add an account, or give it this password and role; its browsers are signed out. True: it is new."""
+    """Add an account, or replace its password and role; its browsers are signed out. Returns True if it is new."""
     address = fold(address)
     there = remove(conn, address)
     execute(
@@ -65,19 +65,19 @@ def put(conn: Connection, now: datetime, address: str, password: str, role: Role
 
 
 def remove(conn: Connection, address: str) -> bool:
-    """Take an account away, and sign its browsers out. Whether there was one."""
+    """Delete an account and sign its browsers out. Returns whether it existed."""
     execute(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))
     return execute(conn, "DELETE FROM account WHERE address = :address", address=fold(address)).rowcount > 0
 
 
 def all_accounts(conn: Connection) -> list[Editor]:
-    """Everybody who may sign in, by address."""
+    """All accounts, by address."""
     rows = execute(conn, "SELECT address, role FROM account ORDER BY address")
     return [Editor(row.address, row.role) for row in rows]
 
 
 def hash_of(conn: Connection, address: str) -> str:
-    """The hash that a password is compared with; "" for an address without an account."""
+    """The password hash of an account; "" for an address without one."""
     row = execute(
         conn, "SELECT password_hash FROM account WHERE address = :address", address=fold(address)
     ).first()
@@ -90,8 +90,8 @@ def _nobodys() -> str:
 
 
 def fits(password: str, password_hash: str) -> bool:
-    """Whether this is the password. Takes some 50 ms of computing and 19 MiB, on purpose; also where there is no
-    account ("" for its hash), so that nobody learns that."""
+    """Whether this is the password. Takes 50 ms and 19 MiB on purpose; also without an account ("" as hash), so that
+    timing does not reveal which addresses have one."""
     try:
         return _HASHER.verify(password_hash or _nobodys(), password)
     except (VerificationError, InvalidHashError):
@@ -99,13 +99,13 @@ def fits(password: str, password_hash: str) -> bool:
 
 
 def known_browser(password_hash: str) -> str:
-    """The value of a cookie by which a browser is known again in which this password was right."""
+    """The value of the cookie that identifies a browser in which this password was right."""
     nonce = secrets.token_urlsafe(16)
     return f"{nonce}.{_signed(password_hash, nonce)}"
 
 
 def browser_of(cookie: str, password_hash: str) -> str:
-    """Which browser has this cookie, if it got it for the same account and password; or ""."""
+    """The id of the browser with this cookie, if it got it for the same account and password; else ""."""
     nonce, _, signature = cookie.partition(".")
     if not password_hash:
         return ""
@@ -131,7 +131,7 @@ def begin(conn: Connection, now: datetime, address: str) -> str:
 
 
 def signed_in(conn: Connection, now: datetime, token: str) -> Editor | None:
-    """Whose browser has this token."""
+    """The editor whose browser has this token."""
     row = execute(
         conn,
         "SELECT a.address, a.role FROM web_session s JOIN account a ON a.address = s.address"

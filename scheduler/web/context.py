@@ -1,4 +1,4 @@
-"""What an editor works on: the folder of texts, what governs, and who reads the mails that are shown."""
+"""The editor's context: the folder of texts, what governs, and the reader for whom mails are shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG_NAME = "Maria-Alejandra Wolfeschlegelsteinhausenbergerdorff de la Santísim
 
 @dataclass(frozen=True)
 class Sight:
-    """The texts as the folder holds them, and what governs, at one moment."""
+    """The texts in the folder, and what governs, at one moment."""
 
     webinars: Mapping[str, Webinar]
     sources: Mapping[Key, str]
@@ -43,20 +43,21 @@ class Sight:
     """Where there is no layout: why."""
 
     def openable(self) -> set[Key]:
-        """Every text that may be opened: those that are there, and those that a webinar lacks."""
+        """The keys of all texts that may be opened: existing ones, and those that a webinar lacks."""
         return keys_of(self.webinars.values()) | set(self.sources)
 
     def users_of(self, text: str) -> list[Webinar]:
-        """The webinars that send this text, the next to begin first; or else all: a text may be written before it
-        is used."""
+        """The webinars that send this text, the next to begin first; all of them where none does, as a text may be
+        written before it is used."""
         all_ = sorted(self.webinars.values(), key=lambda one: (one.start, one.id))
         return [one for one in all_ if text in one.text_names] or all_
 
 
 @dataclass
 class Desk:
-    """`look` reads the folder and the database, `problems` says what is wrong with its texts; both block. `send`: a
-    mail of this webinar to this address, or why it was not sent. `everybody`: who works here where nobody signs in."""
+    """The parts that pages work with. `look` reads the folder and the database, `problems` returns the mistakes of its
+    texts; both block. `send` sends a mail of this webinar to this address and returns why it failed, or "".
+    `everybody`: the editor where nobody signs in."""
 
     root: Path
     database: Database
@@ -70,11 +71,11 @@ class Desk:
     shown: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     async def sight(self) -> Sight:
-        """What there is now. Raises Hangs."""
+        """The present state. Raises Hangs."""
         return await self.files.run(self.look)
 
     async def reader(self, webinar: Webinar, language: str, wanted: Mapping[str, str]) -> Reader:
-        """As whom the mail is looked at. Raises NotRegistered, UnknownZone."""
+        """The reader for whom a mail is shown. Raises NotRegistered, UnknownZone."""
         reader = sample_reader(webinar)
         if address := wanted.get("registrant", "").strip():
             reader = await self.database.run_reading(registered, webinar, address)
@@ -85,7 +86,7 @@ class Desk:
         return replace(reader, language=language, name=name, zone_known_by=known_by)
 
     def show(self, html: str) -> str:
-        """Keep a mail for its frame; returns under which number."""
+        """Keep a mail for its frame; returns its number."""
         number = secrets.token_urlsafe(12)
         self.shown[number] = html
         while len(self.shown) > MOST_SHOWN or sum(map(len, self.shown.values())) > MOST_SHOWN_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Who may do what at the editor: browsers that are signed in, pages of ours alone, and not too many tries."""
+"""Protection of the editor: host names, security headers, same-origin checks, and limits on password attempts."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SHOWN = "/templates/shown/"
 
 
 class Guard:
-    """Answers only under the names that the service has (a page elsewhere may give any name this address), and adds the
-    headers that keep what a mail or a registrant says from doing anything."""
+    """Answers only under the service's own names, against DNS rebinding, and adds headers that keep the content of a
+    mail from running scripts."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], https: Callable[[], bool]) -> None:
-        """`hosts`: as in `Host`, with the port but for the usual one; more may be added. `https`: whether browsers
-        reach it by https alone."""
+        """`hosts`: as in `Host`, with the port unless it is the default; more may be added later. `https`: whether
+        browsers reach it by https alone."""
         self.app, self._hosts, self._https = app, hosts, https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class Guard:
 
 
 def is_from_here(request: Request) -> bool:
-    """Whether no page of another site asks (RFC 6454, 7)."""
+    """Whether a request comes from no other site's page (RFC 6454, section 7)."""
     origin = request.headers.get("origin")
     if origin is None:
         return True
@@ -86,17 +86,17 @@ def is_from_here(request: Request) -> bool:
 
 
 def is_ours(request: Request, editor: Editor, token: str) -> bool:
-    """Whether a request that changes something comes from a page that this editor was given."""
+    """Whether a request that changes something comes from a page of this editor's session."""
     return is_from_here(request) and compare_digest(token.encode(), editor.csrf.encode())
 
 
 class Tries:
-    """Passwords that are tried, counted before they are looked at: of many that come at once no more are tried than one
-    after the other. The counts are of the quarter of an hour that begins with the first try.
+    """Password attempts, counted before they are checked, so that parallel attempts have the same limit. A count lasts
+    15 minutes from its first attempt.
 
-    Nobody can lock an editor out for long by failing in their name: a browser that they signed in from before is
-    counted by itself (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). Nor can many networks fill the
-    memory: once there is no room for more counts, only browsers that are known are let in.
+    Nobody can lock an editor out for long by failing in their name: a browser in which they signed in before has a
+    count of its own (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). Nor can many networks fill the
+    memory: once there is no room for more counts, only known browsers are let in.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -104,8 +104,8 @@ class Tries:
         self._counts = _Counts()
 
     def begin(self, address: str, computer: str, browser: str = "") -> Try | None:
-        """Count one more; None: no more are taken for now. `computer`: its IP address. `browser`: of one that is
-        known."""
+        """Count an attempt; None: no more are allowed for now. `computer`: its IP address. `browser`: the id of a
+        known one."""
         now, counts = self._clock(), self._counts
         limits = {_key("browser", browser): OF_BROWSER} if browser else _limits(address, computer)
         for old in list(takewhile(lambda key: counts[key][1] < now - WITHIN, counts)):
@@ -139,14 +139,14 @@ def _key(*parts: str) -> bytes:
 
 @dataclass(frozen=True)
 class Try:
-    """One password that is tried."""
+    """One password attempt."""
 
     _counts: _Counts
     _keys: tuple[bytes, ...]
     _at: float
 
     def take_back(self) -> None:
-        """It does not count: it was right, or it was never compared."""
+        """Do not count the attempt: the password was right, or was never compared."""
         for key in self._keys:
             tries, since = self._counts.get(key, (0, inf))
             if since > self._at:  # counted since then alone
@@ -158,8 +158,8 @@ class Try:
 
 
 class Hashing:
-    """Compares passwords with hashes, which takes 50 ms and 19 MiB each: one at a time. Only a few may wait; browsers
-    that are known wait in a queue of their own, which goes first, so that no flood of guesses keeps them out."""
+    """Compares passwords with hashes one at a time, since each takes 50 ms and 19 MiB. Only a few may wait. Known
+    browsers have a queue of their own, which goes first, so that no flood of guesses keeps them out."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, "password")
@@ -168,8 +168,8 @@ class Hashing:
         self._stopped = False
 
     async def fits(self, password: str, password_hash: str, *, known: bool) -> bool | None:
-        """Whether this is the password; None: it was not compared, as too many wait. `known`: whether the browser
-        is."""
+        """Whether this is the password; None: not compared, as too many wait. `known`: whether the browser is
+        known."""
         queue = self._known if known else self._others
         if self._stopped or len(queue) >= MOST_WAITING:
             return None
@@ -180,7 +180,7 @@ class Hashing:
         return await waiting.answer
 
     async def _compare(self) -> None:
-        """Until nobody waits any more."""
+        """Compare until both queues are empty."""
         loop = asyncio.get_running_loop()
         while queue := self._known or self._others:
             password, password_hash, answer = queue.popleft()
@@ -196,7 +196,7 @@ class Hashing:
                     answer.set_result(fits)
 
     def stop(self) -> None:
-        """Compare no more than the one under way."""
+        """Compare no more passwords after the current one."""
         self._stopped = True
         for queue in (self._known, self._others):
             while queue:

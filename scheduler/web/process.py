@@ -1,7 +1,7 @@
-"""The web process: serves the editor beside the service, which starts it, watches it and ends it (`web.child`).
+"""The web process: serves the editor. The service starts, watches and ends it (`service.web_child`).
 
-It knows no relay. It shares nothing with the service but the database, and the socket on its standard input: there it
-gets its settings, there it says that it is alive, and when that is closed it ends.
+It knows no relay. It shares only the database and the socket on its standard input with the service: it reads its
+settings there, sends signs of life, and ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NOT_SENT_YET = "the service has not sent it yet; it may still arrive"
 
 
 def main() -> None:
-    """The process; its standard input is a socket to the service."""
+    """Entry point of the process. Its standard input is a socket to the service."""
     service = socket.socket(fileno=0)
     with service.makefile("rb", buffering=0) as given:
         settings: WebSettings = pickle.load(given)  # noqa: S301 (from the service itself)
@@ -58,8 +58,8 @@ def main() -> None:
 
 
 class Beats:
-    """The signs of life that a service waits for: sent by a thread of its own, so that much to do is not taken for
-    death, as long as the event loop has turned within a minute."""
+    """Sends signs of life from a thread, so that a busy loop is not taken for a dead one, while the event loop has
+    turned within a minute."""
 
     def __init__(self, service: socket.socket) -> None:
         self._service, self._turned = service, time.monotonic()
@@ -68,7 +68,7 @@ class Beats:
         threading.Thread(target=self._beat, name="beats", daemon=True).start()
 
     async def keep_turning(self) -> None:
-        """Note that the loop goes on."""
+        """Record that the event loop turns."""
         while True:
             self._turned = time.monotonic()
             await asyncio.sleep(BEAT_SECONDS)
@@ -88,7 +88,7 @@ class _Web:
         self._clock = SystemClock()
 
     async def run(self) -> None:
-        """Serve until the service closes its end, or SIGTERM. Raises OSError where the port can't be had."""
+        """Serve until the service closes its socket, or until SIGTERM. Raises OSError if the port is not available."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -118,7 +118,7 @@ class _Web:
         await asyncio.to_thread(self._database.close)
 
     async def _send(self, webinar: Webinar, address: str, mail: bytes) -> str:
-        """Have the service send a test mail, and wait for what becomes of it. Raises outbox.TooMany."""
+        """Let the service send a test mail, and wait for the result. Raises outbox.TooMany."""
         number = await self._database.run(
             outbox.put, self._clock.now(), webinar.sender.address, address, mail
         )
@@ -132,7 +132,8 @@ class _Web:
 
 
 def _end_with_service(service: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """In a thread of its own, for a loop that is busy must not keep the port from the next service."""
+    """Stop the process when the service closes its socket. Runs in a thread: a busy loop must not keep the port from
+    the next service."""
     with suppress(ConnectionError):  # of a service that was killed before it had read all signs of life
         while service.recv(1024):
             pass

@@ -1,4 +1,4 @@
-"""What browsers send, read strictly and within limits."""
+"""Request bodies, read strictly and within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def form(request: Request) -> dict[str, str]:
 
 
 async def _body(request: Request, most: int) -> bytes:
-    """What was sent. Raises HTTPException before more than `most` bytes are kept."""
+    """The body of a request. Raises HTTPException before more than `most` bytes are read."""
     body = bytearray()
     async for some in request.stream():
         body += some
@@ -35,7 +35,7 @@ async def _body(request: Request, most: int) -> bytes:
 
 
 async def question(request: Request) -> dict[str, str]:
-    """The fields of a question: a flat JSON object of texts that can be written to a file. Raises HTTPException."""
+    """The fields of a JSON request: a flat object of strings that can be written to a file. Raises HTTPException."""
     try:
         asked = json.loads(await _body(request, LARGEST_QUESTION))
         said = {str(name): value for name, value in asked.items() if isinstance(value, str)}

@@ -1,4 +1,4 @@
-"""Signing in and out, and who asks."""
+"""Signing in and out, and the editor of a request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 
 class SignIn:
-    """Accounts and passwords on one side, cookies on the other."""
+    """Signs browsers in by password and identifies them by cookies."""
 
     def __init__(self, desk: Desk, page: Callable[..., HTMLResponse]) -> None:
-        """`page`: renders one of the editor's pages by its file, with a status and its words."""
+        """`page`: renders a page of the editor, given its file, status and variables."""
         self._desk, self._page = desk, page
         self._tries, self._hashing = Tries(), Hashing()
 
@@ -40,7 +40,7 @@ class SignIn:
         return "__Host-known" if self._desk.https else "known"
 
     async def who(self, request: Request) -> Editor | None:
-        """Whose browser asks."""
+        """The editor whose browser sent this request."""
         if self._desk.everybody:
             return self._desk.everybody
         token = request.cookies.get(self._cookie, "")
@@ -48,7 +48,7 @@ class SignIn:
         return await self._desk.database.run_reading(accounts.signed_in, now, token) if token else None
 
     async def page(self, request: Request) -> Response:
-        """The form, and what becomes of it."""
+        """The sign-in form, and the answer to it."""
         if await self.who(request):
             return RedirectResponse("/templates", 303)
         if request.method == "GET":

@@ -16,7 +16,8 @@ from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevi
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.http.server import WebServer
-from scheduler.service.health import Readiness, health_app
+from scheduler.readiness import Kind, Readiness, Reason
+from scheduler.service.health import health_app
 from scheduler.service.service import Service
 from scheduler.settings import read_settings
 from scheduler.state_dir import StateDir
@@ -145,7 +146,7 @@ def test_a_broken_file_is_named_and_its_last_sound_revision_governs(running: Sce
     [wrong] = found["wrong"]
     assert wrong["reason"].startswith(f"{file}, line ")
     assert "Genva" in wrong["reason"]
-    assert wrong["fix"] == "edit the file; it is read again by itself"
+    assert wrong["fix"] == "edit the file; it is read again automatically"
 
 
 @pytest.mark.parametrize(("on_broken", "state"), [("last-sound", "behind"), ("hold", "held")])
@@ -194,8 +195,9 @@ def test_rows_set_aside_keep_nobody_elses_mails_back_so_nothing_is_wrong(running
     assert (found["right"], found["wrong"]) == (True, [])
     assert found["notes"] == [
         {
+            "kind": "row",
             "reason": f"registrants, row {row}: email is not an address; the row is set aside",
-            "fix": "correct the row, or delete it; it is looked at again by itself",
+            "fix": "correct the row, or delete it; it is read again automatically",
         }
     ]
 
@@ -233,14 +235,14 @@ def test_failed_and_in_doubt_are_counted_and_no_fault_of_the_service(running: Sc
 
 @pytest.mark.engines("both")
 def test_an_alert_that_stands_is_told_with_since_when_and_whether_organizers_know(running: Scene) -> None:
-    words = "The relay refuses all mail, and only its operator can change that: auth: 535 5.7.8"
+    words = "the relay takes no mail: auth: 535 5.7.8\n\nOnly the relay's operator can fix it."
     for address, told in (("a@who.int", NOW), ("b@who.int", None)):
         running.insert(Alert, key="relay", alert_to=address, words=words, raised_at=PLANNED, told_at=told)
     running.insert(Alert, key="text x/fr", alert_to="a@who.int", words="x", raised_at=PLANNED, cleared_at=NOW)
     result = running.run("status")
     assert result.exit_code == 1
     assert lines(result, "alert") == [["relay", "2025-06-20 08:00", "not yet"]]
-    assert lines(result, "wrong")[0][0] == words
+    assert lines(result, "wrong")[0][0] == "the relay takes no mail: auth: 535 5.7.8"
     assert "a@who.int" not in result.output
 
 
@@ -261,7 +263,7 @@ def _ask_beside(scene: Scene, readiness: Readiness) -> Result:
 
 def test_what_only_the_running_service_knows_is_asked_of_it(running: Scene) -> None:
     trouble = "the relay takes no mail: connect: connection refused"
-    result = _ask_beside(running, Readiness((trouble,)))
+    result = _ask_beside(running, Readiness((Reason(Kind.RELAY, trouble),)))
     assert result.exit_code == 1
     assert lines(result, "wrong") == [[trouble, lines(result, "wrong")[0][1]]]
     assert "SMTP_*" in lines(result, "wrong")[0][1]
@@ -269,9 +271,11 @@ def test_what_only_the_running_service_knows_is_asked_of_it(running: Scene) -> N
 
 
 def test_what_the_service_notes_is_shown_and_nothing_is_wrong(running: Scene) -> None:
-    result = _ask_beside(
-        running, Readiness(notes=("starting a little late", "registrants, row 7: gone since"))
+    notes = (
+        Reason(Kind.WATCHING, "starting a little late"),
+        Reason(Kind.ROW, "registrants, row 7: gone since"),
     )
+    result = _ask_beside(running, Readiness(notes))
     assert result.exit_code == 0
     assert "Nothing is wrong." in result.stdout
     assert [line[0] for line in lines(result, "note")] == ["starting a little late"]

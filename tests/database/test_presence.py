@@ -263,7 +263,7 @@ async def test_a_fault_of_ours_is_told_and_the_session_goes_on(postgresql_url: s
 
     here = Presence(postgresql_url, postgresql_url, woken)
     await here.start()
-    await until(lambda: any("KeyError" in words for words in here.troubles))
+    await until(lambda: any("KeyError" in one.words for one in here.troubles))
     await until(lambda: len(faults) >= 4)
     database = Database(postgresql_url)
     with database.transaction() as conn:

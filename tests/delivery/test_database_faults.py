@@ -27,7 +27,7 @@ from scheduler.ledger import claims, outcomes, restored, settling
 from scheduler.mail.writing.stencil import Stencils
 from tests.delivery.test_dispatcher import ANNOUNCED, Desk
 from tests.smtp_server import MailServer, in_loop
-from tests.support import until, webinar
+from tests.support import until, webinar, words
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -115,7 +115,9 @@ async def test_an_outcome_that_cannot_be_written_is_told_and_written_later(
         with failing(monkeypatch, recorder, "conclude", fault, 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert here.dispatcher.troubles == (f"the ledger can't be written: {type(fault).__name__}",)
+            assert words(here.dispatcher.troubles) == (
+                f"the ledger can't be written: {type(fault).__name__}",
+            )
             await here.dispatcher.settled()
         assert here.dispatcher.troubles == ()
         await here.close()
@@ -132,7 +134,7 @@ async def test_a_claim_that_fails_is_told_and_tried_again_at_the_next_wake(
         here.register("a")
         with failing(monkeypatch, dispatcher, "_claim", fault, 2):
             await here.send()
-            assert here.dispatcher.troubles == (f"claiming what is due: {type(fault).__name__}",)
+            assert words(here.dispatcher.troubles) == (f"claiming what is due: {type(fault).__name__}",)
             await here.send()
             await here.send()
         assert here.dispatcher.troubles == ()
@@ -186,7 +188,7 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
             patched.setattr(claims, "end_leases", raises)
             await here.send()
             assert server.mails == []
-            assert here.dispatcher.troubles == ("freeing what is not in hand: KeyError",)
+            assert words(here.dispatcher.troubles) == ("freeing what is not in hand: KeyError",)
         await here.send()
         assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(0,)]
         here.dispatcher.job = job
@@ -205,7 +207,7 @@ async def test_a_pump_that_died_is_started_again_at_the_next_wake_and_told(
         here.register("a")
         with failing(monkeypatch, dispatcher, "wanted_workers", KeyError("a bug"), 1):
             await here.send()
-            assert here.dispatcher.troubles == ("handing out mails: KeyError",)
+            assert words(here.dispatcher.troubles) == ("handing out mails: KeyError",)
             await here.send()
         assert here.dispatcher.troubles == ()
         await here.close()
@@ -222,7 +224,7 @@ async def test_workers_that_fail_again_and_again_are_told(
         with failing(monkeypatch, Sender, "_next_group", RuntimeError("a bug"), 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert here.dispatcher.troubles == ("sending mails: RuntimeError",)
+            assert words(here.dispatcher.troubles) == ("sending mails: RuntimeError",)
             await here.dispatcher.settled()
         assert here.dispatcher.troubles == ()
         await here.close()
@@ -278,7 +280,7 @@ async def test_a_lock_that_another_program_holds_ends_no_lease(
         with others_hold_the_write_lock(here):
             server.answering.set()
             await until(lambda: here.dispatcher.troubles)
-            assert here.dispatcher.troubles[0] == "the ledger can't be written: SQLITE_BUSY"
+            assert str(here.dispatcher.troubles[0]) == "the ledger can't be written: SQLITE_BUSY"
             await asyncio.sleep(0.2)
         await here.dispatcher.settled()
         await here.send()
@@ -357,7 +359,7 @@ async def test_what_the_database_refuses_for_a_while_is_written_afterwards(
         await until(lambda: len(server.mails) == 2)
         administer(database, *begin)
         server.answering.set()
-        await until(lambda: any(fault in words for words in here.dispatcher.troubles))
+        await until(lambda: any(fault in one.words for one in here.dispatcher.troubles))
         await asyncio.sleep(0.2)
         assert len(server.mails) == 2, "none is begun that cannot be recorded"
         administer(database, *end)

@@ -28,7 +28,7 @@ from scheduler.delivery.recorder import Known, Recorder
 from scheduler.ledger import claims, outcomes, restored
 from scheduler.ledger.entries import Claimed, Outcome
 from scheduler.ledger.states import State
-from scheduler.reports.reasons import fix_of
+from scheduler.readiness import Kind, Reason
 from scheduler.state_dir import RESERVE, StateDir
 from tests.smtp_server import in_loop, pass_time
 from tests.support import Ledger, start, until, utc, webinar
@@ -461,7 +461,7 @@ async def test_while_the_folder_hangs_leases_are_not_ended_for_a_minute(
         await begun.wait()
         pass_time(5)
         assert not await looking
-        assert other.handover.notes == ("reading STATE_DIR: Hangs",)
+        assert other.handover.notes == (Reason(Kind.STATE, "reading STATE_DIR: Hangs"),)
         pass_time(60)
         assert await other.handover.took_over(), "nobody waits for ever"
     released.set()
@@ -486,7 +486,7 @@ async def test_what_was_recorded_and_cannot_be_removed_is_recorded_once(
         patched.setattr(StateDir, "remove", _not_permitted)
         for _ in range(3):
             assert not await other.handover.took_over()
-        assert other.handover.notes == ("reading STATE_DIR: PermissionError",)
+        assert other.handover.notes == (Reason(Kind.STATE, "reading STATE_DIR: PermissionError"),)
     assert await other.handover.took_over()
     assert (written, desk.files(), other.handover.notes) == (1, [], ())
 
@@ -608,11 +608,11 @@ async def test_a_folder_that_this_user_may_not_use_is_named_with_what_to_do(
         await desk.take()
         await until(lambda: desk.handover.notes)
     (note,) = desk.handover.notes
-    assert note.startswith(
+    assert note.words.startswith(
         f"STATE_DIR: {desk.state.folder} can't be used by the user {this_user()} (permission denied)"
     )
-    assert words in note
-    assert fix_of(note) == "let that user in; it is tried again by itself"
+    assert words in note.words
+    assert note.kind is Kind.STATE
 
 
 @in_loop

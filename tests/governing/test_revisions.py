@@ -147,7 +147,7 @@ def test_a_waiting_edit_is_dropped_once_every_service_has_held_another_for_a_min
 
 def notes(history: History) -> list[str]:
     with history.database.transaction() as conn:
-        return list(replica_notes(conn, history.now))
+        return [one.words for one in replica_notes(conn, history.now)]
 
 
 def test_services_with_different_files_are_a_note_that_says_what_governs(

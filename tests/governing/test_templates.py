@@ -136,7 +136,7 @@ class House:
 
     def notes(self) -> list[str]:
         with self.database.reading() as conn:
-            return list(replica_notes(conn, self.now))
+            return [one.words for one in replica_notes(conn, self.now)]
 
 
 @pytest.fixture

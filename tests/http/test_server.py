@@ -16,7 +16,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from scheduler.http.server import WebServer
-from scheduler.service.health import Readiness, health_app
+from scheduler.readiness import Readiness
+from scheduler.service.health import health_app
 from scheduler.web.inbox.app import inbox_app
 from scheduler.web.inbox.pages import write_inbox
 from tests.web.inbox.samples import TITLE, rehearsal

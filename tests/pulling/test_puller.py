@@ -18,6 +18,7 @@ from scheduler.ledger.planning import Governing
 from scheduler.pulling import puller as module
 from scheduler.pulling.process import environment_for
 from scheduler.pulling.puller import Puller, pulled
+from scheduler.readiness import Kind, Reason
 from scheduler.webinar.model import Webinar, read_webinar
 from tests.pulling.scene import ANA, NOW, Pulled, rows, sourced
 from tests.smtp_server import HOST, in_loop
@@ -108,7 +109,7 @@ async def test_organizers_are_told_from_the_second_time_on_and_when_it_is_over(s
         now.move_to(now.now() + timedelta(minutes=5))
     assert seen == [False, True, True]
     assert told()[0].startswith("The source of w is not followed: no such file\n\n")
-    assert one.notes == ("the source of w: no such file, since 2025-06-12 08:00 UTC",)
+    assert one.notes == (Reason(Kind.SOURCE, "the source of w: no such file, since 2025-06-12 08:00 UTC"),)
     database.in_transaction(lambda conn: conn.exec_driver_sql("UPDATE source SET trouble = ''"))
     one.why = ""
     now.move_to(now.now() + timedelta(minutes=1))

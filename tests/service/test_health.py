@@ -10,7 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from scheduler.http.server import WebServer
-from scheduler.service.health import Readiness, health_app
+from scheduler.readiness import Kind, Readiness, Reason, reasons
+from scheduler.service.health import health_app
+
+_RELAY = (Reason(Kind.RELAY, "the relay refused our password"),)
 
 
 def _ask(method: str, path: str, readiness: Callable[[], Readiness] = Readiness) -> tuple[int, bytes]:
@@ -36,33 +39,56 @@ def _request(port: int, method: str, path: str) -> tuple[int, bytes]:
 
 
 def test_a_process_that_answers_is_alive_even_when_not_ready() -> None:
-    status, body = _ask("GET", "/healthz", lambda: Readiness(("the relay refused our password",)))
+    status, body = _ask("GET", "/healthz", lambda: Readiness(_RELAY))
     assert (status, json.loads(body)) == (200, {"status": "ok"})
 
 
 def test_ready_when_the_next_mail_would_go_out() -> None:
     status, body = _ask("GET", "/readyz")
-    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": [], "notes": [], "late": []})
+    assert (status, json.loads(body)) == (
+        200,
+        {"ready": True, "reasons": [], "notes": [], "details": [], "late": []},
+    )
 
 
 def test_not_ready_says_why() -> None:
-    reasons = ("the relay refused our password", "config/webinars/a.toml has mistakes")
-    status, body = _ask("GET", "/readyz", lambda: Readiness(reasons))
+    found = (*_RELAY, Reason(Kind.FILE, "config/webinars/a.toml has mistakes"))
+    status, body = _ask("GET", "/readyz", lambda: Readiness(found))
     assert (status, json.loads(body)) == (
         503,
-        {"ready": False, "reasons": list(reasons), "notes": [], "late": []},
+        {
+            "ready": False,
+            "reasons": ["the relay refused our password", "config/webinars/a.toml has mistakes"],
+            "notes": [],
+            "details": [
+                {"kind": "relay", "words": "the relay refused our password"},
+                {"kind": "file", "words": "config/webinars/a.toml has mistakes"},
+            ],
+            "late": [],
+        },
     )
 
 
 def test_notes_are_told_and_it_is_ready_all_the_same() -> None:
-    notes = ("registrants, row 7: email is empty; the row is set aside", "another note")
-    status, body = _ask("GET", "/readyz", lambda: Readiness(notes=notes))
-    assert (status, json.loads(body)) == (
-        200,
-        {"ready": True, "reasons": [], "notes": list(notes), "late": []},
-    )
-    status, body = _ask("GET", "/readyz", lambda: Readiness(("the relay is down",), notes))
-    assert (status, json.loads(body)["notes"]) == (503, list(notes))
+    words = ["registrants, row 7: email is empty; the row is set aside", "another note"]
+    notes = (Reason(Kind.ROW, words[0]), Reason(Kind.WATCHING, words[1]))
+    status, body = _ask("GET", "/readyz", lambda: Readiness(notes))
+    said = json.loads(body)
+    assert (status, said["ready"], said["reasons"], said["notes"]) == (200, True, [], words)
+    assert [one["kind"] for one in said["details"]] == ["row", "watching"]
+    status, body = _ask("GET", "/readyz", lambda: Readiness((*notes, *_RELAY)))
+    said = json.loads(body)
+    assert (status, said["reasons"], said["notes"]) == (503, ["the relay refused our password"], words)
+    assert [one["kind"] for one in said["details"]] == ["relay", "row", "watching"]
+
+
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.id)
+def test_what_stops_mails_is_503_and_a_note_is_not(kind: Kind) -> None:
+    status, body = _ask("GET", "/readyz", lambda: Readiness(reasons(kind, ["in words", "in words", ""])))
+    said = json.loads(body)
+    assert status == (503 if kind.stops else 200)
+    assert (said["reasons"], said["notes"]) == ((["in words"], []) if kind.stops else ([], ["in words"]))
+    assert kind.fix
 
 
 def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
@@ -71,8 +97,8 @@ def test_a_check_that_fails_is_not_ready_and_tells_no_personal_data() -> None:
 
     status, body = _ask("GET", "/readyz", broken)
     assert status == 503
-    reasons = ["the check of readiness failed (ValueError)"]
-    assert json.loads(body) == {"ready": False, "reasons": reasons, "notes": [], "late": []}
+    assert json.loads(body)["reasons"] == ["the check of readiness failed (ValueError)"]
+    assert b"anna" not in body
 
 
 def test_metrics_are_what_was_prepared_in_the_format_of_prometheus() -> None:
@@ -102,7 +128,7 @@ def _typed(port: int) -> tuple[int, str | None, bytes]:
 
 @pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503)])
 def test_head_answers_as_get_does_without_a_body(path: str, status: int) -> None:
-    assert _ask("HEAD", path, lambda: Readiness(("x",))) == (status, b"")
+    assert _ask("HEAD", path, lambda: Readiness(_RELAY)) == (status, b"")
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/healthz", 405), ("GET", "/other", 404)])

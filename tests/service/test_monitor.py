@@ -20,6 +20,7 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
 from scheduler.input.relay_settings import RelaySettings
 from scheduler.ledger.lateness import Accepted, Lateness
+from scheduler.readiness import Kind, Reason
 from scheduler.service import monitor
 from scheduler.service.monitor import Intake, Monitor, Progress
 from scheduler.settings import Settings
@@ -303,7 +304,7 @@ async def test_a_disk_that_hangs_keeps_nothing_from_being_counted_nor_the_other_
     assert _of(samples((await one.exposition(True)).decode()), "webinar_counted_timestamp_seconds")[()] > 0
     pass_time(monitor.DISK_SECONDS + 1)
     await measured.wait()
-    assert one.notes == ("the disk of the state does not answer",)
+    assert one.reasons == (Reason(Kind.WATCHING, "the disk of the state does not answer"),)
     there = _of(samples(metrics.exposition().decode()), "webinar_disk_free_bytes")
     assert ("state",) not in there
     assert ("database",) in there or ledger.database.dialect.takes_replicas

@@ -81,7 +81,7 @@ _FRAMES_AT_MOST = 20
 
 
 class _Owner(NamedTuple):
-    """Whose page a mail is on, the clock that they read, and when the mail left."""
+    """The owner of a mail's page, their clock, and when the mail left."""
 
     page: str
     zone: Zone
@@ -188,7 +188,7 @@ def _write_view(out: Path, number: str, mail: Received, owner: _Owner) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Remove what an earlier rehearsal wrote, by our own names only: `out` may be anybody's folder."""
+    """Remove the files of an earlier rehearsal, by our own names only: `out` may be anybody's folder."""
     for folder in ("people", "views"):
         (out / folder).mkdir(parents=True, exist_ok=True)
         for page in (out / folder).glob("*.html"):

@@ -1,4 +1,4 @@
-"""The editor beside a rehearsal's inbox: on the rehearsal's webinar and people, for whoever sits at this machine."""
+"""The editor beside a rehearsal's inbox: for the rehearsal's webinar and people, without signing in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from scheduler.webinar.model import Webinar
 def rehearsal_app(
     out: Path, webinar: Webinar, rows: Sequence[FileRow], place: str, templates: Path
 ) -> tuple[ASGIApp, EditorApp]:
-    """The inbox in `out` and the editor of `templates`. What is saved is on record in `out/editor.db`."""
+    """The inbox in `out` and the editor of `templates`. Saves are recorded in `out/editor.db`."""
     database = Database(f"sqlite:///{out / 'editor.db'}")
     database.migrate()
     with database.transaction() as conn:
@@ -61,7 +61,7 @@ def rehearsal_app(
 
 
 class _Checked:
-    """What is known of the texts; the others are tried in a thread, which no page waits for."""
+    """Verdicts on texts; untried texts are tried in a thread, for which no page waits."""
 
     def __init__(self, webinar: Webinar, templates: Path) -> None:
         self._webinars, self._templates = [webinar], templates

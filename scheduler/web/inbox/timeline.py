@@ -56,7 +56,7 @@ class Item:
 
 @dataclass
 class Person:
-    """Somebody who registered, with all deliveries to them in time."""
+    """A registrant, with all deliveries to them in time order."""
 
     name: str
     email: str
@@ -109,7 +109,7 @@ class Person:
 
     @property
     def needs_a_look(self) -> list[str]:
-        """The states among theirs that somebody should look at."""
+        """The states among theirs that need attention."""
         return [state for state in _NEEDS_A_LOOK if state in self.states]
 
 
@@ -127,7 +127,7 @@ def people(deliveries: Iterable[Delivery]) -> list[Person]:
 
 
 def item(delivery: Delivery) -> Item:
-    """What a timeline shows of a delivery."""
+    """The timeline's entry for a delivery."""
     due, sent = _instant(delivery.get("due_at")), _instant(delivery.get("sent_at"))
     return Item(
         title=message_title(word(delivery, "message"), delivery.get("edition") or 0),
@@ -159,7 +159,7 @@ def message_title(message: str, edition: int = 0) -> str:
 
 
 def counts(deliveries: Sequence[Delivery]) -> dict[str, Counter[str]]:
-    """How many deliveries of each message are in each state; messages in the order in which they are due."""
+    """The number of deliveries by message and state; messages in the order in which they are due."""
     found: dict[str, Counter[str]] = {}
     earliest: dict[str, str] = {}
     for delivery in deliveries:
@@ -170,7 +170,7 @@ def counts(deliveries: Sequence[Delivery]) -> dict[str, Counter[str]]:
 
 
 def common_start(deliveries: Iterable[Delivery]) -> Moment | None:
-    """When the webinar starts, in UTC, if all deliveries say the same: one webinar that was not moved."""
+    """The start of the webinar in UTC, if all deliveries agree; None where there are several, or it was moved."""
     starts = {start.astimezone(UTC) for d in deliveries if (start := _instant(d.get("start_local")))}
     return moment(f"{starts.pop():%Y-%m-%dT%H:%M:%SZ}") if len(starts) == 1 else None
 

@@ -1,4 +1,4 @@
-"""The editor's pages and what they ask for, below /templates."""
+"""The editor's pages and their requests, below /templates."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EditorApp:
     """`app` serves; `stop` ends the child that tries texts."""
 
     def __init__(self, desk: Desk, hosts: Collection[str], trier: Trier | None = None) -> None:
-        """`hosts`: the names by which browsers may ask for it, with their ports (`answer_to`)."""
+        """`hosts`: the names under which browsers may reach it, with their ports (`answer_to`)."""
         self._hosts = set(hosts)
         self._desk, self._trier = desk, trier or Trier()
         self._signing = SignIn(desk, self._page)
@@ -215,7 +215,7 @@ class EditorApp:
         return _Asked(key, said, source, webinar, sight)
 
     async def _tried(self, asked: _Asked, editor: Editor, *, send_to: str = "") -> Tried:
-        """What came of it. Raises Problems, Busy."""
+        """The result of a trial. Raises Problems, Busy."""
         key, said, webinar = asked.key, asked.said, asked.webinar
         try:
             reader = await self._desk.reader(webinar, key[1], said)
@@ -292,8 +292,8 @@ class EditorApp:
         )  # fmt: skip
 
     async def _unsound(self, asked: _Asked, editor: Editor) -> list[Problem] | None:
-        """What keeps a text from going out, for any reader of the next webinars that use it; the service tries it with
-        all of them. None: it can't be tried now."""
+        """The mistakes that keep a text from going out, for any reader of the next webinars that use it; the service
+        tries it with all of them. None: it can't be tried now."""
         found: dict[Problem, None] = {}
         for webinar in asked.sight.users_of(asked.key[0])[:TRIED_AT_ONCE]:
             one = replace(asked, said={"whole": "yes"}, webinar=webinar)
@@ -328,7 +328,7 @@ class EditorApp:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Which text, what else was said, its words as they would be in a file, and for which webinar."""
+    """A request about a text: its key, the other fields, its source, and the webinar it is shown for."""
 
     key: Key
     said: Mapping[str, str]
@@ -338,14 +338,14 @@ class _Asked:
 
 
 def _layout(sight: Sight) -> Layout:
-    """Raises Problems that name no line, for it would not be one of the text."""
+    """The layout. Raises Problems without a line number, which would seem to be one of the text."""
     if sight.layout is None:
         raise Problems([Problem("the layout", str(one)) for one in sight.layout_problems])
     return sight.layout
 
 
 def _differences(saved: Sequence[saving.SavedText], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
-    """Each earlier version with what it changed, and whether it is the present one; and what was changed elsewhere
+    """Each earlier version with what it changed and whether it is the present one; and what was changed elsewhere
     since."""
     before = [*(one.source for one in saved), ""][1:]
     end = time.monotonic() + COMPARED_SECONDS
@@ -368,7 +368,7 @@ async def _conflict(theirs: str, ours: str) -> JSONResponse:
 
 
 def _try_later(request: Request, error: Exception) -> Response:
-    """What this process works with does not answer now."""
+    """503: the database, the folder or the trials do not answer now."""
     words = {
         Hangs: "The folder of texts does not answer. Try again.",
         Busy: "Many texts are being tried. Try again in a moment.",

@@ -1,4 +1,4 @@
-"""What governs beside what the folder of texts holds: for a process that only reads the service's database."""
+"""Reads what governs, beside the texts in the folder, for a process that only reads the service's database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scheduler.webinar.model import Webinar
 
 
 class _Stored(NamedTuple):
-    """What the database holds."""
+    """Contents of the database."""
 
     webinars: dict[str, Webinar]
     texts: frozenset[Key]
@@ -34,7 +34,7 @@ class _Stored(NamedTuple):
 
 
 class Governs:
-    """Looks again and again; what has not changed since is not worked out twice."""
+    """Reads repeatedly; computes again only what has changed."""
 
     def __init__(self, root: Path, database: Database) -> None:
         self._database, self._folder = database, Folder(root, TEXT_FILES)
@@ -45,7 +45,7 @@ class Governs:
         self._pairs: tuple[object, list[Pair]] = (), []
 
     def look(self) -> Sight:
-        """What there is now. Blocks; raises DBAPIError."""
+        """The present state. Blocks; raises DBAPIError."""
         with self._one_by_one:
             files = self._folder.read()
             root, sources = self._folder.root, sources_of(files)
@@ -68,7 +68,7 @@ class Governs:
         return _Stored(webinars, self._texts[1], self._layout[1])
 
     def problems(self, sight: Sight) -> dict[Key, tuple[Problem, ...]]:
-        """What the service has found out about the texts of the folder, by its verdicts. Blocks; raises DBAPIError."""
+        """The mistakes in the folder's texts, by the service's verdicts. Blocks; raises DBAPIError."""
         if sight.layout is None or not sight.sources:
             return {}
         webinars = list(sight.webinars.values())

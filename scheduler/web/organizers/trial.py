@@ -1,8 +1,8 @@
-"""A text tried as it is typed: filled in for one reader by child processes that are kept warm and under limits.
+"""Tries a text as it is typed: warm child processes under limits fill it in for one reader.
 
-Jinja2's sandbox bounds neither time nor memory, so what is not known to be sound is never filled in, nor read, by the
-process that serves pages (`mail.soundness`). A child answers within some 50 ms; one that computes for longer than a
-second, or takes 256 MB more than it began with, is ended by the system, and the next text gets a new one.
+Jinja2's sandbox bounds neither time nor memory, so the process that serves pages never fills in or parses a text that
+is not known to be sound (`mail.trial`). A child answers within some 50 ms; the system ends one that computes for more
+than a second, or takes 256 MB more than at its start, and the next text gets a new one.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """What to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client."""
+    """A text to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client."""
 
     source: str
     place: str
@@ -67,7 +67,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of it; `mail` is empty where it can't be made."""
+    """The result of a trial; `mail` is empty where none can be made."""
 
     mail: bytes = b""
     problems: tuple[Problem, ...] = ()
@@ -88,7 +88,7 @@ class Trier:
         self._waiting: Counter[str] = Counter()
 
     async def try_(self, trial: Trial, whose: str = "") -> Tried:
-        """Never raises for what is in the text. Raises Busy: for everybody, or for `whose` it is."""
+        """Try a text. Mistakes in it are returned, not raised. Raises Busy, for everybody or for `whose` it is."""
         if self._waiting.total() >= MOST_WAITING or self._waiting[whose] >= MOST_OF_ONE:
             raise Busy
         self._waiting[whose] += 1
@@ -168,7 +168,8 @@ def _tried(answer: dict[str, Any]) -> Tried:
 
 
 def main() -> None:
-    """Pickled trials on stdin (they come from the service itself), JSON on stdout, each with its length before it."""
+    """Entry point of the child: pickled trials on stdin (from the service itself), JSON on stdout, each after its
+    length."""
     let_timer_end_it()
     limit_memory()
     while head := sys.stdin.buffer.read(_LENGTH.size):
@@ -181,7 +182,7 @@ def main() -> None:
 
 
 def answer_to(trial: Trial) -> dict[str, Any]:
-    """In the child: the mail and how it is shown, or why there is none; and what there is to say of both."""
+    """Runs in the child: the mail and how it is shown, or why there is none, and advice on both."""
     language = PurePath(trial.place).stem
     problems: list[Problem] = []
     doubts: tuple[Problem, ...] = ()
@@ -254,7 +255,7 @@ def _facts(trial: Trial) -> Facts:
 
 
 def _values(filling: dict[str, Any]) -> dict[str, str]:
-    """What each variable becomes; of a block, that it is one."""
+    """The value of each variable; of a block only that it is one."""
     values = {}
     for name in VARIABLES:
         value: Any = filling
