@@ -35,7 +35,10 @@ def fold(address: str) -> str:
     A domain that is none, as with an underscore, in ASCII lower case. Nothing else: `a.b` and `ab`, `"a"` and `a`,
     two ways to write é, example.org with and without a dot behind it (which no mail can carry) are two.
     """
-    local, at, domain = address.strip().rpartition("@")
+    address = address.strip()
+    if address.isascii():  # nearly all are, and this is asked for each row: the domain is in A-labels already
+        return address.lower()
+    local, at, domain = address.rpartition("@")
     return f"{local.lower()}{at}{fold_domain(domain)}"
 
 
@@ -69,9 +72,11 @@ def _is_plain(address: str) -> bool:
     """Whether this is an address such as most people have: by a quick look, which may miss some of them."""
     if not (found := _PLAIN.fullmatch(address)):
         return False
-    return max(map(len, found.groups())) <= _LONGEST_PART and not found[2].lower().endswith(_SPECIAL)
+    is_long = len(address) > _LONGEST_PART and max(map(len, found.groups())) > _LONGEST_PART
+    return not (is_long or address.lower().endswith(_SPECIAL))
 
 
+@lru_cache(maxsize=8)  # a row of a file is asked about when it is read, and again when it is judged
 def why_no_address(address: str) -> str:
     """Why this can't be an e-mail address (RFC 5321, 5322, 6531) that a mail can carry, or ''."""
     if not address:
