@@ -161,6 +161,9 @@ class _People:
         self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute(
+            "PRAGMA cache_size = -8000"
+        )  # kB: digests come in no order, and leaves are read again
+        self._db.execute(
             "CREATE TABLE people (person BLOB PRIMARY KEY, number INTEGER, line INTEGER, name BLOB) WITHOUT ROWID"
         )
 
