@@ -35,7 +35,10 @@ def fold(address: str) -> str:
     invalid domain, such as one with an underscore, is in ASCII lower case. Nothing else is changed: `a.b` and `ab`,
     `"a"` and `a`, two encodings of é, example.org with and without a final dot (which no mail can carry) differ.
     """
-    local, at, domain = address.strip().rpartition("@")
+    address = address.strip()
+    if address.isascii():  # nearly all are, and this is asked for each row: the domain is in A-labels already
+        return address.lower()
+    local, at, domain = address.rpartition("@")
     return f"{local.lower()}{at}{fold_domain(domain)}"
 
 
@@ -69,9 +72,11 @@ def _is_plain(address: str) -> bool:
     """Whether this is an ordinary address. A quick test that accepts most valid ones, and only valid ones."""
     if not (found := _PLAIN.fullmatch(address)):
         return False
-    return max(map(len, found.groups())) <= _LONGEST_PART and not found[2].lower().endswith(_SPECIAL)
+    is_long = len(address) > _LONGEST_PART and max(map(len, found.groups())) > _LONGEST_PART
+    return not (is_long or address.lower().endswith(_SPECIAL))
 
 
+@lru_cache(maxsize=8)  # a row of a file is asked about when it is read, and again when it is judged
 def why_no_address(address: str) -> str:
     """Why this is not an e-mail address (RFC 5321, 5322, 6531) that a mail can carry; "" if it is one."""
     if not address:

@@ -195,12 +195,18 @@ def why_unusable(row: Row, webinars: Collection[str]) -> str:
     """Why this row can't be used, or '' if it can. The reason never quotes a registrant's values."""
     if row.webinar not in webinars:
         return UNKNOWN_WEBINAR
+    if sum(map(len, row[2:])) > MAX_SHORT and (reason := _why_too_long(row)):
+        return reason
+    return why_no_address(row.email) or why_no_link(row.join_url)
+
+
+def _why_too_long(row: Row) -> str:
     if max(len(row.email), len(row.name), len(row.join_url)) > MAX_LENGTH:
         return f"a value is longer than {MAX_LENGTH} characters"
     for name in _SHORT:
         if len(getattr(row, name)) > MAX_SHORT:
             return f"{name} is longer than {MAX_SHORT} characters"
-    return why_no_address(row.email) or why_no_link(row.join_url)
+    return ""
 
 
 def why_no_link(join_url: str) -> str:

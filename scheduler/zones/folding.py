@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 
 LONGEST = 200
 """Characters of the longest name that is read; the longest that any system writes has about 90."""
 
+_ASCII_WORD = re.compile("[0-9a-z]+")
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣-"), "-")
 
 
@@ -23,7 +25,10 @@ def tidy(text: str) -> str:
 
 def fold(text: str) -> str:
     """The words of a text, case-folded, separated by single blanks, without accents and punctuation."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("&", " and ").replace("’", "'"))
+    text = text.replace("&", " and ").replace("’", "'")
+    if text.isascii():  # as half of the names in the tables are
+        return " ".join(_ASCII_WORD.findall(text.lower()))
+    decomposed = unicodedata.normalize("NFKD", text)
     plain = "".join(c for c in decomposed if unicodedata.category(c) != "Mn").casefold()
     return " ".join(
         "".join(c if c.isalnum() or unicodedata.category(c) == "Mc" else " " for c in plain).split()

@@ -8,12 +8,11 @@ from __future__ import annotations
 import html
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from scheduler.input.addresses import fold, why_no_address
 from scheduler.input.placeholders import holds_placeholder
-from scheduler.registrants.files.words import words_of
+from scheduler.registrants.files.words import remembered, words_of
 from scheduler.zones.wall import LAST_YEAR
 
 _UNSEEN = re.compile(
@@ -60,9 +59,14 @@ def is_nothing(cell: str) -> bool:
     return not cell or (len(cell) < 16 and cell.casefold() in _NOTHING)
 
 
-@lru_cache(maxsize=4096)  # few countries and statuses have most registrants
+@remembered(4096)  # few countries and statuses have most registrants
 def clean_cell(cell: str) -> str:
     """A value as a person meant it; '' where it says that there is nothing."""
+    return cleaned(cell)
+
+
+def cleaned(cell: str) -> str:
+    """`clean_cell` for what differs from row to row, which is not remembered."""
     text = unwrapped(tidy(cell))
     return "" if is_nothing(text) else text
 
@@ -142,13 +146,23 @@ def clean_name_of(text: str, beside: str = "") -> str:
     """A name as it was typed, or a part of one `beside` another part; '' for what is none."""
     if not text:
         return ""
+    if (name := _name_in(text)) or not beside:
+        return name
+    also = _as_typed(text)
+    return also if also in _ALSO_NAMES and clean_name_of(beside) else ""
+
+
+@remembered(1024)  # few first names have many people
+def _name_in(text: str) -> str:
     if _ONE_WORD.fullmatch(text) and text not in _ALSO_NAMES and text not in _OF_PROGRAMS:
         low = text.casefold()
         return "" if low in _NOTHING or low in _NOBODY else text
-    name = unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
-    if name in _ALSO_NAMES and clean_name_of(beside):
-        return name
+    name = _as_typed(text)
     return "" if _is_nobody(name) else " ".join(word for word in name.split() if word not in _OF_PROGRAMS)
+
+
+def _as_typed(text: str) -> str:
+    return unwrapped(tidy(text if text.isprintable() else _CONTROL.sub(" ", text)))
 
 
 def _is_nobody(name: str) -> bool:
@@ -217,15 +231,27 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 def instant(value: str, order: Order = "") -> datetime | None:
     """The instant (UTC) that a cell names, or None. Without an offset it is read as UTC. `order`: in which order the
     column writes days and months, where that is known."""
+    found: datetime | None
+    try:
+        found = _in_utc(datetime.fromisoformat(value))  # nearly all are so: no pattern has to look at them
+    except (ValueError, OverflowError):
+        found = _other_instant(value, order)
+    return found if found and 1970 <= found.year <= LAST_YEAR else None
+
+
+def _other_instant(value: str, order: Order) -> datetime | None:
     try:
         value, ahead = _without_zone(value)
         said = _iso(value) or _numbered(value, order) or _worded(value)
         if said is None or (ahead and said.tzinfo not in (None, UTC)):
             return None
-        found = (said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)) - ahead
+        return _in_utc(said) - ahead
     except (ValueError, OverflowError):
         return None
-    return found if 1970 <= found.year <= LAST_YEAR else None
+
+
+def _in_utc(said: datetime) -> datetime:
+    return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
 
 
 def _without_zone(value: str) -> tuple[str, timedelta]:
@@ -242,7 +268,10 @@ def _without_zone(value: str) -> tuple[str, timedelta]:
 
 def order_of(value: str) -> Order:
     """In which order this value can only be read."""
-    found = _NUMBERS.fullmatch(value.strip())
+    value = value.strip()
+    if value[:4].isdecimal():  # the year, or no date
+        return ""
+    found = _NUMBERS.fullmatch(value)
     if not found or len(found[1]) == 4:
         return ""
     first, second = int(found[1]), int(found[2])

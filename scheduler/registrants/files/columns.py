@@ -53,17 +53,16 @@ class Held:
     more_values: bool = False
     answers: bool = False
     """Whether its header asks who comes, so that "нет" is an answer, and not nothing."""
-    _plain: set[str] = field(default_factory=set)
+    plain: set[str] = field(default_factory=set)
     """Cells that were seen before and are neither an address nor a date: most of a country's are."""
 
     def see(self, cell: str) -> None:
-        if cell in self._plain:
-            self.filled += 1
-        elif not is_nothing(text := tidy(cell)) or (self.answers and status_in(cell)):
+        """Any cell but an empty one, and those in `plain`, which are only counted."""
+        if not is_nothing(text := tidy(cell)) or (self.answers and status_in(cell)):
             self._look_at(text)
             plain = "@" not in text and "＠" not in text and not text[0].isdecimal()
-            if plain and len(cell) <= 100 and len(self._plain) < _SEEN:
-                self._plain.add(cell)
+            if plain and len(cell) <= 100 and len(self.plain) < _SEEN:
+                self.plain.add(cell)
 
     def _look_at(self, cell: str) -> None:
         self.filled += 1
@@ -119,7 +118,9 @@ class Survey:
         self.rows += 1
         cells = record.cells
         for held, cell in zip(self.columns, cells, strict=False):
-            if cell:
+            if cell in held.plain:
+                held.filled += 1
+            elif cell:
                 held.see(cell)
         for pair in self.contained:
             part, whole = (clean_name_of(cells[at]) if at < len(cells) else "" for at in pair)

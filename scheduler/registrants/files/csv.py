@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import IO
 
 from scheduler.registrants.files.encoding import Encoding, encoding_of
@@ -94,9 +94,8 @@ class _TooLong(str):
 
 
 def _without_separator(lines: Iterator[str]) -> Iterator[str]:
-    if first := next(lines, ""):
-        yield "\n" if _SEPARATOR.fullmatch(first) else first
-    yield from lines
+    first = next(lines, "")
+    return chain(["\n" if _SEPARATOR.fullmatch(first) else first] if first else [], lines)
 
 
 def records_of(lines: Iterator[str], delimiter: str) -> Generator[Record]:
@@ -110,7 +109,7 @@ def records_of(lines: Iterator[str], delimiter: str) -> Generator[Record]:
                 if len(cells) > WIDEST:
                     yield Record(source.line, unreadable=TOO_WIDE)
                 else:
-                    yield Record(source.line, cells if any(cell.strip(" \t,;") for cell in cells) else ())
+                    yield Record(source.line, cells if "".join(cells).strip(" \t,;") else ())
                 source.forget()
             at_end = True
         except csv.Error:
@@ -136,13 +135,11 @@ class _Source:
             yield line
 
     def forget(self) -> None:
-        self._begin(len(self._row))
+        self.line += len(self._row)
+        self._row.clear()
+        self._length = 0
 
     def back_to_second(self) -> None:
         self._again.extendleft(reversed(self._row[1:]))
-        self._begin(1)
-
-    def _begin(self, after: int) -> None:
-        self.line += after
-        self._row.clear()
-        self._length = 0
+        del self._row[1:]
+        self.forget()

@@ -31,7 +31,7 @@ from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import Person, Registrants, Row
 from scheduler.registrants.sources import keep_rows_of
 from scheduler.webinar.model import Webinar
-from scheduler.zones.wall import Zone, zone_of
+from scheduler.zones.wall import zone_of
 
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
 _MOST_VALUES = 3  # are shown of those with one mistake
@@ -85,16 +85,18 @@ def import_file(
     """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and count in
     `report` what was done. `left_out` is called for each row that does not count, `look_at` for each that does.
     What the database itself refuses is in `report.rejected`."""
-    piece, odd = Chunk(others_wait=True), dict[str, dict[Person, int]]()
+    piece, odd, written_at = Chunk(others_wait=True), dict[str, dict[Person, int]](), 0.0
     with closing(_usable(file, asked, left_out, look_at)) as rows:
         while usable := dict(islice(rows, piece.rows)):
+            # Others write while the next rows are read, too.
+            time.sleep(max(0.0, written_at + piece.pause - time.monotonic()))
             for webinar in {webinar for webinar, _ in usable} - odd.keys():
                 with database.reading() as conn:
                     odd[webinar] = Registrants(conn).odd(webinar)
             began = time.monotonic()
             done = database.in_transaction(partial(_written, asked=asked, usable=usable, odd=odd))
-            piece.record(len(usable), time.monotonic() - began)
-            time.sleep(piece.pause)
+            written_at = time.monotonic()
+            piece.record(len(usable), written_at - began)
             report.new += done.new
             report.updated += done.updated
             report.unchanged += done.unchanged
@@ -264,18 +266,24 @@ class Oddities:
         self._place, self._webinars, self._default = place, webinars, default_webinar
         self._zones: dict[str, _Odd] = {}
         self._languages = Lines()
+        self._problem = lru_cache(maxsize=4096)(self._zone_problem)  # few places have most registrants
 
     def look_at(self, row: FileRow) -> None:
         if (said := row.values.get("language")) and not language_tag(said):
             self._languages.add(row.line)
-        webinar = self._webinars.get(row.values.get("webinar", self._default))
-        if webinar is None:
-            return
-        timezone, country = row.values.get("timezone", ""), row.values.get("country", "")
-        if problem := _zone_problem(timezone, country, webinar.tz, webinar.start):
-            named = (("time zone", timezone), ("country", country))
-            values = [value for name, value in named if value and name in problem]
-            self._zones.setdefault(problem, _Odd()).add(row.line, " and ".join(map(quoted, values)))
+        webinar = row.values.get("webinar", self._default)
+        problem, values = self._problem(
+            webinar, row.values.get("timezone", ""), row.values.get("country", "")
+        )
+        if problem:
+            self._zones.setdefault(problem, _Odd()).add(row.line, values)
+
+    def _zone_problem(self, webinar_id: str, timezone: str, country: str) -> tuple[str, str]:
+        """Why what somebody said of their clock can't be used, and what it is. Their row counts, so nothing is long."""
+        webinar = self._webinars.get(webinar_id)
+        problem = zone_of(timezone, country, webinar.tz, webinar.start).problem if webinar else ""
+        named = (("time zone", timezone), ("country", country))
+        return problem, " and ".join(quoted(value) for name, value in named if value and name in problem)
 
     def problems(self) -> list[Problem]:
         told = "what else is known of the person counts"
@@ -288,8 +296,3 @@ class Oddities:
             here = f"{self._place}, {self._languages}"
             found.append(Problem(here, "language is not known", allowed, hint))
         return found
-
-
-@lru_cache(maxsize=4096)
-def _zone_problem(timezone: str, country: str, fallback: Zone, at: datetime) -> str:
-    return zone_of(timezone, country, fallback, at).problem

@@ -26,6 +26,7 @@ from scheduler.registrants.files.cells import (
     clean_address,
     clean_cell,
     clean_name_of,
+    cleaned,
     instant,
     is_address,
     joined,
@@ -47,6 +48,7 @@ ATTENDEE = "attendee"
 HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
 Cells = list[str] | dict[int, str]
 _NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
+_LONG = 1000  # characters: what is said of a status is remembered below that
 _MOST_NAMED = 10  # columns that are not read
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
@@ -282,11 +284,13 @@ class _Rows:
         # Where the table lacks a column, its cell is the one behind the last.
         self._parts = itemgetter(*(columns.at.get(name, self._width) for name in _NAMED))
         self._values = [(name, columns.at[name]) for name in _AS_THEY_ARE if name in columns.at]
+        self._said = [*columns.statuses, *columns.cancelled, *(index for index, _ in columns.doubted)]
         self._judged = lru_cache(maxsize=1024)(self._judge)  # few statuses have most registrants
 
     def row(self, record: Record) -> FileRow:
         line = record.line
-        if unusable := record.unreadable or self._too_many(record.cells):
+        wide = len(record.cells) > self._width
+        if unusable := record.unreadable or (self._too_many(record.cells) if wide else ""):
             return FileRow(line, {}, unusable=unusable)
         if len(record.cells) < self._width and self._table.sheet.delimiter:
             self._noted.short.add(line)
@@ -301,11 +305,9 @@ class _Rows:
                 values[column] = value
         if webinar := tidy(webinar):
             values["webinar"] = webinar  # as it is: none is taken for another
-        left_out, unknown, status = self._judged(
-            tuple([cells[index] for index in self._columns.statuses]),
-            tuple([cells[index] for index in self._columns.cancelled]),
-            tuple([cells[index] for index, _ in self._columns.doubted]),
-        )
+        said = [cells[index] for index in self._said]
+        judge = self._judged if sum(map(len, said)) < _LONG else self._judge
+        left_out, unknown, status = judge(*said)
         return FileRow(
             line,
             values,
@@ -325,7 +327,7 @@ class _Rows:
         return defaultdict(str, enumerate(cells[: self._width]))
 
     def _too_many(self, cells: Sequence[str]) -> str:
-        if len(cells) <= self._width or not any(cell.strip() for cell in cells[self._width :]):
+        if not any(cell.strip() for cell in cells[self._width :]):
             return ""
         found = f"{len(cells)} cells where the header has {self._width}"
         if delimiter := self._table.sheet.delimiter:
@@ -334,26 +336,27 @@ class _Rows:
 
     def _address(self, line: int, cells: Cells) -> tuple[dict[str, str], str]:
         found = [clean_address(cells[index].strip(" ")) for index in self._columns.emails]
-        found = [address for address in found if address.address] or found[:1]
-        sound = [address for address in found if not address.problem]
-        address = sound[0] if sound else found[0]
-        different = len(sound) > 1 and len({fold(one.address) for one in sound}) > 1
-        if different and self._columns.same_name:
-            return {"email": address.address}, "two columns of the same name hold different addresses"
-        if different:
-            self._noted.other_address.add(line)
+        address = found[0]
+        if len(found) > 1:
+            found = [one for one in found if one.address] or found[:1]
+            sound = [one for one in found if not one.problem]
+            address = sound[0] if sound else found[0]
+            different = len({fold(one.address) for one in sound}) > 1
+            if different and self._columns.same_name:
+                return {"email": address.address}, "two columns of the same name hold different addresses"
+            if different:
+                self._noted.other_address.add(line)
         if address.cleaned and not address.problem:
             self._noted.cleaned.add(line)
         values = {"email": address.address} if address.address else {}
         if address.name:
             values["name"] = address.name
-        held_two = address.problem if address.problem == "holds two addresses" else ""
-        return values, f"email {held_two}" if held_two else ""
+        return values, "email holds two addresses" if address.problem == "holds two addresses" else ""
 
     def _name(self, line: int, said: str, first: str, middle: str, last: str) -> tuple[str, bool]:
         """The name, and whether it is only what the person was shown as."""
         parts = joined(clean_name_of(first, last), clean_name_of(middle), clean_name_of(last, first))
-        whole = clean_name_of(said)
+        whole = clean_name_of(said) if said else ""
         displayed = self._columns.displayed and not parts
         name = whole if displayed else (parts if self._columns.displayed else whole or parts)
         if not name and tidy(first + last + said):
@@ -364,28 +367,27 @@ class _Rows:
         return short, displayed
 
     def _registered_at(self, line: int, cell: str) -> datetime | None:
-        said = clean_cell(cell)
-        found = instant(said, self._order) if said else None
-        if said and not found:
+        if not cell or not (said := cleaned(cell)):
+            return None
+        found = instant(said, self._order)
+        if not found:
             self._noted.untimed.add(line)
         return found
 
     def _role_of(self, line: int, cell: str) -> str:
-        said = clean_cell(cell)
-        role = self._role or (role_of(said) if said else ATTENDEE)
+        role = self._role or (role_of(said) if cell and (said := clean_cell(cell)) else ATTENDEE)
         if role in ("host", "panelist"):
             self._noted.hosts.add(line)
         return role
 
-    def _judge(
-        self, statuses: tuple[str, ...], cancelled: tuple[str, ...], doubted: tuple[str, ...]
-    ) -> tuple[str, str, str]:
-        """Why somebody does not come, which status nobody knows, and all that is said of it."""
+    def _judge(self, *cells: str) -> tuple[str, str, str]:
+        """Why somebody does not come, which status nobody knows, and all that is said of it in the cells of `_said`."""
+        in_column = dict(zip(self._said, cells, strict=True))
         unknown, left_out = "", ""
-        several = len(statuses) > 1
+        several = len(self._columns.statuses) > 1
         words = []
-        for index, cell in zip(self._columns.statuses, statuses, strict=True):
-            if not (word := status_in(cell)):
+        for index in self._columns.statuses:
+            if not (word := status_in(in_column[index])):
                 continue
             words.append(word)
             said = f"{self._table.header.cells[index].strip()}: {word}" if several else word
@@ -393,11 +395,11 @@ class _Rows:
             left_out = left_out or reason or ""
             if reason is None and self._counting.isdisjoint((folded(word), folded(said))):
                 unknown = unknown or said
-        for index, cell in zip(self._columns.cancelled, cancelled, strict=True):
-            if not left_out and is_cancelled(clean_cell(cell)):
-                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(cell))}"
-        for (index, meaning), cell in zip(self._columns.doubted, doubted, strict=True):
-            if (word := status_in(cell)) and may_not_come(word, meaning):
+        for index in self._columns.cancelled:
+            if not left_out and is_cancelled(clean_cell(in_column[index])):
+                left_out = f"“{self._table.header.cells[index].strip()}” says {shown(tidy(in_column[index]))}"
+        for index, meaning in self._columns.doubted:
+            if (word := status_in(in_column[index])) and may_not_come(word, meaning):
                 said = f"{self._table.header.cells[index].strip()}: {word}"
                 words.append(said)
                 if not unknown and self._counting.isdisjoint((folded(word), folded(said))):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
+
+_LONGEST_REMEMBERED = 100  # characters
 _MARKS = re.compile("[\u0300-\u036f\u064b-\u0652\u0640]")
 _PUNCTUATION = re.compile(r"[_\-.\s*?:;,!'’`´\"“”«»&]+")
 _ARABIC = str.maketrans("أإآىة", "ااايه")
@@ -20,10 +23,27 @@ def folded(text: str) -> str:
     if text.isascii():  # most are, and this is asked for each row
         return _PUNCTUATION.sub(" ", text.lower()).strip().replace(" / ", "/")
     text = unicodedata.normalize("NFKC", text)
-    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    if not text.isprintable():  # what is of category Cf is not
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
     text = unicodedata.normalize("NFC", _MARKS.sub("", text)).translate(_ARABIC)
     return _PUNCTUATION.sub(" ", text).strip().replace(" / ", "/")
+
+
+def remembered(most: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """Lets a function remember what it made of the `most` texts that it was asked for last. Long ones are not kept, of
+    which a file may hold any number."""
+
+    def remembering(function: Callable[[str], T]) -> Callable[[str], T]:
+        known = lru_cache(maxsize=most)(function)
+
+        @wraps(function)
+        def ask(text: str) -> T:
+            return known(text) if len(text) <= _LONGEST_REMEMBERED else function(text)
+
+        return ask
+
+    return remembering
 
 
 @cache
