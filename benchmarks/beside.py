@@ -38,7 +38,7 @@ WAITS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few people: does it run?")
-    people = 500 if parser.parse_args().quick else 30_000
+    people = 50 if parser.parse_args().quick else 30_000
     print("| engine | people | what happens to them | planned in | others' longest wait | of |")
     print("|---|---|---|---|---|---|")
     for engine in ("sqlite", "postgresql"):

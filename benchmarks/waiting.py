@@ -99,8 +99,11 @@ def due_to_first_byte(
             return [began[address] - due[address] for address in due]
 
 
-def confirmations_in_a_burst(new: Callable[[], Ledger], reminders: int, confirmations: int) -> list[float]:
-    """Seconds from the INSERT of a registrant to the relay's yes, while so many reminders go out."""
+def confirmations_in_a_burst(
+    new: Callable[[], Ledger], reminders: int, confirmations: int, apart: float
+) -> list[float]:
+    """Seconds from the INSERT of a registrant, one each `apart` seconds, to the relay's yes, while so many reminders
+    go out."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, receivers.sink() as port:
         lead = timedelta(hours=24, seconds=20 + reminders // 4000)  # to plan them
         start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + lead
@@ -114,7 +117,7 @@ def confirmations_in_a_burst(new: Callable[[], Ledger], reminders: int, confirma
             for number in range(confirmations):
                 registered[f"person-{number}@example.com"] = datetime.now(UTC)
                 ledger.register(number, 1, "new")
-                time.sleep(1)
+                time.sleep(apart)
             left = ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'w' AND state <> 'sent'")
             assert left, "the burst was over too soon"
             seconds_until_sent(ledger, reminders - left)
@@ -139,13 +142,13 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
-            say(engine, due_to_first_byte(new, 20 if quick else 200))
+            say(engine, due_to_first_byte(new, 4 if quick else 200))
     print("\n| a registrant's INSERT to their confirmation, sent, in a burst of reminders | | | | |")
     print("|---|---|---|---|---|")
-    reminders, confirmations = (8_000, 2) if quick else (100_000, 30)
+    burst = (1_000, 2, 0.05) if quick else (100_000, 30, 1.0)
     for engine in ("sqlite", "postgresql"):
         with databases(engine) as new:
-            say(engine, confirmations_in_a_burst(new, reminders, confirmations))
+            say(engine, confirmations_in_a_burst(new, *burst))
 
 
 def say(what: str, waits: list[float]) -> None:
