@@ -264,6 +264,7 @@ async def test_a_database_that_comes_up_later_is_waited_for(tmp_path: Path, post
             assert await service.exited() == 0
 
 
+@pytest.mark.full  # a whole process
 @on_the_real_clock
 async def test_a_database_that_is_not_there_ends_the_start_at_once(
     tmp_path: Path, postgresql_url: str
