@@ -21,8 +21,10 @@ test: .venv/dev.stamp
 	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
 	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full" --durations=10
 
+# Two workers for each processor: most of them wait for other programs.
 test-full: .venv/dev.stamp node_modules/.stamp
-	$(BIN)/python -m pytest -n auto --dist worksteal -q -m full
+	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) * 2)) \
+	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m full --durations=20
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -24,7 +24,6 @@ invitation = "none"
     ("many", "kills"),
     [
         (40, ()),
-        pytest.param(120, (), marks=pytest.mark.full),
         pytest.param(120, (110,), marks=pytest.mark.full),
         pytest.param(120, (40, 110), marks=pytest.mark.full),
     ],
