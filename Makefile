@@ -21,8 +21,10 @@ test: .venv/dev.stamp
 	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
 	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full" --durations=10
 
+# Two workers for each processor: most of them wait for other programs.
 test-full: .venv/dev.stamp node_modules/.stamp
-	$(BIN)/python -m pytest -n auto --dist worksteal -q -m full
+	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) * 2)) \
+	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m full --durations=20
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -50,20 +52,20 @@ node_modules/.stamp: package.json package-lock.json
 	@touch $@
 
 # Needs smtp-source, smtp-sink and postfix (Debian's postfix) and Node, and half an hour. QUICK=--quick: does it run?
-bench: .venv/bench.stamp node_modules/.stamp
-	$(BIN)/python -m benchmarks.sending $(QUICK)
-	$(BIN)/python -m benchmarks.distance $(QUICK)
-	$(BIN)/python -m benchmarks.waiting $(QUICK)
-	$(BIN)/python -m benchmarks.flooded $(QUICK)
-	$(BIN)/python -m benchmarks.guest $(QUICK)
-	$(BIN)/python -m benchmarks.editing $(QUICK)
-	$(BIN)/python -m benchmarks.intake $(QUICK)
-	$(BIN)/python -m benchmarks.importing $(QUICK)
-	$(BIN)/python -m benchmarks.beside $(QUICK)
-	$(BIN)/python -m benchmarks.many_webinars $(QUICK)
-	$(BIN)/python -m benchmarks.keeping $(QUICK)
-	$(BIN)/python -m benchmarks.planning $(QUICK) $(if $(QUICK),,--svg benchmarks/growth.svg)
-	$(BIN)/python benchmarks/rehearsal_2000.py $(if $(QUICK),50)
+# One after the other, each having the machine for itself; quickly, three at a time, for they wait more than they work.
+BENCHMARKS := sending beside waiting distance flooded guest editing intake importing many_webinars keeping planning \
+    rehearsal_2000
+ifdef QUICK
+MAKEFLAGS += --jobs=3 --output-sync=target
+endif
+
+.PHONY: $(BENCHMARKS:%=bench-%)
+bench: $(BENCHMARKS:%=bench-%)
+bench-%: GIVEN := $(QUICK)
+bench-planning: GIVEN := $(or $(QUICK),--svg benchmarks/growth.svg)
+bench-rehearsal_2000: GIVEN := $(if $(QUICK),6)
+$(BENCHMARKS:%=bench-%): bench-%: .venv/bench.stamp node_modules/.stamp
+	$(BIN)/python -m benchmarks.$* $(GIVEN)
 
 .venv/bench.stamp: .venv/dev.stamp requirements-bench.lock
 	@$(PIP) --require-hashes -r requirements-bench.lock

@@ -38,7 +38,7 @@ WAITS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few people: does it run?")
-    people = 500 if parser.parse_args().quick else 30_000
+    people = 50 if parser.parse_args().quick else 30_000
     print("| engine | people | what happens to them | planned in | others' longest wait | of |")
     print("|---|---|---|---|---|---|")
     for engine in ("sqlite", "postgresql"):
@@ -55,6 +55,7 @@ def _measure(ledger: Ledger, people: int) -> Iterator[tuple[str, float, list[flo
         folder = Path(name)
         write_webinar(folder, REMINDER, start=START, end=START + timedelta(hours=1), notice_after="0s")
         write_webinar(folder, name="other")
+        write_webinar(folder, REMINDER + SOURCE, name="pulled", start=START, end=START + timedelta(hours=1))
         with running(folder, ledger.url, port):
             if ledger.is_postgresql:
                 with ledger.connection() as conn:
@@ -131,6 +132,7 @@ class _Others:
             time.sleep(0.5)
             if process and process.poll() is None:
                 continue
+            assert not process or process.returncode == 0, f"exit {process.returncode}"
             if not self._ledger.one(WAITS) and time.monotonic() - began > 2:
                 break
         took = time.monotonic() - began

@@ -82,10 +82,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few mails, one round: does it run?")
     quick = parser.parse_args().quick
-    mails, rounds = (40, 1) if quick else (600, 3)
+    mails, rounds = (16, 1) if quick else (600, 3)
     round_trip = measured()
     with databases("sqlite") as new:
-        senders: dict[str, Timed] = {name: service(new, environment) for name, environment in WAYS.items()}
+        ways = list(WAYS)[:1] if quick else WAYS  # the others differ in a setting
+        senders: dict[str, Timed] = {name: service(new, WAYS[name]) for name in ways}
         senders["nodemailer"] = nodemailer
         found: dict[str, list[float]] = {name: [] for name in senders}
         for _ in range(rounds):

@@ -12,6 +12,7 @@ import re
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -25,17 +26,28 @@ TEXTS = ("confirmation/en", "reminder-day/en", "follow-up/en")
 
 
 def shown(client: httpx.Client, csrf: str, text: str, source: str) -> float:
-    """Seconds until the mail of this source is there, its frame included."""
+    """Seconds until the mail of this source is there, its frame included. RuntimeError where there is none."""
     begin = time.perf_counter()
     said = client.post(f"/templates/{text}/try", json={"source": source}, headers={"X-CSRF": csrf}).json()
+    if not said["mail"]:
+        raise RuntimeError(said["problems"])
     client.get(said["mail"]["frame"]).raise_for_status()
     return time.perf_counter() - begin
+
+
+def _start_child(client: httpx.Client, csrf: str, text: str, source: str) -> None:
+    """By the first mail. RuntimeError when a machine that is busy does not get to it within some minutes."""
+    for _ in range(5):
+        with suppress(RuntimeError):
+            shown(client, csrf, text, source)
+            return
+    shown(client, csrf, text, source)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few: does it run?")
-    times = 5 if parser.parse_args().quick else 100
+    times = 1 if parser.parse_args().quick else 100
     port = free_port()
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as name,
@@ -53,7 +65,7 @@ def main() -> None:
             for text in TEXTS:
                 (csrf,) = re.findall(r'data-csrf="(\w+)"', client.get(f"/templates/{text}").text)
                 source = (folder / "templates" / f"{text}.md").read_text("utf-8")
-                shown(client, csrf, text, source)  # the first one starts the child
+                _start_child(client, csrf, text, source)
                 took += [shown(client, csrf, text, f"{source}\n{number}\n") for number in range(times)]
     highest = statistics.quantiles(took, n=100)[98]
     print(f"| from a key to the mail | {WAIT * 1000:.0f} ms + {statistics.median(took) * 1000:.0f} ms in the median"

@@ -32,8 +32,8 @@ while True:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a second each: does it run?")
-    seconds, rounds = (1.0, 1) if parser.parse_args().quick else (5.0, 3)
+    parser.add_argument("--quick", action="store_true", help="a moment each: does it run?")
+    seconds, rounds = (0.2, 1) if parser.parse_args().quick else (5.0, 3)
     print("| beside | transactions | wait until it begins: median | 99th percentile | longest |")
     print("|---|---|---|---|---|")
     waits: dict[str, list[float]] = {"nobody": [], "another service": [], "a guest": []}

@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rows: does it run?")
     chosen = parser.parse_args()
-    measure(*((2_000, 1) if chosen.quick else (200_000, 3)))
+    measure(*((200, 1) if chosen.quick else (200_000, 3)))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ async def removed(database: Database) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    people = 300 if parser.parse_args().quick else 4000
+    people = 20 if parser.parse_args().quick else 4000
     print(
         "| engine | a registrant before | after | on disk before | after | removed in | longest transaction |\n"
         "|---|---|---|---|---|---|---|"

@@ -71,7 +71,13 @@ def commands() -> Iterator[tuple[str, int, str, int]]:
                     yield page, block.line + offset, line, exit_code
 
 
-@pytest.mark.parametrize(("page", "line", "command", "exit_code"), list(commands()))
+def _rehearsals_in_full() -> Iterator[object]:
+    """One is rehearsed in tests/test_rehearsal.py."""
+    for one in commands():
+        yield pytest.param(*one, marks=pytest.mark.full if one[2].startswith("webinar rehearse") else ())
+
+
+@pytest.mark.parametrize(("page", "line", "command", "exit_code"), list(_rehearsals_in_full()))
 def test_a_command_does_what_the_page_says(
     folder: Path, migrated_file: Path, page: str, line: int, command: str, exit_code: int
 ) -> None:

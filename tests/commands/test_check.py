@@ -224,6 +224,7 @@ def test_sound_texts_have_no_findings(findings: list[dict[str, str]]) -> None:
         assert _about(findings, f"/templates/{message}/") == []
 
 
+@pytest.mark.full  # in all its languages; a page's `webinar check`, in some of them: tests/test_docs.py
 def test_the_shipped_webinar_has_no_errors(tmp_path: Path) -> None:
     shutil.copytree("config", tmp_path / "config")
     shutil.copytree("templates", tmp_path / "templates")

@@ -139,16 +139,21 @@ def test_the_status_says_when_it_was_read_and_what_is_wrong(here: Scene) -> None
     assert "registrants stay as they were" in note["fix"]
 
 
+IN_FULL = pytest.mark.full  # half a second for each
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
         ('path = "people.csv"', "environment variable SOURCES_DIR is not set"),
-        ('from = "crm"\ntable = "t"', "environment variable SOURCE_CRM is not set"),
+        pytest.param(
+            'from = "crm"\ntable = "t"', "environment variable SOURCE_CRM is not set", marks=IN_FULL
+        ),
         ('from = "mysql"\ntable = "t"', "the driver pymysql is not installed; pip install pymysql"),
         ('from = "pg"', "SOURCE_PG is a database, and [source] says neither table nor query"),
-        ('from = "files"', ""),
+        pytest.param('from = "files"', "", marks=IN_FULL),
         ('from = "pg"\ntable = "t"', ""),
-        ('url = "https://files.test/people.csv"', ""),
+        pytest.param('url = "https://files.test/people.csv"', "", marks=IN_FULL),
     ],
 )
 def test_a_check_says_what_the_operator_has_to_set_and_asks_nobody(

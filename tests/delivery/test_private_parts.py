@@ -43,6 +43,7 @@ async def test_a_session_is_given_up_where_a_relay_said_too_much(stage: Stage) -
         assert not session.usable
 
 
+@pytest.mark.full  # seconds
 def test_nothing_else_of_libraries_that_is_private_is_used() -> None:
     """Whoever adds something adds a test of it above."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}

@@ -173,6 +173,7 @@ async def test_a_webinars_file_is_broken_doubled_and_renamed(tmp_path: Path) -> 
         await until(lambda: here.relay.to(fourth), "a confirmation by the renamed file")
         await service.ready()
         assert sorted(one.to for one in here.relay.of("confirmation")) == [first, second, third, fourth]
+        await until(lambda: len(here.relay.told) >= 2, "the organizer told again")
         assert here.relay.told[:2] == [
             f"Action needed: webinar file {file}",
             f"Resolved: webinar file {file}",

@@ -21,34 +21,38 @@ invitation = "none"
 
 
 @pytest.mark.parametrize(
-    "kills",
-    [(), pytest.param((110,), marks=pytest.mark.full), pytest.param((40, 110), marks=pytest.mark.full)],
+    ("many", "kills"),
+    [
+        (40, ()),
+        pytest.param(120, (110,), marks=pytest.mark.full),
+        pytest.param(120, (40, 110), marks=pytest.mark.full),
+    ],
 )
 @on_the_real_clock
 async def test_killed_in_a_burst_again_and_again(
-    tmp_path: Path, database_url: str, kills: tuple[int, ...]
+    tmp_path: Path, database_url: str, many: int, kills: tuple[int, ...]
 ) -> None:
-    """When so many mails have come, and once more with mails on the wire."""
+    """When so many mails have come, and once more with mails on the wire and others ahead."""
     async with scene(tmp_path, database_url) as here:
         here.webinar(sequence=TWO_AT_ONCE)
         service = await here.run()
         await service.ready()
-        here.sql.register(people(120))
+        here.sql.register(people(many))
         for accepted in kills:
             await here.relay.took(accepted)
             service = await _killed_and_restarted(here, service)
-        await here.relay.took(180)
+        await here.relay.took(2 * many - 60)
         here.relay.answering.clear()
         await until(lambda: here.relay.unanswered == 4, "a mail on each connection without an answer")
         cut_off = {(one.to, one.message) for one in here.relay.arrivals[-4:]}
         service = await _killed_and_restarted(here, service)
         here.relay.answering.set()
-        await until(lambda: here.sql.states() == {"sent": 240}, "everything sent", within=40)
+        await until(lambda: here.sql.states() == {"sent": 2 * many}, "everything sent", within=40)
         service.terminate()
         assert await service.exited() == 0
 
         kinds = ("confirmation", "reminder-day")
-        assert here.relay.counts().keys() == {(to, kind) for to in people(120) for kind in kinds}
+        assert here.relay.counts().keys() == {(to, kind) for to in people(many) for kind in kinds}
         doubled = here.doubled()
         assert cut_off <= doubled, "what has no answer is sent once more"
         assert here.sql.in_doubt().total() <= 4 * (len(kills) + 1), (

@@ -133,7 +133,7 @@ async def test_a_service_that_is_cut_off_from_its_ledger_says_so_and_nothing_of_
                 await service.unready("the ledger can't be written: ")
                 _, found = await service.get("/readyz")
                 assert not any("the relay" in one for one in found["reasons"])
-                assert "ledger not written" in service.stderr
+                await until(lambda: "ledger not written" in service.stderr, "the log says so")
                 await until(lambda: "session broken" in service.stderr, "the log says so")
             await until(lambda: here.sql.states() == {"sent": 20}, "all of them", within=60)
             await service.ready()

@@ -148,7 +148,7 @@ async def test_a_file_that_is_replaced_under_a_service_is_noticed_and_holds_what
         await here.relay.took(25)
         replace(path, tmp_path / "webinar-backup.db")
         await service.noted("the database was set back to an earlier state")
-        assert "the database's file was replaced" in service.stderr
+        await until(lambda: "the database's file was replaced" in service.stderr, "the log says so")
         before = len(here.relay.of("confirmation"))
         assert 25 <= before < MANY, "the burst was over"
         assert here.sql.states().keys() == {"sent", "held"}

@@ -149,7 +149,7 @@ async def test_what_one_could_not_write_another_that_shares_the_folder_records(
         await ends_while_these_stand_still(here, cut_off, sessions(here, "cut-off"))
         await until(lambda: here.sql.states() == {"sent": 6}, "everything", within=60)
         assert "outcomes kept for the next start" in cut_off.stderr
-        assert '"spool"' in other.stderr
+        await until(lambda: '"spool"' in other.stderr, "the log says where they came from")
         assert here.relay.counts() == {(to, "confirmation"): 1 for to in people(6)}
         assert here.sql.in_doubt() == {}
         await until(lambda: spools(here) == [], "put away")
@@ -264,6 +264,7 @@ async def test_a_database_that_comes_up_later_is_waited_for(tmp_path: Path, post
             assert await service.exited() == 0
 
 
+@pytest.mark.full  # a whole process
 @on_the_real_clock
 async def test_a_database_that_is_not_there_ends_the_start_at_once(
     tmp_path: Path, postgresql_url: str

@@ -248,7 +248,7 @@ def _walk(world: type[World], examples: int, steps: int = 40) -> None:
 
 
 def test_everybody_was_last_told_what_is_true(migrated_file: Path) -> None:
-    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 6)
+    _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 4)
 
 
 @pytest.mark.full

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytz
@@ -75,16 +76,19 @@ def facts(zone: str = "Africa/Nairobi", **changes: object) -> Facts:
     return Facts(zone=pytz.timezone(zone), **{**values, **changes})  # type: ignore[arg-type]
 
 
+@cache
 def layout() -> Layout:
     return read_layout(TEMPLATES)
 
 
+@lru_cache(50)
 def text(body: str, subject: str = "Hello", preheader: str = "Soon", language: str = "en") -> Text:
     """A text with this body."""
     source = f"---\nsubject: {subject}\npreheader: {preheader}\n---\n{body}"
     return parse_text(source, f"templates/test/{language}.md", layout())
 
 
+@cache
 def shipped(message: str, language: str) -> Text:
     path = TEMPLATES / message / f"{language}.md"
     return parse_text(path.read_text("utf-8"), str(path), layout())

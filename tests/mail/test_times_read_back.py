@@ -24,12 +24,11 @@ def instants(words: str, language: str) -> list[tuple[datetime, datetime]]:
 
 
 @pytest.mark.parametrize(
-    "language",
-    [pytest.param(one, marks=() if one == "ar" else pytest.mark.full) for one in MONTHS],
+    ("language", "apart"), [("ar", 8), *(pytest.param(one, 1, marks=pytest.mark.full) for one in MONTHS)]
 )
-def test_in_every_zone_a_mail_says_the_webinars_instants(language: str) -> None:
+def test_in_every_zone_a_mail_says_the_webinars_instants(language: str, apart: int) -> None:
     one = text("{{ times }}", subject="{{ your_time }}", preheader="{{ webinar_time }}", language=language)
-    for name in pytz.common_timezones:
+    for name in pytz.common_timezones[::apart]:
         rendered = one.fill(variables(facts(name), language))
         page = Page(rendered.html)
         said = instants(rendered.text, language)

@@ -320,7 +320,7 @@ def test_the_part_before_the_at_goes_as_well_when_the_address_is_known() -> None
 
 def test_whatever_python_takes_for_a_letter_of_ascii_is_found_in_a_reply_in_ascii() -> None:
     """Patterns that ignore case know more such letters than `str.lower` does."""
-    alike = [chr(n) for n in range(sys.maxunicode) if re.fullmatch("[a-z]", chr(n), re.IGNORECASE)]
+    alike = re.findall("[a-z]", "".join(map(chr, range(sys.maxunicode))), re.IGNORECASE)
     letters = [
         (one, low) for one in alike for low in ascii_lowercase if re.fullmatch(low, one, re.IGNORECASE)
     ]

@@ -320,6 +320,7 @@ def test_a_text_at_which_the_child_crashes_twice_is_unsound_and_the_others_are_t
     ]
 
 
+@pytest.mark.full  # seconds of computing
 def test_a_text_has_its_second_with_each_webinar() -> None:
     """From 45 webinars on, sound texts ran out of the one second that there was for all of them."""
     slow = HEAD + "{% for a in 'x' * 700 %}{% for b in 'x' * 100 %}{% set c = a %}{% endfor %}{% endfor %}Hi"

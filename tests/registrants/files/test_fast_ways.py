@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scheduler.zones.wall import LAST_YEAR
 
 from scheduler.input.addresses import fold, fold_domain
 from scheduler.registrants.files.cells import (
@@ -26,6 +25,7 @@ from scheduler.registrants.files.csv import records_of
 from scheduler.registrants.files.words import remembered
 from scheduler.registrants.rows import MAX_LENGTH, MAX_SHORT, Row, why_unusable
 from scheduler.zones import folding
+from scheduler.zones.wall import LAST_YEAR
 
 ORDERS: list[Order] = ["", "day first", "month first"]
 NUMBERS = re.compile(r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})\b")

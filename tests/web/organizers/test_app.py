@@ -587,6 +587,7 @@ async def test_one_account_takes_no_more_than_its_share_and_a_save_that_is_not_t
         assert again.json()["sound"], "and it is no conflict"
 
 
+@pytest.mark.full  # seconds of computing
 @in_loop
 async def test_a_mail_that_loops_make_huge_is_named_and_not_kept(room: Room) -> None:
     loops = "{% for a in name %}" * 4 + "{{ name }}" + "{% endfor %}" * 4
