@@ -21,6 +21,12 @@ class SourceFails(Trouble):
     """A source that can't be read, or not all of it; in words without secrets and without personal data."""
 
 
+def no_room(error: Exception) -> str:
+    """Why a pull could not keep what it reads for itself."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"the copy that is compared cannot be kept (in TMPDIR, if that is set): {why.lower()}"
+
+
 class Octets(Protocol):
     """Whatever is read piece by piece."""
 
@@ -48,7 +54,10 @@ class Content:
         if self.octets > MOST_OCTETS:
             raise SourceFails(f"it holds more than {MOST_OCTETS // 2**20} MB")
         self._digest.update(octets)
-        self.file.write(octets)
+        try:
+            self.file.write(octets)
+        except OSError as error:
+            raise SourceFails(no_room(error)) from None
 
     def add_all(self, octets: Octets) -> None:
         while piece := octets.read(2**16):

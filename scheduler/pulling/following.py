@@ -26,9 +26,11 @@ from scheduler.pulling.state import Run, digest_of, must_be_ours
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
+from scheduler.registrants.forgetting import stay_forgotten
 from scheduler.registrants.rows import Person, Registrants, Row
 
 VALUES = ("name", "language", "timezone", "country", "join_url")
+_AT_ONCE = 1000  # people, in a transaction that only reads
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
 _REASONS = {"unknown status": "the status is not known", "another name": "one address has several names"}
 
@@ -166,6 +168,13 @@ class Comparison:
         found.last = Last(person, folded, values)
         self._items.write(json.dumps(item) + "\n")
 
+    def leave_out_forgotten(self, database: Database, now: datetime) -> None:
+        """Count nobody as new who was forgotten."""
+        with closing(self.items(new=True, changed=False)) as items, database.reading() as conn:
+            while piece := list(islice(items, _AT_ONCE)):
+                said = {(self._webinar, one.folded): one.registered_at for one in piece}
+                self.found.new -= len(stay_forgotten(conn, now, said))
+
     def items(self, *, new: bool, changed: bool) -> Generator[Item]:
         """Whom it says something new of: those who are new, and those who changed."""
         self._items.seek(0)
@@ -211,6 +220,8 @@ class Done:
     """People who are new in the source, and in `registrants` by other hands already."""
     refused: int = 0
     """People whose address the database takes for that of another row."""
+    forgotten: int = 0
+    """People who were forgotten, and of whom nothing is written down."""
 
 
 def write_people(
@@ -260,6 +271,7 @@ def _write_people(
 ) -> Done:
     must_be_ours(conn, run_)
     registrants, done = Registrants(conn), Done()
+    items = _not_forgotten(conn, run_, items, done)
     ids = {item.person: item.registrant_id for item in items if item.registrant_id is not None}
     new = {item.folded: item for item in items if item.registrant_id is None}
     others = _there(conn, registrants, run_.webinar, new, odd)
@@ -287,6 +299,14 @@ def _write_people(
         [(item, ids[item.person], ours[item.person]) for item in items if item.person in ids],
     )
     return done
+
+
+def _not_forgotten(conn: Connection, run_: Run, items: Sequence[Item], done: Done) -> list[Item]:
+    """Without whoever was forgotten, also since the pull began: then their row is gone."""
+    said = {(run_.webinar, one.folded): one.registered_at for one in items}
+    forgotten = stay_forgotten(conn, run_.began_at, said)
+    done.forgotten = len(forgotten)
+    return [one for one in items if (run_.webinar, one.folded) not in forgotten]
 
 
 def _there(

@@ -28,16 +28,17 @@ _S = PulledSource.__table__  # type: ignore[attr-defined]
 
 
 class Overtaken(Trouble):
-    """Another pull of the same webinar has begun since."""
+    """Another pull of the same webinar has begun since, or none may write any more."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One pull, from when it began."""
+    """One pull, from when it began (UTC)."""
 
     webinar: str
     token: str
     salt: str
+    began_at: datetime
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,24 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         before=now - every,
         ahead=now + every,  # by a clock that was set back since
     ).first()
-    return Run(webinar, begun.run, begun.salt) if begun else None
+    return Run(webinar, begun.run, begun.salt, now) if begun else None
 
 
 def begun(conn: Connection, webinar: str, token: str) -> Run | None:
     """The pull with this token, where it may still write."""
     row = conn.execute(select(_S).where(_S.c.webinar == webinar, _S.c.run == token)).first()
-    return Run(webinar, row.run, row.salt) if row else None
+    return Run(webinar, row.run, row.salt, row.attempted_at) if row else None
 
 
 def must_be_ours(conn: Connection, run: Run) -> None:
-    """Keep other pulls of this webinar from writing until the end of the transaction. Raises Overtaken."""
-    ours = "UPDATE source SET run = run WHERE webinar = :webinar AND run = :run"
+    """Keep other pulls of this webinar from writing until the end of the transaction. Raises Overtaken: also where it
+    was cancelled meanwhile, or made a draft, or has ended, as before its people are removed."""
+    ours = (
+        "UPDATE source SET run = run WHERE webinar = :webinar AND run = :run AND NOT EXISTS"
+        " (SELECT 1 FROM webinar w WHERE w.webinar = :webinar AND (w.status <> 'live' OR w.cancelled))"
+    )
     if not execute(conn, ours, webinar=run.webinar, run=run.token).rowcount:
-        raise Overtaken("another pull of this webinar has begun")
+        raise Overtaken("another pull of this webinar has begun, or it is no longer live")
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,23 @@ def standing(conn: Connection) -> dict[str, Standing]:
 def digest_of(salt: str, words: str) -> str:
     """By which `source_row` knows an address, or values."""
     return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
+
+
+def take_back(conn: Connection, folded: str) -> list[int]:
+    """Forget what sources said of whoever has this address. Returns the rows of `registrants` that are copies of theirs:
+    a source inserted them, and nobody else has named them since. No pull writes until the end of the transaction."""
+    execute(conn, "UPDATE source SET run = run")
+    sources = execute(conn, "SELECT webinar, salt FROM source").all()
+    copies = [
+        execute(
+            conn,
+            "DELETE FROM source_row WHERE webinar = :webinar AND person = :person RETURNING registrant_id, inserted",
+            webinar=row.webinar,
+            person=digest_of(row.salt, folded),
+        ).first()
+        for row in sources
+    ]
+    return [copy.registrant_id for copy in copies if copy and copy.inserted]
 
 
 def said_by_others(conn: Connection, people: Collection[Person]) -> None:

@@ -1,5 +1,5 @@
 """Forgets a person: removes all that our tables hold of an address, and keeps its rows in `registrants`, which are
-their owner's, from bringing mails back.
+their owner's, from bringing mails back. Rows that a source inserted are copies of ours, and go with the rest.
 
 What is kept is a keyed digest (HMAC-SHA-256) of the address, and one of the address with each webinar in which they
 stood. Without the key nobody can compute it for an address that they guess; whoever reads this whole database can, and
@@ -28,6 +28,7 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.history import registrations_mailed_at, registrations_of
 from scheduler.ledger.retention import delete_former, delete_people
 from scheduler.ledger.states import State, Why
+from scheduler.pulling.state import take_back
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.rows import Person, Registrants, RegistrantsUnreadable
 from scheduler.registrants.rows import Row as RegistrantRow
@@ -101,6 +102,7 @@ class Erased:
     on_the_wire: int = 0  # of the mails: they go out, and what becomes of them is recorded without the person
     attempts: int = 0
     invitations: int = 0
+    copies: int = 0  # rows of `registrants` that a source inserted
     others: int = 0  # registrations with another address now, of which what went to this one was removed
     marks: int = (
         0  # that another system confirmed it, that it is suppressed, that somebody asked for a mail to it
@@ -110,7 +112,9 @@ class Erased:
 
     @property
     def anything(self) -> bool:
-        return any((self.registrations, self.attempts, self.invitations, self.others, self.marks))
+        return any(
+            (self.registrations, self.attempts, self.invitations, self.copies, self.others, self.marks)
+        )
 
 
 @dataclass(frozen=True)
@@ -154,13 +158,15 @@ def forget(conn: Connection, now: datetime, address: str, found: Found) -> Erase
     for one in found.others:
         _erase_what_went_there(conn, one, folded, erased)
     _erase_marks(conn, folded, found, erased)
+    copied = _delete_copies(conn, folded)
+    erased.copies = len(copied)
     known = forgotten(conn, address)
     if erased.anything or (found.rows and not known):
         erased.suppressed |= known is not None and known[1]
         erased.remembered = True
-        stood = {*webinars, *found.rows.values(), *found.confirmed}
+        stood = {*webinars, *found.rows.values(), *found.confirmed, *copied.values()}
         _remember(conn, now, folded, stood, suppressed=erased.suppressed)
-        note_changes(conn, sorted(found.rows))
+        note_changes(conn, sorted(found.rows.keys() - copied.keys()))
     return erased
 
 
@@ -230,6 +236,20 @@ def _erase_what_went_there(conn: Connection, registration_id: int, folded: str, 
     erased.attempts += _strip_attempts(conn, dialect(conn).among("id", "ids"), ids=as_list(conn, ids))
     erased.invitations += delete_former(conn, registration_id)
     erased.others += 1
+
+
+def _delete_copies(conn: Connection, folded: str) -> dict[int, str]:
+    """Of `registrants` the rows that sources inserted for this address, by id with their webinar."""
+    if not (copies := take_back(conn, folded)):
+        return {}
+    try:
+        people = Registrants(conn).people(copies)
+    except RegistrantsUnreadable:  # `webinar status` says so
+        return {}
+    theirs = {row: webinar for row, (webinar, address) in people.items() if fold(address) == folded}
+    among = dialect(conn).among("id", "ids")
+    run(conn, f"DELETE FROM registrants WHERE {among}", ids=as_list(conn, sorted(theirs)))
+    return theirs
 
 
 def _erase_marks(conn: Connection, folded: str, found: Found, erased: Erased) -> None:
@@ -307,6 +327,28 @@ def rows_of_forgotten(
             back.append(people[row.id])
     _note_returned(conn, now, back)
     return passed
+
+
+def stay_forgotten(conn: Connection, now: datetime, people: Mapping[Person, str]) -> set[Person]:
+    """Who of these people was forgotten, and nothing says that they registered again: whoever copies rows writes none
+    of theirs down. By folded address, with their `registered_at` or ""."""
+    if not run(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+        return set()
+    key = _key(conn)
+    of_address = {one: _of_address(key, one[1]) for one in people}
+    of_person = {one: _of_person(key, one) for one in people}
+    marks = _marks(conn, {*of_address.values(), *of_person.values()})
+    return {
+        one
+        for one, said in people.items()
+        if (mark := marks.get(of_address[one])) and _stays(mark, marks.get(of_person[one]), said, now)
+    }
+
+
+def _stays(mark: _Mark, here: _Mark | None, said: str, now: datetime) -> bool:
+    if _has_returned(mark, here):
+        return False
+    return mark.suppressed or _why_not_back(said, mark.since, now, here) == FORGOTTEN
 
 
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,24 +16,11 @@ from scheduler.ledger import chunk
 from scheduler.pulling import following, state
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
-from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
+from tests.pulling.scene import ANA, BO, CY, Exports, Pulled, many, rows
 from tests.registrants.files.workbooks import xlsx
 
 pytestmark = pytest.mark.engines("sqlite")
 both = pytest.mark.engines("both")
-
-
-class Exports(Pulled):
-    """A CSV that another program writes, a while ago."""
-
-    def __init__(self, database: Database, folder: Path, more: str = "") -> None:
-        super().__init__(database, f'path = "people.csv"\n{more}', folder)
-        self.file = folder / "people.csv"
-
-    def write(self, content: str | bytes, *, age: float = 3600) -> None:
-        self.file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        at = self.file.stat().st_mtime - age
-        os.utime(self.file, (at, at))
 
 
 @pytest.fixture
