@@ -195,7 +195,7 @@ def digest_of(salt: str, words: str) -> str:
 
 
 def take_back(conn: Connection, folded: str) -> list[int]:
-    """Forget what sources said of whoever has this address. Returns the rows of `registrants` that are copies of theirs:
+    """Forget what sources said of whoever has this address. Returns the rows of `registrants` that are copies:
     a source inserted them, and nobody else has named them since. No pull writes until the end of the transaction."""
     execute(conn, "UPDATE source SET run = run")
     sources = execute(conn, "SELECT webinar, salt FROM source").all()

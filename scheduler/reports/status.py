@@ -88,7 +88,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         held = filter(None, [set_back(count_restored(conn))])
         notes = (*held, *(one.words for one in seen.notices), *replica_notes(conn, now), *row_notes(conn))
         notes += (*retention_notes(coming(conn, now)), *kept)
-        followed = pulled(seen.catalogue.governing)
+        followed = pulled(seen.catalogue.governing, now)
         notes += tuple(words for name in followed if name in sources for words in sources[name].words)
         removed = _removed(conn)
     service = ask(settings.health_host, settings.health_port)

@@ -43,7 +43,9 @@ def forgets(exports: Exports, address: str = ANA) -> Erased:
 
 def registered(exports: Exports) -> set[str]:
     exports.ledger.plan(exports.now)
-    return {row.address for row in exports.ledger.sql("SELECT address FROM registration WHERE gone_at IS NULL")}
+    return {
+        row.address for row in exports.ledger.sql("SELECT address FROM registration WHERE gone_at IS NULL")
+    }
 
 
 def known(exports: Exports) -> int:
@@ -113,7 +115,9 @@ def test_a_row_that_was_given_to_somebody_else_is_not_deleted(exports: Exports) 
     assert set(exports.people) == {"dee@example.org", BO, CY}
 
 
-def test_whoever_is_forgotten_is_so_in_all_sources(exports: Exports, database: Database, tmp_path: Path) -> None:
+def test_whoever_is_forgotten_is_so_in_all_sources(
+    exports: Exports, database: Database, tmp_path: Path
+) -> None:
     other = Exports(database, tmp_path, id="other")
     other.ledger.govern(other.webinar)
     other.pull()
@@ -122,7 +126,9 @@ def test_whoever_is_forgotten_is_so_in_all_sources(exports: Exports, database: D
     assert ANA not in exports.people
 
 
-def test_who_is_forgotten_while_a_pull_is_under_way(exports: Exports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_forgotten_while_a_pull_is_under_way(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has read the person, as somebody who changed, before they were forgotten."""
     exports.write(rows(f"{ANA},Ana Ruiz-Lopez", *PEOPLE[1:]))
     compared = exports.before_writing(monkeypatch, lambda: forgets(exports))
