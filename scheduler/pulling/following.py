@@ -109,6 +109,7 @@ class Comparison:
 
     def __init__(self, salt: str, webinar: str, known: Mapping[str, Known]) -> None:
         self._salt, self._webinar, self._known = salt, webinar, known
+        self._others: dict[str, set[str]] = {}  # what the rows of people say that do not count beside another
         self._items: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
         self.found = Difference(len(known))
 
@@ -130,7 +131,10 @@ class Comparison:
                 if judgement.kind == "counts":
                     here.add(person)
                     self._compare(person, folded, row)
-                elif judgement.kind == "status":
+                    continue
+                if judgement.kind in ("repeated", "another name"):
+                    self._others.setdefault(person, set()).add(self._said(row))
+                if judgement.kind == "status":
                     found.left_out += 1
                 elif judgement.kind != "repeated":
                     here.add(person)  # what is wrong now takes nobody away
@@ -150,9 +154,10 @@ class Comparison:
     def _compare(self, person: str, folded: str, row: FileRow) -> None:
         found, before = self.found, self._known.get(person)
         found.people += 1
-        registered = row.registered_at.astimezone(UTC).isoformat() if row.registered_at else ""
-        values = {name: value for name in VALUES if (value := row.values.get(name, ""))}
-        said = digest_of(self._salt, json.dumps([sorted(found.columns), sorted(values.items()), registered]))
+        registered, values, said = _registered(row), _values_of(row), self._said(row)
+        if others := self._others.pop(person, set()) - {said}:
+            # A database gives rows in any order: the same ones say nothing new, whichever is the last.
+            said = digest_of(self._salt, json.dumps(sorted({said, *others})))
         filled = sum(1 << bit for bit, name in enumerate(VALUES) if name in values)
         if before and before.there and before.said == said:
             return
@@ -167,6 +172,10 @@ class Comparison:
         item |= {"values": values | {"email": row.values["email"]}, "registered_at": registered}
         found.last = Last(person, folded, values)
         self._items.write(json.dumps(item) + "\n")
+
+    def _said(self, row: FileRow) -> str:
+        words = [sorted(self.found.columns), sorted(_values_of(row).items()), _registered(row)]
+        return digest_of(self._salt, json.dumps(words))
 
     def leave_out_forgotten(self, database: Database, now: datetime) -> None:
         """Count nobody as new who was forgotten."""
@@ -201,6 +210,14 @@ def last_is_cut(conn: Connection, known: Mapping[str, Known], found: Difference)
         if name in found.columns
     ]
     return any(now != before and before.startswith(now) for now, before in said)
+
+
+def _values_of(row: FileRow) -> dict[str, str]:
+    return {name: value for name in VALUES if (value := row.values.get(name, ""))}
+
+
+def _registered(row: FileRow) -> str:
+    return row.registered_at.astimezone(UTC).isoformat() if row.registered_at else ""
 
 
 def _columns(file: RegistrantFile) -> frozenset[str]:

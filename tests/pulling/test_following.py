@@ -69,6 +69,27 @@ def test_who_is_back_in_the_source_is_the_same_registration(source: People) -> N
     assert source.ledger.sql("SELECT count(*) FROM registration") == [(3,)]
 
 
+@pytest.mark.parametrize("name", ["Ana", "Another"])
+def test_two_rows_of_one_address_are_the_same_in_any_order(source: People, name: str) -> None:
+    """As a database gives them, which has another order after each of its updates: nobody gets a notice for that."""
+    header = "email,name,join_url"
+    two = [f"{ANA},Ana,https://meet.test/1", f"{ANA},{name},https://meet.test/2"]
+    more = [f"{one}," for one in PEOPLE[1:]]
+    source.follow(*two, *more, header=header)
+    for message in ("confirmation", "reminder-day"):
+        source.ledger.set(message, "sent")
+    before = source.ledger.sql("SELECT * FROM registrants ORDER BY id")
+    for swapped in (True, False, True):
+        source.follow(*more, *(reversed(two) if swapped else two), header=header)
+    assert source.ledger.sql("SELECT * FROM registrants ORDER BY id") == before
+    assert "change" not in " ".join(source.ledger.states(ANA))
+    three = f"{ANA},{name},https://meet.test/3"
+    source.follow(*more, *two, three, header=header)
+    assert source.ledger.sql("SELECT join_url FROM registrants WHERE email = :ana", ana=ANA) == [
+        ("https://meet.test/3",)
+    ], "but what is new counts"
+
+
 def test_a_corrected_zone_moves_what_is_ahead(source: People) -> None:
     header = "email,timezone"
     source.follow(f"{ANA},Europe/Paris", header=header)
