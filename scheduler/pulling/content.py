@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -14,7 +15,9 @@ from scheduler.troubles import Trouble
 
 MOST_ROWS = 500_000
 MOST_OCTETS = 200 * 2**20
+A_PAGE = "a page, no file of people: does it ask for a sign-in?"
 _LINE_ENDS = b"\r\n"
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
 
 
 class SourceFails(Trouble):
@@ -77,6 +80,9 @@ class Content:
         """Why it is only the beginning of something; or ""."""
         if not self.octets:
             return "it is empty"
+        self.file.seek(0)
+        if _MARKUP.match(self.file.read(2**12)):
+            return f"it is {A_PAGE}"
         return "it ends in the middle of a row" if self.has_no_end and self._last_row_is_short() else ""
 
     def has_lost_its_end(self, had_end: bool) -> str:
