@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from scheduler.pulling.pull import Pull
 from scheduler.pulling.state import Overtaken
 from scheduler.purger import Purger
 from scheduler.registrants.forgetting import find, forget
-from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows
+from tests.pulling.scene import ANA, BO, CY, NOW, Exports, Pulled, many, rows, sourced
 from tests.support import utc
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -66,6 +67,39 @@ def test_who_is_back_in_the_source_is_the_same_registration(source: People) -> N
     source.follow(*PEOPLE)
     states = source.ledger.states(ANA)
     assert (states["confirmation"], states["reminder-day"]) == ("sent", "pending")
+    assert source.ledger.sql("SELECT count(*) FROM registration") == [(3,)]
+
+
+@both
+@pytest.mark.parametrize("edited", [{"cancelled": True}, {"status": "draft"}, {"status": "ended"}])
+def test_a_webinar_that_is_cancelled_while_its_source_is_read_loses_nobody(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: dict[str, Any]
+) -> None:
+    exports = Exports(database, tmp_path)
+    exports.ledger.govern(exports.webinar)
+    exports.write(rows(*PEOPLE))
+    exports.pull()
+    exports.write(rows(*PEOPLE[1:], "dee@example.org,Dee"))
+    edit = sourced('path = "people.csv"', **edited)
+    exports.before_writing(monkeypatch, lambda: exports.ledger.govern(edit))
+    with pytest.raises(Overtaken):
+        exports.pull()
+    assert set(exports.people) == {ANA, BO, CY}
+
+
+def test_a_file_that_names_another_source_for_a_while_takes_nobody_away(source: People) -> None:
+    source.follow(*PEOPLE)
+    before = source.people
+    other = Pulled(source.database, 'path = "other.csv"', source.file.parent)
+    for content in (None, "", "email\n", rows(*many(3)), "nonsense"):
+        if content is not None:
+            (source.file.parent / "other.csv").write_text(content)
+        other.now = source.now
+        assert other.pull().trouble
+        assert source.people == before
+        source.now = other.now
+        source.follow(*PEOPLE)
+        assert (source.people, source.standing.trouble) == (before, "")
     assert source.ledger.sql("SELECT count(*) FROM registration") == [(3,)]
 
 
