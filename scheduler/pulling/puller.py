@@ -110,15 +110,15 @@ class Puller:
 
     def _note_edits(self, now: datetime) -> None:
         """What is read otherwise than its file says now, or is followed no more, is ended."""
-        sources = {name: one.source for name, one in self._webinars.items()}
-        for name, source in sources.items():
+        followed = {name: one.source for name, one in self._webinars.items()}
+        for name, source in followed.items():
             if self._sources.get(name, source) != source:
                 self._edited_at[name] = now
-        self._sources |= sources
-        self._troubles.keep({_LOOKING, *map(_reading, sources)})
+        self._sources |= followed
+        self._troubles.keep({_LOOKING, *map(_reading, followed)})
         self._pulling = {name: one for name, one in self._pulling.items() if not one.task.done()}
         for name, one in self._pulling.items():
-            if sources.get(name) != one.source:
+            if followed.get(name) != one.source:
                 one.task.cancel()
 
     def _may_begin(self, now: datetime) -> bool:
@@ -128,11 +128,9 @@ class Puller:
     async def _begin(self, now: datetime) -> None:
         waiting = (name for name in self._webinars if name not in self._pulling)
         for name in sorted(waiting, key=self._attempted_at):
-            webinar, since = (
-                self._webinars[name],
-                abs(now - self._attempted_at(name)),
-            )  # by a clock ahead, too
-            if since >= (after := self._after(webinar, now)):
+            webinar = self._webinars[name]
+            after = self._after(webinar, now)
+            if abs(now - self._attempted_at(name)) >= after:  # or by a clock that was ahead
                 run = await self._database.run(state.begin, now, name, after)
                 self._look_at = None  # whoever has it begun
                 if run:
