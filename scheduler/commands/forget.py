@@ -55,10 +55,16 @@ def _told(erased: Erased, found: Traces) -> Iterator[str]:
         )
     if erased.suppressed:
         yield "It stays suppressed: nobody writes to it, even if it registers again."
-    if len(found.rows) == 1:
+    if erased.copies:
+        yield (
+            f"{_many(erased.copies, 'row')} of registrants, copied from a source, went with the rest. A source that"
+            " still holds the person brings back nothing."
+        )
+    rows = len(found.rows) - erased.copies
+    if rows == 1:
         yield "The row in registrants is its owner's; it gets no mails."
-    elif found.rows:
-        yield f"The {len(found.rows)} rows in registrants are their owner's; they get no mails."
+    elif rows > 1:
+        yield f"The {rows} rows in registrants are their owner's; they get no mails."
 
 
 def _many(number: int, word: str) -> str:

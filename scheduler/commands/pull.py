@@ -43,10 +43,13 @@ def pull_command(webinar_id: str, dry_run: bool, accept: bool, as_json: bool, to
         limit_child()
     settings = settings_of_environment()
     with opened_database(settings) as database:
+        now, access = SystemClock().now(), Access.of(settings, os.environ)
         webinar = _of_file(settings, webinar_id) if dry_run else _governing(database, webinar_id)
         if webinar.source is None:
             stop(f"{webinar_id}: its file has no [source].")
-        now, access = SystemClock().now(), Access.of(settings, os.environ)
+        if webinar.end <= now and not (dry_run or token):
+            over = f"{webinar_id} is over, since {webinar.end:%Y-%m-%d %H:%M} UTC"
+            stop(f"{over}: its registrants stay as they are, so that they get what follows.")
         pull = Pull(database, webinar, access, now, accept)
         report = pull.look() if dry_run else _follow(pull, token)
     _print(report, webinar_id, dry_run=dry_run, as_json=as_json)

@@ -17,6 +17,7 @@ from scheduler.ledger.states import State, Why
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import forgotten, remember
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
+from scheduler.registrants.sources import drop_source_rows
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Erased:
     on_the_wire: int = 0  # mails being sent: they go out, and their outcome is recorded without the person
     attempts: int = 0
     invitations: int = 0
+    copies: int = 0  # rows of `registrants` that a source inserted
     others: int = 0  # registrations with another address now, whose mails to this one were removed
     marks: int = 0  # rows of confirmed_elsewhere, suppression and outbox
     suppressed: bool = False
@@ -36,7 +38,9 @@ class Erased:
 
     @property
     def anything(self) -> bool:
-        return any((self.registrations, self.attempts, self.invitations, self.others, self.marks))
+        return any(
+            (self.registrations, self.attempts, self.invitations, self.copies, self.others, self.marks)
+        )
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,15 @@ def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Eras
     for other in found.others:
         _erase_mails_to(conn, other, folded, erased)
     _erase_marks(conn, folded, found, erased)
+    copies = _delete_copies(conn, folded)
+    erased.copies = len(copies)
     known = forgotten(conn, address)
     if erased.anything or (found.rows and not known):
         erased.suppressed |= known is not None and known[1]
         erased.remembered = True
-        webinars |= {*found.rows.values(), *found.confirmed}
+        webinars |= {*found.rows.values(), *found.confirmed, *copies.values()}
         remember(conn, now, folded, webinars, suppressed=erased.suppressed)
-        note_changes(conn, sorted(found.rows))
+        note_changes(conn, sorted(found.rows.keys() - copies.keys()))
     return erased
 
 
@@ -159,6 +165,20 @@ def _erase_mails_to(conn: Connection, registration_id: int, folded: str, erased:
     erased.attempts += _strip_attempts(conn, dialect(conn).among("id", "ids"), ids=as_list(conn, ids))
     erased.invitations += delete_former(conn, registration_id)
     erased.others += 1
+
+
+def _delete_copies(conn: Connection, folded: str) -> dict[int, str]:
+    """Delete the rows of `registrants` that sources inserted for this address. Returns their webinars by id."""
+    if not (copies := drop_source_rows(conn, folded)):
+        return {}
+    try:
+        people = Registrants(conn).people(copies)
+    except RegistrantsUnreadable:  # `webinar status` says so
+        return {}
+    theirs = {row: webinar for row, (webinar, address) in people.items() if fold(address) == folded}
+    among = dialect(conn).among("id", "ids")
+    execute(conn, f"DELETE FROM registrants WHERE {among}", ids=as_list(conn, sorted(theirs)))
+    return theirs
 
 
 def _erase_marks(conn: Connection, folded: str, found: Traces, erased: Erased) -> None:

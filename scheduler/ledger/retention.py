@@ -167,6 +167,8 @@ def _begin(conn: Connection, now: datetime, past: PastWebinar) -> bool:
         execute(
             conn, "UPDATE purge SET begun_at = :now WHERE webinar = :webinar", now=now, webinar=past.webinar
         )
+        # A pull that is under way writes nothing after this, and what it wrote before is seen from here on.
+        execute(conn, "UPDATE source SET run = '' WHERE webinar = :webinar", webinar=past.webinar)
     return ended.rowcount > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -14,11 +15,19 @@ from scheduler.troubles import Trouble
 
 MOST_ROWS = 500_000
 MOST_OCTETS = 200 * 2**20
+A_PAGE = "a page, no file of people: does it ask for a sign-in?"
 _LINE_ENDS = b"\r\n"
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
 
 
 class SourceFails(Trouble):
     """A source that can't be read, or not all of it; in words without secrets and without personal data."""
+
+
+def no_room(error: Exception) -> str:
+    """Why a pull could not keep what it reads for itself."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"the copy that is compared cannot be kept (in TMPDIR, if that is set): {why.lower()}"
 
 
 class Octets(Protocol):
@@ -48,7 +57,10 @@ class Content:
         if self.octets > MOST_OCTETS:
             raise SourceFails(f"it holds more than {MOST_OCTETS // 2**20} MB")
         self._digest.update(octets)
-        self.file.write(octets)
+        try:
+            self.file.write(octets)
+        except OSError as error:
+            raise SourceFails(no_room(error)) from None
 
     def add_all(self, octets: Octets) -> None:
         while piece := octets.read(2**16):
@@ -68,6 +80,9 @@ class Content:
         """Why it is only the beginning of something; or ""."""
         if not self.octets:
             return "it is empty"
+        self.file.seek(0)
+        if _MARKUP.match(self.file.read(2**12)):
+            return f"it is {A_PAGE}"
         return "it ends in the middle of a row" if self.has_no_end and self._last_row_is_short() else ""
 
     def has_lost_its_end(self, had_end: bool) -> str:

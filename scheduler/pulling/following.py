@@ -25,10 +25,12 @@ from scheduler.input.addresses import fold, why_no_address
 from scheduler.registrants.files.judging import Import, Judgement, judged
 from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.registrants.files.records import Lines
+from scheduler.registrants.forgotten import stay_forgotten
 from scheduler.registrants.rows import Person, Registrants, Row
 from scheduler.registrants.sources import Run, digest_of, lock_run
 
 VALUES = ("name", "language", "timezone", "country", "join_url")
+_AT_ONCE = 1000  # people, in a transaction that only reads
 _PARTS_OF_NAMES = {"first_name", "middle_name", "last_name"}
 _REASONS = {"unknown status": "the status is not known", "another name": "one address has several names"}
 
@@ -107,6 +109,7 @@ class Comparison:
 
     def __init__(self, salt: str, webinar: str, known: Mapping[str, Known]) -> None:
         self._salt, self._webinar, self._known = salt, webinar, known
+        self._others: dict[str, set[str]] = {}  # what the rows of people say that do not count beside another
         self._items: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
         self.found = Difference(len(known))
 
@@ -128,7 +131,10 @@ class Comparison:
                 if judgement.kind == "counts":
                     here.add(person)
                     self._compare(person, folded, row)
-                elif judgement.kind == "status":
+                    continue
+                if judgement.kind in ("repeated", "another name"):
+                    self._others.setdefault(person, set()).add(self._said(row))
+                if judgement.kind == "status":
                     found.left_out += 1
                 elif judgement.kind != "repeated":
                     here.add(person)  # what is wrong now takes nobody away
@@ -148,9 +154,10 @@ class Comparison:
     def _compare(self, person: str, folded: str, row: FileRow) -> None:
         found, before = self.found, self._known.get(person)
         found.people += 1
-        registered = row.registered_at.astimezone(UTC).isoformat() if row.registered_at else ""
-        values = {name: value for name in VALUES if (value := row.values.get(name, ""))}
-        said = digest_of(self._salt, json.dumps([sorted(found.columns), sorted(values.items()), registered]))
+        registered, values, said = _registered(row), _values_of(row), self._said(row)
+        if others := self._others.pop(person, set()) - {said}:
+            # A database gives rows in any order: the same ones say nothing new, whichever is the last.
+            said = digest_of(self._salt, json.dumps(sorted({said, *others})))
         filled = sum(1 << bit for bit, name in enumerate(VALUES) if name in values)
         if before and before.there and before.said == said:
             return
@@ -165,6 +172,17 @@ class Comparison:
         item |= {"values": values | {"email": row.values["email"]}, "registered_at": registered}
         found.last = Last(person, folded, values)
         self._items.write(json.dumps(item) + "\n")
+
+    def _said(self, row: FileRow) -> str:
+        words = [sorted(self.found.columns), sorted(_values_of(row).items()), _registered(row)]
+        return digest_of(self._salt, json.dumps(words))
+
+    def leave_out_forgotten(self, database: Database, now: datetime) -> None:
+        """Count nobody as new who was forgotten."""
+        with closing(self.items(new=True, changed=False)) as items, database.reading() as conn:
+            while piece := list(islice(items, _AT_ONCE)):
+                said = {(self._webinar, one.folded): one.registered_at for one in piece}
+                self.found.new -= len(stay_forgotten(conn, now, said))
 
     def items(self, *, new: bool, changed: bool) -> Generator[Item]:
         """Whom it says something new of: those who are new, and those who changed."""
@@ -194,6 +212,14 @@ def last_is_cut(conn: Connection, known: Mapping[str, Known], found: Difference)
     return any(now != before and before.startswith(now) for now, before in said)
 
 
+def _values_of(row: FileRow) -> dict[str, str]:
+    return {name: value for name in VALUES if (value := row.values.get(name, ""))}
+
+
+def _registered(row: FileRow) -> str:
+    return row.registered_at.astimezone(UTC).isoformat() if row.registered_at else ""
+
+
 def _columns(file: RegistrantFile) -> frozenset[str]:
     read = {column.read_as for column in file.columns}
     named = {"name"} if read & _PARTS_OF_NAMES else set[str]()
@@ -211,6 +237,8 @@ class Done:
     """People who are new in the source, and in `registrants` by other hands already."""
     refused: int = 0
     """People whose address the database takes for that of another row."""
+    forgotten: int = 0
+    """People who were forgotten, and of whom nothing is written down."""
 
 
 def write_people(
@@ -260,6 +288,7 @@ def _write_people(
 ) -> Done:
     lock_run(conn, run_)
     registrants, done = Registrants(conn), Done()
+    items = _not_forgotten(conn, run_, items, done)
     ids = {item.person: item.registrant_id for item in items if item.registrant_id is not None}
     new = {item.folded: item for item in items if item.registrant_id is None}
     others = _there(conn, registrants, run_.webinar, new, odd)
@@ -287,6 +316,14 @@ def _write_people(
         [(item, ids[item.person], ours[item.person]) for item in items if item.person in ids],
     )
     return done
+
+
+def _not_forgotten(conn: Connection, run_: Run, items: Sequence[Item], done: Done) -> list[Item]:
+    """Without whoever was forgotten, also since the pull began: then their row is gone."""
+    said = {(run_.webinar, one.folded): one.registered_at for one in items}
+    forgotten = stay_forgotten(conn, run_.began_at, said)
+    done.forgotten = len(forgotten)
+    return [one for one in items if (run_.webinar, one.folded) not in forgotten]
 
 
 def _there(

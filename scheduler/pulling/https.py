@@ -5,19 +5,23 @@ networks: a name is resolved once, each of its addresses is looked at, and the c
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import ssl
 import time
 from collections.abc import Collection
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from scheduler.pulling.content import Content, SourceFails
+from scheduler.pulling.content import A_PAGE, Content, SourceFails
 
 SECONDS = 120.0  # for all of it
 SILENCE_SECONDS = 20.0
+AFTER_SECONDS = 1.0  # for what may come behind the end of an answer, where its connection stays open
 MOST_REDIRECTS = 5
+_HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
+_UNCHANGED = "%!$&'()*+,;=:@/?~"  # of a path and a query, by RFC 3986
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ip_network("64:ff9b::/96")
 _PRIVATE = (ip_network("100.64.0.0/10"), ip_network("192.0.0.0/24"))
@@ -27,27 +31,50 @@ _PRIVATE = (ip_network("100.64.0.0/10"), ip_network("192.0.0.0/24"))
 def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
     """`hosts`: those that the operator allows, wherever they are. Raises SourceFails, whose words hold of the address
     no more than its host."""
-    deadline, first = time.monotonic() + SECONDS, urlsplit(url).hostname
-    further = url
+    deadline, further, first = time.monotonic() + SECONDS, url, None
     for _ in range(MOST_REDIRECTS + 1):
         try:
             url = urljoin(url, further)
             parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or 443
+            host, port = _ascii(parts.hostname or ""), parts.port or 443
         except ValueError:
             raise SourceFails("it redirects to what is no address") from None
         if parts.scheme != "https" or not host:
             raise SourceFails(f"{host or 'it'} redirects to an address without https")
+        first = first or _First(host, port, parts)
         connection = _Connection(host, port, _checked(host, port, hosts), deadline)
         try:
-            further = _read(connection, parts, into, signed=host == first)
+            further = _read(connection, parts, into, first.sign_in_at(host, port))
         except (OSError, HTTPException, ValueError) as error:
             raise SourceFails(f"{host}: {_why(error)}") from None
         finally:
             connection.close()
         if not further:
             return
-    raise SourceFails(f"{first}: more than {MOST_REDIRECTS} redirects")
+    raise SourceFails(f"{host}: more than {MOST_REDIRECTS} redirects")
+
+
+def _ascii(host: str) -> str:
+    """A name as it is looked for, if it is one: whoever redirects may write anything there, also words to a reader.
+    Raises ValueError."""
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    if host and not _HOST.fullmatch(host):
+        raise ValueError
+    return host
+
+
+class _First:
+    """Whom the user name and the password are for: where it began, and nobody whom that redirects to."""
+
+    def __init__(self, host: str, port: int, parts: SplitResult) -> None:
+        self._origin, self._sign_in = (host, port), ""
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            self._sign_in = f"Basic {base64.b64encode(pair).decode()}"
+
+    def sign_in_at(self, host: str, port: int) -> str:
+        return self._sign_in if (host, port) == self._origin else ""
 
 
 class _Connection(HTTPSConnection):
@@ -68,7 +95,8 @@ class _Connection(HTTPSConnection):
                     raise
         try:
             # A connection that is cut is no end: where nothing else says how long an answer is, that counts.
-            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host, suppress_ragged_eofs=False)
+            self.tls = self._tls.wrap_socket(plain, server_hostname=self.host, suppress_ragged_eofs=False)
+            self.sock = self.tls
         except BaseException:
             plain.close()
             raise
@@ -81,17 +109,15 @@ class _Connection(HTTPSConnection):
         return min(left, SILENCE_SECONDS)
 
 
-def _read(connection: _Connection, parts: SplitResult, into: Content, *, signed: bool) -> str:
+def _read(connection: _Connection, parts: SplitResult, into: Content, sign_in: str) -> str:
     """Where it redirects to; "" once all of it was read."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "webinar-scheduler", "Accept": "*/*"}
-    if signed and parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    headers |= {"Connection": "close"} | ({"Authorization": sign_in} if sign_in else {})
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request("GET", target, headers=headers)
+    connection.request("GET", quote(target, safe=_UNCHANGED), headers=headers)
     answer = connection.getresponse()
     if answer.status in _REDIRECTS and (where := answer.headers.get("Location")):
-        return where
+        return quote(where.encode("latin-1"), safe=_UNCHANGED + "[]#")
     host = connection.host
     if answer.status != 200:
         hint = ": is the token, or the password, right?" if answer.status in (401, 403) else ""
@@ -99,22 +125,31 @@ def _read(connection: _Connection, parts: SplitResult, into: Content, *, signed:
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise SourceFails(f"{host} sends it compressed, though it was not asked to")
     if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-        raise SourceFails(f"{host} answers with a page, not with a file: does it ask for a sign-in?")
+        raise SourceFails(f"{host} answers with {A_PAGE}")
     _copy(connection, answer, into)
     return ""
 
 
 def _copy(connection: _Connection, answer: HTTPResponse, into: Content) -> None:
+    length, answer.length = answer.length, None  # of more than it says only the beginning would be read
     while True:
-        if connection.sock:  # which is gone once an answer that ends with its connection has begun
-            connection.sock.settimeout(connection.patience())
-        connection.patience()
-        piece = answer.read1(2**16)
+        whole = length is not None and into.octets >= length
+        connection.tls.settimeout(min(connection.patience(), AFTER_SECONDS if whole else SILENCE_SECONDS))
+        try:
+            piece = answer.read1(2**16)
+        except OSError:
+            if not whole:
+                raise
+            break
         if not piece:
             break
         into.add(piece)
-    if answer.length:
+    if length is not None and into.octets < length:
         raise SourceFails(f"{connection.host}: the answer was cut off")
+    if length is not None and into.octets > length:
+        raise SourceFails(
+            f"{connection.host} sends more than it says (Content-Length), perhaps for letters, not octets"
+        )
 
 
 def _checked(host: str, port: int, hosts: Collection[str]) -> list[str]:

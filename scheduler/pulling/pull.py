@@ -7,6 +7,7 @@ in though others are missing.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
-from scheduler.pulling.content import Content, SourceFails
+from scheduler.pulling.content import Content, SourceFails, no_room
 from scheduler.pulling.following import (
     Comparison,
     Difference,
@@ -42,6 +43,10 @@ MOST_SHOWN = 10  # rows that can't be used
 ALWAYS_TAKEN = 1000  # new people
 HELD = "That is not followed; if it is right:"
 GROWTH = 10  # times as many people as before
+
+
+# Errors of our own database are SQLAlchemy's: these are of the copy that is compared.
+_FAILURES = (SourceFails, RegistrantsUnreadable, OSError, sqlite3.Error, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,8 @@ class Pull:
                 if not self.accept:
                     _must_be_whole(content, before, self.webinar.id)
                 return self._follow(run, before, content)
-        except (SourceFails, RegistrantsUnreadable) as error:
-            words = str(error)
+        except _FAILURES as error:
+            words = _words(error)
         self.database.in_transaction(lambda conn: sources.record_failure(conn, self.now, run, words, digest))
         return PullReport(trouble=words)
 
@@ -115,6 +120,7 @@ class Pull:
         seen = Seen(self._place)
         try:
             with self._read() as content, self._compared(content, before.salt, known, seen) as comparison:
+                comparison.leave_out_forgotten(self.database, self.now)
                 found, held = comparison.found, _held(comparison.found, before)
                 return PullReport(
                     found,
@@ -125,8 +131,8 @@ class Pull:
                     note=_note(found, Done()),
                     seen=seen,
                 )
-        except SourceFails as error:
-            return PullReport(trouble=str(error))
+        except _FAILURES as error:
+            return PullReport(trouble=_words(error))
 
     def _follow(self, run: Run, before: LastRead, content: Content) -> PullReport:
         with self.database.reading() as conn:
@@ -223,6 +229,15 @@ class Pull:
         at = before.gone_through_at
         is_same = digest == before.followed.removesuffix(ENDED)
         return is_same and at is not None and abs(self.now - at) < GO_THROUGH_EVERY
+
+
+def _words(error: Exception) -> str:
+    match error:
+        case MemoryError():
+            return "comparing it takes more memory than a pull may have"
+        case OSError() | sqlite3.Error():
+            return no_room(error)
+    return str(error)
 
 
 def _must_be_whole(content: Content, before: LastRead, webinar: str) -> None:

@@ -1,6 +1,7 @@
 """The service's side of pulling: starts a child when a webinar's source is due, waits for it, and ends one that hangs.
 
-One at a time, and beside everything else: whatever a source, its network or its disk does, mails go on.
+One after the other, but for those that are slow, and beside everything else: whatever a source, its network or its disk
+does, mails go on, and other sources are read.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -28,24 +30,38 @@ from scheduler.registrants import sources
 from scheduler.registrants.sources import Run, SourceState
 from scheduler.troubles import Troubles
 from scheduler.webinar.model import Webinar
+from scheduler.webinar.source import Source
 
 log = structlog.get_logger()
 
 PATIENCE = 600.0  # seconds for one pull: a first one of many people is written beside everything else
+SLOW = timedelta(seconds=10)  # a pull that takes longer keeps no other one from beginning
+MOST_AT_ONCE = 4  # pulls of one service: each is a process, which takes some 80 MB
+STOPPED_SECONDS = 5.0  # between two looks whether somebody has stopped a child (SIGSTOP)
 END_SECONDS = 5.0  # for one that is killed: in a system call that hangs it may not end
 LOOK_EVERY = timedelta(seconds=10)  # what other services and operators pulled
 ALERT_FROM = 2  # reads in a row that were not followed
 _LOGGED = ("webinar", "changed", "people", "new", "updated", "gone", "errors", "trouble")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOKING = "looking for sources to read"
 SOURCE = "source "
 """Begins the keys of alerts about sources."""
 
 
-def pulled(governing: Mapping[str, Governing]) -> dict[str, Webinar]:
-    """The webinars whose source is followed: those of drafts are not yet, and of a cancelled one everybody who is known
-    is to be notified."""
+def pulled(governing: Mapping[str, Governing], now: datetime) -> dict[str, Webinar]:
+    """The webinars whose source is followed: those of drafts are not yet, of a cancelled one everybody who is known is
+    to be notified, and of one that is over everybody who was there is to get what follows."""
     live = {name: one.webinar for name, one in governing.items() if one.webinar.status == "live"}
-    return {name: one for name, one in live.items() if one.source and not one.cancelled}
+    return {name: one for name, one in live.items() if one.source and not one.cancelled and now < one.end}
+
+
+@dataclass(frozen=True)
+class _Pulling:
+    """A pull under way."""
+
+    source: Source | None
+    began_at: datetime
+    task: asyncio.Task[None]
 
 
 class Puller:
@@ -59,47 +75,81 @@ class Puller:
         self._webinars: dict[str, Webinar] = {}
         self._standing: dict[str, SourceState] = {}
         self._look_at: datetime | None = None
-        self._pulling: asyncio.Task[None] | None = None
+        self._pulling: dict[str, _Pulling] = {}
+        self._sources: dict[str, Source | None] = {}
+        self._edited_at: dict[str, datetime] = {}
         self._told: Mapping[AlertKey, str] | None = None
 
     async def look(self, governing: Mapping[str, Governing]) -> None:
         """Begin the pull that is due, if one is, and say how it stands. Costs nothing where there are no sources."""
-        self._webinars = pulled(governing)
         now = self._clock.now()
+        self._webinars = pulled(governing, now)
+        self._note_edits(now)
         if not self._webinars and not self._standing and self._told is not None:
             return
-        with self._troubles.recorded("looking for sources to read"):
+        with self._troubles.recorded(_LOOKING):
             if self._look_at is None or now >= self._look_at:
                 self._standing = await self._database.run_reading(sources.states)
                 self._look_at = now + LOOK_EVERY
                 await self._tell(now)
-            if self._pulling is None or self._pulling.done():
+            if self._may_begin(now):
                 await self._begin(now)
         self.notes = (*self._troubles.reasons, *reasons(Kind.SOURCE, self._words()))
         metrics.SOURCE_LATE.replace({(name,): self._late(name, now) for name in self._webinars})
 
     async def stop(self) -> None:
-        """End the pull that runs; what it wrote is whole, and the next one does the rest."""
-        if self._pulling:
-            self._pulling.cancel()
-            await asyncio.gather(self._pulling, return_exceptions=True)
+        """End the pulls that run; what they wrote is whole, and the next ones do the rest."""
+        for one in self._pulling.values():
+            one.task.cancel()
+        await self.ended()
+
+    async def ended(self, besides: Collection[str] = ()) -> None:
+        """Wait until the pulls that run have ended, but for those of these webinars."""
+        running = [one.task for name, one in self._pulling.items() if name not in besides]
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _note_edits(self, now: datetime) -> None:
+        """What is read otherwise than its file says now, or is followed no more, is ended."""
+        followed = {name: one.source for name, one in self._webinars.items()}
+        for name, source in followed.items():
+            if self._sources.get(name, source) != source:
+                self._edited_at[name] = now
+        self._sources |= followed
+        self._troubles.retain({_LOOKING, *map(_reading, followed)})
+        self._pulling = {name: one for name, one in self._pulling.items() if not one.task.done()}
+        for name, one in self._pulling.items():
+            if followed.get(name) != one.source:
+                one.task.cancel()
+
+    def _may_begin(self, now: datetime) -> bool:
+        running = self._pulling.values()
+        return len(running) < MOST_AT_ONCE and all(abs(now - one.began_at) >= SLOW for one in running)
 
     async def _begin(self, now: datetime) -> None:
-        for name in sorted(self._webinars, key=self._attempted_at):
-            source = self._webinars[name].source
-            if source and abs(now - self._attempted_at(name)) >= source.every:  # or by a clock that was ahead
-                run = await self._database.run(sources.begin, now, name, source.every)
+        waiting = (name for name in self._webinars if name not in self._pulling)
+        for name in sorted(waiting, key=self._attempted_at):
+            webinar = self._webinars[name]
+            after = self._after(webinar, now)
+            if abs(now - self._attempted_at(name)) >= after:  # or by a clock that was ahead
+                run = await self._database.run(sources.begin, now, name, after)
                 self._look_at = None  # whoever has it begun
                 if run:
-                    self._pulling = asyncio.create_task(self._pull(self._webinars[name], run), name="pull")
+                    task = asyncio.create_task(self._pull(webinar, run), name=f"pull {name}")
+                    self._pulling[name] = _Pulling(webinar.source, now, task)
                     return
+
+    def _after(self, webinar: Webinar, now: datetime) -> timedelta:
+        """How long after the last try it is read again: of a [source] that was edited since then, at once."""
+        every = webinar.source.every if webinar.source else timedelta.max
+        edited_at = self._edited_at.get(webinar.id)
+        return min(every, abs(now - edited_at)) if edited_at else every
 
     def _attempted_at(self, name: str) -> datetime:
         standing = self._standing.get(name)
         return standing.attempted_at if standing else _LONG_AGO
 
     async def _pull(self, webinar: Webinar, run: Run) -> None:
-        with self._troubles.recorded("reading sources"):
+        with self._troubles.recorded(_reading(webinar.id)):
             why = await self._in_child(webinar, run)
             if why:
                 await self._database.run(sources.record_failure, self._clock.now(), run, why)
@@ -117,8 +167,10 @@ class Puller:
         )  # fmt: skip
         try:
             async with asyncio.timeout(self._patience):
-                said, _ = await child.communicate()
+                said = await _said(child)
             report = json.loads(said)
+        except _Stopped:
+            return "the process that reads it was stopped by somebody, and was ended"
         except TimeoutError:
             return f"it was not read within {self._patience:g} s, and was given up"
         except ValueError:
@@ -151,6 +203,36 @@ class Puller:
         if wrong != self._told:
             await self._database.run(alerts.reconcile, now, wrong, SOURCE)
             self._told = wrong
+
+
+def _reading(webinar: str) -> str:
+    return f"reading the source of {webinar}"
+
+
+class _Stopped(Exception):
+    """Somebody has stopped the child (SIGSTOP)."""
+
+
+async def _said(child: asyncio.subprocess.Process) -> bytes:
+    """What it prints until it ends. Raises _Stopped where it was found so twice in a row: in a transaction it keeps
+    everybody else from writing to SQLite."""
+    talking = asyncio.create_task(child.communicate())
+    stopped = 0
+    try:
+        while not talking.done():
+            await asyncio.wait([talking], timeout=STOPPED_SECONDS)
+            stopped = stopped + 1 if not talking.done() and _is_stopped(child.pid) else 0
+            if stopped > 1:
+                raise _Stopped
+        return talking.result()[0]
+    finally:
+        talking.cancel()
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(ChildProcessError):  # it has ended
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
 
 
 def _of(standing: SourceState | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -145,6 +145,28 @@ def rows_of_forgotten(
             back.append(people[row.id])
     _record_returned(conn, now, back)
     return passed
+
+
+def stay_forgotten(conn: Connection, now: datetime, people: Mapping[Person, str]) -> set[Person]:
+    """The people among these who were forgotten and did not register again, so that no copy of their rows is made.
+    `people`: by folded address, with their `registered_at` or ""."""
+    if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+        return set()
+    key = _key(conn)
+    of_address = {one: _of_address(key, one[1]) for one in people}
+    of_person = {one: _of_person(key, one) for one in people}
+    marks = _marks(conn, {*of_address.values(), *of_person.values()})
+    return {
+        one
+        for one, said in people.items()
+        if (mark := marks.get(of_address[one])) and _stays(mark, marks.get(of_person[one]), said, now)
+    }
+
+
+def _stays(mark: _Mark, here: _Mark | None, said: str, now: datetime) -> bool:
+    if _has_returned(mark, here):
+        return False
+    return mark.suppressed or _why_not_back(said, mark.since, now, here) == FORGOTTEN
 
 
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:

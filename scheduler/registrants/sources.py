@@ -27,16 +27,17 @@ _S = table(PulledSource)
 
 
 class Overtaken(Trouble):
-    """A later pull of the same webinar has begun."""
+    """Another pull of the same webinar has begun since, or none may write any more."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A pull that has begun, with the token by which it may write."""
+    """One pull, from when it began (UTC)."""
 
     webinar: str
     token: str
     salt: str
+    began_at: datetime
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,24 @@ def begin(conn: Connection, now: datetime, webinar: str, every: timedelta = ANY_
         before=now - every,
         ahead=now + every,  # recorded before the clock was set back
     ).first()
-    return Run(webinar, begun.run, begun.salt) if begun else None
+    return Run(webinar, begun.run, begun.salt, now) if begun else None
 
 
 def begun(conn: Connection, webinar: str, token: str) -> Run | None:
     """The pull with this token; None if it may no longer write."""
     row = conn.execute(select(_S).where(_S.c.webinar == webinar, _S.c.run == token)).first()
-    return Run(webinar, row.run, row.salt) if row else None
+    return Run(webinar, row.run, row.salt, row.attempted_at) if row else None
 
 
 def lock_run(conn: Connection, run: Run) -> None:
-    """Keep other pulls of this webinar from writing until the end of the transaction. Raises Overtaken."""
-    ours = "UPDATE source SET run = run WHERE webinar = :webinar AND run = :run"
+    """Keep other pulls of this webinar from writing until the end of the transaction. Raises Overtaken: also where it
+    was cancelled meanwhile, or made a draft, or has ended, as before its people are removed."""
+    ours = (
+        "UPDATE source SET run = run WHERE webinar = :webinar AND run = :run AND NOT EXISTS"
+        " (SELECT 1 FROM webinar w WHERE w.webinar = :webinar AND (w.status <> 'live' OR w.cancelled))"
+    )
     if not execute(conn, ours, webinar=run.webinar, run=run.token).rowcount:
-        raise Overtaken("another pull of this webinar has begun")
+        raise Overtaken("another pull of this webinar has begun, or it is no longer live")
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,24 @@ def states(conn: Connection) -> dict[str, SourceState]:
 def digest_of(salt: str, words: str) -> str:
     """The salted digest of an address or of values, as `source_row` stores it."""
     return blake2b(words.encode("utf-8", "replace"), digest_size=16, key=salt.encode()).hexdigest()
+
+
+def drop_source_rows(conn: Connection, folded: str) -> list[int]:
+    """Delete the digests of a person with this address from all sources. Returns their rows of `registrants` that are
+    copies: inserted by a source, and not registered by anybody else. No pull writes until the end of the transaction.
+    """
+    execute(conn, "UPDATE source SET run = run")
+    sources = execute(conn, "SELECT webinar, salt FROM source").all()
+    copies = [
+        execute(
+            conn,
+            "DELETE FROM source_row WHERE webinar = :webinar AND person = :person RETURNING registrant_id, inserted",
+            webinar=row.webinar,
+            person=digest_of(row.salt, folded),
+        ).first()
+        for row in sources
+    ]
+    return [copy.registrant_id for copy in copies if copy and copy.inserted]
 
 
 def keep_rows_of(conn: Connection, people: Collection[Person]) -> None:

@@ -87,7 +87,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         if mails := count_restored(conn):
             notes.insert(0, set_back(mails))
         notes += [*row_notes(conn), *retention_notes(coming(conn, now)), *kept]
-        followed = pulled(seen.catalogue.governing)
+        followed = pulled(seen.catalogue.governing, now)
         notes += [
             note for name in followed if name in sources for note in reasons(Kind.SOURCE, sources[name].words)
         ]

@@ -84,6 +84,17 @@ def test_a_cancelled_webinars_registrants_stay(here: Scene) -> None:
     assert "so that they are notified" in result.stderr
 
 
+def test_the_registrants_of_a_webinar_that_is_over_stay(here: Scene) -> None:
+    export(here, f"{ANA},Ana")
+    here.at(utc("2026-01-01 08:00"))
+    result = here.run("pull", "w")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "w is over, since 2025-07-03 13:00 UTC: its registrants stay as they are, so that they get what follows.\n"
+    )
+    assert here.json("pull", "w", "--dry-run")["new"] == 1
+
+
 def test_what_is_lost_waits_until_it_is_accepted(here: Scene) -> None:
     export(here, f"{ANA},Ana", f"{BO},Bo", f"{CY},Cy")
     here.run("pull", "w")

@@ -25,16 +25,18 @@ def redirect(where: str) -> bytes:
 
 
 @contextmanager
-def https_server(answers: Answers, *names: str) -> Iterator[str]:
-    """Its address, without a slash at the end."""
+def https_server(answers: Answers, *names: str, open_until: threading.Event | None = None) -> Iterator[str]:
+    """Its address, without a slash at the end. `open_until`: it closes no connection before."""
     context = server_context(*(names or (HOST, "localhost")))
     with socket.create_server((HOST, 0)) as listening:
-        threading.Thread(target=_serve, args=(listening, context, answers), daemon=True).start()
+        threading.Thread(target=_serve, args=(listening, context, answers, open_until), daemon=True).start()
         yield f"https://{HOST}:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(listening: socket.socket, context: ssl.SSLContext, answers: Answers) -> None:
+def _serve(
+    listening: socket.socket, context: ssl.SSLContext, answers: Answers, open_until: threading.Event | None
+) -> None:
     while True:
         try:
             plain, _ = listening.accept()
@@ -48,6 +50,8 @@ def _serve(listening: socket.socket, context: ssl.SSLContext, answers: Answers) 
                 text = head.decode()
                 if text:
                     connection.sendall(answers(text.split(" ")[1], text))
+                    if open_until:
+                        open_until.wait(20)
                     connection.unwrap()
         except (OSError, ValueError):
             plain.close()

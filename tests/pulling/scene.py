@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scheduler.database.engine import Database
+from scheduler.pulling import pull
 from scheduler.pulling.pull import Pull, PullReport
 from scheduler.pulling.reading import Access
 from scheduler.registrants import sources
@@ -60,6 +64,31 @@ class Pulled:
     def standing(self) -> SourceState:
         with self.database.reading() as conn:
             return sources.states(conn)[self.webinar.id]
+
+
+class Exports(Pulled):
+    """A CSV that another program writes, a while ago."""
+
+    def __init__(self, database: Database, folder: Path, more: str = "", **changed: Any) -> None:
+        super().__init__(database, f'path = "people.csv"\n{more}', folder, **changed)
+        self.file = folder / "people.csv"
+
+    def write(self, content: str | bytes, *, age: float = 3600) -> None:
+        self.file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        at = self.file.stat().st_mtime - age
+        os.utime(self.file, (at, at))
+
+    def before_writing(self, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> list[object]:
+        """Let something happen once the next pull has read and compared, and has not yet written. What it was."""
+        write, happened = pull.write_people, list[object]()
+
+        def first(*given: Any) -> None:
+            monkeypatch.setattr(pull, "write_people", write)
+            happened.append(happens())
+            write(*given)
+
+        monkeypatch.setattr(pull, "write_people", first)
+        return happened
 
 
 def rows(*people: str, header: str = "email,name") -> str:

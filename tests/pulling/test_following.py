@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from scheduler.pulling.pull import Pull
 from scheduler.registrants import sources
 from scheduler.registrants.sources import Overtaken
 from scheduler.service.purger import Purger
-from tests.pulling.scene import ANA, BO, CY, NOW, Pulled, many, rows
+from tests.pulling.scene import ANA, BO, CY, NOW, Exports, Pulled, many, rows, sourced
 from tests.support import utc
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -68,6 +69,60 @@ def test_who_is_back_in_the_source_is_the_same_registration(source: People) -> N
     states = source.ledger.states(ANA)
     assert (states["confirmation"], states["reminder-day"]) == ("sent", "pending")
     assert source.ledger.sql("SELECT count(*) FROM registration") == [(3,)]
+
+
+@both
+@pytest.mark.parametrize("edited", [{"cancelled": True}, {"status": "draft"}, {"status": "ended"}])
+def test_a_webinar_that_is_cancelled_while_its_source_is_read_loses_nobody(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: dict[str, Any]
+) -> None:
+    exports = Exports(database, tmp_path)
+    exports.ledger.govern(exports.webinar)
+    exports.write(rows(*PEOPLE))
+    exports.pull()
+    exports.write(rows(*PEOPLE[1:], "dee@example.org,Dee"))
+    edit = sourced('path = "people.csv"', **edited)
+    exports.before_writing(monkeypatch, lambda: exports.ledger.govern(edit))
+    with pytest.raises(Overtaken):
+        exports.pull()
+    assert set(exports.people) == {ANA, BO, CY}
+
+
+def test_a_file_that_names_another_source_for_a_while_takes_nobody_away(source: People) -> None:
+    source.follow(*PEOPLE)
+    before = source.people
+    other = Pulled(source.database, 'path = "other.csv"', source.file.parent)
+    for content in (None, "", "email\n", rows(*many(3)), "nonsense"):
+        if content is not None:
+            (source.file.parent / "other.csv").write_text(content)
+        other.now = source.now
+        assert other.pull().trouble
+        assert source.people == before
+        source.now = other.now
+        source.follow(*PEOPLE)
+        assert (source.people, source.standing.trouble) == (before, "")
+    assert source.ledger.sql("SELECT count(*) FROM registration") == [(3,)]
+
+
+@pytest.mark.parametrize("name", ["Ana", "Another"])
+def test_two_rows_of_one_address_are_the_same_in_any_order(source: People, name: str) -> None:
+    """As a database gives them, which has another order after each of its updates: nobody gets a notice for that."""
+    header = "email,name,join_url"
+    two = [f"{ANA},Ana,https://meet.test/1", f"{ANA},{name},https://meet.test/2"]
+    more = [f"{one}," for one in PEOPLE[1:]]
+    source.follow(*two, *more, header=header)
+    for message in ("confirmation", "reminder-day"):
+        source.ledger.set(message, "sent")
+    before = source.ledger.sql("SELECT * FROM registrants ORDER BY id")
+    for swapped in (True, False, True):
+        source.follow(*more, *(reversed(two) if swapped else two), header=header)
+    assert source.ledger.sql("SELECT * FROM registrants ORDER BY id") == before
+    assert "change" not in " ".join(source.ledger.states(ANA))
+    three = f"{ANA},{name},https://meet.test/3"
+    source.follow(*more, *two, three, header=header)
+    assert source.ledger.sql("SELECT join_url FROM registrants WHERE email = :ana", ana=ANA) == [
+        ("https://meet.test/3",)
+    ], "but what is new counts"
 
 
 def test_a_corrected_zone_moves_what_is_ahead(source: People) -> None:
@@ -182,11 +237,11 @@ def test_a_process_that_is_killed_half_way_leaves_whole_people(source: People, d
         "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
         "f._note = note\n"
         "from datetime import datetime, UTC; from pathlib import Path\n"
-        "from scheduler.database.engine import Database; from scheduler.pulling import state\n"
+        "from scheduler.database.engine import Database; from scheduler.registrants import sources\n"
         "from scheduler.pulling.pull import Pull; from scheduler.pulling.reading import Access\n"
         "from scheduler.webinar.model import read_webinar\n"
         "db = Database(sys.argv[1]); now = datetime.now(UTC)\n"
-        "run = db.in_transaction(lambda conn: state.begin(conn, now, 'w'))\n"
+        "run = db.in_transaction(lambda conn: sources.begin(conn, now, 'w'))\n"
         "webinar = read_webinar(Path(sys.argv[3]).read_text(), 'w.toml')\n"
         "Pull(db, webinar, Access(Path(sys.argv[2])), now).follow(run)\n"
     )

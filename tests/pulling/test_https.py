@@ -6,6 +6,7 @@ import gzip
 import io
 import socket
 import ssl
+import threading
 from typing import Any
 
 import pytest
@@ -75,6 +76,7 @@ GARBLED: dict[str, tuple[bytes, str]] = {
     "needs a token": (b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", "is the token, or the password, right?"),
     "a page": (ok("<html>sign in</html>", "Content-Type: text/html; charset=utf-8"), "ask for a sign-in?"),
     "shorter than it says": (ok(PEOPLE, length=1000), "cut off"),
+    "longer than it says, as it counts letters": (ok("email,name\nzoe@example.org,Zoë\n", length=31), "sends more"),
     "a chunk that is cut": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\nemail\nana@", "cut off"
     ),
@@ -84,7 +86,10 @@ GARBLED: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "cut off"),
     "a header without end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000, "no HTTP"),
     "a redirect without https": (redirect(f"http://{HOST}/people.csv"), "without https"),
-    "a redirect to no address": (redirect("https://[::1"), ""),
+    "a redirect to no address": (redirect("https://[::1"), "no address"),
+    "a redirect that is words to a reader": (redirect("https://Call us, at +41 22.test/"), "to what is no address"),
+    "a redirect that is long": (redirect(f"https://{'a.' * 4000}test/"), "to what is no address"),
+    "a redirect that colours a terminal": (redirect("https://\x1b[31mevil.test/"), "no address"),
     "a redirect to a file": (redirect("file:///etc/passwd"), "without https"),
     "redirects in a circle": (redirect("/again"), "more than 5 redirects"),
 }  # fmt: skip
@@ -115,6 +120,43 @@ def test_redirects_are_followed_without_the_password() -> None:
         other = url.replace(HOST, "localhost")
         assert read(f"{url.replace('//', '//a:b@')}/here", HOST, "localhost") == PEOPLE.encode()
     assert ["Authorization" in head for head in heads] == [True, False]
+
+
+def test_a_password_is_for_where_it_began() -> None:
+    """Also where a redirect to the same server does not repeat it; and for no other port of that host."""
+    heads: list[str] = []
+
+    def answer(path: str, head: str) -> bytes:
+        heads.append(head)
+        return ok(PEOPLE) if path == "/there" else redirect(f"{places.pop()}/there")
+
+    with https_server(answer) as one, https_server(answer) as other:
+        places = [other.replace("//", "//evil:evil@"), other, one]
+        for _ in range(3):
+            assert read(f"{one.replace('//', '//a:b@')}/here", HOST) == PEOPLE.encode()
+    assert ["Authorization: Basic YTpi" in head for head in heads] == [True, True, True, False, True, False]
+    assert "evil" not in "".join(heads)
+
+
+def test_an_address_is_asked_for_as_it_is_typed() -> None:
+    """Letters and blanks in a path that an operator wrote, or that a server redirects to."""
+    asked: list[str] = []
+
+    def answer(path: str, head: str) -> bytes:
+        asked.append(path)
+        return ok(PEOPLE) if len(asked) > 1 else redirect("/März 2.csv?a=b%20c")
+
+    with https_server(answer) as url:
+        assert read(f"{url}/Anmeldungen März.csv?token=a+b/c=", HOST) == PEOPLE.encode()
+    assert asked == ["/Anmeldungen%20M%C3%A4rz.csv?token=a+b/c=", "/M%C3%A4rz%202.csv?a=b%20c"]
+
+
+def test_a_server_that_keeps_the_connection_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "AFTER_SECONDS", 0.05)
+    read_it = threading.Event()
+    with https_server(lambda path, head: ok(PEOPLE), open_until=read_it) as url:
+        assert read(url, HOST) == PEOPLE.encode()
+        read_it.set()
 
 
 def test_a_redirect_leads_into_no_private_network() -> None:

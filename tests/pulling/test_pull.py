@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,27 +15,15 @@ from sqlalchemy import Connection
 from scheduler.database import chunk
 from scheduler.database.engine import Database
 from scheduler.pulling import following
+from scheduler.pulling.content import Content, SourceFails
 from scheduler.registrants import sources
 from scheduler.registrants.files.importing import import_rows
 from scheduler.registrants.files.reading import read_rows
-from tests.pulling.scene import ANA, BO, CY, Pulled, many, rows
+from tests.pulling.scene import ANA, BO, CY, Exports, Pulled, many, rows
 from tests.registrants.files.workbooks import xlsx
 
 pytestmark = pytest.mark.engines("sqlite")
 both = pytest.mark.engines("both")
-
-
-class Exports(Pulled):
-    """A CSV that another program writes, a while ago."""
-
-    def __init__(self, database: Database, folder: Path, more: str = "") -> None:
-        super().__init__(database, f'path = "people.csv"\n{more}', folder)
-        self.file = folder / "people.csv"
-
-    def write(self, content: str | bytes, *, age: float = 3600) -> None:
-        self.file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        at = self.file.stat().st_mtime - age
-        os.utime(self.file, (at, at))
 
 
 @pytest.fixture
@@ -268,6 +256,7 @@ LOSSES = {
     "a header alone": b"email,name\n",
     "other columns": b"number,town\n1,Geneva\n2,Lima\n",
     "a page": b"<!DOCTYPE html><html><body>Sign in</body></html>\n",
+    "a page with an address": b" <HTML>\n<body>\nemail\nhelp@example.org\nana@example.org\nbo@example.org\n",
     "no text": bytes(range(256)) * 40,
     "the beginning of a workbook": xlsx([["email", "name"], [ANA, "Ana"], [BO, "Bo"]])[:700],
     "a row that is cut": f"email,name,country\n{ANA},Ana,FR\n{BO}".encode(),
@@ -297,6 +286,23 @@ def test_a_loss_is_reported_and_the_last_state_stays(exports: Exports, content: 
     exports.pull()
     assert exports.standing.words == ()
     assert exports.people == before
+
+
+def test_where_nothing_can_be_kept_the_last_state_stays(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports.write(rows(f"{ANA},Ana", f"{BO},Bo"))
+    exports.pull()
+    exports.write(rows(f"{BO},Bo Li"))
+    monkeypatch.setattr(tempfile, "tempdir", str(exports.file))
+    trouble = "the copy that is compared cannot be kept (in TMPDIR, if that is set): not a directory"
+    assert (exports.pull().trouble, exports.look().trouble) == (trouble, trouble)
+    assert (exports.people, exports.standing.trouble) == ({ANA: "Ana", BO: "Bo"}, trouble)
+
+
+def test_a_disk_that_is_full() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(SourceFails, match="no space left"):
+        Content(file).add(b"email\n")
 
 
 def test_a_file_that_vanished_and_came_back(exports: Exports) -> None:

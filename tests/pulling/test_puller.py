@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,7 +18,7 @@ from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
 from scheduler.pulling import puller as module
 from scheduler.pulling.process import environment_for
-from scheduler.pulling.puller import Puller, pulled
+from scheduler.pulling.puller import MOST_AT_ONCE, SLOW, Puller, pulled
 from scheduler.readiness import Kind, Reason
 from scheduler.webinar.model import Webinar, read_webinar
 from tests.pulling.scene import ANA, NOW, Pulled, rows, sourced
@@ -39,16 +40,19 @@ class Watched(Puller):
     def __init__(self, database: Database, clock_: VirtualClock) -> None:
         super().__init__(database, clock_)
         self.began: list[str] = []
+        self.hanging: set[str] = set()
         self.why = ""
 
     async def _in_child(self, webinar: Webinar, run: object) -> str:
         self.began.append(webinar.id)
+        if webinar.id in self.hanging:
+            await asyncio.Event().wait()
         return self.why
 
     async def ticks(self, *webinars: Webinar) -> None:
         await self.look(governing(*webinars))
-        if self._pulling:
-            await self._pulling
+        await asyncio.sleep(0)  # those that hang begin
+        await self.ended(self.hanging)
 
 
 @in_loop
@@ -62,6 +66,64 @@ async def test_each_source_is_read_when_it_is_due_one_at_a_time(sqlite_url: str)
             await one.ticks(often, seldom)
         now.move_to(now.now() + timedelta(minutes=1))
     assert (one.began.count("often"), one.began.count("seldom")) == (11, 3)
+    database.close()
+
+
+@in_loop
+async def test_a_source_that_hangs_holds_up_no_other(sqlite_url: str) -> None:
+    database, now = Database(sqlite_url), clock()
+    one = Watched(database, now)
+    one.hanging = {"a", "b"}
+    webinars = [sourced('path = "a.csv"\nevery = "1d"', id=name) for name in ("a", "b", "c", "d")]
+    for _ in range(4):
+        await one.ticks(*webinars)
+        await one.ticks(*webinars)
+        now.move_to(now.now() + SLOW)
+    assert one.began == ["a", "b", "c", "d"]
+    await one.stop()
+    database.close()
+
+
+@in_loop
+async def test_only_so_many_hang_at_once(sqlite_url: str) -> None:
+    database, now = Database(sqlite_url), clock()
+    one, names = Watched(database, now), [f"w{number}" for number in range(MOST_AT_ONCE + 2)]
+    one.hanging = set(names)
+    webinars = [sourced('path = "a.csv"', id=name) for name in names]
+    for _ in names:
+        await one.ticks(*webinars)
+        now.move_to(now.now() + SLOW)
+    assert one.began == names[:MOST_AT_ONCE]
+    await one.stop()
+    database.close()
+
+
+@in_loop
+async def test_a_source_that_was_edited_is_read_at_once_and_no_longer_as_it_was(sqlite_url: str) -> None:
+    database, now = Database(sqlite_url), clock()
+    one = Watched(database, now)
+    wrong, right = (sourced(f'path = "{name}.csv"\nevery = "1d"') for name in ("wrong", "right"))
+    one.hanging = {"w"}
+    await one.ticks(wrong)
+    now.move_to(now.now() + timedelta(minutes=1))
+    one.hanging = set()
+    await one.ticks(right)
+    for _ in range(3):
+        now.move_to(now.now() + timedelta(minutes=1))
+        await one.ticks(right)
+    assert one.began == ["w", "w"]
+    database.close()
+
+
+@in_loop
+async def test_a_webinar_that_is_cancelled_is_read_no_more(sqlite_url: str) -> None:
+    database, now = Database(sqlite_url), clock()
+    one = Watched(database, now)
+    one.hanging = {"w"}
+    await one.ticks(sourced('path = "a.csv"'))
+    await one.look(governing(sourced('path = "a.csv"', cancelled=True)))
+    await one.ended(set())
+    assert one.began == ["w"]
     database.close()
 
 
@@ -88,7 +150,8 @@ async def test_a_clock_that_was_years_ahead_keeps_no_source_from_being_read(sqli
     ],
 )
 def test_which_webinars_are_followed(webinar: Webinar, follows: bool) -> None:
-    assert bool(pulled(governing(webinar))) is follows
+    assert bool(pulled(governing(webinar), webinar.end - timedelta(minutes=1))) is follows
+    assert not pulled(governing(webinar), webinar.end), "whoever leaves the list now was there"
 
 
 @in_loop
@@ -131,8 +194,7 @@ async def test_the_child_reads_and_writes(
     monkeypatch.setenv("SOURCES_DIR", str(tmp_path))
     one = Puller(source.database, clock())
     await one.look(governing(source.webinar))
-    assert one._pulling
-    await one._pulling
+    await one.ended()
     assert source.standing.words == ()
     assert source.people == {ANA: "Ana"}
     source.database.close()
@@ -150,8 +212,7 @@ async def test_a_source_that_hangs_is_given_up(sqlite_url: str, monkeypatch: pyt
         monkeypatch.setenv("SOURCE_CRM", address)
         one = Puller(source.database, clock(), patience=0.5)
         await one.look(governing(source.webinar))
-        assert one._pulling
-        await one._pulling
+        await one.ended()
         assert source.standing.trouble == "it was not read within 0.5 s, and was given up"
         source.database.close()
 
@@ -164,29 +225,53 @@ async def test_a_child_that_ends_by_itself_is_reported(
     monkeypatch.setenv("DATABASE_URL", "nonsense")
     one = Puller(source.database, clock())
     await one.look(governing(source.webinar))
-    assert one._pulling
-    await one._pulling
+    await one.ended()
     assert source.standing.trouble == "the process that reads it ended (exit 2)"
     source.database.close()
 
 
+Children = asyncio.Queue[asyncio.subprocess.Process]
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Children:
+    """Those that are started."""
+    start, started = asyncio.create_subprocess_exec, Children()
+
+    async def starting(*arguments: str, **more: object) -> asyncio.subprocess.Process:
+        child = await start(*arguments, **more)  # type: ignore[arg-type]
+        started.put_nowait(child)
+        return child
+
+    monkeypatch.setattr(module.asyncio, "create_subprocess_exec", starting)
+    return started
+
+
 @in_loop
-async def test_a_stop_ends_the_child(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_ends_the_child(sqlite_url: str, children: Children) -> None:
     source = Pulled(Database(sqlite_url), 'path = "people.csv"')
-    children: list[asyncio.subprocess.Process] = []
-    start, began = asyncio.create_subprocess_exec, asyncio.Event()
-
-    async def started(*arguments: str, **more: object) -> asyncio.subprocess.Process:
-        children.append(await start(*arguments, **more))  # type: ignore[arg-type]
-        began.set()
-        return children[-1]
-
-    monkeypatch.setattr(module.asyncio, "create_subprocess_exec", started)
     one = Puller(source.database, clock())
     await one.look(governing(source.webinar))
-    await began.wait()
+    child = await children.get()
     await one.stop()
-    assert children[0].returncode is not None
+    assert child.returncode is not None
+    source.database.close()
+
+
+@in_loop
+async def test_a_child_that_somebody_stops_is_ended(
+    sqlite_url: str, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a transaction it would keep everybody else from writing to SQLite."""
+    monkeypatch.setattr(module, "STOPPED_SECONDS", 0.05)
+    source = Pulled(Database(sqlite_url), 'path = "people.csv"')
+    one = Puller(source.database, clock())
+    await one.look(governing(source.webinar))
+    child = await children.get()
+    child.send_signal(signal.SIGSTOP)
+    await one.ended()
+    assert source.standing.trouble == "the process that reads it was stopped by somebody, and was ended"
+    assert child.returncode == -signal.SIGKILL
     source.database.close()
 
 
