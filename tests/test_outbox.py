@@ -23,7 +23,7 @@ def _put(database: Database, recipient: str = "ada@who.int", after: timedelta = 
         return outbox.put(conn, NOW + after, "webinar@who.int", recipient, MAIL)
 
 
-def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_became_of_it(
+def test_a_mail_goes_to_one_service_byte_by_byte_and_its_outcome_is_recorded(
     database: Database,
 ) -> None:
     first, second = _put(database), _put(database, "bob@who.int")
@@ -42,7 +42,7 @@ def test_a_mail_goes_to_one_service_byte_by_byte_and_whoever_asked_learns_what_b
         assert set(conn.exec_driver_sql("SELECT content FROM outbox").scalars()) == {""}, "nothing is kept"
 
 
-def test_one_person_gets_so_many_an_hour_whoever_else_asks(database: Database) -> None:
+def test_a_recipient_gets_a_limited_number_an_hour_whoever_else_asks(database: Database) -> None:
     for _ in range(MOST_WITHIN):
         _put(database)
     with pytest.raises(TooMany):
@@ -51,7 +51,7 @@ def test_one_person_gets_so_many_an_hour_whoever_else_asks(database: Database) -
     _put(database, after=WITHIN + timedelta(seconds=1))
 
 
-def test_whoever_is_killed_with_a_mail_in_hand_leaves_nothing_of_it_and_nobody_sends_it_again(
+def test_a_mail_in_the_hands_of_a_killed_service_leaves_no_content_and_is_not_sent_again(
     database: Database,
 ) -> None:
     number = _put(database)
@@ -85,7 +85,7 @@ def _numbers(database: Database) -> list[int]:
         return list(conn.exec_driver_sql("SELECT id FROM outbox ORDER BY id").scalars())
 
 
-def test_what_nobody_waits_for_any_more_is_not_sent(database: Database) -> None:
+def test_a_mail_that_is_no_longer_useful_is_not_sent(database: Database) -> None:
     number = _put(database)
     with database.transaction() as conn:
         assert outbox.pop(conn, NOW + USEFUL_FOR + timedelta(seconds=1)) is None

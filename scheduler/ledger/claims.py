@@ -56,8 +56,9 @@ def claim(
     ids: list[int] = []
     for urgency, limit in ((0, urgent), (1, others)):
         end = len(ids) + limit
-        webinars = _with_something_due(conn, now, urgency, version, drafts_too) if limit else []
-        for webinar in random.sample(webinars, len(webinars)):
+        if not limit:
+            continue
+        for webinar in webinars_with_something_due(conn, now, urgency, version, drafts_too=drafts_too):
             if len(ids) < end and webinar not in without:
                 due = {"webinar": webinar, "urgency": urgency, "now": now, "limit": end - len(ids)}
                 ids += execute_named(conn, "due", **due).scalars()
@@ -73,18 +74,14 @@ def claim(
     return _claimed(conn, leased, token)
 
 
-def _with_something_due(
-    conn: Connection, now: datetime, urgency: int, version: int | None, drafts_too: bool
+def webinars_with_something_due(
+    conn: Connection, now: datetime, urgency: int, version: int | None = None, *, drafts_too: bool = False
 ) -> list[str]:
-    found = execute_named(
-        conn,
-        "webinars_with_something_due",
-        urgency=urgency,
-        now=now,
-        version=_ANY if version is None else version,
-        drafts_too=drafts_too,
-    )
-    return list(found.scalars())
+    """The live webinars that have a due delivery of this urgency, in random order. `version`: as for `claim`."""
+    highest = _ANY if version is None else version
+    due = {"urgency": urgency, "now": now, "version": highest, "drafts_too": drafts_too}
+    found = list(execute_named(conn, "webinars_with_something_due", **due).scalars())
+    return random.sample(found, len(found))
 
 
 _ANY = 2**62  # higher than any version

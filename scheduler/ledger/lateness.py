@@ -5,7 +5,6 @@ Each query reads at most the first `MOST` rows of an index, so it stays fast wit
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,12 +15,11 @@ from sqlalchemy import Connection, Row, bindparam, text
 
 from scheduler.database.engine import dialect
 from scheduler.database.models import Instant
-from scheduler.ledger.claims import name_of
-from scheduler.ledger.statements import execute_named, statement
+from scheduler.ledger.claims import name_of, webinars_with_something_due
+from scheduler.ledger.statements import statement
 
 MOST = 1000  # rows of an index
 LONGEST = 0.5  # seconds in all for webinars with something due; the others are checked the next time
-_ANY = 2**62  # higher than any version of a webinar
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,11 +76,7 @@ def _free(conn: Connection, now: datetime) -> Iterator[Row[Any]]:
     turn."""
     end = time.monotonic() + LONGEST
     for urgency in (0, 1):
-        found = execute_named(
-            conn, "webinars_with_something_due", urgency=urgency, now=now, version=_ANY, drafts_too=False
-        )
-        webinars = list(found.scalars())
-        for webinar in random.sample(webinars, len(webinars)):
+        for webinar in webinars_with_something_due(conn, now, urgency):
             yield from _rows(conn, "due_by_message", webinar=webinar, urgency=urgency, now=now, most=MOST)
             if time.monotonic() > end:
                 break

@@ -43,8 +43,8 @@ def _transitions() -> tuple[Transition, ...]:
          held),
         ((held,), "what held it is fixed, and it is still useful", pending),
         ((held,), "the database was set back, and an operator or the service's log says that it went out", sent),
-        ((pending, held), "its use is over", expired),
-        ((pending, held), "its row was deleted, its message taken out, its webinar cancelled, its address "
+        ((pending, held), "it is no longer useful", expired),
+        ((pending, held), "its row was deleted, its message removed, its webinar cancelled, its address "
                           "suppressed, its person forgotten, or a later edition takes its place", cancelled),
         ((cancelled,), "what cancelled it is undone, and it is still useful", pending),
         ((skipped, expired), "an edit or another zone puts its time ahead, or its address counts as corrected",

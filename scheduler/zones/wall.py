@@ -108,8 +108,8 @@ def to_local(instant: datetime, zone: Zone) -> datetime:
 
 
 def _offsets_around(wall: datetime, zone: Zone) -> tuple[timedelta, timedelta]:
-    """The offsets in force a day before and a day after a wall time. pytz's `is_dst` is wrong where summer time is
-    "negative" (Dublin, Casablanca)."""
+    """The offsets in force a day before and a day after a wall time. pytz's `is_dst` would be an hour off where summer
+    time is "negative" (Dublin) or differs by another amount (Casablanca)."""
     if wall.tzinfo is not None:
         raise TypeError("a wall time must be naive")
     about = wall.replace(tzinfo=UTC)

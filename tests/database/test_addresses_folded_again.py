@@ -1,4 +1,4 @@
-"""What the migration to the addresses' new form (0006) does with rows that now coincide or part, on both engines."""
+"""Migration 0006, which folds addresses in another way: rows that now coincide or differ, on both engines."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ WIDE, PLAIN = "a@ｗｈｏ.int", "a@who.int"
         ("failed", "pending", [(WIDE, "failed")]),
     ],
 )
-def test_of_two_that_are_one_nobody_gets_a_second_confirmation(
+def test_two_registrations_with_one_address_get_no_second_confirmation(
     before: Before, wide: str, plain: str, confirmed: list[tuple[str, str]]
 ) -> None:
     before.person(WIDE, wide)
@@ -341,7 +341,7 @@ def test_a_suppression_moves_with_its_address_and_the_earliest_counts(before: Be
     }  # fmt: skip
 
 
-def test_whoever_is_found_suppressed_now_gets_nothing_more(before: Before) -> None:
+def test_an_address_that_now_counts_as_suppressed_gets_nothing_more(before: Before) -> None:
     """Suppressed under one spelling, registered under another, planned long since."""
     before.suppress("bo@münchen.de")
     person = before.person("bo@xn--mnchen-3ya.de", "pending")

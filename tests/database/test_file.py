@@ -80,7 +80,7 @@ def test_it_is_replaced(opened: OpenFile, path: Path, backup: Path, change: Chan
     assert opened.state() is FileState.REPLACED, "until it is opened again"
 
 
-def test_what_was_written_is_still_there_where_only_its_log_was_deleted(
+def test_committed_rows_survive_where_only_the_log_was_deleted(
     opened: OpenFile, path: Path, service: sqlite3.Connection
 ) -> None:
     Path(f"{path}-wal").unlink()
@@ -146,7 +146,7 @@ def by_a_database_of_others(path: Path, backup: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [to_nothing, half_copied, by_text, by_a_database_of_others])
-def test_it_is_replaced_by_what_is_none_of_ours_until_that_is_whole(
+def test_a_file_that_is_still_being_copied_is_not_ours_until_it_is_complete(
     opened: OpenFile, path: Path, backup: Path, change: Change
 ) -> None:
     change(path, backup)

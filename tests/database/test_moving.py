@@ -80,7 +80,7 @@ def test_every_row_of_every_table_is_there(old: Database, new: Database) -> None
     assert tables - {"alembic_version"} == counts.keys(), "also those that nobody has written to yet"
 
 
-def test_what_comes_next_has_a_number_that_nobody_ever_had(old: Database, new: Database) -> None:
+def test_new_rows_get_ids_that_were_never_used(old: Database, new: Database) -> None:
     ledger = filled(old)
     gone = ledger.register("gone@who.int")
     ledger.sql("DELETE FROM registrants WHERE id = :id", id=gone)

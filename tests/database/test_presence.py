@@ -195,7 +195,7 @@ async def test_without_direct_sessions_who_lives_is_not_gone_and_who_was_killed_
 
 
 @in_loop
-async def test_a_lease_of_nobody_known_is_of_somebody_who_is_gone(postgresql_url: str, hasty: None) -> None:
+async def test_a_lease_of_an_unknown_service_is_of_one_that_is_gone(postgresql_url: str, hasty: None) -> None:
     ledger = Ledger(database := Database(postgresql_url))
     ledger.govern(webinar())
     ledger.register("a@example.org")
@@ -208,7 +208,7 @@ async def test_a_lease_of_nobody_known_is_of_somebody_who_is_gone(postgresql_url
     database.close()
 
 
-# What may befall a beat
+# Failures of a beat
 
 
 @in_loop

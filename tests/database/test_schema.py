@@ -1,4 +1,4 @@
-"""What the migrations build is what the models say, on both engines."""
+"""The migrated schema equals that of the models, on both engines."""
 
 import pytest
 from alembic.autogenerate import compare_metadata

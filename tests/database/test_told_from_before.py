@@ -1,4 +1,4 @@
-"""What the migration to `told` (0007) makes of a database of the version before, with mails in every state."""
+"""Migration 0007 (`told`) on a database of the previous version, with mails in every state."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ORDER BY 1, 2, 3
 
 
 def schema(database: Database) -> list[tuple[str, ...]]:
-    """Every column, index, trigger and function, as the engine tells them."""
+    """Every column, index, trigger and function, as the engine reports them."""
     with database.transaction() as conn:
         rows = execute(conn, POSTGRESQL if database.dialect.takes_replicas else SQLITE)
         return [tuple(row) for row in rows]

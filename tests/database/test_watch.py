@@ -82,7 +82,7 @@ def test_a_lock_that_was_free_for_a_moment_only_proves_nothing() -> None:
         max_size=60,
     )
 )
-def test_every_verdict_follows_from_what_was_seen_without_a_break(history: list[Seen]) -> None:
+def test_every_verdict_follows_from_observations_without_a_gap(history: list[Seen]) -> None:
     """The rule written down once more, over the whole history instead of from one observation to the next."""
     for end, verdict in enumerate(judged(history)):
         still = free = 0.0

@@ -81,7 +81,7 @@ def confirmation(ledger: Ledger, address: str = "a@example.org") -> str:
 
 
 @pytest.mark.engines("both")
-def test_what_is_due_is_claimed_with_all_that_its_mail_needs(ledger: Ledger) -> None:
+def test_a_due_delivery_is_claimed_with_everything_that_its_mail_needs(ledger: Ledger) -> None:
     first, second, third = claim(ledger)
     assert (first.message, first.address, first.zone) == ("confirmation", "a@example.org", "Europe/Zurich")
     assert (second.address, third.address) == ("b@example.org", "c@example.org")
@@ -118,7 +118,7 @@ def test_nothing_is_claimed_by_a_revision_that_is_not_known_here(ledger: Ledger)
     assert len(claim(ledger, version=2)) == 3
 
 
-def test_what_is_no_longer_useful_is_not_claimed(ledger: Ledger) -> None:
+def test_a_delivery_that_is_no_longer_useful_is_not_claimed(ledger: Ledger) -> None:
     assert {one.message for one in claim(ledger, now=LATE)} == {"confirmation"}
 
 
@@ -135,7 +135,7 @@ def test_a_burst_of_one_webinar_keeps_no_other_waiting(database: Database) -> No
 
 
 @pytest.mark.engines("both")
-def test_what_is_leased_is_nobody_elses_until_its_holder_is_gone(ledger: Ledger) -> None:
+def test_a_lease_lasts_until_its_holder_is_gone(ledger: Ledger) -> None:
     assert len(claim(ledger, "one")) == 3
     assert claim(ledger, "other") == []
     is_gone(ledger, "one")
@@ -174,7 +174,7 @@ def test_who_lost_the_lease_begins_nothing(ledger: Ledger) -> None:
     assert attempts(ledger) == []
 
 
-def test_what_was_planned_again_since_is_not_begun(ledger: Ledger) -> None:
+def test_a_delivery_that_was_planned_again_is_not_begun(ledger: Ledger) -> None:
     first = claim(ledger)[0]
     ledger.sql("UPDATE registrants SET timezone = 'Asia/Tokyo' WHERE email = 'a@example.org'")
     ledger.plan(ANNOUNCED)
@@ -188,7 +188,7 @@ def test_what_became_useless_since_is_not_begun(ledger: Ledger) -> None:
 
 
 @pytest.mark.engines("both")
-def test_one_version_of_an_invitation_is_stored_once_and_whoever_rendered_it_too_renders_again(
+def test_a_version_of_an_invitation_is_stored_once_and_its_competitor_renders_again(
     ledger: Ledger,
 ) -> None:
     first, second, _ = claim(ledger)
@@ -251,7 +251,7 @@ def test_the_outcome_of_a_lost_lease_is_an_attempt_not_the_state(ledger: Ledger)
 
 
 @pytest.mark.engines("both")
-def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger) -> None:
+def test_ended_leases_leave_started_mails_in_doubt_and_others_free(ledger: Ledger) -> None:
     first, *rest = claim(ledger)
     begin(ledger, first)
     assert do(ledger, claims.end_leases, ANNOUNCED) == 1
@@ -260,7 +260,7 @@ def test_what_was_being_sent_is_in_doubt_and_what_was_not_is_free(ledger: Ledger
     assert [one.id for one in claim(ledger, "other")] == [one.id for one in rest]
 
 
-def test_only_what_a_service_does_not_have_in_hand_is_freed_and_nobody_elses(ledger: Ledger) -> None:
+def test_only_own_leases_that_are_not_in_hand_are_ended(ledger: Ledger) -> None:
     in_hand, lost = claim(ledger, "mine", limit=2)
     (theirs,) = claim(ledger, "theirs")
     begin(ledger, lost, theirs)
@@ -312,7 +312,7 @@ def test_the_organizer_decides_what_becomes_of_doubt(ledger: Ledger, policy: str
     assert confirmation(ledger, first.address) == state
 
 
-def test_an_organizer_who_has_looked_has_what_was_held_for_doubt_sent(ledger: Ledger) -> None:
+def test_a_changed_policy_releases_mails_held_for_doubt(ledger: Ledger) -> None:
     doubtful, broken = claim(ledger, limit=2)
     begin(ledger, doubtful)
     conclude(ledger, doubtful, State.IN_DOUBT, "in_doubt")
@@ -325,7 +325,7 @@ def test_an_organizer_who_has_looked_has_what_was_held_for_doubt_sent(ledger: Le
     assert confirmation(ledger, broken.address) == "held: template"
 
 
-def test_doubt_about_what_is_no_longer_useful_stays(ledger: Ledger) -> None:
+def test_doubt_about_a_mail_that_is_no_longer_useful_stays(ledger: Ledger) -> None:
     first = claim(ledger, limit=1)[0]
     begin(ledger, first)
     conclude(ledger, first, State.IN_DOUBT, "in_doubt")
@@ -336,7 +336,7 @@ def test_doubt_about_what_is_no_longer_useful_stays(ledger: Ledger) -> None:
 # Time
 
 
-def test_what_nobody_sent_while_it_was_useful_expires_on_record(ledger: Ledger) -> None:
+def test_an_unsent_delivery_expires_with_its_reason(ledger: Ledger) -> None:
     one, two, left = (one for one in claim(ledger, now=REMINDED) if one.message == "confirmation")
     begin(ledger, one)
     conclude(ledger, two, State.HELD, "not_sent", reason=Why.TEMPLATE)
@@ -364,7 +364,7 @@ def test_the_next_wake_is_when_something_is_due_or_expires(ledger: Ledger) -> No
     assert do(ledger, claims.next_wake, BEFORE) is None
 
 
-def test_what_is_due_already_does_not_hide_what_is_due_next(ledger: Ledger) -> None:
+def test_a_due_delivery_does_not_hide_the_next_due_time(ledger: Ledger) -> None:
     assert ledger.states()["confirmation"] == "pending"
     assert do(ledger, claims.next_wake, ANNOUNCED) == REMINDED
 
@@ -401,7 +401,7 @@ def test_a_database_that_was_set_back_holds_what_may_have_gone_out_since(ledger:
     assert begin(ledger, first) == set(), "nothing that was claimed before goes out"
 
 
-def test_what_was_held_for_a_text_is_free_when_there_is_one(ledger: Ledger) -> None:
+def test_a_delivery_held_for_its_text_is_released_when_the_text_is_sound(ledger: Ledger) -> None:
     for one, why in zip(claim(ledger), (Why.TEMPLATE, Why.DATA, Why.DOUBT), strict=True):
         conclude(ledger, one, State.HELD, "not_sent", reason=why)
     assert do(ledger, settling.release_held, ANNOUNCED, ["w"], []) == 0

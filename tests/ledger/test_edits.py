@@ -1,4 +1,4 @@
-"""What an edit does to what is planned: the same as if the webinar had been so from the beginning."""
+"""Edits of planned webinars: the result is the same as if the webinar had been so from the beginning."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _told(ledger: Ledger) -> None:
     ledger.set("confirmation", "sent")
 
 
-def test_a_cancellation_that_nobody_got_yet_is_taken_back_when_the_webinar_takes_place_after_all(
+def test_an_unsent_cancellation_is_cancelled_when_the_webinar_takes_place_after_all(
     ledger: Ledger,
 ) -> None:
     _told(ledger)
@@ -223,7 +223,7 @@ def test_a_cancellation_that_nobody_got_yet_is_taken_back_when_the_webinar_takes
     assert ledger.states()["cancellation#1"] == "cancelled: the webinar takes place after all"
 
 
-def test_a_notice_of_a_move_that_nobody_got_yet_gives_way_to_the_cancellation(ledger: Ledger) -> None:
+def test_an_unsent_notice_of_a_move_gives_way_to_the_cancellation(ledger: Ledger) -> None:
     _told(ledger)
     ledger.govern(webinar(**MOVED))
     ledger.plan(utc("2025-06-20 08:00"))
@@ -243,7 +243,7 @@ def test_a_notice_that_waits_is_useful_until_the_end_as_it_is_after_another_move
     assert notice["expires_at"] == utc("2025-07-10 13:00")
 
 
-def test_a_webinar_that_was_moved_while_it_was_called_off_reminds_again(ledger: Ledger) -> None:
+def test_a_webinar_that_was_moved_while_it_was_cancelled_reminds_again(ledger: Ledger) -> None:
     _told(ledger)
     ledger.set("reminder-day", "sent")
     ledger.govern(webinar(**MOVED, cancelled=True))
@@ -253,7 +253,7 @@ def test_a_webinar_that_was_moved_while_it_was_called_off_reminds_again(ledger: 
     assert ledger.due()["reminder-day#1"] == utc("2025-07-09 07:00")
 
 
-def test_calling_off_and_on_again_repeats_no_reminder(ledger: Ledger) -> None:
+def test_cancelling_and_reinstating_repeats_no_reminder(ledger: Ledger) -> None:
     _told(ledger)
     ledger.set("reminder-day", "sent")
     for cancelled in (True, False):
@@ -275,7 +275,7 @@ def test_who_may_have_been_told_by_a_mail_in_doubt_is_told_of_the_move(ledger: L
     assert ledger.due()["reminder-day#1"] == utc("2025-07-09 07:00")
 
 
-def test_a_typo_in_the_title_tells_nobody_anything(ledger: Ledger) -> None:
+def test_a_corrected_title_notifies_nobody(ledger: Ledger) -> None:
     _told(ledger)
     before = ledger.deliveries()
     ledger.govern(webinar(title="Buying health products, corrected", about="Another text."))
@@ -283,7 +283,7 @@ def test_a_typo_in_the_title_tells_nobody_anything(ledger: Ledger) -> None:
     assert ledger.deliveries() == before
 
 
-# What is on its way to the relay
+# Mails on their way to the relay
 
 
 def _leased(ledger: Ledger) -> list[Any]:
@@ -299,7 +299,7 @@ def _leased(ledger: Ledger) -> list[Any]:
         MOVED,
     ],
 )
-def test_what_is_rendered_and_not_yet_sent_is_rendered_again_after_an_edit_of_a_time_a_link_a_rule_or_the_status(
+def test_an_unsent_mail_is_rendered_again_after_an_edit_of_a_time_a_link_a_rule_or_the_status(
     ledger: Ledger, changed: dict[str, Any]
 ) -> None:
     ledger.register("a@example.org")

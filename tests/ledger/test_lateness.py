@@ -1,4 +1,4 @@
-"""What is due and has not left: by webinar and message, and what keeps it from counting."""
+"""Lateness: due mails that have not left, by webinar and message, and the reasons for which they do not count."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _seen(ledger: Ledger, holder: int = OURS) -> Lateness:
 
 
 def _send(ledger: Ledger, state: State, attempt: str, limit: int = 10, holder: int = OURS) -> None:
-    """What is due, with this outcome; what is tried again is so in an hour."""
+    """Give due deliveries this outcome; deferred ones are tried again in an hour."""
     with ledger.database.transaction() as conn:
         claimed = claims.claim(conn, NOW, claims.new_token(holder), limit, limit)
         outcomes.begin(conn, [start(one, NOW) for one in claimed])
@@ -141,7 +141,7 @@ def test_mails_that_were_put_off_are_late_and_counted_since_the_relay_last_accep
     assert seen.late == (Late("w", "confirmation", NOW),)
 
 
-def test_what_is_tried_later_and_is_not_due_yet_is_not_late(ledger: Ledger) -> None:
+def test_a_deferred_mail_that_is_not_due_yet_is_not_late(ledger: Ledger) -> None:
     _send(ledger, State.SENT, "sent")
     ledger.sql(
         "UPDATE delivery SET next_attempt_at = :at, due_at = :at WHERE urgency = 1",
@@ -158,7 +158,7 @@ def test_each_acceptance_of_any_service_shows(ledger: Ledger) -> None:
     assert all(one != another for one, another in pairwise(seen))
 
 
-def test_a_backlog_is_looked_at_no_further_than_so_many_rows(
+def test_at_most_a_fixed_number_of_rows_of_a_backlog_is_read(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looking, "MOST", 10)
@@ -182,7 +182,7 @@ def test_deliveries_by_message_and_state(ledger: Ledger) -> None:
 
 
 @pytest.mark.engines("both")
-def test_what_is_held_of_live_webinars_by_reason(ledger: Ledger) -> None:
+def test_held_deliveries_of_live_webinars_are_counted_by_reason(ledger: Ledger) -> None:
     ledger.govern(webinar(id="draft", status="draft"))
     ledger.register("maya@x.org", "draft")
     ledger.plan(NOW)
@@ -210,7 +210,7 @@ def test_attempts_that_ended_in_doubt_of_late(ledger: Ledger) -> None:
     with ledger.database.reading() as conn:
         assert recent_doubts(conn, NOW - timedelta(minutes=1), 1000) == 1
         assert recent_doubts(conn, NOW, 1000) == 0
-        assert recent_doubts(conn, NOW - timedelta(minutes=1), 1) == 0, "no further than so many attempts"
+        assert recent_doubts(conn, NOW - timedelta(minutes=1), 1) == 0, "no more than the newest attempt"
 
 
 def test_of_many_live_webinars_those_nearest_in_time(ledger: Ledger) -> None:

@@ -81,7 +81,7 @@ def test_a_late_reminder_that_was_planned_ahead_stays_pending(ledger: Ledger) ->
     assert ledger.states()["reminder-day"] == "pending"
 
 
-def test_a_corrected_zone_moves_what_is_pending(ledger: Ledger) -> None:
+def test_a_corrected_zone_moves_pending_deliveries(ledger: Ledger) -> None:
     ledger.register("a@example.org", country="AU")
     ledger.plan(ANNOUNCED)
     assert ledger.due()["reminder-day"] == utc("2025-07-01 23:00")
@@ -298,7 +298,7 @@ def test_a_bad_date_of_another_program_ends_nothing(ledger: Ledger) -> None:
     assert len({d["address"] for d in ledger.deliveries()}) == 5
 
 
-def test_a_row_that_becomes_unusable_leaves_what_was_planned_in_force(ledger: Ledger) -> None:
+def test_a_row_that_becomes_unusable_keeps_its_planned_deliveries(ledger: Ledger) -> None:
     row = ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     ledger.sql("UPDATE registrants SET email = 'a.example.org'")
@@ -375,7 +375,9 @@ def test_a_message_taken_out_is_cancelled_and_put_back_is_pending_again(ledger: 
 
 
 @pytest.mark.engines("both")
-def test_a_move_makes_reminders_due_again_and_tells_those_who_know_the_old_time_once(ledger: Ledger) -> None:
+def test_a_move_makes_reminders_due_again_and_notifies_people_who_know_the_old_time_once(
+    ledger: Ledger,
+) -> None:
     ledger.register("told@example.org")
     ledger.plan(ANNOUNCED)
     ledger.set("confirmation", "sent")
@@ -396,7 +398,7 @@ def test_a_move_makes_reminders_due_again_and_tells_those_who_know_the_old_time_
     assert "change#1" not in ledger.states("new@example.org")
 
 
-def test_a_move_revives_what_was_skipped_or_expired_only_because_of_the_old_time(ledger: Ledger) -> None:
+def test_a_move_revives_deliveries_skipped_or_expired_only_because_of_the_old_time(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(utc("2025-07-03 10:30"))
     ledger.govern(webinar(**MOVED))
@@ -405,7 +407,7 @@ def test_a_move_revives_what_was_skipped_or_expired_only_because_of_the_old_time
     assert ledger.states()["reminder-hour"] == "pending"
 
 
-def test_calling_off_cancels_the_sequence_and_tells_those_who_were_told(ledger: Ledger) -> None:
+def test_cancelling_ends_the_sequence_and_notifies_people_who_were_told(ledger: Ledger) -> None:
     ledger.register("told@example.org")
     ledger.plan(ANNOUNCED)
     ledger.set("confirmation", "sent")
@@ -450,7 +452,7 @@ def test_a_new_join_link_is_told_to_those_who_have_no_link_of_their_own(ledger: 
     assert "change#1" not in ledger.states("own@example.org")
 
 
-def test_a_link_of_ones_own_that_arrives_after_the_confirmation_is_told(ledger: Ledger) -> None:
+def test_a_personal_link_that_arrives_after_the_confirmation_is_notified(ledger: Ledger) -> None:
     ledger.register("a@example.org")
     ledger.plan(ANNOUNCED)
     ledger.set("confirmation", "sent")
@@ -496,7 +498,7 @@ def zone_of(ledger: Ledger) -> tuple[str, str]:
     return row.zone, row.zone_known_by
 
 
-def test_an_assumed_zone_that_a_later_version_knows_moves_what_is_ahead_and_repeats_nothing(
+def test_an_assumed_zone_that_a_later_version_knows_moves_future_deliveries_and_repeats_nothing(
     ledger: Ledger,
 ) -> None:
     ledger.register("a@example.org", timezone="Pacific Time (US & Canada)", country="US")

@@ -1,4 +1,4 @@
-"""What comes back from the relay, and what is written at the same moment: nothing stale is sent, nothing lost."""
+"""Deliveries that come back from the relay, and concurrent writes: nothing stale is sent, nothing lost."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_reminder_of_the_old_time_that_comes_back_gives_way_to_that_of_the_new
     assert ledger.due()["reminder-day#1"] == utc("2025-07-09 07:00")
 
 
-def test_what_is_held_for_doubt_stays_held_through_a_nightly_reload(ledger: Ledger) -> None:
+def test_a_delivery_held_for_doubt_stays_held_through_a_nightly_reload(ledger: Ledger) -> None:
     ledger.govern(webinar(on_doubt="hold"))
     claimed = _claim(ledger)
     assert _begin(ledger, claimed)
@@ -184,7 +184,7 @@ def test_what_expires_while_it_is_leased_is_not_begun(ledger: Ledger) -> None:
     assert ledger.states()["confirmation"] == "expired: no longer useful"
 
 
-# What wakes the service
+# Wake-ups of the service
 
 
 def test_a_draft_whose_mails_are_overdue_wakes_nobody_before_they_expire(ledger: Ledger) -> None:
@@ -198,7 +198,7 @@ def test_a_draft_whose_mails_are_overdue_wakes_nobody_before_they_expire(ledger:
 @pytest.mark.parametrize(
     "state", ["sending", "sent", "in_doubt", "failed", "skipped", "cancelled", "expired"]
 )
-def test_what_needs_nothing_wakes_nobody(ledger: Ledger, state: str) -> None:
+def test_a_delivery_that_waits_for_nothing_wakes_nobody(ledger: Ledger, state: str) -> None:
     ledger.sql("UPDATE delivery SET state = :state", state=state)
     with ledger.database.transaction() as conn:
         assert claims.next_wake(conn, BEFORE) is None

@@ -150,7 +150,7 @@ def _claim(conn: Connection) -> list[Claimed]:
 
 
 def _send(ledger: Ledger, state: State = State.SENT) -> None:
-    """What is due, as a service does it."""
+    """Claim due deliveries, as a service does."""
     with ledger.database.transaction() as conn:
         claimed = _claim(conn)
         calendar = [Version(one.uid, 0, "REQUEST", NOW, "", b"BEGIN:VCALENDAR") for one in claimed]

@@ -127,7 +127,7 @@ class World(RuleBasedStateMachine):
         return {row.id: row.state for row in self.ledger.sql("SELECT id, state FROM delivery")}
 
     def _step(self, function: Any, *args: Any) -> Any:
-        """One transaction. What it did to states is compared with the table."""
+        """One transaction, whose changes of states are compared with the table."""
         with self.database.transaction() as conn:
             result = function(conn, *args)
         moved = {
@@ -140,7 +140,7 @@ class World(RuleBasedStateMachine):
         assert before.keys() <= self.states.keys(), "a delivery is gone"
         return result
 
-    # What others do
+    # Writes of others
 
     @rule(who=st.sampled_from(PEOPLE), zone=st.sampled_from(["", "Asia/Tokyo", "Pacific/Kiritimati"]))
     def register(self, who: str, zone: str) -> None:
@@ -184,7 +184,7 @@ class World(RuleBasedStateMachine):
         with self.database.transaction() as conn:
             self.now = claims.next_wake(conn, self.now) or self.now
 
-    # What the service does, a transaction each
+    # Steps of the service, a transaction each
 
     @rule()
     def tick(self) -> None:
@@ -271,7 +271,7 @@ class World(RuleBasedStateMachine):
 
     @rule(story=st.sampled_from(STORIES))
     def a_story(self, story: str) -> None:
-        """What chance alone would seldom put in a row."""
+        """A sequence that chance alone would seldom produce."""
         self.register(PEOPLE[1], "")
         self.tick()
         match story:
@@ -338,7 +338,7 @@ class World(RuleBasedStateMachine):
         self.correct(PEOPLE[1])
         self.tick()
 
-    # What goes wrong
+    # Failures
 
     @rule()
     def crash(self) -> None:
@@ -352,7 +352,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def the_database_is_set_back(self) -> None:
-        """Others' transactions are lost; whoever notices holds what may have gone out."""
+        """Other transactions are lost; mails that may have gone out are held."""
         self._step(restored.hold, self.now)
         self.zombies += [*self.claimed, *self.on_the_wire]
         self.claimed, self.on_the_wire = [], []

@@ -157,7 +157,7 @@ def test_a_notice_in_doubt_may_have_told_its_reader(history: History) -> None:
     assert notified(history.live_on(hours=20)) == {}
 
 
-def test_a_deferred_confirmation_told_nothing_and_says_what_is_true_when_it_goes(history: History) -> None:
+def test_a_deferred_confirmation_told_nothing_and_goes_out_with_current_facts(history: History) -> None:
     history.register("c@example.org")
     history.tick()
     history.send("deferred")
@@ -422,10 +422,10 @@ def test_who_was_never_told_anything_is_not_notified(patient: History) -> None:
     assert notified(patient.live_on(hours=1)) == {A: 1, B: 1}
 
 
-# What an attack found
+# Findings of an attack
 
 
-def test_an_edit_of_words_never_waits_though_somebody_was_told_otherwise(patient: History) -> None:
+def test_an_edit_of_words_never_waits_even_if_somebody_was_told_outdated_facts(patient: History) -> None:
     patient.sql("DELETE FROM registrants WHERE email = :b", b=B)
     patient.tick()
     patient.edit(**MOVED)

@@ -86,7 +86,7 @@ class World(RuleBasedStateMachine):
             self.history.tick(replica)
         self.sends_all()
 
-    # What people do to rows and files
+    # Edits of rows and files
 
     @rule(who=st.sampled_from(PEOPLE))
     def registers(self, who: str) -> None:
@@ -123,7 +123,7 @@ class World(RuleBasedStateMachine):
     def copies_the_folder(self, which: int) -> None:
         self.history.replicas[1 - which].files = dict(self.history.replicas[which].files)
 
-    # What the services do
+    # Steps of the services
 
     @rule(which=st.sampled_from([0, 1]))
     def ticks(self, which: int) -> None:
@@ -179,7 +179,7 @@ class World(RuleBasedStateMachine):
     def time_passes(self, minutes: float) -> None:
         self.history.wait(minutes=minutes)
 
-    # What must hold
+    # Invariants
 
     def _reads(self, got: Got, *, certain: bool, arrives: bool = True) -> None:
         known = self.believed.setdefault(got.claimed.uid, set())
@@ -247,7 +247,7 @@ def _walk(world: type[World], examples: int, steps: int = 40) -> None:
     )  # fmt: skip
 
 
-def test_everybody_was_last_told_what_is_true(migrated_file: Path) -> None:
+def test_everybody_was_last_told_current_facts(migrated_file: Path) -> None:
     _walk(type("OnSQLite", (World,), {"template": migrated_file, "url": ""}), 4)
 
 

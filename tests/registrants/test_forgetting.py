@@ -108,7 +108,7 @@ def aside(ledger: Ledger) -> dict[int, str]:
     }
 
 
-# What is removed
+# Removed data
 
 
 @both
@@ -170,7 +170,7 @@ def test_the_file_of_sqlite_holds_nothing_of_them_either(sqlite_url: str) -> Non
     assert NAME.encode() not in raw
 
 
-def test_counts_stay_and_what_was_to_go_is_cancelled(ledger: Ledger) -> None:
+def test_counts_stay_and_unsent_mails_are_cancelled(ledger: Ledger) -> None:
     register(ledger)
     ledger.plan(NOW)
     send(ledger)
@@ -216,7 +216,7 @@ def test_of_a_corrected_address_what_went_to_it_goes_and_the_new_one_stays(ledge
     assert "other@example.org" in [row.address for row in ledger.sql("SELECT address FROM attempt")]
 
 
-def test_whoever_is_in_no_webinar_yet_is_never_taken_in(ledger: Ledger) -> None:
+def test_a_forgotten_person_who_is_in_no_webinar_yet_is_never_absorbed(ledger: Ledger) -> None:
     register(ledger)
     assert forgets(ledger).remembered
     ledger.plan(LATER)
@@ -404,7 +404,7 @@ def test_only_for_the_webinar_whose_row_says_so(ledger: Ledger) -> None:
 
 
 @both
-def test_where_a_reload_writes_its_own_time_nobody_can_tell_and_a_person_decides(ledger: Ledger) -> None:
+def test_where_a_reload_writes_its_own_time_a_person_decides(ledger: Ledger) -> None:
     register(ledger)
     for number in range(3):
         ledger.register(f"b{number}@example.org")
@@ -433,7 +433,7 @@ def reload(ledger: Ledger, others: int, tick_between: bool = False) -> None:
 @both
 @pytest.mark.parametrize("tick_between", [True, False])
 @pytest.mark.parametrize("others", [0, 3])
-def test_however_a_reload_with_its_own_time_is_taken_in_it_brings_nobody_back(
+def test_a_reload_with_its_own_time_brings_nobody_back_in_whatever_batches(
     ledger: Ledger, others: int, tick_between: bool
 ) -> None:
     """Where nobody else is there to compare with, too."""
@@ -565,7 +565,7 @@ def test_an_import_that_says_so_brings_them_back(ledger: Ledger, forgotten_befor
 
 
 @both
-def test_whoever_was_suppressed_stays_so_by_a_digest_alone(ledger: Ledger) -> None:
+def test_a_suppressed_address_stays_suppressed_by_its_digest_alone(ledger: Ledger) -> None:
     register(ledger)
     ledger.plan(NOW)
     with ledger.database.transaction() as conn:

@@ -1,4 +1,4 @@
-"""What it costs to take in rows: a fixed number of statements by indexes, and a plan only for whom it may differ."""
+"""The cost of absorbing rows: a fixed number of statements by indexes, and a plan only where it may differ."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def reload(ledger: Ledger, order: str = "id", columns: str = "webinar, email, na
 
 @pytest.mark.parametrize("limit", [1, 7, 5000])
 @pytest.mark.parametrize("order", ["id", "id DESC"])
-def test_a_reload_plans_nobody_again_however_many_batches_it_takes(
-    ledger: Ledger, limit: int, order: str
-) -> None:
+def test_a_reload_plans_nobody_again_in_any_number_of_batches(ledger: Ledger, limit: int, order: str) -> None:
     many(ledger, 20)
     ledger.plan(ANNOUNCED)
     reload(ledger, order)
@@ -176,7 +174,7 @@ def test_a_mail_that_was_held_for_a_person_s_data_is_planned_again_when_they_are
     assert flagged(ledger) == ["a@example.org"]
 
 
-# What a batch costs
+# The cost of a batch
 
 
 @pytest.mark.engines("both")
@@ -281,7 +279,7 @@ def test_of_a_long_value_only_its_beginning_is_read_and_its_row_says_that_it_is_
     assert [row.address for row in ledger.sql("SELECT address FROM registration")] == ["f@example.org"]
 
 
-# What the table's owner does to it
+# Changes of the table by its owner
 
 
 @pytest.mark.engines("both")
@@ -331,7 +329,7 @@ def test_without_its_index_on_addresses_a_reload_still_loses_nobody(ledger: Ledg
 # Webinars that have ended
 
 
-def test_what_is_written_of_a_webinar_that_has_ended_concerns_nobody(ledger: Ledger) -> None:
+def test_rows_of_an_ended_webinar_are_ignored(ledger: Ledger) -> None:
     rows = [ledger.register(f"{name}@example.org") for name in "abc"]
     ledger.plan(ANNOUNCED)
     before = ledger.deliveries()

@@ -34,5 +34,5 @@ def test_a_tag_or_a_name_in_many_languages(said: str, tag: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["", "yes", "Klingonish", "+41 22 791", "<b>", "French and English", "-"])
-def test_invalid_languages(said: str) -> None:
+def test_words_that_are_no_language(said: str) -> None:
     assert language_tag(said) == ""

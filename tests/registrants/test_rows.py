@@ -48,7 +48,7 @@ def test_links_that_can_be_used(link: str) -> None:
         "https://méet.who.int/j",
     ],
 )
-def test_invalid_links(link: str) -> None:
+def test_values_that_are_no_link(link: str) -> None:
     assert why_no_link(link) == "join_url is not an https link"
 
 

@@ -43,7 +43,7 @@ def test_nothing_more_is_sent_for_any_webinar_and_nobody_else_is_touched(ledger:
     assert set(ledger.states("b@example.org").values()) == {"sent", "pending"}
 
 
-def test_it_holds_for_whoever_registers_with_that_address_later(ledger: Ledger) -> None:
+def test_it_holds_for_later_registrations_with_that_address(ledger: Ledger) -> None:
     assert suppressed(ledger, "a@example.org") == 0
     ledger.register("A@example.org")
     ledger.plan(LATER)

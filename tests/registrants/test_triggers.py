@@ -1,4 +1,4 @@
-"""Whatever becomes of the table's triggers, each row is taken in, or somebody is told what to do."""
+"""Whatever happens to the table's triggers, each row is absorbed, or an operator gets a message with the fix."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_looking_waits_for_no_writer(sqlite_url: str) -> None:
     database.close()
 
 
-def test_what_was_edited_while_a_trigger_was_missing_is_taken_in(ledger: Ledger) -> None:
+def test_edits_while_a_trigger_was_missing_are_absorbed(ledger: Ledger) -> None:
     for name in "abc":
         ledger.register(f"{name}@example.org")
     ledger.plan(ANNOUNCED)
@@ -162,7 +162,7 @@ def test_an_index_that_rows_stand_against_is_told_with_its_sql(ledger: Ledger) -
     assert "a@example.org" not in reason
 
 
-def test_a_column_that_is_gone_is_told(ledger: Ledger) -> None:
+def test_a_missing_column_is_reported(ledger: Ledger) -> None:
     ledger.sql("ALTER TABLE registrants RENAME COLUMN email TO mail")
     assert check_intake(ledger.database) == (
         "new registrations are not taken in: registrants has no column email",
@@ -206,7 +206,7 @@ def test_nothing_else_in_a_row_keeps_its_owner_from_writing_it(postgresql: Ledge
     assert changes == [("w", "I"), ("w", "U")]
 
 
-def test_whoever_writes_with_another_search_path_is_noticed(postgresql: Ledger) -> None:
+def test_writes_with_another_search_path_are_noticed(postgresql: Ledger) -> None:
     with postgresql.database.transaction() as conn:
         conn.exec_driver_sql("SET LOCAL search_path = ''")
         conn.exec_driver_sql("INSERT INTO public.registrants (webinar, email) VALUES ('w', 'a@x.org')")

@@ -1,4 +1,4 @@
-"""What judges that are not ours say of names of zones and countries, as figures: python -m tests.zones.judges."""
+"""Names of zones and countries compared with independent sources, as figures: python -m tests.zones.judges."""
 
 from __future__ import annotations
 

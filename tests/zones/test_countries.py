@@ -134,5 +134,5 @@ def test_what_our_own_table_says_is_not_overruled() -> None:
     assert [name for name, code in COUNTRIES.items() if country_code(name) != code] == []
 
 
-def test_nobody_lives_where_there_is_no_zone() -> None:
+def test_countries_without_a_zone_have_no_inhabitants() -> None:
     assert {code for code in _known() if not country_zones(code)} == {"BV", "HM"}

@@ -1,4 +1,4 @@
-"""What may be meant by a name that is no zone."""
+"""Suggestions for names of no zone."""
 
 from __future__ import annotations
 

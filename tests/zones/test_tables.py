@@ -1,4 +1,4 @@
-"""What is known of zones has a version, so that what is stored is resolved again when it changes."""
+"""The data about zones has a version, so that stored zones are resolved again when it changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scheduler.zones import tables
 DIGEST = "42efc9c78173184d"
 
 
-def test_whoever_changes_a_table_raises_its_version() -> None:
+def test_changed_tables_need_a_new_version() -> None:
     """VERSION is among them: the digest is that of what is known now."""
     constants = {
         name: value for name, value in vars(tables).items() if name.isupper() and not name.startswith("_")

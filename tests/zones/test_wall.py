@@ -323,7 +323,7 @@ class TestTheWebinarsZone:
             webinar_zone(name)
         assert zone_place(name) is None
 
-    def test_an_error_never_repeats_what_was_typed(self) -> None:
+    def test_an_error_never_repeats_the_typed_text(self) -> None:
         with pytest.raises(UnknownZone) as error:
             registrant_zone("ana@example.org")
         assert "ana" not in str(error.value)
