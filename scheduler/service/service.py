@@ -143,7 +143,7 @@ class Service:
         Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest.
         """
         recorder = self.dispatcher.recorder
-        await recorder.settled()
+        await recorder.until_recorded()
         recorder.has_held |= await self._database.run(_looked_around)
         await self._govern(now)
         await self._settle(now)
@@ -236,7 +236,7 @@ class Service:
 
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""
-        await self.dispatcher.settled()
+        await self.dispatcher.until_idle()
         if self._telling:
             await self._telling
 

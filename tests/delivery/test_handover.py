@@ -541,10 +541,10 @@ async def test_a_service_that_has_sent_nothing_since_its_start_notices_too(desk:
     desk.recorder = Recorder(desk.database, held.append)
     desk.handover = Handover(desk.state, desk.database, desk.recorder, 0)
     await desk.handover.take(LATER)
-    await desk.recorder.settled()
+    await desk.recorder.until_recorded()
     assert not held
     desk.ledger.sql("DELETE FROM attempt")
-    await desk.recorder.settled()
+    await desk.recorder.until_recorded()
     assert held
     await desk.handover.leave([])
 
