@@ -73,7 +73,7 @@ class Flight:
         outcomes = [self._outcome(start, result) for start, result in zip(starts, results, strict=True)]
         count_landed(self.relay.name, starts, outcomes)
         if sent := sum(outcome.state is State.SENT for outcome in outcomes):
-            self.relay.pace.well(sent)
+            self.relay.pace.note_accepted(sent)
         self._outcomes += outcomes
 
     def lose(self) -> None:

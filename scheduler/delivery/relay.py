@@ -56,7 +56,7 @@ class Standing:
     def is_paused(self, now: datetime) -> bool:
         return self.paused_until is not None and now < self.paused_until
 
-    def well(self) -> None:
+    def clear(self) -> None:
         """Forget all trouble: a mail was accepted."""
         self.__init__()  # type: ignore[misc]
 
@@ -89,13 +89,13 @@ class Standing:
         if self.paused_until is None or self.stopped:
             return
         if (self.rests and now >= self.paused_until) or now - self.paused_until > FORGOTTEN_AFTER:
-            self.well()
+            self.clear()
 
     def proven(self) -> None:
         """It accepted a probe or a mail that is no delivery. That ends trouble at the opening or at MAIL; after refused
         recipients or contents it only ends the pause, and a mail to a registrant has to end the trouble."""
         if self._is_before_rcpt:
-            self.well()
+            self.clear()
         else:
             self.try_again()
 
@@ -208,7 +208,7 @@ class Relay:
     def apply(self, effect: Effect, now: datetime) -> datetime | None:
         """Apply the effect of a result. Returns the end of the pause that it causes, if any."""
         if effect.accepted:
-            self.standing.well()
+            self.standing.clear()
         if effect.refuses_connection:
             self._limit_connections()
         if effect.slows:
@@ -310,7 +310,7 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
         except DayIsFull as full:
             why = why or str(full)
         else:
-            relay.pace.well(1)
+            relay.pace.note_accepted(1)
             relay.proven()
             return ""
     return why

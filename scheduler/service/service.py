@@ -128,7 +128,7 @@ class Service:
         await self._database.run(statements.check)
         now = self._clock.now()
         if self._handover:
-            await self._handover.take(now)
+            await self._handover.take_over(now)
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)
         await self._database.run(settling.free_held_by_config, now)

@@ -343,4 +343,4 @@ def test_what_a_stop_is_about() -> None:
         relay.standing.proven()
         assert relay.standing.stopped is not all_of_them
         assert not relay.standing.is_paused(ANNOUNCED)
-        relay.standing.well()
+        relay.standing.clear()

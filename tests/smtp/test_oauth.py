@@ -463,8 +463,8 @@ async def test_a_refresh_token_that_counts_no_more_is_named_with_what_may_have_e
         with pytest.raises(NoToken) as refusal:
             await tokens_of(server).current()
         words = (
-            "the refresh token has expired, was revoked, or was replaced when another service used it: set a new one, and"
-            " let all services share one STATE_DIR"
+            "the refresh token has expired, was revoked, or was replaced when another service used it: set a new one,"
+            " and let all services share one STATE_DIR"
         )
         assert str(refusal.value) == f"the token endpoint refuses: {code}: {words}"
         assert verdict(refusal.value) is Verdict.STOP
