@@ -1,7 +1,7 @@
-"""Takes secrets out of what others say: a relay or a token endpoint may repeat what it was sent.
+"""Removes secrets from the texts of others: a relay or a token endpoint may repeat what it was sent.
 
-Whatever signs in names its secrets here (`keep_secret`), and every reply passes `redact` before it is kept, shown or
-logged. Any eight characters in a row of a secret count as it, so that an echo that was cut off is found, too.
+Secrets are registered with `keep_secret`, and every reply passes `redact` before it is stored, shown or logged. Any
+eight consecutive characters of a secret are removed, so that an echo that was cut off is found as well.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 REMOVED = "<secret>"
-SHORTEST = 4  # characters; what is shorter is in too many words
-PART = 8  # characters in a row of a secret that may not be shown; of a shorter one, all of it
-LONG = 64  # characters, as access tokens have: of these, twice as many in a row may not be shown
-MOST = 64  # tokens that are known at a time: they come and go; what is configured stays
+SHORTEST = 4  # characters; shorter secrets occur in too many words
+PART = 8  # consecutive characters of a secret that are removed; a shorter secret is removed as a whole
+LONG = 64  # characters of a secret, such as an access token, of which only twice as many in a row are removed
+MOST = 64  # tokens that are known at a time; configured secrets are not counted
 
-DEEPEST = 3  # escapes of escapes that are undone
+DEEPEST = 3  # levels of nested escapes that are decoded
 
 # URLs, quoted-printable, xtext (RFC 3461, 4), Python; JSON; HTML.
 _ESCAPED = re.compile(
     rb"[%=+\\]x?([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|&#[xX]([0-9A-Fa-f]{1,6});|&#([0-9]{1,7});"
 )
-_BLANKS = bytes.maketrans(b"+", b" ")  # as forms have them
+_BLANKS = bytes.maketrans(b"+", b" ")  # as in forms (application/x-www-form-urlencoded)
 
 
 class _Secrets:
-    """The secrets that this process knows, each as the set of its parts in every form."""
+    """The secrets that this process knows, with the parts of each in every form."""
 
     def __init__(self) -> None:
         self._parts: OrderedDict[bytes, frozenset[bytes]] = OrderedDict()
         self._stay: set[bytes] = set()
-        self._by_length: dict[int, Counter[bytes]] = {}  # how many secrets have this part
+        self._by_length: dict[int, Counter[bytes]] = {}  # by length of the part: secrets with this part
 
     def keep(self, secret: bytes, *, stays: bool) -> None:
         if stays and len(secret) >= SHORTEST:
@@ -57,7 +57,7 @@ class _Secrets:
                     del self._by_length[len(part)]
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """Where a part of a secret stands in `text`."""
+        """The places (start, end) of parts of secrets in `text`."""
         text = text.lower()
         for size, parts in self._by_length.items():
             for start in range(len(text) - size + 1):
@@ -69,23 +69,23 @@ _known = _Secrets()
 
 
 def keep_secret(*secrets: str) -> None:
-    """Let these, which are configured, be taken out of everything from now on; empty ones are none."""
+    """Register configured secrets, to be redacted for as long as the process lives; empty ones are ignored."""
     for secret in secrets:
         _known.keep(secret.encode("utf-8", "surrogatepass"), stays=True)
 
 
 def keep_token(token: str) -> None:
-    """The same for a token, until many others have come after it."""
+    """Register a token, to be redacted until MOST newer ones are registered."""
     _known.keep(token.encode("utf-8", "surrogatepass"), stays=False)
 
 
 def forget_all() -> None:
-    """Know no secret any more."""
+    """Forget all secrets."""
     _known.__init__()  # type: ignore[misc]
 
 
 def redact(text: str) -> str:
-    """`text` without any secret in clear, in base64 (also inside something longer) or escaped, as in URLs."""
+    """`text` without secrets, whether in clear, in base64 (also as part of a longer text) or escaped, as in URLs."""
     raw = text.encode("utf-8", "surrogatepass")
     spans = [*_spans(raw)]
     if b"+" in raw:
@@ -100,7 +100,7 @@ def redact(text: str) -> str:
 
 
 def _spans(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Where a secret stands in it, as it is or after its escapes are undone."""
+    """The places of secrets in `raw`, as it is and after its escapes are decoded."""
     yield from _known.spans(raw)
     places = list(range(len(raw) + 1))
     for _ in range(DEEPEST):
@@ -112,7 +112,7 @@ def _spans(raw: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _parts(secret: bytes) -> Iterator[bytes]:
-    """Of every form of a secret, in lower case: each run of PART characters, of a LONG one every PARTth of them."""
+    """The parts of every form of a secret, in lower case: all runs of PART characters; of a LONG one every PARTth."""
     for form in (secret, *_in_base64(secret)):
         size = min(PART, len(form))
         for start in range(0, len(form) - size + 1, PART if len(secret) > LONG else 1):
@@ -120,7 +120,7 @@ def _parts(secret: bytes) -> Iterator[bytes]:
 
 
 def _in_base64(secret: bytes) -> Iterator[bytes]:
-    """What every base64 text (RFC 4648, 4 and 5) that encodes the secret holds, whatever stands around it."""
+    """The characters in every base64 text (RFC 4648, 4 and 5) that encodes the secret with any text around it."""
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + secret)
         depends_on_neighbours = (0, 2, 3)[before], (0, 3, 2)[(before + len(secret)) % 3]
@@ -130,21 +130,21 @@ def _in_base64(secret: bytes) -> Iterator[bytes]:
 
 
 def _unescaped(raw: bytes) -> tuple[bytes, list[int]]:
-    """`raw` with its escapes undone, and where each byte of that began, and the last one ended."""
+    """`raw` with its escapes decoded; for each byte of that its place in `raw`, and the end of the last one."""
     plain, at = bytearray(), 0
     places: list[int] = []
     for found in _ESCAPED.finditer(raw):
         plain += raw[at : found.start()]
         places += range(at, found.start())
-        meant = _meant(found)
-        plain += meant
-        places += [found.start()] * len(meant)
+        decoded = _decoded(found)
+        plain += decoded
+        places += [found.start()] * len(decoded)
         at = found.end()
     plain += raw[at:]
     return bytes(plain), [*places, *range(at, len(raw) + 1)]
 
 
-def _meant(escape: re.Match[bytes]) -> bytes:
+def _decoded(escape: re.Match[bytes]) -> bytes:
     octet, in_json, in_html, decimal = (one.decode() if one else "" for one in escape.groups())
     if octet:
         return bytes.fromhex(octet)
@@ -153,7 +153,7 @@ def _meant(escape: re.Match[bytes]) -> bytes:
 
 
 def _joined(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Spans that touch or overlap as one, in order."""
+    """The spans in order; those that touch or overlap are joined."""
     first, last = (spans := sorted(spans))[0]
     for start, end in spans:
         if start > last:

@@ -1,6 +1,6 @@
-"""The folder of what a service keeps for itself, beside the database (STATE_DIR): one small file for each thing.
+"""Small files that a service stores beside the database, in the folder STATE_DIR.
 
-Its files may hold secrets: none of their content belongs in a log or an error.
+They may contain secrets: their contents must not appear in logs or errors.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from typing import BinaryIO
 
 from scheduler.aside import Aside
 
-LONGEST = 16 * 2**20  # bytes; what is longer is not ours
+LONGEST = 16 * 2**20  # bytes; a longer file is not ours
 LOCK_PAUSE_SECONDS = 0.05  # between two tries to lock
-HELD_SECONDS = 60.0  # for a lock: a thread that has not ended by then hangs
-LEFT_SECONDS = 3600.0  # since its last byte: whoever wrote it was killed before it was in its place
+HELD_SECONDS = 60.0  # that a lock may be held: a thread that has not ended by then hangs
+LEFT_SECONDS = 3600.0  # after its last write a temporary file is a leftover of a killed process
 
 RESERVE = "reserve"
-RESERVE_BYTES = 2**20  # 2,000 outcomes
+RESERVE_BYTES = 2**20  # about 2,000 outcomes
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_NO_FILE = "what stands in STATE_DIR in the place of a file is none"
+_NO_FILE = "STATE_DIR has something else in the place of a file"
 
-# Such a file: `write` names it, and mkstemp adds eight characters. Others may keep files of theirs in the folder.
+# A temporary file: `write` gives the prefix, and mkstemp adds eight characters. The folder may have files of others.
 _LEFT = re.compile(r"\.(?:restored|reserve|(?:spool|ledger|database|refresh-token)-[\w.-]+)\.[a-z0-9_]{8}")
 
 
 class StateDir:
-    """Files of mode 0600 in one folder, each of which is there whole or not at all, also after a power cut."""
+    """Files of mode 0600 in one folder. Writes are atomic and durable, also after a power failure."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder is made when the first file is written."""
+        """The folder is created with the first file."""
         self.folder = folder
 
     def path(self, name: str) -> Path:
-        """Where the file of this name is, or would be. Raises ValueError for a name that leads elsewhere."""
+        """The path of the file of this name. Raises ValueError for a name that leads out of the folder."""
         if not name or name.startswith(".") or Path(name).name != name:
             raise ValueError("not the name of a file in STATE_DIR")
         return self.folder / name
 
     def files(self) -> list[Path]:
-        """All that is in the folder; nothing where there is none. Raises OSError."""
+        """All entries of the folder; none if it does not exist. Raises OSError."""
         try:
             return list(self.folder.iterdir())
         except FileNotFoundError:
             return []
 
     def read(self, name: str, longest: int = LONGEST) -> bytes | None:
-        """The content; None where there is no such file. Raises OSError, and ValueError for what is no file of ours: no
-        regular one, or longer than so many bytes."""
+        """The content of a file; None if it does not exist. Raises OSError, and ValueError if it is no regular file or
+        has more than `longest` bytes."""
         try:
             with _opened(self.path(name)) as opened:
                 content = opened.read(longest + 1)
@@ -70,15 +70,14 @@ class StateDir:
         return content
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file, whoever may read it. Raises OSError."""
+        """Whether this file exists, even if it can't be read. Raises OSError."""
         try:
             return stat.S_ISREG(self.path(name).lstat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
 
     def write(self, name: str, content: bytes) -> None:
-        """Put this in the place of what was there; durable once it returns. Raises OSError: then the earlier content
-        stands."""
+        """Replace the content of a file, durably. Raises OSError, and then the earlier content stays."""
         target = self.path(name)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, made = mkstemp(prefix=f".{name}.", dir=self.folder)  # of mode 0600
@@ -96,17 +95,17 @@ class StateDir:
         self._sync_folder()
 
     def reserve(self) -> None:
-        """Keep room on the disk for one file that has to be written though it is full. Raises OSError."""
+        """Reserve disk space for one file that must be written even if the disk is full. Raises OSError."""
         with suppress(FileNotFoundError):
             if self.path(RESERVE).lstat().st_size == RESERVE_BYTES:
                 return
         self.write(
             RESERVE, os.urandom(RESERVE_BYTES // 2).hex().encode()
-        )  # nothing that a file system can leave out
+        )  # random, so that no file system compresses it
 
     def write_in_reserve(self, name: str, content: bytes) -> None:
-        """`write`, where the disk is full. Raises OSError: also where the content is larger than the room, or another
-        service needs it at this moment."""
+        """Write a file in the reserved space, if the disk is full. Raises OSError, also if the content is too large or
+        another service uses the space now."""
         reserve = self.path(RESERVE)
         with os.fdopen(os.open(reserve, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), "r+b") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,22 +121,22 @@ class StateDir:
         self._sync_folder()
 
     def remove(self, name: str) -> None:
-        """Durable once it returns; no error where there is no such file. Raises OSError."""
+        """Remove a file durably; no error if it does not exist. Raises OSError."""
         self.path(name).unlink(missing_ok=True)
         if self.folder.is_dir():
             self._sync_folder()
 
     def tidy(self) -> None:
-        """Remove what processes of this user that were killed in `write` have left. Raises OSError."""
+        """Remove temporary files of this user's processes that were killed in `write`. Raises OSError."""
         if not self.folder.is_dir():
             return
         for path in filter(lambda one: _LEFT.fullmatch(one.name), list(self.folder.iterdir())):
-            with suppress(FileNotFoundError):  # another service that shares the folder is as tidy
+            with suppress(FileNotFoundError):  # another service that shares the folder was first
                 if _is_left(path.lstat()):
                     path.unlink()
 
     def _sync_folder(self) -> None:
-        """Make the names durable, too."""
+        """Make the names of files durable."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -146,8 +145,8 @@ class StateDir:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Opened for reading; a link is not followed, and nobody who may write to a pipe is waited for. Raises OSError, and
-    ValueError for what is no regular file."""
+    """Open for reading, without following a link or waiting for a pipe. Raises OSError, and ValueError if it is no
+    regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -161,8 +160,8 @@ def _opened(path: Path) -> BinaryIO:
 
 
 class StateLock:
-    """Excludes other processes that share the folder. A thread of its own holds it from beginning to end, so that a
-    folder that hangs keeps nobody waiting, and leaves no lock behind."""
+    """A lock that excludes other processes that share the folder. A thread of its own takes and releases it, so that a
+    folder that hangs blocks nobody and leaves no lock behind."""
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
@@ -170,7 +169,8 @@ class StateLock:
 
     @asynccontextmanager
     async def held(self, name: str, seconds: float) -> AsyncIterator[bool | None]:
-        """Whether it is ours; False: another process has not given it back in time; None: nobody can lock here."""
+        """Take the lock within `seconds`. Yields True: it is ours; False: another process holds it; None: locks do not
+        work here."""
         loop, over = asyncio.get_running_loop(), threading.Event()
         ours: asyncio.Future[None] = loop.create_future()
 
@@ -188,7 +188,7 @@ class StateLock:
 
 
 def _hold(path: Path, over: threading.Event, taken: Callable[[], None]) -> None:
-    """Lock this file as soon as nobody else does, until it is `over`. Raises OSError."""
+    """Lock this file as soon as possible, call `taken`, and hold the lock until `over` is set. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)) as opened:
         while not over.is_set():
@@ -200,6 +200,7 @@ def _hold(path: Path, over: threading.Event, taken: Callable[[], None]) -> None:
 
 
 def _is_left(found: os.stat_result) -> bool:
+    """Whether this is a leftover of a killed process of this user."""
     is_ours = (
         stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o600 and found.st_uid == os.geteuid()
     )

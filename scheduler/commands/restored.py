@@ -109,7 +109,7 @@ def _note_new(settings: Settings) -> None:
     with opened_database(settings) as database, database.reading() as conn:
         ledger = restored.identity(conn).name
     try:
-        marks.belongs(state, ledger)
+        marks.note_ledger(state, ledger)
     except OSError as error:
         stop(refused(state.folder, error))
     click.echo(
@@ -124,7 +124,7 @@ def _must_be_held(database: Database, settings: Settings) -> None:
     except marks.StateUnreadable as error:
         stop(str(error))
     with database.reading() as conn:
-        if marks.lost(conn, found):
+        if marks.missing(conn, found):
             stop(
                 "The database was set back, and nothing is held yet: first `webinar restored --hold`, or start the"
                 " service."

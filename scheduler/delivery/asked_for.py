@@ -1,4 +1,4 @@
-"""Sends the mails that somebody asked for and waits for, such as tests of texts (`outbox`)."""
+"""Sends mails that are no deliveries, such as tests of texts, from the `outbox`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduler.delivery.relay import Relay, send_one
 
 
 class AskedFor:
-    """One after the other, so that they take one connection from what is due."""
+    """Sends the mails of the outbox one at a time, so that they use one connection at most."""
 
     def __init__(
         self, database: Database, clock: Clock, relays: Sequence[Relay], may_write_to: Callable[[str], bool]
@@ -20,7 +20,7 @@ class AskedFor:
         self._database, self._clock, self._relays, self._may_write_to = database, clock, relays, may_write_to
 
     async def send(self) -> None:
-        """Send what waits, and remove what is old. Raises DBAPIError."""
+        """Send the waiting mails and remove old entries. Raises DBAPIError."""
         if not await self._database.run_reading(outbox.has_work, self._clock.now()):
             return
         await self._database.run(outbox.remove_old, self._clock.now())

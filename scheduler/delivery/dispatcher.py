@@ -1,6 +1,6 @@
-"""From due to outcome: claims what is due, and sends it over the connections of the first relay that takes mail.
+"""Claims due deliveries and sends them over the connections of the first relay that accepts mail.
 
-One worker a connection (`sending`), and no more of them than there are mails.
+Each worker uses one connection (`sender`); there are no more workers than mails.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from scheduler.troubles import Troubles
 log = structlog.get_logger()
 
 AHEAD_SECONDS = (
-    0.5  # claimed before its turn: what is due on registration never waits long behind other mails
+    0.5  # of mails to claim ahead: little, as mails due on registration must not wait for many others
 )
-AHEAD_EACH = 48  # mails for each connection, at least, where no pace is set
-MOST_AHEAD = 2000
+AHEAD_EACH = 48  # mails to claim ahead for each connection at least, if no pace is set
+MOST_AHEAD = 2000  # mails
 RETRY_SECONDS = 1.0
-SENDING = "sending mails"  # what a worker does, in readiness
+SENDING = "sending mails"  # a worker's task, in readiness
 
 
 class Dispatcher:
-    """Sends what is due through the first relay that takes mail."""
+    """Claims due deliveries and runs a worker for each connection that may send them."""
 
     def __init__(
         self,
@@ -53,24 +53,24 @@ class Dispatcher:
         may_write_to: Callable[[str], bool] = lambda address: True,
         holder: int = 0,
     ) -> None:
-        """`holder`: the number of this service by which others know that it is there (`database.presence`)."""
+        """`holder`: the number of this service, by which its leases are recognized (`database.presence`)."""
         self._database, self._clock, self._relays, self._holder = database, clock, relays, holder
         for relay in relays:
             relay.woken = self.wake
-        self.recorder = Recorder(database, self._hold_restored, self._give_up, self._doubt)
+        self.recorder = Recorder(database, self._hold_restored, self._discard, self._doubt)
         self._backlog = Backlog()
         self._sender = Sender(clock, self._backlog, self.recorder, may_write_to, self._note_taken, self._lose)
         self._workers: dict[asyncio.Task[None], Relay] = {}
         self._pump: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._troubles = Troubles()
         self._woken = asyncio.Event()
-        self._lost = False  # whether the ledger may have leases of ours that we do not know
-        self._nothing_more = [False, False]  # urgent, others: the last claim found less than it asked for
+        self._lost = False  # the ledger may hold leases of ours that are not in the backlog
+        self._nothing_more = [False, False]  # urgent, others: the last claim found fewer than it asked for
         self._wakes = 0
-        self._ahead = AHEAD_EACH  # how many to have claimed
-        self._taken = 0  # since the last claim
+        self._ahead = AHEAD_EACH  # mails to have claimed
+        self._taken = 0  # mails that left the backlog since the last claim
         self._claimed_at = 0.0
 
     @property
@@ -83,7 +83,7 @@ class Dispatcher:
 
     @property
     def trouble(self) -> str:
-        """Why no relay takes mail now, in words without personal data; "" when one does."""
+        """Why no relay accepts mail now, without personal data; "" if one does."""
         troubles = [relay.trouble for relay in self._relays]
         return troubles[0] if all(troubles) else ""
 
@@ -99,12 +99,12 @@ class Dispatcher:
 
     @property
     def stopped(self) -> bool:
-        """Whether all relays say what only their operators can do something about."""
+        """Whether all relays refuse mails for reasons that only an operator can fix."""
         return all(relay.standing.stopped for relay in self._relays)
 
     @property
     def paused_until(self) -> datetime | None:
-        """When the next relay is tried again, where all are left alone."""
+        """When the next relay is tried again (UTC); None unless all are paused."""
         instants = [relay.standing.paused_until for relay in self._relays]
         return None if None in instants else min(instant for instant in instants if instant)
 
@@ -113,7 +113,7 @@ class Dispatcher:
         return self._pump is not None and not self._pump.done()
 
     def wake(self) -> None:
-        """Send what is due, besides what is under way."""
+        """Look for due deliveries and send them."""
         self._nothing_more = [False, False]
         self._wakes += 1
         self._woken.set()
@@ -121,24 +121,23 @@ class Dispatcher:
             self._pump = asyncio.create_task(self._pump_on())
 
     def look_at_files(self) -> None:
-        """Find out whether secrets or certificates were changed, and whether relays that refused everybody still do;
-        beside everything else."""
+        """Start tasks that look for changed secrets and certificates, and probe relays that refused everybody."""
         if self._sender.draining:
             return
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_at_files())
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_relays())
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe_relays())
 
-    async def settled(self) -> None:
-        """Wait until the files were looked at, and nothing that is due now is left to send."""
-        for task in (self._looking, self._asking, self._pump):
+    async def until_idle(self) -> None:
+        """Wait until the tasks of `look_at_files` have ended and no due mail is left to send."""
+        for task in (self._looking, self._probing, self._pump):
             if task:
                 await task
 
     async def drain(self, seconds: float) -> list[Outcome]:
-        """Begin no new mail; give what is on the wire so many seconds, then leave it in doubt. Returns what is not on
-        record by then, as the ledger can't be written."""
+        """Begin no new mail, and leave mails on the wire in doubt after `seconds`. Returns the outcomes that could not
+        be recorded, because the ledger can't be written."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         self._sender.draining = True
@@ -147,13 +146,13 @@ class Dispatcher:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=seconds)
-        left = [*self._workers, *filter(None, [self._pump, self._looking, self._asking])]
+        left = [*self._workers, *filter(None, [self._pump, self._looking, self._probing])]
         for task in left:
             task.cancel()
         last: list[asyncio.Future[Any]] = [*left, self.recorder.caught_up()]
         await asyncio.wait(last, timeout=max(end - loop.time(), RETRY_SECONDS))
         if unwritten := self.recorder.abandon():
-            return unwritten  # with their leases, by which they are recorded later
+            return unwritten  # their leases stay, by which they are recorded later
         with self._troubles.recorded("giving leases back"):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._end_leases()
@@ -164,13 +163,13 @@ class Dispatcher:
             for relay in self._relays:
                 await relay.look_at_files()
 
-    async def _ask_relays(self) -> None:
+    async def _probe_relays(self) -> None:
         with self._troubles.recorded("trying relays again"):
-            await asyncio.gather(*map(self._ask, self._relays))
+            await asyncio.gather(*map(self._probe, self._relays))
 
-    async def _ask(self, relay: Relay) -> None:
+    async def _probe(self, relay: Relay) -> None:
         try:
-            await relay.ask(self._clock.now(), self.job.sender)
+            await relay.probe(self._clock.now(), self.job.sender)
         except RelayFailure as failure:
             self._not_opened(relay, failure)
 
@@ -193,8 +192,8 @@ class Dispatcher:
             if wanted:
                 await self._claim(sum(number for _, number in wanted))
                 self._hire(wanted)
-            elif not self._workers and (items := self._backlog.take_all()):
-                self._backlog.settle(claimed for claimed, _ in items)
+            elif not self._workers and (items := self._backlog.pop_all()):
+                self._backlog.discard(claimed for claimed, _ in items)
                 await self._free_lost()
             if not self._workers and not self._woken.is_set():
                 return
@@ -204,8 +203,8 @@ class Dispatcher:
 
     def _hire(self, wanted: Sequence[tuple[Relay, int]]) -> None:
         for relay, number in wanted:
-            there = sum(one is relay for one in self._workers.values())
-            for _ in range(min(number - there, self._backlog.free - len(self._workers))):
+            busy = sum(one is relay for one in self._workers.values())
+            for _ in range(min(number - busy, self._backlog.free - len(self._workers))):
                 worker = asyncio.create_task(self._work(relay))
                 self._workers[worker] = relay
                 worker.add_done_callback(self._workers.pop)
@@ -239,8 +238,8 @@ class Dispatcher:
     def _is_low(self, claimed: int) -> bool:
         return claimed * 2 < self._ahead
 
-    def _enough(self, connections: int) -> int:
-        """How many to have claimed: what goes out in half a second, and a few for each connection."""
+    def _wanted_ahead(self, connections: int) -> int:
+        """The number of mails to have claimed: those of AHEAD_SECONDS, and some for each connection."""
         now = asyncio.get_running_loop().time()
         rate = self._taken / (now - self._claimed_at)
         self._taken, self._claimed_at = 0, now
@@ -248,25 +247,24 @@ class Dispatcher:
         return max(min(int(rate * AHEAD_SECONDS), MOST_AHEAD), connections * (1 if limited else AHEAD_EACH))
 
     async def _claim(self, connections: int) -> None:
-        """Lease what is due, of what is due on registration and of the rest: of each when half of it is gone."""
+        """Lease due deliveries of each queue of the backlog that is less than half full."""
+        claimed = self._backlog.urgent, self._backlog.others
         urgent, others = (
-            self._ahead - there if self._is_low(there) and not nothing else 0
-            for there, nothing in zip(
-                (self._backlog.urgent, self._backlog.others), self._nothing_more, strict=True
-            )
+            self._ahead - number if self._is_low(number) and not nothing else 0
+            for number, nothing in zip(claimed, self._nothing_more, strict=True)
         )
         if not (urgent or others):
             return
-        self._ahead = self._enough(connections)
+        self._ahead = self._wanted_ahead(connections)
         token, now, found = claims.new_token(self._holder), self._clock.now(), None
         wakes = self._wakes
         with self._troubles.recorded("claiming what is due"), metrics.CLAIMING.time():
             found = await self._database.run_sending(_claim, now, token, self.job, urgent, others)
-        if found is None:  # perhaps it was committed all the same
+        if found is None:  # it may have been committed nevertheless
             self._lost, self._nothing_more = True, [True, True]  # until the next wake
             return
         self._backlog.add(found)
-        if wakes != self._wakes:  # meanwhile more may have come than this claim saw
+        if wakes != self._wakes:  # more may be due than this claim saw
             return
         quick = sum(claimed.urgency == 0 for claimed, _ in found)
         self._nothing_more = [
@@ -275,25 +273,25 @@ class Dispatcher:
         ]
 
     def _lose(self) -> None:
-        """Something that we held is in the backlog no more, and perhaps still leased to us in the ledger."""
+        """Note that the ledger may hold leases of ours that are not in the backlog."""
         self._lost = True
         self._woken.set()
 
-    def _give_up(self, claimed: Lease) -> None:
-        self._backlog.settle([claimed])
+    def _discard(self, lease: Lease) -> None:
+        self._backlog.discard([lease])
         self._lose()
 
     def _doubt(self, refusal: RefusalStreak) -> None:
-        """Recipients were refused alike in a row: it is the relay's trouble, or what we are to it."""
+        """Stop a relay that refused recipients alike in a row: the cause is the relay, or our standing there."""
         log.error("relay refuses recipients alike", relay=refusal.relay, reply=str(refusal))
         for relay in self._relays:
             if relay.name == refusal.relay:
                 relay.standing.doubt(self._clock.now(), str(refusal))
 
     async def _free_lost(self) -> None:
-        """Nobody else recovers what is ours while we live."""
+        """End the leases of ours that are not in the backlog. No other service does while this one is alive."""
         self._lost = False
-        with self._troubles.recorded("freeing what is not in hand"):
+        with self._troubles.recorded("freeing leases"):
             await self._end_leases(known=list(self._backlog.leased))
             return
         self._lost = True

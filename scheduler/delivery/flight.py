@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from scheduler.clock import Clock
-from scheduler.delivery.backlog import Backlog, Item
+from scheduler.delivery.backlog import Backlog
 from scheduler.delivery.figures import count_begun, count_landed
 from scheduler.delivery.recorder import Recorder
 from scheduler.delivery.relay import Relay, wait
@@ -31,7 +31,6 @@ log = structlog.get_logger()
 class OutgoingMail:
     """A rendered mail, and what the ledger must hold before it goes."""
 
-    item: Item
     start: Start
     mail: Mail
     webinar: Webinar
@@ -60,11 +59,11 @@ class Flight:
         """Record the starts of these mails, and the outcomes so far, in one transaction. Returns the mails whose lease
         we still hold: they are in flight from now on."""
         ids = await self._recorder.write(self._outcomes, [one.start for one in mails])
-        self._backlog.settle(outcome.claimed for outcome in self._outcomes)
+        self._backlog.discard(outcome.claimed for outcome in self._outcomes)
         self._outcomes.clear()
         begun = [one for one in mails if one.start.claimed.id in ids]
         count_begun(one.start for one in begun)
-        self._backlog.settle(one.start.claimed for one in mails if one.start.claimed.id not in ids)
+        self._backlog.discard(one.start.claimed for one in mails if one.start.claimed.id not in ids)
         self._mails += begun
         return begun
 
@@ -74,7 +73,7 @@ class Flight:
         outcomes = [self._outcome(start, result) for start, result in zip(starts, results, strict=True)]
         count_landed(self.relay.name, starts, outcomes)
         if sent := sum(outcome.state is State.SENT for outcome in outcomes):
-            self.relay.pace.well(sent)
+            self.relay.pace.note_accepted(sent)
         self._outcomes += outcomes
 
     def lose(self) -> None:
@@ -94,7 +93,7 @@ class Flight:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record these outcomes and end their leases."""
         await self._recorder.write(outcomes)
-        self._backlog.settle(outcome.claimed for outcome in outcomes)
+        self._backlog.discard(outcome.claimed for outcome in outcomes)
 
     def _outcome(self, start: Start, result: Reply | RelayFailure) -> Outcome:
         """Decide about one result, and apply its effect on the relay."""

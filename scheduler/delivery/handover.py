@@ -1,5 +1,5 @@
-"""What one run of a service leaves in STATE_DIR to the next, or to others that share it: the last that the ledger
-confirmed, and what could not be written there any more."""
+"""Passes on from one run of a service to the next, in STATE_DIR, the last attempt that the ledger confirmed (`marks`)
+and outcomes that could not be recorded (`spool`)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-WRITE_SECONDS = 2.0  # for the spool: a folder that hangs does not keep the process
-READ_SECONDS = 30.0  # for all spools, at a start
+WRITE_SECONDS = 2.0  # to write the spool: a folder that hangs must not keep the process from ending
+READ_SECONDS = 30.0  # to read all spools, at a start
 LOOK_SECONDS = 5.0  # between two looks at the folder while the service runs
-AFTER_TROUBLE_SECONDS = 30.0  # the same after one that failed
-LOOKING_SECONDS = 2.0  # for one, as a tick may wait for it
-PATIENCE_SECONDS = 60.0  # without a look that succeeded: then leases end all the same
+AFTER_TROUBLE_SECONDS = 30.0  # the same after a failure
+LOOKING_SECONDS = 2.0  # for one look, as a tick may wait for it
+PATIENCE_SECONDS = 60.0  # without a successful look, after which leases end nevertheless
 SPOOLING = "keeping outcomes in STATE_DIR"
 READING = "reading STATE_DIR"
 HOLD = "restored"
-"""A file: `webinar restored --hold` was called for a database that only a start can bring up to date."""
+"""A file that requests a hold at the next start: `webinar restored --hold` found a database with an older schema."""
 
 
 class Handover:
-    """Between the runs of one service, or of several that share the folder."""
+    """The handover between runs of one service, or of several that share the folder."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Handover:
         holder: int,
         earlier: Mark | None = None,
     ) -> None:
-        """`earlier`: what an earlier run in this process knew, whatever became of its file."""
+        """`earlier`: the mark of an earlier run in this process, even if its file is gone."""
         self._earlier = [earlier] if earlier else []
         self._state, self._database, self._recorder, self._holder = state, database, recorder, holder
         self._marks = marks.Marks(state, holder, lambda: recorder.known)
         self._ledger: Identity | None = None
         self._aside: tuple[str, ...] = ()
-        self._damaged: tuple[str, ...] = ()  # marks, at the start
+        self._damaged: tuple[str, ...] = ()  # notes about damaged marks, at the start
         self._writing, self._reading = Aside("STATE_DIR", WRITE_SECONDS), Aside("STATE_DIR", READ_SECONDS)
         self._looks = Aside("STATE_DIR", LOOKING_SECONDS)
         self._one_by_one = asyncio.Lock()
@@ -76,28 +76,28 @@ class Handover:
 
     @property
     def mark(self) -> Mark | None:
-        """What this run knows of its ledger."""
+        """The mark of this run; None: its ledger has confirmed nothing yet."""
         known = self._recorder.known
         return Mark(self._ledger.name, known, datetime.now(UTC)) if self._ledger and known else None
 
-    async def take(self, now: datetime) -> None:
-        """Take over from earlier runs, before anything is claimed and any lease is ended. Where the ledger was set back
-        meanwhile, hold what may have gone out since; else record what they could not. Killed in the middle, it does the
-        same again without harm. Raises DBAPIError, StateUnreadable and StateOfAnother."""
-        found, said = await self._read(lambda: (marks.read(self._state), self._state.has(HOLD)))
+    async def take_over(self, now: datetime) -> None:
+        """Take over from earlier runs, before anything is claimed and any lease is ended: if the ledger was set back,
+        hold the mails that may have gone out since; record the outcomes of spools. Idempotent, in case it is killed.
+        Raises DBAPIError, StateUnreadable and StateOfAnother."""
+        found, requested = await self._read(lambda: (marks.read(self._state), self._state.has(HOLD)))
         self._damaged = found.notes
-        there = [*found.marks.values(), *self._earlier]
-        self._ledger = await self._database.run(_missed, there, said, now)
+        known = [*found.marks.values(), *self._earlier]
+        self._ledger = await self._database.run(_hold_if_set_back, known, requested, now)
         ledger = self._ledger.name
-        if why := await self._read(lambda: marks.another(self._state, ledger, there)):
+        if why := await self._read(lambda: marks.mismatch(self._state, ledger, known)):
             raise marks.StateOfAnother(why)
         with self._troubles.recorded(READING):
-            if said:
+            if requested:
                 await self._reading.run(lambda: self._state.remove(HOLD))
         contents = await self._read(lambda: spool.read(self._state))
-        spools = await self._database.run(spool.compared, contents)
+        spools = await self._database.run(spool.compare, contents)
         await self._record(spools)
-        if self._recorder.known is None:  # or nobody would miss it before the first mail of this run
+        if self._recorder.known is None:  # so that it is missed before the first mail of this run
             self._recorder.known = await self._database.run(last_on_record)
         outdated = await self._database.run(marks.outdated, found.marks)
         with self._troubles.recorded(READING):
@@ -107,22 +107,22 @@ class Handover:
         self._marks.start(self._ledger.name)
         self._looked_at = asyncio.get_running_loop().time()
         if self._database.dialect.takes_replicas:
-            self.stop_looking()  # a start that was tried before
+            self.stop_looking()  # of a start that failed
             self._looking = asyncio.create_task(self._keep_looking())
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """What must be known before anything is claimed."""
+        """Read what is needed before anything is claimed. Raises StateUnreadable if the folder hangs."""
         try:
             return await self._reading.run(read)
         except Hangs:
             raise marks.StateUnreadable(
-                f"STATE_DIR ({self._state.folder}) does not answer for {READ_SECONDS:.0f} seconds, so nobody can tell"
-                " whether the database was set back: is the machine or the volume that holds it there?"
+                f"STATE_DIR ({self._state.folder}) does not answer for {READ_SECONDS:.0f} seconds, so we cannot"
+                " know whether the database was set back: is its machine or volume available?"
             ) from None
 
     async def took_over(self) -> bool:
-        """Record what services that have ended meanwhile left in the folder. Called before the leases of one are ended,
-        or what it had sent would be in doubt. False: the folder can't be read now, and is waited for."""
+        """Record the outcomes that other services left in the folder when they ended. Called before their leases end;
+        otherwise mails that they sent would be in doubt. False: the folder can't be read yet, so wait."""
         with self._troubles.recorded(READING):
             async with self._one_by_one:
                 await self._look()
@@ -131,7 +131,7 @@ class Handover:
         return asyncio.get_running_loop().time() - self._looked_at > PATIENCE_SECONDS
 
     def stop_looking(self) -> None:
-        """Before the recorder is abandoned: what it was given meanwhile is in its spool still."""
+        """Stop looking at the folder, before the recorder is abandoned: unrecorded spools stay there."""
         if self._looking:
             self._looking.cancel()
 
@@ -141,11 +141,11 @@ class Handover:
             await self.took_over()
 
     async def _look(self) -> None:
-        """What does not fit this ledger is left to a start: a service on another database may come back for it."""
+        """Record spools of this ledger. Others are left to a start: a service on another database may want them."""
         contents = await self._looks.run(lambda: spool.read(self._state))
         if not contents:
             return
-        found = [one for one in await self._database.run(spool.compared, contents) if one.outcomes]
+        found = [one for one in await self._database.run(spool.compare, contents) if one.outcomes]
         await self._record(found)
         await self._put_away(self._looks, found)
         for content in contents.values():
@@ -153,7 +153,7 @@ class Handover:
                 raise content
 
     async def _record(self, spools: Iterable[Spool]) -> None:
-        """Where two services do so at once, the second one changes nothing."""
+        """Record the outcomes of these spools; idempotent, as another service may do so at the same time."""
         for one in spools:
             if one.file not in self._recorded:
                 log.warning("spool", file=one.file, outcomes=len(one.outcomes), kept_aside=one.rest)
@@ -162,11 +162,11 @@ class Handover:
 
     async def _put_away(self, files: Aside, spools: Iterable[Spool]) -> None:
         for one in spools:
-            await files.run(partial(spool.done, self._state, one))
+            await files.run(partial(spool.put_away, self._state, one))
         self._aside = await files.run(lambda: spool.kept_aside(self._state))
 
     async def leave(self, outcomes: Sequence[Outcome]) -> None:
-        """For the next run: these are not on record."""
+        """Leave the outcomes that are not on record to the next run."""
         await self._marks.stop(WRITE_SECONDS)
         if not outcomes or self._ledger is None:
             return
@@ -182,12 +182,12 @@ class Handover:
         log.error("outcomes are lost: those that were on the wire will be in doubt", sent=sent)
 
 
-def _missed(conn: Connection, known: Iterable[Mark], said: bool, now: datetime) -> Identity:
-    mark = marks.lost(conn, known)
-    if mark or said:
+def _hold_if_set_back(conn: Connection, known: Iterable[Mark], requested: bool, now: datetime) -> Identity:
+    mark = marks.missing(conn, known)
+    if mark or requested:
         held = restored.hold(conn, now)
         log.error(
             "the database was set back to an earlier state: what may have gone out since is held",
-            held=held, known_since=mark.at.isoformat() if mark else None, by_word=said,
+            held=held, known_since=mark.at.isoformat() if mark else None, by_word=requested,
         )  # fmt: skip
     return restored.identity(conn)

@@ -1,7 +1,7 @@
-"""The last attempt that the ledger confirmed, kept in STATE_DIR: a service that starts on a ledger that was set back
-meanwhile misses it there.
+"""Stores the last attempt that the ledger confirmed in STATE_DIR: if it is missing in the ledger at the next start, the
+database was set back.
 
-It is written beside sending, once a second while mails go out, and at the stop. Each service has a file of its own, as
+The mark is written once a second while mails go out, in a thread, and at the stop. Each service has its own file, as
 replicas may share the folder.
 """
 
@@ -30,28 +30,28 @@ from scheduler.state_dir import StateDir
 from scheduler.troubles import Trouble, Troubles
 
 PREFIX = "ledger-"
-NAME = re.compile(rf"{PREFIX}(?:[0-9a-f]{{8}}-)?[0-9a-f]{{8}}")  # without a ledger: of an earlier version
+NAME = re.compile(rf"{PREFIX}(?:[0-9a-f]{{8}}-)?[0-9a-f]{{8}}")  # an earlier version wrote no ledger in it
 KNOWN = "database-"
-"""Begins the name of an empty file for each ledger with which the folder was used."""
-LONGEST = 16 * 2**10  # bytes; what is longer is no mark
-LARGEST = 2**63 - 1  # number of a delivery
+"""Prefix of the name of an empty file for each ledger with which the folder was used."""
+LONGEST = 16 * 2**10  # bytes of a mark
+LARGEST = 2**63 - 1  # id of a delivery
 SECONDS = 1.0  # between two writes
-FILE_SECONDS = 10.0  # for one
-KEPT_SECONDS = 3600.0  # a mark whose service may be alive, and write it again
+FILE_SECONDS = 10.0  # for one write
+KEPT_SECONDS = 3600.0  # age of an outdated mark whose service may still be alive
 WRITING = "noting in STATE_DIR what is on record"
 
 
 class StateUnreadable(RuntimeError):
-    """A file of STATE_DIR is another user's, in words for the operator."""
+    """A file of STATE_DIR can't be read; in words for the operator."""
 
 
 class StateOfAnother(RuntimeError):
-    """STATE_DIR was used with other databases, and never with this one, in words for the operator."""
+    """STATE_DIR was used with other databases and never with this one; in words for the operator."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a service knew when it wrote its file."""
+    """The last attempt that its ledger had confirmed to a service at some time (UTC)."""
 
     ledger: str
     known: Known
@@ -59,20 +59,20 @@ class Mark:
 
 
 class Found(NamedTuple):
-    """The marks in a folder, by file, and in words which files of such a name hold none."""
+    """The marks in a folder by file name, and notes about damaged files."""
 
     marks: Mapping[str, Mark]
     notes: tuple[str, ...] = ()
 
 
 def read(state: StateDir) -> Found:
-    """What the folder holds; files of others are left alone. Raises StateUnreadable."""
+    """Read the marks in the folder. Raises StateUnreadable."""
     found, notes = dict[str, Mark](), list[str]()
     try:
         paths = sorted(one for one in state.files() if NAME.fullmatch(one.name))
     except OSError as error:
         raise StateUnreadable(
-            f"STATE_DIR: {refused(state.folder, error)}. Nobody can tell otherwise whether the database was set back"
+            f"STATE_DIR: {refused(state.folder, error)}. Without it we cannot know whether the database was set back"
         ) from error
     for path in paths:
         try:
@@ -80,18 +80,18 @@ def read(state: StateDir) -> Found:
                 found[path.name] = _mark(content)
         except OSError as error:
             raise StateUnreadable(
-                f"{path} can't be read ({(error.strerror or str(error)).lower()}), so nobody can tell whether the"
+                f"{path} can't be read ({(error.strerror or str(error)).lower()}), so we cannot know whether the"
                 " database was set back: let the user of the service read and write all files in STATE_DIR"
             ) from error
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             notes.append(
-                f"{path.name} in STATE_DIR is damaged: it can't tell whether the database was set back"
+                f"{path.name} in STATE_DIR is damaged: by it we cannot know whether the database was set back"
             )
     return Found(found, tuple(notes))
 
 
-def lost(conn: Connection, marks: Iterable[Mark]) -> Mark | None:
-    """The mark that knows of this ledger what this ledger does not: it was set back, and nobody has noticed."""
+def missing(conn: Connection, marks: Iterable[Mark]) -> Mark | None:
+    """The first mark whose attempt this ledger has lost: it was set back, which is not on record yet."""
     ledger = restored.identity(conn)
     for mark in marks:
         if (
@@ -103,8 +103,8 @@ def lost(conn: Connection, marks: Iterable[Mark]) -> Mark | None:
     return None
 
 
-def another(state: StateDir, ledger: str, marks: Collection[Mark]) -> str:
-    """Why these marks make nobody sure that STATE_DIR and this ledger belong together, in words; or "". Raises
+def mismatch(state: StateDir, ledger: str, marks: Collection[Mark]) -> str:
+    """Why STATE_DIR with these marks may not belong to this ledger, in words for the operator; "" if it does. Raises
     OSError."""
     last = max(marks, key=lambda mark: mark.at, default=None)
     if last is None or any(mark.ledger == ledger for mark in marks) or state.has(_known_file(ledger)):
@@ -117,23 +117,23 @@ def another(state: StateDir, ledger: str, marks: Collection[Mark]) -> str:
     )
 
 
-def belongs(state: StateDir, ledger: str) -> None:
-    """From now on the folder is this ledger's, too. Raises OSError."""
+def note_ledger(state: StateDir, ledger: str) -> None:
+    """Note in the folder that it is used with this ledger. Raises OSError."""
     if not state.has(_known_file(ledger)):
         state.write(_known_file(ledger), b"")
 
 
 @contextmanager
-def written(state: StateDir) -> Iterator[None]:
-    """Around a write: where the system does not let this user, the trouble says whom to let in where."""
+def _writing(state: StateDir) -> Iterator[None]:
+    """Enclose a write. Raises Trouble for an OSError, with the permission that is needed."""
     try:
         yield
     except Hangs:
         raise
     except OSError as error:
-        words = "so a restored database, or a stop while the database is away, may cost a mail or double one"
+        words = "so a restored database, or a stop while the database is down, may lose or duplicate a mail"
         raise Trouble(
-            f"STATE_DIR: {refused(state.folder, error)}; until then nothing is kept there, {words}"
+            f"STATE_DIR: {refused(state.folder, error)}; until then nothing is stored there, {words}"
         ) from None
 
 
@@ -146,14 +146,14 @@ def _short(ledger: str) -> str:
 
 
 class Marks:
-    """Keeps one service's mark."""
+    """Writes one service's mark."""
 
     def __init__(self, state: StateDir, holder: int, known: Callable[[], Known | None]) -> None:
-        """`known`: what the ledger has confirmed last."""
+        """`known`: returns the last attempt that the ledger has confirmed."""
         self._state, self._known, self._holder = state, known, holder
         self._ledger = ""
         self._written: Known | None = None
-        self._belongs = False  # the folder is known to be this ledger's, and has room for a spool
+        self._is_ready = False  # the ledger is noted in the folder, and there is room for a spool
         self._files = Aside("STATE_DIR", FILE_SECONDS)
         self._troubles = Troubles(Kind.STATE)
         self._keeping: asyncio.Task[None] | None = None
@@ -164,14 +164,14 @@ class Marks:
         return self._troubles.reasons
 
     def start(self, ledger: str) -> None:
-        """Keep the mark of this ledger, from now on until `stop`."""
+        """Write the mark of this ledger from now on, until `stop`."""
         self._ledger = ledger
-        if self._keeping:  # a start that was tried before
+        if self._keeping:  # by a start that failed
             self._keeping.cancel()
         self._keeping = asyncio.create_task(self._keep())
 
     async def stop(self, seconds: float) -> None:
-        """Write it once more, which may take so many seconds."""
+        """Write the mark for the last time, within `seconds`."""
         if self._keeping:
             self._keeping.cancel()
             await asyncio.wait([self._keeping, asyncio.create_task(self._write())], timeout=seconds)
@@ -184,13 +184,13 @@ class Marks:
     async def _write(self) -> None:
         known = self._known()
         has_news = known is not None and known != self._written
-        if self._belongs and not has_news:
+        if self._is_ready and not has_news:
             return
-        with self._troubles.recorded(WRITING), written(self._state):
-            if not self._belongs:
-                await self._files.run(lambda: belongs(self._state, self._ledger))
+        with self._troubles.recorded(WRITING), _writing(self._state):
+            if not self._is_ready:
+                await self._files.run(lambda: note_ledger(self._state, self._ledger))
                 await self._files.run(self._state.reserve)
-                self._belongs = True
+                self._is_ready = True
             if known is not None and has_news:
                 file = f"{PREFIX}{_short(self._ledger)}-{self._holder:08x}"
                 content = _content(Mark(self._ledger, known, datetime.now(UTC)))
@@ -199,7 +199,7 @@ class Marks:
 
 
 def outdated(conn: Connection, marks: Mapping[str, Mark]) -> list[str]:
-    """The files with marks of this ledger, but for the newest."""
+    """The files with marks of this ledger, except the newest."""
     ledger = restored.identity(conn).name
     query = "SELECT id FROM attempt WHERE delivery_id = :id AND lease_token = :token"
     attempts = {
@@ -212,9 +212,9 @@ def outdated(conn: Connection, marks: Mapping[str, Mark]) -> list[str]:
 
 
 def tidy(state: StateDir, files: Collection[str]) -> None:
-    """Remove those of these marks whose service is gone. Raises OSError."""
+    """Remove those of these files whose service has ended. Raises OSError."""
     for file in files:
-        with suppress(FileNotFoundError):  # another service that shares the folder is as tidy
+        with suppress(FileNotFoundError):  # another service that shares the folder was first
             if time.time() - state.path(file).stat().st_mtime > KEPT_SECONDS:
                 state.remove(file)
 
@@ -225,22 +225,14 @@ def _content(mark: Mark) -> bytes:
 
 
 def _mark(content: bytes) -> Mark:
-    """Raises ValueError, KeyError, TypeError, OverflowError, or RecursionError for what is none."""
+    """Parse a mark. Raises ValueError, KeyError, TypeError, OverflowError or RecursionError for anything else."""
     written = json.loads(content)
-    known = written["known"]
-    mark = Mark(
-        str(written["ledger"]),
-        Known(
-            int(known["delivery"]),
-            str(known["token"]),
-            str(known["webinar"]),
-            datetime.fromisoformat(known["due_at"]),
-            bool(known["has_outcome"]),
-            int(known["restorations"]),
-        ),
-        datetime.fromisoformat(written["at"]),
-    )
-    words = mark.known.token + mark.known.webinar
-    if abs(mark.known.delivery) > LARGEST or not words.isprintable() or not mark.known.due_at.tzinfo:
+    known, at = written["known"], datetime.fromisoformat(written["at"])
+    attempt = Known(
+        int(known["delivery"]), str(known["token"]), str(known["webinar"]), datetime.fromisoformat(known["due_at"]),
+        bool(known["has_outcome"]), int(known["restorations"]),
+    )  # fmt: skip
+    words = attempt.token + attempt.webinar
+    if abs(attempt.delivery) > LARGEST or not words.isprintable() or not attempt.due_at.tzinfo:
         raise ValueError("no database takes these values")
-    return mark
+    return Mark(str(written["ledger"]), attempt, at)

@@ -1,7 +1,7 @@
-"""When mails may begin at one relay: as its limits say, for all replicas together, and slower while it complains.
+"""Gives mails their turns at one relay, within its limits for all replicas together, and slower while it complains.
 
-Where a limit is set, its state is a row of `relay_pace`, in which turns are reserved a few at a time: replicas take
-turns, and a restart forgets nothing. Where none is set, nothing is asked of the database.
+If a limit is set, its state is a row of `relay_pace`, in which replicas reserve a few turns at a time, and which
+outlives a restart. Without a limit the database is not used.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ log = structlog.get_logger()
 
 
 class DayIsFull(Exception):
-    """No more mails for now: as many have begun in 24 hours as may."""
+    """The limit of mails in 24 hours is reached."""
 
     def __init__(self, until: datetime) -> None:
-        """`until`: when there is room again (UTC)."""
+        """`until`: when the next mail may begin (UTC)."""
         super().__init__("the daily limit of mails is reached")
         self.until = until
 
 
 class Pace:
-    """Gives each mail its turn, in real time."""
+    """The turns of mails at one relay, in real time."""
 
     def __init__(
         self,
@@ -39,26 +39,26 @@ class Pace:
         database: Database | None = None,
         account: str = "",
     ) -> None:
-        """None: no limit. `account` is what the limits belong to (`RelaySettings.account`), `database` where replicas
-        share them; without it they are this process's own."""
+        """None: no limit. `account`: to which the limits belong (`RelaySettings.account`). `database`: where replicas
+        share them; None: they are this process's own."""
         self._rate = Rate(per_minute, per_day)
         self._account = account
         self._database = database if per_minute or per_day else None
         self._one_by_one = asyncio.Lock()
-        self._wanted = 0  # by all who wait now
+        self._wanted = 0  # turns that callers wait for
         self._left = 0  # turns that are reserved and not yet given
-        self._next = 0.0  # when the first of them comes, on the loop's clock
-        self._apart = 0.0  # seconds between them
-        self._accepted, self._complained = 0, False  # what the database does not know yet
+        self._next = 0.0  # the time of the first of these turns, on the loop's clock
+        self._apart = 0.0  # seconds between these turns
+        self._accepted, self._complained = 0, False  # not yet written to the database
 
     @property
     def limited(self) -> bool:
-        """Whether mails wait for their turns."""
+        """Whether mails have to wait for turns."""
         return self._rate.per_second is not None
 
     @property
     def per_second(self) -> float | None:
-        """Mails that may begin, as far as is known here; None: no limit."""
+        """Mails a second that may begin, as this process knows; None: no limit."""
         return self._rate.per_second
 
     @property
@@ -67,9 +67,9 @@ class Pace:
         return self._rate.per_day is None and not self.limited
 
     async def turns(self, wanted: int) -> int:
-        """Wait until a mail may begin; returns how many of the `wanted` (1 or more) may.
+        """Wait until a mail may begin. Returns how many of the `wanted` mails (1 or more) may.
 
-        Raises DayIsFull, and DBAPIError when the database does not answer.
+        Raises DayIsFull, and DBAPIError if the database does not answer.
         """
         if self.unlimited:
             return wanted
@@ -82,17 +82,17 @@ class Pace:
         finally:
             self._wanted -= wanted
 
-    def well(self, number: int) -> None:
-        """So many mails were accepted."""
+    def note_accepted(self, number: int) -> None:
+        """Count mails that the relay accepted."""
         if self._database:
             self._accepted += number
             return
         before = self._rate.slowed_to
-        self._rate.well(number, asyncio.get_running_loop().time())
+        self._rate.note_accepted(number, asyncio.get_running_loop().time())
         self._log_change(before)
 
     def slow_down(self) -> None:
-        """The relay asks for less (`replies.asks_for_less`)."""
+        """Halve the rate: the relay asks for fewer mails at a time (`replies.asks_for_less`)."""
         if self._database:
             self._complained = True
             return
@@ -138,19 +138,19 @@ _STATE = ("next_turn", "slowed_to", "climbs_to", "recent", "recent_at", "changed
 def _reserve(
     conn: Connection, account: str, settings: Rate, wanted: int, accepted: int, complained: bool
 ) -> tuple[Turns, Rate]:
-    """In the row that all replicas share: tell what became of our mails, and reserve turns for the next."""
+    """Update the row that all replicas share by our results, and reserve turns."""
     row = execute(
         conn,
         f"""INSERT INTO relay_pace (relay, {", ".join(_STATE)}, hours) VALUES (:relay, 0, NULL, 0, 0, 0, 0, '{{}}')
             ON CONFLICT (relay) DO UPDATE SET relay = excluded.relay RETURNING {", ".join(_STATE)}, hours""",
         relay=account,
     ).one()
-    at = dialect(conn).clock(conn)  # once the row is ours
+    at = dialect(conn).clock(conn)  # after the row is locked
     hours = {int(hour): number for hour, number in json.loads(row.hours).items()}
     state = {name: getattr(row, name) for name in _STATE}
     rate = Rate(settings.per_minute, settings.per_day, **state, hours=hours)
     if accepted:
-        rate.well(accepted, at)
+        rate.note_accepted(accepted, at)
     if complained:
         rate.slow_down(at)
     turns = rate.turns(wanted, at)

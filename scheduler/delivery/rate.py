@@ -1,7 +1,7 @@
-"""How many mails may begin when, so that a relay has no reason to complain. Pure: it is told what time it is.
+"""Limits the rate at which mails begin at a relay. Pure: times come in as arguments.
 
-Mails are spaced evenly. A relay that complains is given half of what it took, and a little more again every ten seconds
-in which it takes mails (additive increase, multiplicative decrease, as TCP does: RFC 5681, 3.1).
+Mails are spaced evenly. When a relay complains, the rate is halved; it grows again by a step every ten seconds in which
+mails are accepted (additive increase, multiplicative decrease, as in TCP: RFC 5681, 3.1).
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from typing import NamedTuple
 
 HOUR = 3600
 DAY_HOURS = 24
-TOGETHER = 0.5  # seconds' worth of turns that are reserved at once; one, at least
-CATCH_UP = 0.5  # seconds' worth of turns that may be late and are still given
-MOST_AHEAD = 600.0  # seconds that turns are ever reserved ahead: further ahead, the clock was put back
-MEMORY = 3.0  # seconds over which it is measured what a relay takes
+TOGETHER = 0.5  # seconds' worth of turns that are reserved at once; at least one turn
+CATCH_UP = 0.5  # seconds by which a turn may be late and still be given
+MOST_AHEAD = (
+    600.0  # seconds that turns are reserved ahead at most: later turns mean that the clock was put back
+)
+MEMORY = 3.0  # seconds over which the rate of accepted mails is measured
 STEP_SECONDS = 10.0  # between two steps up
 STEP = 0.05  # of the full rate
-STEADY_SECONDS = 5.0  # no halving so soon after the last change: mails that fail together are one complaint
+STEADY_SECONDS = 5.0  # after a change without another halving: mails that fail together are one complaint
 SLOWEST = 0.5  # mails a second, however much a relay complains: the 30 a minute of a mailbox at Microsoft 365
 
 
 class Turns(NamedTuple):
     """`number` mails may begin: the first `after` seconds from now, the others `apart` seconds from each other.
 
-    0 mails: the day is full, and there is room again `after` seconds from now.
+    0 mails: the daily limit is reached, until `after` seconds from now.
     """
 
     number: int
@@ -35,21 +37,21 @@ class Turns(NamedTuple):
 
 @dataclass
 class Rate:
-    """What one relay takes. Every method is told the time: `at`, in seconds on one and the same clock.
+    """The rate of one relay. `at`: the time in seconds, always on the same clock.
 
-    In no t seconds do more mails begin than rate * t, and one second's worth, and two. In no 24 hours do more begin
-    than `per_day`: they are counted by the hour, and those of an hour count until 24 hours after it.
+    In any t seconds at most rate * (t + 1) + 2 mails begin. In any 24 hours at most `per_day` begin: they are counted
+    by the hour, and those of an hour count until 24 hours after its end.
     """
 
     per_minute: int | None = None
     per_day: int | None = None
     next_turn: float = 0.0
-    slowed_to: float | None = None  # mails a second; None: as fast as the settings let it
-    climbs_to: float = 0.0  # mails a second, after a complaint
-    recent: float = 0.0  # mails accepted of late; one of MEMORY seconds ago counts 1/e
+    slowed_to: float | None = None  # mails a second; None: not slowed down
+    climbs_to: float = 0.0  # mails a second: the rate to return to after a complaint
+    recent: float = 0.0  # mails accepted recently; a mail of MEMORY seconds ago counts 1/e
     recent_at: float = 0.0
     changed_at: float = -math.inf
-    hours: dict[int, int] = field(default_factory=dict)  # mails, by hour, as far as they still count
+    hours: dict[int, int] = field(default_factory=dict)  # mails by hour, of hours that still count
 
     @property
     def per_second(self) -> float | None:
@@ -73,8 +75,8 @@ class Rate:
         self._count(number, max(at, self.next_turn - 1 / rate))
         return Turns(number, first - at, 1 / rate)
 
-    def well(self, number: int, at: float) -> None:
-        """So many mails were accepted."""
+    def note_accepted(self, number: int, at: float) -> None:
+        """Count accepted mails, and take a step up when it is time."""
         self._heed_clock(at)
         self.recent, self.recent_at = self._recent(at) + number, at
         if self.slowed_to is not None and at - self.changed_at >= STEP_SECONDS:
@@ -83,7 +85,7 @@ class Rate:
                 self.slowed_to, self.climbs_to = None, 0.0
 
     def slow_down(self, at: float) -> None:
-        """The relay complains."""
+        """Halve the rate, because the relay complains."""
         self._heed_clock(at)
         if at - self.changed_at < STEADY_SECONDS:
             return
@@ -110,7 +112,7 @@ class Rate:
             self.hours[hour] = self.hours.get(hour, 0) + number
 
     def _heed_clock(self, at: float) -> None:
-        """A clock that was put back keeps nobody waiting for the time that it showed before."""
+        """Forget times in the future: the clock was put back."""
         self.recent_at, self.changed_at = min(self.recent_at, at), min(self.changed_at, at)
         if self.next_turn > at + MOST_AHEAD:
             self.next_turn = at

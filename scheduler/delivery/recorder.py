@@ -1,4 +1,4 @@
-"""Group commit: whatever must be durable next goes into one transaction with what came in meanwhile."""
+"""Group commit: all starts and outcomes that are written at about the same time share one transaction."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection, select
 
 from scheduler import metrics
 from scheduler.database.engine import Database, execute
-from scheduler.database.models import Attempt, Delivery, table
+from scheduler.database.models import Attempt, Delivery
 from scheduler.faults import blames_values, fault
 from scheduler.ledger import restored
 from scheduler.ledger.entries import Lease, Outcome, Start, personal
@@ -27,15 +28,13 @@ from scheduler.smtp.replies import queue_id
 log = structlog.get_logger()
 
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.2, 10.0  # doubled each time, with jitter
-SILENT_SECONDS = 10.0  # for one transaction; then people should know, and whoever waits for it
-GATHER_SECONDS = (
-    0.003  # how long a transaction waits for other writers to join it: they make it hardly longer
-)
+SILENT_SECONDS = 10.0  # for one transaction, before it is reported as trouble
+GATHER_SECONDS = 0.003  # how long a transaction waits for other writers to join it
 MOST = 0.8  # it stops waiting once this share of the writers of the last transaction has joined
 
 
 class LedgerTrouble(Exception):
-    """The ledger cannot be written now, for a reason in words without personal data."""
+    """The ledger cannot be written now; the reason is without personal data."""
 
 
 @dataclass
@@ -48,8 +47,8 @@ class _Group:
 
 @dataclass(frozen=True)
 class Known:
-    """What the database has confirmed to us last: this attempt, and whether it had its outcome. As long as it is there,
-    so is everything that was confirmed before."""
+    """The last attempt that the database confirmed to us, and whether it had its outcome. While the database still has
+    it, it has everything that was confirmed before."""
 
     delivery: int
     token: str
@@ -57,12 +56,12 @@ class Known:
     due_at: datetime
     has_outcome: bool
     restorations: int
-    """Of the ledger (`ledger.restored`), as it was then."""
+    """The number of restorations of the ledger at that time (`ledger.restored`)."""
 
 
 class Recorder:
-    """Writes starts and outcomes to the ledger, together. None is given up but one that the database refuses for its
-    values: a mail that was sent and not recorded would be sent again."""
+    """Writes starts and outcomes to the ledger, together, and tries again until it succeeds: a mail that was sent and
+    not recorded would be sent again. Only an entry that the database refuses for its values is given up."""
 
     def __init__(
         self,
@@ -71,25 +70,26 @@ class Recorder:
         given_up: Callable[[Lease], None] = lambda claimed: None,
         refused_alike: Callable[[RefusalStreak], None] = lambda run: None,
     ) -> None:
-        """`hold` keeps back what may have gone out, in a transaction that finds the database set back to an earlier
-        state. `given_up` is called when the database refuses the outcome of a mail altogether, `refused_alike` when
-        many recipients in a row were refused alike, for which none of them is given up."""
+        """`hold`: called in a transaction that finds the database set back to an earlier state, to hold the mails that
+        may have gone out. `given_up`: called when the database refuses the outcome of a mail for its values.
+        `refused_alike`: called when so many recipients in a row were refused alike that none is given up."""
         self.trouble = ""  # why the ledger cannot be written now
-        self.is_set_back = False  # the database has lost what it confirmed: the next transaction holds
-        self.has_held = False  # and one has
+        self.is_set_back = False  # the database has lost what it confirmed: the next transaction calls `hold`
+        self.has_held = False  # `hold` was called
         self._database, self._hold, self._given_up = database, hold, given_up
         self._refused_alike = refused_alike
         self.known: Known | None = None
         self._next = _Group()
         self._group: _Group | None = None  # being written
-        self._writers = 1  # who wrote, or came meanwhile, the last time
+        self._writers = 1  # of the last transaction, and those that came during it
         self._enough, self._tried = asyncio.Event(), asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     async def write(self, outcomes: Iterable[Outcome], starts: Iterable[Start] = ()) -> set[int]:
-        """Both are durable when this returns. Returns the ids of the starts that are ours to send: `sending` now."""
+        """Make these starts and outcomes durable. Returns the ids of the starts that are `sending` now, and ours to
+        send."""
         outcomes, starts = list(outcomes), list(starts)
-        if not (outcomes or starts):  # nothing to wait for, whatever others write
+        if not (outcomes or starts):  # nothing to wait for
             return set()
         group = self._next
         group.outcomes += outcomes
@@ -97,12 +97,12 @@ class Recorder:
         group.writers += 1
         if group.writers >= MOST * self._writers:
             self._enough.set()
-        # Shielded: one waiter that is cancelled takes nothing from the others of its group.
+        # Shielded: a waiter that is cancelled must not cancel the others of its group.
         return await asyncio.shield(self.caught_up())
 
-    async def settled(self) -> None:
-        """Wait until what came before is on record, and the ledger was seen to have what it confirmed, or `hold` was
-        called. Raises LedgerTrouble when it cannot be written now."""
+    async def until_recorded(self) -> None:
+        """Wait until all earlier entries are on record, and the ledger was found to have what it confirmed, or `hold`
+        was called. Raises LedgerTrouble if it cannot be written now."""
         written = self.caught_up()
         while not written.done():
             if self.trouble:
@@ -111,19 +111,18 @@ class Recorder:
             await self._tried.wait()
 
     def abandon(self) -> list[Outcome]:
-        """Write nothing more. Returns what may not be on record, to be recorded later: a mail that was about to begin
-        was not sent."""
+        """Stop writing. Returns the outcomes that may not be on record, to be recorded later; a mail that was about to
+        begin was not sent."""
         if self._writing:
             self._writing.cancel()
         groups = [*filter(None, [self._group]), self._next]
-        left = list(
-            dict.fromkeys(one for group in groups for one in group.outcomes)
-        )  # who was cancelled wrote again
+        outcomes = (one for group in groups for one in group.outcomes)
+        left = list(dict.fromkeys(outcomes))  # a cancelled writer has written twice
         begun = [one for group in groups for one in group.starts]
         return left + [Outcome(one.claimed, State.PENDING, one.at, "not_sent", counts=False) for one in begun]
 
     def caught_up(self) -> asyncio.Future[set[int]]:
-        """Done once what came before is on record."""
+        """A future that is done once all earlier entries are on record."""
         group = self._next
         if group.written is None:
             group.written = asyncio.get_running_loop().create_future()
@@ -132,7 +131,7 @@ class Recorder:
         return group.written
 
     async def _write(self) -> None:
-        """Write until nothing is left. Whatever fails is tried again, with the same group."""
+        """Write until nothing is left; after a failure, try again with the same group."""
         failures = 0
         while self._group or self._next.written:
             try:
@@ -165,7 +164,7 @@ class Recorder:
         log.error("ledger not written yet", error="the database does not answer", seconds=SILENT_SECONDS)
 
     async def _gather(self) -> None:
-        """Wait for others of a burst: connections that take turns in twos and threes pay for many transactions."""
+        """Wait for other writers: many small transactions cost more than one."""
         if 0 < self._next.writers < MOST * self._writers:
             self._enough.clear()
             with suppress(TimeoutError):
@@ -173,7 +172,7 @@ class Recorder:
                     await self._enough.wait()
 
     async def _commit(self, group: _Group) -> set[int]:
-        """One try. An entry that the database refuses for its values keeps none of the others out."""
+        """Write a group. If the database refuses its values, write each entry in a transaction of its own."""
         try:
             return await self._record(group.starts, group.outcomes)
         except Exception as error:
@@ -186,7 +185,8 @@ class Recorder:
         return {begun for entry in entries for begun in await self._commit(entry)}
 
     async def _record_refused(self, entry: _Group, refusal: Exception) -> set[int]:
-        """In plain words: a mail that can't begin is held, and an outcome recorded without what the relay said."""
+        """Write an entry without the values that may be refused: hold a mail that can't begin, and record an outcome
+        without the relay's words."""
         plain = [
             *(Outcome(one.claimed, State.HELD, one.at, "not_sent", Why.DATA, counts=False) for one in entry.starts),
             *(replace(one, reply="") for one in entry.outcomes),
@@ -204,18 +204,18 @@ class Recorder:
         is_set_back, self.is_set_back = self.is_set_back, False
         if not (starts or outcomes or self.known or is_set_back):
             return set()
-        in_a_row: list[RefusalStreak] = []
         try:
             with metrics.RECORDING.time():
-                begun, self.known, held = await self._database.run_sending(
-                    _record, starts, outcomes, self.known, is_set_back, self._hold, in_a_row
+                written = await self._database.run_sending(
+                    _record, starts, outcomes, self.known, is_set_back, self._hold
                 )
         except BaseException:
             self.is_set_back = self.is_set_back or is_set_back
             raise
-        for refusal in in_a_row:
+        self.known = written.known
+        for refusal in written.in_a_row:
             self._refused_alike(refusal)
-        if held:
+        if written.held:
             self.has_held = True
             log.error("the database was set back to an earlier state: what may have gone out is held")
         if sent := [one for one in outcomes if one.state is State.SENT]:
@@ -224,7 +224,20 @@ class Recorder:
                 deliveries=[one.claimed.id for one in sent],
                 queue_ids=[queue_id(one.reply, *personal(one.claimed)) for one in sent],
             )
-        return begun
+        return written.begun
+
+
+class _Written(NamedTuple):
+    """The result of one transaction."""
+
+    begun: set[int]
+    """The starts that are ours to send."""
+    known: Known | None
+    """The last attempt that is confirmed once this is committed."""
+    held: bool
+    """Whether the database was set back, and `hold` was called."""
+    in_a_row: list[RefusalStreak]
+    """Refusals that are not about their recipients."""
 
 
 def _record(
@@ -234,13 +247,10 @@ def _record(
     known: Known | None,
     is_set_back: bool,
     hold: Callable[[Connection], object],
-    in_a_row: list[RefusalStreak],
-) -> tuple[set[int], Known | None, bool]:
-    """Returns the starts that are ours to send, what is known once this is committed, and whether `hold` was called.
-    `in_a_row` has refusals that are not about their recipients then."""
-    restorations, is_there = _look(conn, known)
-    is_set_back = is_set_back or not is_there
-    in_a_row[:] = conclude(conn, outcomes)
+) -> _Written:
+    restorations, is_confirmed = _look_up(conn, known)
+    is_set_back = is_set_back or not is_confirmed
+    in_a_row = conclude(conn, outcomes)
     if is_set_back:
         hold(conn)
         known, restorations = None, restored.identity(conn).restorations
@@ -251,7 +261,7 @@ def _record(
         last = _known((begins or ends)[0], not begins, restorations)
         if begins or has(conn, last):
             known = last
-    return begun, known, is_set_back
+    return _Written(begun, known, is_set_back, in_a_row)
 
 
 def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
@@ -259,8 +269,8 @@ def _known(lease: Lease, has_outcome: bool, restorations: int) -> Known:
 
 
 def last_on_record(conn: Connection) -> Known | None:
-    """What the ledger confirmed last, whoever made the attempt; None where there was none."""
-    a, d = table(Attempt), table(Delivery)
+    """The last attempt in the ledger, of any service; None: there was none."""
+    a, d = Attempt.__table__, Delivery.__table__  # type: ignore[attr-defined]
     row = conn.execute(
         select(a.c.delivery_id, a.c.lease_token, a.c.outcome, d.c.webinar, d.c.due_at)
         .join_from(a, d, a.c.delivery_id == d.c.id)
@@ -275,12 +285,12 @@ def last_on_record(conn: Connection) -> Known | None:
 
 
 def has(conn: Connection, known: Known) -> bool:
-    """Whether the ledger still has what it confirmed."""
-    return _look(conn, known)[1]
+    """Whether the ledger still has this attempt, with its outcome."""
+    return _look_up(conn, known)[1]
 
 
-def _look(conn: Connection, known: Known | None) -> tuple[int, bool]:
-    """How often the ledger was set back (`ledger.restored`), and whether it still has what it confirmed."""
+def _look_up(conn: Connection, known: Known | None) -> tuple[int, bool]:
+    """The number of restorations of the ledger (`ledger.restored`), and whether it still has this attempt."""
     row = execute(
         conn,
         "SELECT (SELECT restorations FROM ledger) AS restorations, (SELECT outcome FROM attempt"
@@ -289,9 +299,9 @@ def _look(conn: Connection, known: Known | None) -> tuple[int, bool]:
         token=known.token if known else "",
     ).one()
     if known is None:
-        is_there = True
+        is_confirmed = True
     elif row.outcome is None:
-        is_there = was_removed_since(conn, known.webinar, known.due_at)
+        is_confirmed = was_removed_since(conn, known.webinar, known.due_at)
     else:
-        is_there = row.outcome != "" or not known.has_outcome
-    return row.restorations or 0, is_there
+        is_confirmed = row.outcome != "" or not known.has_outcome
+    return row.restorations or 0, is_confirmed

@@ -1,4 +1,4 @@
-"""The relays, in order of preference, and how each of them stands; single mails that are no deliveries."""
+"""A relay: its standing, its connections and its pace; single mails that are no deliveries."""
 
 from __future__ import annotations
 
@@ -23,45 +23,46 @@ from scheduler.state_dir import StateDir
 log = structlog.get_logger()
 
 SILENT_SECONDS = 30.0
-"""A reply may take minutes (RFC 5321, 4.5.3.2), and is waited for; but then people should know, and others be asked."""
+"""Silence after which a relay is reported, and the next one used; its replies may take minutes (RFC 5321, 4.5.3.2)."""
 ANOTHER_SECONDS = 300.0
-"""How often one more connection is tried than the relay last accepted."""
+"""How often we try one more connection than the relay last accepted."""
 STOP_PAUSE = timedelta(minutes=5)
-"""Between tries of a relay that takes nobody's mail."""
+"""Between tries of a relay that accepts no mail from us."""
 FIRST_STOP_PAUSES = (timedelta(seconds=15), timedelta(minutes=1))
-"""Before the first tries of one that lets nobody in: a password is often changed there some seconds after it is here.
-No more of them, for who goes on with a wrong one is locked out."""
+"""Before the first tries of a relay that refuses our sign-in: a password is often changed there some seconds later than
+here. There are only two, because repeating a wrong password locks the account."""
 FORGOTTEN_AFTER = timedelta(hours=1)
+"""After a pause that no other mail confirmed, the trouble is forgotten."""
 DOUBT_PAUSE = timedelta(minutes=1)
-"""Between tries of one that refused many alike."""
+"""Between tries of a relay that refused many recipients alike."""
 
 
 class Standing:
-    """Well, or left alone until some instant, and why.
+    """The state of a relay: well, or paused until some instant (UTC) with the reason.
 
-    A relay in trouble costs no mail its attempts: nothing is sent until it is tried again, by one mail.
+    Trouble of the relay costs no mail an attempt: after the pause one mail tries it again.
     """
 
     def __init__(self) -> None:
         self.trouble = ""  # in words without personal data
-        self.stopped = False  # by a reply that only the operator can do something about
-        self.rests = False  # its day is full
+        self.stopped = False  # by a reply about something that only the operator can fix
+        self.rests = False  # the daily limit is reached
         self.paused_until: datetime | None = None
-        self._stage: Stage | None = None  # where a reply paused it
+        self._stage: Stage | None = None  # of the reply that paused it
         self._failures = 0
         self._stops = 0
-        self._met_by: dict[Verdict, object] = {}  # the first recipient who met what may concern all
+        self._met_by: dict[Verdict, object] = {}  # the first recipient with a verdict that may concern all
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused_until is not None and now < self.paused_until
 
-    def well(self) -> None:
-        """A mail was accepted."""
+    def clear(self) -> None:
+        """Forget all trouble: a mail was accepted."""
         self.__init__()  # type: ignore[misc]
 
     def verdict(self, recipient: object, reply: Reply) -> Verdict:
-        """What this reply to a mail to this recipient means. One registrant's name may trip a filter, one mailbox be
-        short of something: what a mail itself met concerns all only when one to a second recipient meets it, too."""
+        """The verdict about this reply to a mail for `recipient`. One registrant's name may trip a filter: after MAIL,
+        a verdict that concerns all mails counts only when a second recipient confirms it."""
         found = classify(reply)
         about_the_mail = reply.stage in ("rcpt", "data", "content") and reply.code not in (0, 421)
         if found not in (Verdict.STOP, Verdict.PAUSE_RELAY) or not about_the_mail:
@@ -70,32 +71,36 @@ class Standing:
 
     @property
     def refuses_everybody(self) -> bool:
-        """Whether it stopped before any recipient or content was named: a connection and MAIL show whether it still
-        does."""
-        return self.stopped and self._stage in (*OPENING, "mail")
+        """Whether it stopped before any recipient or content was named: a connection and MAIL can show whether it
+        still refuses."""
+        return self.stopped and self._is_before_rcpt
 
-    def wants_asking(self, now: datetime) -> bool:
-        """Whether it refused before any recipient was named, and it is time to find out whether it still does."""
-        return self._stage in (*OPENING, "mail") and not self.is_paused(now)
+    @property
+    def _is_before_rcpt(self) -> bool:
+        return self._stage in (*OPENING, "mail")
 
-    def look(self, now: datetime) -> None:
-        """Forget what is over by itself: a full day, and a trouble of some mail that no other has met in an hour, for
-        another relay takes them, or none is due."""
+    def needs_probe(self, now: datetime) -> bool:
+        """Whether it refused before any recipient was named, and the pause is over."""
+        return self._is_before_rcpt and not self.is_paused(now)
+
+    def expire(self, now: datetime) -> None:
+        """Forget a daily limit that has ended, and trouble of a mail that none has confirmed for an hour since, as when
+        another relay sends them or none is due."""
         if self.paused_until is None or self.stopped:
             return
         if (self.rests and now >= self.paused_until) or now - self.paused_until > FORGOTTEN_AFTER:
-            self.well()
+            self.clear()
 
     def proven(self) -> None:
-        """It took a mail that is no delivery. What it refuses to everybody, it refuses no longer; where it refused
-        recipients or contents, a mail to a registrant has to show it, and may do so at once."""
-        if self._stage in (*OPENING, "mail"):
-            self.well()
+        """It accepted a probe or a mail that is no delivery. That ends trouble at the opening or at MAIL; after refused
+        recipients or contents it only ends the pause, and a mail to a registrant has to end the trouble."""
+        if self._is_before_rcpt:
+            self.clear()
         else:
             self.try_again()
 
     def try_again(self) -> None:
-        """Do not wait any longer before the next try, by one mail; what was agreed upon is waited for."""
+        """End the pause, except that of a daily limit."""
         if self._stage:
             self.paused_until = None
 
@@ -107,9 +112,8 @@ class Standing:
         stage: Stage = "content",
         named: datetime | None = None,
     ) -> datetime:
-        """Leave it alone for a while, longer each time, and not less than until `named`, which a reply named. Returns
-        until when. `stage`: where the reply came that says so. Mails that meet the same trouble together are one
-        failure, not many."""
+        """Pause the relay, longer each time, and at least until `named`, the instant that a reply names. Returns the
+        end of the pause. `stage`: of that reply. Failures during a pause count as one."""
         stops = verdict is Verdict.STOP and not self.stopped
         if self.paused_until and self.is_paused(now) and not stops:
             self.paused_until = max(self.paused_until, named or now)
@@ -127,8 +131,8 @@ class Standing:
         return self.paused_until
 
     def doubt(self, now: datetime, words: str) -> None:
-        """It refused recipients alike, one after the other. Unlike a relay that says itself that it takes nobody's
-        mail, it is tried again soon: they may all have been wrong, and the next one not."""
+        """Stop, because recipients in a row were refused alike; try again soon, as all of those addresses may have been
+        wrong."""
         if not self.stopped:
             self.pause(now, words, Verdict.STOP)
             self.paused_until = now + DOUBT_PAUSE
@@ -136,38 +140,36 @@ class Standing:
             self.paused_until = now + DOUBT_PAUSE
 
     def rest(self, until: datetime, words: str) -> None:
-        """Leave it alone until then, by agreement: its day is full."""
+        """Pause until the daily limit allows mails again (UTC)."""
         self.paused_until, self.trouble, self._stage, self.rests = until, words, None, True
 
 
 @dataclass
 class Relay:
-    """One relay: connections to it, the pace that it allows, and how it stands."""
+    """One relay: its connections, its pace and its standing."""
 
     name: str
     pool: Pool
     pace: Pace
     connections: int
     standing: Standing = field(default_factory=Standing)
-    _workers: int = 0  # who have a connection, or open one
-    _most: int | None = None  # connections that it bore when it refused one more; None: it refused none
+    _workers: int = 0  # tasks that have a connection, or open one
+    _most: int | None = None  # connections that it accepted when it refused one more; None: it refused none
     _refused_at: float = 0.0  # on the loop's clock
-    _asked: dict[object, float] = field(
-        default_factory=dict
-    )  # since when who waits for it, on the loop's clock
+    _waiting: dict[object, float] = field(default_factory=dict)  # since when each waits, on the loop's clock
     _opening: int = 0
     woken: Callable[[], None] = lambda: None
-    """Called when it may take mails before its pause is over."""
+    """Called when the relay may accept mails before its pause is over."""
 
     @classmethod
     def of(cls, settings: RelaySettings, database: Database | None, state: StateDir) -> Relay:
-        """Over `database` its limits are shared with other services; None: they are this process's own."""
+        """`database`: where its limits are shared with other services; None: they are this process's own."""
         pace = Pace(settings.per_minute, settings.per_day, database=database, account=settings.account)
         return cls(settings.name, Pool(settings, state=state), pace, settings.connections)
 
     @contextmanager
     def works(self) -> Iterator[None]:
-        """Around whatever opens a connection and uses it."""
+        """Count a task that opens a connection and uses it."""
         self._workers += 1
         try:
             yield
@@ -176,7 +178,7 @@ class Relay:
 
     @property
     def allowed(self) -> int:
-        """How many connections there may be now."""
+        """The number of connections that may exist now."""
         if self._most is None:
             return self.connections
         more = int((asyncio.get_running_loop().time() - self._refused_at) / ANOTHER_SECONDS)
@@ -184,7 +186,7 @@ class Relay:
 
     @property
     def has_others(self) -> bool:
-        """Whether there are other connections than the one of whoever asks, inside `works`."""
+        """Whether other tasks have a connection, besides the caller inside `works`."""
         return self._workers > 1
 
     def has_enough(self, reply: Reply) -> bool:
@@ -206,7 +208,7 @@ class Relay:
     def apply(self, effect: Effect, now: datetime) -> datetime | None:
         """Apply the effect of a result. Returns the end of the pause that it causes, if any."""
         if effect.accepted:
-            self.standing.well()
+            self.standing.clear()
         if effect.refuses_connection:
             self._limit_connections()
         if effect.slows:
@@ -217,65 +219,64 @@ class Relay:
 
     @contextmanager
     def waits(self, *, opening: bool = False) -> Iterator[Callable[[bool], None]]:
-        """Around whatever waits for what the relay says. Gives what to call when it has said something: whether it is
-        its turn again, or whoever waits is busy with something else, as with the ledger. `opening`: a connection,
-        before any mail."""
-        who, loop = object(), asyncio.get_running_loop()
+        """Note that a task waits for the relay. Yields a function to call after a reply, with whether the task waits
+        for the next one (True) or is busy with something else, such as the ledger. `opening`: before any mail."""
+        task, loop = object(), asyncio.get_running_loop()
 
-        def heard(its_turn: bool) -> None:
-            self._asked.pop(who, None)
-            if its_turn:
-                self._asked[who] = loop.time()
+        def note_waiting(waits: bool) -> None:
+            self._waiting.pop(task, None)
+            if waits:
+                self._waiting[task] = loop.time()
 
-        heard(True)
+        note_waiting(True)
         self._opening += opening
         try:
-            yield heard
+            yield note_waiting
         finally:
-            heard(False)
+            note_waiting(False)
             self._opening -= opening
 
     def proven(self) -> None:
-        """It took a mail that is no delivery."""
+        """Note that it accepted a probe or a mail that is no delivery."""
         self.standing.proven()
         self.woken()
 
-    async def ask(self, now: datetime, sender: str) -> None:
-        """Where it refused everybody, find out whether it still does, though no mail is due over it that would show it:
-        by a connection, and by MAIL from this sender ("": nobody is known). Raises RelayFailure."""
-        self.standing.look(now)
-        if not self.standing.wants_asking(now) or self._workers:
+    async def probe(self, now: datetime, sender: str) -> None:
+        """Find out whether a relay that refused everybody still does, by a connection and MAIL from this sender ("": no
+        MAIL). Does nothing while mails would show it. Raises RelayFailure."""
+        self.standing.expire(now)
+        if not self.standing.needs_probe(now) or self._workers:
             return
         with self.works():
             async with self.pool.connection() as connection:
                 if sender:
-                    await connection.ask(sender)
+                    await connection.probe(sender)
         self.proven()
 
     async def look_at_files(self) -> None:
-        """Where what signs in or whom to trust was changed, try at once."""
+        """Try the relay at once if files of secrets or certificates have changed."""
         if await self.pool.look_again():
             self.standing.try_again()
             self.woken()
 
     @property
     def silence(self) -> float:
-        """Seconds since which every one waits, if that is too long; else 0."""
-        if not self._opening and len(self._asked) < self.allowed:
+        """Seconds for which every connection has waited for a reply; 0 below SILENT_SECONDS."""
+        if not self._opening and len(self._waiting) < self.allowed:
             return 0.0
-        seconds = asyncio.get_running_loop().time() - max(self._asked.values())
+        seconds = asyncio.get_running_loop().time() - max(self._waiting.values())
         return seconds if seconds > SILENT_SECONDS else 0.0
 
     @property
     def trouble(self) -> str:
-        """Why it takes no mail now, in words without personal data; "" if it does."""
+        """Why it accepts no mail now, without personal data; "" if it does."""
         silence = self.silence
         return self.standing.trouble or (f"no answer for {silence:.0f} s" if silence else "")
 
 
 def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, int]]:
-    """Which relays to use now, and by how many connections: the first that stands well, and one connection for each
-    before it that may be back."""
+    """The relays to use now, each with the number of connections: the first that is well, and one connection to each
+    before it whose pause is over."""
     wanted: list[tuple[Relay, int]] = []
     for relay in relays:
         if relay.standing.is_paused(now):
@@ -287,17 +288,17 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
 
 
 async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content: bytes) -> str:
-    """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that takes it. It
-    has its turn among the others, and counts as one of them.
+    """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that accepts it. It
+    waits for a turn and counts towards the limits like any other mail.
 
-    Returns why none took it, in the first one's words, or "". What may have been taken is not tried again. Raises
-    DBAPIError where turns are shared and the database does not answer.
+    Returns the first relay's reason if none accepted it, else "". A mail that may have been accepted is not tried
+    again. Raises DBAPIError if turns are shared and the database does not answer.
     """
     why = ""
     for relay in relays:
         try:
             with relay.works():
-                await relay.pace.turns(1)  # without a connection, which others may need meanwhile
+                await relay.pace.turns(1)  # before a connection is opened, which others may need
                 async with relay.pool.connection() as connection:
                     await connection.send(sender, recipient, content)
         except RelayFailure as failure:
@@ -309,23 +310,23 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
         except DayIsFull as full:
             why = why or str(full)
         else:
-            relay.pace.well(1)
+            relay.pace.note_accepted(1)
             relay.proven()
             return ""
     return why
 
 
 async def ask_again(relays: Iterable[Relay], sender: str) -> None:
-    """Find out which of these relays still refuse everybody, by a connection and MAIL, without sending anything."""
+    """Probe the relays that refuse everybody, by a connection and MAIL: those that no longer do are used again."""
     for relay in relays:
         if not relay.standing.refuses_everybody:
             continue
         with suppress(RelayFailure), relay.works():
             async with relay.pool.connection() as connection:
-                await connection.ask(sender)
+                await connection.probe(sender)
             relay.proven()
 
 
 def wait(attempt: int) -> timedelta:
-    """How long to wait after failed attempt number `attempt`, with jitter."""
+    """The wait after failed attempt number `attempt` (1 is the first), with jitter."""
     return backoff(attempt, random.random())  # noqa: S311 (jitter, no secret)

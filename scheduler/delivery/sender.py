@@ -1,7 +1,7 @@
-"""Over one connection, a group of mails at a time: rendered, `sending` made durable, sent, concluded.
+"""Sends mails over one connection, a group at a time: renders them, records `sending`, sends, records the outcomes.
 
-No more mails are begun than may be in flight on the connection. `sending` is set for them in one transaction with the
-outcomes of those before, so after a kill no more than that can be in doubt for each connection.
+A group is no larger than the window of the connection. One transaction records its `sending` and the outcomes of the
+group before, so a kill leaves at most one window of mails in doubt for each connection.
 """
 
 from __future__ import annotations
@@ -32,29 +32,30 @@ from scheduler.webinar.model import Webinar
 log = structlog.get_logger()
 
 FRESH = timedelta(seconds=2)
-"""Within which a mail goes out after the ledger has let it begin; else it is begun again."""
+"""How long after `sending` was recorded a mail may still go out; later it must begin again."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What may go out now, and by what: swapped whole when something else governs."""
+    """The webinars and texts that govern what may go out now; replaced as a whole when they change."""
 
     webinars: Mapping[str, Webinar] = field(default_factory=dict)
     live: Collection[str] = frozenset()
     texts: Texts = field(default_factory=Texts)
-    revisions: Mapping[str, int] = field(default_factory=dict)  # by webinar: what is rendered
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    """By webinar: the revision that is rendered."""
     version: int | None = None
-    """The highest of table `webinar` that is known here; None: all that governs is."""
+    """The highest version in table `webinar` that this process knows; None: it knows all."""
     drafts_too: bool = False
 
     @property
     def sender(self) -> str:
-        """The sender of some webinar whose mails go out; "" where there is none."""
+        """The sender's address of any live webinar; "" if there is none."""
         return next((self.webinars[name].sender.address for name in self.live if name in self.webinars), "")
 
 
 class Sender:
-    """Sends what is in the backlog, over as many connections as it is given."""
+    """Sends the backlog; `send_over` runs once for each connection."""
 
     def __init__(
         self,
@@ -65,17 +66,17 @@ class Sender:
         taken: Callable[[int], None],
         lost: Callable[[], None],
     ) -> None:
-        """`taken` is told how many mails have left the backlog, `lost` that the ledger has leases of ours on some that
-        nobody here will send."""
+        """`taken(number)`: called when mails have left the backlog. `lost()`: called when the ledger holds leases of
+        ours on deliveries that are discarded here."""
         self.job = Job()
         self.draining = False
         self._stencils = Stencils()
-        self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be there
+        self.on_the_wire: set[asyncio.Task[None] | None] = set()  # tasks whose mails may be `sending`
         self._clock, self._backlog, self._recorder = clock, backlog, recorder
         self._may_write_to, self._taken, self._lost = may_write_to, taken, lost
 
     async def send_over(self, relay: Relay, connection: Connection) -> None:
-        """Send until nothing is left, or the connection or the relay is in trouble. Raises DayIsFull, or what fails."""
+        """Send until the backlog is empty, or the connection or the relay is in trouble. Raises DayIsFull."""
         flight = Flight(relay, connection, self._clock, self._recorder, self._backlog)
         try:
             while group := await self._next_group(flight, connection.window):
@@ -90,8 +91,8 @@ class Sender:
         or it must not be sent now."""
         relay, group = flight.relay, list[OutgoingMail]()
         while not group:
-            share = -(-self._backlog.free // relay.allowed)  # few go side by side, not one behind the other
-            with self._backlog.spoken_for(1 if relay.standing.trouble else min(most, share)) as wanted:
+            share = -(-self._backlog.free // relay.allowed)  # few mails are spread over the connections
+            with self._backlog.reserve(1 if relay.standing.trouble else min(most, share)) as wanted:
                 turns = await relay.pace.turns(wanted) if wanted else 0
             if not turns or self.draining or relay.standing.is_paused(self._clock.now()):
                 return []
@@ -107,7 +108,7 @@ class Sender:
         group: list[OutgoingMail] = []
         held: list[Outcome] = []
         unwanted: list[Claimed] = []
-        while len(group) < number and (item := self._backlog.take()):
+        while len(group) < number and (item := self._backlog.pop()):
             webinar = self.job.webinars.get(item[0].webinar)
             if webinar is None or not self._governs(item[0]):
                 unwanted.append(item[0])
@@ -124,13 +125,13 @@ class Sender:
             if alone:
                 break
         if unwanted:
-            self._backlog.settle(unwanted)
+            self._backlog.discard(unwanted)
             self._lost()
         await flight.record(held)
         return group
 
     def _governs(self, claimed: Claimed) -> bool:
-        """Whether what this was claimed by still governs."""
+        """Whether the revision by which this delivery was claimed still governs."""
         webinar, job = claimed.webinar, self.job
         return webinar in job.live and job.revisions.get(webinar) == claimed.revision_id
 
@@ -150,10 +151,10 @@ class Sender:
             rendered = render(eight_bit=eight_bit)
             in_7_bits = (lambda: render(eight_bit=False).written) if eight_bit else None
             mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written, in_7_bits)
-        except Exception as error:  # whatever a text or a value makes raise
+        except Exception as error:  # any error that a text or a value causes
             log.error("delivery held", delivery=claimed.id, error=type(error).__name__)
             return _held(claimed, now, Why.DATA)
-        return OutgoingMail(item, rendered.start, mail, webinar)
+        return OutgoingMail(rendered.start, mail, webinar)
 
     async def _send(self, flight: Flight, group: Sequence[OutgoingMail]) -> None:
         """Begin these mails and send them."""
@@ -170,7 +171,7 @@ class Sender:
         relay, connection = flight.relay, flight.connection
 
         async def more(results: list[Reply | RelayFailure]) -> list[Mail]:
-            heard(False)
+            note_waiting(False)
             try:
                 flight.land(results)
                 room = connection.room(len(flight))
@@ -178,23 +179,23 @@ class Sender:
                     return []
                 return self._mails(await flight.begin(await self._next_group(flight, room, joins=True)))
             finally:
-                heard(True)
+                note_waiting(True)
 
         try:
-            with relay.waits() as heard:
+            with relay.waits() as note_waiting:
                 flight.land(await connection.send_all(self._mails(begun), None if begun[0].alone else more))
         except Exception:
             flight.lose()
             raise
 
     def _mails(self, begun: Iterable[OutgoingMail]) -> list[Mail]:
-        """The mails of these, which the ledger has just let begin."""
+        """These mails for a connection, each with the check whether it may still go out."""
         now = self._clock.now()
         return [replace(ready.mail, may_go=partial(self._may_go, ready, now)) for ready in begun]
 
     def _may_go(self, ready: OutgoingMail, begun_at: datetime, announced: bool) -> bool:
-        """Whether this mail may still go out; `announced`: its envelope did. A plan that has changed since it began
-        shows when it begins again."""
+        """Whether this mail may still go out; `announced`: its envelope already has. A plan that changed since it began
+        is noticed when it begins again."""
         if self.draining or announced:
             return not self.draining
         claimed = ready.start.claimed

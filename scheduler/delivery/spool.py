@@ -1,9 +1,9 @@
-"""Outcomes that could not be written to the ledger before the service had to end, in a file of STATE_DIR for the next
-start, or for another service that shares the folder.
+"""Stores outcomes that could not be recorded before the service had to end, in a file of STATE_DIR, for the next start
+or another service that shares the folder.
 
-A line is a JSON object with a checksum of itself, the first one says which ledger the others are for. They name
-deliveries and leases, and no person. Applied is an entry by its lease, so that a second time changes nothing; what is
-not of this ledger, or not whole, is kept aside under another name.
+Each line is a checksum and a JSON object; the first one names the ledger. Entries have ids of deliveries and leases,
+and no personal data. They are recorded by their lease, so that a second time changes nothing. A file with entries of
+another ledger, or damaged ones, is renamed and kept aside.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ log = structlog.get_logger()
 
 PREFIX, ASIDE = "spool-", "aside-"  # of the names of files
 NAME = re.compile(rf"{PREFIX}[0-9a-f]{{8}}-\d{{8}}T\d{{12}}")
-OF_ANOTHER = "of another database, or of what this one was before it was set back"
+OF_ANOTHER = "of another database, or of this one before it was set back"
 NOT_WHOLE = "damaged"
 
 
 @dataclass(frozen=True)
 class Spool:
-    """One file: what it has for this ledger, and why the rest of it is kept aside ("": there is none)."""
+    """One file: its outcomes for this ledger, and why the rest is kept aside ("": there is no rest)."""
 
     file: str
     outcomes: Sequence[Outcome]
@@ -46,7 +46,7 @@ class Spool:
 
 
 def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Outcome]) -> str:
-    """Keep these. Returns the name of the file. Raises OSError."""
+    """Write these outcomes to a new file. Returns its name. Raises OSError."""
     entries = [_entry(one) for one in outcomes]
     head = {
         "ledger": ledger.name,
@@ -66,7 +66,7 @@ def write(state: StateDir, holder: int, ledger: Identity, outcomes: Iterable[Out
 
 
 def read(state: StateDir) -> dict[str, bytes | Exception]:
-    """What each spool in the folder holds, or why it can't be read. One that is being written has another name."""
+    """The content of each spool in the folder, or the error if it can't be read."""
     found: dict[str, bytes | Exception] = {}
     for file in sorted(path.name for path in state.folder.glob(f"{PREFIX}*") if NAME.fullmatch(path.name)):
         try:
@@ -74,25 +74,25 @@ def read(state: StateDir) -> dict[str, bytes | Exception]:
         except (OSError, ValueError) as error:
             found[file] = error
         else:
-            if content is not None:  # else another service has recorded it meanwhile
+            if content is not None:  # otherwise another service was first
                 found[file] = content
     return found
 
 
-def compared(conn: Connection, contents: Mapping[str, bytes | Exception]) -> list[Spool]:
-    """These spools, by file, as they fit this ledger."""
+def compare(conn: Connection, contents: Mapping[str, bytes | Exception]) -> list[Spool]:
+    """Parse the contents of these files and compare them with this ledger."""
     ledger = restored.identity(conn)
     found = []
     for file, content in contents.items():
         try:
             found.append(_spool(conn, ledger, file, content))
-        except (ValueError, KeyError, TypeError, RecursionError):  # whole, but not as this version writes it
+        except (ValueError, KeyError, TypeError, RecursionError):  # written by another version
             found.append(Spool(file, (), NOT_WHOLE))
     return found
 
 
-def done(state: StateDir, spool: Spool) -> None:
-    """Its outcomes are on record. No error where another service was first. Raises OSError."""
+def put_away(state: StateDir, spool: Spool) -> None:
+    """Remove a spool whose outcomes are on record, or keep its rest aside. Raises OSError."""
     if not spool.rest:
         state.remove(spool.file)
         return
@@ -103,9 +103,11 @@ def done(state: StateDir, spool: Spool) -> None:
 
 
 def kept_aside(state: StateDir) -> tuple[str, ...]:
-    """The files that a person has to look at, in words."""
+    """A note for each file that is kept aside."""
     files = sorted(path.name for path in state.folder.glob(f"{ASIDE}{PREFIX}*"))
-    return tuple(f"{file} in STATE_DIR has outcomes of mails that don't fit this database" for file in files)
+    return tuple(
+        f"{file} in STATE_DIR has outcomes of mails that do not belong to this database" for file in files
+    )
 
 
 def _spool(conn: Connection, ledger: Identity, file: str, content: bytes | Exception) -> Spool:
@@ -129,7 +131,7 @@ def _spool(conn: Connection, ledger: Identity, file: str, content: bytes | Excep
 
 
 def _known(conn: Connection, outcomes: Sequence[Outcome]) -> set[tuple[int, str]]:
-    """Which of these leases the ledger has, or once had."""
+    """Those of these leases (delivery, token) that the ledger has, or once had."""
     ids = as_list(conn, {one.claimed.id for one in outcomes})
     rows = execute(
         conn,
@@ -138,10 +140,10 @@ def _known(conn: Connection, outcomes: Sequence[Outcome]) -> set[tuple[int, str]
         ids=ids,
     )
     known = {(row.delivery_id, row.lease_token) for row in rows}
-    there = {number for number, _ in known}
-    # A lease without an attempt has put nothing on the wire: where it is gone, nothing is left to say.
+    deliveries = {number for number, _ in known}
+    # A mail that was not begun has no attempt: without its lease there is nothing to record.
     never_begun = {(one.claimed.id, one.claimed.token) for one in outcomes if one.attempt == "not_sent"}
-    return known | {one for one in never_begun if one[0] in there}
+    return known | {one for one in never_begun if one[0] in deliveries}
 
 
 def _line(entry: dict[str, Any]) -> bytes:
@@ -150,7 +152,7 @@ def _line(entry: dict[str, Any]) -> bytes:
 
 
 def _whole(lines: Iterable[bytes]) -> Iterable[dict[str, Any]]:
-    """The lines before the first that is cut off or changed."""
+    """The entries before the first line that is cut off or changed."""
     for line in lines:
         checksum, _, text = line.partition(b" ")
         if checksum != f"{zlib.crc32(text):08x}".encode():
@@ -176,23 +178,10 @@ _STATES: dict[str, OutcomeState] = {
 
 
 def _outcome(entry: dict[str, Any]) -> Outcome:
+    due_at, again_at = datetime.fromisoformat(entry["due_at"]), entry["again_at"]
     return Outcome(
-        Lease(
-            entry["delivery"],
-            entry["token"],
-            entry["registration"],
-            entry["uid"],
-            entry["webinar"],
-            datetime.fromisoformat(entry["due_at"]),
-        ),
-        _STATES[entry["state"]],
-        datetime.fromisoformat(entry["at"]),
-        entry["attempt"],
-        entry["reason"],
-        datetime.fromisoformat(entry["again_at"]) if entry["again_at"] else None,
-        entry["counts"],
-        entry["stage"],
-        entry["code"],
-        entry["enhanced"],
-        entry["reply"],
-    )
+        Lease(entry["delivery"], entry["token"], entry["registration"], entry["uid"], entry["webinar"], due_at),
+        _STATES[entry["state"]], datetime.fromisoformat(entry["at"]), entry["attempt"], entry["reason"],
+        datetime.fromisoformat(again_at) if again_at else None, entry["counts"],
+        entry["stage"], entry["code"], entry["enhanced"], entry["reply"],
+    )  # fmt: skip

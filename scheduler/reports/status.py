@@ -79,9 +79,9 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*seen.reasons, *unreadable]
-        if mark := marks.lost(conn, known):
+        if mark := marks.missing(conn, known):
             found.append(older_than_known(mark.at))
-        elif other := marks.another(StateDir(settings.state_dir), identity(conn).name, known):
+        elif other := marks.mismatch(StateDir(settings.state_dir), identity(conn).name, known):
             found.append(Reason(Kind.STATE_OF_ANOTHER, other))
         notes = [*reasons(Kind.NOTICE, [one.words for one in seen.notices]), *replica_notes(conn, now)]
         if mails := count_restored(conn):

@@ -132,7 +132,7 @@ class Service:
         await self._database.run(statements.check)
         now = self._clock.now()
         if self._handover:
-            await self._handover.take(now)
+            await self._handover.take_over(now)
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)
         await self._database.run(settling.release_held_by_config, now)
@@ -147,7 +147,7 @@ class Service:
         Raises DBAPIError when the database does not answer, LedgerTrouble while outcomes wait to be written, MustRest.
         """
         recorder = self.dispatcher.recorder
-        await recorder.settled()
+        await recorder.until_recorded()
         recorder.has_held |= await self._database.run(_looked_around)
         await self._govern(now)
         await self._settle(now)
@@ -240,7 +240,7 @@ class Service:
 
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""
-        await self.dispatcher.settled()
+        await self.dispatcher.until_idle()
         if self._telling:
             await self._telling
 

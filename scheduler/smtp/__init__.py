@@ -1,1 +1,1 @@
-"""SMTP: connections to relays, mails over them, and what replies mean. Knows no ledger."""
+"""SMTP: connections to relays, mail transactions, and the meaning of replies. Knows no ledger."""

@@ -1,4 +1,4 @@
-"""What a relay says, cut into replies (RFC 5321, 4.2). Pure."""
+"""Parses the bytes from a relay into replies (RFC 5321, 4.2). Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 
 
 class Broken(Exception):
-    """The connection is gone, or silent."""
+    """The connection was lost, or the relay is silent."""
 
 
 class OutOfStep(Broken):
-    """What the relay says is not one reply to each command."""
+    """The bytes from the relay are not exactly one reply to each command."""
 
 
 class Answer(NamedTuple):
-    """A reply before it is known to what."""
+    """A reply that is not matched to a command yet."""
 
     code: int
     words: bytes
@@ -35,15 +35,15 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """Cuts what comes from the relay into replies, however it is torn to pieces (RFC 5321, 4.2.1)."""
+    """Incremental parser of replies, which may be split anywhere (RFC 5321, 4.2.1)."""
 
     def __init__(self) -> None:
-        self._line = b""  # that is not complete
+        self._line = b""  # the incomplete last line
         self._code = b""
-        self._lines: list[bytes] = []  # of a reply that is not complete
+        self._lines: list[bytes] = []  # of the incomplete last reply
 
     def feed(self, data: bytes) -> Iterator[Answer]:
-        """Raises OutOfStep behind the last sound reply, for what is none and for what does not end."""
+        """Yield the replies that are complete. Raises OutOfStep after them for bytes that are no reply or too long."""
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             found = _LINE.fullmatch(line.removesuffix(b"\r"))

@@ -1,4 +1,4 @@
-"""A mail as SMTP carries it: checked addresses, its MAIL command, its content with dots stuffed. Pure."""
+"""A mail in SMTP: checked addresses, the MAIL command, the dot-stuffed content. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ADDRESS = re.compile(rf'({_LOCAL})@([^\x00-\x20\x7f-\xa0\s"(),:;<>@\[\\\]]+|\[[
 
 
 def _mailbox(address: str, whose: str) -> str:
-    """The address as SMTP takes it, its domain in A-labels (RFC 5890). Raises a ValueError without it."""
+    """The address for SMTP, with its domain in A-labels (RFC 5890). Raises ValueError, without the address."""
     found = _ADDRESS.fullmatch(address)
     if not found:
         raise ValueError(f"the {whose}'s address is not one that SMTP can carry")
@@ -45,7 +45,7 @@ class Extensions(Protocol):
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail for one recipient, checked: nothing in it can break the conversation open."""
+    """One mail for one recipient, checked: it cannot inject SMTP commands."""
 
     sender: str
     recipient: str
@@ -53,9 +53,9 @@ class Mail:
     plain_lines: bool = False
     """Each line is known to end in CRLF and not to begin with a dot."""
     in_7_bits: Callable[[], tuple[bytes, bool]] | None = field(default=None, compare=False, repr=False)
-    """Makes the same mail without 8-bit content: its bytes, and `plain_lines`."""
+    """Renders the same mail without 8-bit content; returns its bytes and `plain_lines`."""
     may_go: Callable[[bool], bool] = field(default=lambda _: True, compare=False, repr=False)
-    """Whether it may go out now: asked before its envelope, and again (True) before its content."""
+    """Whether it may go out now: called before its envelope, and again (True) before its content."""
 
     @classmethod
     def checked(
@@ -66,7 +66,8 @@ class Mail:
         plain_lines: bool = False,
         in_7_bits: Callable[[], tuple[bytes, bool]] | None = None,
     ) -> Mail:
-        """Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) and for what is no address."""
+        """Check the addresses and line ends. Raises ValueError for a bare CR or LF (RFC 5321, 2.3.8) or an invalid
+        address."""
         if not plain_lines and not content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n"):
             raise ValueError("the mail's content has a bare CR or LF")
         if not content.endswith(b"\r\n"):
@@ -74,9 +75,9 @@ class Mail:
         path = _mailbox(sender, "sender") if sender else ""
         return cls(path, _mailbox(recipient, "recipient"), content, plain_lines, in_7_bits)
 
-    def as_taken_by(self, relay: Extensions) -> Mail:
-        """This mail, without 8-bit content where the machine at the other end takes none: it may be another one behind
-        the relay's name than the one for which it was made (RFC 6152)."""
+    def as_accepted_by(self, relay: Extensions) -> Mail:
+        """This mail, without 8-bit content if this machine does not accept it (RFC 6152): behind the relay's name there
+        may be other machines than the one for which the mail was rendered."""
         if self.in_7_bits is None or relay.offers("8BITMIME") or self.content.isascii():
             return self
         content, plain_lines = self.in_7_bits()
@@ -92,24 +93,23 @@ class Mail:
         return b"%s%s.\r\n" % (b"." if stuffed.startswith(b".") else b"", stuffed)
 
     def mail_command(self, relay: Extensions) -> bytes:
-        """MAIL with the parameters that this mail needs and the relay offers. Raises Refused where it offers
-        too little."""
+        """MAIL with the parameters that this mail needs. Raises Refused if the relay does not offer them."""
         words = [b"MAIL", f"FROM:<{self.sender}>".encode()]
         if relay.offers("SIZE"):  # RFC 1870
             words.append(b"SIZE=%d" % len(self.content))
         if not self.content.isascii():  # RFC 6152
             if not relay.offers("8BITMIME"):
                 raise Refused(
-                    Reply("mail", 554, "5.6.3", "the relay takes no 8-bit content, and this mail has some")
+                    Reply("mail", 554, "5.6.3", "the mail has 8-bit content, which the relay does not accept")
                 )
             words.append(b"BODY=8BITMIME")
         if not (self.sender + self.recipient).isascii():  # RFC 6531
             if not relay.offers("SMTPUTF8"):
                 whose: Stage = "rcpt" if self.sender.isascii() else "mail"
                 if relay.elsewhere_offers("SMTPUTF8"):
-                    text = "the address is not ASCII, and this machine of the relay takes none (SMTPUTF8)"
+                    text = "the address is not ASCII, and this machine of the relay does not offer SMTPUTF8"
                     raise Refused(Reply(whose, 450, "4.6.7", text))
-                text = "the address is not ASCII, and the relay does not take such addresses (SMTPUTF8)"
+                text = "the address is not ASCII, and the relay does not offer SMTPUTF8"
                 raise Refused(Reply(whose, 553, "5.6.7" if whose == "rcpt" else "5.1.7", text))
             words.append(b"SMTPUTF8")
         return b" ".join(words)

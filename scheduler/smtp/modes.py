@@ -1,4 +1,4 @@
-"""The mode in which mails are sent to a relay: the fastest that it offers, until it fails in it."""
+"""Chooses the mode in which mails are sent to a relay: the fastest that it offers and that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 MOST_IN_FLIGHT = 8  # mails of one connection that are `sending`
 PLAINER_SECONDS = 3600.0
-_BREAKS = 2  # without a mail that was accepted
+_BREAKS = 2  # of connections in a row without an accepted mail, before the mode is reduced
 
 
 class Mode(IntEnum):
@@ -31,7 +31,7 @@ class Mode(IntEnum):
 
 
 class Modes:
-    """What is known of one relay, from all connections to it."""
+    """The mode and window for one relay, by the experience of all connections to it."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self.window = MOST_IN_FLIGHT
@@ -53,7 +53,7 @@ class Modes:
     def note(
         self, mode: Mode, pipeline: Pipeline, began: float, results: Sequence[Reply | RelayFailure]
     ) -> None:
-        """Note the results of mails that went through a pipeline in this mode from `began` on (the loop's clock)."""
+        """Note the results of mails that a pipeline sent in this mode from `began` on (the loop's clock)."""
         accepted = any(isinstance(one, Reply) for one in results)
         if accepted:
             self._breaks = 0
@@ -62,15 +62,13 @@ class Modes:
             self._go_plainer(mode, "its replies do not fit the commands")
         elif pipeline.broken:
             self._shrink()
-            if not accepted and began > self._broke_at:  # all connections at once break for another reason
+            if not accepted and began > self._broke_at:  # connections that break together count once
                 self._breaks, self._broke_at = self._breaks + 1, asyncio.get_running_loop().time()
             if self._breaks >= _BREAKS:
                 self._go_plainer(mode, "connections break")
         elif pipeline.indistinct and self.of(pipeline.session) is Mode.CHUNKS:
             self._go_plainer(Mode.CHUNKS, "its replies to BDAT and RCPT are alike")
-        elif any(
-            isinstance(one, NotBegun) for one in results
-        ):  # as they waited too long for those before them
+        elif any(isinstance(one, NotBegun) for one in results):  # they waited too long for earlier mails
             self._shrink()
         elif accepted:
             self.window = min(MOST_IN_FLIGHT, self.window + 1)
@@ -91,7 +89,7 @@ class Modes:
 
 
 def _is_not_understood(result: Reply | RelayFailure) -> bool:
-    """Whether a command is refused, not this mail (RFC 5321, 4.2.4)."""
+    """Whether the reply refuses a command, not this mail (RFC 5321, 4.2.4)."""
     if not isinstance(result, Refused):
         return False
     code, about_content = result.reply.code, result.reply.stage in ("data", "content")

@@ -1,4 +1,4 @@
-"""When a relay's reply says to try again: "in 5 minutes", "greylisted for 299 seconds", "after Sun, 23 Mar 2025
+"""Finds when to try again in the text of a reply: "in 5 minutes", "greylisted for 299 seconds", "after Sun, 23 Mar 2025
 10:01:34 UTC". Pure."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 LONGEST = timedelta(days=1)
-"""No reply keeps us away for longer, whatever it says: limits are those of a day at most."""
+"""The longest wait that a reply can ask for: limits of relays are per day at most."""
 _MARGIN = timedelta(seconds=1)  # relays count whole seconds
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"(\d{1,6}) ?(s|m|h|d|secs?|mins?|hrs?|seconds?|minutes?|hours?|days?)\b"
@@ -32,8 +32,8 @@ _ISO = re.compile(
 
 
 def named_moment(text: str, now: datetime) -> datetime | None:
-    """The last instant (UTC) that a reply names, at most `LONGEST` from `now`; None where it names none that is still
-    ahead. A time without its zone is none."""
+    """The last instant (UTC) that a reply names, at most `LONGEST` from `now`; None if it names none in the future. A
+    time without its zone does not count."""
     ahead = [instant for instant in _instants(text, now) if instant > now]
     return min(max(ahead), now + LONGEST - _MARGIN) + _MARGIN if ahead else None
 

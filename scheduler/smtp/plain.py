@@ -12,20 +12,20 @@ class Plain:
     """Sends mails over a session one command at a time."""
 
     def __init__(self, session: Session, patience: float) -> None:
-        """`patience`: seconds for the reply after the content; less makes doubles."""
+        """`patience`: seconds to wait for the reply after the content."""
         self._session, self._patience = session, patience
 
     @property
     def usable(self) -> bool:
-        """Whether another mail may be sent: the connection is open, and every reply paired with its command."""
+        """Whether another mail may be sent: the connection is open, and every reply is matched to its command."""
         return self._session.usable
 
     async def command(self, stage: Stage, line: bytes, within: float) -> Reply:
-        """One command and the reply to it. Raises Unreachable when there is none."""
+        """Send one command and return its reply. `within`: seconds. Raises Unreachable without a reply."""
         return await self._session.command(stage, line, within)
 
     async def send(self, mail: Mail) -> Reply | RelayFailure:
-        """One mail transaction and its result. A refused mail is reset, so that the next is untouched by it."""
+        """Perform one mail transaction and return its result; after a refused mail the session is reset."""
         if not mail.may_go(False):
             return NotBegun()
         try:
@@ -38,7 +38,7 @@ class Plain:
             return failure
 
     async def _transact(self, mail: Mail) -> Reply:
-        """The reply that accepted the mail. Raises Refused, Unreachable or Doubtful."""
+        """Return the reply that accepted the mail. Raises Refused, Unreachable or Doubtful."""
         _expect(2, await self._session.command("mail", mail.mail_command(self._session)))
         _expect(2, await self._session.command("rcpt", f"RCPT TO:<{mail.recipient}>".encode()))
         _expect(3, await self._session.command("data", b"DATA"))

@@ -1,7 +1,7 @@
-"""The connections to one relay: ready, kept open and reused, each of which sends one mail after another.
+"""The connections to one relay: opened when needed, kept open and reused.
 
-`session` opens, secures and signs in; `plain` or `pipeline` sends mails over it. A relay that hung up on an idle
-connection costs no mail its attempt.
+`session` opens, secures and signs in; `plain` or `pipeline` sends mails over it. If the relay has closed an idle
+connection, its mails go over a new one, and none has lost an attempt.
 """
 
 from __future__ import annotations
@@ -39,22 +39,25 @@ log = structlog.get_logger()
 __all__ = ["Connection", "Doubtful", "Pool", "Refused", "RelayFailure", "RelaySettings", "Unreachable"]
 
 CONTENT_TIMEOUT = 600.0
-"""Seconds to wait for the reply after the content (RFC 5321, 4.5.3.2.6): giving up sooner makes doubles."""
+"""Seconds to wait for the reply after the content (RFC 5321, 4.5.3.2.6): a shorter wait causes duplicates."""
 IDLE_LIMIT = 10.0
-"""Seconds after which an unused connection is asked whether it still lives before a mail is given to it."""
+"""Seconds after which an unused connection is checked with NOOP before it is used again."""
 FILE_SECONDS = 5.0
-"""How long files of secrets are waited for; until they can be read, what they held before is used."""
+"""Seconds to wait for files of secrets; until they can be read, their earlier contents are used."""
 FEWER_SECONDS = 3600.0
-"""How long a connection carries no more mails than the one on which the relay said that it had enough."""
+"""Seconds for which a limit of mails per connection lasts that was learned from the relay."""
 
 _QUIT_TIMEOUT = 2.0
 _NOOP_TIMEOUT = 10.0
 
-# A 421 to MAIL that is about this connection, not the relay: it waited, or carried mails, long enough.
+# A 421 to MAIL that is about this connection, not the relay: it was idle too long, or has carried too many mails.
 _WORN_OUT = re.compile(
     r"^4\.4\.2|idle|time(d )? ?out|inactiv|(per|this|one) (session|connection)", re.IGNORECASE
 )
 _FULL = re.compile(r"(message|mail|transaction)s?\b.{0,40}\b(session|connection)", re.IGNORECASE)
+
+
+_Sent = tuple[Mail, Reply | RelayFailure]
 
 
 def _is_hang_up(result: Reply | RelayFailure, words: re.Pattern[str]) -> bool:
@@ -76,11 +79,11 @@ def _ends_connection(result: Reply | RelayFailure) -> bool:
 
 
 class Connection:
-    """An open, secured, signed-in connection of a pool, over which mails are sent in the mode of the moment."""
+    """An open, secured, signed-in connection of a pool."""
 
     def __init__(self, pool: Pool, session: Session) -> None:
         self._pool = pool
-        self._in_flight: Mode | None = None  # how the mails that are in flight go
+        self._in_flight: Mode | None = None  # the mode of the mails in flight
         self._use(session)
 
     def _use(self, session: Session) -> None:
@@ -88,10 +91,10 @@ class Connection:
         self._speaker: Plain | Pipeline = Plain(session, self._pool.content_timeout)
 
     async def send(self, sender: str, recipient: str, content: bytes) -> Reply:
-        """Sends one mail to one recipient; returns the reply that accepted it.
+        """Send one mail to one recipient and return the reply that accepted it.
 
         `content` is the mail in CRLF lines; `sender` may be empty (the null path, RFC 5321, 4.5.5). Raises Refused,
-        Unreachable or Doubtful; ValueError before anything is written when the mail cannot be sent as it is.
+        Unreachable or Doubtful; ValueError, before anything is written, for an invalid address or line end.
         """
         (result,) = await self.send_all([Mail.checked(sender, recipient, content)])
         if isinstance(result, RelayFailure):
@@ -100,13 +103,13 @@ class Connection:
 
     @property
     def window(self) -> int:
-        """How many mails may be in flight now: `sending`, and on their way one after another."""
+        """The number of mails that may be in flight now."""
         return max(1, self.room(0))
 
     def room(self, in_flight: int) -> int:
-        """How many mails may join the `in_flight` ones now."""
+        """The number of mails that may join the `in_flight` ones now."""
         mode, best = self.mode, self._pool.modes.of(self.session)
-        alone = mode is Mode.PLAIN or mode < best  # before BDAT the first mail goes alone, by DATA
+        alone = mode is Mode.PLAIN or mode < best  # before BDAT is used, the first mail goes alone, by DATA
         if alone or self._in_flight not in (None, mode) or not self.usable:
             return 0
         limit, window = self._pool.mails_per_connection, self._pool.modes.window
@@ -114,7 +117,7 @@ class Connection:
 
     @property
     def mode(self) -> Mode:
-        """How the next mail goes. A pipeline stays one: a session that was taken over is not given back."""
+        """The mode of the next mail. A connection that has a pipeline keeps it."""
         mode = self._pool.modes.of(self.session)
         if isinstance(self._speaker, Plain):
             return min(mode, Mode.GROUPS)
@@ -122,7 +125,7 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether more mails may be sent here: open, not worn out, and no faster than the relay bears."""
+        """Whether more mails may be sent: it is open, below its limit of mails, and in a mode that still works."""
         limit = self._pool.mails_per_connection
         if limit and self.session.mails >= limit:
             return False
@@ -132,15 +135,15 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is open, and no reply or mail is still to come."""
+        """Whether it is open and waits for no reply."""
         return self._speaker.usable
 
     def offers(self, extension: str) -> bool:
-        """Whether the relay named this extension of SMTP."""
+        """Whether the relay offers this extension of SMTP."""
         return self.session.offers(extension)
 
-    async def ask(self, sender: str) -> None:
-        """Find out whether the relay takes mails from this sender; none is sent. Raises Refused or Unreachable."""
+    async def probe(self, sender: str) -> None:
+        """Find out whether the relay accepts this sender, by MAIL and RSET. Raises Refused or Unreachable."""
         reply = await self._command(f"MAIL FROM:<{sender}>".encode())
         with suppress(Unreachable):
             if (await self._command(b"RSET")).code // 100 != 2:
@@ -149,7 +152,7 @@ class Connection:
             raise Refused(reply)
 
     async def is_alive(self) -> bool:
-        """Whether the relay still answers; if not, the connection is closed."""
+        """Whether the relay answers NOOP; otherwise the connection is closed."""
         try:
             reply = await self._command(b"NOOP", min(self.session.timeout, _NOOP_TIMEOUT))
         except Unreachable:
@@ -157,7 +160,7 @@ class Connection:
         return reply.code // 100 == 2
 
     async def quit(self) -> None:
-        """Takes leave, without waiting long for an answer, and closes."""
+        """Send QUIT, wait for the reply for 2 s at most, and close."""
         try:
             await self._command(b"QUIT", _QUIT_TIMEOUT)
         except Unreachable:
@@ -169,7 +172,7 @@ class Connection:
         return await self._speaker.command("mail", line, within or self.session.timeout)
 
     def abort(self) -> None:
-        """Closes at once. What is still in our buffers never leaves, so a mail cut short stays cut short."""
+        """Close at once and discard buffered data, so that a mail cut short stays cut short."""
         self.session.abort()
 
     async def send_all(self, mails: Sequence[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
@@ -178,76 +181,72 @@ class Connection:
         `more(results)`: called when half of the mails in flight have been answered; returns mails to send next (at
         most `room`). Results passed to it are not returned again.
 
-        Mails of which no content went out, because a connection that had carried mails was dead, go over a new one,
-        once. Cancelled, it closes the connection at once.
+        If the connection had carried mails and was closed by the relay, mails without content on the wire are sent
+        once more, over a new connection. A cancellation closes the connection at once.
         """
-        left = list(mails)
-        results = await self._once(left, more)
+        sent = await self._send_once(mails, more)
         stale = [
-            number
-            for number, result in enumerate(results)
-            if _was_stale(result) and left[number].may_go(False)
+            number for number, (mail, result) in enumerate(sent) if _was_stale(result) and mail.may_go(False)
         ]
-        carried = self.session.mails > len(left)
-        if stale and (carried or any(isinstance(one, Reply) for one in results)):
-            again = await self._over_a_new_session([left[number] for number in stale])
-            for number, result in zip(stale, again, strict=True):
-                results[number] = result
-        return results
+        carried = self.session.mails > len(sent)
+        if stale and (carried or any(isinstance(result, Reply) for _, result in sent)):
+            again = await self._send_over_a_new_session([sent[number][0] for number in stale])
+            for number, one in zip(stale, again, strict=True):
+                sent[number] = one
+        return [result for _, result in sent]
 
-    async def _over_a_new_session(self, mails: list[Mail]) -> list[Reply | RelayFailure]:
+    async def _send_over_a_new_session(self, mails: Sequence[Mail]) -> list[_Sent]:
         self.abort()
         try:
             self._use(await self._pool.open_session())
         except RelayFailure as failure:
-            return [failure] * len(mails)
-        return await self._once(mails)
+            return [(mail, failure) for mail in mails]
+        return await self._send_once(mails)
 
-    async def _once(self, mails: list[Mail], more: More | None = None) -> list[Reply | RelayFailure]:
-        """On return `mails` holds those whose results are returned."""
-        session, mode = self.session, self.mode
-        mails[:] = [mail.as_taken_by(session) for mail in mails]
-        session.mails += len(mails)
-        self._in_flight = mode
+    async def _send_once(self, mails: Sequence[Mail], more: More | None = None) -> list[_Sent]:
+        """Send over the present session. Returns the mails with the results that were not passed to `more`."""
+        session, self._in_flight = self.session, self.mode
+        adapted = [mail.as_accepted_by(session) for mail in mails]
+        session.mails += len(adapted)
         try:
-            results = await self._speak(mode, mails, more)
+            sent = await self._send_in_mode(self._in_flight, adapted, more)
         except BaseException:
             self.abort()
             raise
         finally:
             self._in_flight = None
-        for number, result in enumerate(results, session.mails - len(mails)):
+        for number, (_, result) in enumerate(sent, session.mails - len(sent)):
             if _is_hang_up(result, _FULL):
                 self._pool.note_limit(number)
-        if any(_ends_connection(one) for one in results):
+        if any(_ends_connection(result) for _, result in sent):
             self.abort()
-        return results
+        return sent
 
-    async def _speak(self, mode: Mode, mails: list[Mail], more: More | None) -> list[Reply | RelayFailure]:
+    async def _send_in_mode(self, mode: Mode, mails: Sequence[Mail], more: More | None) -> list[_Sent]:
         if isinstance(self._speaker, Plain):
             if mode is Mode.PLAIN:
-                return [await self._speaker.send(mail) for mail in mails]
+                return [(mail, await self._speaker.send(mail)) for mail in mails]
             self._speaker = Pipeline(self.session, self._pool.content_timeout)
-        pipeline, modes = self._speaker, self._pool.modes
+        pipeline, modes, left = self._speaker, self._pool.modes, list(mails)
         began = asyncio.get_running_loop().time()
 
         async def join(results: list[Reply | RelayFailure]) -> Sequence[Mail]:
             modes.note(mode, pipeline, began, results)
-            del mails[: len(results)]
+            del left[: len(results)]
             joining = await more(results) if more else []
-            mails.extend(joining)
+            left.extend(joining)
             self.session.mails += len(joining)
             return joining
 
         results = await pipeline.send(mails, in_chunks=mode is Mode.CHUNKS, more=join if more else None)
         modes.note(mode, pipeline, began, results)
-        return results
+        return list(zip(left, results, strict=True))
 
 
 class Pool:
-    """At most `settings.connections` connections to one relay, opened when needed, kept open and reused.
+    """At most `settings.connections` connections to one relay.
 
-    What signs in and whom to trust is read when a connection is opened: from its files as they are then.
+    Files of secrets and certificates are read whenever a connection is opened.
     """
 
     def __init__(
@@ -258,8 +257,7 @@ class Pool:
         content_timeout: float = CONTENT_TIMEOUT,
         idle_limit: float = IDLE_LIMIT,
     ) -> None:
-        """Reads the certificates to trust. `state` keeps refresh tokens that were renewed. Raises ValueError when
-        `ca_file` cannot be used."""
+        """`state`: where renewed refresh tokens are stored. Raises ValueError if `ca_file` cannot be used."""
         self._settings = settings
         self._authorities = _content(settings.ca_file)
         self._context = _trusted(settings)
@@ -268,29 +266,31 @@ class Pool:
         self._watched = [*proof, *settings.files]
         self._stamps = _stamps(self._watched)
         self._files = Aside("the folder of secrets and certificates", FILE_SECONDS)
-        self._unread = ""  # which files can't be used as they are
-        self._refused = ""  # which settings no connection comes about with
+        self._unread = ""  # the files that can't be used as they are
+        self._refused = ""  # the settings with which no connection can be opened
         self.content_timeout = content_timeout
         self.modes = Modes(settings)
-        self._fewer: tuple[int, float] | None = None  # mails on a connection, until when on the loop's clock
+        self._fewer: tuple[int, float] | None = (
+            None  # mails per connection, and until when (the loop's clock)
+        )
         self._idle_limit = idle_limit
         self._slots = asyncio.Semaphore(settings.connections)
         self._idle: list[tuple[float, Connection]] = []
         self._connections: WeakSet[Connection] = WeakSet()
         self._sign_ins = SignIns(lambda: any(one.is_idle for one in self._connections))
         self._client_name: str | None = settings.client_name or None
-        self._extensions: set[str] = set()  # that any machine behind the relay's name has named
+        self._extensions: set[str] = set()  # offered by any machine behind the relay's name
         self._closed = False
         keep_secret(settings.password)
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What is wrong with the files and secrets, though mails may go out; in words that are safe to show."""
+        """Problems with files and secrets that do not stop mails yet, in words that are safe to show."""
         renewal = self._tokens.trouble if self._tokens else ""
         return tuple(filter(None, (self._unread, self._refused, renewal)))
 
     async def look_again(self) -> bool:
-        """Whether it is time to try again: the files of secrets and certificates hold something else that can be used,
+        """Whether to try the relay again at once: files of secrets or certificates have new contents that can be used,
         or a command has sent a mail over this relay."""
         try:
             stamps = await self._files.run(lambda: _stamps(self._watched))
@@ -304,8 +304,8 @@ class Pool:
         return await self._read_again() or proven
 
     async def _read_again(self) -> bool:
-        """Go by the files as they are, if they can be used, else by what they held before. Returns whether anything is
-        different."""
+        """Read the files of secrets and certificates; if they can't be used, keep their earlier contents. Returns
+        whether anything has changed."""
         before = self._settings
         if not (before.read_again and before.files):
             return False
@@ -320,7 +320,7 @@ class Pool:
             words = "; ".join(map(str, problems))
             if words != self._unread:
                 log.error("files of secrets or certificates not used", relay=before.name, reason=words)
-            self._unread = f"{words} (what it held before is still used)"
+            self._unread = f"{words} (the earlier contents are still used)"
             return False
         self._unread = ""
         self._settings, self._authorities = settings, authorities
@@ -329,7 +329,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection that is ready for a mail; waits while all are taken.
+        """A connection that is ready for a mail; waits while all are in use.
 
         Raises Refused or Unreachable (stages connect, ehlo, starttls, auth) when none can be opened, and
         RuntimeError once the pool is closed.
@@ -337,7 +337,7 @@ class Pool:
         async with self._slots:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            connection = await self._ready()
+            connection = await self._idle_or_new()
             try:
                 yield connection
             finally:
@@ -345,20 +345,20 @@ class Pool:
 
     @property
     def mails_per_connection(self) -> int:
-        """After so many a connection is closed; 0: never."""
+        """The number of mails after which a connection is closed; 0: no limit."""
         if self._fewer and asyncio.get_running_loop().time() >= self._fewer[1]:
             self._fewer = None
         return self._fewer[0] if self._fewer else self._settings.mails_per_connection
 
     def note_limit(self, mails: int) -> None:
-        """The relay hung up on a connection because it had carried so many."""
+        """Note that the relay closed a connection because it had carried this many mails."""
         if mails and not 0 < self.mails_per_connection <= mails:
             self._fewer = mails, asyncio.get_running_loop().time() + FEWER_SECONDS
 
-    async def _ready(self) -> Connection:
+    async def _idle_or_new(self) -> Connection:
         now = asyncio.get_running_loop().time()
         while self._idle:
-            since, one = self._idle.pop()  # the last used: the fewer are kept busy, the fewer go stale
+            since, one = self._idle.pop()  # the last one used: few connections in use means few that go stale
             if one.is_idle and one.usable and (now - since < self._idle_limit or await one.is_alive()):
                 return one
             one.abort()
@@ -382,7 +382,7 @@ class Pool:
         return session
 
     def _blamed(self, failure: RelayFailure) -> str:
-        """The settings that are at fault when no connection comes about, if some are."""
+        """The settings that are to blame for this failure, in words; "" if none are."""
         if failure.reply.stage == "auth":
             names = " and ".join(self._settings.secrets_from) or "what is set"
             return f"can't sign in with {names}: {failure}"
@@ -400,15 +400,15 @@ class Pool:
             self._idle.append((asyncio.get_running_loop().time(), connection))
 
     async def close(self) -> None:
-        """Takes leave of the relay, at most 2 s for each connection; those in use close when given back."""
+        """Close idle connections, within 2 s each; the others close when they are returned."""
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(connection.quit() for _, connection in idle))
 
 
 def proof_of(settings: RelaySettings) -> str:
-    """The file in STATE_DIR that a command writes when this relay has taken a mail: a service that leaves the relay
-    alone then tries again."""
+    """The name of the file in STATE_DIR that a command writes when this relay has accepted a mail: a service that has
+    paused the relay then tries again."""
     return f"relay-{hashlib.sha256(settings.account.encode()).hexdigest()[:16]}"
 
 
@@ -422,11 +422,11 @@ def _in_words(error: Exception) -> str:
 
 
 def _stamps(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:
-    """By which a file that was written or replaced, also behind a link, is told from the one before."""
     return [_stamp(file) for file in files]
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Values that change when the file is written or replaced, also behind a link; None: it can't be read."""
     try:
         found = file.stat()
     except OSError:
@@ -442,7 +442,7 @@ def _content(ca_file: str | None) -> bytes:
 
 
 def _trusted(settings: RelaySettings) -> ssl.SSLContext | None:
-    """None where nothing is encrypted: the system's certificates are many, and take long to read."""
+    """The TLS context; None without TLS, as the system's certificates take long to read."""
     if settings.tls == "none" and not settings.ca_file:
         return None
     try:

@@ -1,12 +1,11 @@
-"""What a relay's reply means for the mail, for its address and for the relay. Pure, but for our secrets.
+"""Classifies a relay's reply: its meaning for the mail, its address and the relay. Pure, except for the known secrets.
 
-A reply is told apart by where in the conversation it came (the stage), its code (RFC 5321, 4.2), its enhanced
-code (RFC 3463) and, where relays say different things with one code, its words. `RULES` is the whole
-knowledge, read from top to bottom: the first rule that fits decides.
+A reply is classified by its stage in the conversation, its code (RFC 5321, 4.2), its enhanced code (RFC 3463) and,
+where relays use one code for different things, its words. The first of the `RULES` that matches decides.
 
-Two mistakes must never be made. A fault of ours (sender, password, reputation) must not count against the
-registrants, or all of them end as failed. And one odd address must not stop the mails of everybody else.
-So a refusal that blames nobody clearly is tried again rather than held against either side.
+Two mistakes must never be made. A fault of ours (sender, password, reputation) must not count against the registrants,
+or all of them end as failed. And one odd address must not stop the mails of everybody else. So a mail is tried again
+after a refusal that does not clearly blame either side.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ _LONGEST_TEXT = 1000
 
 
 class Verdict(StrEnum):
-    """What is to be done after a reply that is not a success."""
+    """The action after a reply that is not a success."""
 
     RETRY_MAIL = "retry-mail"
-    """This mail later again, with backoff; the others go on."""
+    """Try this mail again later, with backoff; the others go on."""
     PAUSE_RELAY = "pause-relay"
-    """No mail at all through this relay for a while; this one later again."""
+    """Send nothing through this relay for a while; try this mail again later."""
     FAIL_ADDRESS = "fail-address"
-    """This recipient cannot be reached; the others go on."""
+    """Give up this recipient; the others go on."""
     STOP = "stop"
-    """Nobody can get mail until the operator fixes something: stop and alert."""
+    """Stop and alert: no mail can be sent until the operator fixes something."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A relay's reply, or (code 0) in our own words why there is none.
+    """A relay's reply or, with code 0, the reason in our own words why there is none.
 
     `enhanced` is the code of RFC 3463 ("5.1.1") or empty, `text` the rest as one line without control or format
     characters (U+202E), and without our secrets. It often repeats the recipient's address: it may be kept, never
@@ -61,12 +60,12 @@ class Reply:
 
 # "5.1.1", also as qmail ("(#5.7.1)") and Cisco ("#5.1.0") write it, at the start of each line (RFC 2034, 4).
 _ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})\)?:?(?=\s|$)")
-# What a database, a terminal or a log line could not take: controls, and the surrogates of undecodable bytes.
+# Unsafe in a database, a terminal or a log line: control characters, and the surrogates of undecodable bytes.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def _printable(text: str) -> str:
-    """On one line, and without characters that are not seen but turn or hide others (Unicode's category Cf)."""
+    """`text` on one line, without invisible characters that turn or hide others (Unicode category Cf)."""
     text = _UNPRINTABLE.sub(" ", text)
     return text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
 
@@ -74,7 +73,7 @@ def _printable(text: str) -> str:
 def enhanced_code(code: int, text: str) -> str:
     """The enhanced status code that a reply's text begins with ("5.1.1"), or an empty string.
 
-    One whose class contradicts the reply's code does not count (RFC 2034, 4: they must agree).
+    A code whose class contradicts the reply's code does not count (RFC 2034, 4).
     """
     found = _ENHANCED.match(text)
     if not found or found[1] != str(code)[:1]:
@@ -83,9 +82,9 @@ def enhanced_code(code: int, text: str) -> str:
 
 
 def read_reply(stage: Stage, code: int, text: str) -> Reply:
-    """A reply as the relay gave it, its lines joined, its enhanced code apart, cut to 1,000 characters.
+    """Parse a reply: join its lines, split off the enhanced code, cut the text to 1,000 characters.
 
-    Of one to AUTH, which may repeat what was said there, only the codes are kept."""
+    Of a reply to AUTH only the codes are kept, as its text may repeat secrets."""
     enhanced = enhanced_code(code, text)
     if stage == "auth" and code:
         return Reply(stage, code, enhanced, "")
@@ -106,15 +105,15 @@ _QUOTED_ADDRESS = re.compile(rf'"[^"]*"{_AT}\S+', re.IGNORECASE)
 _WORD = re.compile(r"[^\s<>(),;:\[\]]+")
 _HAS_AT = re.compile(_AT, re.IGNORECASE)
 REMOVED, REMOVED_NAME = "<address>", "<name>"
-SHORTEST_NAME = 3  # letters: shorter words of a name are in too many sentences
+SHORTEST_NAME = 3  # letters: shorter words of a name occur in too many sentences
 _BRACKETED = re.compile(r"(?<!<)<+address>+")
 
 
 def log_safe(text: str, address: str = "", name: str = "") -> str:
-    """`text` without any mail address in it, on one line: registrants' data is never logged.
+    """`text` on one line, without mail addresses: registrants' data is never logged.
 
-    Some relays repeat only the part before the @, or whom the mailbox belongs to: given the recipient's `address` and
-    `name`, these go as well, and each longer word of the name.
+    Some relays repeat only the local part or the owner's name: these are removed as well, given the recipient's
+    `address` and `name`, and so is each longer word of the name.
     """
     text = _printable(text)[: 2 * _LONGEST_TEXT]
     local = address.rpartition("@")[0].strip('"')
@@ -130,11 +129,11 @@ def log_safe(text: str, address: str = "", name: str = "") -> str:
 
 
 _LIKE_ASCII = str.maketrans("\u0130\u0131\u017f\u212a", "iisk")
-"""What a pattern that ignores case takes for a letter of ASCII, beside it: dotted I, dotless i, long s, kelvin sign."""
+"""Characters that a pattern that ignores case matches with ASCII: dotted I, dotless i, long s, kelvin sign."""
 
 
 def _without(personal: str, mark: str, text: str) -> str:
-    # A pattern for each person takes longer than all else that is done with a reply.
+    # To compile a pattern for each person takes longer than all other work on a reply.
     if text.isascii() and personal.translate(_LIKE_ASCII).lower() not in text.lower():
         return text
     return re.sub(rf"(?<!\w){re.escape(personal)}(?!\w)", mark, text, flags=re.IGNORECASE)
@@ -143,7 +142,7 @@ def _without(personal: str, mark: str, text: str) -> str:
 OPENING: tuple[Stage, ...] = ("connect", "ehlo", "starttls", "auth")
 MAIL: tuple[Stage, ...] = ("mail",)
 RCPT: tuple[Stage, ...] = ("rcpt",)
-BODY: tuple[Stage, ...] = ("data", "content")  # BDAT and its chunk are "content", too
+BODY: tuple[Stage, ...] = ("data", "content")  # BDAT with its chunk is "content"
 ONE: tuple[Stage, ...] = (*RCPT, *BODY)  # after MAIL a reply may be about the recipient
 OPEN: tuple[Stage, ...] = (*MAIL, *ONE)
 ANY: tuple[Stage, ...] = (*OPENING, *OPEN)
@@ -151,7 +150,7 @@ ANY: tuple[Stage, ...] = (*OPENING, *OPEN)
 
 @dataclass(frozen=True)
 class Rule:
-    """A line of the table. Patterns of codes fit the whole code, of words any part; an empty one fits all."""
+    """A row of the table. Patterns of codes match the whole code, those of words any part; an empty one matches all."""
 
     stages: tuple[Stage, ...]
     code: str
@@ -162,7 +161,7 @@ class Rule:
     slows: bool = False
     """Whether the relay asks for fewer mails at a time."""
     unknown: bool = False
-    """Whether it says that there is no such mailbox."""
+    """Whether the mailbox does not exist."""
 
 
 _R, _P, _F, _S = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY, Verdict.FAIL_ADDRESS, Verdict.STOP
@@ -173,14 +172,14 @@ RULES: tuple[Rule, ...] = (
     Rule(("auth",), "0", "", r"token endpoint refuses", _S, "RFC 6749 5.2: invalid_grant, invalid_client"),
     Rule(("content",), "0", "", "", _R, "in doubt; one mail that breaks connections must not hold up others"),
     Rule(ANY, "0", "", "", _P, "the relay (or the token endpoint) cannot be reached, or went silent"),
-    # Whatever the stage.
+    # At any stage.
     Rule(ANY, "421", "", words.LIMIT, _P, "SES: 421 Too many concurrent SMTP connections; Gmail: 4.7.28", slows=True),
     Rule(ANY, "421", r"4\.3\.2|4\.4\.2", "", _P, "RFC 5321 3.8: it is shut down; RFC 3463 3.5: it waited too long"),
     Rule(OPEN, "421", "", "", _P, "RFC 5321 4.2.2: not available; Gmail: 421 4.7.0 Try again later", slows=True),
     Rule(ANY, "421", "", "", _P, "RFC 5321 3.1: not available"),
     Rule(ANY, "530", "", "", _S, "RFC 4954 6: sign in first; RFC 3207 4: STARTTLS first"),
     Rule(ANY, "53[458]", "", "", _S, "RFC 4954 6: credentials wrong, mechanism too weak, TLS needed"),
-    # Opening, securing, signing in, naming the sender: alike for every mail.
+    # Opening, securing, signing in, naming the sender: the same for every mail.
     Rule(OPENING, "4..", "", "", _P, "RFC 4954 6: 454 4.7.0 for now; RFC 3207 4: 454 TLS not available"),
     Rule(OPENING, "5..", "", "", _S, "RFC 5321 3.1: 554 no service here; Microsoft 365: 501 5.5.124, 550 5.7.30"),
     Rule(MAIL, "4..", "", words.LIMIT, _P, "SES: 454 Throttling failure: Maximum sending rate exceeded", slows=True),
@@ -191,7 +190,7 @@ RULES: tuple[Rule, ...] = (
     Rule(MAIL, "5..", "", words.LIMIT, _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
     Rule(MAIL, "503", "", "", _P, "RFC 5321 4.1.4: out of step, on this connection"),
     Rule(MAIL, "5..", "", "", _S, "RFC 5321 4.3.2: 550, 553, 555 to MAIL; the sender is refused"),
-    # Not now.
+    # Temporary.
     Rule(ONE, "4..", "", r"relay limit", _P, "Gmail: 450 4.2.1 Peak SMTP relay limit exceeded", slows=True),
     Rule(ONE, "4..", "", words.OF_OURS + r".{0,20}\blimit", _P, "450 4.2.1 Daily sending limit exceeded", slows=True),
     Rule(ONE, "4..", r"4\.2\.\d+", "", _R, "RFC 3463 3.3: 4.2.2 mailbox full; Gmail: 4.2.1 gets too much"),
@@ -212,7 +211,7 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "4..", "", r"helo command", _P, "Postfix: 450 4.7.1 Helo command rejected: Host not found"),
     Rule(ONE, "4..", "", words.NO_RELAYING, _P, "Postfix: 454 4.7.1 Relay access denied (defer_unauth_destination)"),
     Rule(ONE, "4..", "", "", _R, "RFC 5321 4.2.1: the same again later may succeed"),
-    # Never in this form, because of us, though code or words may look like the recipient's.
+    # Permanent, because of us, though code or words may seem to be about the recipient.
     Rule(ONE, "5..", r"5\.1\.90|5\.7\.23[23]", "", _P, "Microsoft 365: the day's recipients are used up"),
     Rule(ONE, "5..", r"5\.4\.5", "", _P, "Gmail: 550 5.4.5 daily user sending limit exceeded"),
     Rule(ONE, "5..", "", r"submission.{0,100}submissionquota", _P, "Exchange: 554 5.2.0 SubmissionQuotaExceeded"),
@@ -229,7 +228,7 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "5..", "", r"mailbox unavailable.{0,40}policy", _R, "GMX: policy, which may be about either side"),
     Rule(ONE, "5..", r"5\.1\.[78]", "", _S, "RFC 3463 3.2: the sender's address is bad"),
     Rule(ONE, "552", r"5\.2\.3", r"Google", _S, "Gmail: 552 5.2.3 exceeded Google's message size limits"),
-    # Never, by the choice of the recipient, or for now by their mailbox.
+    # Permanent, by the recipient's choice; or temporary, by their mailbox.
     Rule(ONE, "5..", r"5\.2\.12[12]", "", _R, "Microsoft 365: the recipient gets too much for now"),
     Rule(ONE, "5..", "", words.GETS_TOO_MUCH, _R, "Gmail: 550 5.2.1, gets too much for now"),
     Rule(ONE, "5..", r"5\.7\.(12[49]|13[346]|50[45])", "", _F, "Exchange: takes mail from its own people only"),
@@ -240,19 +239,19 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "55[04]", "", r"missing final|(illegal|invalid) address|illegal char|local address contains", _F,
          "SES: 554 Transaction failed: Local address contains control or whitespace"),
     Rule(ONE, "55[04]", "", r"account or domain may not exist", _F, "GoDaddy: 550, whatever else may be the cause"),
-    # Never, because of us, whatever the code.
+    # Permanent, because of us, whatever the code.
     Rule(ONE, "5..", "", words.NO_RELAYING, _S, "Postfix: 554 5.7.1 Relay access denied; qmail: 553 allowed rcpthosts"),
     Rule(ONE, "5..", "", words.BLOCKED_SENDING, _S, "Zoho: 550 5.4.6 Unusual sending activity; Exchange: HipNotify"),
     Rule(ONE, "5..", "", words.OUR_REPUTATION, _S, "554 5.7.1 Client host blocked using a list; 550 no PTR record"),
     Rule(ONE, "5..", "", words.OUR_LIMIT, _P, "Gmail: 550 5.7.1 Daily SMTP relay limit exceeded"),
-    # Never, because of the recipient.
+    # Permanent, because of the recipient.
     Rule(ONE, "5..", "", words.FULL, _F, "552 5.2.2 Mailbox full, 550 Mail quota exceeded: this recipient's storage"),
     Rule(ONE, "5..", "", words.LIMIT, _P, "cPanel: 550 Domain … has exceeded the max emails per hour (200/200)"),
     Rule(ONE, "5..", r"5\.1\.(1|10)", "", _F, "RFC 3463 3.2, RFC 7505: no such mailbox", unknown=True),
     Rule(ONE, "5..", r"5\.1\.[2-6]|5\.2\.([1-9]\d*)", "", _F, "RFC 3463 3.2, 3.3: no such mailbox, or full"),
     Rule(ONE, "5..", r"5\.4\.(1|4|310)|5\.7\.1[78]", "", _F,
          "RFC 3463 3.5: no route; Exchange: 5.4.1 no such recipient; RFC 7293: another owner"),
-    # Never, because of us.
+    # Permanent, because of us.
     Rule(ONE, "5..", r"5\.7\.13", r"recipient", _F, "525 5.7.13 Disabled recipient address"),
     Rule(ONE, "5..", r"5\.7\.13", "", _S, "RFC 5248 2.4: the account that signed in is disabled"),
     Rule(ONE, "5..", "", words.SIZE, _S, "RFC 1870 6.1: too big, and our mails are alike"),
@@ -261,12 +260,12 @@ RULES: tuple[Rule, ...] = (
     Rule(ONE, "5..", "", words.OUR_FAULT, _S, "Postfix: 553 5.7.1 Sender address rejected: not owned by user"),
     Rule(ONE, "5..", r"5\.7\.([5-9]\d\d|57|60|2\d)", "", _S, "Exchange: 5.7.57, 5.7.7xx; Gmail: 5.7.26"),
     Rule(ONE, "5..", "", words.OUR_CONTENT, _S, "filters: 550 or 554 5.7.1 looks like spam"),
-    # Never, because of the recipient, by words alone.
+    # Permanent, because of the recipient, by words alone.
     Rule(ONE, "5..", "", words.UNKNOWN, _F, "Postfix, Exim, Sendmail, qmail: 550 User unknown", unknown=True),
     Rule(ONE, "5..", "", words.CLOSED, _F, "Postfix: 554 5.7.1 Recipient address rejected: Access denied"),
     Rule(ONE, "5..", r"5\.1\.0", r"address rejected", _F, "Cisco: 550 #5.1.0 Address rejected"),
     Rule(RCPT, "552", "", r"storage", _F, "RFC 5321 4.2.2: the recipient's storage"),
-    # Never, and it is not said because of whom.
+    # Permanent, without a clear cause.
     Rule(ONE, "503", "", "", _R, "RFC 5321 4.1.4: out of step, on this connection"),
     Rule(BODY, "50[0-24]", "", "", _P, "RFC 5321 4.2.4: DATA or BDAT (RFC 3030), not this mail, is not understood"),
     Rule(BODY, "55.", r"5\.[67]\.\d+", "", _S, "RFC 3463 3.7, 3.8: content or policy, and our mails are alike"),
@@ -295,10 +294,10 @@ _LONGEST_ID = 100
 
 
 def queue_id(text: str, address: str, name: str = "") -> str:
-    """The name that the relay gave to a mail that it accepted, by which its operator finds it in the relay's log; ""
-    where it gave none. `text` is its reply, `address` and `name` the recipient's, of which nothing is returned."""
+    """The relay's queue id of an accepted mail, by which the operator finds it in the relay's log; "" if there is none.
+    `text`: the reply. `address` and `name`: the recipient's, which are never part of the result."""
     text = log_safe(text, address, name)
-    found, last = _QUEUE_ID.search(text), text.rpartition(" ")[2]  # SES, and others, end with it
+    found, last = _QUEUE_ID.search(text), text.rpartition(" ")[2]  # replies of SES and others end with it
     word = next(filter(None, found.groups()), "") if found else last if re.search(r"\d", last) else ""
     if REMOVED in word or REMOVED_NAME in word:
         return ""
@@ -306,32 +305,32 @@ def queue_id(text: str, address: str, name: str = "") -> str:
     return known[0][:_LONGEST_ID].rstrip(".:") if known else ""
 
 
-@lru_cache(maxsize=32)  # asked for several times of each reply, at up to 10 ms where it is made to be slow
+@lru_cache(maxsize=32)  # used several times for each reply; a hostile one takes up to 10 ms
 def deciding_rule(reply: Reply) -> Rule:
-    """The first rule of the table that fits. Addresses in the text are no words: they decide nothing."""
+    """The first rule of the table that matches, by the text without addresses."""
     code, text = str(reply.code), log_safe(reply.text)
     return next(
         rule
-        for rule, codes, enhanced, said in _COMPILED
+        for rule, codes, enhanced, text_words in _COMPILED
         if reply.stage in rule.stages
         and codes.fullmatch(code)
         and enhanced.fullmatch(reply.enhanced)
-        and said.search(text)
+        and text_words.search(text)
     )
 
 
 def classify(reply: Reply) -> Verdict:
-    """What to do after a reply that is not a success. Never raises."""
+    """The verdict about a reply that is not a success. Never raises."""
     return deciding_rule(reply).verdict
 
 
 def asks_for_less(reply: Reply) -> bool:
-    """Whether the relay takes mails, but not so many at a time: `Pace.slow_down`. Never raises."""
+    """Whether the relay asks for fewer mails at a time (`Pace.slow_down`). Never raises."""
     return deciding_rule(reply).slows
 
 
 def says_unknown(reply: Reply) -> bool:
-    """Whether it says that there is no such mailbox. Never raises."""
+    """Whether the reply says that the mailbox does not exist. Never raises."""
     return deciding_rule(reply).unknown
 
 
@@ -341,10 +340,10 @@ _SPREAD = 0.2
 
 
 def backoff(attempt: int, jitter: float) -> timedelta:
-    """How long to wait after failed attempt number `attempt` (1 is the first), real time.
+    """The wait after failed attempt number `attempt` (1 is the first), in real time.
 
-    Doubles from 60 s and never passes an hour; `jitter` in [0, 1) spreads it over -20 % to +20 %, at the long
-    end too, so that mails which failed together do not come back together.
+    Doubles from 60 s up to an hour; `jitter` in [0, 1) spreads it over -20 % to +20 %, also at an hour, so that mails
+    that failed together do not return together.
     """
     if attempt < 1 or not 0 <= jitter < 1:
         raise ValueError(f"attempt {attempt} (1 or more), jitter {jitter} (0 or more, below 1)")

@@ -1,8 +1,8 @@
-"""Words by which replies of relays tell what they are about: `replies` says what follows from them.
+"""Words by which the subject of a relay's reply is recognized; `replies` has the rules that use them.
 
-Each table is a regular expression's alternatives, in small letters; they are searched for in any case. They were
-collected from the documentation of relays and from the tables of public bounce libraries. Of what two of those disagree
-about, as of "Address rejected" alone, nothing is concluded.
+Each constant is a regular expression, written in lower case and matched in any case. The words were collected from the
+documentation of relays and the tables of public bounce libraries. Words about which two of those disagree, such as
+"Address rejected" alone, are left out.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def _any(*alternatives: str) -> str:
 
 _SOMEBODY = rf"\b({_any(*_WHO)})"
 OF_OURS = rf"\b({_any(*_OF_OURS)})\b"
-"""What is said of what we send, never of a mailbox."""
+"""Words about sending, never about a mailbox."""
 OUR_LIMIT = rf"{OF_OURS}.{{0,60}}\b(limit|quota)|throttl|rate[- ]?limit"
-"""We send too much, whatever else it says."""
+"""We send too much; decisive whatever the other words are."""
 OF_THE_SENDER = _any(
     r"\boriginator\b",
     r"\b(return|reverse)[- ]?path\b",
@@ -42,12 +42,12 @@ OF_THE_SENDER = _any(
     r"upgrade your (plan|account|subscription)",
     r"sandbox mode",
 )
-"""A mailbox or an account is not right, and it is ours."""
+"""A mailbox or an account has a problem, and it is ours."""
 BEGINS_UNKNOWN = (
     r"^\W*(<address>\W*)?(unknown user|user unknown|no such user|(user|mailbox|recipient) (does not exist|not found))"
     r"\b(?! in (the )?sender)"
 )
-"""What it is about comes first, whatever else is said in brackets behind it."""
+"""There is no such mailbox, by the first words; text in brackets may follow."""
 WHAT_ONE_SENDS = _any(
     r"(limit|quota|maximum|number)\b.{0,40}\b(that|which) can be sent",
     r"\b(sending|send|outgoing|outbound) (limit|quota|rate)s?\b.{0,40}\bexceed",
@@ -160,7 +160,7 @@ SIZE = _any(
     r"rfc ?-?(5322|2822|822)", r"rfcmessage", r"duplicate header", r"header error", r"message header",
     r"8-bit data", r"binary content", r"base64", r"attachment", r"executable",
 )  # fmt: skip
-"""The form of the mail, and ours are alike."""
+"""The form of the mail is refused, and all of our mails have it."""
 OUR_CONTENT = _any(
     r"spam", r"\bjunk", r"virus", r"malware", r"phish", r"suspicious", r"bulk (e-?mail|mail|advert)",
     r"mass mailer", r"content (filter|policy|reject|denied)", r"(banned|unacceptable|mail|message) content",
@@ -168,7 +168,7 @@ OUR_CONTENT = _any(
     r"security (issue|polic)", r"potential security", r"pattern detection", r"antispam",
     r"unsafe content", r"mail rejet",
 )  # fmt: skip
-"""What the mail says, or looks like."""
+"""The content of the mail is refused."""
 OUR_FAULT = _any(
     r"\bsender", r"send ?as ?denied", r"helo\b", r"from address", r"from: ", r"mail from\b", r"emetteur",
     r"authenti[cf]", r"\blog ?in\b", r"starttls", r"\btls (is )?required", r"encryption (is )?(required|needed)",
@@ -179,7 +179,7 @@ OUR_FAULT = _any(
     r"account not subscribed", r"administrative prohibition", r"verifyable", r"mismatches client", r"captcha",
     r"backscatter", r"\bbatv\b", r"third-party dsn", r"unsigned dsn",
 )  # fmt: skip
-"""The sender, or who signed in."""
+"""The sender's address or the account that signed in is refused."""
 NO_RELAYING = _any(
     r"\brelay(ing)? ?(access )?(is )?(denied|not|prohibited)",
     r"(unable|permitted|configured|allowed|not|as a|open|mail|insecure mail) (to )?relay", r"do not relay",

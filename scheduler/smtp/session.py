@@ -1,6 +1,6 @@
-"""A secured connection to a relay: opened, in TLS, signed in, by aiosmtplib.
+"""Opens a connection to a relay with aiosmtplib, secures it by TLS and signs in.
 
-Mails are sent by `plain`, through `command` and `content`, or by `pipeline`, which takes `transport` over.
+`plain` sends mails through `command` and `content`; `pipeline` takes the transport over.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scheduler.smtp.replies import Reply, Stage, read_reply
 
 
 class Session:
-    """One secured connection. Any way out of a command but its reply closes it, a cancellation as well."""
+    """One secured connection. A command that ends without a reply, or is cancelled, closes it."""
 
     def __init__(
         self,
@@ -34,29 +34,29 @@ class Session:
         tokens: Tokens | None = None,
         seen: set[str] | None = None,
     ) -> None:
-        """`tokens`: for XOAUTH2, shared by all sessions of an account. `seen`: the extensions that any session of a
-        relay, which may be many machines behind one name, was offered."""
+        """`tokens`: for XOAUTH2, shared by all sessions of an account. `seen`: the extensions that any machine behind
+        the relay's name has offered, shared by all its sessions."""
         self._settings, self._tokens = settings, tokens
         self._seen = set() if seen is None else seen
         self._smtp = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
-            timeout=None,  # ours instead: its `wait_for` can swallow a cancellation (Python 3.11)
+            timeout=None,  # `_step` has its own: aiosmtplib's `wait_for` can swallow a cancellation (Python 3.11)
             use_tls=settings.tls == "implicit",
             start_tls=False,
             tls_context=context,
             local_hostname="localhost",
         )
         self.transport: asyncio.BaseTransport | None = None
-        self.mails = 0  # begun here
+        self.mails = 0  # mails that were begun over this connection
         self._extensions: dict[str, str] = {}
         self._auth_methods: list[str] = []
 
     async def open(
         self, client_name: str, turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     ) -> None:
-        """Connects, secures and signs in; that at its `turn`. Raises Refused or Unreachable, at the stage where it
-        failed."""
+        """Connect, secure and sign in, the last within a `turn`. Raises Refused or Unreachable, with the stage at which
+        it failed."""
         smtp = self._smtp
         try:
             await self._step("connect", smtp.connect())
@@ -66,7 +66,7 @@ class Session:
                 if not self.offers("STARTTLS"):
                     raise unreachable("starttls", "the relay does not offer STARTTLS; nothing was sent to it")
                 await self._step("starttls", smtp.starttls())
-                await self._hello()  # RFC 3207, 4.2: what was known before TLS is void
+                await self._hello()  # RFC 3207, 4.2: forget all that was learned before TLS
             metrics.secured(self._settings.name, self.transport)
             if self._settings.username:
                 async with turn():
@@ -82,7 +82,7 @@ class Session:
         except SMTPResponseException as error:
             if error.code // 100 in (4, 5):
                 raise Refused(read_reply(stage, error.code, error.message)) from None
-            # What it says to AUTH may be what it was told there.
+            # A reply to AUTH may repeat the secrets that were sent.
             raise unreachable(stage, "not an SMTP reply" if stage == "auth" else _why(error)) from None
         except (SMTPException, OSError, UnicodeError) as error:
             raise unreachable(stage, _why(error)) from None
@@ -97,13 +97,13 @@ class Session:
         return self.transport.get_extra_info(key)
 
     async def _hello(self) -> None:
-        # Kept here, because aiosmtplib forgets it when a connection breaks, and "broken" is not "not offered".
+        # Stored here, because aiosmtplib forgets the extensions when a connection breaks.
         response = await self._step("ehlo", self._smtp.ehlo())
         self._extensions, self._auth_methods = parse_esmtp_extensions(response.message)
         self._seen.update(self._extensions)
 
     async def _sign_in(self) -> None:
-        """In the clear only to this very machine."""
+        """Sign in over TLS; without TLS only to this machine."""
         in_tls = self._info("auth", "sslcontext") is not None
         if not in_tls and not _is_loopback(self._info("auth", "peername")[0]):
             raise unreachable("auth", "a password is never sent in the clear: use STARTTLS or implicit TLS")
@@ -112,31 +112,33 @@ class Session:
         else:
             await self._sign_in_by_password()
 
-    def _offered(self, *ways: str) -> list[str]:
-        found = [way for way in ways if way.lower() in self._auth_methods]
+    def _offered(self, *mechanisms: str) -> list[str]:
+        """Those of these mechanisms that the relay offers. Raises Unreachable if it offers none."""
+        found = [one for one in mechanisms if one.lower() in self._auth_methods]
         if not found:
             offered = " ".join(self._auth_methods).upper() or "none"
-            wanted = " or ".join(ways)
+            wanted = " or ".join(mechanisms)
             raise unreachable("auth", f"the relay does not offer AUTH {wanted} (it has: {offered})")
         return found
 
     async def _sign_in_by_password(self) -> None:
         """AUTH PLAIN or LOGIN, as offered (RFC 4954)."""
         smtp, settings = self._smtp, self._settings
-        ways = self._offered("PLAIN", "LOGIN")
-        for way in ways:
-            action = smtp.auth_plain if way == "PLAIN" else smtp.auth_login
+        offered = self._offered("PLAIN", "LOGIN")
+        for mechanism in offered:
+            action = smtp.auth_plain if mechanism == "PLAIN" else smtp.auth_login
             try:
                 await self._step("auth", action(settings.username, settings.password))
             except Refused as refusal:
-                # RFC 4954, 4: 504 is about the mechanism. Any other refusal tried again could lock us out.
-                if refusal.reply.code != 504 or way == ways[-1]:
+                # RFC 4954, 4: 504 is about the mechanism. Repeating after any other refusal could lock us out.
+                if refusal.reply.code != 504 or mechanism == offered[-1]:
                     raise
             else:
                 return
 
     async def _sign_in_by_token(self, tokens: Tokens) -> None:
-        """AUTH XOAUTH2. A token that was accepted before may have been revoked since: once, another one is tried."""
+        """AUTH XOAUTH2. If a token that was accepted before is refused, it may have been revoked: one new token is
+        tried."""
         self._offered("XOAUTH2")
         smtp, username = self._smtp, self._settings.username
         try:
@@ -144,7 +146,7 @@ class Session:
             try:
                 await self._step("auth", smtp.auth_xoauth2(username, token))
             except Refused as refusal:
-                another = await tokens.instead_of(token) if refusal.reply.code == 535 else None
+                another = await tokens.replace(token) if refusal.reply.code == 535 else None
                 if another is None:
                     raise
                 token = another
@@ -160,33 +162,33 @@ class Session:
         return extension.lower() in self._extensions
 
     def elsewhere_offers(self, extension: str) -> bool:
-        """Whether another machine of this relay named it."""
+        """Whether any machine behind the relay's name offered this extension."""
         return extension.lower() in self._seen
 
     @property
     def timeout(self) -> float:
-        """Seconds for the reply to each command but the mail's content."""
+        """Seconds to wait for the reply to a command, except after the content."""
         return self._settings.timeout
 
     @property
     def size_limit(self) -> int | None:
-        """The largest mail that the relay takes, in bytes; None: it names no limit (RFC 1870, 4)."""
+        """The largest mail that the relay accepts, in bytes; None: it names no limit (RFC 1870, 4)."""
         limit = self._extensions.get("size", "").strip()
         is_number = limit.isascii() and limit.isdecimal() and len(limit) <= 20  # digits, as RFC 1870 has it
         return int(limit) or None if is_number else None
 
     @property
     def usable(self) -> bool:
-        """Whether another mail may be sent command by command: still open, and every reply paired with its command."""
+        """Whether another mail may be sent command by command: open, and every reply is matched to its command."""
         return self._smtp.is_connected and not self._unpaired
 
     @property
     def _unpaired(self) -> bool:
-        # aiosmtplib would give what a relay said too much to the next command as its reply.
+        # aiosmtplib would return a surplus reply as the reply to the next command.
         return self._smtp.protocol is not None and bool(self._smtp.protocol._buffer)
 
     async def command(self, stage: Stage, line: bytes, within: float | None = None) -> Reply:
-        """One command and the reply to it (`within`: seconds). Raises Unreachable when there is none."""
+        """Send one command and return its reply. `within`: seconds. Raises Unreachable without a reply."""
         try:
             async with asyncio.timeout(within or self._settings.timeout):
                 code, text = await self._smtp.execute_command(line)
@@ -202,9 +204,9 @@ class Session:
         return read_reply(stage, code, text)
 
     async def content(self, wire: bytes, within: float) -> Reply:
-        """The content, as it goes on the wire, and the reply to it.
+        """Send the content, dot-stuffed, and return its reply. `within`: seconds.
 
-        The point of doubt: until the first byte is handed over a break is Unreachable, from then on Doubtful.
+        Raises Unreachable if the connection breaks before the first byte was written, from then on Doubtful.
         """
         protocol = self._smtp.protocol
         try:
@@ -229,7 +231,7 @@ class Session:
         return read_reply("content", code, text)
 
     async def reset(self) -> None:
-        """Forgets a refused mail, so that the next is untouched by it; closes where that is not possible."""
+        """Abort the mail transaction (RSET); close the connection if that fails."""
         try:
             reply = await self.command("mail", b"RSET")
         except Unreachable:
@@ -238,14 +240,14 @@ class Session:
             self.abort()
 
     def abort(self) -> None:
-        """Closes at once. What is still in our buffers never leaves, so a mail cut short stays cut short."""
+        """Close at once and discard buffered data, so that a mail cut short stays cut short."""
         if isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
         self._smtp.close()
 
 
 def _why(error: Exception) -> str:
-    """What an error of aiosmtplib, the network or TLS says, with the cause that it may hide."""
+    """The words of an error of aiosmtplib, the network or TLS, with those of its cause."""
     if isinstance(error, SMTPResponseException):
         return f"not an SMTP reply: {error.message}"
     if isinstance(error, TimeoutError):
@@ -259,6 +261,6 @@ def _is_loopback(address: str) -> bool:
 
 
 def _address_literal(address: str) -> str:
-    """How a machine without a full name presents itself (RFC 5321, 4.1.3)."""
+    """The address literal by which a machine without a full name identifies itself (RFC 5321, 4.1.3)."""
     address = address.partition("%")[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -1,6 +1,6 @@
-"""Who signs in to a relay, and when: a wrong password is sent once, not by every connection that is opened.
+"""Serializes sign-ins to a relay, so that a wrong password is sent once, not by every connection that is opened.
 
-Whoever sends it many times in a second is taken for somebody who guesses, and locked out.
+Relays lock an account out when a wrong password comes many times in a second.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from scheduler.smtp.failures import Refused
 from scheduler.smtp.replies import Reply
 
 TURN_SECONDS = 5.0
-"""How long the others wait for the first: many servers delay a refusal by two or three seconds."""
+"""How long other connections wait for the first one: many servers delay a refusal by two or three seconds."""
 
 
 class SignIns:
-    """The turns of one relay's connections. While one of them is signed in, nobody waits."""
+    """The turns of one relay's connections to sign in. While one of them is signed in, none has to wait."""
 
     def __init__(self, is_signed_in: Callable[[], bool]) -> None:
         self._is_signed_in = is_signed_in
@@ -27,8 +27,8 @@ class SignIns:
 
     @asynccontextmanager
     async def turn(self, since: float) -> AsyncIterator[None]:
-        """Around AUTH and its reply. Raises Refused without having asked, where another one was refused since this one
-        began to be opened (on the loop's clock)."""
+        """Wait for a turn; enclose AUTH and its reply. Raises Refused without any AUTH if another connection was
+        refused since `since`, when the opening of this one began (on the loop's clock)."""
         async with AsyncExitStack() as alone:
             if not self._is_signed_in():
                 with suppress(TimeoutError):

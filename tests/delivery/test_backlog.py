@@ -19,7 +19,7 @@ def item(number: int, urgency: int = 1, token: str = "t") -> Item:
 
 def taken(backlog: Backlog) -> list[int]:
     found = []
-    while one := backlog.take():
+    while one := backlog.pop():
         found.append(one[0].id)
     return found
 
@@ -34,7 +34,7 @@ def test_what_is_due_on_registration_comes_first_each_kind_in_its_order() -> Non
 def test_what_is_put_back_is_the_next_of_its_kind() -> None:
     backlog = Backlog()
     backlog.add([item(1), item(2), item(3, 0)])
-    first, second = backlog.take(), backlog.take()
+    first, second = backlog.pop(), backlog.pop()
     assert first
     assert second
     backlog.put_back(second)
@@ -45,7 +45,7 @@ def test_what_is_put_back_is_the_next_of_its_kind() -> None:
 def test_what_one_worker_waits_to_send_is_not_promised_to_another() -> None:
     backlog = Backlog()
     backlog.add([item(number) for number in range(10)])
-    with backlog.spoken_for(8) as eight, backlog.spoken_for(8) as two, backlog.spoken_for(8) as none:
+    with backlog.reserve(8) as eight, backlog.reserve(8) as two, backlog.reserve(8) as none:
         assert (eight, two, none) == (8, 2, 0)
     assert backlog.free == 10
 
@@ -53,10 +53,10 @@ def test_what_one_worker_waits_to_send_is_not_promised_to_another() -> None:
 def test_a_lease_is_known_from_the_claim_until_its_outcome_is_on_record() -> None:
     backlog = Backlog()
     backlog.add([item(1, token="one"), item(2, token="two")])
-    found = backlog.take()
+    found = backlog.pop()
     assert found
     assert backlog.leased.keys() == {1, 2}
-    backlog.settle([found[0]])
+    backlog.discard([found[0]])
     assert backlog.leased.keys() == {2}
-    assert len(backlog.take_all()) == 1
+    assert len(backlog.pop_all()) == 1
     assert backlog.leased.keys() == {2}

@@ -115,10 +115,8 @@ async def test_an_outcome_that_cannot_be_written_is_told_and_written_later(
         with failing(monkeypatch, recorder, "conclude", fault, 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert words(here.dispatcher.troubles) == (
-                f"the ledger can't be written: {type(fault).__name__}",
-            )
-            await here.dispatcher.settled()
+            assert here.dispatcher.troubles == (f"the ledger can't be written: {type(fault).__name__}",)
+            await here.dispatcher.until_idle()
         assert here.dispatcher.troubles == ()
         await here.close()
         check(here, server, "abc")
@@ -188,7 +186,7 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
             patched.setattr(claims, "end_leases", raises)
             await here.send()
             assert server.mails == []
-            assert words(here.dispatcher.troubles) == ("freeing what is not in hand: KeyError",)
+            assert here.dispatcher.troubles == ("freeing leases: KeyError",)
         await here.send()
         assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(0,)]
         here.dispatcher.job = job
@@ -224,8 +222,8 @@ async def test_workers_that_fail_again_and_again_are_told(
         with failing(monkeypatch, Sender, "_next_group", RuntimeError("a bug"), 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert words(here.dispatcher.troubles) == ("sending mails: RuntimeError",)
-            await here.dispatcher.settled()
+            assert here.dispatcher.troubles == ("sending mails: RuntimeError",)
+            await here.dispatcher.until_idle()
         assert here.dispatcher.troubles == ()
         await here.close()
         check(here, server, "ab")
@@ -282,7 +280,7 @@ async def test_a_lock_that_another_program_holds_ends_no_lease(
             await until(lambda: here.dispatcher.troubles)
             assert str(here.dispatcher.troubles[0]) == "the ledger can't be written: SQLITE_BUSY"
             await asyncio.sleep(0.2)
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         await here.send()
         await here.close()
         check(here, server, "abcd")
@@ -315,7 +313,7 @@ async def test_a_backend_that_is_terminated_loses_and_doubles_nothing(postgresql
         for _ in range(5):
             await asyncio.sleep(0.03)
             administer(database, END_SESSIONS)
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         await here.send()
         await here.send()
         assert here.dispatcher.troubles == ()
@@ -363,7 +361,7 @@ async def test_what_the_database_refuses_for_a_while_is_written_afterwards(
         await asyncio.sleep(0.2)
         assert len(server.mails) == 2, "none is begun that cannot be recorded"
         administer(database, *end)
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         await here.send()
         assert here.dispatcher.troubles == ()
         await here.close()
@@ -534,10 +532,10 @@ async def test_an_outcome_that_alone_was_lost_is_noticed_too(desk: Over) -> None
         await until(lambda: server.mails)
         with lost(here):
             server.answering.set()
-            await here.dispatcher.settled()
+            await here.dispatcher.until_idle()
             assert here["a"] == "sent"
         assert here["a"] == "sending"
-        await here.dispatcher.recorder.settled()
+        await here.dispatcher.recorder.until_recorded()
         assert here["a"] == "held: restored"
         assert [row[0] for row in here.ledger.sql("SELECT outcome FROM attempt")] == ["in_doubt"]
         await here.close()
@@ -557,7 +555,7 @@ async def test_mails_on_the_wire_while_it_is_set_back_are_held_too(desk: Over) -
             here.dispatcher.wake()
             await until(lambda: len(server.mails) == 2)
         server.answering.set()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         here.register("c")
         await here.send()
         await here.send()

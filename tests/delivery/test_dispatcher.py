@@ -107,7 +107,7 @@ class Desk:
         """Send what is due now, as a tick does: what came back from a relay is planned first."""
         self.ledger.plan(self.clock.now())
         self.dispatcher.wake()
-        await self.dispatcher.settled()
+        await self.dispatcher.until_idle()
 
     async def close(self) -> None:
         await self.dispatcher.drain(0)
@@ -551,7 +551,7 @@ async def test_an_end_in_the_middle_of_a_claim_leaves_no_lease_behind(
         loop.call_later(0.05, go_on.set)
         await here.close()
         with suppress(asyncio.CancelledError):
-            await here.dispatcher.settled()
+            await here.dispatcher.until_idle()
         assert server.mails == []
         leased = here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL")
         assert leased[0][0] == 0, "another replica would wait for two minutes"

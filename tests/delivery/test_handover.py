@@ -64,7 +64,7 @@ class Desk:
 
     async def take(self) -> None:
         self.next_run()
-        await self.handover.take(LATER)
+        await self.handover.take_over(LATER)
 
     async def is_killed_while(self, monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
         """Taking over, at this moment."""
@@ -131,7 +131,7 @@ async def test_each_outcome_is_recorded_at_the_next_start(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "name"), [(spool, "read"), (spool, "done"), (spool, "kept_aside"), (restored, "identity")]
+    ("where", "name"), [(spool, "read"), (spool, "put_away"), (spool, "kept_aside"), (restored, "identity")]
 )
 @in_loop
 async def test_a_reader_that_dies_at_any_moment_leaves_it_to_the_next(
@@ -185,7 +185,7 @@ async def test_what_is_of_another_ledger_is_kept_aside_and_named(desk: Desk, cha
     await desk.leave(desk.accepted, desk.refused)
     desk.ledger.sql(change)
     desk.ledger.sql("UPDATE delivery SET lease_token = 'others'")
-    marks.belongs(desk.state, "another")
+    marks.note_ledger(desk.state, "another")
     await desk.take()
     assert [desk.confirmation(name) for name in "ab"] == ["sending", "sending"]
     assert desk.files() == ["aside-spool-"]
@@ -328,7 +328,7 @@ class Other:
 @in_loop
 async def test_a_service_that_runs_on_records_it(desk: Desk) -> None:
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     assert await other.handover.took_over()
     await desk.leave(desk.accepted, desk.refused, desk.deferred)
     assert await other.handover.took_over()
@@ -351,7 +351,7 @@ async def test_it_is_looked_for_again_and_again(desk: Desk, monkeypatch: pytest.
         return there(state)
 
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     await desk.leave(desk.accepted)
     monkeypatch.setattr(spool, "kept_aside", kept_aside)
     await put_away.wait()
@@ -364,7 +364,7 @@ async def test_it_is_looked_for_again_and_again(desk: Desk, monkeypatch: pytest.
 async def test_several_that_find_it_at_once_record_it_once(desk: Desk) -> None:
     others = [Other(desk) for _ in range(4)]
     for other in others:
-        await other.handover.take(NOW)
+        await other.handover.take_over(NOW)
     await desk.leave(desk.accepted, desk.deferred)
     assert all(await asyncio.gather(*(other.handover.took_over() for other in others)))
     assert [desk.confirmation(name) for name in "ac"] == ["sent", "pending"]
@@ -381,18 +381,18 @@ async def test_another_one_may_put_it_away_meanwhile(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, rest: str
 ) -> None:
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     await desk.leave(desk.accepted, desk.refused)
     (path,) = desk.state.folder.glob("spool-*")
     if rest:
         path.write_bytes(path.read_bytes()[:-20])
-    put_away = spool.done
+    put_away = spool.put_away
 
     def twice(*given: Any) -> None:
         put_away(*given)
         put_away(*given)
 
-    monkeypatch.setattr(spool, "done", twice)
+    monkeypatch.setattr(spool, "put_away", twice)
     assert await other.handover.took_over()
     assert desk.files() == [f"{rest}spool-"] * bool(rest)
     assert len(other.handover.notes) == bool(rest)
@@ -403,7 +403,7 @@ async def test_one_that_is_gone_when_it_is_opened_was_recorded_by_another(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     await desk.leave(desk.accepted)
     monkeypatch.setattr(StateDir, "read", lambda state, name, longest=0: None)
     assert await other.handover.took_over()
@@ -415,7 +415,7 @@ async def test_one_that_is_being_written_is_read_when_it_is_whole(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     found: list[list[str]] = []
     writes = os.fsync
 
@@ -434,7 +434,7 @@ async def test_one_that_is_being_written_is_read_when_it_is_whole(
 async def test_what_does_not_fit_is_left_to_a_start(desk: Desk, change: str) -> None:
     """Of a service on another database that keeps its state in the same folder, and comes back."""
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     await desk.leave(desk.accepted, desk.refused)
     desk.ledger.sql(change)
     desk.ledger.sql("UPDATE delivery SET lease_token = 'others'")
@@ -447,7 +447,7 @@ async def test_while_the_folder_hangs_leases_are_not_ended_for_a_minute(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Other(desk)
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     begun, released, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
 
     def hangs(*_: object) -> list[Path]:
@@ -472,7 +472,7 @@ async def test_what_was_recorded_and_cannot_be_removed_is_recorded_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, written = Other(desk), 0
-    await other.handover.take(NOW)
+    await other.handover.take_over(NOW)
     await desk.leave(desk.accepted)
     write = other.recorder.write
 
@@ -505,7 +505,7 @@ async def has_sent(desk: Desk) -> None:
 async def test_a_ledger_that_has_what_it_confirmed_is_not_touched(desk: Desk) -> None:
     await has_sent(desk)
     with desk.database.transaction() as conn:
-        assert marks.lost(conn, marks.read(desk.state).marks.values()) is None
+        assert marks.missing(conn, marks.read(desk.state).marks.values()) is None
     await desk.take()
     assert [desk.confirmation(name) for name in "abc"] == ["sent", "sending", "sending"]
 
@@ -523,7 +523,7 @@ async def test_a_ledger_that_lacks_it_was_set_back_and_holds_what_was_due_once(d
         id=desk.claimed[0].id,
     )
     with desk.database.transaction() as conn:
-        assert marks.lost(conn, marks.read(desk.state).marks.values())
+        assert marks.missing(conn, marks.read(desk.state).marks.values())
     await desk.take()
     assert {desk.confirmation(name) for name in "abc"} == {"held: restored"}
     with desk.database.transaction() as conn:
@@ -540,11 +540,11 @@ async def test_a_service_that_has_sent_nothing_since_its_start_notices_too(desk:
     await has_sent(desk)
     desk.recorder = Recorder(desk.database, held.append)
     desk.handover = Handover(desk.state, desk.database, desk.recorder, 0)
-    await desk.handover.take(LATER)
-    await desk.recorder.settled()
+    await desk.handover.take_over(LATER)
+    await desk.recorder.until_recorded()
     assert not held
     desk.ledger.sql("DELETE FROM attempt")
-    await desk.recorder.settled()
+    await desk.recorder.until_recorded()
     assert held
     await desk.handover.leave([])
 
@@ -570,7 +570,7 @@ async def test_a_folder_of_another_database_ends_the_start_and_keeps_what_it_kno
 async def test_two_databases_that_are_meant_to_share_a_folder_have_marks_side_by_side(desk: Desk) -> None:
     await has_sent(desk)
     ((identity,),) = desk.ledger.sql("SELECT identity FROM ledger")
-    marks.belongs(desk.state, "another")
+    marks.note_ledger(desk.state, "another")
     for name in ("another", identity, "another"):
         desk.ledger.sql("UPDATE ledger SET identity = :name", name=name)
         await desk.take()
@@ -592,7 +592,7 @@ async def test_a_database_with_which_nothing_was_sent_yet_is_known_when_it_comes
 
 
 @pytest.mark.parametrize(
-    ("mode", "words"), [(0o500, "let that user read and write"), (0o300, "Nobody can tell otherwise")]
+    ("mode", "words"), [(0o500, "let that user read and write"), (0o300, "Without it we cannot know")]
 )
 @in_loop
 async def test_a_folder_that_this_user_may_not_use_is_named_with_what_to_do(
@@ -654,7 +654,7 @@ async def test_another_ledger_is_not_judged_by_it(desk: Desk) -> None:
     await has_sent(desk)
     desk.ledger.sql("UPDATE ledger SET identity = 'another'")
     desk.ledger.sql("DELETE FROM attempt")
-    marks.belongs(desk.state, "another")
+    marks.note_ledger(desk.state, "another")
     await desk.take()
     assert desk.confirmation("a") == "sent"
 

@@ -150,7 +150,7 @@ def test_without_limits_a_complaint_slows_mails_down_for_a_while() -> None:
                 turns = await pace.turns(8)
                 begun += turns
                 await asyncio.sleep(0.04)
-                pace.well(turns)
+                pace.note_accepted(turns)
             return begun / (loop.now - start)
 
         assert await mails(4000) == pytest.approx(200)
@@ -221,7 +221,7 @@ async def test_a_complaint_to_one_replica_slows_all(database: Database) -> None:
 @in_loop
 async def test_what_happened_is_told_once(database: Database) -> None:
     (pace,) = replicas(database, 1, per_day=1000)
-    pace.well(3000)
+    pace.note_accepted(3000)
     pace.slow_down()
     await pace.turns(1)
     told = row(database)
@@ -237,13 +237,13 @@ async def test_what_happened_is_told_once(database: Database) -> None:
 @in_loop
 async def test_what_was_accepted_brings_it_back(database: Database) -> None:
     (pace,) = replicas(database, 1, per_day=1000)
-    pace.well(300)
+    pace.note_accepted(300)
     pace.slow_down()
     await pace.turns(1)
     assert pace.limited
     with database.transaction() as conn:  # as if some time had passed
         execute(conn, "UPDATE relay_pace SET changed_at = changed_at - 10, slowed_to = climbs_to")
-    pace.well(1)
+    pace.note_accepted(1)
     await pace.turns(1)
     assert not pace.limited
 
@@ -258,7 +258,7 @@ async def test_it_goes_by_the_clock_that_all_share(database: Database) -> None:
 @in_loop
 async def test_without_limits_the_database_is_not_asked(database: Database) -> None:
     (pace,) = replicas(database, 1)
-    pace.well(8)
+    pace.note_accepted(8)
     pace.slow_down()
     assert pace.limited
     await pace.turns(1)

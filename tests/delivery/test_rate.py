@@ -15,7 +15,7 @@ def used(rate: Rate, per_second: float, seconds: int, at: float = START) -> floa
     """So many mails a second are accepted for a while; returns when it ends."""
     for _ in range(seconds * 10):
         at += 0.1
-        rate.well(round(per_second / 10), at)
+        rate.note_accepted(round(per_second / 10), at)
     return at
 
 
@@ -152,8 +152,8 @@ def test_a_clock_that_is_put_back_stops_no_mail(seconds: float) -> None:
     rate.turns(3, START)
     earlier = START - seconds
     assert rate.turns(1, earlier) == (1, 0.0, pytest.approx(2.0))
-    rate.well(1, earlier)
-    rate.well(1, earlier + STEP_SECONDS)
+    rate.note_accepted(1, earlier)
+    rate.note_accepted(1, earlier + STEP_SECONDS)
     assert rate.per_second == pytest.approx(0.55)
 
 

@@ -107,11 +107,11 @@ async def test_trouble_of_the_database_or_ours_gives_nothing_up(fault: Exception
     writer = Recorder(cast(Database, ledger))
     writing = asyncio.create_task(writer.write([SENT, SENT]))
     with pytest.raises(LedgerTrouble, match="the ledger can't be written: "):
-        await writer.settled()
+        await writer.until_recorded()
     assert writer.trouble
     async with asyncio.timeout(5):
         assert await writing == set()
-        await writer.settled()
+        await writer.until_recorded()
     assert ledger.transactions == [2] * 4
     assert writer.trouble == ""
 
@@ -126,7 +126,7 @@ async def test_a_database_that_hangs_is_trouble_of_the_ledger_until_it_answers(
     writer = Recorder(cast(Database, ledger))
     writing = asyncio.create_task(writer.write([SENT]))
     with pytest.raises(LedgerTrouble, match="the ledger can't be written: the database does not answer"):
-        await writer.settled()
+        await writer.until_recorded()
     ledger.go_on.set()
     await writing
     assert writer.trouble == ""
@@ -159,6 +159,6 @@ async def test_a_writer_whose_task_died_goes_on_with_what_it_had(monkeypatch: py
     await asyncio.sleep(0.01)
     ledger.go_on.set()
     async with asyncio.timeout(5):
-        await writer.settled()
+        await writer.until_recorded()
         await writing
     assert ledger.transactions == [1, 1]

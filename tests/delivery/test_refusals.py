@@ -122,7 +122,7 @@ async def test_replicas_together_give_up_no_more_than_one(database: Database) ->
         dispatchers = [here.dispatcher, *others]
         for one in dispatchers:
             one.wake()
-        await asyncio.gather(*(one.settled() for one in dispatchers))
+        await asyncio.gather(*(one.until_idle() for one in dispatchers))
         assert here.failed() <= MOST_GIVEN_UP
         assert any(one.stopped for one in dispatchers)
         for one in others:

@@ -48,7 +48,7 @@ class TestStanding:
             waits.append(until - now)
             now = until
         assert all(later > earlier for earlier, later in pairwise(waits))
-        standing.well()
+        standing.clear()
         assert (standing.trouble, standing.paused_until) == ("", None)
         assert standing.pause(now, "busy", Verdict.PAUSE_RELAY) - now <= waits[0] * 1.5
 

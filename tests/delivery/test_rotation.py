@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_used_is_named_and_what_it_held_before_is_used(
             await send(pool)
             (trouble,) = pool.troubles
             assert words in trouble
-            assert "what it held before is still used" in trouble
+            assert "the earlier contents are still used" in trouble
             assert "two" not in trouble
             assert not await pool.look_again(), "nothing better to try with"
             files.replace(file, good)
@@ -154,7 +154,7 @@ async def test_a_wrong_password_is_named_and_the_right_one_ends_the_stop_at_once
         assert "first" not in note
         files.replace(files.password, "second")
         await here.relays[0].look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert here["a"] == "sent"
         assert (here.dispatcher.trouble, here.dispatcher.notes) == ("", ())
         await here.close()
@@ -170,7 +170,7 @@ async def test_a_stop_goes_on_while_the_files_are_the_same(tmp_path: Path, datab
         files.password.touch()
         for _ in range(3):
             await here.relays[0].look_at_files()
-            await here.dispatcher.settled()
+            await here.dispatcher.until_idle()
         assert server.connections == 1, "a wrong password that is tried again and again locks the account"
         await here.close()
 
@@ -245,7 +245,7 @@ async def test_a_command_that_sent_a_mail_ends_the_pause(tmp_path: Path, databas
         assert here.dispatcher.paused_until == paused
         state.write(proof_of(settings), b"")
         await relay.look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert (here["a"], here.dispatcher.stopped) == ("sent", False)
         await here.close()
 
@@ -270,7 +270,7 @@ async def test_a_folder_of_secrets_that_hangs_costs_a_moment_once_and_no_mail(
         for _ in range(20):
             (await pool.open_session()).abort()
         assert asked == 1
-        assert "does not answer (what it held before is still used)" in pool.troubles[0]
+        assert "does not answer (the earlier contents are still used)" in pool.troubles[0]
         assert await asyncio.to_thread(lambda: "a thread of the loop's own") != ""
         released.set()
         await pool.close()

@@ -157,7 +157,7 @@ class Meeting:
         except RelayFailure as failure:
             self.found.add("exception", "".join(traceback.format_exception(failure)))
             self.found.add("exception", f"{failure!r} {failure} {failure.reply!r}")
-        self._relay.standing.well()
+        self._relay.standing.clear()
 
     async def _notify(self, words: str) -> None:
         now = self._desk.clock.now()

@@ -49,11 +49,11 @@ class Watched(Desk):
         with self._database.transaction() as conn:
             alerts.reconcile(conn, now, words, RELAY)
         await self.teller.tell(now, [webinar()])
-        await self.dispatcher.settled()
+        await self.dispatcher.until_idle()
 
     async def send_alert_or_test(self) -> str:
         failed = await send_one(self.relays, "webinar@who.int", ORGANIZER, MAIL)
-        await self.dispatcher.settled()
+        await self.dispatcher.until_idle()
         return failed
 
 
@@ -76,11 +76,11 @@ async def test_who_could_not_sign_in_tries_again_though_no_mail_is_due(database:
         here.ledger.sql("UPDATE delivery SET state = 'cancelled'")
         server.users = {"webinar": "right"}
         here.dispatcher.look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert here.dispatcher.trouble, "not before its pause is over"
         here.clock.move_to(here.clock.now() + FIRST_STOP_PAUSES[0])
         here.dispatcher.look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert here.dispatcher.trouble == ""
         assert server.mails == []
         await here.close()
@@ -100,7 +100,7 @@ async def test_a_second_relay_that_refused_is_asked_again_though_the_first_has_a
         here.clock.move_to(here.clock.now() + STOP_PAUSE)
         await here.send()
         here.dispatcher.look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert (here["a"], here.relays[1].trouble, len(second.mails)) == ("sent", "", 0)
         await here.close()
 
@@ -116,7 +116,7 @@ async def test_a_second_relay_that_put_one_mail_off_is_forgiven_in_time(database
         here.clock.move_to(here.clock.now() + timedelta(hours=2))
         await here.send()
         here.dispatcher.look_at_files()
-        await here.dispatcher.settled()
+        await here.dispatcher.until_idle()
         assert [relay.trouble for relay in here.relays] == ["", ""]
         await here.close()
 
@@ -343,4 +343,4 @@ def test_what_a_stop_is_about() -> None:
         relay.standing.proven()
         assert relay.standing.stopped is not all_of_them
         assert not relay.standing.is_paused(ANNOUNCED)
-        relay.standing.well()
+        relay.standing.clear()

@@ -109,7 +109,7 @@ async def test_a_spool_of_another_database_is_kept_aside_and_named(tmp_path: Pat
         assert (await here.command("restored", "--new", DATABASE_URL=other.url))[0] == 0
         service = await here.run(DATABASE_URL=other.url)
         words = await service.noted("aside-spool-")
-        assert words.endswith("in STATE_DIR has outcomes of mails that don't fit this database")
+        assert words.endswith("in STATE_DIR has outcomes of mails that do not belong to this database")
         assert len(spools(here, "aside-spool-*")) == 1
 
 

@@ -130,8 +130,8 @@ async def test_instead_of_a_token_that_was_accepted_before_there_is_another() ->
     async with TokenServer(token("one"), token("two")) as server:
         tokens = tokens_of(server)
         tokens.accepted(await tokens.current())
-        assert await tokens.instead_of("one") == "two"
-        assert await tokens.instead_of("one") == "two"  # another connection has seen to it
+        assert await tokens.replace("one") == "two"
+        assert await tokens.replace("one") == "two"  # another connection has seen to it
         assert len(server.forms) == 2
 
 
@@ -139,7 +139,7 @@ async def test_instead_of_a_token_that_was_accepted_before_there_is_another() ->
 async def test_instead_of_a_token_that_was_never_accepted_there_is_none() -> None:
     async with TokenServer(token("one"), token("two")) as server:
         tokens = tokens_of(server)
-        assert await tokens.instead_of(await tokens.current()) is None
+        assert await tokens.replace(await tokens.current()) is None
         assert len(server.forms) == 1
 
 
@@ -200,7 +200,7 @@ async def test_a_refresh_token_that_cannot_be_kept_is_used_and_told(tmp_path: Pa
     async with TokenServer(token("one", expires_in=1, refresh_token="another"), token("two")) as server:
         tokens = tokens_of(server, state=state)
         await tokens.current()
-        assert "cannot be kept in STATE_DIR" in tokens.trouble
+        assert "cannot be stored in STATE_DIR" in tokens.trouble
         assert "another" not in tokens.trouble
         await tokens.current()
         assert server.forms[-1]["refresh_token"] == "another"
@@ -254,7 +254,7 @@ async def test_one_whose_token_is_still_good_waits_and_tries_again(
         with held_by_another(StateDir(tmp_path)):
             assert await tokens.current() == "one"
         assert len(server.forms) == 1
-        assert tokens.trouble.endswith("another service with this STATE_DIR is asking for one")
+        assert tokens.trouble.endswith("another service with this STATE_DIR is renewing it")
         monkeypatch.setattr(oauth, "SHORT_WAIT", 5.0)
         pass_time(20)
         assert await tokens.current() == "two"
@@ -463,8 +463,8 @@ async def test_a_refresh_token_that_counts_no_more_is_named_with_what_may_have_e
         with pytest.raises(NoToken) as refusal:
             await tokens_of(server).current()
         words = (
-            "the refresh token has ended, was revoked, or was replaced when another service used it: set a new one, and"
-            " let all services share one STATE_DIR"
+            "the refresh token has expired, was revoked, or was replaced when another service used it: set a new one,"
+            " and let all services share one STATE_DIR"
         )
         assert str(refusal.value) == f"the token endpoint refuses: {code}: {words}"
         assert verdict(refusal.value) is Verdict.STOP
@@ -476,15 +476,15 @@ async def test_a_refresh_token_that_counts_no_more_is_named_with_what_may_have_e
 @pytest.mark.parametrize(
     ("status", "answer", "words"),
     [
-        (500, b"", "fails for now: HTTP status 500"),
-        (503, {"error": "temporarily_unavailable"}, "fails for now: temporarily_unavailable"),
-        (400, {"error": "server_error"}, "fails for now: server_error"),
-        (429, b"", "fails for now: HTTP status 429"),
-        (200, b"<html>Sign in to the hotel's network</html>", "'s answer holds no token"),
-        (200, b"\xff\xfe", "'s answer holds no token"),
-        (200, [SECRET], "'s answer holds no token"),
-        (200, {"access_token": 1}, "'s answer holds no token"),
-        (200, {"access_token": "two\x01auth=parts"}, "'s answer holds no token"),
+        (500, b"", "fails temporarily: HTTP status 500"),
+        (503, {"error": "temporarily_unavailable"}, "fails temporarily: temporarily_unavailable"),
+        (400, {"error": "server_error"}, "fails temporarily: server_error"),
+        (429, b"", "fails temporarily: HTTP status 429"),
+        (200, b"<html>Sign in to the hotel's network</html>", "'s response has no token"),
+        (200, b"\xff\xfe", "'s response has no token"),
+        (200, [SECRET], "'s response has no token"),
+        (200, {"access_token": 1}, "'s response has no token"),
+        (200, {"access_token": "two\x01auth=parts"}, "'s response has no token"),
     ],
 )
 @in_loop

@@ -163,8 +163,8 @@ def test_what_relays_say_is_told_apart(stage: Stage, line: str, verdict: Verdict
         ("auth", "the token endpoint refuses: invalid_grant (AADSTS70008)", STOP),
         ("auth", "the token endpoint does not answer: certificate verify failed", STOP),
         ("auth", "the token endpoint does not answer: All connection attempts failed", PAUSE),
-        ("auth", "the token endpoint fails for now: HTTP status 503", PAUSE),
-        ("auth", "the token endpoint's answer holds no token", PAUSE),
+        ("auth", "the token endpoint fails temporarily: HTTP status 503", PAUSE),
+        ("auth", "the token endpoint's response has no token", PAUSE),
         ("mail", "Connection lost", PAUSE),
         ("data", "Connection lost", PAUSE),
         ("content", "Connection lost", RETRY),  # one mail that kills connections must not hold up all others

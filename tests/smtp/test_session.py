@@ -147,7 +147,7 @@ async def test_an_endpoint_that_refuses_is_named_at_the_stage_of_signing_in() ->
         pool = pool_for(relay, endpoint)
         with pytest.raises(
             Unreachable,
-            match=r"^auth: the token endpoint refuses: invalid_grant: the refresh token has ended",
+            match=r"^auth: the token endpoint refuses: invalid_grant: the refresh token has expired",
         ) as failure:
             await send(pool)
         assert classify(failure.value.reply) is Verdict.STOP
