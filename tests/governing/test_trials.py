@@ -84,14 +84,14 @@ class Stuck:
 
         def try_pairs(
             pairs: Sequence[Pair], sources: Mapping[Key, str], layout: Layout,
-            told: Callable[[str, Found], None], enough: Callable[[], bool], **_: Any,
+            record: Callable[[str, Found], None], enough: Callable[[], bool], **_: Any,
         ) -> None:  # fmt: skip
             for pair in pairs:
                 while at(pair) and not self.goes_on.wait(0.02):
                     self.came.set()
                     if enough():
                         return
-                quick([pair], sources, layout, told)
+                quick([pair], sources, layout, record)
 
         monkeypatch.setattr(trials, "try_pairs", try_pairs)
 

@@ -1,4 +1,4 @@
-"""Trials of texts without the child process, of which tests/mail/test_soundness.py is."""
+"""Trials of texts without the child process, which tests/mail/trial/test_runner.py tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def quick_trials(monkeypatch: pytest.MonkeyPatch, is_broken: IsBroken) -> Iterat
         pairs: Sequence[Pair],
         sources: Mapping[Key, str],
         layout: Layout,
-        told: Callable[[str, Found], None],
+        record: Callable[[str, Found], None],
         *_: Any,
         **__: Any,
     ) -> None:
@@ -35,7 +35,7 @@ def quick_trials(monkeypatch: pytest.MonkeyPatch, is_broken: IsBroken) -> Iterat
             message, language = pair.key
             problem = Problem(f"{message}/{language}.md", "broken")
             broken = is_broken(sources[pair.key], layout, pair)
-            told(pair.digest, (problem,) if broken else ())
+            record(pair.digest, (problem,) if broken else ())
 
     before = dict(KNOWN)
     KNOWN.clear()

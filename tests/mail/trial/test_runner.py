@@ -337,7 +337,7 @@ def test_a_text_has_its_second_with_each_webinar() -> None:
 def test_while_somebody_waits_a_few_are_tried_and_more_for_a_few_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "FEW", 4)
+    monkeypatch.setattr(runner, "FEW_PAIRS", 4)
     sources = {("follow-up", language): HEAD + f"Hi, {language}" for language in ("en", "fr", "ru")}
 
     found = check_texts(sources, [webinar()], TEMPLATES, seconds=0)
