@@ -1,4 +1,4 @@
-"""Why a file or a folder can't be used, in words for the operator: its whole path, whose process it is, what to do."""
+"""Explains why a file or folder can't be used: its whole path, the process's user, and what to do."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 
 
 def refused(path: Path, error: OSError, folder: Path | None = None) -> str:
-    """A sentence. `folder`: what the user has to be let into; by default the path itself."""
+    """A sentence for the operator. `folder`: what the user needs access to; the path itself by default."""
     return f"{path.absolute()} {not_for_this_user(error)}: {way_in(folder or path, error)}"
 
 
 def not_for_this_user(error: OSError) -> str:
-    """What the system says, and to whom."""
+    """The system's error, and the user it was for."""
     return f"can't be used by the user {this_user()} ({(error.strerror or type(error).__name__).lower()})"
 
 
 def this_user() -> str:
-    """The name of the user by whom this process runs; their number, where they have no name."""
+    """The name of this process's user; the user id where it has no name."""
     return _name(os.geteuid())
 
 
 def way_in(path: Path, error: OSError) -> str:
-    """What to do."""
+    """How to fix it."""
     if error.errno == errno.EROFS:
         return "it is mounted read-only"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -43,7 +43,7 @@ def _name(number: int) -> str:
 
 
 def _there(path: Path) -> Path:
-    """The path itself, or the first folder above it that can be seen."""
+    """The path itself, or the nearest folder above it that is visible."""
     for one in (path, *path.parents):
         try:
             one.lstat()

@@ -1,6 +1,6 @@
-"""Runs what touches files beside whoever asks: a network folder may take long, or hang for ever.
+"""Runs file access in threads of its own: a network folder may be slow, or hang for ever.
 
-Threads of the loop's own pool are few, and names of hosts are resolved in them: what may hang must not take those.
+The event loop's own threads are few, and resolve host names: what may hang must not take those.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ T = TypeVar("T")
 
 
 class Hangs(OSError):
-    """What was asked does not answer in time; in words for people."""
+    """A folder or file did not answer in time."""
 
     def __init__(self, what: str) -> None:
         super().__init__(None, f"{what} does not answer")
 
 
 class Aside:
-    """Daemon threads, so many at once, for one thing. Nobody waits for one that hangs, nor does the process's end."""
+    """A limited number of daemon threads for one purpose. Nothing waits for a thread that hangs, not even the end of
+    the process."""
 
     def __init__(self, what: str, seconds: float, at_once: int = 1) -> None:
-        """`what` is asked, in words; `seconds`: how long an answer is waited for."""
+        """`what` names it in errors; `seconds`: how long to wait for an answer."""
         self._what, self._seconds, self._at_once = what, seconds, at_once
         self._begun: dict[
             object, float
@@ -35,7 +36,7 @@ class Aside:
         self._ended = asyncio.Event()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """What `function` returns, or raises. Raises Hangs: at once, where earlier ones hang."""
+        """The result of `function`, or its exception. Raises Hangs: at once, where earlier calls hang."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._turn()
@@ -88,7 +89,7 @@ class Beside:
         self._begun: dict[Future[Any], float] = {}  # when each thread that has not ended began (monotonic)
 
     def run(self, function: Callable[[], T]) -> T:
-        """What `function` returns, or raises. Raises Hangs: at once, where an earlier one hangs."""
+        """The result of `function`, or its exception. Raises Hangs: at once, where an earlier call hangs."""
         now, answer = time.monotonic(), Future[T]()
         self._begun = {one: at for one, at in self._begun.items() if not one.done()}
         if any(now - at >= self._seconds for at in self._begun.values()):

@@ -59,7 +59,7 @@ def set_up_logs(level: str) -> None:
 
 
 class Repeats(logging.Filter):
-    """Lets the same warning or error through once a minute: what fails in each turn of a loop, or for each of a
+    """Lets a repeated warning or error through once a minute: a failure in each turn of a loop, or on each of a
     thousand connections, must not fill a disk."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -86,7 +86,7 @@ class Repeats(logging.Filter):
 
 
 def _said(record: logging.LogRecord) -> str:
-    """What a record says, but for when."""
+    """The content of a record without its time: the key by which repeats are found."""
     if isinstance(record.msg, dict):
         return repr(
             sorted(
@@ -115,7 +115,7 @@ def _where_it_failed(
 def _without_reprs(
     logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """asyncio tells of a failed task with the repr of its exception, below the first line."""
+    """Drops the repr of the exception that asyncio adds, below the first line, to errors of tasks."""
     if event.get("logger") == "asyncio":
         event["event"] = str(event["event"]).partition("\n")[0]
     return event

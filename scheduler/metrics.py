@@ -42,7 +42,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series fo
 
 
 class Table(Collector):
-    """A gauge whose series are replaced all at once: of what is gone nothing stays."""
+    """A gauge whose series are replaced all at once, so that no old series stays."""
 
     def __init__(self, name: str, help_: str, labels: Sequence[str]) -> None:
         self._name, self._help, self._labels = f"webinar_{name}", help_, labels
@@ -50,7 +50,7 @@ class Table(Collector):
         REGISTRY.register(self)
 
     def replace(self, values: Mapping[tuple[str, ...], float]) -> None:
-        """By the values of the labels, in their order."""
+        """Replace all series, keyed by the labels' values in their order."""
         self._values = dict(values)
 
     def describe(self) -> Iterable[Metric]:
@@ -162,7 +162,7 @@ def exposition() -> bytes:
 
 
 def identify(schema: str, tz_database: str) -> None:
-    """Say which program this is."""
+    """Set the version metrics of this program."""
     BUILD.labels(version("webinar-scheduler"), schema).set(1)
     TZ.labels(tz_database).set(1)
     for one in (LEDGER_SEEN, COUNTED):
@@ -170,27 +170,27 @@ def identify(schema: str, tz_database: str) -> None:
 
 
 def know(relays: Iterable[str]) -> None:
-    """Let their counters begin at 0: of one that begins at 1 Prometheus sees no increase."""
+    """Start the counters of these relays at 0: Prometheus sees no increase in a counter that starts at 1."""
     for relay in relays:
         for verdict in ("sent", "deferred", "refused", "in_doubt", "relay"):
             ATTEMPTS.labels(relay, verdict)
 
 
 def forget_disk(of: str) -> None:
-    """What was known of it is no longer so."""
+    """Remove the metrics of a disk that does not answer."""
     for one in (DISK_FREE, DISK_FREE_RATIO):
         with suppress(KeyError):
             one.remove(of)
 
 
 def ticked() -> None:
-    """A tick has ended well."""
+    """Record a successful tick."""
     global _ticked_at  # noqa: PLW0603 (as any metric, one for the process)
     _ticked_at = monotonic()
 
 
 def secured(relay: str, transport: BaseTransport | None) -> None:
-    """A connection was opened: note when the relay's certificate ends, if it is in TLS."""
+    """Record when the relay's certificate expires, for a connection in TLS."""
     tls = transport.get_extra_info("ssl_object") if transport else None
     if tls and (certificate := tls.getpeercert()):
         CERTIFICATE_EXPIRY.labels(relay).set(ssl.cert_time_to_seconds(certificate["notAfter"]))
@@ -211,7 +211,7 @@ def forget_old() -> None:
 
 
 def token(relay: str, ends_at: float | None, *, failed: bool) -> None:
-    """There is a token that ends then (seconds since 1970), or none. `failed`: no new one was to be had."""
+    """Record when the access token expires (seconds since 1970). `failed`: the last request for a new one failed."""
     TOKEN_FAILED.labels(relay).set(failed)
     _tokens_failed_at.pop(relay, None)
     if failed:

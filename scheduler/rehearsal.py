@@ -1,7 +1,7 @@
-"""`webinar rehearse`: the whole life of a webinar on a virtual clock, through real SMTP into an inbox.
+"""`webinar rehearse`: a webinar's whole life on a virtual clock, through real SMTP into an inbox.
 
-The service is the one of `webinar run`. Here its clock is moved to the next instant at which something is
-due, registrants arrive when they are said to have registered, and what the relay takes is written to files.
+The service is that of `webinar run`. Its clock is moved to the next instant at which a mail is due, registrants are
+added at the time of their registration, and mails that the relay takes are written to files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STEPS_AT_ONE_INSTANT = 1000  # more tries than a mail can have: then something d
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it."""
+    """The result of a rehearsal."""
 
     deliveries: list[dict[str, Any]]
     out: Path
@@ -54,7 +54,7 @@ class Rehearsed:
 
 
 class Stuck(RuntimeError):
-    """Something is due again and again at one virtual instant: a fault of ours."""
+    """Mails are due again and again at one virtual instant: a fault of this program."""
 
 
 @dataclass
@@ -128,7 +128,7 @@ async def rehearse(
 
 
 def _picture(webinar: Webinar, names: Collection[str]) -> str:
-    """What goes out when in the zones of these registrants, whenever somebody registers."""
+    """The timeline in the zones of these registrants."""
     zones = [pytz.timezone(name) for name in sorted(names) if name] or default_zones(webinar)
     return timeline_svg(webinar, timeline(webinar, zones))
 

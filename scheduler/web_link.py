@@ -1,4 +1,4 @@
-"""What the service and its web process pass to each other: settings, signs of life, why it ended."""
+"""The protocol between the service and its web process: settings, signs of life, and the reason of an end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEAT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class WebSettings:
-    """What the web process has to know: no more, for what is sent in reaches it first."""
+    """The settings of the web process, and no others: it is the part that an attacker reaches first."""
 
     database: DatabaseAddress
     templates_dir: Path
@@ -33,7 +33,7 @@ class WebSettings:
 
 
 def web_settings(settings: Settings) -> WebSettings:
-    """The part of the service's settings that concerns it."""
+    """The settings of the web process, from the service's."""
     return WebSettings(
         settings.address("database_url"),
         settings.templates_dir.absolute(),

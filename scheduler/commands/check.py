@@ -1,4 +1,4 @@
-"""`webinar check`: everything that can be known to be wrong before a webinar goes live."""
+"""`webinar check`: finds mistakes before a webinar goes live."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
 
 
 class _Report:
-    """Findings in the order in which an organizer would fix them, and what is good to know."""
+    """Findings, in the order in which an organizer would fix them, and notes."""
 
     def __init__(self) -> None:
         self.times: dict[str, str] = {}
@@ -260,14 +260,14 @@ class _Report:
 
 
 def _ask(settings: Settings, digests: Sequence[str]) -> Mapping[str, Found]:
-    """The verdicts of services, where there is a database."""
+    """The stored verdicts of services, if there is a database."""
     with suppress(NoDatabase), existing_database(settings) as database:
         return ask_verdicts(database, digests)
     return {}
 
 
 def _joined(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The same at many places is one line."""
+    """Merge the same finding at several places into one line."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for one in problems:
         places.setdefault((one.found, one.allowed, one.hint), []).append(one.place)
@@ -308,8 +308,8 @@ def _same(one: Path, other: Path) -> bool:
 def _effects(
     conn: Connection, settings: Settings, webinars: dict[str, Webinar]
 ) -> tuple[dict[str, list[Effect]], list[Notice], list[Problem]]:
-    """What the service would do on reading these files now, for each webinar's id; whom it would notify; and why it
-    would refuse an edit."""
+    """The effects of these files if the service read them now, by webinar id: whom it would notify, and why it would
+    refuse an edit."""
     now, root = SystemClock().now(), settings.config_dir
     files = Folder(root, WEBINAR_FILES).read()
     there = {(root / name).resolve(): name for name in files}
@@ -352,7 +352,7 @@ def _secured(relay: RelaySettings) -> str:
 
 
 def _fix(relay: RelaySettings, words: str) -> str:
-    """What an operator would look at first."""
+    """The setting or place for an operator to look at first."""
     if "STARTTLS" in words:
         return "it may want SMTP_TLS=implicit and port 465, or, on this very machine, SMTP_TLS=none"
     if words.startswith("auth"):

@@ -1,4 +1,4 @@
-"""What `webinar timeline`, `preview` and `send-test` are asked for: which webinar, message, language, zone, instant."""
+"""Arguments that `webinar timeline`, `preview` and `send-test` share: webinar, message, language, zone, instant."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def chosen_webinars(file: Path | None) -> tuple[dict[str, Webinar], bool]:
 
 
 def _named(file: Path, folder: Path) -> Path:
-    """This file; where there is none and it is the id of a webinar of the folder, that one's."""
+    """This file; if it does not exist and is the id of a webinar in the folder, that webinar's file."""
     if file.exists() or len(file.parts) > 1 or file.suffix:
         return file
     for path in webinar_files(folder):
@@ -87,7 +87,8 @@ def the_webinar(file: Path | None, message: str | None = None) -> Webinar:
 def asked(
     webinar: Webinar, message: str, language: str | None, zone: str | None
 ) -> tuple[str | None, Zone | None]:
-    """What MESSAGE, `--language` and `--zone` mean. Raises Problems with all mistakes."""
+    """The message, language and zone that MESSAGE, `--language` and `--zone` name. Raises Problems with all
+    mistakes."""
     problems: list[Problem] = []
     tag, place = None, None
     if message not in (allowed := webinar.message_ids):

@@ -1,4 +1,4 @@
-"""What every command needs: settings, files, the database, and how mistakes are reported."""
+"""Parts that all commands share: settings, files, the database, and how mistakes are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def webinar_file(file: Path) -> tuple[str, Webinar]:
 
 
 def webinars_of(settings: Settings) -> dict[str, Webinar]:
-    """The webinars of the folder, by id; a file that is not sound is reported on stderr and left out."""
+    """The webinars of the folder, by id. A file that is not sound is reported on stderr and left out."""
     webinars = {}
     for file in webinar_files(settings.config_dir / "webinars"):
         try:
@@ -59,7 +59,7 @@ def read_file(file: Path) -> bytes:
 
 @contextmanager
 def opened_file(file: Path) -> Iterator[IO[bytes]]:
-    """A file that can be read from its beginning again; of a pipe a copy. Raises Problems."""
+    """A seekable file; a pipe is copied. Raises Problems."""
     with ExitStack() as stack:
         try:
             opened: IO[bytes] = stack.enter_context(file.open("rb"))
@@ -80,16 +80,16 @@ def text_of(file: Path) -> str:
 
 
 class NoDatabase(Exception):
-    """There is nothing to look at yet, in words for the operator. Only `webinar run` makes and migrates a database."""
+    """There is no database to read yet. Only `webinar run` creates and migrates one."""
 
 
 class EarlierDatabase(NoDatabase):
-    """There is one, but it is of an earlier version of this program."""
+    """The database is of an earlier version of this program."""
 
 
 @contextmanager
 def opened_database(settings: Settings) -> Iterator[Database]:
-    """The database, for a command that can't do without one: it ends where there is none that it can use."""
+    """The database, for a command that needs one: the command ends where none can be used."""
     try:
         with existing_database(settings) as database:
             yield database
@@ -99,8 +99,8 @@ def opened_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Database]:
-    """The database as it is, neither made nor migrated. Raises NoDatabase. The command ends where it is a newer
-    version's."""
+    """The database as it is, neither created nor migrated. Raises NoDatabase. The command ends if a newer version has
+    migrated it."""
     url = settings.database_url.get_secret_value()
     if (parsed := make_url(url)).get_backend_name() == "sqlite":
         file = Path(parsed.database or "")
@@ -119,7 +119,8 @@ def existing_database(settings: Settings) -> Iterator[Database]:
 
 
 def _has_content(file: Path) -> bool:
-    """The command ends where this user may not look, or where a folder stands."""
+    """Whether the file is a database that is not empty. The command ends if this user may not read it, or if it is a
+    folder."""
     try:
         if file.is_dir():
             stop(f"{file.absolute()} is a folder: let DATABASE_URL name a file in it")
@@ -149,7 +150,7 @@ def mistakes_told() -> Iterator[None]:
 
 
 def no_webinar(conn: Connection, webinar: str, known: Iterable[str]) -> str:
-    """Why nothing can be done to this webinar, which is not among those that are `known`."""
+    """Why a command can't act on this webinar, which is not one of `known`."""
     if execute(conn, "SELECT 1 FROM webinar WHERE webinar = :webinar", webinar=webinar).first():
         return f"{webinar} has ended: nothing of it is planned or sent"
     return f"there is no webinar `{webinar}`; allowed: {', '.join(known) or 'none yet'}"

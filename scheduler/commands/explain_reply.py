@@ -52,7 +52,7 @@ def why(reply: Reply) -> str:
 
 
 def read_lines(stage: Stage, lines: str) -> Reply:
-    """A refusal as somebody pasted it. Raises Problems."""
+    """Parse a pasted refusal. Raises Problems."""
     said = [
         _CODE_AND_WORDS.match(line.strip())
         for line in lines.replace("\\n", "\n").splitlines()

@@ -35,7 +35,7 @@ def export(address: str, out: Path | None) -> None:
 
 
 def _write(out: Path, words: str) -> None:
-    """Never into a file that is there, which others may be reading."""
+    """Create the file; never overwrite one, which others may be able to read."""
     try:
         with os.fdopen(
             os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"

@@ -33,7 +33,7 @@ def forget(address: str) -> None:
 
 
 def _told(erased: Erased, found: Traces) -> Iterator[str]:
-    """What was done, without the address: output ends in logs."""
+    """A report without the address, since output ends in logs."""
     if erased.anything:
         parts = [
             _many(erased.registrations, "registration"), _many(erased.mails, "mail"),

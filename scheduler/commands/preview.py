@@ -96,7 +96,7 @@ def _registered(webinar: Webinar, address: str) -> Reader:
 
 
 def text_for(webinar: Webinar, message: str, language: str) -> CurrentText:
-    """The text that this reader gets, tried like every text that goes out. Raises Problems where it is not sound."""
+    """The text that this reader gets, tried as before sending. Raises Problems if it is not sound."""
     root = templates_dir()
     sources = sources_of(Folder(root, TEXT_FILES).read())
     key = text_key(webinar, message, language, sources)

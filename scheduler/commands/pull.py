@@ -1,4 +1,4 @@
-"""`webinar pull`: by hand what the service does every few minutes, and what its child runs."""
+"""`webinar pull`: reads a source; run by hand, and by the service in a child process."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _of_file(settings: Settings, webinar_id: str) -> Webinar:
 
 
 def _governing(database: Database, webinar_id: str) -> Webinar:
-    """By what governs, as the service does it. Ends the command where nothing of it is pulled."""
+    """The governing webinar. Ends the command if it is not pulled."""
     with database.reading() as conn:
         governing = Revisions().governing(conn)
         if webinar_id not in governing:

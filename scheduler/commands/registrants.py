@@ -111,14 +111,14 @@ def _print_preview(preview: Preview) -> None:
 
 
 def _ask(preview: Preview) -> None:
-    """On a terminal the preview comes first, and a question where somebody would be missing."""
+    """On a terminal, show a preview first, and ask if people would be missing."""
     _print_preview(preview)
     if preview.loses:
         confirm("Some rows can't be used, or their status is not known. Import the others?")
 
 
 def _import(database: Database, file: RegistrantFile, asked: Import, oddities: Oddities) -> bool:
-    """Whether nobody is missing who should not be. What is wrong is told by line, while it is found."""
+    """Import; mistakes are reported by line as they are found. Returns whether nobody is missing by mistake."""
     report, counts, grouped = ImportReport(), Counter[Kind](), Grouped(asked.place)
 
     def left_out(judgement: Judgement) -> None:

@@ -80,7 +80,7 @@ def restored_command(
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
-    """With the place of each. Raises Problems."""
+    """Lines with their places. Raises Problems."""
     with opened_file(file) as opened:
         for number, line in enumerate(opened, start=1):
             yield f"{file}, line {number}", line.decode(errors="replace")
@@ -160,8 +160,8 @@ def _decide(database: Database, decision: str | None, webinar_id: str | None, lo
 
 
 def _first(log: SentLog, unknown: Iterable[int]) -> datetime:
-    """When the first mail went out that the log names and this database does not know. What was planned before that was
-    in the backup, under the number that the log names."""
+    """When the first mail went out that the log names and this database does not know. Earlier ones were in the
+    backup, under the number in the log."""
     return min((log.sent[one] or _EVER for one in unknown), default=_NEVER)
 
 

@@ -77,7 +77,8 @@ def send_test(
 
 
 async def _send(settings: Settings, sender: str, address: str, mail: bytes) -> str:
-    """The mail counts toward the relay's limits, and a service that left the relay alone learns that it takes mails."""
+    """Send the mail. It counts toward the relay's limits, and a service that had stopped using the relay learns that
+    it takes mails."""
     with ExitStack() as opened:
         database, state = None, StateDir(settings.state_dir)
         if any(one.per_minute or one.per_day for one in settings.relays):

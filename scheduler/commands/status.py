@@ -102,7 +102,7 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
 
 
 def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """On a terminal a column for each state that there is; in a pipe a line for each message and state."""
+    """A column for each state that occurs on a terminal; in a pipe a line for each message and state."""
     if not tables.on_terminal():
         lines = [(message, state, n) for message, by in counts.items() for state, n in by.items()]
         tables.print_table(("count", name), (), lines)
@@ -114,7 +114,7 @@ def _print_counts(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _print_ended(ended: Sequence[str]) -> None:
-    """In a pipe a line for each; on a terminal the last ones to end."""
+    """The last ones to end on a terminal; in a pipe a line for each."""
     if not tables.on_terminal():
         tables.print_table(("ended",), (), [(name,) for name in ended])
     elif ended:
@@ -123,7 +123,7 @@ def _print_ended(ended: Sequence[str]) -> None:
 
 
 def _print_removed(removed: Sequence[Mapping[str, Any]]) -> None:
-    """What is left of webinars whose people were removed; on a terminal the last ones."""
+    """Webinars whose people were removed; on a terminal the last ones."""
     shown = removed[:_ENDED_SHOWN] if tables.on_terminal() else removed
     rows = [
         (one["id"], tables.utc_words(one["removed_at"]), one["people"], _in_words(one["counts"]))
@@ -162,7 +162,7 @@ def _print_notes(found: Mapping[str, Any]) -> None:
 
 
 def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
-    """In a pipe a line for each row; on a terminal a line for each reason, with the first ids."""
+    """A line for each reason with the first ids on a terminal; in a pipe a line for each row."""
     if not tables.on_terminal():
         tables.print_table(("row",), (), [(one["row"], one["webinar"], one["reason"]) for one in rows])
         return

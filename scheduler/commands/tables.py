@@ -1,4 +1,4 @@
-"""What commands print: tables and a progress bar on a terminal, plain lines in a pipe."""
+"""Output of commands: tables and a progress bar on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def progress(*, quiet: bool = False) -> Iterator[Show]:
 
 
 def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
-    """One line a message, language, zone and due time, with how many people and in what state."""
+    """One line for each message, language, zone and due time, with the number of people and their state."""
     counted: Counter[tuple[str, ...]] = Counter()
     for one in deliveries:
         counted[_line(one)] += 1

@@ -61,7 +61,7 @@ def timeline_command(
 
 
 def _asked(zones: Iterable[str], registered_at: str | None) -> tuple[list[Zone], datetime | None]:
-    """What the options mean. Raises Problems with all mistakes."""
+    """The values of the options. Raises Problems with all mistakes."""
     found: dict[Zone, None] = {}
     instant: datetime | None = None
     problems: list[Problem] = []
@@ -87,7 +87,8 @@ def _write(path: Path, picture: str) -> None:
 
 
 def _print(webinar: Webinar, entries: Sequence[Entry]) -> None:
-    """On a terminal tables: when it is in each zone, then one for each message; in a pipe a line for each entry."""
+    """Tables on a terminal: the webinar's time in each zone, then one for each message; in a pipe a line for each
+    entry."""
     if not on_terminal():
         for entry in entries:
             print_table((webinar.id, entry.message), (), [_line(entry)])

@@ -17,7 +17,7 @@ from scheduler.zones.wall import tz_version
 
 
 def print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    """Of the program, its schema and the tz database; and of the database's schema where that is another one."""
+    """Print the versions of the program, its schema and the tz database, and the database's schema if it differs."""
     if not wanted or context.resilient_parsing:
         return
     click.echo(
@@ -29,7 +29,7 @@ def print_version(context: click.Context, _parameter: click.Parameter, wanted: b
 
 
 def _revision_there() -> str | None:
-    """None where there is no database, or none that can be read."""
+    """The schema of the database; None where there is none that can be read."""
     try:
         url = make_url(read_settings(os.environ).database_url.get_secret_value())
     except Problems:

@@ -1,4 +1,4 @@
-"""`webinar zone`: what the service makes of a time zone and a country, as people and systems write them."""
+"""`webinar zone`: shows how a time zone and a country are understood, as people and systems write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process in which a service pulls: its environment, and its limits."""
+"""Environment and limits of the process that reads a source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OURS = ("DATABASE_URL", "SOURCES_DIR", "SOURCES_HOSTS")
 
 
 def environment_for(source: Source, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a pull of this source needs: no relay's secret, and no other source's."""
+    """The variables that a pull of this source needs, without secrets of relays and other sources."""
     names = {*_OF_PYTHON, *_OF_DRIVERS}
     for name in filter(None, (*_OURS, source.variable)):
         names |= {name, f"{name}_FILE"}
@@ -27,7 +27,8 @@ def environment_for(source: Source, environ: Mapping[str, str]) -> dict[str, str
 
 
 def limit_child() -> None:
-    """Let everything else go first, and let this process be the one to end where memory is short."""
+    """Limit this process's memory and processor time, lower its priority, and make it the first to be killed where
+    memory is short."""
     with suppress(OSError):
         os.nice(NICENESS)
     with suppress(OSError):

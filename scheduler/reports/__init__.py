@@ -1,1 +1,1 @@
-"""What people see of it all: checks, status, timeline, previews."""
+"""Read-only reports: checks, status, timeline, previews."""

@@ -1,4 +1,4 @@
-"""Asks the running service what only it knows: its own readiness."""
+"""Asks the running service for its readiness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (listened on, asked h
 
 @dataclass(frozen=True)
 class Answer:
-    """`answers` None: not asked, as the port is any; False: nothing of ours answers there."""
+    """The answer of a service. `answers` None: not asked, as the port is 0; False: no service of ours answers
+    there."""
 
     address: str
     answers: bool | None
@@ -25,7 +26,7 @@ class Answer:
 
 
 def ask(host: str, port: int) -> Answer:
-    """What `/readyz` says where a service with this HEALTH_HOST and HEALTH_PORT listens. Never raises."""
+    """Ask `/readyz` of the service at this HEALTH_HOST and HEALTH_PORT. Never raises."""
     host = _ANY.get(host, host)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not port:

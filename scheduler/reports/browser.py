@@ -88,7 +88,7 @@ class Browser:
         return result
 
     def _hear(self) -> dict[str, Any]:
-        """The next answer or event, each of which ends with a NUL."""
+        """The next answer or event; each ends with a NUL."""
         end = time.monotonic() + _PATIENCE
         while b"\0" not in self._rest:
             if not select.select([self._answers], [], [], max(0, end - time.monotonic()))[0]:

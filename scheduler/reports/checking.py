@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before a webinar goes live: findings, each with place, reason and fix."""
+"""Checks of a webinar before it goes live: findings, each with place, reason and fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BIG_DOMAINS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or may be."""
+    """Something wrong, or possibly wrong."""
 
     severity: Severity
     problem: Problem
@@ -86,7 +86,7 @@ def text_findings(
     files: Mapping[str, bytes],
     unsound: Mapping[Key, Sequence[Problem]],
 ) -> Iterator[Finding]:
-    """What is wrong with the texts that these webinars use. `unsound`: what the check of soundness found."""
+    """Mistakes in the texts that these webinars use. `unsound`: results of their trial."""
     sources = sources_of(files)
     for message, language in sorted(keys_of(webinars)):
         place = str(text_path(root, message, language))
@@ -107,8 +107,7 @@ def text_notes(
     files: Mapping[str, bytes],
     unsound: Mapping[Key, Sequence[Problem]],
 ) -> Iterator[Finding]:
-    """What keeps no mail, and somebody may want to know of the files beside the texts that these webinars, all there
-    are, use."""
+    """Notes on the files beside the texts in use, which keep no mail. `webinars`: all there are."""
     for path in doubtful_texts(files):
         found = "is taken for no text: its name is no language"
         yield note(Problem(str(root / path), found, "<language>.md, as in `en.md` or `pt-BR.md`"))
@@ -118,7 +117,7 @@ def text_notes(
 
 
 def _doubts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]) -> Iterator[Problem]:
-    """What texts say that may be meant so, but likely is not."""
+    """Passages that are likely not meant as they stand."""
     with suppress(Problems):  # which is reported as what keeps mails
         layout = read_layout(root)
         for key in sorted(keys_of(webinars) & sources.keys()):
@@ -156,7 +155,7 @@ def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key
 def _missing_phrases(
     webinars: Sequence[Webinar], root: Path, sources: Mapping[Key, str]
 ) -> Iterator[Finding]:
-    """What the layout would say in English in the midst of a text in another language."""
+    """Phrases of the layout that would be in English within a text in another language."""
     yield from map(error, phrase_problems())
     for language in sorted({language for _, language in keys_of(webinars) & sources.keys()}):
         if not (missing := missing_phrases(language)):
@@ -203,7 +202,7 @@ _SAME_WORDS, _SAME_LINES = 0.6, 3  # a copy has that share of the other's lines,
 
 @dataclass(frozen=True)
 class _Words:
-    """What a text says, by lines, without those that every text has; and who reviewed it."""
+    """The lines of a text without those that every text has, and its reviewer."""
 
     lines: frozenset[str]
     reviewed_by: str
@@ -264,7 +263,7 @@ def _written_times(source: str, place: str, language: str, webinars: Iterable[We
 
 
 def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]:
-    """A logo that is to go along with the mails, and is not in the folder of the texts; or that nobody would see."""
+    """A logo that mails should carry and that is missing from the folder of texts, or that nobody would see."""
     if webinar.logo and not webinar.logo.startswith("https://"):
         file = (root / LAYOUT).with_name(webinar.logo)
         if not file.is_file():
@@ -301,14 +300,14 @@ def own_words_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
 
 
 def source_findings(webinar: Webinar, place: str, access: Access) -> Iterator[Finding]:
-    """What the operator has still to set, here where it is checked. The source itself is not asked."""
+    """Settings that a source still needs on this machine. The source itself is not read."""
     if webinar.source and (why := access.why_not(webinar.source)):
         hint = f"`webinar pull {webinar.id} --dry-run` reads it, where the service runs"
         yield warning(Problem(f"{place}, source", why, hint=hint))
 
 
 def translation_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
-    """What stands in mails of another language in the words of the first."""
+    """Parts of mails that would be in the webinar's first language in a mail of another one."""
     first, *others = webinar.languages
     for language in others:
         there = webinar.translations.get(language)
@@ -323,7 +322,7 @@ def translation_findings(webinar: Webinar, place: str) -> Iterator[Finding]:
 
 
 def rule_findings(webinar: Webinar, place: str, people: Mapping[str, int]) -> Iterator[Finding]:
-    """Messages that nobody in some zones gets. `people`: how many registrants by zone; empty: all zones there are."""
+    """Messages that nobody in some zones gets. `people`: registrants by zone; empty: all zones."""
     zones = list(people) or list(pytz.common_timezones)
     never: dict[tuple[str, str], list[str]] = {}
     for same in _alike(webinar, zones):
@@ -382,7 +381,7 @@ def _next_working_day(message: Message, day: date, many: Mapping[str, int]) -> s
 
 
 def _alike(webinar: Webinar, zones: Iterable[str]) -> Iterable[list[str]]:
-    """The zones in groups whose clocks show the same around all days that the webinar's rules name."""
+    """Groups of zones whose clocks agree around all days that the webinar's rules name."""
     first, last = webinar.start.date(), webinar.end.date()
     rules = webinar.messages
     days = {first, last}
@@ -413,7 +412,7 @@ def _some(zones: Sequence[str]) -> str:
 
 
 def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
-    """Rows of registrants that were set aside, and addresses with a likely slip in a big domain. Never quoted."""
+    """Rows of registrants that were set aside, and addresses whose big domain is likely misspelled. Never quoted."""
     for aside in rows_set_aside(conn, webinar=webinar):
         fix = Kind.FORGOTTEN.fix if aside.reason == DOUBTFUL else "correct the row; it is planned then"
         yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
@@ -429,7 +428,7 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
 
 
 def likely_domain(domain: str) -> str:
-    """The big domain that this one is a likely slip of, or ''."""
+    """The big domain of which this one is a likely misspelling, or ""."""
     if domain in BIG_DOMAINS:
         return ""
     close = get_close_matches(domain, BIG_DOMAINS, n=1, cutoff=0.85)
@@ -450,14 +449,14 @@ SIZE_NEAR = 0.5  # of the relay's limit: a name, a link of one's own and what re
 
 
 class Size(NamedTuple):
-    """Of a mail, in bytes: all of it as it goes on the wire, and its HTML."""
+    """The size of a mail in bytes: the whole as sent, and its HTML."""
 
     mail: int
     html: int
 
 
 def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]) -> dict[str, Size]:
-    """The size of the largest mail of each of these texts, by the text's path, for somebody made up."""
+    """The size of the largest mail of each text, by the text's path, for an invented reader."""
     layout = read_layout(root)
     sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
@@ -471,7 +470,7 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
 
 
 def cut_off_findings(sizes: Mapping[str, Size]) -> Iterator[Finding]:
-    """Mails of which mail programs show the beginning only."""
+    """Mails of which mail programs show only the beginning."""
     problems = (too_large(place, size.html) for place, size in sizes.items())
     yield from map(warning, filter(None, problems))
 
@@ -489,7 +488,7 @@ def _wordiest(webinars: Iterable[Webinar], sound: Mapping[Key, str]) -> Iterator
 
 
 def size_findings(relay: str, limit: int, sizes: Mapping[str, Size]) -> Iterator[Finding]:
-    """Mails that are larger than the relay takes, or near it. `limit` in bytes (RFC 1870)."""
+    """Mails larger than the relay takes, or near it. `limit` in bytes (RFC 1870)."""
     for place, (size, _) in sizes.items():
         if size < limit * SIZE_NEAR:
             continue
@@ -510,10 +509,8 @@ def rate_findings(
     per_day: int | None,
     expected: int,
 ) -> Iterator[Finding]:
-    """Messages that can't all leave while they are useful, at so many mails a minute and a day (None: any number).
-
-    With `expected` people beyond those who are registered counted as in the webinar's own zone.
-    """
+    """Messages that can't all leave while they are useful, at this many mails a minute and a day (None: no limit).
+    `expected` people who are not registered yet are counted in the webinar's own zone."""
     rates = [(per_minute, "a minute", 1.0), (per_day, "a day", 1440.0)]
     slowest = min(((mails / minutes, mails, unit) for mails, unit, minutes in rates if mails), default=None)
     if not slowest:
@@ -590,7 +587,7 @@ def _changes(before: _Pending, after: _Pending) -> list[Effect]:
 
 
 def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
-    """By webinar."""
+    """Pending deliveries by webinar."""
     deliveries = table(Delivery)
     rows = conn.execute(
         select(
@@ -612,8 +609,8 @@ def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
 def propose_files(
     conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
 ) -> tuple[Mapping[str, Governing], dict[str, Notice], Mapping[str, tuple[Problem, ...]]]:
-    """Let these files govern in a `scratch` transaction, as if they were edited now. Returns what governs then, the
-    notice that each edit sends, by webinar, and what is wrong with each file, by path."""
+    """Let these files govern within a `scratch` transaction, as if edited now. Returns what governs then, the notice
+    that each edit sends, by webinar, and the mistakes of each file, by path."""
     revisions = Revisions()
     before = revisions.governing(conn)
     problems = propose_webinars(

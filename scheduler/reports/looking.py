@@ -1,4 +1,4 @@
-"""What the service makes of the files, seen from outside: for commands that only look."""
+"""The state of files and texts as the service would see it, for commands that only read."""
 
 from __future__ import annotations
 
@@ -32,10 +32,8 @@ from scheduler.settings import Settings
 
 @dataclass(frozen=True)
 class Seen:
-    """What governs, and what is wrong with the files. Texts are not known where there never was a sound layout.
-
-    `untried`: in words, which texts could not be tried in the time that there is for a command.
-    """
+    """What governs, and what is wrong with the files. Texts are unknown where there never was a sound layout.
+    `untried`: which texts could not be tried in a command's time."""
 
     catalogue: Catalogue
     sound_since: Mapping[str, datetime]  # of the revision of each webinar that governs
@@ -57,10 +55,10 @@ class Seen:
 
 
 def look(settings: Settings, database: Database, now: datetime) -> Seen:
-    """What the database says governs, beside the folders as they are now. Proposes and stores nothing, and keeps no
-    service waiting.
+    """Compare what governs in the database with the folders as they are now. Stores nothing, and keeps no service
+    waiting.
 
-    Takes a second or two where texts are to be tried, for which no service has a verdict yet.
+    Takes a second or two where texts must be tried for which no service has a verdict yet.
     """
     webinar_folder, text_folder = (
         Folder(settings.config_dir, WEBINAR_FILES),
@@ -91,13 +89,13 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
 
 
 def ask_verdicts(database: Database, digests: Sequence[str]) -> dict[str, Found]:
-    """What the database knows of these pairs of text and webinar."""
+    """The stored verdicts on these pairs of text and webinar."""
     with database.reading() as conn:
         return read_verdicts(conn, digests)
 
 
 def untried_texts(root: Path, checked: Verdicts) -> Iterator[Problem]:
-    """At most one: that nothing can be said yet of some texts."""
+    """A problem that names the untried texts, or none."""
     if checked.untried:
         (first, *others) = sorted(str(text_path(root, *key)) for key in checked.untried)
         more = f" and {len(others)} more texts" if others else ""

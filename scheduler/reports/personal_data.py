@@ -48,7 +48,7 @@ def personal_data(conn: Connection, now: datetime, address: str) -> Json:
 
 
 def is_anything(held: Json) -> bool:
-    """Whether there is more in it than the address that was asked for."""
+    """Whether anything but the address itself was found."""
     return any(value for key, value in held.items() if key not in ("address", "as_of"))
 
 

@@ -1,4 +1,4 @@
-"""One mail as one person would get it, made by the very code that makes the service's. Nothing is stored or sent."""
+"""Previews one person's mail with the service's own code. Nothing is stored or sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _D = table(Delivery)
 
 
 class NotRegistered(LookupError):
-    """Nobody with that address is registered for the webinar, or their row can't be used; says why."""
+    """Nobody with that address is registered for the webinar, or their row can't be used."""
 
 
 def registered(conn: Connection, webinar: Webinar, address: str) -> Reader:

@@ -133,8 +133,8 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
 
 
 def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | None = None) -> list[RowAside]:
-    """The rows set aside, of a webinar or all, by id, but for those of people who were forgotten, which are as they
-    should be."""
+    """Rows that were set aside, by id, of one webinar or all; without those of forgotten people, which stay aside on
+    purpose."""
     query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason <> :forgotten"
     values: dict[str, object] = {"forgotten": FORGOTTEN}
     if webinar is not None:

@@ -1,4 +1,4 @@
-"""Whose personal data is about to be removed, and when: for checks, readiness and mails."""
+"""Upcoming removals of personal data: for checks, readiness and mails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMED = 20  # webinars, in notes and in a mail
 
 @dataclass(frozen=True)
 class Coming:
-    """So many people of a webinar who are about to be removed, at that instant (UTC)."""
+    """An upcoming removal: the number of people of a webinar, and its instant (UTC)."""
 
     webinar: str
     people: int
@@ -42,7 +42,7 @@ class Coming:
 
 
 def coming(conn: Connection, now: datetime) -> list[Coming]:
-    """Who is about to be removed, the next first, whether that is announced already or would be now."""
+    """Upcoming removals, the next first, announced or to be announced now."""
     past = (one for one in past_webinars(conn, now) if one.announced_for or one.must_be_announced(now))
     found = [
         Coming(one.webinar, count_people(conn, one.webinar), one.removal_at(now), edit_waits=one.edit_waits)
@@ -53,7 +53,7 @@ def coming(conn: Connection, now: datetime) -> list[Coming]:
 
 
 def coming_if_saved(conn: Connection, now: datetime, webinar: Webinar) -> Coming | None:
-    """Who would be removed, and when, were this file saved now: where that is soon, or sooner than by what governs."""
+    """The removal that saving this file would cause, if it is soon, or sooner than by what governs; else None."""
     after, before = if_saved(conn, webinar)
     people, at = count_people(conn, webinar.id), after.removal_at(now)
     sooner = before is not None and after.kept_until < before.kept_until

@@ -1,4 +1,4 @@
-"""What `webinar status` tells, as its `--json` has it: collected from the files, the ledger and the service."""
+"""The content of `webinar status --json`, collected from the files, the ledger and the service."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
 
 
 def before_the_first_run(settings: Settings, now: datetime, why: str) -> Json:
-    """What there is to say of the files, where no service has run on the database yet."""
+    """The status of the files where no service has run on the database yet."""
     folder = Folder(settings.config_dir, WEBINAR_FILES)
     live = sorted(filter(None, map(_live_id, folder.read().values())))
     problem = [str(folder.problem)] if folder.problem else []
@@ -146,7 +146,7 @@ def _as_json(found: Iterable[Reason]) -> list[Json]:
 
 
 def _live_id(raw: bytes) -> str:
-    """The webinar of a file that says that it is live; of another, or of one that can't be read: ""."""
+    """The id of the webinar if this file says that it is live; "" otherwise, or if it can't be read."""
     try:
         webinar = load_toml(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -199,7 +199,7 @@ def _webinar(
 
 
 def _source(webinar: Webinar, standing: SourceState | None) -> Json | None:
-    """Where its registrants are read from, and when that was done last."""
+    """The source of a webinar's registrants, and when it was last read."""
     if webinar.source is None:
         return None
     return {
@@ -221,7 +221,7 @@ def _governed_by(webinar: Webinar, seen: Seen) -> str:
 
 
 def next_of(ahead: Outlook, webinar: Webinar) -> list[Json]:
-    """The next mails, with the webinar's own clock beside UTC."""
+    """The next mails, in UTC and on the webinar's own clock."""
     return [
         {
             "message": one.message,
@@ -254,7 +254,7 @@ Counted = dict[tuple[str, str, str], int]  # message, state, reason: how many
 
 
 def _counted(conn: Connection, webinar: str) -> Counted:
-    """What is in the ledger, and what was counted when it was removed from it."""
+    """The deliveries in the ledger, and the counts that were kept when others were removed."""
     found: Counted = {}
     for counted in (
         "SELECT message, state, reason, count(*) AS n FROM delivery WHERE webinar = :webinar"
@@ -279,7 +279,7 @@ def _known(settings: Settings) -> tuple[list[Mark], tuple[Reason, ...], tuple[Re
 
 
 def _removed(conn: Connection) -> list[Json]:
-    """The webinars whose people were removed, the last one first, with what became of their mails."""
+    """Webinars whose people were removed, the latest first, with the counts of their mails."""
     query = (
         "SELECT p.webinar, p.purged_at, p.people FROM purge p JOIN webinar w ON w.webinar = p.webinar"
         " WHERE p.begun_at >= w.ends_at AND p.purged_at >= p.begun_at ORDER BY p.purged_at DESC, p.webinar"
@@ -324,10 +324,10 @@ def _texts_behind(webinar: Webinar, seen: Seen) -> Iterator[Json]:
 
 
 def _matters(webinar: Json) -> bool:
-    """A service must run: something is to be sent, or registrants may come."""
+    """Whether a service must run: mails are to be sent, or registrants may come."""
     return webinar["status"] == "live" and (not webinar["past"] or webinar["at_once"] + webinar["later"] > 0)
 
 
 def _held_by_mistake(settings: Settings, webinar: Json) -> bool:
-    """What ONLY_TO keeps back is meant so, as long as ONLY_TO is set."""
+    """Whether mails are held, other than by ONLY_TO on purpose."""
     return any(reason != Why.CONFIG or not settings.only_to for reason in webinar["held"])

@@ -1,6 +1,6 @@
-"""What goes out when, by message and zone: a webinar's whole timeline before anybody has registered. Pure.
+"""A webinar's whole timeline by message and zone, before anybody has registered. Pure.
 
-The instants are those that the planner would put into the ledger, and the reasons are the ledger's words.
+The instants are those that the planner would store, and the reasons are the ledger's words.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _entry(webinar: Webinar, zone: Zone, timing: Timing, registered_at: datetime
 
 
 def _why_not(webinar: Webinar, timing: Timing, registered_at: datetime | None) -> str:
-    """Why the planner would skip this delivery, or ''; in the planner's order."""
+    """Why the planner would skip this delivery, or ""; checked in the planner's order."""
     if webinar.cancelled:
         return Why.WEBINAR_CANCELLED
     if timing.never:

@@ -1,4 +1,4 @@
-"""Where an instant is in the picture of a timeline: days in UTC, those without an event folded. Pure."""
+"""The time axis of a timeline's picture: days in UTC; days without an event are folded. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
-    """Where an instant is."""
+    """Maps instants to positions."""
 
     stretches: tuple[Stretch, ...]
 

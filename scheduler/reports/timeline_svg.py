@@ -223,7 +223,7 @@ def _when(webinar: Webinar) -> str:
 
 
 def _description(webinar: Webinar, entries: Iterable[Entry], zones: int) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture in words, for screen readers."""
     parts = [f"{webinar.title}. {_when(webinar)}. {zones} time zone{'s' if zones != 1 else ''}."]
     for message, group in groupby(entries, key=lambda entry: entry.message):
         found = list(group)
