@@ -16,8 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from scheduler.clock import Clock
-from scheduler.database.engine import Database
-from scheduler.database.presence import newer_knowledge_version
+from scheduler.database.engine import Database, run
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatch import Dispatcher
 from scheduler.delivery.handover import Handover
@@ -332,8 +331,9 @@ class Service:
 
 def _looked_around(conn: Connection) -> bool:
     """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
-    if newer := newer_knowledge_version(conn):
+    newest = run(conn, "SELECT max(tz_version) FROM service").scalar() or ""
+    if newest > knowledge_version():
         raise MustRest(
-            f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
+            f"this service has tz database {knowledge_version()}, another one {newest}: it neither plans nor sends"
         )
     return restored.holds_planned(conn)

@@ -20,10 +20,10 @@ from typing import Any
 
 import psycopg
 import structlog
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 
 from scheduler.database import watch
-from scheduler.database.engine import fault, run
+from scheduler.database.engine import fault
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
 from scheduler.timezones import knowledge_version
 from scheduler.troubles import Troubles
@@ -166,12 +166,6 @@ class Presence:
                     self._woken()
             finally:
                 self._watch.forget()  # what broke our session may have broken those of the others
-
-
-def newer_knowledge_version(conn: Connection) -> str:
-    """The newest version of what the services know of time zones, if it is newer than ours, or ""."""
-    newest = run(conn, "SELECT max(tz_version) FROM service").scalar() or ""
-    return newest if newest > knowledge_version() else ""
 
 
 async def _connect(url: str | Callable[[], str], **more: int) -> psycopg.AsyncConnection[Any]:

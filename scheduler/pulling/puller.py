@@ -24,8 +24,7 @@ from scheduler.organizers import alerts
 from scheduler.organizers.alerts import Wrong
 from scheduler.pulling import state
 from scheduler.pulling.process import environment_for
-from scheduler.pulling.pull import HELD
-from scheduler.pulling.state import Run, Standing
+from scheduler.pulling.state import HELD, Run, Standing
 from scheduler.troubles import Troubles
 from scheduler.webinar import Webinar
 

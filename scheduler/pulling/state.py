@@ -24,6 +24,7 @@ from scheduler.troubles import Trouble
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
 ENDED = "."  # behind the digest of what is followed, also where that is not whole: its last line had an end
+HELD = "That is not followed; if it is right:"
 _S = PulledSource.__table__  # type: ignore[attr-defined]
 
 
