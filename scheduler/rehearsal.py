@@ -10,17 +10,13 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.parser import BytesHeaderParser
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytz
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection, event, select
 from sqlmodel import SQLModel
 
@@ -33,6 +29,7 @@ from scheduler.reports.timeline import default_zones, timeline
 from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service import Service
 from scheduler.settings import Settings
+from scheduler.smtp_inbox import smtp_inbox
 from scheduler.web.inbox import write_inbox
 from scheduler.webinar import Webinar
 
@@ -57,21 +54,6 @@ class Stuck(RuntimeError):
     """Something is due again and again at one virtual instant: a fault of ours."""
 
 
-@dataclass
-class _Inbox:
-    """An SMTP server's handler that writes each mail to a file, exactly as received."""
-
-    folder: Path
-    received: list[Path] = field(default_factory=list)
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        path = self.folder / f"{len(self.received) + 1:04d}.eml"
-        content = envelope.content
-        path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
-        self.received.append(path)
-        return "250 2.0.0 kept"
-
-
 async def rehearse(
     webinar: Webinar,
     source: str,
@@ -91,7 +73,7 @@ async def rehearse(
         folder = Path(temporary)
         (folder / "webinars").mkdir()
         (folder / "webinars" / f"{webinar.id}.toml").write_text(source, encoding="utf-8")
-        async with _inbox(mails) as (inbox, port):
+        async with smtp_inbox(mails) as (inbox, port):
             settings = Settings.model_validate(
                 {
                     "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
@@ -112,7 +94,8 @@ async def rehearse(
                 clock = VirtualClock(first_instant(webinar, rows))
                 service = Service(settings, database, clock, drafts_too=True)
                 imported = await _live_through(service, database, clock, webinar, rows, place, progress)
-                deliveries = await database.run(_deliveries, webinar, _by_message_id(inbox.received, out))
+                emls = {name: path.relative_to(out).as_posix() for path, name in inbox.message_ids.items()}
+                deliveries = await database.run(_deliveries, webinar, emls)
                 end = service.readiness()
             finally:
                 await asyncio.to_thread(database.close)
@@ -151,6 +134,7 @@ async def _live_through(
     start, end = clock.now(), webinar.end + timedelta(days=1)
     arrivals = sorted(rows, key=lambda row: row.registered_at or start)
     report, steps = Report(), 0
+    wake: datetime | None = start
     await service.start()
     while True:
         now = clock.now()
@@ -158,7 +142,8 @@ async def _live_through(
         arrivals = arrivals[len(due) :]
         if due:
             _add(report, await database.run(_arrive, due, place, webinar.id))
-        while await service.tick(now):
+        by_itself = wake is not None and wake <= now
+        while await (service.tick(now) if by_itself else service.take_in()):
             pass
         await service.settled()
         progress(start, now, max(end, now))
@@ -203,27 +188,6 @@ def _fresh(out: Path) -> Path:
     except OSError as error:
         raise Problems([Problem(str(out), f"can't be written: {error.strerror}", allowed)]) from None
     return mails
-
-
-@asynccontextmanager
-async def _inbox(folder: Path) -> AsyncIterator[tuple[_Inbox, int]]:
-    inbox = _Inbox(folder)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(inbox, enable_SMTPUTF8=True, hostname="inbox.localhost"), "127.0.0.1", 0
-    )
-    try:
-        yield inbox, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
-
-
-def _by_message_id(received: Sequence[Path], out: Path) -> dict[str, str]:
-    parser = BytesHeaderParser(policy=default)
-    return {
-        str(parser.parsebytes(path.read_bytes())["Message-ID"]).strip(): path.relative_to(out).as_posix()
-        for path in received
-    }
 
 
 def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:

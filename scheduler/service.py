@@ -164,6 +164,13 @@ class Service:
         self._tell(now, list(self.sources.catalogue.webinars.values()))
         return more
 
+    async def take_in(self) -> bool:
+        """The part of a tick that rows of `registrants` need, where nothing else can have changed since the last one:
+        plan for a second, and let what is due leave. Returns whether there is more to plan."""
+        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        self.dispatcher.wake()
+        return more
+
     async def send_due(self) -> datetime | None:
         """Send what is due now, whatever planning does meanwhile; returns `next_wake()`."""
         self.dispatcher.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -13,8 +14,7 @@ from typing import Any
 
 from icalendar import Calendar
 
-# Control characters as pictures, so that a page shows them and a parser doesn't meet them.
-_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -162,4 +162,9 @@ def _as_text(raw: bytes, charset: str, otherwise: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return text.replace("\r\n", "\n").translate(_CONTROLS)
+    """Control characters as pictures, so that a page shows them and a parser doesn't meet them."""
+    return _CONTROL.sub(_picture, text.replace("\r\n", "\n"))
+
+
+def _picture(control: re.Match[str]) -> str:
+    return chr(0x2421 if control[0] == "\x7f" else 0x2400 + ord(control[0]))
