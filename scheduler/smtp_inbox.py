@@ -100,7 +100,7 @@ class _Session(asyncio.Protocol):
             return None
         self._in_content, self._recipients, self._unread = False, 0, rest
         content = content.replace(b"\r\n.", b"\r\n")[2:] + b"\r\n"  # RFC 5321, 4.5.2
-        if any(len(line) + 2 > _LONGEST_LINE for line in content.split(b"\r\n")):
+        if max(map(len, content.split(b"\r\n"))) + 2 > _LONGEST_LINE:
             return b"500 5.6.0 a line is too long"
         try:
             self._inbox.keep(content)

@@ -113,7 +113,13 @@ def test_the_service_loads_no_reader_of_files_and_no_driver_of_another_database(
     """They would take 12 MB for as long as it runs: its children read sources, and most services are on SQLite."""
     loaded = "import sys, scheduler.running; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
-    unused = {"psycopg", "python_calamine", "scheduler.registrants.files", "scheduler.pulling.pull", "aiosmtpd"}
+    unused = {
+        "psycopg",
+        "python_calamine",
+        "scheduler.registrants.files",
+        "scheduler.pulling.pull",
+        "aiosmtpd",
+    }
     assert not unused & set(modules.stdout.split())
 
 

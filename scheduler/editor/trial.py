@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import pickle
-import re
 import signal
 import struct
 import sys
@@ -33,7 +32,7 @@ from scheduler.mail.trying import CPU_SECONDS, child_environment, kill, let_time
 from scheduler.organizers.texts import LiveText
 from scheduler.problem import Problem
 from scheduler.reports.previewing import Reader, composed, moment, told_before
-from scheduler.web.received import read_invitation, read_mail
+from scheduler.web.received import in_scheme, read_invitation, read_mail
 from scheduler.webinar import Webinar
 
 CHILDREN = 2
@@ -43,7 +42,6 @@ LARGEST_ANSWER = 8 * LARGEST_MAIL
 MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
-_WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
 
 
 class Busy(Exception):
@@ -224,7 +222,7 @@ def _shown(mail: bytes, trial: Trial) -> dict[str, Any]:
         "from": read.sender,
         "date": read.date,
         "text": read.text,
-        "html": _WHERE_DARK.sub("@media all {" if trial.dark else "@media not all {", read.html),
+        "html": in_scheme(read.html, "dark" if trial.dark else "light"),
         "bytes": len(mail),
         "invitation": invitation
         and {

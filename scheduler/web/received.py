@@ -10,10 +10,12 @@ from email import message_from_bytes
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
-from typing import Any
+from typing import Any, Literal
 
 from icalendar import Calendar
 
+_WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
+_SCHEMES = re.compile(r'(<meta name="(?:supported-)?color-schemes?" content=)"light dark"')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -83,6 +85,12 @@ def _with_pictures(html: str, message: Message) -> str:
             picture = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
             html = html.replace(f'src="cid:{name}"', f'src="{picture}"')
     return html
+
+
+def in_scheme(html: str, scheme: Literal["light", "dark"]) -> str:
+    """A mail's HTML as in a client whose colours are light or dark, whatever those of the browser are."""
+    html = _SCHEMES.sub(rf'\g<1>"{scheme}"', html)
+    return _WHERE_DARK.sub("@media all {" if scheme == "dark" else "@media not all {", html)
 
 
 def read_invitation(calendar: str) -> Invitation | None:
