@@ -51,6 +51,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+@cache
 def _page_policy(*scripts: str) -> str:
     # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
     allowed = " ".join(map(_hash, scripts)) or "'none'"

@@ -16,6 +16,12 @@ from icalendar import Calendar
 
 _WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
 _SCHEMES = re.compile(r'(<meta name="(?:supported-)?color-schemes?" content=)"light dark"')
+_FOLD = re.compile(r"\n[ \t]")
+_NAME = re.compile(r"[:;].*", re.DOTALL)  # what follows a property's name
+_SHOWN = frozenset(
+    ("BEGIN", "END", "METHOD", "SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER", "ATTENDEE", "SEQUENCE",
+     "STATUS", "TRIGGER", "TZID", "TZNAME", "TZOFFSETFROM", "TZOFFSETTO", "RRULE", "RDATE")
+)  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -96,11 +102,17 @@ def in_scheme(html: str, scheme: Literal["light", "dark"]) -> str:
 def read_invitation(calendar: str) -> Invitation | None:
     """The event of an iCalendar text (RFC 5545), or None when there is none or it can't be read."""
     try:
-        whole = Calendar.from_ical(calendar)
+        whole = Calendar.from_ical(_shown(calendar))
         event = next(iter(whole.walk("VEVENT")), None)
         return _invitation(whole, event) if event else None
     except Exception:  # a mail with a broken invitation is still shown, with the invitation's source
         return None
+
+
+def _shown(calendar: str) -> str:
+    """Its lines of which something is shown, unfolded: the others would take as long to read."""
+    lines = _FOLD.sub("", calendar.replace("\r\n", "\n")).split("\n")
+    return "\r\n".join(line for line in lines if _NAME.sub("", line).upper() in _SHOWN)
 
 
 def _invitation(whole: Any, event: Any) -> Invitation:
