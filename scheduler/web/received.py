@@ -85,9 +85,10 @@ def _with_pictures(html: str, message: Message) -> str:
     """`html` with what the mail embeds (RFC 2392) in it: a page shows no parts of a mail."""
     for part in message.walk():
         name = str(part.get("Content-ID", "")).strip("<> ")
-        content = part.get_payload(decode=True)
-        if name and part.get_content_maintype() == "image" and isinstance(content, bytes):
-            kind = part.get_content_subtype()
+        if not name or part.get_content_maintype() != "image":
+            continue
+        content, kind = part.get_payload(decode=True), part.get_content_subtype()
+        if isinstance(content, bytes):
             picture = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
             html = html.replace(f'src="cid:{name}"', f'src="{picture}"')
     return html

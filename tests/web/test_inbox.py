@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.web import inbox
 from scheduler.web.inbox import write_inbox
 from scheduler.web.received import read_mail
 from tests.web.pages import Page
@@ -20,6 +21,18 @@ def made(tmp_path: Path) -> Rehearsal:
     made = rehearsal(tmp_path)
     write_inbox(made.out, TITLE, made.deliveries, made.mails)
     return made
+
+
+def test_the_pages_of_many_mails_are_the_same_whichever_process_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, many = (rehearsal(tmp_path / name) for name in ("one", "many"))
+    write_inbox(one.out, TITLE, one.deliveries, one.mails)
+    monkeypatch.setattr(inbox, "MANY", 2)
+    write_inbox(many.out, TITLE, many.deliveries, many.mails)
+
+    files = {path.relative_to(one.out): path.read_bytes() for path in one.out.rglob("*.html")}
+    assert files == {path.relative_to(many.out): path.read_bytes() for path in many.out.rglob("*.html")}
 
 
 def _pages(out: Path) -> list[Path]:
