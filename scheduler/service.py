@@ -92,7 +92,9 @@ class Service:
         self._drafts_too = drafts_too
         self._purger = Purger(database)
         self._puller = Puller(database, clock) if hands_over else None
-        self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
+        self._planner = Planner(
+            database, clock, settings.return_within, self.dispatcher.wake, alone=drafts_too
+        )
         self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
