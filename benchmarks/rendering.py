@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytz
-
+from benchmarks.crowds import CROWDS, Crowd
 from scheduler.ledger.entries import Claimed
 from scheduler.mail.text.layout import read_layout
 from scheduler.mail.text.templates import parse_text
@@ -30,27 +27,7 @@ from scheduler.mail.writing.stencil import Stencils
 from scheduler.webinar.model import Webinar, read_webinar
 
 ROOT = Path(__file__).parents[1]
-ZONES = 400
-LANGUAGES = {"en": 52, "fr": 15, "es": 13, "ar": 8, "ru": 6, "zh": 6}
-"""By how many of a hundred readers want it."""
 MESSAGES = ("confirmation", "reminder-day", "reminder-hour")
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """Who is written to."""
-
-    name: str
-    languages: tuple[str, ...]
-    zones: int
-    evenly: bool
-
-
-CROWDS = (
-    Crowd("one zone, one language", ("en",), 1, evenly=True),
-    Crowd("400 zones x 6 languages, by weight", tuple(LANGUAGES), ZONES, evenly=False),
-    Crowd("400 zones x 6 languages, evenly", tuple(LANGUAGES), ZONES, evenly=True),
-)
 
 
 def main() -> None:
@@ -78,9 +55,14 @@ def main() -> None:
 
 
 def _in_process(checkout: Path, crowd: int, message: str, mails: int) -> tuple[float, float]:
-    command = [sys.executable, __file__, "--mails", str(mails), "--one", str(crowd), message]
+    # The package of that checkout, whose parts are found through it from then on, and the benchmarks of this one.
+    code = (
+        f"import scheduler, runpy, sys; sys.path.insert(0, {str(ROOT)!r});"
+        f" runpy.run_module({__spec__.name!r}, run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", code, "--mails", str(mails), "--one", str(crowd), message]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=True)
     spent, memory = map(float, done.stdout.split())
     return spent, memory
 
@@ -111,17 +93,6 @@ def _live(message: str, language: str) -> CurrentText:
 
 
 def _readers(crowd: Crowd, webinar: Webinar, message: str, mails: int) -> list[Claimed]:
-    chance = random.Random(17)
-    zones = pytz.common_timezones[: crowd.zones]
-    chance.shuffle(zones)
-    if crowd.evenly:
-        weights, shares = [1.0] * len(zones), [1] * len(crowd.languages)
-    else:  # a few zones have most people, as in a list of the world's countries by population
-        weights = [1 / (rank + 1) for rank in range(len(zones))]
-        shares = [LANGUAGES[one] for one in crowd.languages]
-    chosen = zip(
-        chance.choices(zones, weights, k=mails), chance.choices(crowd.languages, shares, k=mails), strict=True
-    )
     return [
         Claimed(
             id=number, token="t", registration_id=number, webinar=webinar.id, message=message, attempts=0,
@@ -130,7 +101,7 @@ def _readers(crowd: Crowd, webinar: Webinar, message: str, mails: int) -> list[C
             language=language, zone=zone, zone_known_by="assumed" if number % 10 == 0 else "timezone",
             join_url="", uid=f"{number:032x}@who.int", first_seen_at=datetime(2025, 6, 1, tzinfo=UTC), revision_id=1,
         )
-        for number, (zone, language) in enumerate(chosen)
+        for number, (zone, language) in enumerate(crowd.people(mails))
     ]  # fmt: skip
 
 

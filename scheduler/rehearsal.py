@@ -62,13 +62,19 @@ class _Inbox:
     """An SMTP server's handler that writes each mail to a file, exactly as received."""
 
     folder: Path
-    received: list[Path] = field(default_factory=list)
+    message_ids: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def received(self) -> list[Path]:
+        """The files, in the order of arrival."""
+        return list(self.message_ids)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        path = self.folder / f"{len(self.received) + 1:04d}.eml"
-        content = envelope.content
-        path.write_bytes(content if isinstance(content, bytes) else str(content).encode())
-        self.received.append(path)
+        path = self.folder / f"{len(self.message_ids) + 1:04d}.eml"
+        content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
+        path.write_bytes(content)
+        head = content[: content.find(b"\r\n\r\n") + 2]
+        self.message_ids[path] = str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
         return "250 2.0.0 kept"
 
 
@@ -112,7 +118,8 @@ async def rehearse(
                 clock = VirtualClock(first_instant(webinar, rows))
                 service = Service(settings, database, clock, drafts_too=True)
                 imported = await _live_through(service, database, clock, webinar, rows, place, progress)
-                deliveries = await database.run(_deliveries, webinar, _by_message_id(inbox.received, out))
+                emls = {name: path.relative_to(out).as_posix() for path, name in inbox.message_ids.items()}
+                deliveries = await database.run(_deliveries, webinar, emls)
                 end = service.readiness()
             finally:
                 await asyncio.to_thread(database.close)
@@ -151,6 +158,7 @@ async def _live_through(
     start, end = clock.now(), webinar.end + timedelta(days=1)
     arrivals = sorted(rows, key=lambda row: row.registered_at or start)
     report, steps = ImportReport(), 0
+    wake: datetime | None = start
     await service.start()
     while True:
         now = clock.now()
@@ -158,7 +166,8 @@ async def _live_through(
         arrivals = arrivals[len(due) :]
         if due:
             _add(report, await database.run(_arrive, due, place, webinar.id))
-        while await service.tick(now):
+        by_itself = wake is not None and wake <= now
+        while await (service.tick(now) if by_itself else service.take_in()):
             pass
         await service.settled()
         progress(start, now, max(end, now))
@@ -216,14 +225,6 @@ async def _inbox(folder: Path) -> AsyncIterator[tuple[_Inbox, int]]:
     finally:
         server.close()
         await server.wait_closed()
-
-
-def _by_message_id(received: Sequence[Path], out: Path) -> dict[str, str]:
-    parser = BytesHeaderParser(policy=default)
-    return {
-        str(parser.parsebytes(path.read_bytes())["Message-ID"]).strip(): path.relative_to(out).as_posix()
-        for path in received
-    }
 
 
 def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:

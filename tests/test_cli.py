@@ -109,6 +109,20 @@ def test_what_takes_long_to_import_is_imported_when_its_command_is_called() -> N
     assert not {"sqlalchemy", "babel", "jinja2", "pydantic", "asyncio"} & set(modules.stdout.split())
 
 
+def test_the_service_loads_no_reader_of_files_and_no_driver_of_another_database() -> None:
+    """They would take 12 MB for as long as it runs: its children read sources, and most services are on SQLite."""
+    loaded = "import sys, scheduler.running; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    unused = {
+        "psycopg",
+        "python_calamine",
+        "scheduler.registrants.files",
+        "scheduler.pulling.pull",
+        "aiosmtpd",
+    }
+    assert not unused & set(modules.stdout.split())
+
+
 @pytest.mark.parametrize(
     "arguments", [["imprt"], ["import"], ["import", "a.csv", "--webinr", "w"], ["suppress"], []]
 )

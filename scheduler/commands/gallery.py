@@ -25,10 +25,11 @@ from scheduler.reports.gallery import gallery as write_gallery
     metavar="FILE",
     help="The webinar's file, or its id.",
 )
-def gallery(out: Path, file: Path | None) -> None:
+@click.option("--pictures", is_flag=True, help="Also as PNG files, by Chromium.")
+def gallery(out: Path, file: Path | None, pictures: bool) -> None:
     """Write a page that shows every message in every language, on phone and desktop, light and dark.
 
-    With pictures where Chromium is on the PATH. Nothing is sent.
+    Nothing is sent.
     """
     with mistakes_told():
         found, _ = chosen_webinars(file)
@@ -37,7 +38,7 @@ def gallery(out: Path, file: Path | None) -> None:
         for webinar in found.values():
             folder = out / webinar.id if len(found) > 1 else out
             try:
-                for picture in write_gallery(webinar, root, sources, folder):
+                for picture in write_gallery(webinar, root, sources, folder, pictures=pictures):
                     click.echo(picture)
             except OSError as error:
                 raise Problems(

@@ -87,7 +87,11 @@ def as_json(value: object) -> str:
     """JSON, with instants as 2025-07-02T07:00:00Z and local times with their offset. What is not seen, or turns the
     direction of writing, is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=1, default=_iso)
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(line: str) -> str:
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
 
 
 def _iso(value: object) -> str:

@@ -20,10 +20,9 @@ from typing import Any
 
 import psycopg
 import structlog
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 
 from scheduler.database import watch
-from scheduler.database.engine import execute
 from scheduler.database.postgresql import HOLDERS, KEEPALIVE, PRESENCE
 from scheduler.faults import fault
 from scheduler.readiness import Reason
@@ -168,12 +167,6 @@ class Presence:
                     self._woken()
             finally:
                 self._watch.forget()  # the same failure may have broken the sessions of others
-
-
-def newer_knowledge_version(conn: Connection) -> str:
-    """The newest version of time zone data among the services, if it is newer than this one's; else ""."""
-    newest = execute(conn, "SELECT max(tz_version) FROM service").scalar() or ""
-    return newest if newest > knowledge_version() else ""
 
 
 async def _connect(url: str | Callable[[], str], **more: int) -> psycopg.AsyncConnection[Any]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
-from typing import Any
+from typing import Any, Literal
 
 from icalendar import Calendar
 
-# Control characters as control pictures, which a page shows and a parser accepts.
-_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
+_WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
+_SCHEMES = re.compile(r'(<meta name="(?:supported-)?color-schemes?" content=)"light dark"')
+_FOLD = re.compile(r"\n[ \t]")
+_NAME = re.compile(r"[:;].*", re.DOTALL)  # what follows a property's name
+_SHOWN = frozenset(
+    ("BEGIN", "END", "METHOD", "SUMMARY", "DTSTART", "DTEND", "LOCATION", "ORGANIZER", "ATTENDEE", "SEQUENCE",
+     "STATUS", "TRIGGER", "TZID", "TZNAME", "TZOFFSETFROM", "TZOFFSETTO", "RRULE", "RDATE")
+)  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -77,22 +85,35 @@ def _with_pictures(html: str, message: Message) -> str:
     """`html` with the mail's embedded pictures (RFC 2392) as data: URLs: a page cannot refer to a mail's parts."""
     for part in message.walk():
         name = str(part.get("Content-ID", "")).strip("<> ")
-        content = part.get_payload(decode=True)
-        if name and part.get_content_maintype() == "image" and isinstance(content, bytes):
-            kind = part.get_content_subtype()
+        if not name or part.get_content_maintype() != "image":
+            continue
+        content, kind = part.get_payload(decode=True), part.get_content_subtype()
+        if isinstance(content, bytes):
             picture = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
             html = html.replace(f'src="cid:{name}"', f'src="{picture}"')
     return html
 
 
+def in_scheme(html: str, scheme: Literal["light", "dark"]) -> str:
+    """A mail's HTML as in a client whose colours are light or dark, whatever those of the browser are."""
+    html = _SCHEMES.sub(rf'\g<1>"{scheme}"', html)
+    return _WHERE_DARK.sub("@media all {" if scheme == "dark" else "@media not all {", html)
+
+
 def read_invitation(calendar: str) -> Invitation | None:
     """The event of an iCalendar text (RFC 5545); None if there is none or it cannot be read."""
     try:
-        whole = Calendar.from_ical(calendar)
+        whole = Calendar.from_ical(_shown(calendar))
         event = next(iter(whole.walk("VEVENT")), None)
         return _invitation(whole, event) if event else None
     except Exception:  # a mail with a broken invitation is still shown, with the invitation's source
         return None
+
+
+def _shown(calendar: str) -> str:
+    """Its lines of which something is shown, unfolded: the others would take as long to read."""
+    lines = _FOLD.sub("", calendar.replace("\r\n", "\n")).split("\n")
+    return "\r\n".join(line for line in lines if _NAME.sub("", line).upper() in _SHOWN)
 
 
 def _invitation(whole: Any, event: Any) -> Invitation:
@@ -163,4 +184,9 @@ def _as_text(raw: bytes, charset: str, otherwise: str) -> str:
 
 
 def _printable(text: str) -> str:
-    return text.replace("\r\n", "\n").translate(_CONTROLS)
+    """Control characters as pictures, so that a page shows them and a parser doesn't meet them."""
+    return _CONTROL.sub(_picture, text.replace("\r\n", "\n"))
+
+
+def _picture(control: re.Match[str]) -> str:
+    return chr(0x2421 if control[0] == "\x7f" else 0x2400 + ord(control[0]))

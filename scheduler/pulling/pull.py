@@ -33,7 +33,7 @@ from scheduler.registrants.files.columns import Column
 from scheduler.registrants.files.judging import Grouped, Import, Judgement
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
-from scheduler.registrants.sources import ENDED, LastRead, Run
+from scheduler.registrants.sources import ENDED, HELD, LastRead, Run
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.source import Source
 
@@ -41,7 +41,6 @@ LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once mor
 GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows
 MOST_SHOWN = 10  # rows that can't be used
 ALWAYS_TAKEN = 1000  # new people
-HELD = "That is not followed; if it is right:"
 GROWTH = 10  # times as many people as before
 
 

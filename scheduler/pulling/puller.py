@@ -24,10 +24,9 @@ from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing
 from scheduler.pulling.process import environment_for
-from scheduler.pulling.pull import HELD
 from scheduler.readiness import Kind, Reason, reasons
 from scheduler.registrants import sources
-from scheduler.registrants.sources import Run, SourceState
+from scheduler.registrants.sources import HELD, Run, SourceState
 from scheduler.troubles import Troubles
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.source import Source

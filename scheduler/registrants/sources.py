@@ -23,6 +23,7 @@ from scheduler.troubles import Trouble
 ANY_TIME = timedelta(days=-36500)
 LONGEST_WORDS = 1000  # characters
 ENDED = "."  # suffix of `followed`, with or without a digest: the last line had an end
+HELD = "That is not followed; if it is right:"
 _S = table(PulledSource)
 
 

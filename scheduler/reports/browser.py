@@ -11,7 +11,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,18 +58,15 @@ class Browser:
         os.close(self._answers)
         self._profile.cleanup()
 
-    def pictures(self, page: Path, width: int, height: int, schemes: Iterable[str]) -> Iterator[bytes]:
-        """The page as a PNG of this size (CSS pixels) in each colour scheme. Raises subprocess.SubprocessError."""
+    def picture(self, page: Path, width: int, height: int) -> bytes:
+        """The page as a PNG of this size (CSS pixels). Raises subprocess.SubprocessError."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._ask("Emulation.setDeviceMetricsOverride", **size)
         self._ask("Page.navigate", url=page.resolve().as_uri())
         while self._hear().get("method") != "Page.loadEventFired":
             pass
-        for scheme in schemes:
-            feature = {"name": "prefers-color-scheme", "value": scheme}
-            self._ask("Emulation.setEmulatedMedia", features=[feature])
-            shot = self._ask("Page.captureScreenshot", format="png", optimizeForSpeed=True)
-            yield base64.b64decode(shot["data"])
+        shot = self._ask("Page.captureScreenshot", format="png", optimizeForSpeed=True)
+        return base64.b64decode(shot["data"])
 
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

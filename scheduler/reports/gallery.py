@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import product
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import pytz
 
-from scheduler.mail.received import read_mail
-from scheduler.mail.text.layout import text_path
-from scheduler.mail.text.templates import parse_text, read_layout
+from scheduler.mail.received import in_scheme, read_mail
+from scheduler.mail.text.layout import Layout, read_layout, text_path
+from scheduler.mail.text.templates import parse_text
 from scheduler.mail.texts import CurrentText, Key
 from scheduler.mail.writing.sample import compose_sample, sample_reader
+from scheduler.problem import Problem, Problems
 from scheduler.reports.browser import Browser
 from scheduler.webinar.model import Webinar
 
@@ -33,80 +35,114 @@ class Screen:
     in_row: int
 
 
+Scheme = Literal["light", "dark"]
 SCREENS = (Screen("phone", 390, 2000, 6), Screen("desktop", 700, 1560, 3))
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
-def gallery(webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path) -> Iterator[Path]:
-    """Write the gallery of this webinar's messages into the folder `out`; yields each picture as it is made.
+class _Sheet(NamedTuple):
+    """A page with a message in all its languages, on one screen and in one scheme."""
 
-    Without a browser there are no pictures, and the pages show the mails themselves. Raises Problems for a text that
-    can't be read, OSError, and subprocess.SubprocessError for a browser that makes none.
-    """
-    (out / "mails").mkdir(parents=True, exist_ok=True)
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with Browser(program) if program else nullcontext() as browser:
-        yield from _write(webinar, root, sources, out, browser)
+    message: str
+    languages: list[str]
+    screen: Screen
+    scheme: Scheme
+
+    @property
+    def name(self) -> str:
+        return f"{self.message}.{self.screen.name}.{self.scheme}"
+
+    def frames(self, more: str = "") -> str:
+        """Each mail in a frame of the screen's width."""
+        return "\n".join(
+            f'<iframe title="{self.message}, {language}" src="mails/{self.message}.{language}.{self.scheme}.html"'
+            f' lang="{language}" width="{self.screen.width}" height="{self.screen.height}"{more}></iframe>'
+            for language in self.languages
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the page."""
+        mails, screen = max(len(self.languages), 1), self.screen
+        in_row = min(screen.in_row, mails)
+        return in_row * (screen.width + 10) - 10, -(-mails // in_row) * (screen.height + 10) - 10
 
 
-def _write(
-    webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path, browser: Browser | None
+def gallery(
+    webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path, *, pictures: bool = False
 ) -> Iterator[Path]:
-    pictures: dict[str, list[Path]] = {}
+    """Write the gallery of this webinar's messages into the folder `out`; yields each picture as it is made, where
+    pictures are wanted. The pages show the mails themselves.
+
+    Raises Problems for a text that can't be read or where no browser is there, OSError, and subprocess.SubprocessError
+    for a browser that makes no picture.
+    """
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if pictures and program is None:
+        raise Problems([Problem("--pictures", "no browser is on the PATH", f"one of {', '.join(BROWSERS)}")])
+    (out / "mails").mkdir(parents=True, exist_ok=True)
+    sheets = list(_write_pages(webinar, root, sources, out))
+    taken = {one.name for one in sheets} if pictures else set()
+    (out / "index.html").write_text(_index(webinar, sheets, taken), "utf-8")
+    if not (pictures and program):
+        return
+    with Browser(program) as browser:
+        for sheet in sheets:
+            picture = out / f"{sheet.name}.png"
+            picture.write_bytes(browser.picture(out / f"{sheet.name}.html", *sheet.size))
+            yield picture
+
+
+def _write_pages(webinar: Webinar, root: Path, sources: Mapping[Key, str], out: Path) -> Iterator[_Sheet]:
+    layout = read_layout(root)
     for message in webinar.message_ids:
-        languages = [
-            language for language in webinar.languages if (webinar.text_of[message], language) in sources
-        ]
+        text = webinar.text_of[message]
+        languages = [language for language in webinar.languages if (text, language) in sources]
         for language in languages:
-            page = _mail(webinar, message, language, root, sources[webinar.text_of[message], language])
-            (out / "mails" / f"{message}.{language}.html").write_bytes(page)
-        for screen in SCREENS:
-            sheet = out / f"{message}.{screen.name}.html"
-            sheet.write_text(_sheet(message, languages, screen), "utf-8")
-            if browser is None:
-                continue
-            taken = browser.pictures(sheet, *_size(screen, len(languages)), SCHEMES)
-            for scheme, content in zip(SCHEMES, taken, strict=True):
-                picture = out / f"{message}.{screen.name}.{scheme}.png"
-                picture.write_bytes(content)
-                pictures.setdefault(message, []).append(picture)
-                yield picture
-    (out / "index.html").write_text(_index(webinar, pictures), "utf-8")
+            html = _mail(webinar, message, language, root, layout, sources[text, language])
+            for scheme in SCHEMES:
+                page = in_scheme(html, scheme)
+                (out / "mails" / f"{message}.{language}.{scheme}.html").write_text(page, "utf-8")
+        for screen, scheme in product(SCREENS, SCHEMES):
+            sheet = _Sheet(message, languages, screen, scheme)
+            (out / f"{sheet.name}.html").write_text(_page_of(sheet), "utf-8")
+            yield sheet
 
 
-def _mail(webinar: Webinar, message: str, language: str, root: Path, source: str) -> bytes:
-    text = parse_text(source, str(text_path(root, message, language)), read_layout(root))
+def _mail(webinar: Webinar, message: str, language: str, root: Path, layout: Layout, source: str) -> str:
+    text = parse_text(source, str(text_path(root, message, language)), layout)
     reader = replace(sample_reader(webinar), language=language, zone=ZONE, zone_known_by="assumed")
     mail = compose_sample(
         webinar, message, reader, pytz.timezone(ZONE), CurrentText(text, language, revision=0)
     )
-    return read_mail(mail).html.encode()  # with the logo that goes along
+    return read_mail(mail).html  # with the logo that goes along
 
 
-def _sheet(message: str, languages: list[str], screen: Screen) -> str:
-    """All languages of a message side by side, each mail in a frame of the screen's width."""
-    frames = "\n".join(
-        f'<iframe title="{message}, {language}" src="mails/{message}.{language}.html" lang="{language}" '
-        f'width="{screen.width}" height="{screen.height}"></iframe>'
-        for language in languages
-    )
+def _page_of(sheet: _Sheet) -> str:
     style = (
-        "body{margin:0;display:grid;gap:10px;color-scheme:light dark;background:#888;"
-        f"grid-template-columns:repeat({screen.in_row},{screen.width}px)}}iframe{{border:0;background:Canvas}}"
+        f"body{{margin:0;display:grid;gap:10px;background:#888;"
+        f"grid-template-columns:repeat({sheet.screen.in_row},{sheet.screen.width}px)}}iframe{{border:0}}"
     )
-    return _page(f"{message}, {screen.name}", style, frames)
+    return _page(f"{sheet.message}, {sheet.screen.name}, {sheet.scheme}", style, sheet.frames())
 
 
-def _index(webinar: Webinar, pictures: Mapping[str, list[Path]]) -> str:
+def _index(webinar: Webinar, sheets: list[_Sheet], pictures: set[str]) -> str:
+    """All sheets below each other: their mails, or the pictures of them."""
     parts = [f"<h1>{escape(webinar.title)}</h1>"]
-    for message in webinar.message_ids:
-        sheets = " · ".join(f'<a href="{message}.{one.name}.html">{one.name}</a>' for one in SCREENS)
-        parts.append(f"<h2>{message}</h2>\n<p>{sheets}</p>")
-        parts += [
-            f'<p><a href="{one.name}"><img src="{one.name}" alt="{one.stem.replace(".", ", ")}" loading="lazy"></a></p>'
-            for one in pictures.get(message, [])
-        ]
-    style = "body{margin:2rem;font-family:sans-serif;color-scheme:light dark}img{max-width:100%;height:auto}"
+    for sheet in sheets:
+        if sheet.screen is SCREENS[0] and sheet.scheme == SCHEMES[0]:
+            parts.append(f"<h2>{sheet.message}</h2>")
+        parts.append(f'<h3><a href="{sheet.name}.html">{sheet.screen.name}, {sheet.scheme}</a></h3>')
+        if sheet.name in pictures:
+            shown = f'<img src="{sheet.name}.png" alt="{sheet.name.replace(".", ", ")}" loading="lazy">'
+            parts.append(f'<p><a href="{sheet.name}.png">{shown}</a></p>')
+        else:
+            frames = sheet.frames(' loading="lazy"')
+            parts.append(f"<div>\n{frames}\n</div>")
+    style = (
+        "body{margin:2rem;font-family:sans-serif;color-scheme:light dark}img{max-width:100%;height:auto}"
+        "div{display:flex;flex-wrap:wrap;gap:10px}iframe{border:1px solid #888}"
+    )
     return _page("Gallery", style, "\n".join(parts))
 
 
@@ -115,10 +151,3 @@ def _page(title: str, style: str, body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
-
-
-def _size(screen: Screen, mails: int) -> tuple[int, int]:
-    """Width and height of a sheet with so many mails."""
-    in_row = min(screen.in_row, max(mails, 1))
-    rows = -(-max(mails, 1) // in_row)
-    return in_row * (screen.width + 10) - 10, rows * (screen.height + 10) - 10

@@ -34,12 +34,19 @@ class Planner:
     """Plans over one database. A failure concerns one webinar, or the rows, and does not stop the others."""
 
     def __init__(
-        self, database: Database, clock: Clock, return_within: timedelta, planned: Callable[[], None]
+        self,
+        database: Database,
+        clock: Clock,
+        return_within: timedelta,
+        planned: Callable[[], None],
+        *,
+        alone: bool = False,
     ) -> None:
-        """`planned` is called after each transaction that planned somebody, who may be due at once."""
+        """`planned` is called after each transaction that planned somebody, who may be due at once. `alone`: nobody
+        else writes to the database, so no time is left to them."""
         self._database, self._clock = database, clock
         self._return_within, self._planned = return_within, planned
-        others_wait = not database.dialect.takes_replicas
+        others_wait = not database.dialect.takes_replicas and not alone
         self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
         self._turn, self._taken_last = 0, ""
         self._turns: dict[str, int] = {}  # when each webinar was planned last

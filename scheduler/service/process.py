@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import wraps
+from typing import TYPE_CHECKING
 
 import pytz
 import structlog
@@ -40,6 +41,9 @@ from scheduler.settings import Settings
 from scheduler.troubles import Troubles
 from scheduler.web_link import web_settings
 
+if TYPE_CHECKING:
+    from scheduler.database.presence import Presence
+
 log = structlog.get_logger()
 
 SOON = 0.05  # seconds between the first row that was written and the tick that plans it
@@ -55,10 +59,7 @@ class Runner:
     ) -> None:
         """`earlier`: what another run in this process knew of the ledger."""
         self._settings, self._database, self._clock = settings, database, clock
-        url, direct = settings.address("database_url").now, settings.address("database_direct_url").now
-        self._presence = (
-            Presence(url, direct, self._notified, self._set_back) if database.dialect.takes_replicas else None
-        )
+        self._presence = self._one_among_others() if database.dialect.takes_replicas else None
         holder = self._presence.holder if self._presence else 0
         self._service = Service(settings, database, clock, holder=holder, hands_over=True, earlier=earlier)
         self._monitor = Monitor(settings, database, clock, self._service.relays, holder)
@@ -76,6 +77,12 @@ class Runner:
         self._starting = Starting(database)
         self._last_tick: float | None = None
         self._replaced = asyncio.Event()  # the database's file, by another one
+
+    def _one_among_others(self) -> Presence:
+        from scheduler.database.presence import Presence  # and psycopg, 8 MB that SQLite has no need of
+
+        url, direct = (self._settings.address(name).now for name in ("database_url", "database_direct_url"))
+        return Presence(url, direct, self._notified, self._set_back)
 
     @property
     def mark(self) -> Mark | None:

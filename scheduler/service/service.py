@@ -18,8 +18,7 @@ from sqlalchemy import Connection
 from scheduler import alerts
 from scheduler.alerts import AlertKey
 from scheduler.clock import Clock
-from scheduler.database.engine import Database
-from scheduler.database.presence import newer_knowledge_version
+from scheduler.database.engine import Database, execute
 from scheduler.delivery.asked_for import AskedFor
 from scheduler.delivery.dispatcher import Dispatcher
 from scheduler.delivery.handover import Handover
@@ -97,7 +96,9 @@ class Service:
         self._drafts_too = drafts_too
         self._purger = Purger(database)
         self._puller = Puller(database, clock) if hands_over else None
-        self._planner = Planner(database, clock, settings.return_within, self.dispatcher.wake)
+        self._planner = Planner(
+            database, clock, settings.return_within, self.dispatcher.wake, alone=drafts_too
+        )
         self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
         self._telling: asyncio.Task[None] | None = None
@@ -167,6 +168,13 @@ class Service:
         if self._puller:
             await self._puller.look(self.sources.catalogue.governing)
         self._tell(now, list(self.sources.catalogue.webinars.values()))
+        return more
+
+    async def take_in(self) -> bool:
+        """The part of a tick that rows of `registrants` need, where nothing else can have changed since the last one:
+        plan for a second, and let what is due leave. Returns whether there is more to plan."""
+        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        self.dispatcher.wake()
         return more
 
     async def send_due(self) -> datetime | None:
@@ -337,8 +345,9 @@ class Service:
 
 
 def _looked_around(conn: Connection) -> bool:
-    """Whether mails planned now must be held. Raises MustRest if another service has a newer tz database."""
-    if newer := newer_knowledge_version(conn):
-        words = f"this service has tz database {knowledge_version()}, another one {newer}: it neither plans nor sends"
+    """Whether what is planned now is to be held. Raises MustRest beside a newer tz database."""
+    newest = execute(conn, "SELECT max(tz_version) FROM service").scalar() or ""
+    if newest > knowledge_version():
+        words = f"this service has tz database {knowledge_version()}, another one {newest}: it neither plans nor sends"
         raise MustRest(Reason(Kind.TZ_DATABASE, words))
     return restored.holds_planned(conn)

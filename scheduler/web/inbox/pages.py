@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+@cache
 def _page_policy(*scripts: str) -> str:
     # file: is what 'self' means by file://, where there is no origin; over HTTP it matches nothing.
     allowed = " ".join(map(_hash, scripts)) or "'none'"
@@ -79,6 +81,9 @@ _OPENS_OUTSIDE = r'<\1 target="_blank" rel="noopener noreferrer"'
 # these, a mail opens in the timeline's place.
 _FRAMES_AT_MOST = 20
 
+MANY = 1000  # mails, which take longer than other processes take to start
+MOST_PROCESSES = 4
+
 
 class _Owner(NamedTuple):
     """The owner of a mail's page, their clock, and when the mail left."""
@@ -86,6 +91,14 @@ class _Owner(NamedTuple):
     page: str
     zone: Zone
     sent: Moment | None
+
+
+class _Head(NamedTuple):
+    """What a page about many mails shows of each."""
+
+    subject: str
+    date: str
+    to: str
 
 
 _NOBODY = _Owner("organizer", pytz.utc, None)
@@ -112,16 +125,14 @@ def write_inbox(
         for number, person in enumerate(registrants, 1)
         for delivery in person.deliveries
     }
-    subjects: dict[str, str] = {}
-    strays: list[Item] = []
-    for path in sorted(mails, key=lambda path: path.stem):
-        mail = read_mail(path.read_bytes())
-        subjects[path.stem] = mail.subject
-        _write_view(out, path.stem, mail, owners.get(path.stem, _NOBODY))
-        if path.stem not in owners:
-            strays.append(
-                Item(title=mail.subject or "(no subject)", mail=path.stem, sent=mail.date, to=mail.to)
-            )
+    paths = sorted(mails, key=lambda path: path.stem)
+    heads = _write_views(out, paths, [owners.get(path.stem, _NOBODY) for path in paths])
+    subjects = {path.stem: head.subject for path, head in zip(paths, heads, strict=True)}
+    strays = [
+        Item(title=head.subject or "(no subject)", mail=path.stem, sent=head.date, to=head.to)
+        for path, head in zip(paths, heads, strict=True)
+        if path.stem not in owners
+    ]
     for number, person in enumerate(registrants, 1):
         _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
     if strays:
@@ -162,6 +173,28 @@ def _write_timeline(
         subjects=subjects,
         framed=len(shown) <= _FRAMES_AT_MOST,
     )
+
+
+def _write_views(out: Path, mails: Sequence[Path], owners: Sequence[_Owner]) -> list[_Head]:
+    """A page for each mail. Of very many, which have nothing to do with each other, each processor writes its part."""
+    view = partial(_view_of, out)
+    if len(mails) < MANY:
+        return list(map(view, mails, owners))
+    from concurrent.futures import (
+        ProcessPoolExecutor,  # which the service, whose pages are others, never needs
+    )
+    from multiprocessing import get_context
+
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    # Spawned, since this process has threads, whose locks a fork would copy as they are.
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return list(pool.map(view, mails, owners, chunksize=100))
+
+
+def _view_of(out: Path, path: Path, owner: _Owner) -> _Head:
+    mail = read_mail(path.read_bytes())
+    _write_view(out, path.stem, mail, owner)
+    return _Head(mail.subject, mail.date, mail.to)
 
 
 def _write_view(out: Path, number: str, mail: Received, owner: _Owner) -> None:

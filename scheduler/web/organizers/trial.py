@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import pickle
-import re
 import signal
 import struct
 import sys
@@ -24,7 +23,7 @@ from typing import Any, cast
 import pytz
 
 from scheduler.child_process import child_environment, kill, let_timer_end_it, limit_memory
-from scheduler.mail.received import read_invitation, read_mail
+from scheduler.mail.received import in_scheme, read_invitation, read_mail
 from scheduler.mail.text.layout import Layout, TextProblems
 from scheduler.mail.text.templates import parse_text
 from scheduler.mail.texts import CurrentText
@@ -44,7 +43,6 @@ LARGEST_ANSWER = 8 * LARGEST_MAIL
 MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
-_WHERE_DARK = re.compile(r"@media[^{]{0,100}prefers-color-scheme:\s{0,9}dark[^{]{0,100}\{")
 
 
 class Busy(Exception):
@@ -228,7 +226,7 @@ def _shown(mail: bytes, trial: Trial) -> dict[str, Any]:
         "from": read.sender,
         "date": read.date,
         "text": read.text,
-        "html": _WHERE_DARK.sub("@media all {" if trial.dark else "@media not all {", read.html),
+        "html": in_scheme(read.html, "dark" if trial.dark else "light"),
         "bytes": len(mail),
         "invitation": invitation
         and {

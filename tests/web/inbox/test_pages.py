@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.mail.received import read_mail
+from scheduler.web import inbox
 from scheduler.web.inbox.pages import write_inbox
 from tests.web.inbox.browser import Page
 from tests.web.inbox.samples import (
@@ -30,6 +31,16 @@ def made(tmp_path: Path) -> Rehearsal:
     made = rehearsal(tmp_path)
     write_inbox(made.out, TITLE, made.deliveries, made.mails)
     return made
+
+
+def test_the_pages_of_many_mails_are_the_same_whichever_process_writes_them(
+    made: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_one = {path: path.read_bytes() for path in made.out.rglob("*.html")}
+    monkeypatch.setattr(inbox, "MANY", 2)
+    write_inbox(made.out, TITLE, made.deliveries, made.mails)
+
+    assert by_one == {path: path.read_bytes() for path in made.out.rglob("*.html")}
 
 
 def _pages(out: Path) -> list[Path]:
