@@ -87,9 +87,9 @@ def test_a_check_that_plans_an_edit_keeps_nobody_waiting(
 def test_status_that_reads_the_files_keeps_nobody_waiting(
     here: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = _during(monkeypatch, looking, "take_webinars", here)
+    written = _during(monkeypatch, looking, "propose_webinars", here)
     assert here.run("status").exit_code == 0
-    assert written == ["take_webinars"]
+    assert written == ["propose_webinars"]
 
 
 def test_what_was_tried_is_gone_afterwards(here: Scene) -> None:

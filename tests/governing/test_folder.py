@@ -83,7 +83,7 @@ def test_files_that_could_not_be_absorbed_are_returned_again(folder: Folder) -> 
     _write(folder.root, "a", "two")
     folder.poll()
     assert folder.poll() is not None
-    folder.again()
+    folder.return_again()
     assert folder.poll() == {"webinars/a.toml": b"two"}
     assert folder.poll() is None
 

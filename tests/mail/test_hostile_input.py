@@ -278,7 +278,7 @@ RUNAWAYS = {
 FRONT = "---\nsubject: Hello\npreheader: Soon\n---\n"
 
 
-@pytest.mark.full  # several seconds of computing; tests/mail/test_soundness.py has one of each limit
+@pytest.mark.full  # several seconds of computing; tests/mail/trial/test_runner.py has one of each limit
 def test_texts_that_leave_the_sandbox_loop_or_eat_memory_are_stopped_each_within_a_second_of_computing() -> (
     None
 ):

@@ -16,7 +16,7 @@ from scheduler.mail.trial.runner import Found
 
 
 def without_a_child() -> AbstractContextManager[object]:
-    """For commands and `check_texts`; tests/mail/test_soundness.py is about the child."""
+    """For commands and `check_texts`; tests/mail/trial/test_runner.py is about the child."""
     return patch.object(runner, "try_pairs", _try_here)
 
 
