@@ -1,7 +1,10 @@
 # `make run` and `make test` are all that a fresh machine needs: Python 3.11 or later, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# pip would look for what the packages need, though the lock files name it all, and compile one file after the other.
+LOCKED := $(PIP) --no-deps --require-hashes
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(mypy|mypyc|playwright|pip|setuptools)/' .venv/lib
 
 .PHONY: run image test test-full lint types lock bench pictures clean
 
@@ -38,13 +41,15 @@ types: .venv/dev.stamp
 	@echo "Setting up .venv (once, about half a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or later is needed: make PYTHON=python3.11" && exit 1)
 	@$(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(LOCKED) -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@touch $@
 
 .venv/dev.stamp: .venv/run.stamp requirements-dev.lock
 	@echo "Setting up what the tests need (once)"
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(LOCKED) -r requirements-dev.lock
+	@$(COMPILE)
 	@touch $@
 
 node_modules/.stamp: package.json package-lock.json
@@ -68,7 +73,7 @@ $(BENCHMARKS:%=bench-%): bench-%: .venv/bench.stamp node_modules/.stamp
 	$(BIN)/python -m benchmarks.$* $(GIVEN)
 
 .venv/bench.stamp: .venv/dev.stamp requirements-bench.lock
-	@$(PIP) --require-hashes -r requirements-bench.lock
+	@$(LOCKED) -r requirements-bench.lock
 	@touch $@
 
 pictures: run .venv/dev.stamp
