@@ -25,6 +25,14 @@ RETENTION = "retention "
 """Begins the keys of what is not wrong either: people whose webinar is long over are about to be removed."""
 
 
+KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention", "source")
+
+
+def kind_of(key: str) -> str:
+    """The kind of an alert, which is the first part of its key; "other" for a kind of another version."""
+    return next((kind for kind in KINDS if key == kind or key.startswith(f"{kind} ")), "other")
+
+
 class Wrong(NamedTuple):
     """One thing that is wrong, and who must know."""
 
