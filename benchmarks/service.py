@@ -22,7 +22,7 @@ import psycopg
 
 from benchmarks.crowds import ONE, Crowd
 from scheduler.database.engine import Database
-from scheduler.web.accounts import Role, put
+from scheduler.web.accounts import Role, save_account
 from tests.endtoend.support import free_port
 from tests.support import copy_texts, toml
 
@@ -189,7 +189,7 @@ def session_of_editor(ledger: Ledger, port: int, role: Role) -> str:
     """The token of a browser that is signed in to the editor at this port, as soon as that answers."""
     database = Database(ledger.url)
     with database.transaction() as conn:
-        put(conn, datetime.now(UTC), "ada@who.int", PASSWORD, role)
+        save_account(conn, datetime.now(UTC), "ada@who.int", PASSWORD, role)
     database.close()
     form, end = {"address": "ada@who.int", "password": PASSWORD}, time.monotonic() + 60
     while True:

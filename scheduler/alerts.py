@@ -24,6 +24,14 @@ RETENTION = "retention "
 """Prefix of the keys of retention warnings: nothing is wrong, but people will be removed long after their webinar."""
 
 
+KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention", "source")
+
+
+def kind_of(key: str) -> str:
+    """The kind of an alert, which is the first part of its key; "other" for a kind of another version."""
+    return next((kind for kind in KINDS if key == kind or key.startswith(f"{kind} ")), "other")
+
+
 class AlertKey(NamedTuple):
     """A problem and the person to notify of it: the primary key of table `alert`."""
 

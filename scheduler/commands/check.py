@@ -21,7 +21,7 @@ from scheduler.commands.common import (
     EarlierDatabase,
     NoDatabase,
     existing_database,
-    mistakes_told,
+    mistakes_reported,
     settings_of_environment,
 )
 from scheduler.database.scratch import scratch
@@ -54,7 +54,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
     Exit code 1 when there is an error; warnings alone leave it 0.
     """
     settings = settings_of_environment()
-    with mistakes_told():
+    with mistakes_reported():
         report = _Report.of(settings, file, expect)
     if as_json:
         click.echo(tables.as_json(report.as_json()))

@@ -24,7 +24,7 @@ from scheduler.webinar.model import Webinar, read_webinar
 
 
 def settings_of_environment() -> Settings:
-    with mistakes_told():
+    with mistakes_reported():
         return read_settings(os.environ)
 
 
@@ -140,7 +140,7 @@ def _must_be_current(schema: Schema) -> None:
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
+def mistakes_reported() -> Iterator[None]:
     """A user's mistake is reported in plain lines, and the command ends."""
     try:
         yield

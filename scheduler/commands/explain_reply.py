@@ -9,7 +9,7 @@ from typing import get_args
 import click
 
 from scheduler.commands import tables
-from scheduler.commands.common import mistakes_told
+from scheduler.commands.common import mistakes_reported
 from scheduler.problem import Problem, Problems
 from scheduler.smtp.moments import named_moment
 from scheduler.smtp.replies import Reply, Stage, Verdict, classify, deciding_rule, read_reply
@@ -34,7 +34,7 @@ def explain_reply(stage: Stage, reply: str, as_json: bool) -> None:
     REPLY is as the relay gave it, with its code, in one line or several. Nothing is stored or sent. Exit code 2 when it
     is no SMTP reply, or no refusal.
     """
-    with mistakes_told():
+    with mistakes_reported():
         read = read_lines(stage, reply)
     verdict, because = classify(read), why(read)
     if as_json:

@@ -28,11 +28,11 @@ def forget(address: str) -> None:
             found = find(conn, address)
         now = SystemClock().now()
         erased = database.in_transaction(partial(forget_address, now=now, address=address, found=found))
-    for line in _told(erased, found):
+    for line in _report(erased, found):
         click.echo(line)
 
 
-def _told(erased: Erased, found: Traces) -> Iterator[str]:
+def _report(erased: Erased, found: Traces) -> Iterator[str]:
     """A report without the address, since output ends in logs."""
     if erased.anything:
         parts = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from scheduler.commands.chosen import chosen_webinars
-from scheduler.commands.common import mistakes_told, templates_dir
+from scheduler.commands.common import mistakes_reported, templates_dir
 from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES
 from scheduler.governing.texts import sources_of
@@ -31,7 +31,7 @@ def gallery(out: Path, file: Path | None, pictures: bool) -> None:
 
     Nothing is sent.
     """
-    with mistakes_told():
+    with mistakes_reported():
         found, _ = chosen_webinars(file)
         root = templates_dir()
         sources = sources_of(Folder(root, TEXT_FILES).read())

@@ -20,7 +20,7 @@ from scheduler.commands.common import (
     NoDatabase,
     confirm,
     existing_database,
-    mistakes_told,
+    mistakes_reported,
     print_problems,
     read_file,
     settings_of_environment,
@@ -60,7 +60,7 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
     settings = settings_of_environment()
     with suppress(NoDatabase), existing_database(settings):
         pass  # a newer one ends the command, even where there is nothing to do
-    with mistakes_told():
+    with mistakes_reported():
         file = _file_of(settings.config_dir / "webinars", webinar_id)
         raw = read_file(file)
     source = raw.decode()
@@ -82,7 +82,7 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
         confirm(f"Set {webinar_id} to {status}?")
     if read_file(file) != raw:
         _unchanged([Problem(str(file), "was changed in the meantime", hint="begin again")])
-    with mistakes_told():
+    with mistakes_reported():
         _replace(file, edited.encode())
     service = ask(settings.health_host, settings.health_port)
     if service.answers is False:

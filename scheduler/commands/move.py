@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import DBAPIError
 
-from scheduler.commands.common import mistakes_told, settings_of_environment, stop
+from scheduler.commands.common import mistakes_reported, settings_of_environment, stop
 from scheduler.database.dialect import DatabaseInUse
 from scheduler.database.engine import Database, NewerSchema
 
@@ -25,7 +25,7 @@ def move(file: Path) -> None:
     with closing(Database(f"sqlite:///{file.absolute()}")) as source, closing(Database(url)) as target:
         try:
             source.hold_for_service()
-            with mistakes_told():
+            with mistakes_reported():
                 counts = moving.move(source, target)
         except (DatabaseInUse, NewerSchema) as error:
             stop(str(error))

@@ -15,7 +15,7 @@ from scheduler.commands.chosen import asked, the_webinar
 from scheduler.commands.common import (
     NoDatabase,
     existing_database,
-    mistakes_told,
+    mistakes_reported,
     print_problems,
     settings_of_environment,
     stop,
@@ -66,17 +66,17 @@ def preview(
 
     Exit code 1 when its text is not sound, or when that person would not get it.
     """
-    with mistakes_told():
+    with mistakes_reported():
         webinar = the_webinar(file, message)
         tag, place = asked(webinar, message, language, zone)
         reader = _registered(webinar, registrant) if registrant is not None else sample_reader(webinar)
         reader = reader.in_zone(place) if place else reader
         reader = replace(reader, language=tag) if tag else reader
         place = place or pytz.timezone(reader.zone)
-    with unsound_told():
+    with unsound_reported():
         live = text_for(webinar, message, reader.language)
         content = in_format(compose_sample(webinar, message, reader, place, live), wanted)
-    with mistakes_told():
+    with mistakes_reported():
         _put(content, out)
     if reader.language and live.language.partition("-")[0] != reader.language.partition("-")[0].lower():
         words = language_name(live.language, "en")
@@ -114,7 +114,7 @@ def text_for(webinar: Webinar, message: str, language: str) -> CurrentText:
 
 
 @contextmanager
-def unsound_told() -> Iterator[None]:
+def unsound_reported() -> Iterator[None]:
     try:
         yield
     except Problems as error:

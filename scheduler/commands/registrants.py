@@ -17,7 +17,7 @@ from scheduler.commands import tables
 from scheduler.commands.common import (
     can_ask,
     confirm,
-    mistakes_told,
+    mistakes_reported,
     opened_database,
     opened_file,
     print_problems,
@@ -70,7 +70,7 @@ def import_(
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run.")
     settings = settings_of_environment()
-    with mistakes_told(), opened_file(file) as opened:
+    with mistakes_reported(), opened_file(file) as opened:
         webinars = webinars_of(settings)
         people = RegistrantFile(opened, str(file), webinars, table=table, counting=counting)
         default = _default_webinar(webinar_id, settings, webinars, people)

@@ -10,7 +10,13 @@ from pathlib import Path
 import click
 
 from scheduler.commands import tables
-from scheduler.commands.common import mistakes_told, print_problems, read_file, templates_dir, webinar_file
+from scheduler.commands.common import (
+    mistakes_reported,
+    print_problems,
+    read_file,
+    templates_dir,
+    webinar_file,
+)
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.reading import FileRow, read_rows
@@ -35,14 +41,14 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
     from scheduler.rehearsal import rehearse as rehearse_webinar
 
     set_up_logs("ERROR")
-    with mistakes_told():
+    with mistakes_reported():
         source, webinar = webinar_file(file)
         rows, notes = _rows(registrants, webinar)
         templates = _templates()
     place = str(registrants or SAMPLE)
     if not as_json:
         click.echo(f"{webinar.title}\n{explain_time(webinar)}")
-    with tables.progress(quiet=as_json) as show, mistakes_told():
+    with tables.progress(quiet=as_json) as show, mistakes_reported():
         rehearsed = asyncio.run(
             rehearse_webinar(webinar, source, rows, place=place, templates=templates, out=out, progress=show)
         )

@@ -18,7 +18,7 @@ from scheduler.commands.common import (
     EarlierDatabase,
     NoDatabase,
     existing_database,
-    mistakes_told,
+    mistakes_reported,
     no_webinar,
     opened_database,
     opened_file,
@@ -61,7 +61,7 @@ def restored_command(
         stop("--hold goes with no other option: it concerns the whole database.")
     if new and (hold or decision or webinar_id or logs):
         stop("--new goes with no other option: it concerns STATE_DIR.")
-    with mistakes_told():
+    with mistakes_reported():
         log = read_sent_log(line for file in logs for line in _lines(file))
     if logs and not log.sent:
         stop(f"No line of {', '.join(map(str, logs))} says that a mail was sent: is it the service's log?")

@@ -17,11 +17,11 @@ from scheduler.commands.chosen import asked, the_webinar
 from scheduler.commands.common import (
     NoDatabase,
     existing_database,
-    mistakes_told,
+    mistakes_reported,
     settings_of_environment,
     stop,
 )
-from scheduler.commands.preview import text_for, unsound_told
+from scheduler.commands.preview import text_for, unsound_reported
 from scheduler.delivery.relay import Relay, send_one
 from scheduler.input.addresses import why_no_address
 from scheduler.input.relay_settings import RelaySettings
@@ -54,7 +54,7 @@ def send_test(
     Exit code 1 when its text is not sound, or when the relay does not take it.
     """
     settings = settings_of_environment()
-    with mistakes_told():
+    with mistakes_reported():
         if why := why_no_address(address):
             raise Problems([Problem("ADDRESS", f"{shown(address)}: {why}", "an e-mail address")])
         webinar = the_webinar(file, message)
@@ -65,7 +65,7 @@ def send_test(
     reader = to_oneself(replace(reader, language=tag) if tag else reader, webinar, address)
     if not settings.only_to_allows(address):
         stop(f"ONLY_TO does not allow {address}.")
-    with unsound_told():
+    with unsound_reported():
         live = text_for(webinar, wanted, reader.language)
         mail = compose_sample(as_test(webinar), wanted, reader, place or pytz.timezone(reader.zone), live)
     subject = str(message_from_bytes(mail, policy=default)["Subject"])

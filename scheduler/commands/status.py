@@ -149,7 +149,8 @@ def _print_wrong(found: Mapping[str, Any]) -> None:
     rows = [(one["reason"], one["fix"]) for one in found["wrong"]]
     tables.print_table(("wrong",), ("what is wrong", "how to fix it"), rows)
     alerts = [
-        (one["key"], tables.utc_words(one["raised_at"]), _told(one["told_at"])) for one in found["alerts"]
+        (one["key"], tables.utc_words(one["raised_at"]), _notified_at(one["told_at"]))
+        for one in found["alerts"]
     ]
     tables.print_table(("alert",), ("alert", "since (UTC)", "organizers notified (UTC)"), alerts)
 
@@ -176,7 +177,7 @@ def _print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
     tables.print_table((), ("rows of registrants set aside", "ids"), lines)
 
 
-def _told(at: datetime | None) -> str:
+def _notified_at(at: datetime | None) -> str:
     return tables.utc_words(at) if at else "not yet"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from scheduler.commands.chosen import chosen_webinars, instant_asked, zone_asked
-from scheduler.commands.common import mistakes_told
+from scheduler.commands.common import mistakes_reported
 from scheduler.commands.tables import local_words, on_terminal, print_table, printable, utc_words
 from scheduler.problem import Problem, Problems
 from scheduler.reports.timeline import Entry, default_zones, rule_in_words, timeline
@@ -38,7 +38,7 @@ def timeline_command(
 
     Without --zone: the webinar's own zone and a dozen around the world.
     """
-    with mistakes_told():
+    with mistakes_reported():
         asked, instant = _asked(zones, registered_at)
         webinars, complete = chosen_webinars(file)
         if svg and len(webinars) > 1:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import click
 
-from scheduler.commands.common import mistakes_told, opened_database, settings_of_environment, stop, text_of
+from scheduler.commands.common import (
+    mistakes_reported,
+    opened_database,
+    settings_of_environment,
+    stop,
+    text_of,
+)
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems
@@ -32,14 +38,14 @@ def user() -> None:
 def add(address: str, role: Role, password_file: Path | None) -> None:
     """Add an account, or give it another password or role. Its browsers are signed out."""
     settings = settings_of_environment()
-    with mistakes_told():
+    with mistakes_reported():
         if why := why_no_address(address):
             raise Problems([Problem("ADDRESS", f"{shown(address)}: {why}", "an e-mail address")])
     with opened_database(settings) as database:
-        with mistakes_told():
+        with mistakes_reported():
             password = _password(password_file)
         with database.transaction() as conn:
-            new = accounts.put(conn, datetime.now(UTC), address, password, role)
+            new = accounts.save_account(conn, datetime.now(UTC), address, password, role)
     click.echo(
         f"{address} may {role} the texts."
         if new
@@ -60,7 +66,7 @@ def list_() -> None:
 def remove(address: str) -> None:
     """Take an account away. Its browsers are signed out. Exit code 1 when there is none."""
     with opened_database(settings_of_environment()) as database, database.transaction() as conn:
-        there = accounts.remove(conn, address)
+        there = accounts.remove_account(conn, address)
     click.echo(f"{address} may not sign in any more." if there else f"There is no account {address}.")
     sys.exit(0 if there else 1)
 

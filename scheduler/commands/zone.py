@@ -10,7 +10,7 @@ import pytz
 
 from scheduler.clock import SystemClock
 from scheduler.commands.chosen import config_dir, instant_asked
-from scheduler.commands.common import mistakes_told, webinar_file
+from scheduler.commands.common import mistakes_reported, webinar_file
 from scheduler.commands.tables import utc_words
 from scheduler.governing.folder import webinar_files
 from scheduler.problem import Problem, Problems, nearest
@@ -33,7 +33,7 @@ def zone_command(
 
     The moment is the start of the only webinar, or now.
     """
-    with mistakes_told():
+    with mistakes_reported():
         if webinar_id is not None and at is not None:
             raise Problems([Problem("--at", "is given beside --webinar", "one of the two")])
         instant = instant_asked(at, "--at") if at is not None else None

@@ -19,8 +19,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 MOST_DESCRIPTORS = 65_536
-BODY_BYTES = 500  # in a second, at least
-_LINGER = 1.0  # seconds for reading on what was sent in vain, so that the answer arrives before the reset
+BODY_BYTES = 500  # a second, the slowest rate
+_LINGER = (
+    1.0  # seconds of reading a refused body, so that the response arrives before the reset (RFC 9112, 9.6)
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Limits:
     connections: int
     """Open at once."""
     per_second: float
-    """Accepted; the others wait in the system's queue."""
+    """Accepted in a second; the others wait in the system's queue."""
     first_byte: float
-    """From the connection, or the answer before, to the first byte of a request."""
+    """From the connection, or the previous response, to the first byte of a request."""
     head: float
     """From there to the end of its head."""
     body: float
-    """From there to the end of its body, and one more for each `BODY_BYTES` of it that have come."""
+    """From there to the end of its body, plus a second for each `BODY_BYTES` received."""
     whole: float
     """From the end of the head to the end of the answer, the request's body included."""
     per_network: int
@@ -48,7 +50,7 @@ OF_PAGES = Limits(connections=256, per_second=1000, first_byte=10, head=10, body
 OF_HEALTH = Limits(
     connections=32, per_second=200, first_byte=2, head=2, body=2, whole=5, per_network=32, keep_alive=False
 )
-"""It shares a process with sending: what connects there costs it no more than some milliseconds in each second."""
+"""Strict, since this listener shares a process with sending: clients cost it some milliseconds a second at most."""
 
 
 class Connection(H11Protocol):

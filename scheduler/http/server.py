@@ -19,10 +19,10 @@ from scheduler.http.networks import is_in, networks_of
 
 log = structlog.get_logger()
 
-_GRACE_SECONDS = 3  # for answers under way when the server stops; no page takes that long
-_CANCEL_SECONDS = 1  # for those that are cancelled then
-_QUEUE = 128  # connections that the system keeps until they are accepted
-_PAUSE = 1.0  # seconds, where the system has no descriptor or memory left
+_GRACE_SECONDS = 3  # for requests in progress at a stop; no page takes that long
+_CANCEL_SECONDS = 1  # for requests that are cancelled then
+_QUEUE = 128  # the backlog of the listening socket
+_PAUSE = 1.0  # seconds after a failure to accept
 
 
 class WebServer:
@@ -97,7 +97,7 @@ class WebServer:
         for connection in list(self._open):
             if connection.is_answered:
                 connection.abort()
-        await asyncio.sleep(0)  # now these know that they are cut off
+        await asyncio.sleep(0)  # lets connection_lost run for these
         if tasks := set(self._state.tasks):
             for task in tasks:
                 task.cancel()
@@ -111,16 +111,16 @@ class WebServer:
                 await self._make_room()
             try:
                 client, (computer, *_) = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor is left, or the client is gone already
+            except OSError as error:  # no descriptor is left, or the client is gone
                 log.warning(
                     "connection not accepted", port=self._port, error=errno.errorcode.get(error.errno or 0)
                 )
                 await asyncio.sleep(_PAUSE)
                 continue
-            await self._take(client, computer)
+            await self._serve(client, computer)
             await asyncio.sleep(1 / self._limits.per_second)
 
-    async def _take(self, client: socket.socket, computer: str) -> None:
+    async def _serve(self, client: socket.socket, computer: str) -> None:
         network = "" if is_in(computer, self._proxies) else networks_of(computer)[-1]
         theirs = [one for one in self._open if one.network == network]
         if network and len(theirs) >= self._limits.per_network and not _cut_off_silent(theirs):
@@ -168,7 +168,7 @@ def _in_order(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, sending)
         except ClientDisconnect:
             pass
-        except asyncio.CancelledError:  # by `stop` alone: nothing runs around it
+        except asyncio.CancelledError:  # only `stop` cancels
             if not begun:
                 headers = {"connection": "close", "retry-after": "5"}
                 await PlainTextResponse("The service stops.\n", 503, headers)(scope, receive, send)

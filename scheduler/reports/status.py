@@ -75,7 +75,7 @@ def collect(settings: Settings, database: Database, now: datetime) -> Json:
         standing = [
             vars(one)
             for one in alerts.open_alerts(conn)
-            if not one.key.startswith((alerts.NOTICE, alerts.RETENTION))
+            if alerts.kind_of(one.key) not in ("notice", "retention")
         ]
         rows, waiting = [one._asdict() for one in rows_set_aside(conn)], changes_waiting(conn)
         found = [*seen.reasons, *unreadable]

@@ -18,8 +18,8 @@ from scheduler.webinar.model import Webinar
 
 log = structlog.get_logger()
 
-AGAIN_AFTER = timedelta(minutes=1)  # when the relay did not take one
-RELAY = "relay"  # the key of the alert that no relay takes mails
+AGAIN_AFTER = timedelta(minutes=1)  # after the relay refused one
+RELAY = "relay"  # the key of the alert that the relay takes no mail
 
 WRONG = """\
 Something needs your attention:
@@ -49,7 +49,7 @@ This problem is resolved. For your records:
 """
 
 
-class Teller:
+class Notifier:
     """Sends pending mails to organizers. A mail that the relay refuses is retried."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Teller:
         self._may_write_to, self._stands = may_write_to, stands
         self._not_before: datetime | None = None
 
-    async def tell(self, now: datetime, webinars: Iterable[Webinar]) -> None:
+    async def notify(self, now: datetime, webinars: Iterable[Webinar]) -> None:
         """Try each pending mail once. Never raises because of a relay."""
         if self._not_before and now < self._not_before:
             return
@@ -121,10 +121,11 @@ def _mail(telling: AlertMail, sender: str, now: datetime) -> bytes:
 def _words(telling: AlertMail) -> tuple[str, str]:
     """The subject and the body."""
     first, _, rest = telling.words.partition("\n\n")
-    if telling.key.startswith(alerts.NOTICE):
+    kind = alerts.kind_of(telling.key)
+    if kind == "notice":
         return f"Action needed? {first}", NOTICE.format(words=rest)
-    if telling.key.startswith(alerts.RETENTION):
+    if kind == "retention":
         return first, RETENTION.format(first=first, words=rest)
-    if telling.resolved:  # what goes out until then is no longer so
+    if telling.resolved:  # the second paragraph, on what goes out meanwhile, is outdated
         return f"Resolved: {telling.key}", RIGHT.format(words=first)
     return f"Action needed: {telling.key}", WRONG.format(words=telling.words)

@@ -19,6 +19,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, make_url
 
 from scheduler import metrics
+from scheduler.alerts import KINDS, kind_of
 from scheduler.aside import Aside, Hangs
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, newest_revision
@@ -43,21 +44,20 @@ from scheduler.zones.wall import tz_version
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 5.0  # between two looks at what is due
+LOOK_SECONDS = 5.0  # between two queries of due mails
 COUNT_SECONDS = 10.0  # between two rounds of counting
-COUNT_AGAIN_SECONDS = 60.0  # between two counts of one webinar's deliveries, at least
-DISK_SECONDS = 10.0  # for one disk to say how much is free
-SHARE = 0.01  # of the time, at most, goes into counting the same again and again
-ROUND_SECONDS = 1.0  # for one round; what is left over comes first in the next one
-STALLED_SECONDS = 60.0  # mails are due and none is accepted
-MOST_WEBINARS = 200  # in metrics: each has a series for each message and state
+COUNT_AGAIN_SECONDS = 60.0  # at least, between two counts of one webinar's deliveries
+DISK_SECONDS = 10.0  # until a disk counts as hanging
+SHARE = 0.01  # the largest part of the time that repeated counts of one thing may take
+ROUND_SECONDS = 1.0  # for one round of counting; the next one begins with what was left out
+STALLED_SECONDS = 60.0  # until due mails, of which none is accepted, are a reason
+MOST_WEBINARS = 200  # in metrics: a webinar has a series for each message and state
 RECENT = timedelta(minutes=15)
-MOST_ATTEMPTS = 10_000  # that are looked at for doubts
+MOST_ATTEMPTS = 10_000  # searched for doubts
 DELAY_SECONDS = 0.25  # between two measurements of the event loop
-FRESH_SECONDS = 1.0  # an answer with metrics serves whoever asks in this time
+FRESH_SECONDS = 1.0  # for which an exposition is reused
 
-_HELD = ""  # no webinar is called so
-_KINDS = ("text", "webinar file", "layout", "relay", "ledger restored", "notice", "retention", "source")
+_HELD = ""  # the key of the count of held mails; no webinar has this id
 
 
 class Progress:
@@ -69,7 +69,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._since: float | None = (
-            None  # in each look since then something was due, and nothing more accepted
+            None  # the start of the time in which mails were due and none was accepted
         )
         self._accepted = Accepted()
 
@@ -91,7 +91,9 @@ class Intake:
     """How long the oldest change of `registrants`, and the oldest webinar to plan, have waited. Pure."""
 
     def __init__(self) -> None:
-        self._newest: deque[tuple[float, int]] = deque(maxlen=1000)  # when which change was the newest
+        self._newest: deque[tuple[float, int]] = deque(
+            maxlen=1000
+        )  # time and id of the newest change at each look
         self._webinars: dict[str, float] = {}
         self._oldest, self._oldest_since = 0, 0.0
 
@@ -193,7 +195,7 @@ class Monitor:
             except Hangs:
                 hanging.append(f"the disk of the {of} does not answer")
                 metrics.forget_disk(of)
-            except OSError:  # it is not made yet
+            except OSError:  # the folder does not exist yet
                 continue
             else:
                 metrics.DISK_FREE.labels(of).set(there.f_bavail * there.f_frsize)
@@ -269,8 +271,8 @@ class Monitor:
         metrics.IN_DOUBT.set(in_doubt)
         metrics.RECENT_DOUBTS.set(doubts)
         metrics.ROWS_SET_ASIDE.set(aside)
-        kinds = [next((kind for kind in _KINDS if key.startswith(kind)), "other") for key in alerts]
-        metrics.ALERTS.replace({(kind,): kinds.count(kind) for kind in (*_KINDS, "other")})
+        kinds = list(map(kind_of, alerts))
+        metrics.ALERTS.replace({(kind,): kinds.count(kind) for kind in (*KINDS, "other")})
         self._count_again = {key: at for key, at in self._count_again.items() if key in (*webinars, _HELD)}
         with self._counting(_HELD, COUNT_SECONDS, end) as now_is_time:
             if now_is_time:

@@ -49,7 +49,7 @@ class Planner:
         others_wait = not database.dialect.takes_replicas and not alone
         self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
         self._turn, self._taken_last = 0, ""
-        self._turns: dict[str, int] = {}  # when each webinar was planned last
+        self._turns: dict[str, int] = {}  # the turn in which each webinar was last planned
         self._troubles = Troubles()
 
     @property
@@ -60,7 +60,7 @@ class Planner:
     async def plan(self, governing: Mapping[str, Governing], seconds: float) -> bool:
         """Plan for `seconds`. Returns True when there is more to do."""
         if not self._turn:
-            await asyncio.to_thread(load_names)  # names of zones: not within a transaction
+            await asyncio.to_thread(load_names)  # loads the names of zones, outside a transaction
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
@@ -83,7 +83,7 @@ class Planner:
         return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
 
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
-        # Who comes after thousands, of this or of another webinar, does not wait for all of them.
+        # Every second turn begins after the last webinar, so that thousands of rows of one do not delay the others.
         after = None if self._turn % 2 else self._taken_last
         with self._troubles.recorded(TAKING_IN):
             now, most = self._clock.now(), self._rows.rows
@@ -97,7 +97,7 @@ class Planner:
             await asyncio.sleep(self._rows.pause)
             return taken.more
         self._rows.failed()
-        if after is not None:  # the others go on
+        if after is not None:  # go on with the other webinars
             with self._troubles.recorded(WHOSE_NEXT):
                 self._taken_last = await self._database.run(next_webinar, after)
         return False

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SOON = 0.05  # seconds between the first row that was written and the tick that plans it
-SKEW_SECONDS = 5.0  # between this machine's clock and the database's
-STUCK_AFTER = 120.0  # seconds without a tick that ended: the process is alive, its loop is not
+SOON = 0.05  # seconds between a row being written and the tick that plans it
+SKEW_SECONDS = 5.0  # the largest difference allowed between this machine's clock and the database's
+STUCK_AFTER = 120.0  # seconds without a completed tick after which the service is not ready
 
 
 class Runner:
@@ -64,7 +64,7 @@ class Runner:
         self._service = Service(settings, database, clock, holder=holder, hands_over=True, earlier=earlier)
         self._monitor = Monitor(settings, database, clock, self._service.relays, holder)
         self._web = WebChild(web_settings(settings))
-        # Memory job store, UTC, fixed ids: nothing true lives here. A late or missed wake-up is made up for.
+        # Memory job store, UTC, fixed ids: the state is in the database. A late or missed wake-up runs at once.
         self._scheduler = AsyncIOScheduler(
             timezone=pytz.utc,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -76,7 +76,7 @@ class Runner:
         self._troubles = Troubles()
         self._starting = Starting(database)
         self._last_tick: float | None = None
-        self._replaced = asyncio.Event()  # the database's file, by another one
+        self._replaced = asyncio.Event()  # set when another file takes the place of the database's
 
     def _one_among_others(self) -> Presence:
         from scheduler.database.presence import Presence  # and psycopg, 8 MB that SQLite has no need of
@@ -107,7 +107,7 @@ class Runner:
             self._monitor.start()
             self._start_web()
             gc.collect()
-            gc.freeze()  # modules, texts and rules are no garbage: to look through them again and again delays mails
+            gc.freeze()  # modules, texts and rules stay: scanning them in each collection delays mails
             seconds = self._settings.poll_seconds
             self._scheduler.add_job(
                 _ends_in_order(self._wake), IntervalTrigger(seconds=seconds, timezone=pytz.utc), id="poll",
@@ -235,10 +235,10 @@ class Runner:
                 log.error("nothing planned or sent", reason=rest.reason.words)
             self._trouble = rest.reason
             return
-        except LedgerTrouble as error:  # which says so itself, in readiness and in the log
+        except LedgerTrouble as error:  # logged and reported in readiness by the recorder
             log.warning("nothing planned", reason=str(error))
             return
-        except Exception as error:  # whatever it is: the next wake-up tries again, and people can see it
+        except Exception as error:  # of any kind: the next wake-up tries again, and readiness reports it
             self._trouble = _failure(error)
             log.error("tick failed", error=self._trouble.words, exc_info=not is_database_error(error))
             return

@@ -24,7 +24,7 @@ from scheduler.webinar.model import read_webinar
 log = structlog.get_logger()
 
 LOOK_EVERY = timedelta(minutes=1)
-FIRST = 100  # rows in the first transaction: nobody hurries
+FIRST = 100  # rows in the first transaction
 
 
 class Purger:

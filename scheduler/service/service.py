@@ -42,7 +42,7 @@ from scheduler.reports.reasons import (
     set_back,
     still_loading,
 )
-from scheduler.service.alerting import RELAY, Teller
+from scheduler.service.alerting import RELAY, Notifier
 from scheduler.service.planner import Planner
 from scheduler.service.purger import Purger
 from scheduler.settings import Settings
@@ -53,10 +53,10 @@ from scheduler.zones.wall import knowledge_version, tz_version
 
 log = structlog.get_logger()
 
-CLOSE_SECONDS = 3.0  # for connections to be closed in order, at the stop
-PLAN_SECONDS = 1.0  # in one tick; then edits are looked at again
+CLOSE_SECONDS = 3.0  # for closing connections at a stop
+PLAN_SECONDS = 1.0  # in one tick; then edits are taken in again
 PURGE_SECONDS = 0.2  # in one tick, beside planning
-CHECK_SECONDS = 60.0  # between two looks at the triggers and all rows of `registrants`
+CHECK_SECONDS = 60.0  # between two checks of the triggers and all rows of `registrants`
 REPLICAS_EVERY = timedelta(minutes=1)  # files that differ are a note after a minute
 
 
@@ -99,20 +99,20 @@ class Service:
         self._planner = Planner(
             database, clock, settings.return_within, self.dispatcher.wake, alone=drafts_too
         )
-        self._teller = Teller(database, self._relays, settings.only_to_allows, self._stands)
+        self._notifier = Notifier(database, self._relays, settings.only_to_allows, self._stands)
         self._asked_for = AskedFor(database, clock, self._relays, settings.only_to_allows)
-        self._telling: asyncio.Task[None] | None = None
+        self._notifying: asyncio.Task[None] | None = None
         self._sending_asked: asyncio.Task[None] | None = None
         self._row_notes: tuple[Reason, ...] = ()
         self._replica_notes: tuple[Reason, ...] = ()
         self._replicas_again_at: datetime | None = None
-        self._intake: tuple[Reason, ...] = ()  # what keeps changes of `registrants` from being noticed
+        self._intake: tuple[Reason, ...] = ()  # why changes of `registrants` are not noticed
         self._checking: asyncio.Task[None] | None = None
         self._check_again = 0.0
         self._notices: tuple[Notice, ...] = ()
         self._restored = 0  # deliveries held because the database was set back
         self._loading = Loading()
-        self._told_of: dict[str, frozenset[str]] = {}
+        self._notified_of: dict[str, frozenset[str]] = {}
         self._troubles = Troubles()
 
     @property
@@ -167,7 +167,7 @@ class Service:
         self.dispatcher.look_at_files()
         if self._puller:
             await self._puller.look(self.sources.catalogue.governing)
-        self._tell(now, list(self.sources.catalogue.webinars.values()))
+        self._send_to_organizers(now, list(self.sources.catalogue.webinars.values()))
         return more
 
     async def take_in(self) -> bool:
@@ -249,8 +249,8 @@ class Service:
     async def settled(self) -> None:
         """Wait until everything that is due now has its outcome."""
         await self.dispatcher.until_idle()
-        if self._telling:
-            await self._telling
+        if self._notifying:
+            await self._notifying
 
     async def took_over(self) -> bool:
         """Whether the outcomes that stopped services left in STATE_DIR are on record, so that their leases may be
@@ -267,7 +267,7 @@ class Service:
         left = await self.dispatcher.drain(self._settings.drain_seconds)
         if self._handover:
             await self._handover.leave(left)
-        last = [*filter(None, [self._telling, self._sending_asked])]
+        last = [*filter(None, [self._notifying, self._sending_asked])]
         for task in last:
             task.cancel()
         closing = [asyncio.create_task(relay.pool.close()) for relay in self._relays]
@@ -295,10 +295,10 @@ class Service:
             *(self._handover.notes if self._handover else ()),
         ))  # fmt: skip
 
-    def _tell(self, now: datetime, webinars: list[Webinar]) -> None:
+    def _send_to_organizers(self, now: datetime, webinars: list[Webinar]) -> None:
         """Send alerts and test mails beside the tick: a slow relay must not keep the planner waiting."""
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell_now(now, webinars))
+        if self._notifying is None or self._notifying.done():
+            self._notifying = asyncio.create_task(self._notify(now, webinars))
         if self._sending_asked is None or self._sending_asked.done():
             self._sending_asked = asyncio.create_task(self._send_asked())
 
@@ -320,9 +320,9 @@ class Service:
         await self._note(now, RELAY, relay_alert(self.dispatcher.trouble) if self.dispatcher.stopped else "")
         await self._note(now, "ledger restored", str(set_back(self._restored)) if self._restored else "")
 
-    async def _tell_now(self, now: datetime, webinars: list[Webinar]) -> None:
+    async def _notify(self, now: datetime, webinars: list[Webinar]) -> None:
         with self._troubles.recorded("writing to organizers"):
-            await self._teller.tell(now, webinars)
+            await self._notifier.notify(now, webinars)
 
     async def _send_asked(self) -> None:
         with self._troubles.recorded("sending test mails"):
@@ -330,18 +330,20 @@ class Service:
 
     def _stands(self, key: str) -> bool:
         """Whether an alert of this service is still true. Only the replica that raised one may clear it."""
-        return key != RELAY or not self._told_of.get(RELAY) or self.dispatcher.stopped
+        return key != RELAY or not self._notified_of.get(RELAY) or self.dispatcher.stopped
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
         """Raise an alert for the organizers of the live webinars, or clear it where `words` is empty."""
         webinars = self.sources.catalogue.webinars
         told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
-        if told == self._told_of.get(key):  # a replica that is well must not take back what another one says
+        if told == self._notified_of.get(
+            key
+        ):  # a replica without the problem must not clear the alert of another one
             return
         await self._database.run(
             alerts.reconcile, now, {AlertKey(key, address): words for address in told}, key
         )
-        self._told_of[key] = told
+        self._notified_of[key] = told
 
 
 def _looked_around(conn: Connection) -> bool:

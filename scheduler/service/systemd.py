@@ -18,7 +18,7 @@ import structlog
 
 log = structlog.get_logger()
 
-SEND_SECONDS = 1.0  # for a manager that takes nothing: the start, a stop and a reload are worth a short wait
+SEND_SECONDS = 1.0  # to wait for a manager that is busy, at a start, stop or reload
 
 
 def started() -> None:
@@ -57,7 +57,7 @@ def _silence_seconds() -> float:
 def _send(state: str, *, waits: bool = True) -> None:
     """Send a state to the manager. A failure is logged and never raised."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):  # others are not of this machine
+    if not address.startswith(("/", "@")):  # a socket of another machine, as vsock
         return
     if address.startswith("@"):  # abstract, unix(7)
         address = f"\0{address[1:]}"
@@ -66,5 +66,5 @@ def _send(state: str, *, waits: bool = True) -> None:
             manager.settimeout(SEND_SECONDS if waits else 0)
             manager.sendto(state.encode(), address)
     except OSError as error:
-        say = log.warning if waits else log.debug  # signs of life come too often
+        say = log.warning if waits else log.debug  # signs of life are frequent
         say("service manager not notified", state=state.partition("=")[0], error=str(error))

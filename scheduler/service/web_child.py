@@ -18,12 +18,12 @@ from scheduler.web_link import LOOPBACK, WHY, WebSettings
 
 log = structlog.get_logger()
 
-FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds until it is started again
+FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds before a restart
 _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 """mallopt(3): its threads share memory, and give back what a password or a large mail took."""
-LONGEST = 1000  # bytes of what it says at once
-QUIET_SECONDS = 30.0  # without a sign of life: then it is killed
-END_SECONDS = 8.0  # for it to end by itself
+LONGEST = 1000  # bytes read at once
+QUIET_SECONDS = 30.0  # without a sign of life until it is killed
+END_SECONDS = 8.0  # to end before it is killed
 
 
 def why_off(settings: Settings) -> str:
@@ -48,7 +48,7 @@ class WebChild:
 
     def start(self) -> None:
         """Start it in a task; returns at once."""
-        self._keeping = asyncio.create_task(self._keep(), name="web process")
+        self._keeping = asyncio.create_task(self._keep_running(), name="web process")
 
     async def stop(self) -> None:
         """End it. May be called again."""
@@ -57,13 +57,13 @@ class WebChild:
             await asyncio.gather(self._keeping, return_exceptions=True)
         self._keeping = None
 
-    async def _keep(self) -> None:
+    async def _keep_running(self) -> None:
         pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
         while True:
             began = loop.time()
             try:
                 kind, why = await self._run()
-            except OSError as error:  # the system has no process or descriptor left
+            except OSError as error:  # no process or descriptor is available
                 kind, why = Kind.WEB, error.strerror or type(error).__name__
             words = f"the web process ended ({why}): the editor is off until it is started again"
             self.trouble = Reason(kind, words)
@@ -100,7 +100,7 @@ class WebChild:
                 async with asyncio.timeout(QUIET_SECONDS):
                     said += await asyncio.get_running_loop().sock_recv(ours, LONGEST)
             except TimeoutError:
-                if _is_waiting(ours):  # it was this process that stood still
+                if _is_waiting(ours):  # this process was suspended, not the child
                     continue
                 kill(child)
                 return Kind.WEB, f"it gave no sign of life for {QUIET_SECONDS:g} s"

@@ -49,10 +49,10 @@ class Editor:
         return sha256(b"csrf " + self.token.encode()).hexdigest()
 
 
-def put(conn: Connection, now: datetime, address: str, password: str, role: Role) -> bool:
+def save_account(conn: Connection, now: datetime, address: str, password: str, role: Role) -> bool:
     """Add an account, or replace its password and role; its browsers are signed out. Returns True if it is new."""
     address = fold(address)
-    there = remove(conn, address)
+    there = remove_account(conn, address)
     execute(
         conn,
         "INSERT INTO account (address, password_hash, role, since) VALUES (:address, :hash, :role, :now)",
@@ -64,7 +64,7 @@ def put(conn: Connection, now: datetime, address: str, password: str, role: Role
     return not there
 
 
-def remove(conn: Connection, address: str) -> bool:
+def remove_account(conn: Connection, address: str) -> bool:
     """Delete an account and sign its browsers out. Returns whether it existed."""
     execute(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))
     return execute(conn, "DELETE FROM account WHERE address = :address", address=fold(address)).rowcount > 0
@@ -89,7 +89,7 @@ def _nobodys() -> str:
     return _HASHER.hash(secrets.token_hex())
 
 
-def fits(password: str, password_hash: str) -> bool:
+def verify_password(password: str, password_hash: str) -> bool:
     """Whether this is the password. Takes 50 ms and 19 MiB on purpose; also without an account ("" as hash), so that
     timing does not reveal which addresses have one."""
     try:
@@ -116,7 +116,7 @@ def _signed(password_hash: str, nonce: str) -> str:
     return hmac.new(password_hash.encode(), f"browser {nonce}".encode(), sha256).hexdigest()
 
 
-def begin(conn: Connection, now: datetime, address: str) -> str:
+def begin_session(conn: Connection, now: datetime, address: str) -> str:
     """Sign a browser in; returns its token."""
     token = secrets.token_urlsafe(32)
     execute(conn, "DELETE FROM web_session WHERE until < :now", now=now)
@@ -142,7 +142,7 @@ def signed_in(conn: Connection, now: datetime, token: str) -> Editor | None:
     return Editor(row.address, row.role, token) if row else None
 
 
-def end(conn: Connection, token: str) -> None:
+def end_session(conn: Connection, token: str) -> None:
     """Sign a browser out."""
     execute(conn, "DELETE FROM web_session WHERE token_sha256 = :token", token=_hash(token))
 

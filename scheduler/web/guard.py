@@ -25,10 +25,10 @@ from scheduler.web import accounts
 from scheduler.web.accounts import Editor
 
 WITHIN = 900.0
-"""Seconds in which no more than so many passwords are tried:"""
+"""Seconds for which attempts are counted. The limits:"""
 OF_BOTH, OF_NETWORKS, OF_ADDRESS, OF_BROWSER = 5, (25, 50, 100), 50, 10
-"""for one address from one network, from one network (and from the wider ones around it, `networks_of`), for one
-address, and from one browser that is known."""
+"""attempts for one address from one network; from one network (and the wider ones around it, `networks_of`); for one
+address; and from one known browser."""
 MOST_COUNTS = 100_000  # 20 MB
 MOST_WAITING = 10  # passwords in each queue
 
@@ -41,7 +41,7 @@ MAIL_POLICY = (
     " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 SHOWN = "/templates/shown/"
-"""Below it are the mails in their frames."""
+"""The path of mails in their frames."""
 
 
 class Guard:
@@ -75,7 +75,7 @@ class Guard:
         await self.app(scope, receive, adding(added, send))
 
 
-def is_from_here(request: Request) -> bool:
+def is_same_origin(request: Request) -> bool:
     """Whether a request comes from no other site's page (RFC 6454, section 7)."""
     origin = request.headers.get("origin")
     if origin is None:
@@ -87,10 +87,10 @@ def is_from_here(request: Request) -> bool:
 
 def is_ours(request: Request, editor: Editor, token: str) -> bool:
     """Whether a request that changes something comes from a page of this editor's session."""
-    return is_from_here(request) and compare_digest(token.encode(), editor.csrf.encode())
+    return is_same_origin(request) and compare_digest(token.encode(), editor.csrf.encode())
 
 
-class Tries:
+class Attempts:
     """Password attempts, counted before they are checked, so that parallel attempts have the same limit. A count lasts
     15 minutes from its first attempt.
 
@@ -103,7 +103,7 @@ class Tries:
         self._clock = clock
         self._counts = _Counts()
 
-    def begin(self, address: str, computer: str, browser: str = "") -> Try | None:
+    def begin(self, address: str, computer: str, browser: str = "") -> Attempt | None:
         """Count an attempt; None: no more are allowed for now. `computer`: its IP address. `browser`: the id of a
         known one."""
         now, counts = self._clock(), self._counts
@@ -117,11 +117,12 @@ class Tries:
         for key in limits:
             tries, since = counts.get(key, (0, now))
             counts[key] = tries + 1, since
-        return Try(counts, tuple(limits), now)
+        return Attempt(counts, tuple(limits), now)
 
 
 _Counts = dict[bytes, tuple[int, float]]
-"""How many tries since when, the oldest first. By digests: 200 bytes each, however long an address is."""
+"""The number of attempts and the time of the first, oldest first. Keys are digests: 200 bytes an entry, however long
+an address is."""
 
 
 def _limits(address: str, computer: str) -> dict[bytes, int]:
@@ -138,18 +139,18 @@ def _key(*parts: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """One password attempt."""
 
     _counts: _Counts
     _keys: tuple[bytes, ...]
     _at: float
 
-    def take_back(self) -> None:
+    def discard(self) -> None:
         """Do not count the attempt: the password was right, or was never compared."""
         for key in self._keys:
             tries, since = self._counts.get(key, (0, inf))
-            if since > self._at:  # counted since then alone
+            if since > self._at:  # the count began after this attempt
                 continue
             if tries > 1:
                 self._counts[key] = tries - 1, since
@@ -184,10 +185,12 @@ class Hashing:
         loop = asyncio.get_running_loop()
         while queue := self._known or self._others:
             password, password_hash, answer = queue.popleft()
-            if answer.done():  # whoever asked is gone
+            if answer.done():  # the client is gone
                 continue
             try:
-                fits = await loop.run_in_executor(self._threads, accounts.fits, password, password_hash)
+                fits = await loop.run_in_executor(
+                    self._threads, accounts.verify_password, password, password_hash
+                )
             except Exception as error:
                 if not answer.done():
                     answer.set_exception(error)

@@ -32,9 +32,9 @@ from scheduler.webinar.model import Webinar
 log = structlog.get_logger(__spec__.name if __spec__ else __name__)
 
 NICENESS = 10
-HANGS_SECONDS = 60.0  # without a turn of the event loop: then there are no signs of life
-END_SECONDS = 5.0  # for answers under way; then it ends at once
-TEST_SECONDS, LOOK_SECONDS = 45.0, 0.3  # for a test mail; between two looks what became of it
+HANGS_SECONDS = 60.0  # without a turn of the event loop until signs of life end
+END_SECONDS = 5.0  # for requests in progress when the service is gone
+TEST_SECONDS, LOOK_SECONDS = 45.0, 0.3  # to wait for a test mail; between two queries of its result
 NOT_SENT_YET = "the service has not sent it yet; it may still arrive"
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         settings: WebSettings = pickle.load(given)  # noqa: S301 (from the service itself)
     set_up_logs(settings.log_level)
     raise_descriptors()
-    for name in (signal.SIGINT, signal.SIGHUP):  # of a terminal, for the service
+    for name in (signal.SIGINT, signal.SIGHUP):  # a terminal sends these to the service, too
         signal.signal(name, signal.SIG_IGN)
     try:
         asyncio.run(_Web(settings, service).run())
@@ -54,7 +54,7 @@ def main() -> None:
         with suppress(OSError):
             service.sendall(WHY + str(error).encode())
         os._exit(1)
-    os._exit(0)  # at once: nothing is left to be put away
+    os._exit(0)  # without waiting for threads: nothing is left to clean up
 
 
 class Beats:
@@ -107,8 +107,8 @@ class _Web:
         if not settings.public_url:
             editor.answer_to(server.port)
         beats = Beats(self._service)
-        beats.start()  # before what follows, which concerns this thread and those that it starts later
-        os.nice(NICENESS)  # from now on: until somebody can see it, the start goes first
+        beats.start()  # before nice(), which applies to this thread and later ones only
+        os.nice(NICENESS)  # only now, so that the start itself is quick
         log.info("the editor is on", url=f"{settings.public_url or server.url}/templates")
         turning = asyncio.create_task(beats.keep_turning())
         await stop.wait()
@@ -134,10 +134,10 @@ class _Web:
 def _end_with_service(service: socket.socket, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Stop the process when the service closes its socket. Runs in a thread: a busy loop must not keep the port from
     the next service."""
-    with suppress(ConnectionError):  # of a service that was killed before it had read all signs of life
+    with suppress(ConnectionError):  # the service was killed before it had read all signs of life
         while service.recv(1024):
             pass
-    with suppress(RuntimeError):  # the loop has ended already
+    with suppress(RuntimeError):  # the loop has ended
         loop.call_soon_threadsafe(stop.set)
     time.sleep(END_SECONDS)
     os._exit(0)

@@ -13,7 +13,7 @@ from scheduler.input.addresses import fold
 from scheduler.web import accounts
 from scheduler.web.accounts import KNOWN_FOR, LONGEST_PASSWORD, SESSION, Editor
 from scheduler.web.context import Desk
-from scheduler.web.guard import WITHIN, Hashing, Tries, is_from_here
+from scheduler.web.guard import WITHIN, Attempts, Hashing, is_same_origin
 from scheduler.web.requests import form
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ class SignIn:
     def __init__(self, desk: Desk, page: Callable[..., HTMLResponse]) -> None:
         """`page`: renders a page of the editor, given its file, status and variables."""
         self._desk, self._page = desk, page
-        self._tries, self._hashing = Tries(), Hashing()
+        self._tries, self._hashing = Attempts(), Hashing()
 
     def stop(self) -> None:
         """Compare no more passwords."""
@@ -53,8 +53,10 @@ class SignIn:
             return RedirectResponse("/templates", 303)
         if request.method == "GET":
             return self._page("sign_in.html", wrong="")
-        if not is_from_here(request):  # or somebody is signed in as somebody else, and does not see it
-            return self._page("sign_in.html", 403, wrong="This did not come from a page of the editor.")
+        if not is_same_origin(request):  # login CSRF: somebody would be signed in as somebody else unawares
+            return self._page(
+                "sign_in.html", 403, wrong="This request did not come from a page of the editor."
+            )
         return await self._try(request)
 
     async def _try(self, request: Request) -> Response:
@@ -67,21 +69,21 @@ class SignIn:
             return self._too_many(f"{WITHIN / 60:.0f} minutes", int(WITHIN))
         fits = await self._hashing.fits(password, known, known=bool(browser))
         if fits is not False:
-            tried.take_back()
+            tried.discard()
         if fits is None:
             return self._too_many("a moment", 5)
         if not fits:
             log.warning("editor: a wrong password")
             return self._page("sign_in.html", 403, wrong="The address or the password is wrong.")
-        token = await self._desk.database.run(accounts.begin, self._desk.clock.now(), address)
+        token = await self._desk.database.run(accounts.begin_session, self._desk.clock.now(), address)
         answer = RedirectResponse("/templates", 303)
         self._set_cookie(answer, self._cookie, token, SESSION)
         self._set_cookie(answer, self._known_cookie, accounts.known_browser(known), KNOWN_FOR)
         return answer
 
     def _too_many(self, when: str, seconds: int) -> Response:
-        log.warning("editor: too many passwords are tried")
-        words = f"Too many passwords are tried. Try again in {when}."
+        log.warning("editor: too many password attempts")
+        words = f"Too many password attempts. Try again in {when}."
         answer = self._page("sign_in.html", 429, wrong=words)
         answer.headers["retry-after"] = str(seconds)
         return answer
@@ -94,7 +96,7 @@ class SignIn:
 
     async def out(self, request: Request, editor: Editor) -> Response:
         """Sign this browser out."""
-        await self._desk.database.run(accounts.end, editor.token)
+        await self._desk.database.run(accounts.end_session, editor.token)
         answer = RedirectResponse("/templates/sign-in", 303)
         answer.delete_cookie(
             self._cookie, path="/", secure=self._desk.https, httponly=True, samesite="strict"

@@ -24,7 +24,7 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
 from scheduler.input.relay_settings import OAuthSettings
 from scheduler.logs import set_up_logs
-from scheduler.service.alerting import Teller
+from scheduler.service.alerting import Notifier
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from tests.delivery.test_dispatcher import Desk
 from tests.smtp_server import Act, MailServer, ScriptedServer, Tls, ca_file, in_loop
@@ -166,7 +166,7 @@ class Meeting:
         async with MailServer() as other:
             well = Pool(RelaySettings(other.host, other.port, tls="none", timeout=5))
             relays = [self._relay, Relay("well", well, Pace(), 1)]
-            await Teller(self._database, relays, lambda _: True).tell(now, [webinar()])
+            await Notifier(self._database, relays, lambda _: True).notify(now, [webinar()])
             self.found.add("alerts", [mail.content.decode() for mail in other.mails])
             await well.close()
 

@@ -14,7 +14,7 @@ from scheduler.alerts import AlertKey
 from scheduler.database.engine import Database
 from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import FIRST_STOP_PAUSES, STOP_PAUSE, Relay, send_one
-from scheduler.service.alerting import AGAIN_AFTER, RELAY, Teller
+from scheduler.service.alerting import AGAIN_AFTER, RELAY, Notifier
 from scheduler.smtp.pool import Pool, RelaySettings
 from scheduler.smtp.replies import Reply, Verdict
 from tests.delivery.test_dispatcher import ANNOUNCED, Desk
@@ -37,7 +37,7 @@ class Watched(Desk):
         settings = RelaySettings(server.host, server.port, tls="none", timeout=5, **more)  # type: ignore[arg-type]
         super().__init__(database, server, relays=[Relay("relay", Pool(settings), Pace(), 1)])
         self._database = database
-        self.teller = Teller(database, self.relays, lambda _: True, self._stands)
+        self.teller = Notifier(database, self.relays, lambda _: True, self._stands)
 
     def _stands(self, key: str) -> bool:
         return key != RELAY or self.dispatcher.stopped
@@ -48,7 +48,7 @@ class Watched(Desk):
         words = {AlertKey(RELAY, ORGANIZER): self.dispatcher.trouble} if self.dispatcher.stopped else {}
         with self._database.transaction() as conn:
             alerts.reconcile(conn, now, words, RELAY)
-        await self.teller.tell(now, [webinar()])
+        await self.teller.notify(now, [webinar()])
         await self.dispatcher.until_idle()
 
     async def send_alert_or_test(self) -> str:

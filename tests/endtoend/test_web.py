@@ -87,7 +87,7 @@ async def _sign_in(here: Scene, client: httpx.AsyncClient, port: int) -> None:
     await until(lambda: _answers(port), "the editor answers")
     database = Database(here.sql.url)
     with database.transaction() as conn:
-        accounts.put(conn, utc("2025-06-20 08:00"), EDITOR, PASSWORD, "edit")
+        accounts.save_account(conn, utc("2025-06-20 08:00"), EDITOR, PASSWORD, "edit")
     database.close()
     answer = await client.post("/templates/sign-in", data={"address": EDITOR, "password": PASSWORD})
     assert answer.status_code == 303

@@ -254,8 +254,8 @@ def _session(siege: Siege) -> str:
     """Of an editor, whose browser the attackers have taken over."""
     database = Database(siege.postgres.url)
     with database.transaction() as conn:
-        accounts.put(conn, datetime.now(UTC), "eve@who.int", EDITOR_PASSWORD, "view")
-        token = accounts.begin(conn, datetime.now(UTC), "eve@who.int")
+        accounts.save_account(conn, datetime.now(UTC), "eve@who.int", EDITOR_PASSWORD, "view")
+        token = accounts.begin_session(conn, datetime.now(UTC), "eve@who.int")
     database.close()
     return token
 

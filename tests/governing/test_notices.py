@@ -13,7 +13,7 @@ from scheduler.database.engine import Database
 from scheduler.delivery import relay
 from scheduler.delivery.pace import Pace
 from scheduler.governing.notices import reconcile_notices
-from scheduler.service.alerting import Teller
+from scheduler.service.alerting import Notifier
 from scheduler.smtp.pool import Pool
 from tests.histories import History
 from tests.service.test_alerting import Relay
@@ -83,9 +83,9 @@ async def test_the_mail_says_in_its_subject_who_will_be_notified_and_when(histor
     with history.database.transaction() as conn:
         reconcile_notices(conn, history.now, waiting)
     inbox = Relay()
-    await Teller(history.database, [relay.Relay("relay", cast(Pool, inbox), Pace(), 1)], lambda _: True).tell(
-        history.now, [webinar()]
-    )
+    await Notifier(
+        history.database, [relay.Relay("relay", cast(Pool, inbox), Pace(), 1)], lambda _: True
+    ).tell(history.now, [webinar()])
     (raw,) = inbox.contents
     mail = message_from_bytes(raw, policy=policy.default)
     assert mail["Subject"] == (

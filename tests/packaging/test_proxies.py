@@ -115,7 +115,7 @@ async def behind(made: Callable[..., list[str]], folder: Path) -> AsyncIterator[
             await until(answers, "the editor answers through the proxy", within=60)
             database = Database(here.sql.url)
             with database.transaction() as conn:
-                accounts.put(conn, utc("2025-06-20 08:00"), EDITOR, PASSWORD, "edit")
+                accounts.save_account(conn, utc("2025-06-20 08:00"), EDITOR, PASSWORD, "edit")
             database.close()
             yield there
         finally:

@@ -16,7 +16,7 @@ from scheduler.database.engine import Database
 from scheduler.delivery import recorder
 from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.ledger import loading, restored
-from scheduler.service.alerting import Teller
+from scheduler.service.alerting import Notifier
 from scheduler.service.process import SOON, Runner
 from scheduler.service.service import MustRest, Service
 from scheduler.settings import Settings
@@ -215,7 +215,7 @@ async def test_organizers_that_cannot_be_told_are_a_reason_until_they_can(
         service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
         await service.start()
         with monkeypatch.context() as broken:
-            broken.setattr(Teller, "tell", fails)
+            broken.setattr(Notifier, "tell", fails)
             await service.tick(NOW)
             await service.settled()
             assert service.readiness().reasons == ("writing to organizers: KeyError",)

@@ -48,8 +48,8 @@ log = structlog.get_logger()
 _FILES = {"editor.css": "text/css", "editor.js": "text/javascript"}
 _LINE = re.compile(r", line (\d{1,9})")
 
-COMPARED_SECONDS = 1.0  # for the earlier versions of a text, the newest first
-TRIED_AT_ONCE = 3  # webinars with which a text is tried while somebody waits
+COMPARED_SECONDS = 1.0  # for comparing the versions of a text, the newest first
+TRIED_AT_ONCE = 3  # webinars with which a text is tried at a save
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
@@ -101,7 +101,7 @@ class EditorApp:
         await self._trier.stop()
         self._signing.stop()
 
-    # Who asks
+    # Authorization
 
     def _seen_by(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -117,7 +117,7 @@ class EditorApp:
                 return JSONResponse({"error": "You are not signed in any more."}, 401)
             token = request.headers.get("x-csrf") or (await form(request)).get("csrf", "")
             if not is_ours(request, editor, token):
-                return JSONResponse({"error": "This did not come from a page of the editor."}, 403)
+                return JSONResponse({"error": "This request did not come from a page of the editor."}, 403)
             return await page(request, editor)
 
         return answer
@@ -199,7 +199,7 @@ class EditorApp:
         html = self._desk.shown.get(request.path_params["number"])
         return HTMLResponse(html) if html else PlainTextResponse("This mail is not kept any more.", 404)
 
-    # What a page asks for as somebody types
+    # Requests of a page as somebody types
 
     async def _asked(self, request: Request) -> _Asked:
         """Raises HTTPException."""
@@ -246,14 +246,16 @@ class EditorApp:
         try:
             tried = await self._tried(await self._asked(request), editor)
         except Problems as error:
-            return JSONResponse({"problems": [_told(True, one) for one in error.problems], "mail": None})
+            return JSONResponse(
+                {"problems": [_problem_as_json(True, one) for one in error.problems], "mail": None}
+            )
         shown = dict(tried.shown)
         if shown:
             shown["frame"] = f"/templates/shown/{self._desk.show(shown.pop('html'))}"
         problems = [*((True, one) for one in tried.problems), *tried.advice]
         return JSONResponse(
             {
-                "problems": [_told(*one) for one in problems],
+                "problems": [_problem_as_json(*one) for one in problems],
                 "values": tried.values,
                 "mail": shown or None,
             }
@@ -278,7 +280,7 @@ class EditorApp:
                 await desk.database.run(
                     saving.record_save, desk.clock.now(), key, before, source, editor.address, note
                 )
-            except (DBAPIError, PoolTimeout) as error:  # the file is written, and counts
+            except (DBAPIError, PoolTimeout) as error:  # the file counts, and is written
                 log.warning("editor: a save is not on record", error=fault(error))
         unsound = await self._unsound(asked, editor)
         sound = None if unsound is None else not unsound
@@ -286,7 +288,7 @@ class EditorApp:
         return JSONResponse(
             {
                 "began_with": digest(source), "sound": sound,
-                "problems": [_told(True, one) for one in unsound or ()],
+                "problems": [_problem_as_json(True, one) for one in unsound or ()],
                 "difference": await asyncio.to_thread(saving.difference, before, source),
             }
         )  # fmt: skip
@@ -381,7 +383,7 @@ def _try_later(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _told(wrong: bool, problem: Problem) -> dict[str, Any]:
+def _problem_as_json(wrong: bool, problem: Problem) -> dict[str, Any]:
     line = _LINE.search(problem.place)
     fix = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
     return {"line": int(line[1]) if line else 0, "found": problem.found, "fix": fix, "wrong": wrong}

@@ -85,7 +85,7 @@ class Room:
 
     def account(self, address: str = "ada@who.int", role: accounts.Role = "edit") -> str:
         with self.database.transaction() as conn:
-            accounts.put(conn, self.clock.at, address, PASSWORD, role)
+            accounts.save_account(conn, self.clock.at, address, PASSWORD, role)
         return address
 
     @asynccontextmanager

@@ -126,5 +126,5 @@ def _browser(room: Room, *, signed_in: bool) -> Any:
 def _session(room: Room) -> str:
     with room.database.transaction() as conn:
         if not accounts.all_accounts(conn):  # hashing takes its time
-            accounts.put(conn, room.clock.at, "ada@who.int", PASSWORD, "edit")
-        return accounts.begin(conn, room.clock.at, "ada@who.int")
+            accounts.save_account(conn, room.clock.at, "ada@who.int", PASSWORD, "edit")
+        return accounts.begin_session(conn, room.clock.at, "ada@who.int")
