@@ -85,7 +85,7 @@ async def test_the_mail_says_in_its_subject_who_will_be_notified_and_when(histor
     inbox = Relay()
     await Notifier(
         history.database, [relay.Relay("relay", cast(Pool, inbox), Pace(), 1)], lambda _: True
-    ).tell(history.now, [webinar()])
+    ).notify(history.now, [webinar()])
     (raw,) = inbox.contents
     mail = message_from_bytes(raw, policy=policy.default)
     assert mail["Subject"] == (

@@ -16,6 +16,7 @@ from scheduler.clock import VirtualClock
 from scheduler.database import chunk, postgresql
 from scheduler.database.engine import Database, execute, may_plan
 from scheduler.ledger import claims
+from scheduler.readiness import Kind, Reason
 from scheduler.service.planner import TAKING_IN, Planner
 from tests.smtp_server import in_loop
 from tests.support import Ledger, utc, webinar
@@ -170,8 +171,8 @@ async def test_rows_of_one_webinar_that_cannot_be_taken_in_leave_the_others_take
     for _ in range(12):
         await desk.plan(seconds=0)
     assert desk.number("other") == 2
-    (words,) = desk.planner.troubles
-    assert words.startswith(f"{TAKING_IN}: ")
+    (reason,) = desk.planner.troubles
+    assert reason.words.startswith(f"{TAKING_IN}: ")
 
 
 @in_loop
@@ -194,7 +195,7 @@ async def test_a_webinar_that_cannot_be_planned_is_told_and_leaves_the_others_pl
     desk.ledger.sql("UPDATE registration SET zone = 'Europe/Atlantis', plan = 0 WHERE webinar = 'w'")
     desk.register(2, "other")
     await desk.plan()
-    assert desk.planner.troubles == ("planning w: UnknownTimeZoneError",)
+    assert desk.planner.troubles == (Reason(Kind.FAILURE, "planning w: UnknownTimeZoneError"),)
     assert desk.number("other") == 2
     assert desk.planner._people.rows < chunk.FIRST, "it may be that it lasted too long"
     desk.ledger.sql("UPDATE registration SET zone = 'Asia/Tokyo'")
@@ -264,7 +265,7 @@ async def test_another_programs_lock_on_the_rows_stops_new_registrations_and_not
         conn.commit()
         conn.exec_driver_sql("LOCK registrants IN ACCESS EXCLUSIVE MODE")
         await desk.plan()
-        assert desk.planner.troubles == (f"{TAKING_IN}: LockNotAvailable",)
+        assert desk.planner.troubles == (Reason(Kind.FAILURE, f"{TAKING_IN}: LockNotAvailable"),)
         assert desk.ledger.sql("SELECT DISTINCT plan FROM registration") == [(2,)], "planned all the same"
     await desk.plan_all()
     assert desk.planner.troubles == ()
