@@ -20,14 +20,14 @@ image:
 
 # One worker more than processors: some tests wait for most of their time. Bytecode is kept even where Python is told
 # not to: each worker, and each process that a test starts, would compile everything again.
-test: .venv/dev.stamp
-	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
-	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not full" --durations=10
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+    $(BIN)/python -m pytest -n auto --dist worksteal -q
 
-# Two workers for each processor: most of them wait for other programs.
+test: .venv/dev.stamp
+	$(PYTEST) -m "not full" --durations=10
+
 test-full: .venv/dev.stamp node_modules/.stamp
-	PYTHONDONTWRITEBYTECODE= PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) * 2)) \
-	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m full --durations=20
+	$(PYTEST) -m full --durations=20
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
