@@ -76,8 +76,8 @@ class Runner:
     def _one_among_others(self) -> Presence:
         from scheduler.database.presence import Presence  # and psycopg, 8 MB that SQLite has no need of
 
-        addresses = (self._settings.address(name).now for name in ("database_url", "database_direct_url"))
-        return Presence(*addresses, self._notified, self._set_back)
+        url, direct = self._settings.address("database_url"), self._settings.address("database_direct_url")
+        return Presence(url.now, direct.now, self._notified, self._set_back)
 
     @property
     def mark(self) -> Mark | None:

@@ -87,7 +87,9 @@ def gallery(
     taken = {one.name for one in sheets} if pictures else set()
     (out / "index.html").write_text(_index(webinar, sheets, taken), "utf-8")
     with Browser(program) if pictures and program else nullcontext() as browser:
-        for sheet in sheets if browser else ():
+        for sheet in sheets:
+            if browser is None:
+                return
             picture = out / f"{sheet.name}.png"
             picture.write_bytes(browser.picture(out / f"{sheet.name}.html", *sheet.size))
             yield picture
