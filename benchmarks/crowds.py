@@ -31,8 +31,8 @@ class Crowd:
             weights = [1 / (rank + 1) for rank in range(len(zones))]
             shares = [LANGUAGES[one] for one in self.languages]
         chance = random.Random(seed)
-        chosen = chance.choices(zones, weights, k=count), chance.choices(self.languages, shares, k=count)
-        return list(zip(*chosen, strict=True))
+        chosen = chance.choices(zones, weights, k=count)
+        return list(zip(chosen, chance.choices(self.languages, shares, k=count), strict=True))
 
 
 ONE = Crowd("one zone, one language", ("en",), 1, evenly=True)

@@ -58,7 +58,7 @@ def _in_process(checkout: Path, crowd: int, message: str, mails: int) -> tuple[f
     # The package of that checkout, whose parts are found through it from then on, and the benchmarks of this one.
     code = (
         f"import scheduler, runpy, sys; sys.path.insert(0, {str(ROOT)!r});"
-        f" runpy.run_module({__spec__.name!r}, run_name='__main__', alter_sys=True)"
+        f" runpy.run_module('benchmarks.rendering', run_name='__main__', alter_sys=True)"
     )
     command = [sys.executable, "-c", code, "--mails", str(mails), "--one", str(crowd), message]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
