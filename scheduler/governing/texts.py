@@ -73,7 +73,12 @@ def read_governing_texts(
         key: CurrentText(parse_text(sources[key], str(text_path(root, *key)), layout), key[1], 0)
         for key in checked.begun - newest.keys()
     }
-    return Texts(first | {key: text for key, text in read.items() if text}, problems, checked.only_with)
+    return Texts(
+        first | {key: text for key, text in read.items() if text},
+        problems,
+        checked.only_with,
+        checked.fixed_with,
+    )
 
 
 def folder_problems(

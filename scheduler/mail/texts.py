@@ -30,6 +30,8 @@ class Texts:
     problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
     only_with: Mapping[Key, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
     """For texts that are unsound only with some webinars: the problems by webinar."""
+    fixed_with: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    """For texts whose fixed file does not govern yet: the webinars with which it was unsound."""
 
     def find(self, webinar: Webinar, message: str, wanted: str) -> CurrentText | None:
         """The text for a reader who wants this language; None: the delivery must be held."""
@@ -42,9 +44,11 @@ class Texts:
 
     def waits(self, webinar: Webinar, key: Key) -> bool:
         """Whether mails wait for a sound text: there never was one, or the file is not sound with this webinar,
-        which says `on_broken = "hold"`."""
+        which says `on_broken = "hold"`. Then they wait for the fixed text, not for the one before the mistake."""
         text = self.current.get(key)
         if text is None:
+            return True
+        if webinar.on_broken == "hold" and webinar.id in self.fixed_with.get(key, ()):
             return True
         return (webinar.on_broken == "hold" or not text.revision) and bool(self.problems_with(webinar, key))
 

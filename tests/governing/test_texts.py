@@ -64,6 +64,16 @@ def shelf(database: Database) -> Shelf:
     return Shelf(database)
 
 
+def test_held_mails_wait_for_a_fixed_text_until_it_governs() -> None:
+    strict, lenient = webinar(id="strict", on_broken="hold"), webinar()
+    key = ("confirmation", "en")
+    current = {key: CurrentText(_text("from before the mistake"), "en", 1)}
+    fixing = Texts(current, fixed_with={key: frozenset({"strict", lenient.id})})
+    assert fixing.find(strict, *key) is None
+    assert fixing.find(lenient, *key) == current[key]
+    assert Texts(current).find(strict, *key) == current[key]
+
+
 def test_the_texts_of_a_folder_are_its_markdown_files_by_message_and_language() -> None:
     files = {
         "confirmation/fr.md": "\ufeffBonjour".encode(),

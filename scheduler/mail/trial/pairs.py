@@ -25,7 +25,7 @@ UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken
 """The fields of a webinar that no trial reads; of its messages a trial reads only their purposes."""
 _WORDS = frozenset({"title", "about", "how_to_join", "organizers", "host", "translations"})
 _PACKAGES = ("babel", "css-inline", "jinja2", "markdown-it-py", "markupsafe", "pydantic")
-CODE = ("mail", "input", "zones", "problem.py", "webinar")
+CODE = ("mail", "input", "zones", "child_process.py", "problem.py", "webinar")
 """The modules of this program that take part in a trial."""
 
 
@@ -54,6 +54,8 @@ class Verdicts:
     """Texts that are sound with every webinar that uses them."""
     begun: frozenset[Key] = frozenset()
     """Texts that are sound with at least one webinar."""
+    fixed_with: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    """For texts with untried pairs, which do not govern yet: the webinars with which a mistake is fixed."""
     why_untried: str = ""
 
     def problems_with(self, webinar: str, key: Key) -> tuple[Problem, ...]:
@@ -155,6 +157,7 @@ class _Collected:
         self._only_with: dict[Key, dict[str, tuple[Problem, ...]]] = {}
         self._untried: set[Key] = set()
         self._begun: set[Key] = set()
+        self._fixed_with: dict[Key, set[str]] = {}
 
     def add(self, pair: Pair, problems: tuple[Problem, ...] | None) -> None:
         """Add a pair's problems; None: it has not been tried."""
@@ -167,10 +170,16 @@ class _Collected:
             problems = self._as_before(pair)
         elif pair.webinar and not problems:
             self._begun.add(key)
+            if self._was_wrong(pair):
+                self._fixed_with.setdefault(key, set()).add(pair.concerns)
         if problems and pair.concerns:
             self._only_with.setdefault(key, {})[pair.concerns] = problems
         elif problems:
             self._general[key] = problems
+
+    def _was_wrong(self, pair: Pair) -> bool:
+        fixed = self._before.fixed_with.get(pair.key, frozenset())
+        return bool(self._before.problems_with(pair.concerns, pair.key)) or pair.concerns in fixed
 
     def _as_before(self, pair: Pair) -> tuple[Problem, ...]:
         if pair.concerns:
@@ -185,8 +194,14 @@ class _Collected:
                 kinds.setdefault(problem.found, problem)
             problems[key] = tuple(kinds.values())
         sound = self._texts - problems.keys() - self._untried
+        fixed = {key: frozenset(ids) for key, ids in self._fixed_with.items() if key in self._untried}
         return Verdicts(
-            problems, self._only_with, frozenset(self._untried), frozenset(sound), frozenset(self._begun)
+            problems,
+            self._only_with,
+            frozenset(self._untried),
+            frozenset(sound),
+            frozenset(self._begun),
+            fixed_with=fixed,
         )
 
 

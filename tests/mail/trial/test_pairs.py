@@ -164,6 +164,17 @@ def test_what_was_wrong_stays_so_until_it_is_tried() -> None:
     assert three(None, None, None, before=unreadable).problems == {KEY: (PLACED,)}
 
 
+def test_a_fixed_text_is_waited_for_until_it_is_tried_with_all_webinars() -> None:
+    """Until then the text from before the mistake governs, which `on_broken = "hold"` keeps from going out."""
+    broken = three((WRONG,), None, None)
+    fixing = three((), (), None, before=broken)
+    assert fixing.problems_with("procurement", KEY) == ()
+    assert fixing.fixed_with == {KEY: {"procurement"}}
+    assert three((), (), None, before=fixing).fixed_with == fixing.fixed_with, "at each look"
+    assert three((), (), (), before=fixing).fixed_with == {}
+    assert three((), (), None).fixed_with == {}, "nothing was wrong before"
+
+
 def test_an_untried_pair_has_no_verdict() -> None:
     found = three(None, None, None)
     assert found == Verdicts(untried=frozenset({KEY}))
