@@ -38,7 +38,7 @@ class Ledger:
         await self.go_on.wait()
         if self.faults:
             raise self.faults.pop(0)
-        return set(), None, False
+        return recorder._Written(set(), None, False, [])
 
 
 @in_loop

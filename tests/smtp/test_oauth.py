@@ -331,7 +331,7 @@ async def test_a_token_that_is_still_good_is_used_when_its_renewal_fails(answer:
         pass_time(550)
         assert [await tokens.current() for _ in range(3)] == ["one"] * 3
         assert len(server.forms) == 2, "not each time"
-        assert "in hand is used" in tokens.trouble
+        assert "is used until it expires" in tokens.trouble
         pass_time(20)
         assert await tokens.current() == "one"
         assert len(server.forms) == 3
@@ -400,7 +400,7 @@ async def test_a_token_that_is_too_long_is_none(name: str) -> None:
 async def test_an_answer_is_not_decompressed(encoding: str) -> None:
     async with TokenServer((200, bomb())) as server:
         server.headers = f"Content-Encoding: {encoding}\r\n"
-        with pytest.raises(NoToken, match="holds no token"):
+        with pytest.raises(NoToken, match="has no token"):
             await tokens_of(server).current()
         assert "accept-encoding: identity" in server.heads[0].lower()
 
@@ -409,7 +409,7 @@ async def test_an_answer_is_not_decompressed(encoding: str) -> None:
 @in_loop
 async def test_an_answer_that_no_parser_takes(body: bytes) -> None:
     async with TokenServer((200, body)) as server:
-        with pytest.raises(NoToken, match="holds no token"):
+        with pytest.raises(NoToken, match="has no token"):
             await tokens_of(server).current()
 
 
