@@ -1,5 +1,5 @@
 {% from "conditions.sql" import free, no_edit_waits %}
--- The oldest delivery of each message of one webinar among the first :most that are due, and their number; planned or
+-- The oldest delivery of each message of one webinar among the first most that are due, and their number; planned or
 -- not, but without those that wait for an edit.
 SELECT first.webinar, first.message, min(first.due_at) AS due_at, count(*) AS mails
 FROM (SELECT d.webinar, d.message, d.urgency, d.due_at, d.expires_at, d.registration_id FROM delivery d

@@ -1,6 +1,6 @@
 {% from "conditions.sql" import free, no_edit_waits %}
--- The oldest delivery of each message that was due and is tried again later, among the next :most; and how many of them
--- became due after :since.
+-- The oldest delivery of each message that was due and is tried again later, among the next most; and how many of them
+-- became due after since.
 SELECT first.webinar, first.message, min(first.due_at) AS due_at,
        sum(CASE WHEN first.due_at > :since THEN 1 ELSE 0 END) AS mails
 FROM (SELECT d.webinar, d.message, d.urgency, d.due_at, d.expires_at, d.registration_id FROM delivery d

@@ -1,4 +1,4 @@
--- The number of the newest :most attempts that ended in doubt after :since.
+-- The number of the newest most attempts that ended in doubt after since.
 SELECT count(*)
 FROM (SELECT ended_at, outcome FROM attempt WHERE id > (SELECT max(id) FROM attempt) - :most
       ORDER BY id DESC LIMIT :most) AS newest
