@@ -22,7 +22,7 @@ from scheduler.ledger.counting import count_deliveries, count_held, count_in_dou
 from scheduler.ledger.entries import Claimed, Outcome, Version
 from scheduler.ledger.lateness import lateness
 from scheduler.ledger.refusals import retry_address
-from scheduler.ledger.statements import StatementFails, check, names, statement
+from scheduler.ledger.statements import FOLDER, StatementFails, check, names, statement
 from scheduler.ledger.states import State
 from scheduler.ledger.told import count_misinformed
 from scheduler.service.service import Service
@@ -224,3 +224,9 @@ def _a_day(ledger: Ledger) -> None:
         retention.announce(conn, later, past)
         for _ in range(3):
             assert retention.remove(conn, later, past, 10)
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.sql")), ids=lambda file: file.stem)
+def test_a_comment_names_no_parameter_as_it_would_be_bound(file: Path) -> None:
+    comments = [line.partition("--")[2] for line in file.read_text().splitlines()]
+    assert [comment for comment in comments if re.search(r"(?<![:\w]):\w", comment)] == []

@@ -181,10 +181,10 @@ STEPS = st.lists(
 
 def _live_through(ledger: Ledger, steps: list[tuple[str, str, str, str, str]], batch: int) -> None:
     """Batches are of one webinar after the other, and of the newest changes, in turn, as the planner takes them."""
-    world, take_off, turns = World(ledger), changes._pop_changes, cycle((None, "", None, "v"))
+    world, pop, turns = World(ledger), changes._pop_changes, cycle((None, "", None, "v"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(changes, "BATCH", batch)
-        patched.setattr(changes, "_pop_changes", lambda conn, limit, _: take_off(conn, limit, next(turns)))
+        patched.setattr(changes, "_pop_changes", lambda conn, limit, _: pop(conn, limit, next(turns)))
         for step in [*steps, ("plan", "", "", "", "")]:
             world.step(*step)
 
