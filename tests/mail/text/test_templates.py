@@ -178,10 +178,10 @@ def test_markdown_and_html_in_a_subject_are_doubtful() -> None:
     found = text(
         "Hello", subject="**Soon** &amp; {{ webinar.title }}", preheader="See [it](https://who.int)"
     ).doubts
-    assert [(one.place, one.found.partition(":")[0]) for one in found] == [
+    assert [(one.place, one.found.partition(",")[0]) for one in found] == [
         ("templates/test/en.md, line 2", "`**Soon**`"),
         ("templates/test/en.md, line 2", "`&amp;`"),
-        ("templates/test/en.md, line 3", "`[it](https"),
+        ("templates/test/en.md, line 3", "`[it](https://who.int)`"),
     ]
 
 

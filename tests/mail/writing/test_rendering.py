@@ -178,7 +178,7 @@ def test_a_zone_by_another_name_is_the_same_time() -> None:
     assert _calendar(_render(_stored(first), LATER, webinar(zone="Europe/Zurich"))) == _calendar(first)
 
 
-def test_calling_off_takes_the_next_number_and_taking_place_after_all_the_one_after() -> None:
+def test_a_cancellation_has_the_next_number_and_its_reversal_the_one_after() -> None:
     first = _render()
     off = _render(_stored(first), LATER, webinar(cancelled=True), **CANCELLED)
     assert _entry(off)["SEQUENCE"] == 1
