@@ -21,6 +21,7 @@ from scheduler.governing.webinars import take_webinars
 from scheduler.mail.text.layout import Layout
 from scheduler.mail.trial.pairs import Pair
 from scheduler.mail.trial.runner import NotTried
+from scheduler.readiness import Kind, Reason
 from scheduler.settings import Settings
 from tests.governing.trying import quick_trials
 from tests.mail.samples import TEMPLATES
@@ -332,9 +333,8 @@ async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_gov
         patched.setattr(trials, "try_pairs", fails)
         desk.text(SECOND)
         await desk.settle()
-        assert desk.sources.notes == (
-            "texts can't be tried, and those that are new wait: the machine is busy",
-        )
+        waits = "texts can't be tried, and those that are new wait: the machine is busy"
+        assert desk.sources.reasons == (Reason(Kind.NOT_TRIED, waits),)
         assert desk.subject() == FIRST
         assert desk.problems() == ""
         assert desk.mails() == []
@@ -343,7 +343,7 @@ async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_gov
             while desk.subject() != SECOND:  # by itself
                 await asyncio.sleep(0.02)
                 await desk.sources.poll(desk.now)
-    assert desk.sources.notes == ()
+    assert desk.sources.reasons == ()
 
 
 @in_loop
@@ -516,7 +516,9 @@ async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
     assert restarted.live == ["w"]
     assert restarted.texts.find(restarted.catalogue.webinars["w"], "confirmation", "en")
     assert restarted.problems() == []
-    assert "does not answer" in restarted.notes[0]
+    (reason,) = restarted.reasons
+    assert reason.kind is Kind.FOLDER_SLOW
+    assert "does not answer" in reason.words
     answers.set()
     monkeypatch.setattr(folder, "PATIENCE", 60.0)
     await desk.settle()
