@@ -190,7 +190,7 @@ async def test_what_is_of_another_ledger_is_kept_aside_and_named(desk: Desk, cha
     assert [desk.confirmation(name) for name in "ab"] == ["sending", "sending"]
     assert desk.files() == ["aside-spool-"]
     note = desk.handover.notes[-1]
-    assert note.startswith("aside-spool-00000000-")
+    assert note.words.startswith("aside-spool-00000000-")
     await desk.take()
     assert desk.handover.notes[-1] == note, "until somebody has taken it away"
 
@@ -687,7 +687,7 @@ async def test_a_file_that_is_no_mark_says_nothing_and_is_named(desk: Desk, cont
     await desk.take()
     assert desk.confirmation("a") == "sending"
     (note,) = desk.handover.notes
-    assert note.startswith("ledger-0000000a in STATE_DIR is damaged")
+    assert note.words.startswith("ledger-0000000a in STATE_DIR is damaged")
 
 
 def _of_size(path: Path) -> None:
@@ -729,8 +729,8 @@ async def test_no_file_of_our_own_names_keeps_a_service_from_starting(
     await desk.take()
     assert desk.confirmation("a") == "sending"
     mark, spooled = desk.handover.notes
-    assert mark.startswith("ledger-0000000a in STATE_DIR is damaged")
-    assert spooled.startswith("aside-spool-0000000a-20250612T080000000001")
+    assert mark.words.startswith("ledger-0000000a in STATE_DIR is damaged")
+    assert spooled.words.startswith("aside-spool-0000000a-20250612T080000000001")
 
 
 @in_loop

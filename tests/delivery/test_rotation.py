@@ -150,8 +150,8 @@ async def test_a_wrong_password_is_named_and_the_right_one_ends_the_stop_at_once
         await here.send()
         assert here.dispatcher.stopped
         (note,) = here.dispatcher.notes
-        assert note == "can't sign in with SMTP_USERNAME_FILE and SMTP_PASSWORD_FILE: auth: 535 5.7.8"
-        assert "first" not in note
+        assert note.words == "can't sign in with SMTP_USERNAME_FILE and SMTP_PASSWORD_FILE: auth: 535 5.7.8"
+        assert "first" not in note.words
         files.replace(files.password, "second")
         await here.relays[0].look_at_files()
         await here.dispatcher.until_idle()
@@ -222,7 +222,7 @@ def test_where_one_connection_is_left_that_works_all_mails_go_over_it(
             assert len(server.mails) == 41
             assert len({mail.connection for mail in server.mails}) == 1
             (note,) = here.dispatcher.notes
-            assert ("SMTP_PASSWORD_FILE" if wrong == "password" else str(files.ca)) in note
+            assert ("SMTP_PASSWORD_FILE" if wrong == "password" else str(files.ca)) in note.words
             await server.hang_up()
             here.register("z")
             await here.send()

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from scheduler.database.engine import Database
+from scheduler.readiness import Kind, Reason
 from scheduler.registrants.again import replan
 from scheduler.registrants.triggers import TRIGGERS, check_intake
 from tests.support import Ledger, utc, webinar
@@ -153,6 +154,7 @@ def test_an_index_that_rows_stand_against_is_told_with_its_sql(ledger: Ledger) -
     for _ in range(2):
         ledger.register("a@example.org")
     (reason,) = check_intake(ledger.database)
+    assert reason.kind is Kind.INDEX
     assert reason.words.startswith(
         "registrants has lost its unique index on addresses: one address may register twice"
     )
@@ -164,9 +166,8 @@ def test_an_index_that_rows_stand_against_is_told_with_its_sql(ledger: Ledger) -
 
 def test_a_missing_column_is_reported(ledger: Ledger) -> None:
     ledger.sql("ALTER TABLE registrants RENAME COLUMN email TO mail")
-    assert tuple(map(str, check_intake(ledger.database))) == (
-        "new registrations are not taken in: registrants has no column email",
-    )
+    words = "new registrations are not taken in: registrants has no column email"
+    assert check_intake(ledger.database) == (Reason(Kind.COLUMNS, words),)
 
 
 # PostgreSQL's own
@@ -241,10 +242,12 @@ def test_who_does_not_own_the_table_says_what_its_owner_must_run_and_finds_new_r
     postgresql.register("a@example.org")
     service = Database(make_url(postgresql_url).set(username=role).render_as_string(hide_password=False))
     try:
-        assert tuple(map(str, check_intake(service))) == (
+        (reason,) = check_intake(service)
+        assert reason.kind is Kind.TRIGGER
+        assert reason.words == (
             "changes of registrants are not noticed: trigger registrants_changed is disabled; the service could"
             " not restore it (InsufficientPrivilege), the table's owner can: ALTER TABLE registrants ENABLE TRIGGER"
-            " registrants_changed, then `webinar replan`",
+            " registrants_changed, then `webinar replan`"
         )
         postgresql.plan(ANNOUNCED)
         assert len(postgresql.sql("SELECT * FROM registration")) == 1
