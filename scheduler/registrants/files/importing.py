@@ -1,8 +1,8 @@
 """Writes the rows of a file to `registrants`.
 
-A row that can't be used is reported with its line and reason; the rest is imported. The same file twice
-changes nothing. An empty cell leaves what is there. A file of any length takes the same memory and is written in short
-transactions; where that ends half way, the same file again does the rest.
+A row that can't be used is reported with its line and reason; the rest is imported. Importing a file again changes
+nothing. An empty cell leaves the stored value. A file of any length takes the same memory and is written in short
+transactions; after an interruption, importing the file again writes the rest.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
-_MOST_VALUES = 3  # are shown of those with one mistake
+_MOST_VALUES = 3  # shown for one mistake
 _TAKEN = "the database takes its address for that of another row"
 
 
 @dataclass
 class ImportReport:
-    """What an import did, by line. `through`: up to which line rows are in the database."""
+    """The result of an import. `through`: the last line whose row is in the database."""
 
     new: int = 0
     updated: int = 0
@@ -60,7 +60,7 @@ def import_rows(
     already_confirmed: bool = False,
     registered_again: datetime | None = None,
 ) -> ImportReport:
-    """Write these few rows to `registrants`, in this transaction; the service plans them when it sees them."""
+    """Write a few rows to `registrants` in this transaction. The service plans them once it sees them."""
     asked = Import(place, webinars, default_webinar, already_confirmed, registered_again)
     report, usable = ImportReport(), dict[Person, FileRow]()
     for judgement in judged(lambda: rows, asked):
@@ -82,13 +82,13 @@ def import_file(
     left_out: Callable[[Judgement], None],
     look_at: Callable[[FileRow], None] = lambda row: None,
 ) -> None:
-    """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and count in
-    `report` what was done. `left_out` is called for each row that does not count, `look_at` for each that does.
-    What the database itself refuses is in `report.rejected`."""
+    """Write a whole file to `registrants` in short transactions, each with the confirmations of its rows, and add the
+    results to `report`. `left_out` is called for each row that does not count, `look_at` for each row that does.
+    `report.rejected` holds the rows that the database refuses."""
     piece, odd, written_at = Chunk(others_wait=True), dict[str, dict[Person, int]](), 0.0
     with closing(_usable(file, asked, left_out, look_at)) as rows:
         while usable := dict(islice(rows, piece.rows)):
-            # Others write while the next rows are read, too.
+            # Other writers also get their turn while the next rows are read.
             time.sleep(max(0.0, written_at + piece.pause - time.monotonic()))
             for webinar in {webinar for webinar, _ in usable} - odd.keys():
                 with database.reading() as conn:
@@ -110,7 +110,7 @@ def _usable(
     left_out: Callable[[Judgement], None],
     look_at: Callable[[FileRow], None],
 ) -> Generator[tuple[Person, FileRow]]:
-    """The rows that are to be written."""
+    """The rows to write."""
     with closing(judged(file.rows, asked)) as judgements:
         for judgement in judgements:
             if judgement.kind != "counts":
@@ -139,13 +139,13 @@ class _Writing:
         self._registrants = Registrants(conn)
 
     def write(self, usable: Mapping[Person, FileRow], odd: Mapping[str, Mapping[Person, int]]) -> None:
-        """`odd`: what is known of `Registrants.odd`, by webinar."""
+        """Insert or update these rows. `odd`: known results of `Registrants.odd`, by webinar."""
         if self._asked.registered_again:
             registered_again(self._conn, self._asked.registered_again, usable.keys())
-        if self._asked.already_confirmed:  # before the rows: who is seen is confirmed already
+        if self._asked.already_confirmed:  # before the service can see the rows
             self._confirm(not_forgotten(self._conn, usable.keys()))
         there = self._there(usable, odd)
-        if self._asked.registered_again:  # also those whose rows say nothing new
+        if self._asked.registered_again:  # also people whose rows have not changed
             note_changes(self._conn, [row.id for row in there.values()])
         keep_rows_of(self._conn, usable.keys())
         changed = self._update(usable, there)
@@ -154,7 +154,7 @@ class _Writing:
         lacking = 0
         if inserted < len(
             new
-        ):  # somebody else wrote them at this moment, or they are another's for the database
+        ):  # written concurrently, or the database takes the address for another row's
             here = self._there(new, {})
             lacking = len(new) - len(here)
             changed += self._update(new, here)
@@ -169,7 +169,7 @@ class _Writing:
     def _there(
         self, people: Mapping[Person, FileRow], odd: Mapping[str, Mapping[Person, int]]
     ) -> dict[Person, Row]:
-        """The rows of these people."""
+        """The existing rows of these people."""
         known: dict[Person, int] = {}
         for webinar in {webinar for webinar, _ in people}:
             known |= odd[webinar] if webinar in odd else self._registrants.odd(webinar)
@@ -183,7 +183,7 @@ class _Writing:
         return {person: there[person] for person in people.keys() & there.keys()}
 
     def _update(self, people: Mapping[Person, FileRow], there: Mapping[Person, Row]) -> int:
-        """Write what differs, by the rows' ids. The same address in other letters is no difference."""
+        """Update the rows that differ and return their number. The spelling of the address is not compared."""
         columns = [name for name in _EDITABLE if name in self._registrants.columns]
         changes: list[list[object]] = []
         for person, before in there.items():
@@ -206,7 +206,7 @@ class _Writing:
         return len(changes)
 
     def _insert(self, people: Mapping[Person, FileRow]) -> int:
-        """Returns how many rows there are more now."""
+        """Insert these people and return the number of new rows."""
         if not people:
             return 0
         rows = []
@@ -218,7 +218,7 @@ class _Writing:
         return self._registrants.insert(rows).rowcount
 
     def _confirm(self, people: Iterable[Person]) -> None:
-        """Whom another system confirmed. Those who are here already are planned again."""
+        """Record that another system confirmed these people, and replan existing registrations."""
         given = self._engine.rows("people", {"webinar": "text", "folded": "text"})
         marked = execute(
             self._conn,
@@ -243,7 +243,7 @@ class _Writing:
 
 @dataclass
 class _Odd:
-    """Values with one mistake: the lines, and the first of them."""
+    """Values with the same mistake: their lines and the first few values."""
 
     lines: Lines = field(default_factory=Lines)
     values: list[str] = field(default_factory=list)
@@ -260,13 +260,13 @@ class _Odd:
 
 
 class Oddities:
-    """What can't be used of time zones, countries and languages, with the lines. Other evidence counts there."""
+    """Time zones, countries and languages that can't be used, with their lines. Other evidence replaces them."""
 
     def __init__(self, place: str, webinars: Mapping[str, Webinar], default_webinar: str) -> None:
         self._place, self._webinars, self._default = place, webinars, default_webinar
         self._zones: dict[str, _Odd] = {}
         self._languages = Lines()
-        self._problem = lru_cache(maxsize=4096)(self._zone_problem)  # few places have most registrants
+        self._problem = lru_cache(maxsize=4096)(self._zone_problem)  # most registrants share few places
 
     def look_at(self, row: FileRow) -> None:
         if (said := row.values.get("language")) and not language_tag(said):
@@ -279,7 +279,7 @@ class Oddities:
             self._zones.setdefault(problem, _Odd()).add(row.line, values)
 
     def _zone_problem(self, webinar_id: str, timezone: str, country: str) -> tuple[str, str]:
-        """Why what somebody said of their clock can't be used, and what it is. Their row counts, so nothing is long."""
+        """Why a time zone or country can't be used, and its value: a short one, as the row counts."""
         webinar = self._webinars.get(webinar_id)
         problem = zone_of(timezone, country, webinar.tz, webinar.start).problem if webinar else ""
         named = (("time zone", timezone), ("country", country))

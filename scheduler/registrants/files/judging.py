@@ -1,6 +1,6 @@
-"""Which rows of a file count, and why others do not. Nothing is written.
+"""Decides which rows of a file count, and why others do not. Nothing is written.
 
-Of a person's rows the last counts that has a name. So all are looked at before the first is judged.
+If a person has several rows, the last one with a name counts. So all rows are read before the first is judged.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from scheduler.registrants.rows import Person, Row, why_unusable
 
 Kind = Literal["counts", "status", "unknown status", "error", "repeated", "another name"]
 LOST: frozenset[Kind] = frozenset(("unknown status", "error", "another name"))
-"""Of these somebody may be missing who should not be."""
+"""Kinds of rows whose people may be missing by mistake."""
 LEFT_OUT = "the row is left out"
-_TOGETHER = 500  # rows that are written at once
+_TOGETHER = 500  # rows pickled at once
 ONE_EACH = "one registrant for each address"
 
 
 @dataclass(frozen=True)
 class Import:
-    """How the rows of one file are to be understood."""
+    """Options for reading the rows of one file."""
 
     place: str
     webinars: Collection[str]
     default_webinar: str
     already_confirmed: bool = False
     registered_again: datetime | None = None
-    """When somebody said that these people registered again, whoever of them was forgotten before."""
+    """When the user stated that these people registered again, including forgotten ones (UTC)."""
 
     def person(self, row: FileRow) -> Person:
         return row.values.get("webinar", self.default_webinar), fold(row.values.get("email", ""))
 
     def why_not(self, row: FileRow) -> Judgement | None:
-        """Why a row by itself does not count."""
+        """Why a row does not count, apart from other rows; None if it does."""
         if row.left_out:
             return Judgement(row, "status", row.left_out)
         said = row.values.get
@@ -71,7 +71,7 @@ class Import:
 
 
 class Judgement(NamedTuple):
-    """Whether a row counts, and why not. Only `value` quotes what stands in the file."""
+    """Whether a row counts, and why not. Only `value` quotes the file."""
 
     row: FileRow
     kind: Kind
@@ -80,7 +80,7 @@ class Judgement(NamedTuple):
 
     @property
     def told(self) -> str:
-        """The reason with the value, for whoever has the file."""
+        """The reason with the value, for the user who has the file."""
         return f"{self.reason}: {quoted(self.value)}" if self.value else self.reason
 
     def problem(self, place: str) -> Problem:
@@ -89,7 +89,7 @@ class Judgement(NamedTuple):
 
 
 def judged(rows: Callable[[], Iterable[FileRow]], asked: Import) -> Generator[Judgement]:
-    """Every row, by line. They are read once, and kept in a file without a name until it is known which count."""
+    """Judge every row, in order of lines. Rows are read once and kept in a temporary file until all are read."""
     with TemporaryFile() as file, closing(_People()) as people:
         people.note(_kept(rows(), asked, file))
         file.seek(0)
@@ -104,11 +104,11 @@ def judged(rows: Callable[[], Iterable[FileRow]], asked: Import) -> Generator[Ju
 
 
 def _kept(rows: Iterable[FileRow], asked: Import, file: IO[bytes]) -> Generator[tuple[int, Person, FileRow]]:
-    """Those of the rows that count by themselves, with their number. All are written to the file."""
+    """Write all rows to the file; yield the rows that count apart from others, with their numbers."""
     together: list[tuple[tuple[object, ...], tuple[Kind, str, str] | None]] = []
     for number, row in enumerate(rows, start=1):
         reason = asked.why_not(row)
-        together.append((tuple(row), reason and reason[1:]))  # named tuples take four times as long
+        together.append((tuple(row), reason and reason[1:]))  # plain tuples are quicker to pickle
         if len(together) == _TOGETHER:
             pickle.dump(together, file)
             together.clear()
@@ -120,13 +120,13 @@ def _kept(rows: Iterable[FileRow], asked: Import, file: IO[bytes]) -> Generator[
 def _read_again(file: IO[bytes]) -> Generator[tuple[FileRow, Judgement | None]]:
     with suppress(EOFError):
         while True:
-            for values, reason in pickle.load(file):  # noqa: S301 - what this process has written
+            for values, reason in pickle.load(file):  # noqa: S301 - written by this process
                 row = FileRow._make(values)
                 yield row, reason and Judgement(row, *reason)
 
 
 def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
-    """Of one address's rows one that is not the last, by which the person is called `name`."""
+    """Judge a row that another one, at line `last`, replaces. `name`: the digest of the name there."""
     if name and (own := _name(row)) and own != name:
         reason = f"line {last} has the same address under another name"
         return Judgement(row, "another name", reason, row.values["name"])
@@ -134,7 +134,7 @@ def _of_several(row: FileRow, last: int, name: bytes) -> Judgement:
 
 
 class Grouped:
-    """Rows that are left out by their status, with their lines: counted and named, not told one by one."""
+    """Rows that are left out by their status, one message for each status, with their number and lines."""
 
     def __init__(self, place: str, *, counting: str = "--counting lets them count") -> None:
         self._place, self._counting = place, counting
@@ -155,14 +155,14 @@ class Grouped:
 
 
 class _People:
-    """Which row is the last of each person, at which line, and by which name: on disk while it lasts."""
+    """The row that counts for each person, with its line and name, in a temporary database on disk."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # a file without a name
+        self._db = sqlite3.connect("", isolation_level=None)  # a temporary file
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute(
             "PRAGMA cache_size = -8000"
-        )  # kB: digests come in no order, and leaves are read again
+        )  # kB: digests come in random order, and pages are read again
         self._db.execute(
             "CREATE TABLE people (person BLOB PRIMARY KEY, number INTEGER, line INTEGER, name BLOB) WITHOUT ROWID"
         )
@@ -182,7 +182,7 @@ class _People:
         return (number for (number,) in self._db.execute("SELECT number FROM people ORDER BY number"))
 
     def last(self, person: Person) -> tuple[int, bytes]:
-        """The line that counts of this person, and a digest of the name there."""
+        """The line of this person's row that counts, and a digest of its name."""
         line, name = self._db.execute(
             "SELECT line, name FROM people WHERE person = ?", (_digest(person),)
         ).fetchone()
@@ -193,7 +193,7 @@ class _People:
 
 
 def _name(row: FileRow) -> bytes:
-    """A digest by which "Ana Ruiz", "RUIZ, Ana" and "ana ruiz" are one."""
+    """A digest that is the same for "Ana Ruiz", "RUIZ, Ana" and "ana ruiz"."""
     words = [] if row.displayed else sorted(folded(row.values.get("name", "")).split())
     return _digest(words) if words else b""
 
@@ -203,5 +203,5 @@ def _digest(parts: Iterable[str]) -> bytes:
 
 
 def quoted(value: str) -> str:
-    """A value of the file, for whoever has it: on one line, with nothing that is not seen."""
+    """A value of the file, for the user who has it: on one line, invisible characters escaped."""
     return shown("".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in value))

@@ -1,4 +1,4 @@
-"""What an import would do: the people as the service would know them, whoever is left out, and what is odd."""
+"""Preview of an import: the people as the service would see them, rows that are left out, and odd values."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from scheduler.registrants.files.reading import FileRow, RegistrantFile
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import ResolvedZone, Zone, zone_of
 
-FIRST = 10  # people who are shown
+FIRST = 10  # people shown
 _GROUPED = ("status", "unknown status")
 
 
 @dataclass
 class Preview:
-    """What an import of this file would do. `counts`: rows by what becomes of them; `first`: the first people, with
-    their zones; `problems`: what stands in the way of others."""
+    """The result that an import of this file would have. `counts`: number of rows by kind; `first`: the first people,
+    with their zones; `problems`: why other rows do not count."""
 
     file: RegistrantFile
     asked: Import
@@ -37,7 +37,7 @@ class Preview:
 
     @property
     def loses(self) -> bool:
-        """Whether somebody would be missing who should perhaps not be."""
+        """Whether people may be missing by mistake."""
         return any(self.counts[kind] for kind in LOST)
 
     @property
@@ -45,7 +45,7 @@ class Preview:
         return self.counts.total() - self.counts["counts"]
 
     def look(self, each: Callable[[Judgement], None] = lambda judgement: None) -> None:
-        """Go through the file once. `each` is called for each row."""
+        """Read the file once. `each` is called for each row."""
         oddities = Oddities(self.asked.place, self.webinars, self.asked.default_webinar)
         grouped = Grouped(self.asked.place)
         with closing(judged(self.file.rows, self.asked)) as judgements:
@@ -82,7 +82,7 @@ class Preview:
         }
 
     def json(self) -> Generator[str]:
-        """The whole preview, piece by piece, however many people there are."""
+        """The whole preview as pieces of JSON; memory does not grow with the file."""
         with (
             tempfile.TemporaryFile("w+", encoding="utf-8") as left_out,
             tempfile.TemporaryFile("w+", encoding="utf-8") as rows,
@@ -115,7 +115,7 @@ def _between(lines: Iterator[str]) -> Iterator[str]:
 
 
 def _json(value: object) -> str:
-    """On one line; what is not seen, or turns the direction of writing, is escaped."""
+    """JSON on one line; invisible characters and those that change the direction of writing are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return (
         text

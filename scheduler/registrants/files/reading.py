@@ -1,9 +1,9 @@
-"""Says what a file of registrants is - system, table, columns, which rows count and why others do not - and reads it.
+"""Reads a file of registrants: its system, table and columns, which rows count and why others do not.
 
     bytes -> sheets (csv, workbook) -> tables -> columns -> rows
 
-Nothing is written here, and a file of any length takes the same memory. The first time, the whole file is looked at:
-what a column holds decides what it is.
+Nothing is written here, and a file of any length takes the same memory. The whole file is read once before the first
+row: the meaning of a column depends on all its values.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ ATTENDEE = "attendee"
 HOSTS = "they are registered and get the attendees' mails; without their rows, they do not"
 Cells = list[str] | dict[int, str]
 _NAMED = ("name", "first_name", "middle_name", "last_name", "webinar", "registered_at", "role")
-_LONG = 1000  # characters: what is said of a status is remembered below that
-_MOST_NAMED = 10  # columns that are not read
+_LONG = 1000  # characters: judgements of shorter statuses are cached
+_MOST_NAMED = 10  # unread columns
 _AS_THEY_ARE = ("language", "timezone", "country", "join_url")
 
 
 class FileRow(NamedTuple):
-    """One row of a file: the line at which it begins, its values by our column names, when it says it registered (UTC).
+    """One row of a file: the line at which it begins, its values by our column names, its time of registration (UTC).
 
-    It counts unless it is `unusable` (why, where the file alone shows that), `left_out` by its status, or of a status
-    that nobody knows (`unknown_status`).
+    It counts unless it is `unusable` (the reason, if the file alone shows it), `left_out` by its status, or has an
+    `unknown_status`.
     """
 
     line: int
@@ -69,7 +69,7 @@ class FileRow(NamedTuple):
     status: str = ""
     role: str = ATTENDEE
     displayed: bool = False
-    """Its name is only what the person was shown as, once more for each time they joined."""
+    """Its name is only a display name, which may differ each time the person joined."""
 
     @property
     def counts(self) -> bool:
@@ -78,18 +78,17 @@ class FileRow(NamedTuple):
 
 @dataclass(frozen=True)
 class _Read:
-    """One table and what its columns mean."""
+    """One table and the meaning of its columns."""
 
     table: Table
     columns: Columns
 
 
 class RegistrantFile:
-    """A file of registrants, of whatever system. `rows` can be asked for as often as one likes, one iteration after the
-    other.
+    """A file of registrants from any system. `rows` can be called again once the iteration before it has ended.
 
-    `file` is binary and can be read from its beginning again. `webinars`: ids by which a column of webinars is known.
-    `table`: the sheet or table that is meant, where there are several. `counting`: statuses whose people come, too.
+    `file` is binary and seekable. `webinars`: ids by which a column of webinars is recognized. `table`: the sheet or
+    table to read if the file has several. `counting`: further statuses of people who attend.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class RegistrantFile:
         table: str = "",
         counting: Collection[str] = (),
     ) -> None:
-        """Raises Problems when the file as a whole can't be used."""
+        """Raises Problems if the file as a whole can't be used."""
         self._place = place
         self._counting = frozenset(map(folded, counting))
         self._noted = _Notes()
@@ -116,16 +115,16 @@ class RegistrantFile:
 
     @property
     def table(self) -> str:
-        """The name of the table, or sheet, whose people are registrants; "" where the file has only one."""
+        """The name of the table or sheet that holds the registrants; "" if the file has only one."""
         return self._main.table.name
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The columns of that table, each with what it is read as and why."""
+        """The columns of that table, with their meanings and the reasons."""
         return self._main.columns.read
 
     def rows(self) -> Generator[FileRow]:
-        """Each row, from the first on."""
+        """All rows, from the first one."""
         self._noted = _Notes()
         for one in self._read:
             reader = _Rows(one.table, one.columns, self._counting, self._noted)
@@ -134,7 +133,7 @@ class RegistrantFile:
                     yield reader.row(record)
 
     def notes(self) -> list[Problem]:
-        """What is to be known of the rows that were read, and what is left out of them."""
+        """Notes on the rows that were read, and on lines and columns that were not."""
         above = [line for one in self._read[:1] for line in one.table.above]
         passed = (
             [Problem(f"{self._place}, {lines_named(above)}", "above the header, and not read")]
@@ -214,14 +213,14 @@ class RegistrantFile:
 
 
 def read_rows(raw: bytes, place: str) -> tuple[list[FileRow], list[Problem]]:
-    """The rows of a short file, and notes on them. Raises Problems when the file as a whole can't be used."""
+    """The rows of a short file, and notes on them. Raises Problems if the file as a whole can't be used."""
     file = RegistrantFile(io.BytesIO(raw), place)
     rows = list(file.rows())
     return rows, file.notes()
 
 
 def _no_column(place: str, record: Record) -> Problem:
-    """Perhaps there is no header, and this is a person: nothing of it is quoted."""
+    """The problem of a header without an address column. It may be a person's row, so its addresses are not quoted."""
     try:
         columns_of(
             Survey(Record(record.line, [cell for cell in record.cells if not is_address(cell)])), (), place
@@ -242,13 +241,13 @@ def _survey(table: Table) -> Survey:
 
 @dataclass
 class _Notes:
-    """What is noted while rows are read, with the lines."""
+    """The lines of odd rows, by kind, collected while rows are read."""
 
-    short: Lines = field(default_factory=Lines)  # with fewer cells than the header
-    untimed: Lines = field(default_factory=Lines)  # whose registered_at is no time
-    cleaned: Lines = field(default_factory=Lines)  # whose address was cleaned
-    bracketed: Lines = field(default_factory=Lines)  # whose name had an affiliation
-    nameless: Lines = field(default_factory=Lines)  # whose name is none
+    short: Lines = field(default_factory=Lines)  # fewer cells than the header
+    untimed: Lines = field(default_factory=Lines)  # registered_at is not a time
+    cleaned: Lines = field(default_factory=Lines)  # the address was cleaned
+    bracketed: Lines = field(default_factory=Lines)  # the name had an affiliation
+    nameless: Lines = field(default_factory=Lines)  # the name was not a name
     other_address: Lines = field(default_factory=Lines)
     links: Lines = field(default_factory=Lines)
     hosts: Lines = field(default_factory=Lines)
@@ -272,7 +271,7 @@ class _Notes:
 
 
 class _Rows:
-    """Makes rows of the records of one table."""
+    """Makes FileRows from the records of one table."""
 
     def __init__(self, table: Table, columns: Columns, counting: frozenset[str], noted: _Notes) -> None:
         self._table, self._columns, self._counting, self._noted = table, columns, counting, noted
@@ -281,11 +280,11 @@ class _Rows:
         self._order: Order = ""
         if columns.day_first is not None:
             self._order = "day first" if columns.day_first else "month first"
-        # Where the table lacks a column, its cell is the one behind the last.
+        # A column that the table lacks is read from the empty cell behind the last one.
         self._parts = itemgetter(*(columns.at.get(name, self._width) for name in _NAMED))
         self._values = [(name, columns.at[name]) for name in _AS_THEY_ARE if name in columns.at]
         self._said = [*columns.statuses, *columns.cancelled, *(index for index, _ in columns.doubted)]
-        self._judged = lru_cache(maxsize=1024)(self._judge)  # few statuses have most registrants
+        self._judged = lru_cache(maxsize=1024)(self._judge)  # most registrants share few statuses
 
     def row(self, record: Record) -> FileRow:
         line = record.line
@@ -304,7 +303,7 @@ class _Rows:
             if (cell := cells[index]) and (value := clean_cell(cell)):
                 values[column] = value
         if webinar := tidy(webinar):
-            values["webinar"] = webinar  # as it is: none is taken for another
+            values["webinar"] = webinar  # unchanged: no id is taken for another
         said = [cells[index] for index in self._said]
         judge = self._judged if sum(map(len, said)) < _LONG else self._judge
         left_out, unknown, status = judge(*said)
@@ -321,7 +320,7 @@ class _Rows:
         )
 
     def _padded(self, cells: Sequence[str]) -> Cells:
-        """With an empty cell wherever there is none. The time it takes goes by the row, however wide the header is."""
+        """The cells, with empty ones for missing ones. Takes time by the length of the row, not of the header."""
         if len(cells) == self._width:
             return [*cells, ""]
         return defaultdict(str, enumerate(cells[: self._width]))
@@ -354,7 +353,7 @@ class _Rows:
         return values, "email holds two addresses" if address.problem == "holds two addresses" else ""
 
     def _name(self, line: int, said: str, first: str, middle: str, last: str) -> tuple[str, bool]:
-        """The name, and whether it is only what the person was shown as."""
+        """The name, and whether it is only a display name."""
         parts = joined(clean_name_of(first, last), clean_name_of(middle), clean_name_of(last, first))
         whole = clean_name_of(said) if said else ""
         displayed = self._columns.displayed and not parts
@@ -381,7 +380,7 @@ class _Rows:
         return role
 
     def _judge(self, *cells: str) -> tuple[str, str, str]:
-        """Why somebody does not come, which status nobody knows, and all that is said of it in the cells of `_said`."""
+        """Why the person does not attend, an unknown status, and all statuses, from the cells of `_said`."""
         in_column = dict(zip(self._said, cells, strict=True))
         unknown, left_out = "", ""
         several = len(self._columns.statuses) > 1

@@ -1,6 +1,6 @@
-"""What a file holds before anybody knows what it means: sheets of records, which are rows of cells with their line.
+"""The contents of a file before they are interpreted: sheets of records, which are rows of cells with their line.
 
-A sheet can be read as often as it is asked for, and takes no more memory however long it is.
+A sheet can be read repeatedly, and takes the same memory at any length.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ class Sheet:
 
 
 class Lines:
-    """Numbers of lines, of which the first few are named: "line 3", "lines 3, 5 and 7", "lines 3, 4, 5, 6, 7 and 120
-    more"."""
+    """Line numbers, shown as "line 3", "lines 3, 5 and 7", or "lines 3, 4, 5, 6, 7 and 120 more"."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -51,7 +50,7 @@ class Lines:
 
 
 def lines_named(lines: Iterable[int]) -> str:
-    """As `Lines` names them."""
+    """These lines as `Lines` shows them."""
     named = Lines()
     for line in lines:
         named.add(line)

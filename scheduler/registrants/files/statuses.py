@@ -1,6 +1,6 @@
-"""What a status of a registration means: whether this person comes. Pure.
+"""The meaning of a registration's status: whether the person attends. Pure.
 
-A word that is not known is asked about, never guessed.
+Unknown words are asked about, never guessed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def is_status(word: str) -> bool:
 
 
 def status_in(cell: str) -> str:
-    """The status in a cell. "нет" is nothing in a column of names; here it is an answer."""
+    """The status in a cell. "нет" counts as empty in a column of names; here it is an answer."""
     return clean_cell(cell) or (word if folded(word := tidy(cell)) in _DOES_NOT else "")
 
 
 @lru_cache(maxsize=1024)
 def why_not(word: str, *, codes: bool = False) -> str | None:
-    """Why somebody of this status does not come, '' if they do, None if nobody knows. `codes`: pretix's letters."""
+    """Why a person of this status does not attend; '' if they do, None if unknown. `codes`: pretix's letters."""
     name = folded(word)
     if codes and name in _PRETIX:
         return _PRETIX[name] and f"status “{word}” ({_PRETIX[name]})"
@@ -44,8 +44,8 @@ def why_not(word: str, *, codes: bool = False) -> str | None:
 
 
 def may_not_come(word: str, meaning: str) -> bool:
-    """Whether a column that is no status for certain may say so of somebody. `meaning`: what its header says: "status"
-    ("Attending": No), "cancelled" ("Cancelled by": host), or nothing ("Outcome": rejected)."""
+    """Whether a cell may say that a person does not attend, in a column that may not be a status. `meaning`: of its
+    header: "status" ("Attending": No), "cancelled" ("Cancelled by": host), or "" ("Outcome": rejected)."""
     if meaning == "cancelled":
         return is_cancelled(word)
     name = folded(word)
@@ -58,15 +58,15 @@ def is_codes(words: frozenset[str]) -> bool:
 
 
 def is_cancelled(cell: str) -> bool:
-    """What a column such as “Cancelled” says: yes, no, or when it was."""
+    """Whether a cell of a column such as “Cancelled” says yes, or a time."""
     return bool(cell.strip()) and folded(cell) not in _NO
 
 
 def is_flag(cell: str) -> bool:
-    """Whether a column such as “Cancelled” may say this: yes, no, or a moment."""
+    """Whether a cell fits a column such as “Cancelled”: yes, no, or a time."""
     return folded(cell) in _YES or folded(cell) in _NO or any(letter.isdecimal() for letter in cell)
 
 
 def role_of(word: str) -> str:
-    """ "host", "panelist" or "attendee"; what is none of them as it is."""
+    """ "host", "panelist" or "attendee"; any other word unchanged."""
     return _ROLES.get(folded(word), word)

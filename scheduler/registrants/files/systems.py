@@ -1,4 +1,4 @@
-"""Which system wrote a file: by headers that it writes, and no other. Pure."""
+"""Recognizes the system that wrote a file, by headers that no other one writes. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ZOOM = ("Attendee Details", "Host Details", "Panelist Details", "Registrant Det
 
 
 def system_of(headers: Iterable[Collection[str]], titles: Collection[str]) -> str:
-    """The name of the system, or "" where nothing tells it. `headers`: of each table."""
+    """The name of the system, or "" if unknown. `headers`: of each table."""
     for header in headers:
         said = [folded(cell) for cell in header]
         for name, signs in _SIGNS.items():

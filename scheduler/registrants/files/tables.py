@@ -1,4 +1,4 @@
-"""Which blocks of a file hold registrants. Pure.
+"""Finds the tables of a file that hold registrants. Pure.
 
 A report has several tables, each with a title and a header of its own.
 """
@@ -27,8 +27,8 @@ _ROLE_PARTS = {word: role for role in _PEOPLE_ROLES for word in words_of("title"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below one header, up to the line where something else begins. `role`: of everybody in it, by its title.
-    `left_out`: why nobody in it comes, by its title."""
+    """The rows below one header, up to line `end` (exclusive). `role`: of all its people, by its title. `left_out`: why
+    none of them attends, by its title."""
 
     sheet: Sheet
     header: Record
@@ -73,7 +73,7 @@ class Table:
 
 @dataclass
 class _Search:
-    """What is known while a sheet is gone through once."""
+    """The state of one pass through a sheet."""
 
     sheet: Sheet
     found: list[Table] = field(default_factory=list)
@@ -109,11 +109,11 @@ class _Search:
         return self.title is not None and not self.since_title
 
     def _begins_another(self, cells: Sequence[str]) -> bool:
-        """Whether a header without a title is one: a row of people may look a little like it."""
+        """Whether this is a header, though it has no title: a person's row may look like one."""
         return len(cells) > 1 and _names_addresses(cells)
 
     def _ends(self, title: str) -> bool:
-        """Whether this title is that of the next section of a report. In a plain list it is a row like others."""
+        """Whether this title begins the next section of a report. In a plain list it is an ordinary row."""
         own = self.found[-1].title
         return bool(own) and bool(
             _is_of_no_people(title) or (_NUMBERED.match(own) and _NUMBERED.match(title))
@@ -126,7 +126,7 @@ class _Search:
 
 
 def tables_of(sheet: Sheet) -> list[Table]:
-    """Its tables, with or without people, from the first on."""
+    """All tables of a sheet, in order, with or without people."""
     search = _Search(sheet)
     with closing(sheet.records()) as records:
         for record in records:
@@ -138,7 +138,7 @@ def tables_of(sheet: Sheet) -> list[Table]:
 
 
 def of_people(tables: Iterable[Table]) -> list[Table]:
-    """Those whose rows are people with addresses: of numbered sections (Teams) the first such."""
+    """The tables that hold people with addresses; of numbered sections (Teams) only the first one."""
     people = [table for table in tables if table.has_addresses and table.is_of_people]
     numbered = [table for table in people if _NUMBERED.match(table.title)]
     return [table for table in people if table not in numbered[1:]]
@@ -166,8 +166,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _without_known_header(sheet: Sheet, found: Sequence[Table]) -> list[Table]:
-    """The first row that is followed by one with an address, and has none itself: its columns are known by what they
-    hold."""
+    """The table below the row before the first one with an address: its columns are recognized by their values."""
     before: Record | None = None
     for record in first_records(sheet, 60):
         cells = [cell for cell in record.cells if cell.strip()]

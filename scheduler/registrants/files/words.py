@@ -1,4 +1,4 @@
-"""The words of `words.toml`: what systems and people write in files of registrants, in their languages. Pure."""
+"""The words of `words.toml`, which systems and people write in files of registrants, in many languages. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _ARABIC = str.maketrans("أإآىة", "ااايه")
 
 
 def folded(text: str) -> str:
-    """The form in which words are compared: without regard to case, accents, punctuation and width."""
-    if text.isascii():  # most are, and this is asked for each row
+    """The form in which words are compared: without case, accents, punctuation and width."""
+    if text.isascii():  # a shortcut for most rows
         return _PUNCTUATION.sub(" ", text.lower()).strip().replace(" / ", "/")
     text = unicodedata.normalize("NFKC", text)
-    if not text.isprintable():  # what is of category Cf is not
+    if not text.isprintable():  # it may have letters of category Cf
         text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
     text = unicodedata.normalize("NFC", _MARKS.sub("", text)).translate(_ARABIC)
@@ -31,8 +31,8 @@ def folded(text: str) -> str:
 
 
 def remembered(most: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
-    """Lets a function remember what it made of the `most` texts that it was asked for last. Long ones are not kept, of
-    which a file may hold any number."""
+    """A decorator that caches a function's results for the `most` texts used last. Long texts are not cached, as they
+    would take too much memory."""
 
     def remembering(function: Callable[[str], T]) -> Callable[[str], T]:
         known = lru_cache(maxsize=most)(function)
@@ -60,7 +60,7 @@ def table(*names: str) -> Mapping[str, Any]:
 
 
 def words_of(*names: str) -> Iterator[str]:
-    """All words of a list, or of the lists of a table: of every language, the first one first."""
+    """All words of a list, or of all lists of a table (its languages), in order."""
     *above, last = names
     found = table(*above)[last]
     for words in (found,) if isinstance(found, list) else found.values():

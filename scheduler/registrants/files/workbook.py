@@ -1,4 +1,4 @@
-"""Reads XLSX and ODS into records, by a child process under limits: its memory, its time, and what it may write."""
+"""Reads XLSX and ODS into records, in a child process with limits on memory, processor time and output."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.records import Record, Sheet
 from scheduler.registrants.files.workbook_rows import ENCRYPTED
 
-LARGEST = 100 * 2**20  # octets of the file
-UNPACKED = 500 * 2**20  # octets of what is packed in it
+LARGEST = 100 * 2**20  # bytes of the file
+UNPACKED = 500 * 2**20  # bytes of its unpacked parts
 WIDEST = 1000  # columns
 _CONTENTS = {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}  # of XLSX, XLSB, ODS
 _PACKED, _COMPOUND = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -30,10 +30,10 @@ def is_workbook(begin: bytes) -> bool:
 
 
 class Workbook:
-    """The sheets of a workbook. Their rows are in a file without a name, which goes with this."""
+    """The sheets of a workbook. Their rows are in a temporary file, which is deleted with this object."""
 
     def __init__(self, file: IO[bytes], place: str) -> None:
-        """Raises Problems where it is none that can be read, or would unpack into too much."""
+        """Raises Problems if the file is not a readable workbook, or unpacks into too much."""
         _check(file, place)
         rows = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this
         self._closed = weakref.finalize(self, rows.close)
@@ -42,7 +42,7 @@ class Workbook:
 
 
 def _check(file: IO[bytes], place: str) -> None:
-    """What the directory of the archive says is in it. Nothing of it is unpacked yet."""
+    """Check the directory of the archive, before anything is unpacked. Raises Problems."""
     file.seek(0)
     if file.read(4).startswith(_COMPOUND):
         file.seek(0)

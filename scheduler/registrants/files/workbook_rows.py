@@ -1,8 +1,8 @@
-"""Writes the visible sheets of a workbook (standard input) as lines of JSON (standard output): run as a program of its
-own, under limits, by `workbook.py`. A sheet is a line with its name, then one for each of its rows.
+"""Writes the visible sheets of a workbook (standard input) as lines of JSON (standard output). `workbook.py` runs it as
+a separate process with limits. Each sheet is a line with its name, then a line for each row.
 
-Whatever a workbook does to its reader - a cell in the last row of the last column makes it ask for terabytes -, it does
-to this process only.
+A hostile workbook harms only this process: a single cell in the last row of the last column, say, makes the reader
+allocate terabytes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetVisibleEnum, load_workbook
 
 ENCRYPTED, BROKEN = 3, 4
-MEMORY = 3 * 2**30  # octets: 200,000 rows of 20 cells take a tenth of that
+MEMORY = 3 * 2**30  # bytes: 200,000 rows of 20 cells take a tenth of that
 SECONDS = 60  # of processor time
-WRITTEN = 2 * 2**30  # octets
+WRITTEN = 2 * 2**30  # bytes
 
 
 def rows(workbook: CalamineWorkbook) -> Iterator[object]:
@@ -50,7 +50,7 @@ def _text(cell: Any) -> str:
 
 
 def _limit() -> None:
-    """A cell that a hostile workbook puts far away ends this process by the limit of its memory."""
+    """Limit this process's memory, processor time and output; leave no core dump."""
     limits = {
         resource.RLIMIT_AS: MEMORY,
         resource.RLIMIT_CPU: SECONDS,
@@ -58,7 +58,7 @@ def _limit() -> None:
         resource.RLIMIT_CORE: 0,
     }
     for which, most in limits.items():
-        _, hard = resource.getrlimit(which)  # who has no privilege can't raise it
+        _, hard = resource.getrlimit(which)  # can't be raised without privileges
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(which, (soft, hard))
 
