@@ -1,6 +1,6 @@
-"""Cleans what stands in a cell: an address, a name, an instant. Pure.
+"""Cleans the text of a cell: an address, a name, an instant. Pure.
 
-Cleaning takes away what programs added and what nobody sees. It never changes what a person typed.
+Cleaning removes characters that programs added and invisible ones. It never changes what a person typed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scheduler.zones.wall import LAST_YEAR
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
-"""What shows nothing: without the joiners, which are part of the spelling of names."""
+"""Invisible characters, except the joiners: they are part of the spelling of names."""
 _BLANKS = re.compile(r"[\s\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _PLAIN = re.compile(r"[A-Za-z0-9._%+/?^`{|}~!#$&*-][A-Za-z0-9._%+'/=?^`{|}~!#$&*-]*@[A-Za-z0-9.-]+\w")
@@ -39,7 +39,7 @@ _NOBODY = frozenset(words_of("nothing", "name"))
 
 
 class Address(NamedTuple):
-    """An address as cleaned, whose name stood beside it, and why it is none."""
+    """A cleaned address, the name beside it, and why it is not valid ("" if it is)."""
 
     address: str
     name: str = ""
@@ -48,37 +48,37 @@ class Address(NamedTuple):
 
 
 def tidy(cell: str) -> str:
-    """On one line, without what nobody sees and without blanks at the ends."""
+    """The text on one line, without invisible characters and outer blanks."""
     if cell.isascii() and cell.isprintable() and "  " not in cell:
         return cell.strip()
     return _BLANKS.sub(" ", _UNSEEN.sub("", cell)).strip()
 
 
 def is_nothing(cell: str) -> bool:
-    """Whether this says that there is nothing: "", "N/A", "NULL", "--"."""
+    """Whether this stands for an empty cell: "", "N/A", "NULL", "--"."""
     return not cell or (len(cell) < 16 and cell.casefold() in _NOTHING)
 
 
-@remembered(4096)  # few countries and statuses have most registrants
+@remembered(4096)  # most registrants share few countries and statuses
 def clean_cell(cell: str) -> str:
-    """A value as a person meant it; '' where it says that there is nothing."""
+    """A value as a person meant it; '' if it stands for an empty cell."""
     return cleaned(cell)
 
 
 def cleaned(cell: str) -> str:
-    """`clean_cell` for what differs from row to row, which is not remembered."""
+    """`clean_cell` without a cache, for values that differ from row to row."""
     text = unwrapped(tidy(cell))
     return "" if is_nothing(text) else text
 
 
 def unwrapped(text: str) -> str:
-    """Without what spreadsheets and databases make of a text: ="Ana", 'Ana, Ana &amp; Bo, UTF-8 read as Latin."""
+    """Undo what spreadsheets and databases do to a text: ="Ana", 'Ana, Ana &amp; Bo, UTF-8 read as Latin-1."""
     if text[:1] == "=" and (formula := _TEXT_FORMULA.fullmatch(text)):
         text = formula[1].replace('""', '"')
     elif (
         text.startswith("'") and text.count("'") % 2 and not text[1:3].lower().startswith(("t ", "s ", "n "))
     ):
-        text = text[1:]  # Excel's sign of a text; but 't Hooft is a name
+        text = text[1:]  # Excel's mark of a text; but 't Hooft is a name
     if "&" in text and _ENTITY.search(text):
         text = tidy(html.unescape(text))
     if not text.isascii() and _TWICE_ENCODED.search(text):
@@ -96,7 +96,7 @@ def _decoded_again(text: str) -> str:
 
 
 def clean_address(cell: str) -> Address:
-    """The one address in a cell."""
+    """The address in a cell, which must be the only one."""
     if _PLAIN.fullmatch(cell):
         return Address(cell, problem=why_no_address(cell))
     text = tidy(_CONTROL.sub("", cell).translate(_FULL_WIDTH))
@@ -121,7 +121,7 @@ def clean_address(cell: str) -> Address:
 
 
 def is_address(cell: str) -> bool:
-    """Whether a cell holds an address, or two."""
+    """Whether a cell holds one address or two."""
     return bool(_PLAIN.fullmatch(cell)) or (
         "@" in cell.translate(_FULL_WIDTH) and clean_address(cell).problem in ("", "holds two addresses")
     )
@@ -138,12 +138,12 @@ _CLOSING = (")", "）", "]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af々]+")
 _OF_PROGRAMS = frozenset(("null", "NULL", "undefined", "NaN", "nan", "(null)"))
 _ONE_WORD = re.compile(r"[^\W\d_ÂÃÄÅÐÑØÙ][^\W_ÂÃÄÅÐÑØÙ]*(?:-[^\W_ÂÃÄÅÐÑØÙ]+)*")
-"""Words that are names as they are, and most are: looking closer takes five times as long."""
-_ALSO_NAMES = frozenset(("Null", "Nil"))  # people are called so, too
+"""Words that need no cleaning: a shortcut, as most names are such words."""
+_ALSO_NAMES = frozenset(("Null", "Nil"))  # real names, too
 
 
 def clean_name_of(text: str, beside: str = "") -> str:
-    """A name as it was typed, or a part of one `beside` another part; '' for what is none."""
+    """A name as it was typed, or a part of one `beside` another part; '' if it is no name."""
     if not text:
         return ""
     if (name := _name_in(text)) or not beside:
@@ -152,7 +152,7 @@ def clean_name_of(text: str, beside: str = "") -> str:
     return also if also in _ALSO_NAMES and clean_name_of(beside) else ""
 
 
-@remembered(1024)  # few first names have many people
+@remembered(1024)  # many people share few first names
 def _name_in(text: str) -> str:
     if _ONE_WORD.fullmatch(text) and text not in _ALSO_NAMES and text not in _OF_PROGRAMS:
         low = text.casefold()
@@ -166,7 +166,7 @@ def _as_typed(text: str) -> str:
 
 
 def _is_nobody(name: str) -> bool:
-    """Whether this says that there is no name, or is what another tool left unfilled."""
+    """Whether this stands for a missing name, or is another tool's unfilled placeholder."""
     return (
         is_nothing(name)
         or name.casefold() in _NOBODY
@@ -176,8 +176,8 @@ def _is_nobody(name: str) -> bool:
 
 
 def without_affiliation(name: str, *, displayed: bool = False) -> str:
-    """Without what a system adds behind a name in brackets. `displayed`: in a column of names as they were shown, where
-    any bracket is the system's."""
+    """The name without an affiliation in brackets behind it. `displayed`: the column holds display names, where the
+    system added any bracket."""
     begin = max(map(name.rfind, _OPENING)) if name.endswith(_CLOSING) else 0
     if begin < 1:
         return name
@@ -195,8 +195,8 @@ def _is_affiliation(text: str) -> bool:
 
 
 def joined(first: str, middle: str, last: str) -> str:
-    """The full name of its parts. Chinese, Japanese and Korean names begin with the family's. Who typed the whole name
-    into both fields has it once."""
+    """The full name from its parts. Chinese, Japanese and Korean names begin with the family name. A whole name that
+    was typed into both fields is used once."""
     if first == last and " " in first:
         return first
     if first and last and _CJK.fullmatch(first) and _CJK.fullmatch(last):
@@ -229,11 +229,11 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def instant(value: str, order: Order = "") -> datetime | None:
-    """The instant (UTC) that a cell names, or None. Without an offset it is read as UTC. `order`: in which order the
-    column writes days and months, where that is known."""
+    """The instant (UTC) that a cell names, or None. A time without an offset is read as UTC. `order`: the order of day
+    and month in the column, if known."""
     found: datetime | None
     try:
-        found = _in_utc(datetime.fromisoformat(value))  # nearly all are so: no pattern has to look at them
+        found = _in_utc(datetime.fromisoformat(value))  # the usual format: no pattern is needed
     except (ValueError, OverflowError):
         found = _other_instant(value, order)
     return found if found and 1970 <= found.year <= LAST_YEAR else None
@@ -267,7 +267,7 @@ def _without_zone(value: str) -> tuple[str, timedelta]:
 
 
 def order_of(value: str) -> Order:
-    """In which order this value can only be read."""
+    """The only possible order of day and month in this value; "" if both are."""
     value = value.strip()
     if value[:4].isdecimal():  # the year, or no date
         return ""

@@ -1,7 +1,7 @@
-"""What each column of a table means: by its header, and by what it holds. Pure.
+"""The meaning of each column of a table, by its header and its values. Pure.
 
-A header can be wrong (`Email` that says "anonymous" in every row), or mean two things (`Name` beside `First name`), or
-nothing (`Contact`): so the whole column is looked at first.
+A header can be wrong (`Email` above "anonymous" in every row), ambiguous (`Name` beside `First name`) or meaningless
+(`Contact`), so the whole column is examined first.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ NOT_NEEDED = "is not needed"
 NOT_KNOWN = "no column of this name is known"
 ROLES = ("host", "panelist", "attendee")
 _DISTINCT = 30  # values of a column that are remembered
-_SEEN = 500  # cells of a column that are looked at once
+_SEEN = 500  # cells of a column that are examined only once
 _MOST_NAMES = 10  # columns of names that are compared with each other
 _PLAIN_STATUS = folded_words("ambiguous_status")
-_WEAK = 1000  # ranks from here on say little
+_WEAK = 1000  # ranks from here on are uncertain
 
 
 @dataclass
 class Held:
-    """What a column holds."""
+    """Statistics of a column's cells."""
 
     filled: int = 0
     addresses: int = 0
@@ -52,12 +52,12 @@ class Held:
     values: set[str] = field(default_factory=set)
     more_values: bool = False
     answers: bool = False
-    """Whether its header asks who comes, so that "нет" is an answer, and not nothing."""
+    """Whether its header asks who attends, so that "нет" is an answer, not an empty cell."""
     plain: set[str] = field(default_factory=set)
-    """Cells that were seen before and are neither an address nor a date: most of a country's are."""
+    """Cells seen before that are neither an address nor a date, such as countries."""
 
     def see(self, cell: str) -> None:
-        """Any cell but an empty one, and those in `plain`, which are only counted."""
+        """Examine a cell that is neither empty nor in `plain`."""
         if not is_nothing(text := tidy(cell)) or (self.answers and status_in(cell)):
             self._look_at(text)
             plain = "@" not in text and "＠" not in text and not text[0].isdecimal()
@@ -83,7 +83,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Column:
-    """One column, what it is read as ("" where it is not), and why."""
+    """One column, what it is read as ("" if it is not read), and why."""
 
     index: int
     header: str
@@ -94,12 +94,12 @@ class Column:
 
 @dataclass
 class Survey:
-    """What the columns of a table hold, from its first row to its last."""
+    """Statistics of all columns of a table, over all its rows."""
 
     header: Record
     columns: list[Held] = field(default_factory=list)
     contained: dict[tuple[int, int], int] = field(default_factory=dict)
-    """How often one column's cell stands in another's: a first name in a whole name."""
+    """How often one column's cell is contained in another's: a first name in a full name."""
     rows: int = 0
 
     def __post_init__(self) -> None:
@@ -129,8 +129,8 @@ class Survey:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where each of our columns is in a table. `emails`: of a row the first that holds an address counts. `same_name`:
-    they have the same header, so that two addresses in a row are a contradiction."""
+    """Where each of our columns is in a table. `emails`: in each row the first one that holds an address counts.
+    `same_name`: they have the same header, so two addresses in a row are an error."""
 
     read: tuple[Column, ...]
     emails: tuple[int, ...] = ()
@@ -140,13 +140,13 @@ class Columns:
     statuses: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
     doubted: tuple[tuple[int, str], ...] = ()
-    """Where somebody may be said not to come, each with what its header says: they are asked about."""
+    """Columns that may say that somebody does not attend, with the header's meaning: such rows are asked about."""
     codes: bool = False
     day_first: bool | None = None
 
 
 def columns_of(survey: Survey, webinars: Collection[str], place: str) -> Columns:
-    """Raises Problems where no column holds addresses, or nobody can know which of several does."""
+    """The columns of a table. Raises Problems if no column holds addresses, or it is unclear which one does."""
     return _Choice(survey, webinars, place).columns()
 
 
@@ -294,7 +294,7 @@ class _Choice:
         both = min(self._held[whole].filled, self._held[part].filled)
         return bool(both) and self._survey.contained.get((part, whole), 0) * 2 >= both
 
-    # Status, role, and whether they cancelled
+    # Status, role, cancellation
 
     def _statuses(self) -> tuple[int, ...]:
         found = []
@@ -327,7 +327,7 @@ class _Choice:
         return tuple(found)
 
     def _doubted(self) -> tuple[tuple[int, str], ...]:
-        """Columns that are read as nothing else."""
+        """Columns not read otherwise that may say that somebody does not attend."""
         found = []
         for index, held in enumerate(self._held):
             named = self._named[index]
@@ -368,7 +368,7 @@ class _Choice:
         return at
 
     def _asks_for_the_country(self) -> int | None:
-        """The only column with the question of a form below which countries stand."""
+        """The only column whose header is a form's question and whose cells are countries."""
         found = [
             index
             for index, named in enumerate(self._named)
@@ -403,7 +403,7 @@ class _Choice:
         return [index for index, named in enumerate(self._named) if named and named.meaning == meaning]
 
     def _usable(self, meaning: str) -> list[int]:
-        """Those about the person whose address it is: the attendee's, where there is such a column."""
+        """Columns about the person whose address is read: the attendee's, if such a column exists."""
         mine = ("buyer", "") if self._buyers else ("attendee", "")
         found = [index for index in self._of(meaning) if self._whose(index) in mine]
         sure = [index for index in found if self._whose(index) == mine[0] and self._held[index].filled]

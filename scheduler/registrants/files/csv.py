@@ -1,6 +1,6 @@
-"""Reads a CSV as spreadsheets and registration systems save it into records.
+"""Reads a CSV from a spreadsheet or a registration system into records.
 
-Comma, semicolon, tab or bar; any line ends; a row that can't be read takes nobody else along.
+Comma, semicolon, tab or bar; any line ends; a row that can't be read does not affect other rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scheduler.registrants.files.headers import meaning_of
 from scheduler.registrants.files.records import Record, Sheet
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-HEADER_WITHIN = 60  # rows: what reports have above their header is less
+HEADER_WITHIN = 60  # rows: reports have fewer above their header
 UNREADABLE = "a quotation mark is not closed or stands inside a value, or a value is too long"
 LONGEST = 2**20  # characters of a line, and of a row
 WIDEST = 2**14  # cells of a row, as in Excel
@@ -29,10 +29,10 @@ _SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?[,;\t]*\r?\n?", re.IGNORECASE)  
 
 
 class CsvFile:
-    """A text file and how it is written. `file` is binary and can be read from its beginning again."""
+    """A text file with its encoding and delimiter. `file` is binary and seekable."""
 
     def __init__(self, file: IO[bytes], place: str) -> None:
-        """Raises Problems where nobody can know its encoding."""
+        """Raises Problems if the encoding can't be determined."""
         self._file = file
         self.encoding: Encoding = encoding_of(file, place, lambda text: max(map(_known(text), DELIMITERS)))
         self.delimiter = self._said_delimiter() or self._likely_delimiter()
@@ -46,7 +46,7 @@ class CsvFile:
         return said[1] if said else ""
 
     def _likely_delimiter(self) -> str:
-        """The one by which a header has the most columns that we know."""
+        """The delimiter that gives the header the most known columns."""
 
         def known(delimiter: str) -> int:
             with closing(self._records(delimiter)) as records:
@@ -59,7 +59,7 @@ class CsvFile:
             yield from records_of(_without_separator(lines), delimiter)
 
     def _lines(self) -> Generator[str]:
-        """The lines of the file from its beginning, with their ends. Of a line that is too long, its beginning."""
+        """The lines of the file from its beginning, with their ends. A line that is too long is truncated."""
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding=self.encoding.codec, newline="", errors="replace")
         first = True
@@ -99,8 +99,8 @@ def _without_separator(lines: Iterator[str]) -> Iterator[str]:
 
 
 def records_of(lines: Iterator[str], delimiter: str) -> Generator[Record]:
-    """The rows, blank ones without cells. After one that can't be read, the line behind its first one is the next: a
-    quotation mark that is never closed takes nobody else along."""
+    """The rows; blank rows have no cells. After a row that can't be read, reading resumes at its second line, so that
+    a quotation mark that is never closed costs one row only."""
     source, at_end = _Source(lines), False
     while not at_end:
         reader = csv.reader(iter(source), delimiter=delimiter, strict=True)
@@ -118,10 +118,10 @@ def records_of(lines: Iterator[str], delimiter: str) -> Generator[Record]:
 
 
 class _Source:
-    """Lines for csv.reader, of which those of the present row can be read again."""
+    """Lines for csv.reader. The lines of the current row can be read again."""
 
     def __init__(self, lines: Iterator[str]) -> None:
-        self.line = 1  # at which the present row begins
+        self.line = 1  # the first one of the current row
         self._lines, self._again = lines, deque[str]()
         self._row: list[str] = []
         self._length = 0

@@ -1,4 +1,4 @@
-"""In which encoding a text file is written: as its bytes say, and where they do not, as its header makes sense."""
+"""Detects the encoding of a text file: from its bytes, else by the codec in which its header has known words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import IO
 from scheduler.problem import Problem, Problems
 
 SAVE_AS = "save it as “CSV UTF-8”"
-_CHUNK = 2**20  # octets
+_CHUNK = 2**20  # bytes
 _OLD = ("cp1250", "cp1251", "cp1254", "cp1256", "gb18030", "cp932", "big5", "cp949")
-"""What spreadsheets save a CSV in that is not UTF-8, by the language of Windows; Windows-1252 is most languages'."""
+"""Codecs in which spreadsheets save a CSV, by the language of Windows, besides UTF-8 and Windows-1252."""
 _NAMES = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16",
@@ -31,10 +31,10 @@ _NAMES = {
 _CENTRAL_EUROPEAN = re.compile(
     b"[A-Za-z][\xb3\xb9\xbf\x9c\x9f\xbe\xba\xf0\x9d][a-z\xe0-\xff]|[\xa3\xaf\x8c\x8f\xbc\x8d][a-z\xe0-\xff]"
 )
-"""Letters of Polish, Czech, Slovak, Hungarian or Romanian in Windows-1250 that would be signs in Windows-1252."""
+"""Letters of Polish, Czech, Slovak, Hungarian or Romanian in Windows-1250 that are symbols in Windows-1252."""
 _WESTERN = re.compile(b"[A-Za-z][\xe0\xe5\xe3\xef\xf0\xfe][a-z]")
 _EITHER = re.compile(b"[\xe8\xe6\xea\xec\xf1\xf2\xf5\xf8\xf9\xfb\xa5\xc6\xc8\xca\xcf\xd1\xd5\xd8\xd9\xdb]")
-"""Letters of one language or another, according to the encoding."""
+"""Bytes that are letters in both encodings."""
 _RUN = re.compile(b"[\x80-\xff]{4,}")
 
 Known = Callable[[str], int]
@@ -42,7 +42,7 @@ Known = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Encoding:
-    """A codec, what people call it, and whether nobody can know it for sure."""
+    """A codec, its common name, and whether it is only a guess."""
 
     codec: str
     name: str
@@ -55,15 +55,15 @@ class _Seen:
     zeros: int = 0
     even_zeros: int = 0
     lines: int = 0
-    not_utf8: int = 0  # the line
+    not_utf8: int = 0  # the first line that is not UTF-8
     central: int = 0
     western: int = 0
     either: int = 0
-    runs: int = 0  # octets in runs that no word has in these encodings
+    runs: int = 0  # bytes in runs too long for a word in these encodings
 
 
 def encoding_of(file: IO[bytes], place: str, known_headers: Known) -> Encoding:
-    """`known_headers`: how many headers of a text are known: its beginning is read in each codec. Raises Problems."""
+    """The encoding of a file. `known_headers`: counts the known headers of a text. Raises Problems if none fits."""
     file.seek(0)
     begin = file.read(_CHUNK)
     if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

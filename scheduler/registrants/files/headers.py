@@ -1,4 +1,4 @@
-"""What the header of a column means, in the words of the systems that export it. Pure."""
+"""The meaning of a column's header, in the words of the systems that export it. Pure."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ OURS = ("email", "name", "language", "timezone", "country", "join_url", "registe
 
 @dataclass(frozen=True)
 class Named:
-    """What a header says that its column holds. `rank`: the lower, the surer. `whose`: the person whom it is about.
-    `whole_or_part`: a name, or the part of it that no other column holds."""
+    """The meaning of a header. `rank`: a lower one is more certain. `whose`: the person whom the column is about.
+    `whole_or_part`: a full name, or the part of it that no other column holds."""
 
     meaning: Meaning
     rank: int
@@ -47,8 +47,8 @@ _NUMBERED = re.compile(r"\d{1,3}[.): -]\s*")
 _BRACKETS = re.compile(r"\([^()]{0,80}\)|（[^（）]{0,80}）|\[[^\[\]]{0,80}\]")
 _PARTS = re.compile(r"[/|\n•·]| [–—-] ")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # registrationStatus, as APIs write it
-_BRACKETED = 500  # is added to the rank of a name with something in brackets: "Email (second contact)"
-_LITTLE = 1000  # is added to the rank of a name that says less than others
+_BRACKETED = 500  # added to the rank of a header with brackets: "Email (second contact)"
+_LITTLE = 1000  # added to the rank of a less specific header
 
 
 def _entries() -> Iterator[tuple[str, Named]]:
@@ -73,7 +73,7 @@ _LONGEST_OF = max(len(who.split()) for who in _OF)
 
 @lru_cache(maxsize=1 << 15)
 def meaning_of(header: str) -> Named | None:
-    """What this header means, or None."""
+    """The meaning of a header, or None."""
     if len(header) > 200:
         return None
     shorter = _BRACKETS.sub(" ", header)
@@ -87,7 +87,7 @@ def meaning_of(header: str) -> Named | None:
 
 
 def _in_several_languages(parts: Sequence[Named | None]) -> Named | None:
-    """ "Courriel / Email", "Nom / Last name": what all of it means."""
+    """ "Courriel / Email", "Nom / Last name": the meaning that all parts share."""
     meant = [one for one in parts if one]
     sure = [one for one in meant if not one.whole_or_part] or meant
     agree = len(parts) > 1 and len(meant) == len(parts) and len({one.meaning for one in sure}) == 1
@@ -95,7 +95,7 @@ def _in_several_languages(parts: Sequence[Named | None]) -> Named | None:
 
 
 def is_known(header: str) -> bool:
-    """Whether this is a header that some system writes, whatever it means."""
+    """Whether some system writes this header, even one that is not needed."""
     if len(header) > 200:
         return False
     return meaning_of(header) is not None or folded(_BRACKETS.sub(" ", header)) in _NOT_NEEDED
@@ -103,7 +103,7 @@ def is_known(header: str) -> bool:
 
 _WORD = re.compile(r"\w+")
 _MARKS = "?？؟"
-_MOST_WORDS = 8  # of a question that is understood by one of its words
+_MOST_WORDS = 8  # of a question: longer ones are not interpreted
 _ATTENDING, _ATTENDING_WORD = (
     tuple(folded_words("question", "attending")),
     folded_words("question", "attending_word"),
@@ -117,7 +117,7 @@ _COUNTRY, _NOT_COUNTRY = (
 
 
 def may_ask_who_comes(header: str) -> bool:
-    """Whether this may be the question of a form whether somebody will attend: whoever says no is asked about."""
+    """Whether this may be a form's question whether somebody will attend. Rows that answer no are asked about."""
     words = _words(header)
     return (
         any(mark in header for mark in _MARKS)
@@ -128,13 +128,13 @@ def may_ask_who_comes(header: str) -> bool:
 
 
 def may_ask_for_the_country(header: str) -> bool:
-    """Whether this may be the question where somebody is: so it is if countries stand below it."""
+    """Whether this may be the question where somebody is. It is one if the column holds countries."""
     words = _words(header)
     return _begins(words, _COUNTRY) and not _begins(words, _NOT_COUNTRY)
 
 
 def _words(header: str) -> list[str]:
-    """None of what is longer than a question that is understood."""
+    """The words of a header; none if it is too long to interpret."""
     words = _WORD.findall(folded(header)) if len(header) <= 100 else []
     return words if len(words) <= _MOST_WORDS else []
 
