@@ -1,1 +1,1 @@
-"""Registrants that are read from another database, a file or an address, again and again."""
+"""Pulling: registrants are read regularly from another database, a file or an HTTPS address."""

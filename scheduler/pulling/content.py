@@ -1,4 +1,4 @@
-"""What was read of a source: a file without a name, within limits, and whether it may be all there is of it."""
+"""The content read from a source: a temporary file with limits, and checks whether it may be incomplete."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}<(?:!doctype|html|head|body|\
 
 
 class SourceFails(Trouble):
-    """A source that can't be read, or not all of it; in words without secrets and without personal data."""
+    """A source can't be read, or only in part. The message holds neither secrets nor personal data."""
 
 
 def no_room(error: Exception) -> str:
-    """Why a pull could not keep what it reads for itself."""
+    """The message that a pull could not write its temporary copy."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return f"the copy that is compared cannot be kept (in TMPDIR, if that is set): {why.lower()}"
 
 
 class Octets(Protocol):
-    """Whatever is read piece by piece."""
+    """A binary stream that is read in pieces."""
 
     def read(self, length: int, /) -> bytes: ...
 
 
 @dataclass
 class Content:
-    """A copy of what a source holds. `read_as`: by which words of the webinar's file; they are part of the digest.
-    `fresh`: it was changed a moment ago, and may be still being written. `is_result`: of a database."""
+    """A copy of a source's content. `read_as`: the [source] settings, which are part of the digest. `fresh`: it was
+    changed a moment ago, and may still be being written. `is_result`: it is a database's result."""
 
     file: IO[bytes]
     read_as: str = ""
@@ -52,7 +52,7 @@ class Content:
         self._digest.update(self.read_as.encode())
 
     def add(self, octets: bytes) -> None:
-        """Raises SourceFails once it is too long."""
+        """Append bytes. Raises SourceFails above MOST_OCTETS."""
         self.octets += len(octets)
         if self.octets > MOST_OCTETS:
             raise SourceFails(f"it holds more than {MOST_OCTETS // 2**20} MB")
@@ -72,12 +72,12 @@ class Content:
 
     @property
     def has_end(self) -> bool:
-        """Whether its last line ends: of text alone, since a workbook that is cut can't be unpacked."""
+        """Whether it is text whose last line is terminated. (A workbook that is cut can't be unpacked.)"""
         return bool(self.octets) and not self._is_workbook and not self.has_no_end
 
     @property
     def is_cut(self) -> str:
-        """Why it is only the beginning of something; or ""."""
+        """Why it is empty, incomplete or a web page; or ""."""
         if not self.octets:
             return "it is empty"
         self.file.seek(0)
@@ -86,12 +86,12 @@ class Content:
         return "it ends in the middle of a row" if self.has_no_end and self._last_row_is_short() else ""
 
     def has_lost_its_end(self, had_end: bool) -> str:
-        """Why it is cut, where the last line of what was followed before had an end; or ""."""
+        """Why it is cut, if the last line was terminated before (`had_end`); or ""."""
         return "its last line has no end, though it had one before" if had_end and self.has_no_end else ""
 
     @property
     def may_be_cut(self) -> str:
-        """Why it may be, unless the next read finds the same; or ""."""
+        """Why it may be cut, unless the next read is equal; or ""."""
         written = "it was changed a moment ago, and its last line has no end"
         return written if self.fresh and self.has_no_end else ""
 
@@ -111,7 +111,7 @@ class Content:
         before = last = None
         try:
             records = CsvFile(self.file, "").sheet().records()
-        except Problems:  # which is told where it is read
+        except Problems:  # reported when the file is read
             return False
         with closing(records):
             for record in records:

@@ -1,7 +1,7 @@
-"""Reads a table or a query of another database, of any kind that SQLAlchemy speaks, as a CSV.
+"""Reads a table or a query of another database, of any kind that SQLAlchemy supports, as a CSV.
 
-Nothing is written there where that can be said to it: PostgreSQL, MySQL, MariaDB and Oracle read in a transaction that
-is read-only, SQLite opens the file so. What else an organizer's query may read is for the operator's account to say.
+Access is read-only where the database allows it: PostgreSQL, MySQL, MariaDB and Oracle by a read-only transaction,
+SQLite by opening the file so. The privileges of the operator's account limit an organizer's query.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from scheduler.webinar.source import Source
 STATEMENT_SECONDS = 60
 CONNECT_SECONDS = 10
 AT_ONCE = 1000  # rows
-_STEPS = 100_000  # of SQLite's machine, between two looks at the clock
-LONGEST_CELL = 10_000  # characters: more than any value may have
+_STEPS = 100_000  # SQLite instructions between two checks of the time limit
+LONGEST_CELL = 10_000  # characters: no valid value is as long
 MOST_COLUMNS = 1000
 _READ_ONLY = {
     "mysql": "SET SESSION TRANSACTION READ ONLY",
@@ -37,11 +37,11 @@ _READ_ONLY = {
 }
 _EXPLAIN = ("postgresql", "sqlite")
 _PACKAGES = {"MySQLdb": "mysqlclient", "cx_Oracle": "oracledb", "psycopg2": "psycopg2-binary"}
-"""The package on PyPI of a driver, where it is not called as its module."""
+"""PyPI packages of drivers that are not named like their modules."""
 
 
 def read_database(url: str, source: Source, into: Content) -> None:
-    """Raises SourceFails."""
+    """Copy the source's table or query into `into`. Raises SourceFails."""
     _must_say_what(source)
     place, into.is_result = source.variable, True
     with _told(place):
@@ -61,7 +61,7 @@ def read_database(url: str, source: Source, into: Content) -> None:
 
 
 def check_database(url: str, source: Source) -> None:
-    """Whether its driver is there, as far as can be known without asking it. Raises SourceFails."""
+    """Check the address and its driver without connecting. Raises SourceFails."""
     _must_say_what(source)
     with _told(source.variable):
         _engine(url, source.variable)
@@ -142,7 +142,7 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def as_text(cell: object) -> str:
-    """A value of a database as a spreadsheet would have it. What no value can be so long as is cut."""
+    """A database value as a spreadsheet would show it, cut to LONGEST_CELL characters."""
     match cell:
         case None:
             return ""
@@ -161,8 +161,8 @@ def as_text(cell: object) -> str:
 
 @contextmanager
 def _told(place: str, *, its_words: bool = False) -> Iterator[None]:
-    """Around all that the database may refuse. Its own words are shown where no value can stand in them: while it only
-    explains the statement. A statement that runs can have any value in an error, as by `nextval(email)`."""
+    """Turn database errors into SourceFails. `its_words`: show the database's own message. Only EXPLAIN may, as its
+    errors hold no values; those of a running statement can, as by `nextval(email)`."""
     try:
         yield
     except DBAPIError as error:

@@ -1,7 +1,7 @@
-"""Makes `registrants` follow a source: who is new there, who changed, who is gone.
+"""Makes `registrants` follow a source: people who are new, changed or gone.
 
-A person is known by a digest of the address, and what is said of them by a digest of the values (table `source_row`).
-So a source of any size is compared as sets, and only what differs is written, in short transactions.
+Table `source_row` stores a digest of each person's address and a digest of their values. So a source of any size is
+compared as sets, and only differences are written, in short transactions.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _REASONS = {"unknown status": "the status is not known", "another name": "one ad
 
 
 class Known(NamedTuple):
-    """What is on record of a person in a source."""
+    """A person's `source_row`."""
 
     said: str
     filled: int
     registrant_id: int
     inserted: bool
     there: bool
-    """Whether their row of `registrants` is."""
+    """Whether their row of `registrants` still exists."""
 
 
 def known_people(conn: Connection, webinar: str) -> dict[str, Known]:
-    """By the digest of their address."""
+    """The people of a webinar's source, by the digest of their address."""
     rows = execute(
         conn,
         "SELECT s.person, s.said, s.filled, s.registrant_id, s.inserted, r.id IS NOT NULL AS there FROM source_row s"
@@ -62,7 +62,7 @@ def known_people(conn: Connection, webinar: str) -> dict[str, Known]:
 
 @dataclass(frozen=True)
 class Item:
-    """A person of whom the source says something new."""
+    """A person who is new in the source or has changed."""
 
     person: str
     folded: str
@@ -75,7 +75,7 @@ class Item:
 
 
 class Last(NamedTuple):
-    """What the last row says of somebody who is new or changed."""
+    """The source's last row, if its person is new or changed."""
 
     person: str
     folded: str
@@ -84,32 +84,32 @@ class Last(NamedTuple):
 
 @dataclass
 class Difference:
-    """What a source holds, beside what is known of it."""
+    """The difference between a source and its `source_row`s."""
 
     known: int
     people: int = 0
     new: int = 0
     changed: int = 0
     emptied: int = 0
-    """People of whom it no longer says something that it said."""
+    """People who lost a value that the source had before."""
     left_out: int = 0
-    """Rows of people who do not come, by their status."""
+    """Rows of people who do not attend, by their status."""
     nobodys: int = 0
-    """Rows of nobody knows whom: there is no address in them that is one."""
+    """Rows without a valid address, so that their person is unknown."""
     errors: Lines = field(default_factory=Lines)
     reasons: dict[str, int] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
-    """Of `VALUES` and `registered_at`, which it has."""
+    """The columns it has, of `VALUES` and `registered_at`."""
     last: Last | None = None
 
 
 class Comparison:
-    """One read of a source, compared. Whom it says something new of is kept on disk."""
+    """Compares one read of a source. New and changed people are kept on disk."""
 
     def __init__(self, salt: str, webinar: str, known: Mapping[str, Known]) -> None:
         self._salt, self._webinar, self._known = salt, webinar, known
-        self._others: dict[str, set[str]] = {}  # what the rows of people say that do not count beside another
+        self._others: dict[str, set[str]] = {}  # digests of people's other rows, which do not count
         self._items: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
         self.found = Difference(len(known))
 
@@ -119,7 +119,7 @@ class Comparison:
     def go_through(
         self, file: RegistrantFile, asked: Import, each: Callable[[Judgement], None] = lambda judgement: None
     ) -> None:
-        """Compare every row of this webinar's. `each` is called for each."""
+        """Compare every row of this webinar. `each` is called for each row."""
         found, here = self.found, set[str]()
         found.columns = _columns(file)
         with closing(judged(partial(self._rows, file), asked)) as judgements:
@@ -137,7 +137,7 @@ class Comparison:
                 if judgement.kind == "status":
                     found.left_out += 1
                 elif judgement.kind != "repeated":
-                    here.add(person)  # what is wrong now takes nobody away
+                    here.add(person)  # a row with an error removes nobody
                     found.errors.add(row.line)
                     reason = judgement.reason if judgement.kind == "error" else _REASONS[judgement.kind]
                     found.reasons[reason] = found.reasons.get(reason, 0) + 1
@@ -145,7 +145,7 @@ class Comparison:
         found.gone = frozenset(self._known.keys() - here)
 
     def _rows(self, file: RegistrantFile) -> Generator[FileRow]:
-        """Without those that name another webinar."""
+        """The rows that do not name another webinar."""
         with closing(file.rows()) as rows:
             for row in rows:
                 if row.values.get("webinar", self._webinar) == self._webinar:
@@ -156,7 +156,7 @@ class Comparison:
         found.people += 1
         registered, values, said = _registered(row), _values_of(row), self._said(row)
         if others := self._others.pop(person, set()) - {said}:
-            # A database gives rows in any order: the same ones say nothing new, whichever is the last.
+            # A database returns rows in any order: the same rows are no change, whichever is the last.
             said = digest_of(self._salt, json.dumps(sorted({said, *others})))
         filled = sum(1 << bit for bit, name in enumerate(VALUES) if name in values)
         if before and before.there and before.said == said:
@@ -178,14 +178,14 @@ class Comparison:
         return digest_of(self._salt, json.dumps(words))
 
     def leave_out_forgotten(self, database: Database, now: datetime) -> None:
-        """Count nobody as new who was forgotten."""
+        """Subtract forgotten people from the new ones."""
         with closing(self.items(new=True, changed=False)) as items, database.reading() as conn:
             while piece := list(islice(items, _AT_ONCE)):
                 said = {(self._webinar, one.folded): one.registered_at for one in piece}
                 self.found.new -= len(stay_forgotten(conn, now, said))
 
     def items(self, *, new: bool, changed: bool) -> Generator[Item]:
-        """Whom it says something new of: those who are new, and those who changed."""
+        """The people who are new, changed, or both kinds."""
         self._items.seek(0)
         for line in self._items:
             item = Item(**json.loads(line))
@@ -194,7 +194,7 @@ class Comparison:
 
 
 def last_is_cut(conn: Connection, known: Mapping[str, Known], found: Difference) -> bool:
-    """Whether the last row is the beginning of what was said of somebody who is missing or changed."""
+    """Whether the last row is the beginning of the known row of a person who is missing or changed."""
     if (last := found.last) is None:
         return False
     people = {last.person} if last.person in known else found.gone
@@ -228,23 +228,23 @@ def _columns(file: RegistrantFile) -> frozenset[str]:
 
 @dataclass
 class Done:
-    """What was written."""
+    """The number of rows written, and of people passed over."""
 
     new: int = 0
     updated: int = 0
     gone: int = 0
     others: int = 0
-    """People who are new in the source, and in `registrants` by other hands already."""
+    """People who are new in the source, but already in `registrants` from elsewhere."""
     refused: int = 0
     """People whose address the database takes for that of another row."""
     forgotten: int = 0
-    """People who were forgotten, and of whom nothing is written down."""
+    """People who were forgotten: nothing is stored about them."""
 
 
 def write_people(
     database: Database, run_: Run, items: Generator[Item], columns: frozenset[str], done: Done
 ) -> None:
-    """Insert and update in short transactions. Raises Overtaken, RegistrantsUnreadable."""
+    """Insert and update people in short transactions. Raises Overtaken, RegistrantsUnreadable."""
     with database.reading() as conn:
         odd = Registrants(conn).odd(run_.webinar)
     with closing(items):
@@ -297,9 +297,7 @@ def _write_people(
     )
     done.new = len(inserted)
     if missing := {folded: one for folded, one in new.items() if folded not in {**others, **inserted}}:
-        others |= _there(
-            conn, registrants, run_.webinar, missing, {}
-        )  # somebody else wrote them at this moment
+        others |= _there(conn, registrants, run_.webinar, missing, {})  # written concurrently
     done.others = len(others)
     ids |= {new[folded].person: number for folded, number in {**inserted, **others}.items()}
     done.refused = len(items) - len(ids)
@@ -319,7 +317,7 @@ def _write_people(
 
 
 def _not_forgotten(conn: Connection, run_: Run, items: Sequence[Item], done: Done) -> list[Item]:
-    """Without whoever was forgotten, also since the pull began: then their row is gone."""
+    """The items without forgotten people, including those forgotten since the pull began."""
     said = {(run_.webinar, one.folded): one.registered_at for one in items}
     forgotten = stay_forgotten(conn, run_.began_at, said)
     done.forgotten = len(forgotten)
@@ -333,7 +331,7 @@ def _there(
     people: Mapping[str, Item],
     odd: Mapping[Person, int],
 ) -> dict[str, int]:
-    """The rows in which these people stand already, by folded address."""
+    """The ids of existing rows of these people, by folded address."""
     with dialect(conn).by_index(conn):
         found = registrants.find([(webinar, one.values["email"]) for one in people.values()])
     known = {folded: odd[webinar, folded] for folded in people if (webinar, folded) in odd}
@@ -343,7 +341,7 @@ def _there(
 def _insert(
     conn: Connection, registrants: Registrants, webinar: str, people: Sequence[Item]
 ) -> dict[str, int]:
-    """The ids of their new rows, by folded address."""
+    """Insert people. Returns the ids of the new rows, by folded address."""
     if not people:
         return {}
     rows = [_values(conn, webinar, one) for one in people]
@@ -361,8 +359,8 @@ def _update(
     people: Sequence[tuple[int, Item, bool]],
     columns: frozenset[str],
 ) -> int:
-    """Write what differs. What the source no longer says is taken away where the source wrote it; of what others wrote
-    only what it says is changed. A column that it does not have stays as it is."""
+    """Update the rows that differ. A value missing in the source is removed from a row that the source inserted, and
+    kept in other rows. A column that the source does not have is not changed."""
     names = [name for name in VALUES if name in columns & registrants.columns]
     if dated := "registered_at" in columns & registrants.columns:
         said = registrants.registered_at([number for number, _, _ in people])
@@ -437,7 +435,7 @@ def _remove_people(conn: Connection, run_: Run, gone: Mapping[str, Known]) -> Do
     by_row = {one.registrant_id: person for person, one in gone.items() if person in ours and one.there}
     with engine.by_index(conn):
         there = registrants.people(by_row)
-        # A row that others gave to somebody else meanwhile is theirs.
+        # A row whose address was changed to another person's is kept.
         ids = [
             number
             for number, (webinar, email) in there.items()

@@ -1,5 +1,5 @@
-"""Reads a file over HTTPS from wherever an organizer's file says, which must not become a way into the operator's
-networks: a name is resolved once, each of its addresses is looked at, and the connection goes to one of those.
+"""Reads a file over HTTPS from the address in an organizer's file, without giving access to the operator's networks: a
+name is resolved once, each of its addresses is checked, and the connection goes to one of them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from scheduler.pulling.content import A_PAGE, Content, SourceFails
 
-SECONDS = 120.0  # for all of it
+SECONDS = 120.0  # for the whole read
 SILENCE_SECONDS = 20.0
-AFTER_SECONDS = 1.0  # for what may come behind the end of an answer, where its connection stays open
+AFTER_SECONDS = 1.0  # to wait for bytes behind the end of an answer, if the connection stays open
 MOST_REDIRECTS = 5
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
-_UNCHANGED = "%!$&'()*+,;=:@/?~"  # of a path and a query, by RFC 3986
+_UNCHANGED = "%!$&'()*+,;=:@/?~"  # allowed in a path and a query, RFC 3986
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ip_network("64:ff9b::/96")
 _PRIVATE = (ip_network("100.64.0.0/10"), ip_network("192.0.0.0/24"))
-"""What Python of some versions takes for public: shared (RFC 6598), and special (RFC 6890), as a cloud's metadata."""
+"""Networks that some Python versions count as public: shared (RFC 6598), and special (RFC 6890)."""
 
 
 def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
-    """`hosts`: those that the operator allows, wherever they are. Raises SourceFails, whose words hold of the address
-    no more than its host."""
+    """Read a URL into `into`. `hosts`: hosts that the operator allows in any network. Raises SourceFails, whose message
+    holds only the host of the address."""
     deadline, further, first = time.monotonic() + SECONDS, url, None
     for _ in range(MOST_REDIRECTS + 1):
         try:
@@ -55,8 +55,8 @@ def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
 
 
 def _ascii(host: str) -> str:
-    """A name as it is looked for, if it is one: whoever redirects may write anything there, also words to a reader.
-    Raises ValueError."""
+    """A host's name in ASCII. Raises ValueError if it is not one: a redirect may hold any text, also one that is meant
+    for a reader."""
     if not host.isascii():
         host = host.encode("idna").decode()
     if host and not _HOST.fullmatch(host):
@@ -65,7 +65,7 @@ def _ascii(host: str) -> str:
 
 
 class _First:
-    """Whom the user name and the password are for: where it began, and nobody whom that redirects to."""
+    """The first host, the only one to get the user name and the password: never the target of a redirect."""
 
     def __init__(self, host: str, port: int, parts: SplitResult) -> None:
         self._origin, self._sign_in = (host, port), ""
@@ -78,7 +78,7 @@ class _First:
 
 
 class _Connection(HTTPSConnection):
-    """To one of these addresses, whatever the name means by then; by a certificate of that name."""
+    """A connection to one of these addresses, without resolving `host` again; its certificate must be for `host`."""
 
     def __init__(self, host: str, port: int, addresses: Collection[str], deadline: float) -> None:
         self._tls = ssl.create_default_context()
@@ -94,7 +94,7 @@ class _Connection(HTTPSConnection):
                 if number == len(self._addresses):
                     raise
         try:
-            # A connection that is cut is no end: where nothing else says how long an answer is, that counts.
+            # A cut connection must raise: without Content-Length it would look like the end of the answer.
             self.tls = self._tls.wrap_socket(plain, server_hostname=self.host, suppress_ragged_eofs=False)
             self.sock = self.tls
         except BaseException:
@@ -110,7 +110,7 @@ class _Connection(HTTPSConnection):
 
 
 def _read(connection: _Connection, parts: SplitResult, into: Content, sign_in: str) -> str:
-    """Where it redirects to; "" once all of it was read."""
+    """Read the answer. Returns the address it redirects to, or ""."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "webinar-scheduler", "Accept": "*/*"}
     headers |= {"Connection": "close"} | ({"Authorization": sign_in} if sign_in else {})
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -131,7 +131,7 @@ def _read(connection: _Connection, parts: SplitResult, into: Content, sign_in: s
 
 
 def _copy(connection: _Connection, answer: HTTPResponse, into: Content) -> None:
-    length, answer.length = answer.length, None  # of more than it says only the beginning would be read
+    length, answer.length = answer.length, None  # else bytes beyond Content-Length are not read
     while True:
         whole = length is not None and into.octets >= length
         connection.tls.settimeout(min(connection.patience(), AFTER_SECONDS if whole else SILENCE_SECONDS))
@@ -153,7 +153,7 @@ def _copy(connection: _Connection, answer: HTTPResponse, into: Content) -> None:
 
 
 def _checked(host: str, port: int, hosts: Collection[str]) -> list[str]:
-    """The addresses of a host. Raises SourceFails where one of them may be reached from inside alone."""
+    """The addresses of a host. Raises SourceFails if one is not public and the host is not in `hosts`."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -166,8 +166,7 @@ def _checked(host: str, port: int, hosts: Collection[str]) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether everybody on the Internet may ask this address: it is neither private, nor this machine, nor a link's
-    own, whatever it is written as."""
+    """Whether an address is public: not private, loopback or link-local, also if embedded in an IPv6 address."""
     found = ip_address(address.partition("%")[0])
     inner = _inner(found) if isinstance(found, IPv6Address) else None
     if inner is not None:
@@ -177,11 +176,11 @@ def is_public(address: str) -> bool:
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address to which packets to this one may go."""
+    """The IPv4 address to which packets to this address may be translated."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     if address.teredo:
-        return IPv4Address("127.0.0.1")  # nobody needs it
+        return IPv4Address("127.0.0.1")  # obsolete: refused
     return address.ipv4_mapped or address.sixtofour
 
 

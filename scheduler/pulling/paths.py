@@ -1,4 +1,4 @@
-"""Reads a file below the operator's folder: a regular one, by no symbolic link, and as a whole."""
+"""Reads a whole regular file below the operator's folder, without following symbolic links."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import IO
 
 from scheduler.pulling.content import Content, SourceFails
 
-FRESH_SECONDS = 60.0  # since its last change: somebody may still be writing it
+FRESH_SECONDS = 60.0  # since its last change: it may still be being written
 LOOK_AGAIN_SECONDS = 1.0
 
 
 def read_path(folder: Path, path: str, into: Content) -> None:
-    """Raises SourceFails: also where the file changes while it is read."""
+    """Read a file into `into`. Raises SourceFails, also if it changes during the read."""
     with _opened(folder, path) as file:
         before = os.fstat(file.fileno())
         into.add_all(file)
@@ -35,7 +35,7 @@ def _state(found: os.stat_result) -> tuple[int, int]:
 
 @contextmanager
 def _opened(folder: Path, path: str) -> Iterator[IO[bytes]]:
-    """Each part is opened in the folder before it, so that nobody can put a link in its place meanwhile."""
+    """Opens each part relative to its parent's descriptor, so that no part can be replaced by a link meanwhile."""
     *folders, name = PurePosixPath(path).parts
     with ExitStack() as stack:
 
@@ -51,7 +51,7 @@ def _opened(folder: Path, path: str) -> Iterator[IO[bytes]]:
         try:
             for part in folders:
                 here = opened(part, os.O_DIRECTORY | os.O_NOFOLLOW, here)
-            # Of a pipe nobody waits for the writer.
+            # O_NONBLOCK: do not wait for a pipe's writer.
             file = opened(name, os.O_NOFOLLOW | os.O_NONBLOCK, here)
         except OSError as error:
             raise SourceFails(f"{path}: {_why(error)}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from scheduler.webinar.source import Source
 
 NICENESS = 10
-MEMORY = 768 * 2**20  # octets, on top of what Python and the modules take
+MEMORY = 768 * 2**20  # bytes, in addition to Python and its modules
 SECONDS = 600  # of processor time
 _OF_PYTHON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "HOME")
 _OF_DRIVERS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "ODBCINI", "ODBCSYSINI", "ORACLE_HOME", "TNS_ADMIN")
@@ -27,8 +27,8 @@ def environment_for(source: Source, environ: Mapping[str, str]) -> dict[str, str
 
 
 def limit_child() -> None:
-    """Limit this process's memory and processor time, lower its priority, and make it the first to be killed where
-    memory is short."""
+    """Limit this process's memory and processor time, lower its priority, and let the kernel kill it first when memory
+    is short."""
     with suppress(OSError):
         os.nice(NICENESS)
     with suppress(OSError):

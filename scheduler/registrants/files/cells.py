@@ -96,7 +96,7 @@ def _decoded_again(text: str) -> str:
 
 
 def clean_address(cell: str) -> Address:
-    """The address in a cell, which must be the only one."""
+    """The address in a cell; two different ones are a problem."""
     if _PLAIN.fullmatch(cell):
         return Address(cell, problem=why_no_address(cell))
     text = tidy(_CONTROL.sub("", cell).translate(_FULL_WIDTH))
@@ -267,7 +267,7 @@ def _without_zone(value: str) -> tuple[str, timedelta]:
 
 
 def order_of(value: str) -> Order:
-    """The only possible order of day and month in this value; "" if both are."""
+    """The only possible order of day and month in this value, or ""."""
     value = value.strip()
     if value[:4].isdecimal():  # the year, or no date
         return ""

@@ -34,7 +34,7 @@ _CENTRAL_EUROPEAN = re.compile(
 """Letters of Polish, Czech, Slovak, Hungarian or Romanian in Windows-1250 that are symbols in Windows-1252."""
 _WESTERN = re.compile(b"[A-Za-z][\xe0\xe5\xe3\xef\xf0\xfe][a-z]")
 _EITHER = re.compile(b"[\xe8\xe6\xea\xec\xf1\xf2\xf5\xf8\xf9\xfb\xa5\xc6\xc8\xca\xcf\xd1\xd5\xd8\xd9\xdb]")
-"""Bytes that are letters in both encodings."""
+"""Bytes that occur in text of either encoding, and decide nothing."""
 _RUN = re.compile(b"[\x80-\xff]{4,}")
 
 Known = Callable[[str], int]

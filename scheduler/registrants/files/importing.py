@@ -152,9 +152,7 @@ class _Writing:
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)
         lacking = 0
-        if inserted < len(
-            new
-        ):  # written concurrently, or the database takes the address for another row's
+        if inserted < len(new):  # written concurrently, or the database takes the address for another row's
             here = self._there(new, {})
             lacking = len(new) - len(here)
             changed += self._update(new, here)
