@@ -115,7 +115,9 @@ async def test_an_outcome_that_cannot_be_written_is_told_and_written_later(
         with failing(monkeypatch, recorder, "conclude", fault, 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert here.dispatcher.troubles == (f"the ledger can't be written: {type(fault).__name__}",)
+            assert words(here.dispatcher.troubles) == (
+                f"the ledger can't be written: {type(fault).__name__}",
+            )
             await here.dispatcher.until_idle()
         assert here.dispatcher.troubles == ()
         await here.close()
@@ -186,7 +188,7 @@ async def test_leases_that_could_not_be_given_back_are_given_back_later(
             patched.setattr(claims, "end_leases", raises)
             await here.send()
             assert server.mails == []
-            assert here.dispatcher.troubles == ("freeing leases: KeyError",)
+            assert words(here.dispatcher.troubles) == ("freeing leases: KeyError",)
         await here.send()
         assert here.ledger.sql("SELECT count(*) FROM delivery WHERE lease_token IS NOT NULL") == [(0,)]
         here.dispatcher.job = job
@@ -222,7 +224,7 @@ async def test_workers_that_fail_again_and_again_are_told(
         with failing(monkeypatch, Sender, "_next_group", RuntimeError("a bug"), 6):
             here.dispatcher.wake()
             await until(lambda: here.dispatcher.troubles)
-            assert here.dispatcher.troubles == ("sending mails: RuntimeError",)
+            assert words(here.dispatcher.troubles) == ("sending mails: RuntimeError",)
             await here.dispatcher.until_idle()
         assert here.dispatcher.troubles == ()
         await here.close()
