@@ -86,7 +86,7 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_opened(tmp_path: Path, make: Callable[[Path], None]) -> None:
     state = StateDir(tmp_path)
     make(state.path("token"))
-    with pytest.raises(ValueError, match="is none"):
+    with pytest.raises(ValueError, match="something else in the place of a file"):
         state.read("token")
     assert not state.has("token")
 
