@@ -297,9 +297,7 @@ def _write_people(
     )
     done.new = len(inserted)
     if missing := {folded: one for folded, one in new.items() if folded not in {**others, **inserted}}:
-        others |= _there(
-            conn, registrants, run_.webinar, missing, {}
-        )  # written concurrently
+        others |= _there(conn, registrants, run_.webinar, missing, {})  # written concurrently
     done.others = len(others)
     ids |= {new[folded].person: number for folded, number in {**inserted, **others}.items()}
     done.refused = len(items) - len(ids)

@@ -171,7 +171,7 @@ class Pull:
         with self.database.reading() as conn:
             if last_is_cut(conn, known, found):
                 raise SourceFails(
-                    "its last line has no end, and says the beginning of what was known."
+                    "its last line has no newline, and holds only the beginning of a known value."
                     f" {HELD} webinar pull {self.webinar.id} --accept"
                 )
 
@@ -209,7 +209,7 @@ class Pull:
             allowed = f"; allowed: {found.allowed}" if found.allowed else ""
             if table and found.place == "--table":
                 raise SourceFails(f"it has no table {found.found} with people{allowed}") from None
-            raise SourceFails(f"what it holds is no list of registrants: {found.found}{allowed}") from None
+            raise SourceFails(f"its content is not a list of registrants: {found.found}{allowed}") from None
         finally:
             comparison.close()
 
@@ -232,7 +232,7 @@ class Pull:
 def _words(error: Exception) -> str:
     match error:
         case MemoryError():
-            return "comparing it takes more memory than a pull may have"
+            return "comparing it exceeds the memory limit of a pull"
         case OSError() | sqlite3.Error():
             return no_room(error)
     return str(error)
@@ -252,7 +252,7 @@ def _held(found: Difference, before: LastRead) -> dict[str, str]:
     held, gone, nobodys = {}, len(found.gone), found.nobodys - before.nobodys
     known = min(found.known, before.people) if before.people else found.known
     if gone and not found.people:
-        held["gone"] = f"it has nobody who comes, where it had {_people(found.known)}"
+        held["gone"] = f"nobody in it attends; it had {_people(found.known)}"
     elif gone > 1 and _too_many(gone, known):
         held["gone"] = f"{gone} of {known} people are no longer in it"
         if (
@@ -261,9 +261,9 @@ def _held(found: Difference, before: LastRead) -> dict[str, str]:
             held["new"] = f"{_people(found.new)} are new, where {held['gone']}"
     elif gone and nobodys > 0:
         rows = f"{nobodys} more rows than before have no address that can be used"
-        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: they may be the same"
+        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: these may be the same people"
     if found.emptied > 1 and _too_many(found.emptied, known):
-        held["changed"] = f"of {found.emptied} of {_people(known)} it no longer says what it said"
+        held["changed"] = f"{found.emptied} of {_people(known)} have lost a value"
     # The rest of an interrupted first pull is not held.
     if before.people and found.known and found.new > max(ALWAYS_TAKEN, GROWTH * found.known):
         held["new"] = f"{_people(found.new)} are new, where it had {found.known}"
@@ -285,9 +285,9 @@ def _note(found: Difference, done: Done) -> str:
     notes = []
     if found.errors.count:
         why = ", ".join(f"{reason} ({count})" for reason, count in sorted(found.reasons.items()))
-        notes.append(f"rows that can't be used ({found.errors}): {why}; what is known of their people stays")
+        notes.append(f"rows that can't be used ({found.errors}): {why}; their registrants stay as they are")
     if done.refused:
-        notes.append(f"the address of {_people(done.refused)} is another row's for the database")
+        notes.append(f"the database treats the address of {_people(done.refused)} as another row's")
     return "; ".join(notes)
 
 

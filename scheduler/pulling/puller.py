@@ -169,9 +169,9 @@ class Puller:
                 said = await _said(child)
             report = json.loads(said)
         except _Stopped:
-            return "the process that reads it was stopped by somebody, and was ended"
+            return "the process that reads it was suspended (SIGSTOP), and was ended"
         except TimeoutError:
-            return f"it was not read within {self._patience:g} s, and was given up"
+            return f"it was not read within {self._patience:g} s, and the read was ended"
         except ValueError:
             code = await child.wait()
             return f"the process that reads it ended ({f'exit {code}' if code >= 0 else f'signal {-code}'})"
@@ -244,7 +244,5 @@ def _alert(standing: SourceState) -> str:
     first = f"The source of {standing.webinar} is not followed"
     if HELD not in standing.trouble:
         first += f": {standing.trouble}"
-    stays = (
-        "Its registrants stay as they were last read, and mails to them go out. It is read again by itself."
-    )
+    stays = "Its registrants stay as they were last read, and still get mails. The next read is automatic."
     return f"{first}\n\n{standing.trouble}\n{stays}"

@@ -119,5 +119,5 @@ def _read_named(source: Source, access: Access, content: Content) -> None:
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
-        raise SourceFails(f"{source.variable} is no address (not shown)") from None
+        raise SourceFails(f"{source.variable} is not a valid address (not shown)") from None
     read_url(address, content, hosts=(*access.hosts, host))  # the operator named this host
