@@ -15,7 +15,7 @@ from scheduler.troubles import Trouble
 
 MOST_ROWS = 500_000
 MOST_OCTETS = 200 * 2**20
-A_PAGE = "a page, no file of people: does it ask for a sign-in?"
+A_PAGE = "a web page, not a file: does it ask for a sign-in?"
 _LINE_ENDS = b"\r\n"
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
 
@@ -27,7 +27,7 @@ class SourceFails(Trouble):
 def no_room(error: Exception) -> str:
     """The message that a pull could not write its temporary copy."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-    return f"the copy that is compared cannot be kept (in TMPDIR, if that is set): {why.lower()}"
+    return f"the temporary copy cannot be written (to TMPDIR, if set): {why.lower()}"
 
 
 class Octets(Protocol):
@@ -87,12 +87,12 @@ class Content:
 
     def has_lost_its_end(self, had_end: bool) -> str:
         """Why it is cut, if the last line was terminated before (`had_end`); or ""."""
-        return "its last line has no end, though it had one before" if had_end and self.has_no_end else ""
+        return "its last line has no newline, though it had one before" if had_end and self.has_no_end else ""
 
     @property
     def may_be_cut(self) -> str:
         """Why it may be cut, unless the next read is equal; or ""."""
-        written = "it was changed a moment ago, and its last line has no end"
+        written = "it was changed a moment ago, and its last line has no newline"
         return written if self.fresh and self.has_no_end else ""
 
     @property

@@ -38,7 +38,7 @@ def read_url(url: str, into: Content, *, hosts: Collection[str]) -> None:
             parts = urlsplit(url)
             host, port = _ascii(parts.hostname or ""), parts.port or 443
         except ValueError:
-            raise SourceFails("it redirects to what is no address") from None
+            raise SourceFails("it redirects to an invalid address") from None
         if parts.scheme != "https" or not host:
             raise SourceFails(f"{host or 'it'} redirects to an address without https")
         first = first or _First(host, port, parts)
@@ -148,7 +148,7 @@ def _copy(connection: _Connection, answer: HTTPResponse, into: Content) -> None:
         raise SourceFails(f"{connection.host}: the answer was cut off")
     if length is not None and into.octets > length:
         raise SourceFails(
-            f"{connection.host} sends more than it says (Content-Length), perhaps for letters, not octets"
+            f"{connection.host} sends more bytes than its Content-Length, which may count characters"
         )
 
 
@@ -160,7 +160,7 @@ def _checked(host: str, port: int, hosts: Collection[str]) -> list[str]:
         raise SourceFails(f"{host}: the name cannot be resolved") from None
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     if host.lower() not in hosts and not all(map(is_public, addresses)):
-        hint = "if that is meant, the operator lists it in SOURCES_HOSTS"
+        hint = "if this is intended, the operator lists it in SOURCES_HOSTS"
         raise SourceFails(f"{host} is within a private network: {hint}")
     return addresses
 
@@ -191,7 +191,7 @@ def _why(error: Exception) -> str:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not valid ({error.verify_message})"
         case ssl.SSLError() | HTTPException() | ValueError():
-            return f"the answer was cut off, or is no HTTP ({type(error).__name__})"
+            return f"the answer was cut off, or is not HTTP ({type(error).__name__})"
         case OSError():
             return (error.strerror or "cannot be reached").lower()
     return type(error).__name__

@@ -56,7 +56,7 @@ def _opened(folder: Path, path: str) -> Iterator[IO[bytes]]:
         except OSError as error:
             raise SourceFails(f"{path}: {_why(error)}") from None
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise SourceFails(f"{path}: is no regular file")
+            raise SourceFails(f"{path}: is not a regular file")
         try:
             yield stack.enter_context(os.fdopen(os.dup(file), "rb"))
         except OSError as error:
@@ -65,5 +65,5 @@ def _opened(folder: Path, path: str) -> Iterator[IO[bytes]]:
 
 def _why(error: OSError) -> str:
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return "is a symbolic link, or below something that is no folder"
+        return "is a symbolic link, or its parent is not a folder"
     return (error.strerror or "cannot be read").lower()

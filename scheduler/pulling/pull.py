@@ -1,8 +1,7 @@
-"""One pull of a webinar's source: reads it, compares it, and follows what can be believed.
+"""One pull of a webinar's source: reads it, compares it, and follows plausible changes.
 
-What looks like a loss rather than a change is not followed until somebody says so: the last state stays, and it is
-reported. New people, changes, and people who are gone are judged each by themselves, so that whoever registers is taken
-in though others are missing.
+A change that looks like a loss of data is held and reported until the user accepts it; the last state stays. New,
+changed and gone people are judged separately, so new registrants are taken in even while others are missing.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ from scheduler.registrants.sources import ENDED, HELD, LastRead, Run
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.source import Source
 
-LOOK_AGAIN_SECONDS = 3.0  # until somebody who is missing is looked for once more
-GO_THROUGH_EVERY = timedelta(hours=1)  # though what it holds has not changed: others may have changed rows
+LOOK_AGAIN_SECONDS = 3.0  # before the second read that confirms who is gone
+GO_THROUGH_EVERY = timedelta(hours=1)  # even if its content is the same: others may have changed rows
 MOST_SHOWN = 10  # rows that can't be used
-ALWAYS_TAKEN = 1000  # new people
-GROWTH = 10  # times as many people as before
+ALWAYS_TAKEN = 1000  # new people who are never held
+GROWTH = 10  # more new people than this times the known ones are held
 
 
-# Errors of our own database are SQLAlchemy's: these are of the copy that is compared.
+# OSError and sqlite3.Error come from the temporary copy; our own database raises SQLAlchemy's errors.
 _FAILURES = (SourceFails, RegistrantsUnreadable, OSError, sqlite3.Error, MemoryError)
 
 
 @dataclass(frozen=True)
 class PullReport:
-    """What a pull found and did. `trouble`: why it was not followed, or not in all; `note`: what else to know."""
+    """The result of a pull. `trouble`: why the source was not followed, or only in part; `note`: a further message."""
 
     found: Difference | None = None
     done: Done = field(default_factory=Done)
@@ -60,7 +59,7 @@ class PullReport:
 
 
 class Seen:
-    """What a source is read as, for whoever asks: its columns, and the rows that do not count, with what they hold."""
+    """A source as it is read, for display: its columns, and the rows that do not count, with their values."""
 
     def __init__(self, place: str) -> None:
         self.columns: Sequence[Column] = ()
@@ -81,7 +80,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Pull:
-    """One pull. `accept`: follow whatever it has lost."""
+    """One pull. `accept`: follow losses, too."""
 
     database: Database
     webinar: Webinar
@@ -91,7 +90,7 @@ class Pull:
     look_again: float = LOOK_AGAIN_SECONDS
 
     def follow(self, run: Run) -> PullReport:
-        """Read the source and follow it. Raises Overtaken, and what our own database raises."""
+        """Read the source and follow it. Raises Overtaken, and errors of our own database."""
         digest = ""
         try:
             with self.database.reading() as conn:
@@ -112,7 +111,7 @@ class Pull:
         return PullReport(trouble=words)
 
     def look(self) -> PullReport:
-        """What `follow` would find. Writes nothing."""
+        """The result that `follow` would have. Writes nothing."""
         with self.database.reading() as conn:
             before = sources.last_read(conn, self.webinar.id)
             known = known_people(conn, self.webinar.id)
@@ -149,7 +148,7 @@ class Pull:
             remove_people(self.database, run, {person: known[person] for person in gone}, done)
         trouble, note = _trouble(held, self.webinar), _note(found, done)
         waits = found.gone - gone
-        # Rows of nobody knows whom are known ones while nobody is missing who may be meant by them.
+        # Rows without a valid address may belong to missing people, so more of them are not yet accepted.
         nobodys = min(before.nobodys, found.nobodys) if waits else found.nobodys
         self.database.in_transaction(
             lambda conn: sources.record_followed(
@@ -168,16 +167,16 @@ class Pull:
         return PullReport(found, done, trouble, note)
 
     def _last_must_be_whole(self, known: Mapping[str, Known], found: Difference) -> None:
-        """Raises SourceFails where the last row, whose line has no end, may be the beginning of another."""
+        """Raises SourceFails if the last row, whose line is not terminated, may be cut."""
         with self.database.reading() as conn:
             if last_is_cut(conn, known, found):
                 raise SourceFails(
-                    "its last line has no end, and says the beginning of what was known."
+                    "its last line has no newline, and holds only the beginning of a known value."
                     f" {HELD} webinar pull {self.webinar.id} --accept"
                 )
 
     def _gone_still(self, run: Run, known: Mapping[str, Known], found: Difference) -> frozenset[str]:
-        """Who is missing in a second read as well; nobody where somebody has come back, as while it is written."""
+        """People who are gone in a second read, too; none if someone came back, as the source is being written."""
         time.sleep(self.look_again)
         with self._read() as content, self._compared(content, run.salt, known) as again:
             is_written = content.is_cut or found.gone - again.found.gone
@@ -192,9 +191,9 @@ class Pull:
     def _compared(
         self, content: Content, salt: str, known: Mapping[str, Known], seen: Seen | None = None
     ) -> Iterator[Comparison]:
-        """Raises SourceFails where it is no file of registrants."""
+        """Raises SourceFails if it is not a list of registrants."""
         webinar, source, place = self.webinar, self._source, self._place
-        table = "" if content.is_result else source.table or ""  # of a workbook its sheet
+        table = "" if content.is_result else source.table or ""  # of a workbook: the sheet
         comparison = Comparison(salt, webinar.id, known)
         try:
             file = RegistrantFile(content.file, place, [webinar.id], table=table, counting=source.counting)
@@ -210,7 +209,7 @@ class Pull:
             allowed = f"; allowed: {found.allowed}" if found.allowed else ""
             if table and found.place == "--table":
                 raise SourceFails(f"it has no table {found.found} with people{allowed}") from None
-            raise SourceFails(f"what it holds is no list of registrants: {found.found}{allowed}") from None
+            raise SourceFails(f"its content is not a list of registrants: {found.found}{allowed}") from None
         finally:
             comparison.close()
 
@@ -233,14 +232,14 @@ class Pull:
 def _words(error: Exception) -> str:
     match error:
         case MemoryError():
-            return "comparing it takes more memory than a pull may have"
+            return "comparing it exceeds the memory limit of a pull"
         case OSError() | sqlite3.Error():
             return no_room(error)
     return str(error)
 
 
 def _must_be_whole(content: Content, before: LastRead, webinar: str) -> None:
-    """Raises SourceFails where it may be only the beginning of what is being written."""
+    """Raises SourceFails if it may be incomplete, or still being written."""
     if why := content.is_cut or ("" if content.digest == before.seen else content.may_be_cut):
         raise SourceFails(why)
     if why := content.has_lost_its_end(before.had_end):
@@ -248,31 +247,31 @@ def _must_be_whole(content: Content, before: LastRead, webinar: str) -> None:
 
 
 def _held(found: Difference, before: LastRead) -> dict[str, str]:
-    """Which changes are not followed by themselves, and why: people who are `gone`, `changed` or `new`. Who came since
-    something was held does not make it less."""
+    """The changes that are not followed unless accepted, with reasons, by kind: `gone`, `changed`, `new`. People added
+    while a change is held do not weaken it."""
     held, gone, nobodys = {}, len(found.gone), found.nobodys - before.nobodys
     known = min(found.known, before.people) if before.people else found.known
     if gone and not found.people:
-        held["gone"] = f"it has nobody who comes, where it had {_people(found.known)}"
+        held["gone"] = f"nobody in it attends; it had {_people(found.known)}"
     elif gone > 1 and _too_many(gone, known):
         held["gone"] = f"{gone} of {known} people are no longer in it"
         if (
             found.new > found.people - found.new
-        ):  # perhaps it is another list, or has other addresses for the same
+        ):  # perhaps another list, or other addresses of the same people
             held["new"] = f"{_people(found.new)} are new, where {held['gone']}"
     elif gone and nobodys > 0:
         rows = f"{nobodys} more rows than before have no address that can be used"
-        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: they may be the same"
+        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: these may be the same people"
     if found.emptied > 1 and _too_many(found.emptied, known):
-        held["changed"] = f"of {found.emptied} of {_people(known)} it no longer says what it said"
-    # Of a first pull that ended half way the rest is not new.
+        held["changed"] = f"{found.emptied} of {_people(known)} have lost a value"
+    # The rest of an interrupted first pull is not held.
     if before.people and found.known and found.new > max(ALWAYS_TAKEN, GROWTH * found.known):
         held["new"] = f"{_people(found.new)} are new, where it had {found.known}"
     return held
 
 
 def _too_many(lost: int, known: int) -> bool:
-    """More than a half, or, of many, a fifth."""
+    """Whether more than half are lost, or, above 10, more than a fifth."""
     return lost * 2 > known or (lost > 10 and lost * 5 > known)
 
 
@@ -286,9 +285,9 @@ def _note(found: Difference, done: Done) -> str:
     notes = []
     if found.errors.count:
         why = ", ".join(f"{reason} ({count})" for reason, count in sorted(found.reasons.items()))
-        notes.append(f"rows that can't be used ({found.errors}): {why}; what is known of their people stays")
+        notes.append(f"rows that can't be used ({found.errors}): {why}; their registrants stay as they are")
     if done.refused:
-        notes.append(f"the address of {_people(done.refused)} is another row's for the database")
+        notes.append(f"the database treats the address of {_people(done.refused)} as another row's")
     return "; ".join(notes)
 
 

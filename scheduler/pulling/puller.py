@@ -1,7 +1,7 @@
-"""The service's side of pulling: starts a child when a webinar's source is due, waits for it, and ends one that hangs.
+"""The service's side of pulling: starts a child process when a webinar's source is due, and ends one that hangs.
 
-One after the other, but for those that are slow, and beside everything else: whatever a source, its network or its disk
-does, mails go on, and other sources are read.
+Sources are read one after the other, except beside slow ones. A source, network or disk that hangs delays neither mails
+nor other sources.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from scheduler.webinar.source import Source
 
 log = structlog.get_logger()
 
-PATIENCE = 600.0  # seconds for one pull: a first one of many people is written beside everything else
-SLOW = timedelta(seconds=10)  # a pull that takes longer keeps no other one from beginning
-MOST_AT_ONCE = 4  # pulls of one service: each is a process, which takes some 80 MB
-STOPPED_SECONDS = 5.0  # between two looks whether somebody has stopped a child (SIGSTOP)
-END_SECONDS = 5.0  # for one that is killed: in a system call that hangs it may not end
-LOOK_EVERY = timedelta(seconds=10)  # what other services and operators pulled
+PATIENCE = 600.0  # seconds for one pull: the first one may write many people, in pieces
+SLOW = timedelta(seconds=10)  # a pull that takes longer no longer delays others
+MOST_AT_ONCE = 4  # pulls of one service: each is a process of some 80 MB
+STOPPED_SECONDS = 5.0  # between two checks whether a child was stopped (SIGSTOP)
+END_SECONDS = 5.0  # to wait for a killed child: it may hang in a system call
+LOOK_EVERY = timedelta(seconds=10)  # for pulls of other services and operators
 ALERT_FROM = 2  # reads in a row that were not followed
 _LOGGED = ("webinar", "changed", "people", "new", "updated", "gone", "errors", "trouble")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOKING = "looking for sources to read"
 SOURCE = "source "
-"""Begins the keys of alerts about sources."""
+"""Prefix of the keys of alerts about sources."""
 
 
 def pulled(governing: Mapping[str, Governing], now: datetime) -> dict[str, Webinar]:
-    """The webinars whose source is followed: those of drafts are not yet, of a cancelled one everybody who is known is
-    to be notified, and of one that is over everybody who was there is to get what follows."""
+    """The webinars whose source is followed: live ones that have not ended. Once a webinar is cancelled or over, its
+    people stay, as they are to get the cancellation or the follow-ups."""
     live = {name: one.webinar for name, one in governing.items() if one.webinar.status == "live"}
     return {name: one for name, one in live.items() if one.source and not one.cancelled and now < one.end}
 
 
 @dataclass(frozen=True)
 class _Pulling:
-    """A pull under way."""
+    """A running pull."""
 
     source: Source | None
     began_at: datetime
@@ -68,7 +68,7 @@ class Puller:
 
     def __init__(self, database: Database, clock: Clock, *, patience: float = PATIENCE) -> None:
         self.notes: tuple[Reason, ...] = ()
-        """What somebody should know of sources, in words without personal data."""
+        """Messages about sources, without personal data."""
         self._database, self._clock, self._patience = database, clock, patience
         self._troubles = Troubles(Kind.SOURCE)
         self._webinars: dict[str, Webinar] = {}
@@ -80,7 +80,7 @@ class Puller:
         self._told: Mapping[AlertKey, str] | None = None
 
     async def look(self, governing: Mapping[str, Governing]) -> None:
-        """Begin the pull that is due, if one is, and say how it stands. Costs nothing where there are no sources."""
+        """Begin a pull that is due, and update notes, alerts and metrics. Costs nothing if no webinar has a source."""
         now = self._clock.now()
         self._webinars = pulled(governing, now)
         self._note_edits(now)
@@ -97,18 +97,18 @@ class Puller:
         metrics.SOURCE_LATE.replace({(name,): self._late(name, now) for name in self._webinars})
 
     async def stop(self) -> None:
-        """End the pulls that run; what they wrote is whole, and the next ones do the rest."""
+        """End all running pulls. Their transactions are complete, and the next pulls do the rest."""
         for one in self._pulling.values():
             one.task.cancel()
         await self.ended()
 
     async def ended(self, besides: Collection[str] = ()) -> None:
-        """Wait until the pulls that run have ended, but for those of these webinars."""
+        """Wait until all running pulls have ended, except those of the webinars `besides`."""
         running = [one.task for name, one in self._pulling.items() if name not in besides]
         await asyncio.gather(*running, return_exceptions=True)
 
     def _note_edits(self, now: datetime) -> None:
-        """What is read otherwise than its file says now, or is followed no more, is ended."""
+        """Note changed [source] tables. End pulls whose [source] was changed or is no longer followed."""
         followed = {name: one.source for name, one in self._webinars.items()}
         for name, source in followed.items():
             if self._sources.get(name, source) != source:
@@ -129,16 +129,16 @@ class Puller:
         for name in sorted(waiting, key=self._attempted_at):
             webinar = self._webinars[name]
             after = self._after(webinar, now)
-            if abs(now - self._attempted_at(name)) >= after:  # or by a clock that was ahead
+            if abs(now - self._attempted_at(name)) >= after:  # abs: the clock may have been ahead
                 run = await self._database.run(sources.begin, now, name, after)
-                self._look_at = None  # whoever has it begun
+                self._look_at = None  # whether or not another service began it
                 if run:
                     task = asyncio.create_task(self._pull(webinar, run), name=f"pull {name}")
                     self._pulling[name] = _Pulling(webinar.source, now, task)
                     return
 
     def _after(self, webinar: Webinar, now: datetime) -> timedelta:
-        """How long after the last try it is read again: of a [source] that was edited since then, at once."""
+        """The time from the last try to the next one: at once if [source] was edited since."""
         every = webinar.source.every if webinar.source else timedelta.max
         edited_at = self._edited_at.get(webinar.id)
         return min(every, abs(now - edited_at)) if edited_at else every
@@ -156,7 +156,7 @@ class Puller:
             self._look_at = None
 
     async def _in_child(self, webinar: Webinar, run: Run) -> str:
-        """Why it could not do its work, or say that it could not; "" where it did."""
+        """Pull in a child process. Returns why it gave no report, or ""."""
         if webinar.source is None:
             return ""
         child = await asyncio.create_subprocess_exec(
@@ -169,9 +169,9 @@ class Puller:
                 said = await _said(child)
             report = json.loads(said)
         except _Stopped:
-            return "the process that reads it was stopped by somebody, and was ended"
+            return "the process that reads it was suspended (SIGSTOP), and was ended"
         except TimeoutError:
-            return f"it was not read within {self._patience:g} s, and was given up"
+            return f"it was not read within {self._patience:g} s, and the read was ended"
         except ValueError:
             code = await child.wait()
             return f"the process that reads it ended ({f'exit {code}' if code >= 0 else f'signal {-code}'})"
@@ -184,7 +184,7 @@ class Puller:
         return ""
 
     def _late(self, name: str, now: datetime) -> float:
-        """Seconds since it was to be read again; of one that was never read, since the first try."""
+        """Seconds since the next read was due; if it was never read, counted from its first failure."""
         standing, source = self._standing.get(name), self._webinars[name].source
         since = standing and (standing.read_at or standing.trouble_since)
         return max(0.0, (abs(now - since) - source.every).total_seconds()) if since and source else 0.0
@@ -193,7 +193,7 @@ class Puller:
         return [words for name in sorted(self._webinars) for words in _of(self._standing.get(name))]
 
     async def _tell(self, now: datetime) -> None:
-        """Organizers by a mail, where a source was not followed twice in a row."""
+        """Mail organizers whose source was not followed ALERT_FROM times in a row."""
         wrong = {
             AlertKey(f"{SOURCE}{name}", webinar.alert_to): _alert(one)
             for name, webinar in self._webinars.items()
@@ -209,12 +209,12 @@ def _reading(webinar: str) -> str:
 
 
 class _Stopped(Exception):
-    """Somebody has stopped the child (SIGSTOP)."""
+    """The child was stopped by a signal (SIGSTOP)."""
 
 
 async def _said(child: asyncio.subprocess.Process) -> bytes:
-    """What it prints until it ends. Raises _Stopped where it was found so twice in a row: in a transaction it keeps
-    everybody else from writing to SQLite."""
+    """The child's output, once it ends. Raises _Stopped if two checks in a row find it stopped: in a transaction it
+    would block all other writers of SQLite."""
     talking = asyncio.create_task(child.communicate())
     stopped = 0
     try:
@@ -239,11 +239,10 @@ def _of(standing: SourceState | None) -> tuple[str, ...]:
 
 
 def _alert(standing: SourceState) -> str:
-    """What is held changes in its figures with each read: only the kind of trouble is worth another mail."""
+    """The text of an alert. Its first line is the same while a change is held, though the figures differ with each
+    read: only another kind of trouble gets another mail."""
     first = f"The source of {standing.webinar} is not followed"
     if HELD not in standing.trouble:
         first += f": {standing.trouble}"
-    stays = (
-        "Its registrants stay as they were last read, and mails to them go out. It is read again by itself."
-    )
+    stays = "Its registrants stay as they were last read, and still get mails. The next read is automatic."
     return f"{first}\n\n{standing.trouble}\n{stays}"

@@ -1,4 +1,4 @@
-"""Reads a webinar's source, whatever it is, into a file without a name."""
+"""Reads a webinar's source of any kind into a temporary file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from scheduler.redaction import keep_secret
 from scheduler.settings import Settings
 from scheduler.webinar.source import Source
 
-SECONDS = 180.0  # for reading it, once
+SECONDS = 180.0  # for one read of a source
 NO_FOLDER = "environment variable SOURCES_DIR is not set: the operator names the folder there"
 
 
 @dataclass(frozen=True)
 class Access:
-    """What the operator lets sources reach: a folder, hosts within private networks, and addresses by name."""
+    """Access that the operator grants to sources: a folder, hosts in private networks, and named addresses."""
 
     folder: Path | None = None
     hosts: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Access:
         return cls(settings.sources_dir, settings.sources_hosts, environ)
 
     def address(self, source: Source) -> str:
-        """The address that a source names, with its secrets. Raises SourceFails."""
+        """The address in a source's variable, including secrets. Raises SourceFails."""
         name = source.variable
         given = read_variables(
             {one: self.environ.get(one, "") for one in (name, f"{name}_FILE")}, (), (name,)
@@ -50,7 +50,7 @@ class Access:
         return address.strip()
 
     def why_not(self, source: Source) -> str:
-        """Why it can't be read with what the operator has set; or "". Asks nobody for it."""
+        """Why the operator's settings do not allow to read it; or "". Opens no connection."""
         try:
             if source.path and self.folder is None:
                 return NO_FOLDER
@@ -65,7 +65,7 @@ class Access:
 
 @contextmanager
 def content_of(source: Source, access: Access) -> Iterator[Content]:
-    """All that it holds now. Raises SourceFails. No transaction of ours is open meanwhile."""
+    """The current content of a source. Raises SourceFails. Call it outside of transactions."""
     with tempfile.TemporaryFile() as file:
         content = Content(file, repr(source))
         with _in_time():
@@ -75,8 +75,8 @@ def content_of(source: Source, access: Access) -> Iterator[Content]:
 
 @contextmanager
 def _in_time() -> Iterator[None]:
-    """Raises SourceFails where it takes longer than SECONDS, whatever is waited for: but for the kernel itself, out of
-    which only the end of the process leads, and in another thread than the first."""
+    """Raises SourceFails after SECONDS, by an alarm. Has no effect outside of the main thread, nor during a system call
+    that can't be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -119,5 +119,5 @@ def _read_named(source: Source, access: Access, content: Content) -> None:
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
-        raise SourceFails(f"{source.variable} is no address (not shown)") from None
-    read_url(address, content, hosts=(*access.hosts, host))  # which the operator names
+        raise SourceFails(f"{source.variable} is not a valid address (not shown)") from None
+    read_url(address, content, hosts=(*access.hosts, host))  # the operator named this host

@@ -69,7 +69,7 @@ def test_the_json_of_a_dry_run(desk: Desk) -> None:
             {"header": "Land", "read_as": "country", "because": '"Land" is the country'},
             {"header": "Zeitzone", "read_as": "timezone", "because": '"Zeitzone" is the time zone'},
             {"header": "Sprache", "read_as": "language", "because": '"Sprache" is the language'},
-            {"header": "Status", "read_as": "status", "because": '"Status" is who comes'},
+            {"header": "Status", "read_as": "status", "because": '"Status" is who attends'},
             {"header": "Join URL", "read_as": "join_url", "because": '"Join URL" is a join link'},
             {"header": "Firma", "read_as": "", "because": "no column of this name is known"},
         ],
@@ -91,7 +91,7 @@ def test_the_json_of_a_dry_run(desk: Desk) -> None:
         "left_out": [{"line": 3, "reason": "status “denied”"}],
         "notes": [
             f'{desk.root / "people.csv"}, column 8: "Firma" is not read; no column of this name is known',
-            f"{desk.root / 'people.csv'}, line 2: the address was cleaned of what does not belong to it",
+            f"{desk.root / 'people.csv'}, line 2: extra characters were removed from the address",
         ],
     }
     assert desk.untouched
@@ -142,7 +142,7 @@ def test_a_dry_run_in_words_names_the_system_its_columns_and_the_people(desk: De
     assert 'column\tEmail\temail\t"Email" is an address' in lines
     assert "row\t7\thana@example.org\tHana Host\tEurope/Zurich\tcountry\t\t\thost" in lines
     assert lines[-1] == "5 would be registered, 4 left out"
-    assert "line 17: status “cancelled by host” (1); left out, as they do not come" in result.stderr
+    assert "line 17: status “cancelled by host” (1); left out, as they do not attend" in result.stderr
     assert (
         "lines 7 and 10: hosts and panelists; they are registered and get the attendees' mails"
         in result.stderr

@@ -69,7 +69,7 @@ def test_a_dry_run_shows_what_each_column_is_read_as_and_who_is_left_out(here: S
     assert [row[:2] for row in lines(shown, "column")] == [
         ["Contact mail", "email"], ["Full name", "name"], ["Shirt", "-"], ["Status", "status"],
     ]  # fmt: skip
-    assert "line 3: status “Cancelled” (1); left out, as they do not come" in shown.stderr
+    assert "line 3: status “Cancelled” (1); left out, as they do not attend" in shown.stderr
     assert (
         'line 4: the status is not known: "Perhaps" (1); left out; `counting` in [source] lets them count'
         in shown.stderr

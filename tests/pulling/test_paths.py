@@ -55,8 +55,8 @@ def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_regular_file(folder: Path) -> None:
     os.mkfifo(folder / "pipe.csv")
-    assert refused(folder, "pipe.csv") == "pipe.csv: is no regular file"
-    assert refused(folder, "2027") == "2027: is no regular file"
+    assert refused(folder, "pipe.csv") == "pipe.csv: is not a regular file"
+    assert refused(folder, "2027") == "2027: is not a regular file"
     assert refused(folder, "people.csv") == "people.csv: no such file or directory"
     assert refused(folder / "nowhere", "people.csv") == "SOURCES_DIR: no such file or directory"
 

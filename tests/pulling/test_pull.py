@@ -187,7 +187,7 @@ def test_one_address_with_several_names_is_one_person_and_noted(exports: Exports
     exports.pull()
     assert exports.people == {ANA: "Bo"}
     assert exports.standing.note == (
-        "rows that can't be used (line 2): one address has several names (1); what is known of their people stays"
+        "rows that can't be used (line 2): one address has several names (1); their registrants stay as they are"
     )
 
 
@@ -295,7 +295,7 @@ def test_where_nothing_can_be_kept_the_last_state_stays(
     exports.pull()
     exports.write(rows(f"{BO},Bo Li"))
     monkeypatch.setattr(tempfile, "tempdir", str(exports.file))
-    trouble = "the copy that is compared cannot be kept (in TMPDIR, if that is set): not a directory"
+    trouble = "the temporary copy cannot be written (to TMPDIR, if set): not a directory"
     assert (exports.pull().trouble, exports.look().trouble) == (trouble, trouble)
     assert (exports.people, exports.standing.trouble) == ({ANA: "Ana", BO: "Bo"}, trouble)
 
@@ -342,7 +342,7 @@ def test_values_that_many_lost_at_once_stay(exports: Exports) -> None:
     exports.write(rows(f"{ANA},CEST", f"{BO},CEST", f"{CY},CEST", header=header))
     exports.pull()
     exports.write(rows(f"{ANA},", f"{BO},", "dee@example.org,", header=header))
-    assert "no longer says" in exports.pull().trouble
+    assert "have lost a value" in exports.pull().trouble
     zones = "SELECT timezone FROM registrants WHERE timezone IS NOT NULL"
     assert len(exports.ledger.sql(zones)) == 2, "but that one person is gone is followed"
     exports.pull(accept=True)
@@ -385,7 +385,7 @@ def test_a_first_pull_that_ended_half_way_is_done_to_its_end(
 
 def test_a_file_that_may_still_be_written_waits_for_the_next_read(exports: Exports) -> None:
     exports.write(rows(f"{ANA},Ana", f"{BO},Bo").rstrip("\n"), age=0)
-    assert "its last line has no end" in exports.pull().trouble
+    assert "its last line has no newline" in exports.pull().trouble
     assert exports.people == {}
     exports.pull()  # it is still the same
     assert set(exports.people) == {ANA, BO}
@@ -402,7 +402,7 @@ def test_a_last_line_that_has_lost_its_end_is_a_file_that_was_cut(exports: Expor
     cut = [*people[:9], last if "," in last else f"P,{last}"]
     exports.write(rows(*cut, header=header).rstrip("\n"))
     for _ in range(2):
-        assert "its last line has no end, though it had one before" in exports.pull().trouble
+        assert "its last line has no newline, though it had one before" in exports.pull().trouble
         assert exports.people == before
     exports.write(rows(*people[:10], header=header))
     assert exports.pull().trouble == ""
@@ -525,5 +525,5 @@ def test_a_workbook_that_unpacks_into_too_much(exports: Exports) -> None:
         archive.writestr("xl/workbook.xml", b"<workbook/>")
         archive.writestr("xl/worksheets/sheet1.xml", bytes(510 * 2**20))
     exports.write(packed.getvalue())
-    assert "unpacks into more than it can hold" in exports.pull().trouble
+    assert "is too large when unpacked" in exports.pull().trouble
     assert set(exports.people) == {ANA}

@@ -213,7 +213,7 @@ async def test_a_source_that_hangs_is_given_up(sqlite_url: str, monkeypatch: pyt
         one = Puller(source.database, clock(), patience=0.5)
         await one.look(governing(source.webinar))
         await one.ended()
-        assert source.standing.trouble == "it was not read within 0.5 s, and was given up"
+        assert source.standing.trouble == "it was not read within 0.5 s, and the read was ended"
         source.database.close()
 
 
@@ -270,7 +270,7 @@ async def test_a_child_that_somebody_stops_is_ended(
     child = await children.get()
     child.send_signal(signal.SIGSTOP)
     await one.ended()
-    assert source.standing.trouble == "the process that reads it was stopped by somebody, and was ended"
+    assert source.standing.trouble == "the process that reads it was suspended (SIGSTOP), and was ended"
     assert child.returncode == -signal.SIGKILL
     source.database.close()
 

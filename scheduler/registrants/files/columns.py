@@ -201,7 +201,7 @@ class _Choice:
             best = min(named, key=self._rank)
             self._why[best] = (
                 "email",
-                f"{shown(self._header.cells[best])} is an address, though none is in it",
+                f"{shown(self._header.cells[best])} names an address, though the column holds none",
             )
             return (best,)
         raise Problems([self._no_email(holding)])
@@ -309,9 +309,9 @@ class _Choice:
                 and not codes
                 and not (known and known == held.values and not held.more_values)
             ):
-                self._why[index] = ("", "holds what is no status of a registration")
+                self._why[index] = ("", "holds values that are not registration statuses")
             else:
-                self._why[index] = ("status", self._says(index, "who comes"))
+                self._why[index] = ("status", self._says(index, "who attends"))
                 found.append(index)
         return tuple(found)
 
@@ -320,10 +320,13 @@ class _Choice:
         for index in self._of("cancelled"):
             held = self._held[index]
             if held.filled and all(map(is_flag, held.values)):
-                self._why[index] = ("cancelled", self._says(index, "who does not come any more"))
+                self._why[index] = ("cancelled", self._says(index, "who has cancelled"))
                 found.append(index)
             else:
-                self._why[index] = ("", "says neither yes, no nor when" if held.filled else "is empty")
+                self._why[index] = (
+                    "",
+                    "holds values other than yes, no or a time" if held.filled else "is empty",
+                )
         return tuple(found)
 
     def _doubted(self) -> tuple[tuple[int, str], ...]:
@@ -337,7 +340,7 @@ class _Choice:
             read = self._why.get(index, ("", ""))[0]
             if not read and any(may_not_come(value, meaning) for value in held.values):
                 found.append((index, meaning))
-                self._why[index] = ("status", "it may say who does not come, who is asked about")
+                self._why[index] = ("status", "it may say who does not attend: these rows are asked about")
         return tuple(found)
 
     # The others
@@ -364,7 +367,7 @@ class _Choice:
             self._why[best] = (meaning, self._says(best, _SAID[meaning]))
         if "country" not in at and (asked := self._asks_for_the_country()) is not None:
             at["country"] = asked
-            self._why[asked] = ("country", self._says(asked, "the country, as countries stand below it"))
+            self._why[asked] = ("country", self._says(asked, "the country, as its values are countries"))
         return at
 
     def _asks_for_the_country(self) -> int | None:

@@ -35,7 +35,7 @@ from scheduler.zones.wall import zone_of
 
 _EDITABLE = ("name", "language", "timezone", "country", "join_url")
 _MOST_VALUES = 3  # shown for one mistake
-_TAKEN = "the database takes its address for that of another row"
+_TAKEN = "the database treats its address as another row's"
 
 
 @dataclass
@@ -152,7 +152,12 @@ class _Writing:
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)
         lacking = 0
+<<<<<<< HEAD
         if inserted < len(new):  # written concurrently, or the database takes the address for another row's
+=======
+        # Others were written concurrently, or have an address that the database treats as another row's.
+        if inserted < len(new):
+>>>>>>> pfiles
             here = self._there(new, {})
             lacking = len(new) - len(here)
             changed += self._update(new, here)
@@ -284,7 +289,7 @@ class Oddities:
         return problem, " and ".join(quoted(value) for name, value in named if value and name in problem)
 
     def problems(self) -> list[Problem]:
-        told = "what else is known of the person counts"
+        told = "other evidence of the person is used"
         found = [
             Problem(f"{self._place}, {odd.lines}", f"{problem}: {odd.shown}", hint=told)
             for problem, odd in self._zones.items()

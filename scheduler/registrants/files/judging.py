@@ -145,7 +145,7 @@ class Grouped:
 
     def problems(self) -> list[Problem]:
         hints = {
-            "status": "left out, as they do not come",
+            "status": "left out, as they do not attend",
             "unknown status": f"left out; {self._counting}",
         }
         return [

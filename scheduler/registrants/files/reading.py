@@ -175,9 +175,9 @@ class RegistrantFile:
             self._doubts.append(
                 Problem(
                     self._place,
-                    f"the file does not say its encoding, and is read as {text.encoding.name}",
+                    f"the file does not declare its encoding and is read as {text.encoding.name}",
                     "UTF-8",
-                    "look whether the names are right",
+                    "check whether the names are right",
                 )
             )
         return [text.sheet()]
@@ -257,9 +257,9 @@ class _Notes:
         told = (
             (self.short, "fewer cells than the header", "", "those missing count as empty"),
             (self.untimed, "registered_at is not a time", times, "it is left out"),
-            (self.cleaned, "the address was cleaned of what does not belong to it", "", ""),
-            (self.bracketed, "what stands in brackets behind the name is left out", "", ""),
-            (self.nameless, "the name is none, and they are greeted without one", "", ""),
+            (self.cleaned, "extra characters were removed from the address", "", ""),
+            (self.bracketed, "text in brackets behind the name is left out", "", ""),
+            (self.nameless, "the name can't be used; the greeting leaves it out", "", ""),
             (self.other_address, "another column holds another address", "", "it is not read"),
             (self.hosts, "hosts and panelists", "", HOSTS),
         )

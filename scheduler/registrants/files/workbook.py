@@ -65,14 +65,14 @@ def _check(file: IO[bytes], place: str) -> None:
         raise Problems([_broken(place)]) from None
     if sum(part.file_size for part in parts) > UNPACKED or len(parts) > 10_000:
         raise Problems(
-            [Problem(place, "the workbook unpacks into more than it can hold", f"{UNPACKED // 2**20} MB")]
+            [Problem(place, "the workbook is too large when unpacked", f"at most {UNPACKED // 2**20} MB")]
         )
     if any(part.flag_bits & 1 for part in parts):
         raise Problems([_encrypted(place)])
     names = {part.filename for part in parts}
     if not names & _CONTENTS:
         raise Problems(
-            [Problem(place, "the file is an archive, and no workbook", ALLOWED, "take the file out of it")]
+            [Problem(place, "the file is an archive, not a workbook", ALLOWED, "extract the file from it")]
         )
 
 

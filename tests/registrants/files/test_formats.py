@@ -81,7 +81,7 @@ def test_central_european_letters_are_known_without_a_header_of_their_own(name: 
 
 def test_where_nobody_can_know_the_encoding_that_is_noted() -> None:
     file = RegistrantFile(io.BytesIO("email;name\r\na@example.org;Ève\r\n".encode("cp1252")), "f.csv")
-    assert "the file does not say its encoding, and is read as Windows-1252" in str(file.notes()[0])
+    assert "the file does not declare its encoding and is read as Windows-1252" in str(file.notes()[0])
 
 
 def test_rows_of_a_workbook_are_named_as_its_program_numbers_them() -> None:
@@ -142,7 +142,7 @@ def test_a_workbook_that_unpacks_into_too_much_is_refused_before_it_is_unpacked(
     bomb = packed({**parts(xlsx(PEOPLE)), "xl/worksheets/sheet1.xml": b"0" * 10**6})
     assert len(bomb) < 10_000
     monkeypatch.setattr(workbook, "_unpack", None)
-    assert refused(bomb).startswith("people: the workbook unpacks into more than it can hold")
+    assert refused(bomb).startswith("people: the workbook is too large when unpacked")
 
 
 def test_a_cell_at_the_end_of_the_sheet_takes_no_memory_of_ours() -> None:
@@ -160,7 +160,7 @@ def test_a_cell_at_the_end_of_the_sheet_takes_no_memory_of_ours() -> None:
         ),
         (b"PK\x03\x04" + b"x" * 100, "the workbook can't be read"),
         (xlsx(PEOPLE)[:-200], "the workbook can't be read"),
-        (packed({"people.csv": TEXT}), "the file is an archive, and no workbook"),
+        (packed({"people.csv": TEXT}), "the file is an archive, not a workbook"),
         (xlsx([["Read me"]]), "no column for the address"),
         (xlsx([]), "the file is empty"),
         (b"email\n" + bytes(range(128, 256)) * 9, "nor in another encoding that is known"),

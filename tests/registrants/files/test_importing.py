@@ -218,7 +218,7 @@ def test_zones_and_countries_that_nobody_knows_are_named_by_their_lines() -> Non
         "people.csv",
     )
     told = [str(problem) for problem in oddities(rows)]
-    counts = "; what else is known of the person counts"
+    counts = "; other evidence of the person is used"
     assert told == [
         f'people.csv, lines 2 and 5: time zone: not the name of a time zone: "Mars/Olympus_Mons"{counts}',
         "people.csv, line 4: time zone: the name of several time zones that do not agree;"

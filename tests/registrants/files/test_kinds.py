@@ -204,9 +204,9 @@ def test_what_is_cleaned_is_noted_with_its_lines() -> None:
     assert notes == [
         "f.csv, line 3: registered_at is not a time; allowed: such as 2025-06-12T09:30:00Z, from 1970 to 2037, or a"
         " date whose order is clear; it is left out",
-        "f.csv, line 2: the address was cleaned of what does not belong to it",
-        "f.csv, line 2: what stands in brackets behind the name is left out",
-        "f.csv, line 3: the name is none, and they are greeted without one",
+        "f.csv, line 2: extra characters were removed from the address",
+        "f.csv, line 2: text in brackets behind the name is left out",
+        "f.csv, line 3: the name can't be used; the greeting leaves it out",
     ]
 
 
