@@ -152,12 +152,8 @@ class _Writing:
         new = {person: row for person, row in usable.items() if person not in there}
         inserted = self._insert(new)
         lacking = 0
-<<<<<<< HEAD
-        if inserted < len(new):  # written concurrently, or the database takes the address for another row's
-=======
         # Others were written concurrently, or have an address that the database treats as another row's.
         if inserted < len(new):
->>>>>>> pfiles
             here = self._there(new, {})
             lacking = len(new) - len(here)
             changed += self._update(new, here)
