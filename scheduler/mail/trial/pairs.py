@@ -25,7 +25,7 @@ UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken
 """The fields of a webinar that no trial reads; of its messages a trial reads only their purposes."""
 _WORDS = frozenset({"title", "about", "how_to_join", "organizers", "host", "translations"})
 _PACKAGES = ("babel", "css-inline", "jinja2", "markdown-it-py", "markupsafe", "pydantic")
-CODE = ("mail", "input", "zones", "problem.py", "webinar")
+CODE = ("mail", "input", "zones", "problem.py", "child_process.py", "webinar")
 """The modules of this program that take part in a trial."""
 
 
