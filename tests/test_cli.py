@@ -111,7 +111,7 @@ def test_what_takes_long_to_import_is_imported_when_its_command_is_called() -> N
 
 def test_the_service_loads_no_reader_of_files_and_no_driver_of_another_database() -> None:
     """They would take 12 MB for as long as it runs: its children read sources, and most services are on SQLite."""
-    loaded = "import sys, scheduler.running; print(*sys.modules)"
+    loaded = "import sys, scheduler.service.process; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
     unused = {
         "psycopg",
@@ -166,8 +166,8 @@ def test_notes_alone_are_exit_0(desk: Desk) -> None:
     result = desk.run("import", people)
     assert (result.exit_code, result.stdout) == (0, "1 new, 0 updated, 0 unchanged, 0 left out\n")
     assert result.stderr == (
-        f'{people}, line 2: time zone: not the name of a time zone: "Mars/Olympus_Mons"; what else is known of the'
-        " person counts\n"
+        f'{people}, line 2: time zone: not the name of a time zone: "Mars/Olympus_Mons"; other evidence of'
+        " the person is used\n"
     )
 
 

@@ -485,4 +485,4 @@ def test_a_mail_of_which_gmail_shows_the_beginning_only_is_named(folder: Path) -
     text.write_text(text.read_text() + "\n\n" + "A long paragraph about everything. " * 2_700)
     (found,) = [one for one in _found(folder) if "the HTML of its mail" in one[1]]
     assert found[0] == "confirmation/en.md"
-    assert found[2].startswith("Gmail cuts a mail off at 102 kB")
+    assert "Gmail cuts a mail off at 102 kB" in found[2]

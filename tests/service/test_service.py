@@ -215,7 +215,7 @@ async def test_organizers_that_cannot_be_told_are_a_reason_until_they_can(
         service = Service(settings(tmp_path, database, server), database, VirtualClock(NOW))
         await service.start()
         with monkeypatch.context() as broken:
-            broken.setattr(Notifier, "tell", fails)
+            broken.setattr(Notifier, "notify", fails)
             await service.tick(NOW)
             await service.settled()
             assert service.readiness().reasons == ("writing to organizers: KeyError",)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.mail.received import read_mail
-from scheduler.web import inbox
+from scheduler.web.inbox import pages
 from scheduler.web.inbox.pages import write_inbox
 from tests.web.inbox.browser import Page
 from tests.web.inbox.samples import (
@@ -37,7 +37,7 @@ def test_the_pages_of_many_mails_are_the_same_whichever_process_writes_them(
     made: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_one = {path: path.read_bytes() for path in made.out.rglob("*.html")}
-    monkeypatch.setattr(inbox, "MANY", 2)
+    monkeypatch.setattr(pages, "MANY", 2)
     write_inbox(made.out, TITLE, made.deliveries, made.mails)
 
     assert by_one == {path: path.read_bytes() for path in made.out.rglob("*.html")}

@@ -302,7 +302,7 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
         ("at 15:00", 1, "`15:00`: a fixed hour", "{{ times }}", False),
         ("13:00 CET", 1, "`CET`: on that date the webinar's clock shows CEST", "{{ times }}", True),
         ("Friday, 3 July", 1, "Friday", "{{ times }}", True),
-        ("![](https://who.int/a.png)", 1, "a picture without words", "what it shows", False),
+        ("![](https://who.int/a.png)", 1, "a picture without a description", "what it shows", False),
         ("[here](http://who.int)", 1, "the link http://who.int is not https", "https://…", False),
     ],
 )
