@@ -430,7 +430,7 @@ def test_a_last_line_that_never_had_an_end_and_says_less_is_cut(exports: Exports
     if last == "Bo,bo@example.org":  # by which nobody can tell that there was more
         assert (report.trouble, len(found)) == ("", len(before) - 1)
     else:
-        assert "the beginning of what was known" in report.trouble or "may be the same" in report.trouble
+        assert "the beginning of a known value" in report.trouble or "may be the same" in report.trouble
         assert found == before
         exports.pull(accept=True)
         assert exports.standing.trouble == ""
