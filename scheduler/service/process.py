@@ -21,7 +21,6 @@ from scheduler import metrics
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database, dialect
 from scheduler.database.file import FileState
-from scheduler.database.presence import Presence
 from scheduler.delivery.marks import Mark
 from scheduler.delivery.recorder import LedgerTrouble
 from scheduler.faults import fault, is_database_error, refuses_sign_in
