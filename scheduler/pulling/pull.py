@@ -257,11 +257,11 @@ def _held(found: Difference, before: LastRead) -> dict[str, str]:
         held["gone"] = f"{gone} of {known} people are no longer in it"
         if (
             found.new > found.people - found.new
-        ):  # perhaps another list, or other addresses of the same people
+        ):  # another list perhaps, or other addresses of the same people
             held["new"] = f"{_people(found.new)} are new, where {held['gone']}"
     elif gone and nobodys > 0:
         rows = f"{nobodys} more rows than before have no address that can be used"
-        held["gone"] = f"{_people(gone)} are no longer in it, and {rows}: these may be the same people"
+        held["gone"] = f"it no longer has {_people(gone)}, and {rows}: these may be the same people"
     if found.emptied > 1 and _too_many(found.emptied, known):
         held["changed"] = f"{found.emptied} of {_people(known)} have lost a value"
     # The rest of an interrupted first pull is not held.
