@@ -43,7 +43,7 @@ class Desk:
     def small(self, rows: int = 50) -> None:
         """From now on each transaction takes so many rows."""
         for piece in (self.planner._rows, self.planner._people):
-            piece.rows, piece.took = rows, lambda rows, seconds: None  # type: ignore[method-assign]
+            piece.rows, piece.record = rows, lambda rows, seconds: None  # type: ignore[method-assign]
 
     def register(self, many: int, webinar: str = "w") -> None:
         """In one statement."""
