@@ -120,7 +120,7 @@ FIRST, COPIES = 400, MANY_PEOPLE // 400 - 1
 SERIES = f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {COPIES}) SELECT n FROM s) AS s"
 FEW = ("INDEX registration_waits", "INDEX delivery_leased", "INDEX delivery_unsettled")
 """Partial indexes of few rows, however many there are in their tables."""
-NOT_ASKED = r"-- Hold what may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN"
+NOT_ASKED = r"-- Hold deliveries that may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN"
 UNIQUE = {
     "id": "id + 10000 * n",
     "registrant_id": "registrant_id + 10000 * n", "registration_id": "registration_id + 10000 * n",
@@ -182,7 +182,7 @@ def test_no_statement_goes_through_a_large_table(ledger: Ledger) -> None:
             if "enable_seqscan" in sql:  # what takes rows in has a test of its own: test_intake
                 intake = "'off'" in sql
             elif not intake and not re.match(
-                r"-- Hold what may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN", sql
+                r"-- Hold deliveries that may have|SELECT (set_config|pg_|relname)|ANALYZE|BEGIN", sql
             ):
                 scans += [(scan, sql) for scan in full_scans(conn, sql, values, LARGE, aliases="rdxytkla")]
     assert [one for one in scans if not one[0].endswith(FEW)] == []

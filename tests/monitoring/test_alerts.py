@@ -15,7 +15,7 @@ from scheduler import metrics
 from scheduler.clock import SteadyClock
 from scheduler.database.engine import Database
 from scheduler.delivery import relay as standing
-from scheduler.delivery import sender
+from scheduler.delivery import results
 from scheduler.pulling import puller
 from scheduler.service import monitor
 from tests.endtoend.support import CONFIRMATION_ONLY, Relay, free_port, on_the_real_clock
@@ -107,7 +107,7 @@ async def test_a_relay_that_greylists_everybody(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "STALLED_SECONDS", 0.3)
-    monkeypatch.setattr(sender, "wait", lambda attempt: timedelta(seconds=2))
+    monkeypatch.setattr(results, "backoff", lambda attempt, jitter: timedelta(seconds=2))
     async with (
         ScriptedServer({"rcpt": "450 4.7.1 Greylisted, try again later"}) as server,
         watched(tmp_path, database, server) as here,
@@ -124,7 +124,7 @@ async def test_a_relay_that_greylists_everybody(
 async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "wait", lambda attempt: timedelta(seconds=0.1))
+    monkeypatch.setattr(results, "backoff", lambda attempt, jitter: timedelta(seconds=0.1))
     async with (
         ScriptedServer({"content": [Misdeed.CLOSE]}) as server,
         watched(tmp_path, database, server) as here,

@@ -295,7 +295,9 @@ def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> No
         governing=governing_ones,
         name=names,
         own_link=st.booleans(),
-        told=st.sampled_from(TOLD),
+        told=st.sampled_from(
+            [one for one in TOLD if not one or one.join_url != "\ufdd1"]
+        ),  # a stand-in itself
         eight_bit=st.booleans(),
     )
     def holds(
