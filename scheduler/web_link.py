@@ -8,14 +8,8 @@ from pathlib import Path
 from scheduler.settings import DatabaseAddress, Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
 BEAT = b"."  # what the web process says: that it is alive
-
-
 WHY = b"!"  # what it says: why it can't go on, up to the end
-
-
 BEAT_SECONDS = 1.0
 
 

@@ -150,16 +150,8 @@ def rows_of_forgotten(
 def stay_forgotten(conn: Connection, now: datetime, people: Mapping[Person, str]) -> set[Person]:
     """The people among these who were forgotten and did not register again, so that no copy of their rows is made.
     `people`: by folded address, with their `registered_at` or ""."""
-    if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
-        return set()
-    key = _key(conn)
-    of_address = {one: _of_address(key, one[1]) for one in people}
-    of_person = {one: _of_person(key, one) for one in people}
-    marks = _marks(conn, {*of_address.values(), *of_person.values()})
     return {
-        one
-        for one, said in people.items()
-        if (mark := marks.get(of_address[one])) and _stays(mark, marks.get(of_person[one]), said, now)
+        one for one, (mark, here) in _marks_of(conn, people).items() if _stays(mark, here, people[one], now)
     }
 
 
@@ -240,17 +232,23 @@ def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) 
 def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
     """The people among these about whom data may be stored: never forgotten, or registered again since."""
     people = list(people)
+    found = _marks_of(conn, people)
+    return [one for one in people if one not in found or _has_returned(*found[one])]
+
+
+def _marks_of(conn: Connection, people: Collection[Person]) -> dict[Person, tuple[_Mark, _Mark | None]]:
+    """For the people whose address was forgotten: the mark of the address, and that of the person in this webinar."""
     if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
-        return people
+        return {}
     key = _key(conn)
     of_address = {one: _of_address(key, one[1]) for one in people}
     of_person = {one: _of_person(key, one) for one in people}
     marks = _marks(conn, {*of_address.values(), *of_person.values()})
-    return [
-        one
-        for one in people
-        if (mark := marks.get(of_address[one])) is None or _has_returned(mark, marks.get(of_person[one]))
-    ]
+    return {
+        one: (marks[digest], marks.get(of_person[one]))
+        for one, digest in of_address.items()
+        if digest in marks
+    }
 
 
 def _has_returned(mark: _Mark, here: _Mark | None) -> bool:
