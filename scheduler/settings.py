@@ -187,6 +187,13 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     public_url: Annotated[str, BeforeValidator(_public_url)] = Field(
         default="", description="https:// and the name by which browsers reach the editor, without a path"
     )
+    pages_host: Host = Field(default="127.0.0.1", description="an IP address or a host name")
+    pages_port: int = Field(
+        default=8070, ge=0, le=65535, description="a number, 1 to 65535, or 0 for any free port"
+    )
+    pages_url: Annotated[str, BeforeValidator(_public_url)] = Field(
+        default="", description="https:// and the name by which registrants reach their pages, without a path"
+    )
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
     )

@@ -22,8 +22,24 @@ class WebSettings:
     host: str
     port: int
     public_url: str
+    editor: bool
+    """Whether the editor is on; pages_url: whether the registrants' pages are."""
+    pages_host: str
+    pages_port: int
+    pages_url: str
     proxies: tuple[str, ...]
     log_level: str
+
+
+def why_editor_off(settings: Settings) -> str:
+    """Why the editor must stay off with these settings, or "": passwords must not cross a network unencrypted."""
+    if settings.editor == "off":
+        return "EDITOR=off"
+    if settings.public_url and settings.trusted_proxies:
+        return ""
+    if settings.editor_host not in LOOPBACK:
+        return "EDITOR_HOST is not this machine alone; set PUBLIC_URL (https) and TRUSTED_PROXIES"
+    return "PUBLIC_URL is set without TRUSTED_PROXIES" if settings.public_url else ""
 
 
 def web_settings(settings: Settings) -> WebSettings:
@@ -34,6 +50,10 @@ def web_settings(settings: Settings) -> WebSettings:
         settings.editor_host,
         settings.editor_port,
         settings.public_url,
+        not why_editor_off(settings),
+        settings.pages_host,
+        settings.pages_port,
+        settings.pages_url,
         settings.trusted_proxies,
         settings.log_level,
     )

@@ -94,6 +94,9 @@ class Registrant(SQLModel, table=True):
     country: str | None = Field(default=None, sa_type=Text)
     join_url: str | None = Field(default=None, sa_type=Text)
     registered_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    withdrawn_at: datetime | None = Field(
+        default=None, sa_type=DateTime(timezone=True)
+    )  # this program writes it
 
 
 class RegistrantChange(SQLModel, table=True):
@@ -128,6 +131,8 @@ class RowSetAside(SQLModel, table=True):
 class Registration(SQLModel, table=True):
     """A person of a webinar, derived from a registrant's row and kept through nightly reloads.
 
+    registrant_id: the row of `registrants`; negative: a row of `signup`. key: 40 hexadecimal digits, which name and
+    prove the registration in the addresses of its pages: the first 8 find it, the other 32 (128 bits) are secret.
     plan: the plan of the webinar by which this person was last planned; 0 if something about the person changed since.
     Mails are sent only to people who are planned by the webinar's present plan.
     """
@@ -140,6 +145,7 @@ class Registration(SQLModel, table=True):
         _partial("registration_waits", "webinar", where="plan = 0"),
         _partial("registration_link", "link_until", where="link_until IS NOT NULL"),
         Index("registration_zone", "webinar", "zone"),
+        Index("registration_key", text("substr(key, 1, 8)")),
         _AUTOINCREMENT,
     )
 
@@ -161,6 +167,7 @@ class Registration(SQLModel, table=True):
     plan: int = Field(default=0, sa_type=Id, sa_column_kwargs={"server_default": text("0")})
     link_since: datetime | None = _instant(nullable=True)  # when the person's own link began to change
     link_until: datetime | None = _instant(nullable=True)  # until when the notice of that waits
+    key: str = _text()
 
 
 class ZoneEvidence(SQLModel, table=True):
@@ -193,10 +200,11 @@ class GoverningWebinar(SQLModel, table=True):
     """The revision of a webinar that governs, and the facts in it that people are told.
 
     status: draft, live, or ended. version: set to one more than the highest in the table with each write, so the
-    highest version shows whether anything changed. plan: number of changes that planning must follow; fingerprint: a
-    hash of what planning reads; behind: whether people may be planned by an earlier plan. waiting_id: the revision that
-    takes effect at takes_effect_at unless the edit is undone; waiting_since: the time of the first edit. keep_days:
-    days for which personal data is kept after the end (`ledger.retention`).
+    highest version shows whether anything changed. forwards: join_url is the beginning of a link of ours, which the key
+    of a registration completes and which forwards to the link of the moment. plan: number of changes that planning must
+    follow; fingerprint: a hash of what planning reads; behind: whether people may be planned by an earlier plan.
+    waiting_id: the revision that takes effect at takes_effect_at unless the edit is undone; waiting_since: the time of
+    the first edit. keep_days: days for which personal data is kept after the end (`ledger.retention`).
     """
 
     __tablename__ = "webinar"
@@ -215,6 +223,7 @@ class GoverningWebinar(SQLModel, table=True):
     starts_at: datetime = _instant()
     ends_at: datetime = _instant()
     join_url: str = _text()
+    forwards: bool = Field(default=False, sa_column_kwargs={"server_default": text("FALSE")})
     cancelled: bool = False
     status: str = _text()
     keep_days: int = Field(default=90, sa_column_kwargs={"server_default": text("90")})
@@ -287,6 +296,7 @@ class Delivery(SQLModel, table=True):
     for_start: datetime | None = _instant(nullable=True)  # the webinar's start when it was planned or sent
     for_end: datetime | None = _instant(nullable=True)  # change notices only: the end and link that they tell
     for_link: str = _text()
+    asked_by: str = _text()  # registrant or organizer: the edition was asked for deliberately
 
 
 class LedgerIdentity(SQLModel, table=True):
@@ -459,11 +469,106 @@ class WebSession(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """An address to which nothing is sent any more. For a forgotten person, table `forgotten` has this instead."""
+    """An address to which nothing is sent any more (webinar ''), or nothing of one webinar but the notice that it is
+    moved or cancelled. For a forgotten person, table `forgotten` has this instead.
+
+    source: organizer, page (the registrant's own), or one-click (RFC 8058).
+    """
 
     __tablename__ = "suppression"
 
     address_folded: str = Field(primary_key=True, sa_type=Text)
+    webinar: str = Field(primary_key=True, sa_type=Text, sa_column_kwargs={"server_default": ""})
+    source: str = _text()
+    since: datetime = _instant()
+
+
+class Choice(SQLModel, table=True):
+    """What a registrant chose on their page. It outlives reloads of `registrants`.
+
+    zone, language: '' where nothing was chosen. zone_over, language_over: the value of the row's column at that moment;
+    the choice outranks the column until the row's value differs. withdrawn_at: since when they do not come, NULL if
+    they do.
+    """
+
+    __tablename__ = "choice"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    address_folded: str = Field(primary_key=True, sa_type=Text)
+    zone: str = _text()
+    zone_over: str = _text()
+    language: str = _text()
+    language_over: str = _text()
+    withdrawn_at: datetime | None = _instant(nullable=True)
+    changed_at: datetime = _instant()
+
+
+class Unwanted(SQLModel, table=True):
+    """A message of a webinar's sequence that a registrant does not want."""
+
+    __tablename__ = "unwanted"
+
+    webinar: str = Field(primary_key=True, sa_type=Text)
+    address_folded: str = Field(primary_key=True, sa_type=Text)
+    message: str = Field(primary_key=True, sa_type=Text)
+
+
+class Signup(SQLModel, table=True):
+    """A person who registered by our form or API: as a row of `registrants`, but nobody else writes here.
+
+    source: form, or api and the name of the key. state: unconfirmed (the address does not count yet), waiting (for a
+    place) or registered. answers: a JSON object, by the question's id. consent: the words that they agreed to.
+    """
+
+    __tablename__ = "signup"
+    __table_args__ = (
+        Index("signup_one_address", "webinar", "address_folded", unique=True),
+        Index("signup_address", "address_folded"),
+        _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
+        _AUTOINCREMENT,
+    )
+
+    id: int | None = _id()
+    webinar: str = _text()
+    address: str = _text()
+    address_folded: str = _text()
+    name: str = _text()
+    language: str = _text()
+    timezone: str = _text()
+    country: str = _text()
+    organization: str = _text()
+    join_url: str = _text()
+    answers: str = _text("{}")
+    consent: str = _text()
+    source: str = _text()
+    state: str = _text("registered")
+    created_at: datetime = _instant()
+    updated_at: datetime = _instant()
+
+
+class MailedLink(SQLModel, table=True):
+    """A link that was mailed to an address, so that whoever opens it reads there. Its token is in the mail alone.
+
+    purpose: data (what is held about a registration, and forgetting) or confirm (a row of `signup`). subject_id: the
+    registration or row.
+    """
+
+    __tablename__ = "mailed_link"
+
+    token_sha256: str = Field(primary_key=True, sa_type=Text)
+    purpose: str = _text()
+    subject_id: int = _number()
+    until: datetime = _instant()
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of a system that registers people of one webinar over the API. The system alone has its token."""
+
+    __tablename__ = "api_key"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    webinar: str = _text()
+    token_sha256: str = _text()
     since: datetime = _instant()
 
 

@@ -334,14 +334,14 @@ class _Batch:
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
         uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
-        values = {**_NOWHERE, **_values(row), "uid": uid}
+        values = {**_NOWHERE, **_values(row), "uid": uid, "key": new_key()}
         self._add(_Known(None, row.webinar, row.id, person[1], None, values, changed=True))
 
     def _update(self, known: _Known, row: Row, folded: str) -> None:
         webinar, values = self.webinars[row.webinar], _values(row)
         if known.address_folded != folded:
             self.freed.add(known.webinar)
-            values["uid"] = new_uid(webinar)
+            values |= {"uid": new_uid(webinar), "key": new_key()}
             known.plan_again = True
             if known.id is not None:
                 self.former.append((str(known.values["uid"]), known.id))
@@ -520,11 +520,12 @@ _COLUMNS = {
     "id": "bigint", "webinar": "text", "registrant_id": "bigint", "address": "text", "address_folded": "text",
     "uid": "text", "name": "text", "language": "text", "timezone": "text", "country": "text", "zone": "text",
     "zone_known_by": "text", "join_url": "text", "gone_at": "timestamptz", "link_since": "timestamptz",
-    "link_until": "timestamptz",
+    "link_until": "timestamptz", "key": "text",
 }  # fmt: skip
 _LINK = ("link_since", "link_until")
 _VALUES = (
     "address", "uid", "name", "language", "timezone", "country", "zone", "zone_known_by", "join_url", *_LINK,
+    "key",
 )  # fmt: skip
 _NOWHERE = dict.fromkeys(("zone", "zone_known_by"), "") | dict.fromkeys(_LINK)
 _NEW_ROW = ("I", "D")  # operations after which an id may stand for somebody else
@@ -539,6 +540,11 @@ def _values(row: Row) -> dict[str, object]:
         "country": row.country,
         "join_url": row.join_url,
     }
+
+
+def new_key() -> str:
+    """A new key of a registration: 160 random bits in hexadecimal digits (`models.Registration`)."""
+    return secrets.token_hex(20)
 
 
 def new_uid(webinar: Webinar) -> str:

@@ -35,10 +35,10 @@ from scheduler.service.monitor import Monitor
 from scheduler.service.service import MustRest, Service
 from scheduler.service.signals import Signals
 from scheduler.service.starting import Starting
-from scheduler.service.web_child import WebChild, why_off
+from scheduler.service.web_child import WebChild
 from scheduler.settings import Settings
 from scheduler.troubles import Troubles
-from scheduler.web_link import web_settings
+from scheduler.web_link import web_settings, why_editor_off
 
 if TYPE_CHECKING:
     from scheduler.database.presence import Presence
@@ -143,9 +143,9 @@ class Runner:
         return not stop.is_set()
 
     def _start_web(self) -> None:
-        if why := why_off(self._settings):
+        if why := why_editor_off(self._settings):
             log.info("the editor is off", reason=why)
-        else:
+        if not why or self._settings.pages_url:
             self._web.start()
 
     async def _started(self, stop: asyncio.Event) -> bool:

@@ -13,8 +13,7 @@ import structlog
 from scheduler import metrics
 from scheduler.child_process import child_environment, kill
 from scheduler.readiness import Kind, Reason
-from scheduler.settings import Settings
-from scheduler.web_link import LOOPBACK, WHY, WebSettings
+from scheduler.web_link import WHY, WebSettings
 
 log = structlog.get_logger()
 
@@ -24,17 +23,6 @@ _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 LONGEST = 1000  # bytes read at once
 QUIET_SECONDS = 30.0  # without a sign of life until it is killed
 END_SECONDS = 8.0  # to end before it is killed
-
-
-def why_off(settings: Settings) -> str:
-    """Why the editor must stay off with these settings, or "": passwords must not cross a network unencrypted."""
-    if settings.editor == "off":
-        return "EDITOR=off"
-    if settings.public_url and settings.trusted_proxies:
-        return ""
-    if settings.editor_host not in LOOPBACK:
-        return "EDITOR_HOST is not this machine alone; set PUBLIC_URL (https) and TRUSTED_PROXIES"
-    return "PUBLIC_URL is set without TRUSTED_PROXIES" if settings.public_url else ""
 
 
 class WebChild:
@@ -65,7 +53,7 @@ class WebChild:
                 kind, why = await self._run()
             except OSError as error:  # no process or descriptor is available
                 kind, why = Kind.WEB, error.strerror or type(error).__name__
-            words = f"the web process ended ({why}): the editor is off until it is started again"
+            words = f"the web process ended ({why}): its pages are off until it is started again"
             self.trouble = Reason(kind, words)
             metrics.WEB_UP.set(0)
             metrics.WEB_ENDS.inc()

@@ -1,4 +1,4 @@
-"""The web process: serves the editor. The service starts, watches and ends it (`service.web_child`).
+"""The web process: serves the editor and registrants' pages. The service starts, watches and ends it (`service.web_child`).
 
 It knows no relay. It shares only the database and the socket on its standard input with the service: it reads its
 settings there, sends signs of life, and ends when the socket is closed.
@@ -26,6 +26,8 @@ from scheduler.logs import set_up_logs
 from scheduler.web.context import Desk
 from scheduler.web.organizers.app import EditorApp
 from scheduler.web.organizers.governs import Governs
+from scheduler.web.pages.app import pages_app
+from scheduler.web.pages.context import Current, Pages
 from scheduler.web_link import BEAT, BEAT_SECONDS, WHY, WebSettings
 from scheduler.webinar.model import Webinar
 
@@ -50,7 +52,7 @@ def main() -> None:
     try:
         asyncio.run(_Web(settings, service).run())
     except OSError as error:
-        log.warning("the editor is off", reason=str(error))
+        log.warning("the web process ends", reason=str(error))
         with suppress(OSError):
             service.sendall(WHY + str(error).encode())
         os._exit(1)
@@ -86,6 +88,7 @@ class _Web:
         self._settings, self._service = settings, service
         self._database = Database(settings.database.url, settings.database.now, guest=True)
         self._clock = SystemClock()
+        self._editor: EditorApp | None = None
 
     async def run(self) -> None:
         """Serve until the service closes its socket, or until SIGTERM. Raises OSError if the port is not available."""
@@ -93,29 +96,50 @@ class _Web:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         threading.Thread(target=_end_with_service, args=(self._service, loop, stop), daemon=True).start()
+        servers = [await self._serve_editor()] if self._settings.editor else []
+        if self._settings.pages_url:
+            servers.append(await self._serve_pages())
+        beats = Beats(self._service)
+        beats.start()  # before nice(), which applies to this thread and later ones only
+        os.nice(NICENESS)  # only now, so that the start itself is quick
+        turning = asyncio.create_task(beats.keep_turning())
+        await stop.wait()
+        turning.cancel()
+        for server in servers:
+            await server.stop()
+        if self._editor:
+            await self._editor.stop()
+        await asyncio.to_thread(self._database.close)
+
+    async def _serve_editor(self) -> WebServer:
         settings = self._settings
         governs = Governs(settings.templates_dir, self._database)
         desk = Desk(
             settings.templates_dir, self._database, self._clock, governs.look, governs.problems, self._send,
             https=bool(settings.public_url),
         )  # fmt: skip
-        editor = EditorApp(
+        self._editor = EditorApp(
             desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()
         )
-        server = WebServer(editor.app, settings.host, settings.port, settings.proxies, setting="EDITOR_PORT")
+        server = WebServer(
+            self._editor.app, settings.host, settings.port, settings.proxies, setting="EDITOR_PORT"
+        )
         await server.start()
         if not settings.public_url:
-            editor.answer_to(server.port)
-        beats = Beats(self._service)
-        beats.start()  # before nice(), which applies to this thread and later ones only
-        os.nice(NICENESS)  # only now, so that the start itself is quick
+            self._editor.answer_to(server.port)
         log.info("the editor is on", url=f"{settings.public_url or server.url}/templates")
-        turning = asyncio.create_task(beats.keep_turning())
-        await stop.wait()
-        turning.cancel()
-        await server.stop()
-        await editor.stop()
-        await asyncio.to_thread(self._database.close)
+        return server
+
+    async def _serve_pages(self) -> WebServer:
+        settings = self._settings
+        current = Current(self._database)
+        pages = Pages(self._database, self._clock, current.webinars, self._send, settings.pages_url)
+        server = WebServer(
+            pages_app(pages), settings.pages_host, settings.pages_port, settings.proxies, setting="PAGES_PORT"
+        )
+        await server.start()
+        log.info("the registrants' pages are on", url=settings.pages_url)
+        return server
 
     async def _send(self, webinar: Webinar, address: str, mail: bytes) -> str:
         """Let the service send a test mail, and wait for the result. Raises outbox.TooMany."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from alembic import command
+from sqlalchemy import select
 
 from scheduler.database.engine import Database
 from scheduler.database.models import Suppression, table
@@ -97,7 +98,8 @@ class Before:
     def suppressed(self) -> dict[str, datetime]:
         with self.database.reading() as conn:
             suppressions = table(Suppression)
-            return {row.address_folded: row.since for row in conn.execute(suppressions.select())}
+            wanted = select(suppressions.c.address_folded, suppressions.c.since)
+            return {row.address_folded: row.since for row in conn.execute(wanted)}
 
     def confirmations(self) -> list[tuple[str, str]]:
         """To whom, and in what state, but for those that never go out."""

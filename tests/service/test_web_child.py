@@ -19,11 +19,11 @@ import pytest
 from scheduler.database.engine import Database
 from scheduler.metrics import WEB_ENDS, exposition
 from scheduler.readiness import Kind
-from scheduler.service.web_child import WebChild, why_off
+from scheduler.service.web_child import WebChild
 from scheduler.settings import SettingsProblems, read_settings
 from scheduler.web import process as web_process
 from scheduler.web.process import Beats
-from scheduler.web_link import BEAT, WebSettings, web_settings
+from scheduler.web_link import BEAT, WebSettings, web_settings, why_editor_off
 from tests.endtoend.support import free_port
 from tests.support import until
 
@@ -56,7 +56,7 @@ HERE = {"CONFIG_DIR": "config", "TEMPLATES_DIR": "templates"}
 def test_it_is_on_for_this_machine_alone_or_behind_a_proxy_with_https(
     given: dict[str, str], off: str
 ) -> None:
-    found = why_off(read_settings(HERE | given))
+    found = why_editor_off(read_settings(HERE | given))
     assert off in found
     assert bool(off) == bool(found)
 

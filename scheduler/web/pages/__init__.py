@@ -1,0 +1,1 @@
+"""The registrants' pages, on a listener of their own."""

@@ -1,0 +1,40 @@
+"""What the registrants' pages work with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from scheduler.clock import Clock
+from scheduler.database.engine import Database
+from scheduler.governing.revisions import Revisions
+from scheduler.ledger.planning import Governing
+from scheduler.webinar.model import Webinar
+
+
+class Current:
+    """Reads which revisions of webinars govern; parses only those that changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._revisions, self._one_by_one = database, Revisions(), Lock()
+
+    def webinars(self) -> Mapping[str, Governing]:
+        """The governing revisions by webinar. Blocks; raises DBAPIError."""
+        with self._one_by_one, self._database.reading() as conn:
+            return self._revisions.governing(conn)
+
+
+@dataclass
+class Pages:
+    """The parts that pages work with.
+
+    `webinars` reads what governs, and blocks. `send` sends a mail of this webinar to this address, and returns why it
+    failed, or "". `url`: where registrants reach the pages ("https://webinars.who.int"), without a slash at the end.
+    """
+
+    database: Database
+    clock: Clock
+    webinars: Callable[[], Mapping[str, Governing]]
+    send: Callable[[Webinar, str, bytes], Awaitable[str]]
+    url: str
