@@ -1,4 +1,4 @@
-"""The web process: serves the editor and registrants' pages. The service starts, watches and ends it (`service.web_child`).
+"""The web process: the editor and registrants' pages. The service (`service.web_child`) starts, watches and ends it.
 
 It knows no relay. It shares only the database and the socket on its standard input with the service: it reads its
 settings there, sends signs of life, and ends when the socket is closed.
