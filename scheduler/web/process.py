@@ -1,4 +1,5 @@
-"""The web process: serves the editor and registrants' pages. The service starts, watches and ends it (`service.web_child`).
+"""The web process: serves the editor and registrants' pages. The service starts, watches and ends it
+(`service.web_child`).
 
 It knows no relay. It shares only the database and the socket on its standard input with the service: it reads its
 settings there, sends signs of life, and ends when the socket is closed.
@@ -116,7 +117,7 @@ class _Web:
         governs = Governs(settings.templates_dir, self._database)
         desk = Desk(
             settings.templates_dir, self._database, self._clock, governs.look, governs.problems, self._send,
-            https=bool(settings.public_url),
+            https=bool(settings.public_url), pages_url=settings.pages_url,
         )  # fmt: skip
         self._editor = EditorApp(
             desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()

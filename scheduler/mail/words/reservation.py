@@ -27,9 +27,7 @@ def bare(name: str) -> str:
     return name.strip(_ISOLATES)
 
 
-def reservation(
-    webinar: Webinar, language: str, name: str, link: str, *, withdrawn: bool = False
-) -> Markup:
+def reservation(webinar: Webinar, language: str, name: str, link: str, *, withdrawn: bool = False) -> Markup:
     """The content of the script element for a registrant with this name and link, either of which may be "".
 
     `withdrawn`: the registrant does not take part.

@@ -33,7 +33,9 @@ class _WirePolicy(EmailPolicy):
 
     def fold(self, name: str, value: Any) -> str:
         match name.lower():
-            case "list-unsubscribe":  # each link whole, and on a line of its own: 998 octets hold any (RFC 5322, 2.1.1)
+            case (
+                "list-unsubscribe"
+            ):  # each link whole, and on a line of its own: 998 octets hold any (RFC 5322, 2.1.1)
                 return f"{name}: {value.replace(', ', f',{self.linesep} ')}{self.linesep}"
             case "message-id" | "references":
                 return f"{name}: {value}{self.linesep}"

@@ -28,7 +28,14 @@ from scheduler.mail.writing.composing import compose, subject_line, wire_address
 from scheduler.mail.writing.rendering import Sheet, Written
 from scheduler.mail.writing.zone_words import MARK, ZoneWords, with_stand_ins
 
-_NAME, _LINK, _JSON_NAME, _JSON_LINK, _LEFT, _PAGE = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4", "\ufdd6"
+_NAME, _LINK, _JSON_NAME, _JSON_LINK, _LEFT, _PAGE = (
+    "\ufdd0",
+    "\ufdd1",
+    "\ufdd2",
+    "\ufdd3",
+    "\ufdd4",
+    "\ufdd6",
+)
 _VALUES = {
     _NAME: "name",
     _LINK: "link",
@@ -200,9 +207,7 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
         message_id=_ID.decode(),
         thread=_THREAD.decode(),
         feedback_id=sheet.feedback_id,
-        unsubscribe=[
-            link.replace(_PAGE, _PAGE_MARK.decode()) for link in sheet.unsubscribe_links(words)
-        ],
+        unsubscribe=[link.replace(_PAGE, _PAGE_MARK.decode()) for link in sheet.unsubscribe_links(words)],
         one_click=sheet.one_click,
         date=_EPOCH,
         calendar=_INVITATION,
