@@ -168,3 +168,65 @@ def test_a_mail_that_is_still_to_go_is_not_sent_again(person: Person) -> None:
     with pytest.raises(CannotSendAgain) as refused:
         person(requests.send_again, "reminder-day", "organizer")
     assert refused.value.reason is Refused.STILL_TO_GO
+
+
+# Reloads
+
+
+def _reload(person: Person, **columns: Any) -> None:
+    """As every night: all rows are deleted and written again."""
+    values = {"timezone": "Africa/Nairobi", "language": "fr", "name": "Ada"} | columns
+    person.ledger.sql("DELETE FROM registrants")
+    person.ledger.register(person.address, **values)
+    person.plan()
+
+
+def test_a_reload_undoes_no_choice(person: Person) -> None:
+    person(requests.choose_zone, "America/Lima")
+    person(requests.choose_language, "en")
+    person(requests.withdraw)
+    _reload(person, name="Ada Lovelace", country="KE")
+    here = person.standing
+    assert (here.zone, here.zone_known_by, here.language) == ("America/Lima", "confirmed", "en")
+    assert here.name == "Ada Lovelace"
+    assert here.withdrawn_at == NOW
+    assert person.ledger.sql("SELECT withdrawn_at FROM registrants")[0].withdrawn_at is not None
+    assert person.ledger.sql("SELECT count(*) FROM registrant_change")[0][0] <= 1, "of what we wrote ourselves"
+    person.plan()
+    assert not person.ledger.sql("SELECT * FROM registrant_change")
+
+
+def test_a_row_that_says_otherwise_outranks_an_earlier_choice(person: Person) -> None:
+    person(requests.choose_zone, "America/Lima")
+    person(requests.choose_language, "en")
+    _reload(person, timezone="Asia/Tokyo", language="es")
+    here = person.standing
+    assert (here.zone, here.zone_known_by, here.language) == ("Asia/Tokyo", "timezone", "es")
+    assert not here.chosen_zone
+    assert not here.chosen_language
+    _reload(person)
+    assert person.standing.zone == "Africa/Nairobi"
+
+
+def test_a_chosen_zone_survives_a_move_of_the_webinar(person: Person) -> None:
+    person(requests.choose_zone, "America/Lima")
+    person.ledger.govern(webinar(start=datetime(2025, 7, 10, 13), end=datetime(2025, 7, 10, 15)))
+    person.plan()
+    assert person.standing.zone == "America/Lima"
+
+
+def test_who_chooses_nothing_any_more_has_what_the_row_says(person: Person) -> None:
+    for zone, language in (("America/Lima", "en"), ("", "")):
+        person(requests.choose_zone, zone)
+        person(requests.choose_language, language)
+    here = person.standing
+    assert (here.zone, here.zone_known_by, here.language) == ("Africa/Nairobi", "timezone", "fr")
+
+
+def test_a_corrected_address_has_chosen_nothing(person: Person) -> None:
+    person(requests.withdraw)
+    person.ledger.sql("UPDATE registrants SET email = 'b@x.org'")
+    person.address = "b@x.org"
+    person.plan()
+    assert person.standing.withdrawn_at is None
+    assert person.states["confirmation#1"] == "pending"
