@@ -90,6 +90,14 @@ def _facts(one: Mapping[str, Any], folded: str) -> list[tuple[str, str]]:
         ("language", one["language"] or "none, so the webinar's first"),
         ("own link", "yes" if one["own_link"] else "no"),
     ]
+    if one["withdrawn_at"]:
+        facts.append(("comes", f"no: withdrew {_utc(one['withdrawn_at'])}"))
+    if one["unsubscribed_since"]:
+        facts.append(
+            ("wants", f"since {_utc(one['unsubscribed_since'])} only to hear that it is moved or cancelled")
+        )
+    if one["unwanted"]:
+        facts.append(("does not want", ", ".join(one["unwanted"])))
     if one["zone_problem"]:
         facts.append(("zone's problem", one["zone_problem"]))
     if fold(one["address"]) != folded:
@@ -113,11 +121,12 @@ def _state(delivery: Mapping[str, Any], webinar_status: str | None) -> str:
 
 
 def _next(delivery: Mapping[str, Any]) -> str:
+    asked = f", {delivery['asked_by']} asked for it" if delivery["asked_by"] else ""
     if delivery["sent_at"]:
-        return f"sent {tables.utc_words(delivery['sent_at'])}"
+        return f"sent {tables.utc_words(delivery['sent_at'])}{asked}"
     if delivery["state"] == State.PENDING and delivery["next_attempt_at"] > delivery["due_at"]:
-        return f"again {tables.utc_words(delivery['next_attempt_at'])}"
-    return ""
+        return f"again {tables.utc_words(delivery['next_attempt_at'])}{asked}"
+    return asked.removeprefix(", ")
 
 
 def _outcome(attempt: Mapping[str, Any], address: str) -> str:
