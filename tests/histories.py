@@ -6,6 +6,7 @@ What the services do is done by the functions of a tick, in their transactions; 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from scheduler.ledger import claims, outcomes
 from scheduler.ledger.entries import Claimed, Outcome, Start
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Told
-from scheduler.webinar.model import NOTICES
+from scheduler.webinar.model import NOTICES, WITHDRAWAL
 from scheduler.webinar.told import facts_of
 from tests.support import settle_and_plan, toml, utc
 
@@ -80,6 +81,16 @@ class History:
             binds = ", ".join(f":{name}" for name in values)
             self.sql(f"INSERT INTO registrants ({names}) VALUES ({binds})", **values)
 
+    def ask(self, request: Callable[..., None], address: str, *values: Any, **keys: Any) -> None:
+        """As a person asks on their page, if they have one. What the first service has read governs."""
+        found = self.sql(
+            "SELECT id FROM registration WHERE address = :address ORDER BY id DESC", address=address
+        )
+        with self.database.transaction() as conn:
+            governing = self.replicas[0].revisions.governing(conn).get("w")
+            if found and governing:
+                request(conn, self.now, governing, found[0].id, *values, **keys)
+
     def wait(self, **time: float) -> None:
         self.now += timedelta(**time)
 
@@ -129,7 +140,8 @@ class History:
             for one in claimed:
                 webinar = webinars[one.revision_id]
                 assert webinar is not None
-                told = facts_of(webinar, one.join_url or webinar.join_url)
+                link = one.join_url or webinar.join_url
+                told = facts_of(webinar, link, withdrawn=one.message == WITHDRAWAL)
                 starts.append(Start(one, f"<{one.id}@who.int>", "relay", "en", 1, self.now, told))
             begun = outcomes.begin(conn, starts)
         return [start for start in starts if start.claimed.id in begun]

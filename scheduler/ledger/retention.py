@@ -213,8 +213,8 @@ def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
 
 
 def delete_people(conn: Connection, ids: Collection[int]) -> int:
-    """Delete these registrations with their invitations, `told`, former UIDs and the links that were mailed to them, but
-    not their deliveries. Returns the number of versions of invitations deleted."""
+    """Delete these registrations with their invitations, `told`, former UIDs and the links mailed to them, but not
+    their deliveries. Returns the number of versions of invitations deleted."""
     engine, given = dialect(conn), as_list(conn, ids)
     uids = execute(
         conn,

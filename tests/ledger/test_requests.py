@@ -191,7 +191,9 @@ def test_a_reload_undoes_no_choice(person: Person) -> None:
     assert here.name == "Ada Lovelace"
     assert here.withdrawn_at == NOW
     assert person.ledger.sql("SELECT withdrawn_at FROM registrants")[0].withdrawn_at is not None
-    assert person.ledger.sql("SELECT count(*) FROM registrant_change")[0][0] <= 1, "of what we wrote ourselves"
+    assert person.ledger.sql("SELECT count(*) FROM registrant_change")[0][0] <= 1, (
+        "of what we wrote ourselves"
+    )
     person.plan()
     assert not person.ledger.sql("SELECT * FROM registrant_change")
 

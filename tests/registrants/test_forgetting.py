@@ -585,7 +585,7 @@ def test_suppressing_a_forgotten_address_does_not_write_it_down_again(ledger: Le
     ledger.plan(NOW)
     forgets(ledger)
     with ledger.database.transaction() as conn:
-        assert suppress(conn, LATER, ADDRESS) == 0
+        assert suppress(conn, LATER, ADDRESS) == []
     assert held(ledger) == []
     assert [row.suppressed for row in ledger.sql("SELECT suppressed FROM forgotten WHERE suppressed")] == [
         True
