@@ -47,6 +47,8 @@ def show(address: str, as_json: bool) -> None:
 def _print(found: Mapping[str, Any], folded: str) -> None:
     if since := found["suppressed_since"]:
         click.echo(f"Suppressed since {_utc(since)}: nothing is sent to this address.")
+    for webinar, since in found["unsubscribed_since"].items():
+        click.echo(f"Of {webinar} it is only told that it is moved or cancelled, since {_utc(since)}.")
     for one in found["registrations"]:
         _print_registration(one, folded)
     rows = [(one["row"], one["webinar"], one["state"], one["reason"]) for one in found["rows"]]
@@ -92,10 +94,6 @@ def _facts(one: Mapping[str, Any], folded: str) -> list[tuple[str, str]]:
     ]
     if one["withdrawn_at"]:
         facts.append(("comes", f"no: withdrew {_utc(one['withdrawn_at'])}"))
-    if one["unsubscribed_since"]:
-        facts.append(
-            ("wants", f"since {_utc(one['unsubscribed_since'])} only to hear that it is moved or cancelled")
-        )
     if one["unwanted"]:
         facts.append(("does not want", ", ".join(one["unwanted"])))
     if one["zone_problem"]:

@@ -57,14 +57,14 @@ def history(conn: Connection, address: str) -> Json | None:
     """
     folded = fold(address)
     ids = {*registrations_of(conn, folded), *registrations_mailed_at(conn, folded)}
-    scopes = suppressions(conn, folded)
-    suppressed = scopes[EVERYTHING][1] if EVERYTHING in scopes else None
+    since = {webinar: at for webinar, (_, at) in suppressions(conn, folded).items()}
     rows = _rows_without_plan(conn, folded)
-    if not ids and not rows and not scopes:
+    if not ids and not rows and not since:
         return None
     found = conn.execute(select(_R).where(_R.c.id.in_(ids)).order_by(_R.c.webinar, _R.c.id)).mappings().all()
     return {
-        "suppressed_since": suppressed,
+        "suppressed_since": since.pop(EVERYTHING, None),
+        "unsubscribed_since": since,
         "registrations": [registration_history(conn, dict(row)) for row in found],
         "rows": rows,
     }
