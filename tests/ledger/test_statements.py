@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import DIALECTS, Database, execute
-from scheduler.ledger import claims, outcomes, restored, retention, settling
+from scheduler.ledger import claims, outcomes, requests, restored, retention, settling
 from scheduler.ledger.counting import count_deliveries, count_held, count_in_doubt, recent_doubts
 from scheduler.ledger.entries import Claimed, Outcome, Version
 from scheduler.ledger.lateness import lateness
 from scheduler.ledger.refusals import retry_address
+from scheduler.ledger.requests import CannotSendAgain
 from scheduler.ledger.statements import FOLDER, StatementFails, check, names, statement
 from scheduler.ledger.states import State
 from scheduler.ledger.told import count_misinformed
@@ -205,6 +207,7 @@ def _a_day(ledger: Ledger) -> None:
     ledger.sql("UPDATE registrants SET email = 'x' || email WHERE webinar = 'other'")
     ledger.govern(webinar(id="other", start=datetime(2025, 7, 3, 12)))
     ledger.plan(NOW)
+    _asks(ledger, "xnew0@x.org")
     with ledger.database.transaction() as conn:
         _claim(conn)
         claims.end_leases(conn, NOW, [claims.name_of(1)])
@@ -224,6 +227,25 @@ def _a_day(ledger: Ledger) -> None:
         retention.announce(conn, later, past)
         for _ in range(3):
             assert retention.remove(conn, later, past, 10)
+
+
+def _asks(ledger: Ledger, address: str) -> None:
+    """Whatever there is to ask for on a person's page."""
+    governing = ledger.governing["other"]
+    key = ledger.sql("SELECT key FROM registration WHERE address = :address", address=address)[0].key
+    with ledger.database.transaction() as conn:
+        here = requests.find(conn, key)
+        assert here
+        number = here.registration_id
+        requests.choose_zone(conn, NOW, governing, number, "America/Lima")
+        requests.choose_language(conn, NOW, governing, number, "fr")
+        requests.choose_messages(conn, NOW, governing, number, ["follow-up"])
+        requests.unsubscribe(conn, NOW, governing, number, everything=True, source="page")
+        requests.subscribe(conn, NOW, governing, number)
+        requests.withdraw(conn, NOW, governing, number)
+        requests.come_back(conn, NOW, governing, number)
+        with suppress(CannotSendAgain):
+            requests.send_again(conn, NOW, governing, number, "confirmation", "registrant")
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.sql")), ids=lambda file: file.stem)
