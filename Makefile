@@ -49,7 +49,7 @@ types: .venv/dev.stamp
 	@$(COMPILE)
 	@touch $@
 
-# Before `make run`, too, all packages are compiled once.
+# It does without run.stamp: what both install is compiled once, at the end.
 .venv/dev.stamp: .venv/installed.stamp requirements-dev.lock
 	@echo "Setting up what the tests need (once)"
 	@$(LOCKED) -r requirements-dev.lock

@@ -58,7 +58,7 @@ class Desk:
             self.text(FIRST, message)
         settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
         self.settings = settings
-        self.sources = Governor(settings, database, drafts_too=False)
+        self.governor = Governor(settings, database, drafts_too=False)
         self.tried: list[Pair] = []
 
     def webinar(self, source: str, name: str = "w") -> None:
@@ -75,17 +75,17 @@ class Desk:
     async def settle(self) -> bool:
         """Two polls, for a change counts after two reads that agree; and one when its texts are tried."""
         self.now += timedelta(seconds=2)
-        first = await self.sources.poll(self.now)
-        second = await self.sources.poll(self.now)
-        await self.sources.until_tried()
-        return await self.sources.poll(self.now) or first or second
+        first = await self.governor.poll(self.now)
+        second = await self.governor.poll(self.now)
+        await self.governor.until_tried()
+        return await self.governor.poll(self.now) or first or second
 
     def subject(self, message: str = "confirmation", wanted: str = "en") -> str | None:
-        found = self.sources.texts.find(self.sources.catalogue.webinars["w"], message, wanted)
+        found = self.governor.texts.find(self.governor.catalogue.webinars["w"], message, wanted)
         return None if found is None else found.text.render(_facts()).subject
 
     def problems(self) -> str:
-        return "\n".join(map(str, self.sources.problems()))
+        return "\n".join(map(str, self.governor.problems()))
 
     def told(self) -> list[tuple[str, str]]:
         """What is wrong, and who gets a mail of it."""
