@@ -292,7 +292,7 @@ async def test_the_layout_of_one_service_goes_around_the_texts_of_all(house: Hou
     assert other.problems == []
     await house.start(2)
     await house.seconds(120)
-    assert other.sources.templates.layout == one.governor.templates.layout
+    assert other.governor.templates.layout == one.governor.templates.layout
     assert [note.partition(":")[0] for note in house.notes()] == ["text confirmation/en", "the layout"]
 
 
