@@ -16,8 +16,9 @@ VARIABLES = (
 FACTS = ", ".join(name for name in VARIABLES.split(", ") if name.startswith("webinar."))
 ALL = f"{VARIABLES}, changes, times, join_button, calendar_links"
 STATEMENTS = "allowed: {% … %} with if, elif, else, endif, for, endfor, set"
-ADDRESSES = "allowed: https://…, mailto:… or one of `{{ join_url }}`, `{{ page_url }}`,"
-    " `{{ webinar.materials_url }}`"
+ADDRESSES = (
+    "allowed: https://…, mailto:… or one of `{{ join_url }}`, `{{ page_url }}`, `{{ webinar.materials_url }}`"
+)
 HERE = "templates/reminder-day/fr.md"
 
 CASES = {
