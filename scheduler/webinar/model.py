@@ -178,6 +178,11 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         " languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
+    doors_open: Wait = Field(
+        default=timedelta(minutes=15),
+        description="how long before the start the join link of a registrant's page leads to the webinar, a duration"
+        ' such as "15m"; "0s" for at the start',
+    )
     materials_url: Link = Field(default="", description="a link that begins with https://")
     sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
     reply_to: AnsweredMailbox = Field(
