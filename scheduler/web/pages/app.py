@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
+from scheduler.web.pages import calendar, joining, mine, own_data, unsubscribing
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse
 
@@ -31,6 +32,11 @@ def pages_app(pages: Pages) -> Starlette:
     return Starlette(
         routes=[
             Route("/assets/{name}", _asset, methods=["GET"]),
+            *mine.routes(pages),
+            *unsubscribing.routes(pages),
+            *calendar.routes(pages),
+            *joining.routes(pages),
+            *own_data.routes(pages),
         ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={
