@@ -43,7 +43,7 @@ from scheduler.zones.wall import to_local
 VALID_FOR = timedelta(hours=1)
 MOST_LINKS = 3
 """How many links a registration gets within a day."""
-LONGEST_SHOWN = 20_000
+LONGEST_SHOWN = 12_000
 """How many characters of the complete data the page shows; the file has all of it."""
 
 _R = table(Registration)
