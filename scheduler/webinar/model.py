@@ -47,10 +47,11 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-# Built-in messages, sent to people whose last mail is no longer true.
+# Built-in messages, sent to people whose last mail is no longer true: for everybody, or since they withdrew.
 CHANGE = "change"
 CANCELLATION = "cancellation"
-NOTICES = (CHANGE, CANCELLATION)
+WITHDRAWAL = "withdrawal"
+NOTICES = (CHANGE, CANCELLATION, WITHDRAWAL)
 LONGEST = timedelta(days=31)
 USEFUL_AFTER = timedelta(days=30)  # how long after the end a follow-up is useful
 KEEP_DAYS = 90  # after the end, unless the file says otherwise
