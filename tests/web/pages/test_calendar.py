@@ -17,7 +17,7 @@ from tests.web.pages.support import NOW, Site
 
 pytestmark = pytest.mark.engines("sqlite")
 
-MOVED = {"start": datetime(2025, 7, 4, 13), "end": datetime(2025, 7, 4, 15)}
+MOVED: dict[str, Any] = {"start": datetime(2025, 7, 4, 13), "end": datetime(2025, 7, 4, 15)}
 
 
 def event(site: Site, key: str, query: str = "") -> tuple[str, Any]:
