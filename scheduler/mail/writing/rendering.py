@@ -128,8 +128,8 @@ def render(
     """The mail for one attempt at `now`.
 
     `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail; `pages_url`:
-    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes. Raises whatever a text or a value raises; only this
-    delivery is then held.
+    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes.
+    Raises whatever a text or a value raises; only this delivery is then held.
     """
     join_url = told_link(webinar, claimed.join_url, claimed.key, pages_url)
     method: Method = "CANCEL" if claimed.message in (CANCELLATION, WITHDRAWAL) else "REQUEST"
@@ -167,7 +167,7 @@ def render(
             calendar=calendar,
         )
     )
-    says = facts_of(webinar, join_url)
+    says = facts_of(webinar, join_url, withdrawn=facts.withdrawn)
     start = Start(claimed, message_id, relay, current.language, current.revision, now, says, version)
     return RenderedMail(written, start)
 
