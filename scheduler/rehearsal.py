@@ -10,7 +10,8 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,11 @@ from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.importing import ImportReport, import_rows
 from scheduler.registrants.files.reading import FileRow
-from scheduler.reports.timeline import default_zones, timeline
+from scheduler.reports.timeline import Entry, clocks, default_zones, message_name, timeline
 from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service.service import Service
 from scheduler.settings import Settings
-from scheduler.web.inbox.pages import write_inbox
+from scheduler.web.inbox.pages import Timeline, write_inbox
 from scheduler.webinar.model import Webinar
 
 LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
@@ -135,18 +136,21 @@ async def rehearse(
     (out / "deliveries.json").write_text(
         json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
-    picture = _picture(webinar, {one["zone"] for one in deliveries})
-    (out / "timeline.svg").write_text(picture, encoding="utf-8")
+    entries, people = _timeline(webinar, deliveries)
+    (out / "timeline.svg").write_text(timeline_svg(webinar, entries, people), encoding="utf-8")
+    names = {message.id: message_name(message) for message in webinar.messages}
+    shown = Timeline("timeline.svg", clocks(webinar, entries, people), names)
     index = await asyncio.to_thread(
-        write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
+        write_inbox, out, webinar.title, deliveries, inbox.received, shown, webinar
     )
     return Rehearsed(deliveries, out, index, imported, out / DATABASE, clock.now(), end.reasons, end.notes)
 
 
-def _picture(webinar: Webinar, names: Collection[str]) -> str:
-    """The timeline in the zones of these registrants."""
-    zones = [pytz.timezone(name) for name in sorted(names) if name] or default_zones(webinar)
-    return timeline_svg(webinar, timeline(webinar, zones))
+def _timeline(webinar: Webinar, deliveries: Iterable[Mapping[str, Any]]) -> tuple[list[Entry], Counter[str]]:
+    """The timeline in the zones of these registrants, and their number by zone."""
+    zone_of = {one["email"]: one["zone"] for one in deliveries if one["zone"]}
+    zones = [pytz.timezone(name) for name in sorted(set(zone_of.values()))] or default_zones(webinar)
+    return timeline(webinar, zones), Counter(zone_of.values())
 
 
 def first_instant(webinar: Webinar, rows: Sequence[FileRow]) -> datetime:
