@@ -23,6 +23,7 @@ from scheduler.commands.common import (
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.reading import FileRow, read_rows
+from scheduler.reports.json_text import json_text
 from scheduler.webinar.model import Webinar, explain_time
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def rehearse(file: Path, registrants: Path | None, out: Path, everything: bool, 
             )
         )  # fmt: skip
     if as_json:
-        click.echo(tables.as_json(rehearsed.deliveries))
+        click.echo(json_text(rehearsed.deliveries))
     elif everything:
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported
