@@ -115,7 +115,10 @@ def test_a_confirmation_comes_with_its_invitation_three_weeks_before(quick: Scen
     assert (event["SEQUENCE"], event["DTSTART"].to_ical()) == (0, b"20250703T110000Z")
 
 
-@pytest.mark.parametrize(("message", "status"), [("change", "CONFIRMED"), ("cancellation", "CANCELLED"), ("withdrawal", "CANCELLED")])
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [("change", "CONFIRMED"), ("cancellation", "CANCELLED"), ("withdrawal", "CANCELLED")],
+)
 def test_a_notice_updates_the_entry_that_people_have(quick: Scene, message: str, status: str) -> None:
     quick.write()
     event = event_of(mail_of(quick.run("preview", message, "--format", "eml")))
