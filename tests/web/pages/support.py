@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -71,7 +72,7 @@ class Site:
     def get(self, path: str, language: str = "en", **headers: str) -> httpx.Response:
         return self.ask("GET", path, headers={"accept-language": language} | headers)
 
-    def post(self, path: str, data: dict[str, str | list[str]] | None = None, **given: Any) -> httpx.Response:
+    def post(self, path: str, data: Mapping[str, str] | None = None, **given: Any) -> httpx.Response:
         return self.ask("POST", path, data=data, **given)
 
     def dump(self) -> dict[str, list[tuple[object, ...]]]:
