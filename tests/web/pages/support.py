@@ -15,7 +15,6 @@ from sqlmodel import SQLModel
 from scheduler.database.engine import Database
 from scheduler.web.pages.app import pages_app
 from scheduler.web.pages.context import Pages
-from scheduler.webinar.model import Webinar
 from tests.support import Ledger, utc, webinar
 
 NOW = utc("2025-06-20 08:00")
@@ -38,17 +37,12 @@ class Site:
     database: Database
     url: str = "https://webinars.who.int"
     clock: Moment = field(default_factory=Moment)
-    sent: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.database)
         self.ledger.govern(webinar())
-        self.pages = Pages(self.database, self.clock, lambda: self.ledger.governing, self._send, self.url)
+        self.pages = Pages(self.database, self.clock, lambda: self.ledger.governing, self.url)
         self.app = pages_app(self.pages)
-
-    async def _send(self, webinar: Webinar, address: str, mail: bytes) -> str:
-        self.sent.append((address, mail))
-        return ""
 
     def register(self, email: str = "maya@who.int", **columns: Any) -> str:
         """Register somebody, plan them, and return the key of their page."""
