@@ -10,30 +10,28 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.parser import BytesHeaderParser
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytz
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection, event, select
 from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
+from scheduler.receiver import Receiver, receiving
 from scheduler.registrants.files.importing import ImportReport, import_rows
 from scheduler.registrants.files.reading import FileRow
-from scheduler.reports.timeline import default_zones, timeline
+from scheduler.reports.timeline import Entry, clocks, default_zones, message_name, timeline
 from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service.service import Service
 from scheduler.settings import Settings
-from scheduler.web.inbox.pages import write_inbox
+from scheduler.web.inbox.pages import Timeline, write_inbox
 from scheduler.webinar.model import Webinar
 
 LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
@@ -57,27 +55,6 @@ class Stuck(RuntimeError):
     """Mails are due again and again at one virtual instant: a fault of this program."""
 
 
-@dataclass
-class _Inbox:
-    """An SMTP server's handler that writes each mail to a file, exactly as received."""
-
-    folder: Path
-    message_ids: dict[Path, str] = field(default_factory=dict)
-
-    @property
-    def received(self) -> list[Path]:
-        """The files, in the order of arrival."""
-        return list(self.message_ids)
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        path = self.folder / f"{len(self.message_ids) + 1:04d}.eml"
-        content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
-        path.write_bytes(content)
-        head = content[: content.find(b"\r\n\r\n") + 2]
-        self.message_ids[path] = str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
-        return "250 2.0.0 kept"
-
-
 async def rehearse(
     webinar: Webinar,
     source: str,
@@ -97,7 +74,8 @@ async def rehearse(
         folder = Path(temporary)
         (folder / "webinars").mkdir()
         (folder / "webinars" / f"{webinar.id}.toml").write_text(source, encoding="utf-8")
-        async with _inbox(mails) as (inbox, port):
+        inbox = Receiver(mails)
+        async with receiving(inbox) as port:
             settings = Settings.model_validate(
                 {
                     "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
@@ -126,18 +104,21 @@ async def rehearse(
     (out / "deliveries.json").write_text(
         json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
-    picture = _picture(webinar, {one["zone"] for one in deliveries})
-    (out / "timeline.svg").write_text(picture, encoding="utf-8")
+    entries, people = _timeline(webinar, deliveries)
+    (out / "timeline.svg").write_text(timeline_svg(webinar, entries, people), encoding="utf-8")
+    names = {message.id: message_name(message) for message in webinar.messages}
+    shown = Timeline("timeline.svg", clocks(webinar, entries, people), names)
     index = await asyncio.to_thread(
-        write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
+        write_inbox, out, webinar.title, deliveries, inbox.received, shown, webinar
     )
     return Rehearsed(deliveries, out, index, imported, end.reasons, end.notes)
 
 
-def _picture(webinar: Webinar, names: Collection[str]) -> str:
-    """The timeline in the zones of these registrants."""
-    zones = [pytz.timezone(name) for name in sorted(names) if name] or default_zones(webinar)
-    return timeline_svg(webinar, timeline(webinar, zones))
+def _timeline(webinar: Webinar, deliveries: Iterable[Mapping[str, Any]]) -> tuple[list[Entry], Counter[str]]:
+    """The timeline in the zones of these registrants, and their number by zone."""
+    zone_of = {one["email"]: one["zone"] for one in deliveries if one["zone"]}
+    zones = [pytz.timezone(name) for name in sorted(set(zone_of.values()))] or default_zones(webinar)
+    return timeline(webinar, zones), Counter(zone_of.values())
 
 
 def first_instant(webinar: Webinar, rows: Sequence[FileRow]) -> datetime:
@@ -212,19 +193,6 @@ def _fresh(out: Path) -> Path:
     except OSError as error:
         raise Problems([Problem(str(out), f"can't be written: {error.strerror}", allowed)]) from None
     return mails
-
-
-@asynccontextmanager
-async def _inbox(folder: Path) -> AsyncIterator[tuple[_Inbox, int]]:
-    inbox = _Inbox(folder)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(inbox, enable_SMTPUTF8=True, hostname="inbox.localhost"), "127.0.0.1", 0
-    )
-    try:
-        yield inbox, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -32,8 +32,9 @@ INBOX_PORT = 8025
 @click.argument("file", type=click.Path(path_type=Path), default=SHIPPED)
 @click.option("--registrants", type=click.Path(path_type=Path), help="A CSV; else an invented sample.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("rehearsal"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print deliveries.json instead of tables.")
-def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Print every message, zone and time, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print deliveries.json instead.")
+def rehearse(file: Path, registrants: Path | None, out: Path, everything: bool, as_json: bool) -> None:
     """Rehearse the whole life of a webinar: every mail that every registrant will get, and when.
 
     Nothing leaves this machine: mails go by SMTP to an inbox of files in OUT, which a browser shows.
@@ -54,15 +55,14 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
         )
     if as_json:
         click.echo(tables.as_json(rehearsed.deliveries))
-    else:
+    elif everything:
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported
     print_problems([*notes, *imported.notes, *imported.rejected])
     for words in (*rehearsed.reasons, *rehearsed.notes):
         click.echo(words, err=True)
     if not as_json:
-        mails = [one for one in rehearsed.deliveries if one["state"] == "sent"]
-        click.echo(f"\n{len(mails)} mails to {len({one['email'] for one in mails})} people.")
+        tables.print_summary(rehearsed.deliveries)
         click.echo(f"Inbox: {rehearsed.index.resolve().as_uri()}")
     if not as_json and sys.stdout.isatty():
         asyncio.run(_serve_inbox(out, webinar, rows, place, templates))
