@@ -179,6 +179,9 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         " languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
+    join_link: Literal["direct", "forward"] = Field(
+        default="direct", description='the link that mails and calendars hold, "direct" or "forward"'
+    )
     materials_url: Link = Field(default="", description="a link that begins with https://")
     sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
     reply_to: AnsweredMailbox = Field(

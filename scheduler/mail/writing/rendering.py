@@ -12,11 +12,13 @@ from typing import NamedTuple
 import pytz
 
 from scheduler.ledger.entries import Claimed, Start, Version
+from scheduler.mail.text.templates import Rendered
 from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.variables import Facts
 from scheduler.mail.writing.composing import CalendarAs, Method, compose
 from scheduler.mail.writing.invitation import invitation
-from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.links import page_of, told_link
+from scheduler.webinar.model import CANCELLATION, NOTICES, WITHDRAWAL, Webinar
 from scheduler.webinar.told import Told, facts_of
 
 
@@ -64,6 +66,24 @@ class Sheet:
         return (name, found) if found else None
 
     @property
+    def one_click(self) -> bool:
+        """Whether the mail has the headers with which mail programs unsubscribe its reader (RFC 8058). Confirmations
+        and notices are not what people unsubscribe from."""
+        return self._is_of_a_series and self.facts.page_url.startswith("https://")
+
+    @property
+    def _is_of_a_series(self) -> bool:
+        kinds = {one.id: one.kind for one in self.facts.webinar.messages}
+        return self.message not in NOTICES and kinds.get(self.message) != "confirmation"
+
+    def unsubscribe_links(self, words: Rendered) -> tuple[str, ...]:
+        """The links of List-Unsubscribe. Without pages, writing to the organizers is the only way, so every mail has
+        it."""
+        if self.one_click:
+            return (words.stop_url, words.stop_mailto)
+        return (words.stop_mailto,) if self._is_of_a_series or not self.facts.page_url else ()
+
+    @property
     def feedback_id(self) -> str:
         """Gmail's Postmaster Tools count complaints by it: message, webinar, language, sender; no personal value."""
         return f"{self.message}:{self.facts.webinar.id}:{self.current.language}:webinars"
@@ -71,9 +91,9 @@ class Sheet:
 
 def write(sheet: Sheet) -> Written:
     """Write the mail the plain way, by Jinja2 and EmailMessage: the reference for `stencil`."""
-    webinar = sheet.facts.webinar
+    webinar, words = sheet.facts.webinar, sheet.current.text.render(sheet.facts)
     mail = compose(
-        rendered=sheet.current.text.render(sheet.facts),
+        rendered=words,
         language=sheet.current.language,
         sender=webinar.sender_in(sheet.current.language),
         reply_to=webinar.reply_to_in(sheet.current.language),
@@ -83,6 +103,8 @@ def write(sheet: Sheet) -> Written:
         date=sheet.facts.now,
         thread=sheet.thread,
         feedback_id=sheet.feedback_id,
+        unsubscribe=sheet.unsubscribe_links(words),
+        one_click=sheet.one_click,
         calendar=sheet.calendar,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
@@ -101,15 +123,16 @@ def render(
     write_invitation: Callable[..., bytes] = invitation,
     *,
     told: Told | None = None,
+    pages_url: str = "",
 ) -> RenderedMail:
     """The mail for one attempt at `now`.
 
-    `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail. `write` and
-    `write_invitation` turn the decided content into bytes. Raises whatever a text or a value raises; only this
-    delivery is then held.
+    `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail; `pages_url`:
+    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes.
+    Raises whatever a text or a value raises; only this delivery is then held.
     """
-    join_url = claimed.join_url or webinar.join_url
-    method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
+    join_url = told_link(webinar, claimed.join_url, claimed.key, pages_url)
+    method: Method = "CANCEL" if claimed.message in (CANCELLATION, WITHDRAWAL) else "REQUEST"
     calendar_as = _calendar_as(webinar, claimed.message, invited=last is not None)
     facts = Facts(
         webinar=webinar,
@@ -120,6 +143,8 @@ def render(
         join_url=join_url,
         invitation_attached=calendar_as != "none",
         told=told,
+        page_url=page_of(claimed.key, pages_url),
+        withdrawn=claimed.message == WITHDRAWAL,
     )
     version = None
     if calendar_as != "none":
@@ -140,7 +165,7 @@ def render(
             calendar=calendar,
         )
     )
-    says = facts_of(webinar, join_url)
+    says = facts_of(webinar, join_url, withdrawn=facts.withdrawn)
     start = Start(claimed, message_id, relay, current.language, current.revision, now, says, version)
     return RenderedMail(written, start)
 
