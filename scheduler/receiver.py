@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
@@ -21,6 +21,12 @@ class Receiver:
     arrived: Callable[[], None] = lambda: None
     message_ids: dict[Path, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, folder: Path, received: Iterable[Path]) -> Receiver:
+        """A receiver that has these mails already."""
+        known = {path: _message_id(path.read_bytes()) for path in received}
+        return cls(folder, message_ids=known)
+
     @property
     def received(self) -> list[Path]:
         """The files, in the order of arrival."""
@@ -30,10 +36,14 @@ class Receiver:
         path = self.folder / f"{len(self.message_ids) + 1:04d}.eml"
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
         path.write_bytes(content)
-        head = content[: content.find(b"\r\n\r\n") + 2]
-        self.message_ids[path] = str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
+        self.message_ids[path] = _message_id(content)
         self.arrived()
         return "250 2.0.0 kept"
+
+
+def _message_id(content: bytes) -> str:
+    head = content[: content.find(b"\r\n\r\n") + 2]
+    return str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
 
 
 @asynccontextmanager

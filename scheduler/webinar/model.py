@@ -182,6 +182,11 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     join_link: Literal["direct", "forward"] = Field(
         default="direct", description='the link that mails and calendars hold, "direct" or "forward"'
     )
+    doors_open: Wait = Field(
+        default=timedelta(minutes=15),
+        description="how long before the start the join link of a registrant's page leads to the webinar, a duration"
+        ' such as "15m"; "0s" for at the start',
+    )
     materials_url: Link = Field(default="", description="a link that begins with https://")
     sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
     reply_to: AnsweredMailbox = Field(

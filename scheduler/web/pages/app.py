@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
 from scheduler.ledger.requests import UnknownRegistration
-from scheduler.web.pages import mine, unsubscribing
+from scheduler.web.pages import calendar, joining, mine, own_data, unsubscribing
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse, stylesheet_digest
 
@@ -35,6 +35,9 @@ def pages_app(pages: Pages) -> Starlette:
             Route("/assets/{name}", _asset, methods=["GET"]),
             *mine.routes(pages),
             *unsubscribing.routes(pages),
+            *calendar.routes(pages),
+            *joining.routes(pages),
+            *own_data.routes(pages),
         ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={

@@ -29,6 +29,7 @@ from scheduler.mail.words.wording import (
     text_language,
     time_left,
 )
+from scheduler.web.pages.calendar import web_calendars
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import show
 from scheduler.web.pages.visits import Visit, visit
@@ -77,7 +78,12 @@ class _Mine:
             else None
         )
         return show(
-            "mine.html", seen.language, sought=sought, found=found, **_values(seen, former) | _notice(asked)
+            "mine.html",
+            seen.language,
+            sought=sought,
+            found=found,
+            calendars=web_calendars(self._pages, seen),
+            **_values(seen, former) | _notice(asked),
         )
 
     async def choose_zone(self, request: Request) -> Response:
