@@ -7,10 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from hashlib import blake2b
 from hmac import compare_digest
-from itertools import takewhile
 from math import inf
 from typing import NamedTuple
 
@@ -19,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from scheduler.http.counts import MOST_COUNTS, Counted, Counts, count_key
 from scheduler.http.networks import networks_of
 from scheduler.http.server import adding
 from scheduler.web import accounts
@@ -29,7 +27,6 @@ WITHIN = 900.0
 OF_BOTH, OF_NETWORKS, OF_ADDRESS, OF_BROWSER = 5, (25, 50, 100), 50, 10
 """attempts for one address from one network; from one network (and the wider ones around it, `networks_of`); for one
 address; and from one known browser."""
-MOST_COUNTS = 100_000  # 20 MB
 MOST_WAITING = 10  # passwords in each queue
 
 PAGE_POLICY = (
@@ -100,62 +97,23 @@ class Attempts:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._counts = _Counts()
+        self._counts = Counts(WITHIN, clock)
 
-    def begin(self, address: str, computer: str, browser: str = "") -> Attempt | None:
+    def begin(self, address: str, computer: str, browser: str = "") -> Counted | None:
         """Count an attempt; None: no more are allowed for now. `computer`: its IP address. `browser`: the id of a
         known one."""
-        now, counts = self._clock(), self._counts
-        limits = {_key("browser", browser): OF_BROWSER} if browser else _limits(address, computer)
-        for old in list(takewhile(lambda key: counts[key][1] < now - WITHIN, counts)):
-            del counts[old]
-        if not browser and len(counts) + sum(key not in counts for key in limits) > MOST_COUNTS:
-            return None
-        if any(key in counts and counts[key][0] >= most for key, most in limits.items()):
-            return None
-        for key in limits:
-            tries, since = counts.get(key, (0, now))
-            counts[key] = tries + 1, since
-        return Attempt(counts, tuple(limits), now)
-
-
-_Counts = dict[bytes, tuple[int, float]]
-"""The number of attempts and the time of the first, oldest first. Keys are digests: 200 bytes an entry, however long
-an address is."""
+        if browser:
+            return self._counts.begin({count_key("browser", browser): OF_BROWSER}, most=inf)
+        return self._counts.begin(_limits(address, computer), MOST_COUNTS)
 
 
 def _limits(address: str, computer: str) -> dict[bytes, int]:
     networks = networks_of(computer)
     return {
-        _key("both", networks[0], address): OF_BOTH,
-        **{_key("network", one): most for one, most in zip(networks, OF_NETWORKS, strict=False)},
-        _key("address", address): OF_ADDRESS,
+        count_key("both", networks[0], address): OF_BOTH,
+        **{count_key("network", one): most for one, most in zip(networks, OF_NETWORKS, strict=False)},
+        count_key("address", address): OF_ADDRESS,
     }
-
-
-def _key(*parts: str) -> bytes:
-    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One password attempt."""
-
-    _counts: _Counts
-    _keys: tuple[bytes, ...]
-    _at: float
-
-    def discard(self) -> None:
-        """Do not count the attempt: the password was right, or was never compared."""
-        for key in self._keys:
-            tries, since = self._counts.get(key, (0, inf))
-            if since > self._at:  # the count began after this attempt
-                continue
-            if tries > 1:
-                self._counts[key] = tries - 1, since
-            else:
-                del self._counts[key]
 
 
 class Hashing:

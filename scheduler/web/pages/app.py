@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -11,29 +9,35 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
-from scheduler.http.server import adding
 from scheduler.web.pages.context import Pages
+from scheduler.web.pages.showing import asset, refuse
 
 log = structlog.get_logger()
 
-_FILES = {"pages.css": "text/css"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'none'"
 )
+_FOR_EVER = "public, max-age=31536000, immutable"  # the path of an asset has a digest of its content
 
 
 def pages_app(pages: Pages) -> Starlette:
     """The application."""
     return Starlette(
-        routes=[Route("/assets/{name}", _file, methods=["GET"])],
+        routes=[
+            Route("/assets/{name}", _asset, methods=["GET"]),
+        ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
-        exception_handlers={PoolTimeout: _try_later, DBAPIError: _try_later},
+        exception_handlers={
+            HTTPException: _refused,
+            PoolTimeout: _try_later,
+            DBAPIError: _try_later,
+        },
     )
 
 
@@ -49,25 +53,37 @@ class Headers:
         added = [
             (b"content-security-policy", POLICY.encode()),
             (b"x-content-type-options", b"nosniff"),
-            (b"cache-control", b"no-store"),
             (b"referrer-policy", b"no-referrer"),
             (b"x-robots-tag", b"noindex, nofollow"),
             (b"cross-origin-opener-policy", b"same-origin"),
             *([(b"strict-transport-security", b"max-age=31536000")] if self._https else []),  # RFC 6797
         ]
-        await self.app(scope, receive, adding(added, send))
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = message.get("headers", [])
+                kept = any(name == b"cache-control" for name, _ in given)
+                message["headers"] = [*given, *added, *([] if kept else [(b"cache-control", b"no-store")])]
+            await send(message)
+
+        await self.app(scope, receive, sending)
 
 
-async def _file(request: Request) -> Response:
-    name = request.path_params["name"]
-    if name not in _FILES:
+async def _asset(request: Request) -> Response:
+    found = asset(request.path_params["name"])
+    if found is None:
         raise HTTPException(404)
-    content = (files("scheduler.web.pages") / "assets" / name).read_text("utf-8")
-    return PlainTextResponse(content, media_type=_FILES[name])
+    content, media_type = found
+    return Response(content, media_type=media_type, headers={"cache-control": _FOR_EVER})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (by its registration)
+    return refuse(request, error.status_code, error.headers)
 
 
 async def _try_later(request: Request, error: Exception) -> Response:
     log.warning(
         "a page of a registrant failed", reason=fault(error) if isinstance(error, DBAPIError) else "busy"
     )
-    return PlainTextResponse("Please try again in a moment.\n", 503, {"retry-after": "5"})
+    return refuse(request, 503, {"retry-after": "5"})

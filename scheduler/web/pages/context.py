@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions
 from scheduler.ledger.planning import Governing
+from scheduler.web.pages.limits import PageLimits
 from scheduler.webinar.model import Webinar
 
 
@@ -38,3 +39,4 @@ class Pages:
     webinars: Callable[[], Mapping[str, Governing]]
     send: Callable[[Webinar, str, bytes], Awaitable[str]]
     url: str
+    limits: PageLimits = field(default_factory=PageLimits)

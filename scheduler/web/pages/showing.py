@@ -1,0 +1,85 @@
+"""Pages as HTML: templates in `assets/`, filled in with the words of one language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from scheduler.mail.words.wording import right_to_left
+from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
+
+Refusal = Literal["not_found", "too_many", "too_large", "busy", "bad_request", "not_allowed"]
+"""Why a page is not shown: the names of phrases in the table [refusal]."""
+
+REFUSALS: Mapping[int, Refusal] = {
+    400: "bad_request", 404: "not_found", 405: "not_allowed", 413: "too_large", 429: "too_many", 503: "busy",
+}  # fmt: skip
+
+_ASSETS = files("scheduler.web.pages") / "assets"
+_TYPES = {"css": "text/css", "js": "text/javascript"}
+
+_pages = Environment(
+    loader=PackageLoader("scheduler.web.pages", "assets"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def show(template: str, language: str, *, status: int = 200, **values: Any) -> Response:
+    """A page in one of LANGUAGES. Templates extend `_page.html`, and get `words`, `language` and `asset(name)`."""
+    content = _pages.get_template(template).render(
+        words=page_words(language),
+        language=language,
+        direction="rtl" if right_to_left(language) else "ltr",
+        asset=asset_path,
+        **values,
+    )
+    return HTMLResponse(content, status, {"content-language": language})
+
+
+def refuse(request: Request, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """A page that says why there is no other one, in the browser's language. It tells nothing of what was asked for."""
+    response = show(
+        "refusal.html", browser_language(request), status=status, why=REFUSALS.get(status, "bad_request")
+    )
+    response.headers.update(headers or {})
+    return response
+
+
+def browser_language(request: Request) -> str:
+    """The one of LANGUAGES that the browser asks for."""
+    return page_language(*accepted_languages(request.headers.get("accept-language", "")))
+
+
+def asset(name: str) -> tuple[bytes, str] | None:
+    """The content and type of a stylesheet or script of the pages; None for any other name."""
+    return _assets().get(name)
+
+
+def asset_path(name: str) -> str:
+    """The path of an asset, with a digest of its content, so that browsers may keep it for ever."""
+    return f"/assets/{name}?{sha256(_assets()[name][0]).hexdigest()[:12]}"
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str]]:
+    """Every stylesheet and script in `assets/`; `pages.css` begins with the tokens of all pages."""
+    found = {
+        file.name: (file.read_bytes(), _TYPES[suffix])
+        for file in _ASSETS.iterdir()
+        if (suffix := file.name.rpartition(".")[2]) in _TYPES
+    }
+    tokens = (files("scheduler.web.look") / "tokens.css").read_bytes()
+    return found | {"pages.css": (tokens + found["pages.css"][0], "text/css")}
+
+
+__all__ = ["LANGUAGES", "asset", "asset_path", "browser_language", "refuse", "show"]

@@ -1,0 +1,42 @@
+"""Headers, refusals and assets of the registrants' pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.web.pages.words import LANGUAGES, page_words
+from tests.web.pages.support import Site
+
+pytestmark = pytest.mark.engines("sqlite")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_not_there_is_said_in_the_browsers_language(site: Site, language: str) -> None:
+    answer = site.get("/nothing", language)
+    assert answer.status_code == 404
+    assert f'lang="{language}"' in answer.text
+    assert ('dir="rtl"' in answer.text) == (language == "ar")
+    assert page_words(language).refusal.not_found_title in answer.text
+
+
+def test_a_page_stays_with_its_reader(site: Site) -> None:
+    headers = site.get("/nothing").headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-robots-tag"] == "noindex, nofollow"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "strict-transport-security" in headers
+    assert "set-cookie" not in headers
+
+
+def test_an_answer_does_not_depend_on_the_host(site: Site) -> None:
+    assert site.get("/nothing", host="elsewhere.example").text == site.get("/nothing").text
+
+
+def test_assets_are_kept_until_they_change(site: Site) -> None:
+    answer = site.get("/assets/pages.css")
+    assert answer.headers["content-type"].startswith("text/css")
+    assert "immutable" in answer.headers["cache-control"]
+    assert "--accent:" in answer.text, "the tokens of all pages come first"
+    assert site.get("/assets/_page.html").status_code == 404
+    assert site.get("/assets/..%2fapp.py").status_code == 404
