@@ -7,7 +7,6 @@ import sys
 import click
 
 from scheduler.clock import SystemClock
-from scheduler.commands import tables
 from scheduler.commands.common import mistakes_reported, opened_database, settings_of_environment, webinars_of
 from scheduler.input.validation import shown
 from scheduler.problem import Problem, Problems, nearest
@@ -49,7 +48,7 @@ def list_() -> None:
     with opened_database(settings_of_environment()) as database, database.reading() as conn:
         for one in keys.all_keys(conn):
             since = f"{one.since:%Y-%m-%d %H:%M} UTC"
-            click.echo(tables.printable(f"{one.name}\t{one.webinar}\t{since}"))
+            click.echo(f"{one.name}\t{one.webinar}\t{since}")
 
 
 @key.command()
