@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -14,7 +15,9 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
@@ -47,6 +50,7 @@ MOST_CALLS = 600  # of one key, in a minute
 PROBLEM = "application/problem+json"
 _LARGEST_ID = 2**63 - 1
 _WORDS = {
+    400: "the body is no JSON",
     401: "no valid key: `Authorization: Bearer` with a key of `webinar key add`",
     403: "the key is for another webinar",
     409: "nobody can register: the webinar has ended, or does not govern yet",
@@ -55,6 +59,14 @@ _WORDS = {
     429: "too many calls",
     503: "the database is busy; nothing is lost by trying again",
 }
+
+
+class Api(Mount):
+    """The API below /api, whatever follows."""
+
+    def __init__(self, pages: Pages) -> None:
+        super().__init__("/api", api_app(pages))
+        self.path_regex = re.compile(r"/api/(?P<path>(?s:.*))")
 
 
 def api_app(pages: Pages) -> FastAPI:
@@ -151,6 +163,19 @@ def _says(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": _WORDS[status]} for status in statuses}
 
 
+class _Anything(Convertor[str]):
+    """A part of a path with slashes and line breaks, as an address may have them by mistake."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
 router = APIRouter(prefix="/webinars/{webinar}/registrants", responses=_says(401, 403, 422, 429, 503))
 WithCalls = Annotated[Calls, Depends(_calls)]
 Caller = Annotated[Key, Depends(_caller)]
@@ -161,8 +186,8 @@ _NOBODY: dict[int | str, dict[str, Any]] = {
 
 
 @router.put(
-    "/{address:path}",
-    responses=_says(409, 413) | {201: {"model": Registered, "description": "the person is new"}},
+    "/{address:anything}",
+    responses=_says(400, 409, 413) | {201: {"model": Registered, "description": "the person is new"}},
 )
 async def put_registrant(
     key: Caller, address: Address, said: Registrant, calls: WithCalls, response: Response
@@ -183,19 +208,19 @@ async def put_registrant(
     return found
 
 
-@router.get("/{address:path}", responses=_NOBODY)
+@router.get("/{address:anything}", responses=_NOBODY)
 async def get_registrant(key: Caller, address: Address, calls: WithCalls) -> Registered:
     """A person who registered by the form or the API, with what became of each of their mails."""
     return await calls.read(key.webinar, address)
 
 
-@router.delete("/{address:path}", status_code=204)
+@router.delete("/{address:anything}", status_code=204)
 async def delete_registrant(key: Caller, address: Address, calls: WithCalls) -> None:
     """Remove a person: what is still to be sent is cancelled. Nobody is told, unlike when people withdraw."""
     await calls.database.run(signups.remove, key.webinar, address)
 
 
-@router.post("", responses=_says(409, 413))
+@router.post("", responses=_says(400, 409, 413))
 async def post_registrants(key: Caller, said: Rows, calls: WithCalls) -> shapes.Results:
     """Register up to 1,000 people. A row with a mistake is refused, and the others count."""
     webinar = await calls.governing(key.webinar)

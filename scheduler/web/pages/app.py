@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
-from scheduler.web.api.app import api_app
+from scheduler.web.api.app import Api
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse
 
@@ -32,7 +32,7 @@ def pages_app(pages: Pages) -> Starlette:
     return Starlette(
         routes=[
             Route("/assets/{name}", _asset, methods=["GET"]),
-            Mount("/api", api_app(pages)),
+            Api(pages),
         ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={
