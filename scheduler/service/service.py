@@ -218,6 +218,7 @@ class Service:
             catalogue.revisions,
             self.sources.revisions.version,
             self._drafts_too,
+            self._settings.pages_url,
         )
         self.dispatcher.wake()
 
@@ -325,7 +326,7 @@ class Service:
             await self._notifier.notify(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.recorded("sending test mails"):
+        with self._troubles.recorded("sending mails of the outbox"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:
