@@ -122,7 +122,7 @@ def test_it_counts_once_it_is_confirmed(ledger: Ledger) -> None:
         again = signups.confirm(conn, NOW, webinar(), one.id)
         nobody = signups.confirm(conn, NOW, webinar(), one.id + 1)
     ledger.plan(NOW)
-    assert confirmed == Outcome(one.id, State.REGISTERED, changed=True)
+    assert confirmed == Outcome(one.id, State.REGISTERED, changed=True, begun=True)
     assert again == Outcome(one.id, State.REGISTERED)
     assert nobody is None
     assert present(ledger) == {ANA: -one.id}
