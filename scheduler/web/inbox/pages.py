@@ -242,9 +242,8 @@ def _write_views(out: Path, mails: Sequence[Path], owners: Sequence[_Owner]) -> 
     view = partial(_view_of, out)
     if len(mails) < MANY:
         return list(map(view, mails, owners))
-    from concurrent.futures import (
-        ProcessPoolExecutor,  # which the service, whose pages are others, never needs
-    )
+    # Imported here: the service, which shows other pages, never needs them.
+    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
@@ -308,5 +307,8 @@ def _render(path: Path, template: str, **values: Any) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a page whole: it may be served at this moment."""
+    fresh = path.with_name(f".{path.name}")
     # A charset that Python knows can make half a surrogate pair, which no file can hold.
-    path.write_bytes(text.encode("utf-8", "replace"))
+    fresh.write_bytes(text.encode("utf-8", "replace"))
+    fresh.replace(path)
