@@ -85,6 +85,7 @@ def due_to_first_byte(
             with ledger.connection() as conn:
                 rows = conn.execute(
                     "SELECT d.id, r.address FROM delivery d JOIN registration r ON r.id = d.registration_id"
+                    " WHERE d.webinar = 'w'"
                 ).fetchall()
                 due = {address: first + APART * number for number, (_, address) in enumerate(rows)}
                 for number, address in rows:
@@ -94,7 +95,7 @@ def due_to_first_byte(
 
 
 def _until_planned(ledger: Ledger, mails: int) -> None:
-    while ledger.one("SELECT count(*) FROM delivery") < mails:
+    while ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'w'") < mails:
         time.sleep(0.1)
 
 
