@@ -428,7 +428,10 @@ class TextEdit(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """A mail that is not a delivery, such as a test of a text, until it is sent."""
+    """A mail that is not a delivery, such as a test of a text, until it is sent.
+
+    next_try_at: before that it is not tried; NULL: it is tried once.
+    """
 
     __table_args__ = (
         _partial("outbox_waiting", "id", where="taken_at IS NULL"),
@@ -441,6 +444,8 @@ class Outbox(SQLModel, table=True):
     sender: str = _text()
     content: str = _text()
     asked_at: datetime = _instant()
+    useful_until: datetime | None = _instant(nullable=True)  # never NULL; SQLite adds no such column
+    next_try_at: datetime | None = _instant(nullable=True)
     taken_at: datetime | None = _instant(nullable=True)
     done_at: datetime | None = _instant(nullable=True)
     refusal: str = _text()
@@ -554,6 +559,10 @@ class MailedLink(SQLModel, table=True):
     """
 
     __tablename__ = "mailed_link"
+    __table_args__ = (
+        Index("mailed_link_subject", "subject_id", "purpose"),
+        Index("mailed_link_until", "until"),
+    )
 
     token_sha256: str = Field(primary_key=True, sa_type=Text)
     purpose: str = _text()

@@ -1,4 +1,4 @@
-"""Sends mails that are no deliveries, such as tests of texts, from the `outbox`."""
+"""Sends mails that are no deliveries from the `outbox`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from scheduler import outbox
 from scheduler.clock import Clock
 from scheduler.database.engine import Database
-from scheduler.delivery.relay import Relay, send_one
+from scheduler.delivery.relay import NotSent, Relay, send_one
 
 
 class AskedFor:
@@ -20,13 +20,20 @@ class AskedFor:
         self._database, self._clock, self._relays, self._may_write_to = database, clock, relays, may_write_to
 
     async def send(self) -> None:
-        """Send the waiting mails and remove old entries. Raises DBAPIError."""
+        """Try the waiting mails and remove old entries. Raises DBAPIError."""
         if not await self._database.run_reading(outbox.has_work, self._clock.now()):
             return
         await self._database.run(outbox.remove_old, self._clock.now())
         while mail := await self._database.run(outbox.pop, self._clock.now()):
-            if not self._may_write_to(mail.recipient):
-                refusal = "ONLY_TO does not allow this address"
-            else:
-                refusal = await send_one(self._relays, mail.sender, mail.recipient, mail.content)
-            await self._database.run(outbox.record_outcome, self._clock.now(), mail.id, refusal)
+            await self._try(mail)
+
+    async def _try(self, mail: outbox.Waiting) -> None:
+        if not self._may_write_to(mail.recipient):
+            failed: NotSent | None = NotSent("ONLY_TO does not allow this address", for_now=False)
+        else:
+            failed = await send_one(self._relays, mail.sender, mail.recipient, mail.content)
+        now = self._clock.now()
+        if failed and failed.for_now and mail.patient:
+            await self._database.run(outbox.put_back, now, mail)
+        else:
+            await self._database.run(outbox.record_outcome, now, mail.id, failed.words if failed else "")

@@ -325,7 +325,7 @@ class Service:
             await self._notifier.notify(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.recorded("sending test mails"):
+        with self._troubles.recorded("sending mails of the outbox"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:

@@ -1,7 +1,8 @@
-"""The web process: the editor and registrants' pages. The service (`service.web_child`) starts, watches and ends it.
+"""The web process: serves the editor and the pages of registrants.
 
-It knows no relay. It shares only the database and the socket on its standard input with the service: it reads its
-settings there, sends signs of life, and ends when the socket is closed.
+The service starts, watches and ends it (`service.web_child`). It knows no relay, and shares only the database and the
+socket on its standard input with the service: it reads its settings there, sends signs of life, and ends when the
+socket is closed.
 """
 
 from __future__ import annotations

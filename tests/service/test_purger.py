@@ -241,7 +241,7 @@ def test_an_edit_that_comes_after_the_look_or_between_chunks_stops_it(
 
 @both
 def test_personal_data_goes_and_counts_and_suppressions_stay(ledger: Ledger) -> None:
-    ledger.sql("INSERT INTO suppression VALUES ('z@example.org', :now)", now=PLANNED)
+    ledger.sql("INSERT INTO suppression (address_folded, since) VALUES ('z@example.org', :now)", now=PLANNED)
     ledger.sql("INSERT INTO confirmed_elsewhere VALUES ('w', 'maya.s@example.org')")
     before = counts(ledger)
     assert everywhere(ledger.database, HERS, besides=["registrants"])

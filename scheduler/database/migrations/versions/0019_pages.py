@@ -72,6 +72,11 @@ CREATE TABLE mailed_link (
     subject_id BIGINT NOT NULL,
     until {instant} NOT NULL
 );
+CREATE INDEX mailed_link_subject ON mailed_link (subject_id, purpose);
+CREATE INDEX mailed_link_until ON mailed_link (until);
+ALTER TABLE outbox ADD COLUMN useful_until {instant};
+ALTER TABLE outbox ADD COLUMN next_try_at {instant};
+UPDATE outbox SET useful_until = asked_at;
 CREATE TABLE api_key (
     name TEXT NOT NULL PRIMARY KEY,
     webinar TEXT DEFAULT '' NOT NULL,

@@ -1,0 +1,88 @@
+"""Links that are mailed to an address, so that whoever opens one reads mail there.
+
+A link's token is in the mail alone; the database has its SHA-256, by which it is looked up. Of two guesses neither
+comes closer than the other, so the time of a look-up tells nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from scheduler.database.engine import execute
+
+WITHIN = timedelta(days=1)
+"""How long a link is kept after it has expired, to count how many were asked for."""
+_TOKEN = re.compile(r"[0-9a-f]{40}")
+
+
+class Purpose(StrEnum):
+    """What a link is for. The subject of DATA is a registration, that of CONFIRM a row of `signup`."""
+
+    DATA = "data"
+    CONFIRM = "confirm"
+
+
+class TooManyLinks(Exception):
+    """As many links as are allowed within a day were made for this subject."""
+
+
+def make(
+    conn: Connection, now: datetime, purpose: Purpose, subject_id: int, *, valid_for: timedelta, most: int
+) -> str:
+    """Make a link's token, of 160 random bits. Raises TooManyLinks after `most` within a day."""
+    execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
+    made = execute(
+        conn,
+        "SELECT count(*) FROM mailed_link WHERE subject_id = :subject AND purpose = :purpose AND until > :then",
+        subject=subject_id,
+        purpose=purpose.value,
+        then=now + valid_for - WITHIN,
+    ).scalar_one()
+    if made >= most:
+        raise TooManyLinks
+    token = secrets.token_hex(20)
+    execute(
+        conn,
+        "INSERT INTO mailed_link (token_sha256, purpose, subject_id, until)"
+        " VALUES (:digest, :purpose, :subject, :until)",
+        digest=_digest(token),
+        purpose=purpose.value,
+        subject=subject_id,
+        until=now + valid_for,
+    )
+    return token
+
+
+def subject_of(conn: Connection, now: datetime, purpose: Purpose, token: str) -> int | None:
+    """The subject of a valid link; None for a token that is unknown, expired, or of another purpose."""
+    if not _TOKEN.fullmatch(token):
+        return None
+    found = execute(
+        conn,
+        "SELECT subject_id FROM mailed_link WHERE token_sha256 = :digest AND purpose = :purpose AND until > :now",
+        digest=_digest(token),
+        purpose=purpose.value,
+        now=now,
+    ).scalar()
+    return None if found is None else int(found)
+
+
+def end(conn: Connection, now: datetime, purpose: Purpose, subject_id: int) -> None:
+    """End all valid links of a subject, because one was used. They go on counting."""
+    execute(
+        conn,
+        "UPDATE mailed_link SET until = :now WHERE subject_id = :subject AND purpose = :purpose AND until > :now",
+        now=now,
+        subject=subject_id,
+        purpose=purpose.value,
+    )
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
