@@ -134,8 +134,10 @@ def _advance(letter: str) -> float:
         return 1
     if letter in " .,:;'|il":
         return 0.3
-    wide = 0.1 if "\u0370" <= letter <= "\u052f" else 0  # Greek and Cyrillic
-    return (0.72 if letter.isupper() else 0.57) + wide
+    if "\u0600" <= letter <= "\u077f":  # Arabic
+        return 0.47
+    wider = 0.1 if "\u0370" <= letter <= "\u052f" else 0  # Greek and Cyrillic
+    return (0.72 if letter.isupper() else 0.57) + wider
 
 
 def _line(text: str, card: Card) -> str:
