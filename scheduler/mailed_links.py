@@ -11,6 +11,7 @@ import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -28,19 +29,26 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
 
 
+class MailedTo(NamedTuple):
+    """What a link leads to, and the address that proves it."""
+
+    subject_id: int
+    address_folded: str
+
+
 class TooManyLinks(Exception):
     """As many links as are allowed within a day were made for this subject."""
 
 
 def make(
-    conn: Connection, now: datetime, purpose: Purpose, subject_id: int, *, valid_for: timedelta, most: int
+    conn: Connection, now: datetime, purpose: Purpose, to: MailedTo, *, valid_for: timedelta, most: int
 ) -> str:
-    """Make a link's token, of 160 random bits. Raises TooManyLinks after `most` within a day."""
+    """Make a link's token, of 160 random bits. Raises TooManyLinks after `most` for a subject within a day."""
     execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
     made = execute(
         conn,
         "SELECT count(*) FROM mailed_link WHERE subject_id = :subject AND purpose = :purpose AND until > :then",
-        subject=subject_id,
+        subject=to.subject_id,
         purpose=purpose.value,
         then=now + valid_for - WITHIN,
     ).scalar_one()
@@ -49,28 +57,30 @@ def make(
     token = secrets.token_hex(20)
     execute(
         conn,
-        "INSERT INTO mailed_link (token_sha256, purpose, subject_id, until)"
-        " VALUES (:digest, :purpose, :subject, :until)",
+        "INSERT INTO mailed_link (token_sha256, purpose, subject_id, address_folded, until)"
+        " VALUES (:digest, :purpose, :subject, :address, :until)",
         digest=_digest(token),
         purpose=purpose.value,
-        subject=subject_id,
+        subject=to.subject_id,
+        address=to.address_folded,
         until=now + valid_for,
     )
     return token
 
 
-def subject_of(conn: Connection, now: datetime, purpose: Purpose, token: str) -> int | None:
-    """The subject of a valid link; None for a token that is unknown, expired, or of another purpose."""
+def find(conn: Connection, now: datetime, purpose: Purpose, token: str) -> MailedTo | None:
+    """What a valid link leads to; None for a token that is unknown, expired, or of another purpose."""
     if not _TOKEN.fullmatch(token):
         return None
     found = execute(
         conn,
-        "SELECT subject_id FROM mailed_link WHERE token_sha256 = :digest AND purpose = :purpose AND until > :now",
+        "SELECT subject_id, address_folded FROM mailed_link"
+        " WHERE token_sha256 = :digest AND purpose = :purpose AND until > :now",
         digest=_digest(token),
         purpose=purpose.value,
         now=now,
-    ).scalar()
-    return None if found is None else int(found)
+    ).first()
+    return MailedTo(found.subject_id, found.address_folded) if found else None
 
 
 def end(conn: Connection, now: datetime, purpose: Purpose, subject_id: int) -> None:
@@ -82,6 +92,12 @@ def end(conn: Connection, now: datetime, purpose: Purpose, subject_id: int) -> N
         subject=subject_id,
         purpose=purpose.value,
     )
+
+
+def forget(conn: Connection, address_folded: str) -> int:
+    """Delete the links that were mailed to an address. Returns how many."""
+    delete = "DELETE FROM mailed_link WHERE address_folded = :address"
+    return execute(conn, delete, address=address_folded).rowcount
 
 
 def _digest(token: str) -> str:

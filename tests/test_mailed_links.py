@@ -8,7 +8,7 @@ import pytest
 
 from scheduler import mailed_links
 from scheduler.database.engine import Database
-from scheduler.mailed_links import WITHIN, Purpose, TooManyLinks
+from scheduler.mailed_links import WITHIN, MailedTo, Purpose, TooManyLinks
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -17,14 +17,17 @@ HOUR = timedelta(hours=1)
 
 def _make(database: Database, after: timedelta = timedelta(), subject: int = 7) -> str:
     with database.transaction() as conn:
-        return mailed_links.make(conn, NOW + after, Purpose.DATA, subject, valid_for=HOUR, most=3)
+        to = MailedTo(subject, f"person-{subject}@who.int")
+        return mailed_links.make(conn, NOW + after, Purpose.DATA, to, valid_for=HOUR, most=3)
 
 
 def _subject(
     database: Database, token: str, after: timedelta = timedelta(), purpose: Purpose = Purpose.DATA
 ) -> int | None:
     with database.reading() as conn:
-        return mailed_links.subject_of(conn, NOW + after, purpose, token)
+        found = mailed_links.find(conn, NOW + after, purpose, token)
+        assert found in (None, MailedTo(7, "person-7@who.int"))
+        return found and found.subject_id
 
 
 def test_a_link_leads_to_its_subject_until_it_expires(database: Database) -> None:
@@ -74,3 +77,11 @@ def test_links_are_removed_a_day_after_they_expired(database: Database) -> None:
     _make(database, WITHIN + HOUR + timedelta(seconds=1), subject=8)
     with database.reading() as conn:
         assert conn.exec_driver_sql("SELECT subject_id FROM mailed_link").scalars().all() == [8]
+
+
+def test_whoever_is_forgotten_leaves_no_links(database: Database) -> None:
+    token = _make(database)
+    _make(database, subject=8)
+    with database.transaction() as conn:
+        assert mailed_links.forget(conn, "person-7@who.int") == 1
+    assert _subject(database, token) is None

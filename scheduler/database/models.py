@@ -554,19 +554,21 @@ class Signup(SQLModel, table=True):
 class MailedLink(SQLModel, table=True):
     """A link that was mailed to an address, so that whoever opens it reads there. Its token is in the mail alone.
 
-    purpose: data (what is held about a registration, and forgetting) or confirm (a row of `signup`). subject_id: the
-    registration or row.
+    purpose: data (what is held about the address, and forgetting) or confirm (a row of `signup`). subject_id: the
+    registration or row, which may have another address by now.
     """
 
     __tablename__ = "mailed_link"
     __table_args__ = (
         Index("mailed_link_subject", "subject_id", "purpose"),
         Index("mailed_link_until", "until"),
+        Index("mailed_link_address", "address_folded"),
     )
 
     token_sha256: str = Field(primary_key=True, sa_type=Text)
     purpose: str = _text()
     subject_id: int = _number()
+    address_folded: str = _text()
     until: datetime = _instant()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scheduler import mailed_links
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import registrations_mailed_at, registrations_of
@@ -32,7 +33,7 @@ class Erased:
     invitations: int = 0
     copies: int = 0  # rows of `registrants` that a source inserted
     others: int = 0  # registrations with another address now, whose mails to this one were removed
-    marks: int = 0  # rows of confirmed_elsewhere, suppression and outbox
+    marks: int = 0  # rows of confirmed_elsewhere, suppression, mailed_link and outbox
     suppressed: bool = False
     remembered: bool = False  # as a digest in `forgotten`, so that no row brings the person back
 
@@ -188,6 +189,7 @@ def _erase_marks(conn: Connection, folded: str, found: Traces, erased: Erased) -
     for webinar in found.confirmed:
         mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
         erased.marks += execute(conn, mark, webinar=webinar, folded=folded).rowcount
+    erased.marks += mailed_links.forget(conn, folded)
     suppression = "DELETE FROM suppression WHERE address_folded = :folded"
     erased.suppressed = execute(conn, suppression, folded=folded).rowcount > 0
     erased.marks += erased.suppressed

@@ -218,6 +218,7 @@ class Service:
             catalogue.revisions,
             self.sources.revisions.version,
             self._drafts_too,
+            self._settings.pages_url,
         )
         self.dispatcher.wake()
 

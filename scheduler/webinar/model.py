@@ -51,7 +51,8 @@ Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 # Built-in messages, sent to people whose last mail is no longer true.
 CHANGE = "change"
 CANCELLATION = "cancellation"
-NOTICES = (CHANGE, CANCELLATION)
+WITHDRAWAL = "withdrawal"
+NOTICES = (CHANGE, CANCELLATION, WITHDRAWAL)
 LONGEST = timedelta(days=31)
 USEFUL_AFTER = timedelta(days=30)  # how long after the end a follow-up is useful
 KEEP_DAYS = 90  # after the end, unless the file says otherwise
@@ -181,6 +182,14 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         " each of languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
+    join_link: Literal["direct", "forward"] = Field(
+        default="direct", description='the link that mails and calendars hold, "direct" or "forward"'
+    )
+    doors_open: Wait = Field(
+        default=timedelta(minutes=15),
+        description="how long before the start the join link of a registrant's page leads to the webinar, a duration"
+        ' such as "15m"; "0s" for at the start',
+    )
     materials_url: Link = Field(default="", description="a link that begins with https://")
     sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
     reply_to: AnsweredMailbox = Field(

@@ -43,7 +43,7 @@ MESSAGES = SOUND[SOUND.index("[[messages]]") :]
 
 KEYS = (
     "id, title, about, how_to_join, organizers, host, held_in, zone, start, end, "
-    "languages, translations, join_url, materials_url, sender, reply_to, alert_to, colour, logo, "
+    "languages, translations, join_url, join_link, doors_open, materials_url, sender, reply_to, alert_to, colour, logo, "
     "status, cancelled, on_broken, on_doubt, notice_after, keep_days, again, source, messages"
 )
 MESSAGE_KEYS = (

@@ -44,7 +44,9 @@ class Rendered:
     html: str
     text: str
     stop_url: str
-    """The mailto link with which the reader unsubscribes; also for List-Unsubscribe."""
+    """The link with which the reader unsubscribes: a page, or `stop_mailto` if there is none."""
+    stop_mailto: str
+    """The link that writes the mail by which the reader unsubscribes."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Text:
             html=parts["html"].render({**filling, "subject": subject, "preheader": preheader}),
             text=f"{body}\n\n___\n\n{footer}\n",
             stop_url=filling["stop_url"],
+            stop_mailto=filling["stop_mailto"],
         )
 
 

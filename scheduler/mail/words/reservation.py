@@ -27,9 +27,13 @@ def bare(name: str) -> str:
     return name.strip(_ISOLATES)
 
 
-def reservation(webinar: Webinar, language: str, name: str, link: str) -> Markup:
-    """The content of the script element for a registrant with this name and link, either of which may be ""."""
+def reservation(webinar: Webinar, language: str, name: str, link: str, *, withdrawn: bool = False) -> Markup:
+    """The content of the script element for a registrant with this name and link, either of which may be "".
+
+    `withdrawn`: the registrant does not take part.
+    """
     words = webinar.words(language)
+    status = "Cancelled" if webinar.cancelled or withdrawn else "Confirmed"
     event: dict[str, object] = {
         "@type": "Event",
         "name": words.title,
@@ -43,7 +47,7 @@ def reservation(webinar: Webinar, language: str, name: str, link: str) -> Markup
         "@context": "https://schema.org",
         "@type": "EventReservation",
         "reservationNumber": webinar.id,
-        "reservationStatus": f"https://schema.org/Reservation{'Cancelled' if webinar.cancelled else 'Confirmed'}",
+        "reservationStatus": f"https://schema.org/Reservation{status}",
         "reservationFor": event,
     }
     if name:

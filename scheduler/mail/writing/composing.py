@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.header import Header
 from email.headerregistry import Address
@@ -32,7 +33,11 @@ class _WirePolicy(EmailPolicy):
 
     def fold(self, name: str, value: Any) -> str:
         match name.lower():
-            case "list-unsubscribe" | "message-id" | "references":
+            case (
+                "list-unsubscribe"
+            ):  # each link whole, and on a line of its own: 998 octets hold any (RFC 5322, 2.1.1)
+                return f"{name}: {value.replace(', ', f',{self.linesep} ')}{self.linesep}"
+            case "message-id" | "references":
                 return f"{name}: {value}{self.linesep}"
             case "from" | "reply-to" | "to":
                 (address,) = value.addresses
@@ -75,6 +80,8 @@ def compose(
     date: datetime,
     thread: str = "",
     feedback_id: str = "",
+    unsubscribe: Sequence[str] = (),
+    one_click: bool = False,
     logo: tuple[str, bytes] | None = None,
     calendar: bytes | None = None,
     calendar_as: CalendarAs = "none",
@@ -85,7 +92,9 @@ def compose(
     `logo`: the name of a picture and its bytes, embedded for the HTML, which refers to it as `cid:NAME` (RFC 2392).
     `calendar`: the bytes of the invitation; with "request" they are the last alternative and also the attachment
     `invite.ics`, with "attachment" only the latter. `message_id`, and `thread`, to which all mails of one
-    registration refer, have angle brackets. `feedback_id`: Gmail counts complaints by it. `date`: aware.
+    registration refer, have angle brackets. `feedback_id`: Gmail counts complaints by it. `unsubscribe`: the links of
+    List-Unsubscribe (RFC 2369), the preferred one first; `one_click`: a POST to the https link among them unsubscribes
+    (RFC 8058). `date`: aware.
 
     The bytes are ASCII unless the local part of an address is not; then the headers are UTF-8 (RFC 6532), and the
     relay must offer SMTPUTF8. Raises ValueError for an invalid address.
@@ -107,7 +116,10 @@ def compose(
         mail["References"] = thread
     if feedback_id:
         mail["Feedback-ID"] = feedback_id
-    mail["List-Unsubscribe"] = f"<{rendered.stop_url}>"
+    if unsubscribe:
+        mail["List-Unsubscribe"] = ", ".join(f"<{link}>" for link in unsubscribe)
+    if one_click:
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(rendered.text, charset="utf-8", cte="quoted-printable")

@@ -70,10 +70,12 @@ CREATE TABLE mailed_link (
     token_sha256 TEXT NOT NULL PRIMARY KEY,
     purpose TEXT DEFAULT '' NOT NULL,
     subject_id BIGINT NOT NULL,
+    address_folded TEXT DEFAULT '' NOT NULL,
     until {instant} NOT NULL
 );
 CREATE INDEX mailed_link_subject ON mailed_link (subject_id, purpose);
 CREATE INDEX mailed_link_until ON mailed_link (until);
+CREATE INDEX mailed_link_address ON mailed_link (address_folded);
 ALTER TABLE outbox ADD COLUMN useful_until {instant};
 ALTER TABLE outbox ADD COLUMN next_try_at {instant};
 UPDATE outbox SET useful_until = asked_at;
