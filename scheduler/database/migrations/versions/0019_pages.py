@@ -3,6 +3,8 @@
 A table of others keeps its rows as they are: `registrants.withdrawn_at` is added where the table may be altered.
 """
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -106,6 +108,9 @@ def upgrade() -> None:
         connection.exec_driver_sql(statement)
     if engine == "postgresql":  # as CREATE TABLE would have named it
         connection.exec_driver_sql("ALTER INDEX suppression_scoped_pkey RENAME TO suppression_pkey")
+    connection.execute(
+        sa.text("INSERT INTO secret (name, value) VALUES ('form', :key)"), {"key": secrets.token_hex(32)}
+    )
     _add_withdrawn_at(connection)
 
 
