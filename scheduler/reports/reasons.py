@@ -20,6 +20,7 @@ from scheduler.governing.proposals import Revision, differing_folders
 from scheduler.governing.texts import governing_texts
 from scheduler.governing.webinars import governing_webinars
 from scheduler.readiness import Kind, Reason
+from scheduler.registrants.changes import REGISTERED_HERE
 from scheduler.registrants.forgotten import DOUBTFUL, FORGOTTEN
 
 ROWS_NAMED = 20  # in notes; `webinar status` lists every row
@@ -133,10 +134,9 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
 
 
 def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | None = None) -> list[RowAside]:
-    """Rows that were set aside, by id, of one webinar or all; without those of forgotten people, which stay aside on
-    purpose."""
-    query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason <> :forgotten"
-    values: dict[str, object] = {"forgotten": FORGOTTEN}
+    """Rows that were set aside, by id, of one webinar or all; without those that are passed over on purpose."""
+    query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason NOT IN (:forgotten, :here)"
+    values: dict[str, object] = {"forgotten": FORGOTTEN, "here": REGISTERED_HERE}
     if webinar is not None:
         query, values = f"{query} AND webinar = :webinar", values | {"webinar": webinar}
     query += " ORDER BY registrant_id"
