@@ -50,8 +50,8 @@ def outlook_calendar(
 
 
 def yahoo_calendar(title: str, start: datetime, end: datetime, details: str, location: str) -> str:
-    """A link to Yahoo's page with the entry filled in. `start` and `end` are on the reader's clock: Yahoo takes any time
-    as one on its user's clock, even a time in UTC."""
+    """A link to Yahoo's page with the entry filled in. `start` and `end` are on the reader's clock: Yahoo takes any
+    time as one on its user's clock, even a time in UTC."""
     return "https://calendar.yahoo.com/?" + _query(
         v="60",
         title=title,

@@ -21,6 +21,7 @@ from scheduler.mail.writing.invitation import published
 from scheduler.mail.writing.rendering import version_for
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.visits import Visit, visit
+from scheduler.webinar.links import told_link
 from scheduler.zones.wall import to_local
 
 _R = table(Registration)
@@ -38,10 +39,10 @@ class WebCalendar(NamedTuple):
     url: str
 
 
-def web_calendars(visit: Visit) -> list[WebCalendar]:
+def web_calendars(pages: Pages, visit: Visit) -> list[WebCalendar]:
     """The links for one registrant."""
     webinar, words = visit.webinar, phrases(visit.language)
-    title, link = webinar.words(visit.language).title, visit.join_url
+    title, link = webinar.words(visit.language).title, link_in_calendars(pages, visit)
     entry = (title, webinar.start, webinar.end, link, link)
     on_their_clock = (
         title,
@@ -56,6 +57,11 @@ def web_calendars(visit: Visit) -> list[WebCalendar]:
         WebCalendar(words.microsoft, links.outlook_calendar(*entry, host="outlook.office.com")),
         WebCalendar("Yahoo", links.yahoo_calendar(*on_their_clock)),
     ]
+
+
+def link_in_calendars(pages: Pages, visit: Visit) -> str:
+    """The link to join in mails and calendar entries; "" if there is none yet."""
+    return told_link(visit.webinar, visit.standing.join_url, visit.key, pages.url)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ async def _file(pages: Pages, request: Request) -> Response:
     """The entry as an attendee's invitation (?as=attendee), or to be published. Raises HTTPException."""
     asked = await visit(pages, request)
     try:
-        calendar = await pages.database.run_reading(_entry, asked)
+        calendar = await pages.database.run_reading(_entry, asked, link_in_calendars(pages, asked))
     except ValueError:  # an address or a link that no calendar takes
         raise HTTPException(404) from None
     method = "REQUEST" if b"\r\nMETHOD:REQUEST\r\n" in calendar else "CANCEL"
@@ -86,7 +92,7 @@ async def _file(pages: Pages, request: Request) -> Response:
     )
 
 
-def _entry(conn: Connection, visit: Visit) -> bytes:
+def _entry(conn: Connection, visit: Visit, join_url: str) -> bytes:
     """The stored version of the invitation, as mails carry it. While none is stored that says what is true now, it is
     the next version, which is not stored: the mail that says the same will have its number. Raises ValueError."""
     standing = visit.standing
@@ -98,7 +104,7 @@ def _entry(conn: Connection, visit: Visit) -> bytes:
         _Person(standing.uid, standing.registration_id, standing.address, standing.name, first_seen_at),
         visit.webinar,
         visit.language,
-        visit.join_url,
+        join_url,
         "CANCEL" if visit.webinar.cancelled or standing.withdrawn_at else "REQUEST",
         last_versions(conn, [standing.uid]).get(standing.uid),
         visit.now,
