@@ -1,4 +1,4 @@
-"""`webinar user add|list|remove`: who may sign in to the editor."""
+"""`webinar user add|reset|list|remove`: who may sign in to the editor."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ def add(address: str, role: Role, password_file: Path | None) -> None:
         if new
         else f"{address} has a new password, and may {role} the texts."
     )
+
+
+@user.command()
+@click.argument("address")
+def reset(address: str) -> None:
+    """Give an account a new password, and show it once. Its browsers are signed out. Exit code 1 when there is none."""
+    password = accounts.new_password()
+    with opened_database(settings_of_environment()) as database, database.transaction() as conn:
+        there = accounts.reset_password(conn, datetime.now(UTC), address, password)
+    if not there:
+        click.echo(
+            f"There is no account {address}. `webinar user list` shows all, `webinar user add` makes one."
+        )
+        sys.exit(1)
+    click.echo(f"The new password of {address}, which is not shown again: {password}")
 
 
 @user.command("list")

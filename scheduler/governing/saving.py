@@ -19,6 +19,7 @@ from scheduler.database.engine import execute
 from scheduler.database.models import TextEdit, TextRevision, table
 from scheduler.governing.proposals import digest
 from scheduler.governing.texts import keys_of, last_saves
+from scheduler.mail.text.front_matter import read_front_matter
 from scheduler.mail.text.layout import LARGEST_TEXT, text_path
 from scheduler.mail.texts import Key
 from scheduler.problem import Problem
@@ -57,6 +58,7 @@ class ListedText:
     edited_by: str
     waiting: int
     """The number of deliveries that are held because of it."""
+    reviewed_by: str = ""
 
 
 class Conflict(Exception):
@@ -108,6 +110,9 @@ def list_texts(
                 edit.saved_at if edit else when,
                 edit.saved_by if edit else "",
                 held[message] if state != "sound" else 0,
+                read_front_matter(sources.get(key, "").replace("\r\n", "\n"), "")[0].values.get(
+                    "reviewed_by", ""
+                ),
             )
         )
     return found

@@ -250,9 +250,11 @@ def _delete(conn: Connection, table: str, column: str, ids: Collection[int]) -> 
 
 
 def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
-    """Delete the webinar's rows that belong to no registration: people confirmed elsewhere, rows set aside, evidence
-    for zones, its source. Returns the number of rows; 0 once done."""
-    for table, column in (("confirmed_elsewhere", "address_folded"), ("row_set_aside", "registrant_id")):
+    """Delete the webinar's rows that belong to no registration: people who registered here, people confirmed elsewhere,
+    rows set aside, evidence for zones, its source. Returns the number of rows; 0 once done."""
+    for table, column in (
+        ("signup", "id"), ("confirmed_elsewhere", "address_folded"), ("row_set_aside", "registrant_id"),
+    ):  # fmt: skip
         here = f"SELECT {column} FROM {table} WHERE webinar = :webinar LIMIT :most"
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"
         if rows := execute(conn, delete, webinar=webinar, most=most).rowcount:

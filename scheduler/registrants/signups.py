@@ -1,8 +1,8 @@
 """People who register with us, by the form or the API: rows of `signup`, which nobody else writes.
 
 A row counts once its address does and it has a place. It is then absorbed like a row of `registrants`, with a negative
-id. All functions work in the caller's transaction; those of one webinar wait for each other, so that no place is given
-away twice.
+id. All functions work in the caller's transaction. Those that add people wait for each other, so that no place is given
+away twice, and for `ledger.forgetting`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def register(
     sender. `again`: folded addresses of people who registered again, so that those who were forgotten come back. Raises
     Forgotten, and changes nothing, for others who were forgotten.
     """
-    _lock(conn, webinar)
+    lock(conn)
     _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
     stored = _stored(conn, webinar.id, [one.folded for one in people])
     new = [one for one in people if one.folded not in stored]
@@ -118,7 +118,7 @@ def register(
 
 def confirm(conn: Connection, now: datetime, webinar: Webinar, number: int) -> Outcome | None:
     """Let an unconfirmed row count, or wait for a place. Idempotent. None if there is no such row (any more)."""
-    _lock(conn, webinar)
+    lock(conn)
     row = execute(
         conn, "SELECT * FROM signup WHERE id = :id AND webinar = :webinar", id=number, webinar=webinar.id
     ).first()
@@ -146,6 +146,15 @@ def remove(conn: Connection, webinar: str, address: str) -> bool:
     return row is not None
 
 
+def remove_address(conn: Connection, folded: str) -> list[str]:
+    """Remove all rows with this address, in whatever state. Returns their webinars. Their registrations go with them
+    where somebody is forgotten, so no change is noted."""
+    rows = execute(
+        conn, "DELETE FROM signup WHERE address_folded = :folded RETURNING webinar", folded=folded
+    )
+    return list(rows.scalars())
+
+
 # Places
 
 
@@ -157,7 +166,7 @@ def waiting_for(conn: Connection) -> list[str]:
 
 def promote(conn: Connection, now: datetime, webinar: Webinar) -> int:
     """Give the places that are free to those who have waited longest. Returns their number."""
-    _lock(conn, webinar)
+    lock(conn)
     return _promote(conn, now, webinar, _free_places(conn, webinar))
 
 
@@ -189,9 +198,9 @@ def _states(conn: Connection, now: datetime, webinar: Webinar, people: Iterable[
     return states
 
 
-def _lock(conn: Connection, webinar: Webinar) -> None:
-    """Let nobody else register people of this webinar until the end of the transaction."""
-    dialect(conn).wait_to_plan(conn, f"signups of {webinar.id}")
+def lock(conn: Connection) -> None:
+    """Let nobody else add people, or give away places, until the end of the transaction."""
+    dialect(conn).wait_to_plan(conn, "signups")
 
 
 def _free_places(conn: Connection, webinar: Webinar) -> int | None:

@@ -64,6 +64,18 @@ def save_account(conn: Connection, now: datetime, address: str, password: str, r
     return not there
 
 
+def new_password() -> str:
+    """A random password of 79 bits, in groups that can be read out over a telephone."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+    return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(4))
+
+
+def reset_password(conn: Connection, now: datetime, address: str, password: str) -> bool:
+    """Replace the password of an account; its browsers are signed out. Returns whether the account exists."""
+    role = execute(conn, "SELECT role FROM account WHERE address = :address", address=fold(address)).scalar()
+    return role is not None and not save_account(conn, now, address, password, role)
+
+
 def remove_account(conn: Connection, address: str) -> bool:
     """Delete an account and sign its browsers out. Returns whether it existed."""
     execute(conn, "DELETE FROM web_session WHERE address = :address", address=fold(address))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scheduler.web.accounts import hash_of, verify_password
 from tests.commands.scene import Scene
 
 
@@ -39,3 +40,18 @@ def test_a_mistake_is_named_and_the_password_is_not(sqlite_scene: Scene) -> None
     missing = scene.run("user", "add", "ada@who.int", "--password-file", "nowhere")
     assert missing.exit_code == 2
     assert scene.run("user", "list").stdout == ""
+
+
+def test_a_lost_password_is_replaced_by_one_that_is_shown_once(scene: Scene) -> None:
+    file = _file(scene, "four words make one")
+    scene.run("user", "add", "ada@who.int", "--role", "view", "--password-file", str(file))
+    said = scene.run("user", "reset", "Ada@who.int")
+    assert said.exit_code == 0
+    password = said.stdout.split()[-1]
+    with scene.database.reading() as conn:
+        assert verify_password(password, hash_of(conn, "ada@who.int"))
+        assert not verify_password("four words make one", hash_of(conn, "ada@who.int"))
+    assert scene.run("user", "list").stdout == "ada@who.int\tview\n"
+    nobody = scene.run("user", "reset", "bob@who.int")
+    assert nobody.exit_code == 1
+    assert "no account bob@who.int" in nobody.output

@@ -37,6 +37,7 @@ from scheduler.reports.previewing import NotRegistered
 from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
 from scheduler.web.guard import Guard, is_ours
+from scheduler.web.organizers.matrix import matrix_of
 from scheduler.web.organizers.trial import Busy, Trial, Tried, Trier
 from scheduler.web.requests import form, question
 from scheduler.web.sign_in import SignIn
@@ -141,11 +142,8 @@ class EditorApp:
         entries = await desk.database.run_reading(
             saving.list_texts, webinars, sight.sources, problems, sight.live
         )
-        by_message: dict[str, list[saving.ListedText]] = {}
-        for entry in entries:
-            by_message.setdefault(entry.message, []).append(entry)
         return self._page(
-            "list.html", editor=editor, messages=by_message, why=await self._why_not(editor),
+            "list.html", editor=editor, matrix=matrix_of(webinars, entries), why=await self._why_not(editor),
             called=lambda tag: language_name(tag, "en"), signs_in=not desk.everybody,
         )  # fmt: skip
 

@@ -181,7 +181,7 @@ def test_leaving_with_unsaved_text_asks(sign_in: Callable[..., Page], service: S
     page.on("dialog", answer)
     page.locator("#source").press_sequentially("x")
     page.get_by_role("link", name="Texts").click()
-    expect(page.get_by_role("heading", name="confirmation")).to_be_visible()
+    expect(page.get_by_role("heading", name="Texts")).to_be_visible()
     assert asked == ["beforeunload"]
 
 
