@@ -20,6 +20,7 @@ from scheduler.commands.common import (
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.reading import FileRow, read_rows
+from scheduler.reports.json_text import json_text
 from scheduler.webinar.model import Webinar, explain_time
 
 SHIPPED = Path("config/webinars/trilateral-2025.toml")
@@ -53,7 +54,7 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
             rehearse_webinar(webinar, source, rows, place=place, templates=templates, out=out, progress=show)
         )
     if as_json:
-        click.echo(tables.as_json(rehearsed.deliveries))
+        click.echo(json_text(rehearsed.deliveries))
     else:
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported

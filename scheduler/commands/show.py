@@ -14,6 +14,7 @@ from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
+from scheduler.reports.json_text import json_text
 
 _NOT_SENT = {"draft": "the webinar is a draft", "ended": "the webinar has ended"}
 _KNOWN_BY = {
@@ -39,7 +40,7 @@ def show(address: str, as_json: bool) -> None:
         click.echo("Nobody is registered with that address.", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(tables.as_json(found))
+        click.echo(json_text(found))
     else:
         _print(found, fold(address))
 

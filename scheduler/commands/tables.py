@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -81,24 +80,6 @@ def print_table(kind: Sequence[str], headings: Sequence[str], rows: Iterable[Seq
 def printable(text: str) -> str:
     """On one line, without what steers a terminal or turns the direction of writing."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-
-
-def as_json(value: object) -> str:
-    """JSON, with instants as 2025-07-02T07:00:00Z and local times with their offset. What is not seen, or turns the
-    direction of writing, is escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=_iso)
-    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
-
-
-def _escaped(line: str) -> str:
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
-
-
-def _iso(value: object) -> str:
-    if not isinstance(value, datetime):
-        raise TypeError(f"{type(value).__name__} is not JSON")
-    text = value.isoformat(timespec="seconds")
-    return text.replace("+00:00", "Z") if value.tzinfo is UTC else text
 
 
 def utc_words(instant: datetime) -> str:

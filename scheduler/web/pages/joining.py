@@ -80,7 +80,9 @@ async def _join(pages: Pages, request: Request) -> Response:
 def _values(visit: Visit, state: Doors, target: str, former: datetime | None) -> dict[str, Any]:
     """What the page shows. `former`: the start in an earlier mail, if the webinar has moved since."""
     webinar, language, zone = visit.webinar, visit.language, visit.zone
-    moved_from = clock_time(former, former + (webinar.end - webinar.start), zone, language) if former else None
+    moved_from = (
+        clock_time(former, former + (webinar.end - webinar.start), zone, language) if former else None
+    )
     return {
         "seen": visit,
         "title": webinar.words(language).title,
