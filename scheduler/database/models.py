@@ -530,6 +530,7 @@ class Signup(SQLModel, table=True):
         Index("signup_one_address", "webinar", "address_folded", unique=True),
         Index("signup_address", "address_folded"),
         _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
+        _partial("signup_unconfirmed", "updated_at", where="state = 'unconfirmed'"),
         _AUTOINCREMENT,
     )
 

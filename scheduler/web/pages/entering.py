@@ -6,9 +6,10 @@ once a day, and is registered for a few webinars a day, whoever fills in the for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -46,15 +47,47 @@ def enter(conn: Connection, now: datetime, governing: Governing, entry: Entry, w
     webinar, person = governing.webinar, (governing.webinar.id, fold(entry.address))
     dialect(conn).wait_to_plan(conn, f"form of {person[1]}")  # of one address, one form after the other
     asks = webinar.registration == "confirm"
+    signups.drop_unconfirmed(conn, now - VALID_FOR)
     if not asks and _registered_since(conn, person[1], now - A_DAY) >= MOST_NEW:
         return
     (outcome,) = signups.register(
-        conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again={person[1]}
+        conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again=[person[1]]
     )
     if outcome.state is State.UNCONFIRMED or (asks and _left(conn, person)):
         _ask(conn, now, webinar, entry.address, outcome.id, write)
     elif not _come_back(conn, now, governing, person) and not outcome.new:
         _send_again(conn, now, governing, person)
+
+
+class Entered(NamedTuple):
+    """A registration by the form. `done`: nothing is left to confirm."""
+
+    id: int
+    webinar: str
+    language: str
+    zone: str
+    waits: bool
+    done: bool
+
+
+def entered_for(conn: Connection, folded: str, numbers: Collection[int]) -> list[Entered]:
+    """What was entered for an address: all that waits for it to be confirmed, and what has one of these numbers."""
+    rows = execute(
+        conn,
+        "SELECT id, webinar, language, timezone, state FROM signup WHERE address_folded = :folded"
+        " AND (state = 'unconfirmed' AND source = :source OR id IN :numbers) ORDER BY id",
+        folded=folded,
+        source=FORM,
+        numbers=list(numbers),
+    )
+    return [
+        Entered(
+            row.id, row.webinar, row.language, row.timezone,
+            waits=row.state == State.WAITING,
+            done=row.state != State.UNCONFIRMED and not _left(conn, (row.webinar, folded)),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def confirm(conn: Connection, now: datetime, governing: Governing, number: int, folded: str) -> bool:

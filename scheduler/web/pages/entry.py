@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import pytz
-
 from scheduler.input.addresses import why_no_address
 from scheduler.mail.words.names import LONGEST, clean_name
+from scheduler.web.pages.zone_search import Place, chosen_zone, search_zones
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.questions import Answers, Question, checked
 from scheduler.zones.countries import country_code
-from scheduler.zones.names import UnknownZone, distinct, read
 from scheduler.zones.wall import zone_of
 
 TRAP = "comments"
@@ -28,8 +26,8 @@ YES_NO = {"yes": True, "no": False}
 class Entry:
     """A form that can be taken in, or the reasons why not.
 
-    `wrong`: by field, in the order of the form, the name of a phrase in the table [register]. `zones`: zones that an
-    unclear name may mean.
+    `wrong`: by field, in the order of the form, the name of a phrase in the table [register]. `places`: what an unclear
+    zone may mean.
     """
 
     name: str = ""
@@ -41,7 +39,7 @@ class Entry:
     answers: Answers = field(default_factory=dict)
     consent: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    zones: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
 def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Entry:
@@ -59,13 +57,13 @@ def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Ent
     country = country_code(said["country"]) if said.get("country") else ""
     if country is None:
         wrong["country"] = "country_unknown"
-    zone, zones = _zone(webinar, said.get("zone", ""), country or "")
+    zone, places = find_zone(webinar, language, said.get("zone-choice") or said.get("zone", ""), country or "")
     if zone is None:
-        wrong["zone"] = "zone_unclear" if zones else "zone_unknown"
+        wrong["zone"] = "zone_unclear" if places else "zone_unknown"
     organization = said.get("organization", "")
     if len(organization) > LONGEST_LINE:
         wrong["organization"] = "too_long"
-    answers, mistakes = _answers(webinar.questions, language, said)
+    answers, mistakes = _answers(webinar.questions, said)
     consent = webinar.consent_in(language)
     if consent and not said.get("consent"):
         mistakes["consent"] = "consent_missing"
@@ -80,30 +78,28 @@ def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Ent
         answers=answers,
         consent=consent,
         wrong=wrong | mistakes,
-        zones=zones,
+        places=places,
     )
 
 
-def find_zone(webinar: Webinar, said: str, country: str = "") -> tuple[str | None, tuple[str, ...]]:
-    """The zone that a city, country or zone as people write it means; None if it is unknown or unclear, with zones that
-    may be meant."""
-    if said in pytz.all_timezones_set:  # as browsers say it
-        return said, ()
+def find_zone(
+    webinar: Webinar, language: str, said: str, country: str = ""
+) -> tuple[str | None, tuple[Place, ...]]:
+    """The zone that is meant by a city, a country or a zone as people write it, and "" by nothing; None if it is
+    unknown or unclear, with the places that may be meant."""
+    if not said:
+        return "", ()
+    if zone := chosen_zone(said):  # as browsers say it
+        return zone, ()
     found = zone_of(said, country, webinar.tz, webinar.start)
     if found.known_by in ("timezone", "country") and not found.problem:
         return found.zone, ()
-    try:
-        return None, distinct(read(said).zones)
-    except UnknownZone as unknown:
-        return None, unknown.candidates
-
-
-def _zone(webinar: Webinar, said: str, country: str) -> tuple[str | None, tuple[str, ...]]:
-    return find_zone(webinar, said, country) if said else ("", ())
+    places = search_zones(said, language, webinar.start).places
+    return (places[0].zone, ()) if len(places) == 1 else (None, places)
 
 
 def _answers(
-    questions: tuple[Question, ...], language: str, said: Mapping[str, str]
+    questions: tuple[Question, ...], said: Mapping[str, str]
 ) -> tuple[Answers, dict[str, str]]:
     """The answers, and what is wrong with others by field. An option is named by its number."""
     given: dict[str, object] = {}
@@ -113,7 +109,8 @@ def _answers(
             case "yes-no":
                 given[question.id] = YES_NO.get(value)
             case "choice":
-                given[question.id] = dict(zip(map(str, range(len(question.options))), question.options)).get(value, value)
+                options = dict(zip(map(str, range(len(question.options))), question.options, strict=False))
+                given[question.id] = options.get(value, value)
             case "text":
                 given[question.id] = value
     answers, problems = checked(questions, given)
