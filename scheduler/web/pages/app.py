@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
-from scheduler.web.pages import confirming, registering
+from scheduler.web.pages import calendar, confirming, joining, mine, own_data, registering, unsubscribing
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse
 
@@ -34,6 +34,11 @@ def pages_app(pages: Pages) -> Starlette:
             Route("/assets/{name}", _asset, methods=["GET"]),
             *registering.routes(pages),
             *confirming.routes(pages),
+            *mine.routes(pages),
+            *unsubscribing.routes(pages),
+            *calendar.routes(pages),
+            *joining.routes(pages),
+            *own_data.routes(pages),
         ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={

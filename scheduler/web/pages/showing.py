@@ -32,6 +32,7 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_pages.filters["isolated"] = lambda text: f"\u2068{text}\u2069"  # keeps its own direction within a phrase
 
 
 def show(template: str, language: str, *, status: int = 200, **values: Any) -> Response:
