@@ -185,7 +185,7 @@ def suppress(address: str) -> None:
     settings = settings_of_environment()
     address = _checked(address)
     with opened_database(settings) as database, database.transaction() as conn:
-        count = suppress_address(conn, datetime.now(UTC), address)
+        count = len(suppress_address(conn, datetime.now(UTC), address))
     click.echo(
         f"Suppressed. It has {count} registration{'s' if count != 1 else ''}; nothing more is sent to it."
     )

@@ -103,13 +103,23 @@ def suppress_forgotten(conn: Connection, address: str) -> bool:
     registered = execute(
         conn, "SELECT 1 FROM registration WHERE address_folded = :folded LIMIT 1", folded=folded
     )
-    if registered.first():
-        return False
-    digest = _of_address(_key(conn), folded)
-    return (
-        execute(conn, "UPDATE forgotten SET suppressed = TRUE WHERE digest = :digest", digest=digest).rowcount
-        > 0
+    return not registered.first() and _mark_suppressed(conn, folded, suppressed=True)
+
+
+def unsuppress_forgotten(conn: Connection, address: str) -> bool:
+    """End the suppression of a forgotten address. Returns False if it has none."""
+    return _mark_suppressed(conn, fold(address), suppressed=False)
+
+
+def _mark_suppressed(conn: Connection, folded: str, *, suppressed: bool) -> bool:
+    """Set the mark beside the digest of a forgotten address. Returns False if there is nothing to set."""
+    marked = execute(
+        conn,
+        "UPDATE forgotten SET suppressed = :suppressed WHERE digest = :digest AND (:suppressed OR suppressed)",
+        digest=_of_address(_key(conn), folded),
+        suppressed=suppressed,
     )
+    return marked.rowcount > 0
 
 
 # Rows of forgotten people

@@ -48,7 +48,7 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-# Built-in messages, sent to people whose last mail is no longer true.
+# Built-in messages, sent to people whose last mail is no longer true: for everybody, or since they withdrew.
 CHANGE = "change"
 CANCELLATION = "cancellation"
 WITHDRAWAL = "withdrawal"

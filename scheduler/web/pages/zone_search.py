@@ -13,7 +13,7 @@ from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.wording import city_name, clock_time, locale
 from scheduler.zones.cldr import canonical
 from scheduler.zones.countries import country_zones
-from scheduler.zones.folding import LONGEST, fold, tidy
+from scheduler.zones.folding import fold, tidy
 from scheduler.zones.names import UnknownZone, read
 from scheduler.zones.offsets import offset_at, seasons, utc_offset
 from scheduler.zones.tables import GENEVA, PLACES
@@ -68,12 +68,12 @@ def place_of(zone: Zone, language: str) -> Place:
 def chosen_zone(text: str) -> str | None:
     """The present name of the zone that a form or a browser names: Asia/Kolkata for Asia/Calcutta; None for what is no
     place's."""
-    if len(text) > LONGEST or text not in pytz.all_timezones_set:
+    if text not in pytz.all_timezones_set or ("/" not in text and text != "UTC"):
         return None
     name = canonical(text)
     if name.startswith("Etc/"):
         return UTC if name in (UTC, "Etc/GMT") else None
-    return name if "/" in name else None
+    return name
 
 
 def _other_clocks_first(places: list[Place], at: datetime) -> list[Place]:
