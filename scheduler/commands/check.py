@@ -41,6 +41,7 @@ from scheduler.reports.looking import ask_verdicts, untried_texts
 from scheduler.reports.retention import Coming, coming_if_saved
 from scheduler.settings import Settings
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
+from scheduler.webinar.links import needs_pages
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 
 
@@ -88,6 +89,7 @@ class _Report:
         for place, webinar in webinars.items():
             report._webinar(settings, place, webinar, people.get(place, {}), expect)
         asyncio.run(report._relays(settings))
+        report.findings += checking.pages_findings(settings.pages_url)
         return report
 
     def _webinars(self, settings: Settings, file: Path | None, files: dict[str, bytes]) -> dict[str, Webinar]:
@@ -113,6 +115,9 @@ class _Report:
             webinars = {path: one for path, one in webinars.items() if path in chosen or one.id not in edited}
         twice = duplicate_ids(webinars)
         self.findings += [error(twice[path]) for path in chosen if path in twice]
+        for path, webinar in chosen.items():
+            if missing := needs_pages(webinar, path, settings.pages_url):
+                self.findings.append(error(missing))
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
         return chosen
 
@@ -147,7 +152,8 @@ class _Report:
                     if removal := coming_if_saved(conn, SystemClock().now(), webinar):
                         self.removals[place] = removal
                 effects, self.notices, refused = _effects(conn, settings, webinars)
-                self.findings += map(error, refused)
+                known = {one.problem for one in self.findings}
+                self.findings += [error(one) for one in refused if one not in known]
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
         except EarlierDatabase:
             not_checked = (
@@ -322,7 +328,9 @@ def _effects(
             del files[name]
         files[os.path.relpath(place, root)] = Path(place).read_bytes()
     ids = [webinar.id for webinar in webinars.values()]
-    governing, waiting, problems = checking.propose_files(conn, now, root, files, settings.return_within)
+    governing, waiting, problems = checking.propose_files(
+        conn, now, root, files, settings.return_within, settings.pages_url
+    )
     ours = {str(root / os.path.relpath(place, root)): place for place in webinars}
     refused = [
         replace(one, place=one.place.replace(path, ours[path], 1))

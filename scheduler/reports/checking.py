@@ -37,7 +37,7 @@ from scheduler.pulling.reading import Access
 from scheduler.readiness import Kind
 from scheduler.registrants.forgotten import DOUBTFUL
 from scheduler.reports.reasons import rows_set_aside
-from scheduler.webinar.model import NOTICES, Message, Webinar, doubts
+from scheduler.webinar.model import NOTICES, WITHDRAWAL, Message, Webinar, doubts
 from scheduler.webinar.timing import timings
 from scheduler.zones.wall import to_local
 from scheduler.zones.weekends import weekend
@@ -131,7 +131,8 @@ def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key
         for message, text in webinar.text_of.items():
             there = [language for language in webinar.languages if (text, language) in sources]
             if not there:
-                yield error(
+                severity = warning if message == WITHDRAWAL else error  # older folders lack it
+                yield severity(
                     Problem(
                         str(text_path(root, text, webinar.languages[0])),
                         f"there is no text for the message `{message}` of {webinar.id}",
@@ -260,6 +261,20 @@ def _written_times(source: str, place: str, language: str, webinars: Iterable[We
             if found not in seen:
                 seen.add(found)
                 yield found
+
+
+def pages_findings(pages_url: str) -> Iterator[Finding]:
+    """What registrants cannot do for themselves where there are no pages for them."""
+    if not pages_url:
+        yield note(
+            Problem(
+                "environment variable PAGES_URL",
+                "is not set, so registrants have no page: to correct a time zone, withdraw or unsubscribe they"
+                " write to a person, and mailbox providers see no one-click unsubscribe",
+                "https:// and the name by which registrants reach their pages",
+                "docs/operator.md says how to publish them",
+            )
+        )
 
 
 def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]:
@@ -607,11 +622,16 @@ def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
 
 
 def propose_files(
-    conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    root: Path,
+    files: Mapping[str, bytes],
+    return_within: timedelta,
+    pages_url: str,
 ) -> tuple[Mapping[str, Governing], dict[str, Notice], Mapping[str, tuple[Problem, ...]]]:
     """Let these files govern within a `scratch` transaction, as if edited now. Returns what governs then, the notice
     that each edit sends, by webinar, and the mistakes of each file, by path."""
-    revisions = Revisions()
+    revisions = Revisions(pages_url)
     before = revisions.governing(conn)
     problems = propose_webinars(
         conn, now, root, files, revisions, LOOKING, return_within, edited=True
@@ -622,6 +642,6 @@ def propose_files(
         name: notice
         for name, one in after.items()
         if name in before and before[name].revision_id != one.revision_id
-        for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within)
+        for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within, pages_url)
     }
     return after, found, problems

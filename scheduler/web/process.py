@@ -117,7 +117,7 @@ class _Web:
         governs = Governs(settings.templates_dir, self._database)
         desk = Desk(
             settings.templates_dir, self._database, self._clock, governs.look, governs.problems, self._send,
-            https=bool(settings.public_url),
+            https=bool(settings.public_url), pages_url=settings.pages_url,
         )  # fmt: skip
         self._editor = EditorApp(
             desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()

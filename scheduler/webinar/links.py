@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
 
@@ -28,3 +29,15 @@ def told_link(webinar: Webinar, own: str, key: str, pages_url: str) -> str:
     """The link to join that a person is told, whose own link is `own` ("" if there is none)."""
     shared = shared_link(webinar, pages_url)
     return f"{shared}{key}" if forwards(webinar, pages_url) else own or shared
+
+
+def needs_pages(webinar: Webinar, place: str, pages_url: str) -> Problem | None:
+    """The problem of a webinar, in the file `place`, that forwards where there are no pages."""
+    if webinar.join_link == "direct" or pages_url:
+        return None
+    return Problem(
+        f"{place}, join_link",
+        '"forward", but PAGES_URL is not set',
+        '"direct", or a service with PAGES_URL',
+        "the link that never changes is one of the registrants' pages; docs/operator.md says how to publish them",
+    )

@@ -25,8 +25,9 @@ SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0 AND k.
  AND NOT EXISTS ({{ on_registration() }} AND {{ may_be_out("k") }}))
 {%- endmacro %}
 
+{#- The link to join that mails to r hold. -#}
 {% macro link() -%}
-CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
+CASE WHEN w.forwards THEN w.join_url || r.key WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
 {%- endmacro %}
 
 {#- r withdrew: the person does not come. -#}

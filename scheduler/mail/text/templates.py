@@ -32,6 +32,8 @@ __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", 
 _LINE_STATEMENTS = ("if", "elif", "else", "endif")
 LARGEST_HTML = 90_000
 """Bytes. Gmail cuts a mail off at 102 kB, and how to unsubscribe stands at its end."""
+FOOTER = "\n\n___\n\n"
+"""Stands in plain text between the organizer's text and the layout's footer."""
 _LONGEST_LINE = 300  # characters of a subject or preheader as written
 
 
@@ -111,7 +113,7 @@ class Text:
             subject=subject,
             preheader=preheader,
             html=parts["html"].render({**filling, "subject": subject, "preheader": preheader}),
-            text=f"{body}\n\n___\n\n{footer}\n",
+            text=f"{body}{FOOTER}{footer}\n",
             stop_url=filling["stop_url"],
             stop_mailto=filling["stop_mailto"],
         )

@@ -128,8 +128,8 @@ def render(
     """The mail for one attempt at `now`.
 
     `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail; `pages_url`:
-    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes. Raises whatever a text or a value raises; only this
-    delivery is then held.
+    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes.
+    Raises whatever a text or a value raises; only this delivery is then held.
     """
     join_url = told_link(webinar, claimed.join_url, claimed.key, pages_url)
     method: Method = "CANCEL" if claimed.message in (CANCELLATION, WITHDRAWAL) else "REQUEST"

@@ -236,6 +236,7 @@ class EditorApp:
                 reader,
                 whole,
                 dark,
+                self._desk.pages_url,
             ),
             editor.address,
         )

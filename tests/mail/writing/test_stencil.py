@@ -570,7 +570,9 @@ def test_words_that_are_like_a_stand_in_stay(
             assert_same(plain, stencils.render(*given, pages_url=pages_url))
 
 
-@pytest.mark.parametrize("words", ["qJzText", "qJzHtml", "cUp6SW52aXRhdGlvbg==", "qJzTo@example.org", "qJzPage"])
+@pytest.mark.parametrize(
+    "words", ["qJzText", "qJzHtml", "cUp6SW52aXRhdGlvbg==", "qJzTo@example.org", "qJzPage"]
+)
 def test_words_that_are_like_a_mark_stay(words: str) -> None:
     governing = webinar(title=f"Title {words}", sender=f"{words} <webinar@who.int>", status="draft")
     stencils = Stencils()

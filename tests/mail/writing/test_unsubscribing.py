@@ -34,7 +34,10 @@ LONGEST_PAGES = f"https://{'.'.join(['p' * 63] * 3)}.example.org:65535"
 REHEARSED = "http://127.0.0.1:8026"
 MAILTO = "<mailto:webinar@who.int?subject=Unsubscribe%20%28w%29>"
 PAGE = f"{PAGES}/r/{CLAIMED.key}"
-ONE_CLICK = {"list-unsubscribe": f"<{PAGE}/unsubscribe>, {MAILTO}", "list-unsubscribe-post": "List-Unsubscribe=One-Click"}
+ONE_CLICK = {
+    "list-unsubscribe": f"<{PAGE}/unsubscribe>, {MAILTO}",
+    "list-unsubscribe-post": "List-Unsubscribe=One-Click",
+}
 ONLY_BY_MAIL = {"list-unsubscribe": MAILTO}
 STENCILS = Stencils()
 
@@ -135,7 +138,9 @@ def signed(content: bytes, canonicalization: bytes) -> bytes:
 def verifies(content: bytes) -> bool:
     public = key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     record = b"v=DKIM1; k=rsa; p=" + b64encode(public)
-    return bool(dkim.verify(content, dnsfunc=lambda name, **_: record if name.startswith(b"relay.") else None))
+    return bool(
+        dkim.verify(content, dnsfunc=lambda name, **_: record if name.startswith(b"relay.") else None)
+    )
 
 
 @pytest.mark.parametrize("canonicalization", [b"simple", b"relaxed"])
