@@ -6,6 +6,7 @@ Everybody who sends the form gets the same answer, so nobody learns from it who 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -170,8 +171,8 @@ class _Registering:
             webinar=webinar,
             state=state_of(webinar, now),
             full=await self._is_full(webinar, now),
-            typed={"zone": zone or sought, "language": language} | typed,
-            wrong=entry.wrong if entry else {},
+            typed=defaultdict(str, {"zone": zone or sought, "language": language} | dict(typed)),
+            wrong=defaultdict(str, entry.wrong if entry else {}),
             places=entry.places if entry else (),
             hasty=hasty and not (entry and entry.wrong),
             yours=clock_of(webinar, zone, language) if zone else None,
