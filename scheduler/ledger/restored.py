@@ -21,7 +21,7 @@ from scheduler.ledger.settling import UNSETTLED
 from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import accept_told, record_told, replan_misinformed
-from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.model import CANCELLATION, NOTICES, WITHDRAWAL, Webinar
 from scheduler.webinar.told import Told
 
 BEYOND = 10**9
@@ -168,7 +168,7 @@ _MAIL = "restored"  # stands for the token of attempts that the ledger has lost
 def _told_entry(row: Any, webinar: Webinar) -> ToldEntry:
     notice = row.message in NOTICES
     invites = notice or any(one.id == row.message and one.invitation != "none" for one in webinar.messages)
-    if row.message == CANCELLATION:
+    if row.message in (CANCELLATION, WITHDRAWAL):
         told = Told(None, None, "", cancelled=True)
     else:
         link = row.for_link or (row.shared + row.key if row.forwards else row.join_url or row.shared)

@@ -167,7 +167,7 @@ def render(
             calendar=calendar,
         )
     )
-    says = facts_of(webinar, join_url)
+    says = facts_of(webinar, join_url, withdrawn=facts.withdrawn)
     start = Start(claimed, message_id, relay, current.language, current.revision, now, says, version)
     return RenderedMail(written, start)
 
