@@ -38,6 +38,7 @@ from scheduler.webinar.model import Webinar
 
 LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
 CONNECTIONS = 4
+DATABASE = "rehearsal.db"
 STEPS_AT_ONE_INSTANT = 1000  # more tries than a mail can have: then something does not move
 
 
@@ -49,6 +50,10 @@ class Rehearsed:
     out: Path
     index: Path
     imported: ImportReport
+    database: Path
+    """Its database, if it was kept for its registrants' pages."""
+    ended_at: datetime
+    """The last virtual instant."""
     reasons: tuple[str, ...]  # what readiness says at the end
     notes: tuple[str, ...]
 
@@ -86,11 +91,13 @@ async def rehearse(
     place: str,
     templates: Path,
     out: Path,
+    pages_url: str = "",
     progress: Callable[[datetime, datetime, datetime], None] = lambda start, now, end: None,
 ) -> Rehearsed:
     """Rehearse `webinar` (whose file says `source`) with these registrants; write everything below `out`.
 
-    `progress` is told the first, the present and the last virtual instant, again and again.
+    `pages_url`: where the registrants' pages will be, to which mails then link; the pages need the database, which is
+    kept in `out` as DATABASE. `progress` is told the first, the present and the last virtual instant, again and again.
     """
     mails = _fresh(out)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
@@ -100,7 +107,7 @@ async def rehearse(
         async with _inbox(mails) as (inbox, port):
             settings = Settings.model_validate(
                 {
-                    "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
+                    "database_url": f"sqlite:///{folder / DATABASE}",
                     "config_dir": folder,
                     "templates_dir": templates,
                     "smtp_host": "127.0.0.1",
@@ -108,7 +115,7 @@ async def rehearse(
                     "smtp_tls": "none",
                     "smtp_connections": CONNECTIONS,
                 }
-            )
+            ).model_copy(update={"pages_url": pages_url})  # which need not be https here
             database = Database(settings.database_url.get_secret_value())
             # Nobody goes on with it after a loss of power: no commit waits for the disk.
             event.listen(
@@ -123,6 +130,8 @@ async def rehearse(
                 end = service.readiness()
             finally:
                 await asyncio.to_thread(database.close)
+            if pages_url:
+                await asyncio.to_thread(shutil.copy, folder / DATABASE, out / DATABASE)
     (out / "deliveries.json").write_text(
         json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
@@ -131,7 +140,7 @@ async def rehearse(
     index = await asyncio.to_thread(
         write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
     )
-    return Rehearsed(deliveries, out, index, imported, end.reasons, end.notes)
+    return Rehearsed(deliveries, out, index, imported, out / DATABASE, clock.now(), end.reasons, end.notes)
 
 
 def _picture(webinar: Webinar, names: Collection[str]) -> str:
@@ -207,6 +216,8 @@ def _fresh(out: Path) -> Path:
             raise Problems([Problem(str(out), "holds other files", allowed)])
         mails = out / "mails"
         shutil.rmtree(mails, ignore_errors=True)
+        for old in out.glob(f"{DATABASE}*"):
+            old.unlink()
         mails.mkdir(parents=True)
         mark.write_text("[]\n", encoding="utf-8")
     except OSError as error:

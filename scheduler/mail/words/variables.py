@@ -67,6 +67,11 @@ class Facts:
         return self.webinar.cancelled or self.withdrawn or self.now >= self.webinar.end
 
     @property
+    def clock_url(self) -> str:
+        """Where the page asks for the reader's time zone; "" if the service has no pages."""
+        return f"{self.page_url}#clock" if self.page_url else ""
+
+    @property
     def unsubscribe_url(self) -> str:
         """The page that unsubscribes; "" if the service has no pages."""
         return f"{self.page_url}/unsubscribe" if self.page_url else ""
@@ -192,7 +197,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "over": facts.over,
         "declining": words.declining.format(stop=words.stop) if can_decline else "",
         "page_url": facts.page_url,
-        "correct_url": facts.page_url or links.mailto(reply_to, correct, words.correct_body),
+        "correct_url": facts.clock_url or links.mailto(reply_to, correct, words.correct_body),
         "correct_by_mail": _by_mail(reply_to, correct, language),
         "stop_url": facts.unsubscribe_url or links.mailto(reply_to, stop),
         "stop_mailto": links.mailto(reply_to, stop),
