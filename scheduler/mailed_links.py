@@ -74,7 +74,11 @@ def made_for(
 ) -> list[datetime]:
     """When links of this purpose, valid for so long, were mailed to an address since then."""
     link = table(MailedLink).c
-    made = (link.address_folded == address_folded, link.purpose == purpose.value, link.until > since + valid_for)
+    made = (
+        link.address_folded == address_folded,
+        link.purpose == purpose.value,
+        link.until > since + valid_for,
+    )
     return [until - valid_for for until in conn.execute(select(link.until).where(*made)).scalars()]
 
 

@@ -66,7 +66,13 @@ class _Confirming:
             for entered, governing in found
         ]
         sender = webinar.sender_in(language)
-        return show("confirm.html", language, path=request.url.path, entries=entries, sender=sender.name or sender.address)
+        return show(
+            "confirm.html",
+            language,
+            path=request.url.path,
+            entries=entries,
+            sender=sender.name or sender.address,
+        )
 
     async def press(self, request: Request) -> Response:
         """Let an address count."""
@@ -88,7 +94,9 @@ class _Confirming:
     async def _found(self, request: Request, number: str) -> tuple[MailedTo, list[tuple[Entered, Governing]]]:
         """What a link leads to, with the registration of this number. Raises HTTPException: 404, alike for a token that
         is unknown or expired and for registrations that are gone; 429 for too many of those."""
-        also = int(number) if number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
+        also = (
+            int(number) if number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER else 0
+        )
         now, token = self._pages.clock.now(), request.path_params["token"]
 
         def look(conn: Connection) -> tuple[MailedTo | None, list[Entered]]:

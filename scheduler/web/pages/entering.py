@@ -111,9 +111,13 @@ def _details(entry: Entry) -> Details:
     )
 
 
-def _ask(conn: Connection, now: datetime, webinar: Webinar, address: str, number: int, write: WriteLetter) -> None:
+def _ask(
+    conn: Connection, now: datetime, webinar: Webinar, address: str, number: int, write: WriteLetter
+) -> None:
     """Mail the link that confirms an address, unless it got one within the hour, or enough within the day."""
-    asked = mailed_links.made_for(conn, Purpose.CONFIRM, fold(address), valid_for=VALID_FOR, since=now - A_DAY)
+    asked = mailed_links.made_for(
+        conn, Purpose.CONFIRM, fold(address), valid_for=VALID_FOR, since=now - A_DAY
+    )
     if len(asked) >= MOST_ASKED or any(at > now - AN_HOUR for at in asked):
         return
     to = MailedTo(number, fold(address))
@@ -166,15 +170,11 @@ def _own_scopes(conn: Connection, person: Person) -> list[str]:
 
 
 def _registration(conn: Connection, person: Person) -> int | None:
-    query = (
-        "SELECT id FROM registration WHERE address_folded = :folded AND webinar = :webinar AND gone_at IS NULL"
-    )
+    query = "SELECT id FROM registration WHERE address_folded = :folded AND webinar = :webinar AND gone_at IS NULL"
     found = execute(conn, query, webinar=person[0], folded=person[1]).scalar()
     return None if found is None else int(found)
 
 
 def _registered_since(conn: Connection, folded: str, since: datetime) -> int:
-    query = (
-        "SELECT count(*) FROM signup WHERE address_folded = :folded AND source = :source AND created_at > :since"
-    )
+    query = "SELECT count(*) FROM signup WHERE address_folded = :folded AND source = :source AND created_at > :since"
     return int(execute(conn, query, folded=folded, source=FORM, since=since).scalar_one())

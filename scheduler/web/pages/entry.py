@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ STAMP = "stamp"
 LONGEST_LINE = 200  # characters
 ANSWER = "answer-"
 """What the name of a question's field begins with."""
+_LINK = re.compile("//|www[.]", re.IGNORECASE)
 YES_NO = {"yes": True, "no": False}
 
 
@@ -50,14 +52,16 @@ def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Ent
     name, address = said.get("name", ""), said.get("address", "")
     if not name:
         wrong["name"] = "name_missing"
-    elif len(name) > LONGEST or not clean_name(name):
+    elif len(name) > LONGEST or _LINK.search(name) or not clean_name(name):
         wrong["name"] = "name_unusable"
     if why_no_address(address):
         wrong["address"] = "address_unusable" if address else "address_missing"
     country = country_code(said["country"]) if said.get("country") else ""
     if country is None:
         wrong["country"] = "country_unknown"
-    zone, places = find_zone(webinar, language, said.get("zone-choice") or said.get("zone", ""), country or "")
+    zone, places = find_zone(
+        webinar, language, said.get("zone-choice") or said.get("zone", ""), country or ""
+    )
     if zone is None:
         wrong["zone"] = "zone_unclear" if places else "zone_unknown"
     organization = said.get("organization", "")
@@ -98,9 +102,7 @@ def find_zone(
     return (places[0].zone, ()) if len(places) == 1 else (None, places)
 
 
-def _answers(
-    questions: tuple[Question, ...], said: Mapping[str, str]
-) -> tuple[Answers, dict[str, str]]:
+def _answers(questions: tuple[Question, ...], said: Mapping[str, str]) -> tuple[Answers, dict[str, str]]:
     """The answers, and what is wrong with others by field. An option is named by its number."""
     given: dict[str, object] = {}
     for question in questions:
@@ -116,5 +118,6 @@ def _answers(
     answers, problems = checked(questions, given)
     missing = {one.id for one in questions if one.required and said.get(ANSWER + one.id, "") == ""}
     return answers, {
-        ANSWER + one.place: "answer_missing" if one.place in missing else "answer_unusable" for one in problems
+        ANSWER + one.place: "answer_missing" if one.place in missing else "answer_unusable"
+        for one in problems
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -39,6 +39,7 @@ from scheduler.web.pages.context import Pages
 from scheduler.web.pages.entering import enter
 from scheduler.web.pages.entry import ANSWER, STAMP, TRAP, Entry, find_zone, read_entry
 from scheduler.web.pages.showing import show
+from scheduler.web.pages.zone_search import Place
 from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
 from scheduler.web.requests import form
 from scheduler.webinar.model import Webinar
@@ -48,6 +49,7 @@ TOO_QUICK, TOO_OLD = timedelta(seconds=3), timedelta(days=1)
 """The age of a form that a person sends."""
 CARD_FOR = "public, max-age=600"
 FULL_FOR = timedelta(seconds=10)
+MOST_PLACES = 6
 
 State = Literal["open", "running", "over", "cancelled"]
 
@@ -117,7 +119,9 @@ class _Registering:
         if typed.get(TRAP):
             return done
         entry = await asyncio.to_thread(read_entry, webinar, language, typed)
-        hasty = request.headers.get("sec-fetch-site") == "cross-site" or not await self._is_by_hand(webinar, now, typed)
+        hasty = request.headers.get("sec-fetch-site") == "cross-site" or not await self._is_by_hand(
+            webinar, now, typed
+        )
         if entry.wrong or hasty:
             return await self._show(webinar, language, "", typed, entry, hasty=hasty)
 
@@ -144,7 +148,9 @@ class _Registering:
         paragraphs = (
             words.asked.format(title=title, when=when), words.press, f"{self._pages.url}/c/{token}", words.not_you
         )  # fmt: skip
-        return plain_mail(webinar, language, entry.address, words.subject.format(title=title), paragraphs, now)
+        return plain_mail(
+            webinar, language, entry.address, words.subject.format(title=title), paragraphs, now
+        )
 
     async def _show(
         self,
@@ -173,7 +179,7 @@ class _Registering:
             full=await self._is_full(webinar, now),
             typed=defaultdict(str, {"zone": zone or sought, "language": language} | dict(typed)),
             wrong=defaultdict(str, entry.wrong if entry else {}),
-            places=entry.places if entry else (),
+            places=_by_clock(entry.places, webinar, language) if entry else [],
             hasty=hasty and not (entry and entry.wrong),
             yours=clock_of(webinar, zone, language) if zone else None,
             not_found=bool(sought and not zone),
@@ -228,17 +234,31 @@ def _words(webinar: Webinar, language: str) -> dict[str, Any]:
         "organizers": listing(said.organizers, webinar.language_of("organizers", language)),
         "attributes": {
             key: _attributes(webinar.language_of(key, language), language)
-            for key in ("title", "about", "organizers", "consent")
+            for key in (
+                "title",
+                "about",
+                "organizers",
+                "consent",
+                "questions",
+            )  # questions are said to be in the first
         },
         "held_in": language_name(webinar.held_in, language),
         "mail_languages": [(tag, _own_name(tag)) for tag in webinar.languages],
-        "languages": [(tag, _own_name(tag)) for tag in webinar.languages if tag in LANGUAGES and tag != language],
+        "languages": [
+            (tag, _own_name(tag)) for tag in webinar.languages if tag in LANGUAGES and tag != language
+        ],
         "countries": _countries(language),
         "consent": webinar.consent_in(language),
         "sender": webinar.sender_in(language).name or webinar.sender.address,
         "reply_to": webinar.reply_to_in(language).address,
         "write_to": mailto_address(webinar.reply_to_in(language).address),
     }
+
+
+def _by_clock(places: Sequence[Place], webinar: Webinar, language: str) -> list[Place]:
+    """One place for each clock, the likeliest first."""
+    clocks = {place.hours(webinar.start, webinar.end, language): place for place in reversed(places)}
+    return [place for place in places if place in clocks.values()][:MOST_PLACES]
 
 
 def _own_name(tag: str) -> str:

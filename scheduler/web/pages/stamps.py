@@ -32,4 +32,6 @@ def age(key: bytes, webinar: str, now: datetime, given: str) -> timedelta | None
 
 
 def _signature(key: bytes, webinar: str, seconds: str) -> str:
-    return hmac.digest(key, f"{webinar}\0{seconds}".encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGITS]
+    return hmac.digest(key, f"{webinar}\0{seconds}".encode("utf-8", "surrogatepass"), "sha256").hex()[
+        :_DIGITS
+    ]

@@ -2,18 +2,19 @@
 "use strict";
 
 const times = document.getElementById("times");
-const { start, end, zone: theirs, language, hours } = times.dataset;
+const { start, end, zone: theirs, language, hours, comma } = times.dataset;
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
 
-const show = (moment, zone, options) => new Intl.DateTimeFormat(
-  language === "ar" ? "ar-u-nu-latn" : language, { timeZone: zone, ...options },
-).format(new Date(moment));
+const locale = { ar: "ar-u-nu-latn", en: "en-GB" }[language] || language;
 const clock = (moment, zone) => new Intl.DateTimeFormat(
   "en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
 ).format(new Date(moment));
-const day = (moment, zone) => show(moment, zone, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const name = (zone, style) => new Intl.DateTimeFormat(language, { timeZone: zone, timeZoneName: style })
+const day = (moment, zone) => new Intl.DateTimeFormat(
+  locale, { timeZone: zone, weekday: "long", day: "numeric", month: "long", year: "numeric" },
+).format(new Date(moment));
+const name = (zone, style, inLanguage) => new Intl.DateTimeFormat(inLanguage, { timeZone: zone, timeZoneName: style })
   .formatToParts(new Date(start)).find((part) => part.type === "timeZoneName").value;
+const offset = (zone) => `\u2068${name(zone, "shortOffset", "en-GB").replace(/^GMT$/, "GMT+0").replace("GMT", "UTC")}\u2069`;
 const wall = (moment, zone) => day(moment, zone) + clock(moment, zone);
 
 const showYours = () => {
@@ -22,7 +23,7 @@ const showYours = () => {
   const days = [...new Set([day(start, own), day(end, own)])];
   yours.querySelector(".hours").textContent = hours.replace("{starts}", clock(start, own)).replace("{ends}", clock(end, own));
   yours.querySelector(".day").textContent = days.join(" – ");
-  yours.querySelector(".zone").textContent = name(own, "long");
+  yours.querySelector(".zone").textContent = name(own, "long", locale) + comma + offset(own);
   yours.hidden = false;
   times.querySelector(".theirs").classList.add("second");
 };
