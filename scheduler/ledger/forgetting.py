@@ -15,9 +15,9 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.history import registrations_mailed_at, registrations_of
 from scheduler.ledger.retention import delete_former, delete_people
 from scheduler.ledger.states import State, Why
+from scheduler.registrants import signups
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import forgotten, remember
-from scheduler.registrants import signups
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.registrants.sources import drop_source_rows
 

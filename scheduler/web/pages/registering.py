@@ -39,8 +39,8 @@ from scheduler.web.pages.context import Pages
 from scheduler.web.pages.entering import enter
 from scheduler.web.pages.entry import ANSWER, STAMP, TRAP, Entry, find_zone, read_entry
 from scheduler.web.pages.showing import show
-from scheduler.web.pages.zone_search import Place
 from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
+from scheduler.web.pages.zone_search import Place
 from scheduler.web.requests import form
 from scheduler.webinar.model import Webinar
 
@@ -95,8 +95,14 @@ class _Registering:
         governing = await open_webinar(self._pages, request.path_params["webinar"])
         language = _language(request, governing.webinar)
         if "done" in request.query_params:
-            values = {"webinar": governing.webinar, "here": _path(governing.webinar, language)}
-            return show("registered.html", language, **values, **_words(governing.webinar, language))
+            here = _path(governing.webinar, language)
+            return show(
+                "registered.html",
+                language,
+                webinar=governing.webinar,
+                here=here,
+                **_words(governing.webinar, language),
+            )
         return await self._show(governing.webinar, language, request.query_params.get("zone", ""), {})
 
     async def card(self, request: Request) -> Response:
