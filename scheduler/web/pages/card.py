@@ -77,12 +77,12 @@ def picture(card: Card) -> bytes:
     """The card as PNG. Takes about a tenth of a second of processor time."""
     import resvg_py  # only where a picture is asked for: it takes memory
 
-    size, title = _title(card.title)
+    size, title = _title(_drawable(card.title))
     drawn = _template().render(
         card=card,
         size=size,
         title=[_line(line, card) for line in title],
-        host=[_line(line, card) for line in _lines(card.host, 26, 1)],
+        host=[_line(line, card) for line in _lines(_drawable(card.host), 26, 1)],
         when=[_line(line, card) for line in _lines(card.when, 38, 2)],
         zone=[_line(line, card) for line in _lines(card.zone, 30, 2)],
         elsewhere=_line(card.elsewhere, card),
@@ -91,7 +91,7 @@ def picture(card: Card) -> bytes:
 
 
 def _title(title: str) -> tuple[int, list[str]]:
-    """The largest size at which a title fits, and its lines; no lines if the fonts lack one of its letters."""
+    """The largest size at which a title fits, and its lines."""
     for size, most in _TITLE_SIZES:
         if len(lines := _lines(title, size, most + 1)) <= most:
             return size, lines
@@ -99,9 +99,7 @@ def _title(title: str) -> tuple[int, list[str]]:
 
 
 def _lines(text: str, size: int, most: int) -> list[str]:
-    """`text` in at most so many lines of the column, cut where there are more; [] if the fonts lack a letter."""
-    if not all(map(_has, text)):
-        return []
+    """`text` in at most so many lines of the column, cut where there are more."""
     lines = [""]
     for piece in _PIECE.findall(text):
         if lines[-1] and _width(lines[-1] + piece) * size > _COLUMN:
@@ -110,6 +108,11 @@ def _lines(text: str, size: int, most: int) -> list[str]:
     if len(lines) > most:
         lines[most - 1 :] = [lines[most - 1] + "…"]
     return lines
+
+
+def _drawable(text: str) -> str:
+    """The organizers' words, or "" if the fonts lack one of their letters. Those of dates and cities are in them."""
+    return text if all(map(_has, text)) else ""
 
 
 def _has(letter: str) -> bool:

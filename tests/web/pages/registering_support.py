@@ -32,7 +32,13 @@ words = "Is this your first webinar?"
 id = "ask"
 words = "What would you like to ask?"
 """
-ANA = {"name": "Ana Ruiz", "address": "ana@who.int", "zone": "Africa/Nairobi", "country": "Kenya", "language": "fr"}
+ANA = {
+    "name": "Ana Ruiz",
+    "address": "ana@who.int",
+    "zone": "Africa/Nairobi",
+    "country": "Kenya",
+    "language": "fr",
+}
 A_MINUTE = timedelta(minutes=1)
 
 
@@ -47,7 +53,9 @@ class Form:
         assert found
         return found[1]
 
-    def send(self, *, after: timedelta = A_MINUTE, computer: str = "192.0.2.1", **typed: Any) -> httpx.Response:
+    def send(
+        self, *, after: timedelta = A_MINUTE, computer: str = "192.0.2.1", **typed: Any
+    ) -> httpx.Response:
         """What is typed into the form that was shown a minute ago, as Ana would but for these fields."""
         stamp = self.stamp()
         self.site.clock.at += after

@@ -123,7 +123,13 @@ def test_a_guessed_cut_or_other_link_leads_nowhere(site: Site, form: Form) -> No
     form.send(address="ben@who.int")
     path = link(mails(site)[0])
     bens = site.ledger.sql("SELECT id FROM signup WHERE address = 'ben@who.int'")[0][0]
-    for other in (path[:-1], path[:-1] + "g", path[:-1] + ("0" if path[-1] != "0" else "1"), path.upper(), "/c/%00"):
+    for other in (
+        path[:-1],
+        path[:-1] + "g",
+        path[:-1] + ("0" if path[-1] != "0" else "1"),
+        path.upper(),
+        "/c/%00",
+    ):
         assert (site.get(other).status_code, site.post(other, {"id": "1"}).status_code) == (404, 404)
     for number in (str(bens), "", "x", "9" * 30, "-1"):
         assert site.post(path, {"id": number}).status_code == 400, "what another address entered"

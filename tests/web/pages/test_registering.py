@@ -43,7 +43,9 @@ def test_the_answer_does_not_tell_who_is_registered(site: Site) -> None:
 
 def test_the_form_is_kept_with_what_is_wrong_named_at_its_field(site: Site) -> None:
     form = open_page(site, SEQUENCE + QUESTIONS, consent="I agree.")
-    answer = form.send(name="www.evil.com", address="ana@", zone="CST", country="Atlantis", organization="WHO <3")
+    answer = form.send(
+        name="www.evil.com", address="ana@", zone="CST", country="Atlantis", organization="WHO <3"
+    )
     assert answer.status_code == 422
     for phrase in (
         "name_unusable", "address_unusable", "country_unknown", "zone_unclear", "answer_missing", "consent_missing"
@@ -150,10 +152,14 @@ def test_a_form_that_comes_too_early_or_too_late_is_shown_again(site: Site, afte
 
 
 @pytest.mark.engines("sqlite")
-@pytest.mark.parametrize("stamp", ["", "1750406400.", "1750406400." + "0" * 32, "x.é", ".", "9" * 400 + ".ab", "-1.\ud800"])
+@pytest.mark.parametrize(
+    "stamp", ["", "1750406400.", "1750406400." + "0" * 32, "x.é", ".", "9" * 400 + ".ab", "-1.\ud800"]
+)
 def test_a_stamp_that_is_not_ours_counts_for_nothing(site: Site, stamp: str) -> None:
     open_page(site)
-    body = "name=Ana&address=ana%40who.int&stamp=" + "".join(f"%{byte:02x}" for byte in stamp.encode("utf-8", "replace"))
+    body = "name=Ana&address=ana%40who.int&stamp=" + "".join(
+        f"%{byte:02x}" for byte in stamp.encode("utf-8", "replace")
+    )
     answer = site.ask("POST", "/w/w", content=body)
     assert answer.status_code == 200
     assert signups(site) == []
@@ -207,7 +213,11 @@ def test_a_large_form_is_refused(site: Site) -> None:
 
 
 def confirmations(site: Site) -> dict[str, str]:
-    return {name: state for name, state in site.ledger.states("ana@who.int").items() if name.startswith("confirmation")}
+    return {
+        name: state
+        for name, state in site.ledger.states("ana@who.int").items()
+        if name.startswith("confirmation")
+    }
 
 
 def test_whoever_is_registered_gets_the_confirmation_again_once_a_day(site: Site) -> None:
@@ -323,7 +333,13 @@ def test_without_javascript_the_page_shows_the_time_of_a_city(site: Site) -> Non
 def test_looking_changes_nothing(site: Site) -> None:
     open_page(site)
     before = site.dump()
-    for path in ("/w/w", "/w/w?done=1", "/w/w?zone=Lima", "/w/w/card.png", "/w/w?language=%00&zone=%00&done=%ff"):
+    for path in (
+        "/w/w",
+        "/w/w?done=1",
+        "/w/w?zone=Lima",
+        "/w/w/card.png",
+        "/w/w?language=%00&zone=%00&done=%ff",
+    ):
         for method in ("GET", "HEAD", "OPTIONS"):
             assert site.ask(method, path).status_code in (200, 405)
     assert site.dump() == before
