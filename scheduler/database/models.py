@@ -594,8 +594,8 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A secret of this database. "forgotten": the key of the digests in table `forgotten`; "form": that of the stamps in
-    registration forms."""
+    """A secret of this database. "forgotten": the key of the digests in table `forgotten`; "form": the key by which
+    registration forms are stamped."""
 
     __tablename__ = "secret"
 

@@ -117,22 +117,8 @@ class TestKeys:
         key = site.register()
         other = site.register("amina@who.int")
         site.ledger.sql("DELETE FROM registration WHERE key = :key", key=other)
-        tampered = [
-            key[:-1],
-            key + "0",
-            key.upper(),
-            key[:-1] + "g",
-            "0" * 40,
-            key[:8] + "0" * 32,
-            other,
-            "..",
-            "%00",
-        ]
-        answers = {
-            (answer.status_code, answer.text)
-            for one in tampered
-            if (answer := site.get(f"/r/{one}")) is not None
-        }
+        tampered = [key[:-1], key + "0", key.upper(), key[:-1] + "g", "0" * 40, key[:8] + "0" * 32, other, "..", "%00"]
+        answers = {(answer.status_code, answer.text) for one in tampered if (answer := site.get(f"/r/{one}"))is not None}
         assert len(answers) == 1
         assert next(iter(answers))[0] == 404
 
@@ -184,10 +170,7 @@ class TestZone:
 class TestMails:
     def test_the_language_of_mails_and_page(self, site: Site) -> None:
         key = site.register(language="en")
-        assert (
-            site.post(f"/r/{key}/language", {"language": "fr"}).headers["location"]
-            == f"/r/{key}?done=language"
-        )
+        assert site.post(f"/r/{key}/language", {"language": "fr"}).headers["location"] == f"/r/{key}?done=language"
         page = site.get(f"/r/{key}").text
         assert '<html lang="fr"' in page
         assert page_words("fr").mine.title in page
@@ -225,15 +208,11 @@ class TestMails:
         key = site.register()
         locations = []
         for number in range(5):
-            site.ledger.sql(
-                "UPDATE delivery SET state = 'sent', sent_at = planned_at WHERE state = 'pending' AND urgency = 0"
-            )
+            site.ledger.sql("UPDATE delivery SET state = 'sent', sent_at = planned_at WHERE state = 'pending' AND urgency = 0")
             locations.append(site.post(f"/r/{key}/again").headers["location"].partition("?")[2])
         assert locations == ["done=again"] * 3 + ["refused=again"] * 2
         assert SAYS.refused_again in text(site, f"/r/{key}?refused=again")
-        editions = site.ledger.sql(
-            "SELECT asked_by FROM delivery WHERE message = 'confirmation' AND edition > 0"
-        )
+        editions = site.ledger.sql("SELECT asked_by FROM delivery WHERE message = 'confirmation' AND edition > 0")
         assert [row.asked_by for row in editions] == ["registrant"] * 3
 
     def test_a_confirmation_that_is_still_to_go_is_on_its_way(self, site: Site) -> None:
@@ -251,9 +230,7 @@ class TestWithdrawing:
         page = text(site, f"/r/{key}?done=withdraw")
         assert SAYS.state_withdrawn in page
         assert SAYS.return_button in page
-        assert "pending" not in {
-            state for message, state in site.ledger.states("maya@who.int").items() if message != "withdrawal"
-        }
+        assert "pending" not in {state for message, state in site.ledger.states("maya@who.int").items() if message != "withdrawal"}
         site.post(f"/r/{key}/return")
         assert "Upcoming" in text(site, f"/r/{key}?done=return")
         assert site.ledger.states("maya@who.int") == before, "nothing went out in between"

@@ -1,4 +1,4 @@
-"""Whatever is typed into the form of a registration page, or sent in its place: an answer, and never a fault of ours."""
+"""Whatever is typed into the form of a registration page or sent in its place: an answer, and no fault of ours."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ LIKELY = st.sampled_from(
     ]
 )  # fmt: skip
 ANYTHING = LIKELY | st.text(max_size=60)
-BODIES = st.binary(max_size=300) | st.lists(st.tuples(st.sampled_from(FIELDS) | st.text(max_size=9), ANYTHING), max_size=14).map(
-    lambda pairs: "&".join(
-        f"{quote(name.encode('utf-8', 'replace'))}={quote(said.encode('utf-8', 'replace'))}" for name, said in pairs
-    ).encode()
-)  # fmt: skip
+PAIRS = st.lists(st.tuples(st.sampled_from(FIELDS) | st.text(max_size=9), ANYTHING), max_size=14)
+BODIES = st.binary(max_size=300) | PAIRS.map(
+    lambda pairs: "&".join(f"{_quoted(name)}={_quoted(said)}" for name, said in pairs).encode()
+)
+
+
+def _quoted(said: str) -> str:
+    return quote(said.encode("utf-8", "replace"), safe="")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -50,7 +53,7 @@ def test_the_form_takes_anything(site: Site, body: bytes, path: str, number: int
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(
-        ANYTHING.map(lambda said: quote(said.encode("utf-8", "replace"), safe="")), min_size=1, max_size=2
+        ANYTHING.map(_quoted), min_size=1, max_size=2
     ),
     query=st.dictionaries(st.sampled_from(["language", "zone", "done", "x"]), ANYTHING, max_size=3),
     kind=st.sampled_from("wc"),

@@ -11,10 +11,7 @@ from tests.support import utc
 from tests.web.pages.support import Site
 
 SAYS = page_words("en").unsubscribe
-ONE_CLICK = {
-    "content": b"List-Unsubscribe=One-Click",
-    "headers": {"content-type": "application/x-www-form-urlencoded"},
-}
+ONE_CLICK = {"content": b"List-Unsubscribe=One-Click", "headers": {"content-type": "application/x-www-form-urlencoded"}}
 IN_PARTS = {"files": {"List-Unsubscribe": (None, "One-Click")}}
 
 
