@@ -51,6 +51,38 @@ def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
     print_table((), headings, [(*cells, people) for cells, people in lines])
 
 
+def print_summary(deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines: the mails, people, languages, zones and days; and the states by message, in the order of leaving."""
+    sent = [one for one in deliveries if one["state"] == "sent"]
+    people = len({one["email"] for one in sent})
+    languages, zones = {one["text_language"] for one in sent}, {one["zone"] for one in sent}
+    print(
+        f"{_number(len(sent), 'mail')} to {_number(people, 'person', 'people')}, {_number(len(languages), 'language')},"
+        f" {_number(len(zones), 'time zone')}{_days([one['sent_at'] for one in sent])}"
+    )
+    states: dict[str, Counter[str]] = {}
+    for one in sorted(deliveries, key=lambda one: str(one["due_at"])):
+        states.setdefault(one["message"], Counter())[one["state"].replace("_", " ")] += 1
+    said = (
+        f"{message}: {', '.join(f'{number} {state}' for state, number in found.most_common())}"
+        for message, found in states.items()
+    )
+    print("; ".join(said) or "Nobody gets a mail.")
+
+
+def _number(number: int, unit: str, units: str = "") -> str:
+    return f"{number:,} {unit if number == 1 else units or f'{unit}s'}"
+
+
+def _days(instants: Sequence[str]) -> str:
+    """ ", 12 June 2025 to 5 July 2025 (UTC)"; "" for none."""
+    days = sorted({datetime.fromisoformat(one).date() for one in instants})
+    if not days:
+        return ""
+    first, last = (f"{day.day} {day:%B %Y}" for day in (days[0], days[-1]))
+    return f", {first} (UTC)" if first == last else f", {first} to {last} (UTC)"
+
+
 def on_terminal() -> bool:
     return sys.stdout.isatty()
 

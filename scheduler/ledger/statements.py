@@ -100,7 +100,7 @@ def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
     samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
     samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
-    samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled"), False)
+    samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled", "forwards"), False)
     samples |= {"webinar": "w", "link": "", "holders": "00000001", "message": "", "asked_by": ""}
     return {name: value for name, value in samples.items() if re.search(rf"(?<!:):{re.escape(name)}\b", sql)}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -30,7 +28,6 @@ from scheduler.registrants.files.reading import FileRow
 from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
 from scheduler.web.inbox.app import inbox_app
-from scheduler.web.inbox.pages import write_inbox
 from scheduler.web.organizers.app import EditorApp
 from scheduler.web.pages.app import pages_app
 from scheduler.web.pages.context import Current, Pages
@@ -73,26 +70,10 @@ def rehearsal_app(
     return app, editor
 
 
-def rehearsal_pages(out: Path, webinar: Webinar, kept: Path, now: datetime, url: str) -> Starlette:
-    """The registrants' pages at `url`, of a rehearsal whose database was `kept` and whose clock stands at `now`. A mail
-    that somebody asks for there goes to the inbox in `out`."""
-    database = Database(f"sqlite:///{kept}")
-    arriving = Lock()
-
-    async def send(about: Webinar, address: str, mail: bytes) -> str:
-        await asyncio.to_thread(_put_into_inbox, arriving, out, webinar.title, mail)
-        return ""
-
-    return pages_app(Pages(database, VirtualClock(now), Current(database).webinars, send, url))
-
-
-def _put_into_inbox(arriving: Lock, out: Path, title: str, mail: bytes) -> None:
-    with arriving:
-        mails = sorted((out / "mails").glob("*.eml"))
-        path = out / "mails" / f"{len(mails) + 1:04d}.eml"
-        path.write_bytes(mail)
-        deliveries = json.loads((out / "deliveries.json").read_text("utf-8"))
-        write_inbox(out, title, deliveries, [*mails, path], "timeline.svg")
+def rehearsal_pages(kept: Path, now: datetime, url: str) -> Starlette:
+    """The registrants' pages at `url`, of a rehearsal whose database was `kept` and whose clock stands at `now`."""
+    database = Database(f"sqlite:///{kept}", guest=True)
+    return pages_app(Pages(database, VirtualClock(now), Current(database).webinars, url))
 
 
 class _Checked:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
+from scheduler.ledger.requests import UnknownRegistration
 from scheduler.web.pages import calendar, confirming, joining, mine, own_data, registering, unsubscribing
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse
@@ -43,6 +44,7 @@ def pages_app(pages: Pages) -> Starlette:
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={
             HTTPException: _refused,
+            UnknownRegistration: _forgotten,
             PoolTimeout: _try_later,
             DBAPIError: _try_later,
         },
@@ -90,6 +92,11 @@ async def _asset(request: Request) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (by its registration)
     return refuse(request, error.status_code, error.headers)
+
+
+async def _forgotten(request: Request, error: Exception) -> Response:
+    """The person was forgotten since their key was looked up."""
+    return refuse(request, 404)
 
 
 async def _try_later(request: Request, error: Exception) -> Response:

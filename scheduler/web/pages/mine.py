@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from scheduler.ledger import requests
 from scheduler.ledger.history import former_start
+from scheduler.ledger.requests import CannotSendAgain, Refused
 from scheduler.mail.words.links import mailto_address
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.wording import (
@@ -118,7 +119,9 @@ class _Mine:
             raise HTTPException(400)
         try:
             return await self._do(seen, "again", requests.send_again, message.id, "registrant")
-        except requests.CannotSendAgain:
+        except CannotSendAgain as cannot:
+            if cannot.reason is Refused.STILL_TO_GO:
+                return RedirectResponse(f"{seen.path}?done=again", 303)
             return RedirectResponse(f"{seen.path}?refused=again", 303)
 
     async def withdraw(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ nothing of that one is shown.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,7 +44,7 @@ from scheduler.zones.wall import to_local
 VALID_FOR = timedelta(hours=1)
 MOST_LINKS = 3
 """How many links a registration gets within a day."""
-LONGEST_SHOWN = 20_000
+LONGEST_SHOWN = 12_000
 """How many characters of the complete data the page shows; the file has all of it."""
 
 _R = table(Registration)
@@ -89,6 +90,8 @@ class _OwnData:
         """Everything that is held, in words."""
         opened = await self._open(request)
         held = await self._held(opened)
+        governing = await asyncio.to_thread(self._pages.webinars)
+        titles = {name: one.webinar.words(opened.language).title for name, one in governing.items()}
         complete = json_text(held)
         return show(
             "own_data.html",
@@ -96,7 +99,7 @@ class _OwnData:
             opened=opened,
             phrases=phrases(opened.language),
             as_of=_moment(opened.now, "UTC"),
-            registrations=[_registration(one, opened.language) for one in held["registrations"]],
+            registrations=[_registration(one, titles, opened.language) for one in held["registrations"]],
             complete=complete[:LONGEST_SHOWN],
             is_cut=len(complete) > LONGEST_SHOWN,
         )
@@ -193,11 +196,10 @@ _SAID = {State.SENT: "mail_sent", State.IN_DOUBT: "mail_in_doubt"} | dict.fromke
 )
 
 
-def _registration(held: Json, language: str) -> dict[str, Any]:
-    """One registration as the page shows it: values by the phrase that names them, and its mails."""
+def _registration(held: Json, titles: Mapping[str, str], language: str) -> dict[str, Any]:
+    """One registration as the page shows it: its webinar, values by the phrase that names them, and its mails."""
     zone = held["zone"] or "UTC"
     values = {
-        "webinar": held["webinar"],
         "name": held["name"],
         "address": held["address"],
         "language": language_name(held["language"], language) if held["language"] else "",
@@ -213,7 +215,11 @@ def _registration(held: Json, language: str) -> dict[str, Any]:
         )
         for one in held["deliveries"]
     ]
-    return {"values": {name: value for name, value in values.items() if value}, "mails": mails}
+    return {
+        "title": titles.get(held["webinar"], held["webinar"]),
+        "values": {name: value for name, value in values.items() if value},
+        "mails": mails,
+    }
 
 
 def _moment(instant: datetime | None, zone: str) -> str:
@@ -221,4 +227,4 @@ def _moment(instant: datetime | None, zone: str) -> str:
     if instant is None:
         return ""
     local = to_local(instant, pytz.timezone(zone))
-    return f"{local:%Y-%m-%d %H:%M} {offset_text(local.utcoffset() or timedelta())}"
+    return f"{local:%Y-%m-%d %H:%M} {offset_text(local.utcoffset() or timedelta()).removesuffix('+0')}"

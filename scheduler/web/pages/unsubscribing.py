@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from scheduler.ledger import requests
+from scheduler.registrants.suppression import Source
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import show
 from scheduler.web.pages.visits import Visit, visit
@@ -61,7 +62,7 @@ class _Unsubscribing:
         await self._do(seen, wish, "page")
         return RedirectResponse(f"{seen.path}/unsubscribe", 303)
 
-    async def _do(self, seen: Visit, wish: Wish, source: str) -> None:
+    async def _do(self, seen: Visit, wish: Wish, source: Source) -> None:
         def do(conn: Connection) -> None:
             whose = (conn, seen.now, seen.governing, seen.standing.registration_id)
             if wish == "none":

@@ -37,11 +37,12 @@ def test_a_rehearsal_draws_the_zones_of_its_registrants_and_the_index_leads_ther
     text = " ".join("".join(ET.parse(tmp_path / "timeline.svg").getroot().itertext()).split())
     assert "Kathmandu" in text
     assert "Kiritimati" in text
-    assert "2 time zones." in text
+    assert "2 clocks." in text
     assert "timeline.html" in Page(rehearsed.index).links()
     page = Page(tmp_path / "timeline.html")
     assert [image["src"] for image in page.all("img")] == ["timeline.svg"]
-    assert page.policy().startswith("default-src 'none'; script-src 'none';")
+    assert page.policy().startswith("default-src 'none'; script-src 'sha256-")
+    assert "Kathmandu 2 people" in page.text, "as a list, for phones"
 
 
 def test_an_inbox_without_a_picture_leads_to_none(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from tests.support import utc
 from tests.web.pages.support import Site
 
 SAYS = page_words("en").unsubscribe
-ONE_CLICK = {"content": b"List-Unsubscribe=One-Click", "headers": {"content-type": "application/x-www-form-urlencoded"}}
+ONE_CLICK: dict[str, Any] = {
+    "content": b"List-Unsubscribe=One-Click",
+    "headers": {"content-type": "application/x-www-form-urlencoded"},
+}
 IN_PARTS = {"files": {"List-Unsubscribe": (None, "One-Click")}}
 
 
