@@ -529,6 +529,7 @@ class Signup(SQLModel, table=True):
     __table_args__ = (
         Index("signup_one_address", "webinar", "address_folded", unique=True),
         Index("signup_address", "address_folded"),
+        Index("signup_order", "webinar", "id"),
         _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
         _partial("signup_unconfirmed", "updated_at", where="state = 'unconfirmed'"),
         _AUTOINCREMENT,

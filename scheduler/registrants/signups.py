@@ -151,9 +151,7 @@ def remove(conn: Connection, webinar: str, address: str) -> bool:
 def remove_address(conn: Connection, folded: str) -> list[str]:
     """Remove all rows with this address, in whatever state. Returns their webinars. Their registrations go with them
     where somebody is forgotten, so no change is noted."""
-    rows = execute(
-        conn, "DELETE FROM signup WHERE address_folded = :folded RETURNING webinar", folded=folded
-    )
+    rows = execute(conn, "DELETE FROM signup WHERE address_folded = :folded RETURNING webinar", folded=folded)
     return list(rows.scalars())
 
 
@@ -177,7 +175,10 @@ def is_full(conn: Connection, webinar: Webinar) -> bool:
 
 
 def promote(conn: Connection, now: datetime, webinar: Webinar) -> int:
-    """Give the places that are free to those who have waited longest. Returns their number."""
+    """Give the places that are free to those who have waited longest, unless the webinar is over or cancelled. Returns
+    their number."""
+    if webinar.cancelled or webinar.end <= now:
+        return 0
     lock(conn)
     return _promote(conn, now, webinar, _free_places(conn, webinar))
 

@@ -72,7 +72,7 @@ def checked(questions: tuple[Question, ...], given: Mapping[str, object]) -> tup
     answers, problems = Answers(), list[Problem]()
     for name in given.keys() - known.keys():
         allowed = ", ".join(known) or "no answers: this webinar asks nothing"
-        problems.append(Problem(shown(name), "no such question", allowed, nearest(name, known)))
+        problems.append(Problem(name[:80], "no such question", allowed, nearest(name, known)))
     for question in questions:
         answer, problem = _checked(question, given.get(question.id))
         if problem:

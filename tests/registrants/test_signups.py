@@ -31,7 +31,11 @@ def ledger(database: Database) -> Ledger:
 
 
 def register(
-    ledger: Ledger, *addresses: str, to: Webinar | None = None, values: dict[str, Any] | None = None, **how: Any
+    ledger: Ledger,
+    *addresses: str,
+    to: Webinar | None = None,
+    values: dict[str, Any] | None = None,
+    **how: Any,
 ) -> list[Outcome]:
     people = [Details(address, **(values or {})) for address in addresses]
     with ledger.database.transaction() as conn:
@@ -72,7 +76,8 @@ def test_registering_twice_changes_nothing(ledger: Ledger) -> None:
     (again,) = register(ledger, "ANA@example.org")
     assert again == Outcome(first.id, State.REGISTERED)
     ledger.plan(NOW)
-    assert list(ledger.states(ANA)) == [] and len(ledger.deliveries()) == 4
+    assert list(ledger.states(ANA)) == []
+    assert len(ledger.deliveries()) == 4
 
 
 def test_new_values_are_taken_over(ledger: Ledger) -> None:
@@ -97,7 +102,7 @@ def test_whoever_is_removed_gets_no_more_mails(ledger: Ledger) -> None:
         assert signups.remove(conn, "w", ANA)
         assert not signups.remove(conn, "w", ANA)
     ledger.plan(NOW)
-    assert set(ledger.states(ANA).values()) == {"cancelled: its row was deleted"}
+    assert set(ledger.states(ANA).values()) == {"cancelled: the registrant's row was deleted"}
 
 
 # An address that must be confirmed
@@ -106,7 +111,8 @@ def test_whoever_is_removed_gets_no_more_mails(ledger: Ledger) -> None:
 def test_an_unconfirmed_address_does_not_count(ledger: Ledger) -> None:
     (one,) = register(ledger, ANA, confirmed=False)
     ledger.plan(NOW)
-    assert one.state is State.UNCONFIRMED and present(ledger) == {}
+    assert one.state is State.UNCONFIRMED
+    assert present(ledger) == {}
 
 
 def test_it_counts_once_it_is_confirmed(ledger: Ledger) -> None:
@@ -117,14 +123,16 @@ def test_it_counts_once_it_is_confirmed(ledger: Ledger) -> None:
         nobody = signups.confirm(conn, NOW, webinar(), one.id + 1)
     ledger.plan(NOW)
     assert confirmed == Outcome(one.id, State.REGISTERED, changed=True)
-    assert again == Outcome(one.id, State.REGISTERED) and nobody is None
+    assert again == Outcome(one.id, State.REGISTERED)
+    assert nobody is None
     assert present(ledger) == {ANA: -one.id}
 
 
 def test_a_system_that_registers_the_person_confirms_the_address(ledger: Ledger) -> None:
     register(ledger, ANA, confirmed=False)
     (one,) = register(ledger, ANA)
-    assert one.state is State.REGISTERED and one.changed
+    assert one.state is State.REGISTERED
+    assert one.changed
 
 
 # Beside rows of others
@@ -286,7 +294,8 @@ def test_a_place_that_becomes_free_goes_to_whoever_waited_longest(ledger: Ledger
         assert signups.promote(conn, LATER, small) == 1
         assert signups.promote(conn, LATER, small) == 0
     ledger.plan(LATER)
-    assert states(ledger)[BEN] == "registered" and states(ledger)[EVA] == "waiting"
+    assert states(ledger)[BEN] == "registered"
+    assert states(ledger)[EVA] == "waiting"
     assert ledger.states(BEN)["confirmation"] == "pending"
 
 
@@ -310,7 +319,8 @@ def test_an_address_that_is_confirmed_late_may_find_no_place(ledger: Ledger) -> 
     register(ledger, BEN, to=small)
     with ledger.database.transaction() as conn:
         outcome = signups.confirm(conn, NOW, small, ana.id)
-    assert outcome and outcome.state is State.WAITING
+    assert outcome
+    assert outcome.state is State.WAITING
 
 
 # Forgotten people
@@ -326,7 +336,8 @@ def test_forgetting_removes_our_row(ledger: Ledger) -> None:
     ledger.plan(NOW)
     forget(ledger, ANA)
     ledger.plan(LATER)
-    assert states(ledger) == {} and present(ledger) == {}
+    assert states(ledger) == {}
+    assert present(ledger) == {}
 
 
 @pytest.mark.parametrize("how", [{"confirmed": False}, {"to": webinar(capacity=1)}])

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.faults import fault
 from scheduler.ledger.requests import UnknownRegistration
+from scheduler.web.api.app import Api
 from scheduler.web.pages import calendar, confirming, joining, mine, own_data, registering, unsubscribing
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse
@@ -40,6 +41,7 @@ def pages_app(pages: Pages) -> Starlette:
             *calendar.routes(pages),
             *joining.routes(pages),
             *own_data.routes(pages),
+            Api(pages),
         ],
         middleware=[Middleware(Headers, https=pages.url.startswith("https://"))],
         exception_handlers={

@@ -67,6 +67,7 @@ CREATE TABLE signup (
 );
 CREATE UNIQUE INDEX signup_one_address ON signup (webinar, address_folded);
 CREATE INDEX signup_address ON signup (address_folded);
+CREATE INDEX signup_order ON signup (webinar, id);
 CREATE INDEX signup_waiting ON signup (webinar, id) WHERE state = 'waiting';
 CREATE INDEX signup_unconfirmed ON signup (updated_at) WHERE state = 'unconfirmed';
 CREATE TABLE mailed_link (
