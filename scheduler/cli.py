@@ -18,6 +18,7 @@ COMMANDS = {
     "import": "registrants:import_",
     "pull": "pull:pull_command",
     "suppress": "registrants",
+    "receive": "receive",
     "retry": "registrants",
     "forget": "forget",
     "export": "export",

@@ -13,21 +13,19 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.parser import BytesHeaderParser
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytz
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection, event, select
 from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
+from scheduler.receiver import Receiver, receiving
 from scheduler.registrants.files.importing import ImportReport, import_rows
 from scheduler.registrants.files.reading import FileRow
 from scheduler.reports.timeline import Entry, clocks, default_zones, message_name, timeline
@@ -86,36 +84,6 @@ class Stuck(RuntimeError):
     """Mails are due again and again at one virtual instant: a fault of this program."""
 
 
-@dataclass
-class _Inbox:
-    """An SMTP server's handler that writes each mail to a file, exactly as received."""
-
-    folder: Path
-    message_ids: dict[Path, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, folder: Path, received: Iterable[Path]) -> _Inbox:
-        """An inbox that holds these mails."""
-        return cls(folder, {path: _message_id(path.read_bytes()) for path in received})
-
-    @property
-    def received(self) -> list[Path]:
-        """The files, in the order of arrival."""
-        return list(self.message_ids)
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        path = self.folder / f"{len(self.message_ids) + 1:04d}.eml"
-        content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
-        path.write_bytes(content)
-        self.message_ids[path] = _message_id(content)
-        return "250 2.0.0 kept"
-
-
-def _message_id(content: bytes) -> str:
-    head = content[: content.find(b"\r\n\r\n") + 2]
-    return str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
-
-
 async def rehearse(
     play: Play,
     rows: Sequence[FileRow],
@@ -129,7 +97,7 @@ async def rehearse(
     `progress` is told the first, the present and the last virtual instant, again and again.
     """
     _clear(play)
-    inbox, clock = _Inbox(play.mails), VirtualClock(first_instant(play.webinar, rows))
+    inbox, clock = Receiver(play.mails), VirtualClock(first_instant(play.webinar, rows))
     async with _service(play, clock, inbox) as (service, database):
         life = _live_through(service, database, clock, play.webinar, rows, place, until, progress)
         imported, end = await life, service.readiness()
@@ -142,7 +110,7 @@ async def rehearse(
 async def go_on(play: Play, rehearsed: Rehearsed) -> None:
     """Go on after the rehearsal, whose clock stands, until cancelled: what people ask for on their pages happens, and
     the mails that they get come into the inbox."""
-    inbox, clock = _Inbox.of(play.mails, rehearsed.received), VirtualClock(rehearsed.ended_at)
+    inbox, clock = Receiver.of(play.mails, rehearsed.received), VirtualClock(rehearsed.ended_at)
     async with _service(play, clock, inbox) as (service, database):
         await service.start()
         try:
@@ -159,13 +127,15 @@ async def go_on(play: Play, rehearsed: Rehearsed) -> None:
 
 
 @asynccontextmanager
-async def _service(play: Play, clock: VirtualClock, inbox: _Inbox) -> AsyncIterator[tuple[Service, Database]]:
+async def _service(
+    play: Play, clock: VirtualClock, inbox: Receiver
+) -> AsyncIterator[tuple[Service, Database]]:
     """The service that sends to this inbox, and its database."""
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
         folder = Path(temporary)
         (folder / "webinars").mkdir()
         (folder / "webinars" / f"{play.webinar.id}.toml").write_text(play.source, encoding="utf-8")
-        async with _listening(inbox) as port:
+        async with receiving(inbox) as port:
             settings = Settings.model_validate(
                 {
                     "database_url": f"sqlite:///{play.database}",
@@ -188,7 +158,7 @@ async def _service(play: Play, clock: VirtualClock, inbox: _Inbox) -> AsyncItera
                 await asyncio.to_thread(database.close)
 
 
-async def _show(play: Play, database: Database, inbox: _Inbox) -> tuple[list[dict[str, Any]], Path]:
+async def _show(play: Play, database: Database, inbox: Receiver) -> tuple[list[dict[str, Any]], Path]:
     """Write deliveries.json, the timeline and the pages of the inbox. Returns the deliveries and the inbox's index."""
     out, webinar = play.out, play.webinar
     emls = {name: path.relative_to(out).as_posix() for path, name in inbox.message_ids.items()}
@@ -289,19 +259,6 @@ def _clear(play: Play) -> None:
         mark.write_text("[]\n", encoding="utf-8")
     except OSError as error:
         raise Problems([Problem(str(out), f"can't be written: {error.strerror}", allowed)]) from None
-
-
-@asynccontextmanager
-async def _listening(inbox: _Inbox) -> AsyncIterator[int]:
-    """Listen for mails to this inbox; yields the port."""
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(inbox, enable_SMTPUTF8=True, hostname="inbox.localhost"), "127.0.0.1", 0
-    )
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:

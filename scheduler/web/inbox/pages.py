@@ -308,5 +308,8 @@ def _render(path: Path, template: str, **values: Any) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a page whole: it may be served at this moment."""
+    fresh = path.with_name(f".{path.name}")
     # A charset that Python knows can make half a surrogate pair, which no file can hold.
-    path.write_bytes(text.encode("utf-8", "replace"))
+    fresh.write_bytes(text.encode("utf-8", "replace"))
+    fresh.replace(path)

@@ -31,7 +31,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"  # the path of an asset has a 
 
 def pages_app(pages: Pages) -> Starlette:
     """The application."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/assets/{name}", _asset, methods=["GET"]),
             *registering.routes(pages),
@@ -51,6 +51,8 @@ def pages_app(pages: Pages) -> Starlette:
             DBAPIError: _try_later,
         },
     )
+    app.router.redirect_slashes = False  # to an address made from the request's Host
+    return app
 
 
 class Headers:

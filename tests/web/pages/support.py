@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,14 +55,15 @@ class Site:
         return str(self.ledger.sql("SELECT key FROM registration WHERE address = :email", email=email)[0][0])
 
     def ask(self, method: str, path: str, computer: str = "192.0.2.1", **given: Any) -> httpx.Response:
-        """The answer to one request."""
+        """The answer to one request, in a loop of its own: a browser of the test may have another."""
 
         async def answer() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=(computer, 1))
             async with httpx.AsyncClient(transport=transport, base_url=self.url) as client:
                 return await client.request(method, path, **given)
 
-        return asyncio.run(answer())
+        with ThreadPoolExecutor(1) as beside:
+            return beside.submit(lambda: asyncio.run(answer())).result()
 
     def get(self, path: str, language: str = "en", **headers: str) -> httpx.Response:
         return self.ask("GET", path, headers={"accept-language": language} | headers)

@@ -29,8 +29,14 @@ def test_a_page_stays_with_its_reader(site: Site) -> None:
     assert "set-cookie" not in headers
 
 
-def test_an_answer_does_not_depend_on_the_host(site: Site) -> None:
-    assert site.get("/nothing", host="elsewhere.example").text == site.get("/nothing").text
+def test_no_answer_depends_on_the_host(site: Site) -> None:
+    key = site.register()
+    for path in ("/nothing", f"/r/{key}", f"/r/{key}/", f"/r/{key}/unsubscribe"):
+        elsewhere = site.get(path, host="elsewhere.example", **{"x-forwarded-host": "elsewhere.example"})
+        assert elsewhere.text == site.get(path).text
+        assert "location" not in elsewhere.headers
+    answer = site.post(f"/r/{key}/withdraw", headers={"host": "elsewhere.example"})
+    assert answer.headers["location"] == f"/r/{key}?done=withdraw"
 
 
 def test_assets_are_kept_until_they_change(site: Site) -> None:
