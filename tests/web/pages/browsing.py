@@ -35,7 +35,7 @@ def visiting(browser: Browser, url: str) -> Iterator[Visit]:
     yield visit
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert not complaints, complaints
 
 
 def tab_to(page: Page, name: str) -> None:

@@ -37,4 +37,3 @@ if (own.includes("/") && !own.startsWith("Etc/")) {
     hint.textContent = hint.dataset.known;
   }
 }
-document.querySelector("[autofocus]")?.focus();
