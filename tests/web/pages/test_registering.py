@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from scheduler.ledger import forgetting
+from scheduler.web.pages.entering import confirm
 from scheduler.web.pages.limits import REGISTRATIONS
 from scheduler.web.pages.words import LANGUAGES, page_words
 from tests.support import SEQUENCE, utc
@@ -343,3 +345,38 @@ def test_looking_changes_nothing(site: Site) -> None:
         for method in ("GET", "HEAD", "OPTIONS"):
             assert site.ask(method, path).status_code in (200, 405)
     assert site.dump() == before
+
+
+# Forgotten
+
+
+def forget(site: Site, address: str = "ana@who.int") -> None:
+    with site.database.transaction() as conn:
+        forgetting.forget(conn, site.clock.at, address, forgetting.find(conn, address))
+
+
+def test_whoever_was_forgotten_comes_back_by_registering_again(site: Site) -> None:
+    form = open_page(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    forget(site)
+    assert signups(site) == []
+    form.send()
+    site.ledger.plan(site.clock.at)
+    assert site.ledger.states("ana@who.int")["confirmation"] == "pending"
+
+
+def test_nobody_brings_back_a_forgotten_person_who_has_not_confirmed_their_address(site: Site) -> None:
+    form = open_page(site, registration="confirm")
+    site.register("ana@who.int")
+    forget(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    assert [row[-1] for row in signups(site)] == ["unconfirmed"]
+    assert site.ledger.deliveries("ana@who.int") == []
+    ((number,),) = site.ledger.sql("SELECT id FROM signup")
+    governing = site.ledger.governing["w"]
+    with site.database.transaction() as conn:
+        assert confirm(conn, site.clock.at, governing, number, "ana@who.int")
+    site.ledger.plan(site.clock.at)
+    assert site.ledger.states("ana@who.int")["confirmation"] == "pending"

@@ -134,7 +134,7 @@ def test_the_browsers_zone_is_correctable(site: Site, visit: Visit) -> None:
     page.fill("#name", "Ana")
     page.fill("#address", "ana@who.int")
     page.fill("#zone", "San Juan")
-    page.get_by_label("Procurement").check()
+    page.get_by_role("radio", name="Procurement").check()
     page.check("#consent")
     page.wait_for_timeout(400)
     page.click("#register button")
