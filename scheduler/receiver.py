@@ -23,8 +23,9 @@ class Receiver:
 
     @classmethod
     def of(cls, folder: Path, received: Iterable[Path]) -> Receiver:
-        """A receiver that goes on after these mails."""
-        return cls(folder, message_ids={path: _message_id(path.read_bytes()) for path in received})
+        """A receiver that has these mails already."""
+        known = {path: _message_id(path.read_bytes()) for path in received}
+        return cls(folder, message_ids=known)
 
     @property
     def received(self) -> list[Path]:

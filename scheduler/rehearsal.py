@@ -211,7 +211,7 @@ async def _live_through(
         if due:
             _add(report, await database.run(_arrive, due, place, webinar.id))
         by_itself = wake is not None and wake <= now
-        while await (service.tick(now) if by_itself else service.take_in()):
+        while await (service.tick(now) if by_itself else service.plan_rows()):
             pass
         await service.settled()
         progress(start, now, max(end, now))

@@ -476,9 +476,9 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
-        live = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
+        current = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
         reader = replace(sample_reader(webinar), language=key[1])
-        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
+        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, current)
         size = Size(len(mail), len(in_format(mail, "html")))
         sizes[place] = max(size, sizes.get(place, size))
     return sizes

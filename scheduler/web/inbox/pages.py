@@ -242,9 +242,8 @@ def _write_views(out: Path, mails: Sequence[Path], owners: Sequence[_Owner]) -> 
     view = partial(_view_of, out)
     if len(mails) < MANY:
         return list(map(view, mails, owners))
-    from concurrent.futures import (
-        ProcessPoolExecutor,  # which the service, whose pages are others, never needs
-    )
+    # Imported here: the service, which shows other pages, never needs them.
+    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)

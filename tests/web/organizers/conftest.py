@@ -54,7 +54,7 @@ class Room:
     refusal: str | Exception = ""
     layout: Layout | None = None
     problems: dict[Key, tuple[Problem, ...]] = field(default_factory=dict)
-    live: set[Key] = field(default_factory=lambda: {("confirmation", "en")})
+    current: set[Key] = field(default_factory=lambda: {("confirmation", "en")})
     webinars: dict[str, Webinar] = field(default_factory=lambda: {"w": webinar()})
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Room:
         files = Folder(self.root, TEXT_FILES).read()
         ours, problems = sound_layout(files, self.root)
         layout = self.layout or (layout_of(ours, self.root) if ours else None)
-        return Sight(self.webinars, sources_of(files), self.live, layout, problems)
+        return Sight(self.webinars, sources_of(files), self.current, layout, problems)
 
     async def _send(self, of: Webinar, address: str, mail: bytes) -> str:
         if isinstance(self.refusal, Exception):
