@@ -70,13 +70,17 @@ def due_to_first_byte(
     new: Callable[[], Ledger],
     mails: int,
     beside: Callable[[Service, Ledger], AbstractContextManager[None]] = lambda service, ledger: nullcontext(),
+    other: str = "",
     **environment: str,
 ) -> list[float]:
     """Seconds, of reminders whose times lie a quarter of a second apart, with something going on beside. Webinar "v"
-    has no messages: what is done to its people is not measured."""
+    has no messages: what is done to its people is not measured. `other`: one more webinar, with reminders in two
+    days."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, noting() as (port, began):
         write_webinar(Path(folder), REMINDER)
         write_webinar(Path(folder), "\nmessages = []\n", "v")
+        if other:
+            write_webinar(Path(folder), REMINDER, name=other)
         ledger = new()
         with running(Path(folder), ledger.url, port, **environment) as service, beside(service, ledger):
             ledger.register(0, mails)
@@ -85,6 +89,7 @@ def due_to_first_byte(
             with ledger.connection() as conn:
                 rows = conn.execute(
                     "SELECT d.id, r.address FROM delivery d JOIN registration r ON r.id = d.registration_id"
+                    " WHERE d.webinar = 'w'"
                 ).fetchall()
                 due = {address: first + APART * number for number, (_, address) in enumerate(rows)}
                 for number, address in rows:
@@ -94,7 +99,7 @@ def due_to_first_byte(
 
 
 def until_planned(ledger: Ledger, mails: int) -> None:
-    while ledger.one("SELECT count(*) FROM delivery") < mails:
+    while ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'w'") < mails:
         time.sleep(0.1)
 
 

@@ -55,12 +55,16 @@ class Details:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of registering one person. `changed`: the row is new, or differs from what it was."""
+    """The result of registering one person.
+
+    `new`: the row is. `changed`: its values differ from what they were. `begun`: it has this state from now on.
+    """
 
     id: int
     state: State
     new: bool = False
     changed: bool = False
+    begun: bool = False
 
 
 class Forgotten(Exception):
@@ -109,7 +113,7 @@ def register(
 
     def outcome(folded: str) -> Outcome:
         if folded in ids:
-            return Outcome(ids[folded], states[folded], new=True, changed=True)
+            return Outcome(ids[folded], states[folded], new=True, changed=True, begun=True)
         row = stored[folded]
         now_counts = row.state == State.UNCONFIRMED and confirmed and confirm(conn, now, webinar, row.id)
         return now_counts or Outcome(row.id, State(row.state), changed=folded in edited)
@@ -132,7 +136,7 @@ def confirm(conn: Connection, now: datetime, webinar: Webinar, number: int) -> O
     _set_state(conn, now, [row.id], state)
     if state is State.REGISTERED:
         _note(conn, webinar.id, [row.id])
-    return Outcome(row.id, state, changed=True)
+    return Outcome(row.id, state, changed=True, begun=True)
 
 
 def remove(conn: Connection, webinar: str, address: str) -> bool:

@@ -14,6 +14,7 @@ from scheduler.registrants.again import replan
 from scheduler.registrants.changes import REGISTERED_HERE
 from scheduler.registrants.signups import Details, Forgotten, Outcome, State
 from scheduler.registrants.triggers import check_intake
+from scheduler.reports.personal_data import personal_data
 from scheduler.reports.reasons import rows_set_aside
 from scheduler.webinar.model import Webinar
 from tests.support import Ledger, utc, webinar
@@ -122,7 +123,7 @@ def test_it_counts_once_it_is_confirmed(ledger: Ledger) -> None:
         again = signups.confirm(conn, NOW, webinar(), one.id)
         nobody = signups.confirm(conn, NOW, webinar(), one.id + 1)
     ledger.plan(NOW)
-    assert confirmed == Outcome(one.id, State.REGISTERED, changed=True)
+    assert confirmed == Outcome(one.id, State.REGISTERED, changed=True, begun=True)
     assert again == Outcome(one.id, State.REGISTERED)
     assert nobody is None
     assert present(ledger) == {ANA: -one.id}
@@ -367,3 +368,11 @@ def test_registering_again_does(ledger: Ledger) -> None:
     register(ledger, ANA, again=[ANA])
     ledger.plan(LATER + timedelta(minutes=1))
     assert list(present(ledger)) == [ANA]
+
+
+def test_what_they_said_is_theirs_to_read(ledger: Ledger) -> None:
+    register(ledger, ANA, values={"organization": "WHO", "answers": {"role": "Nurse"}})
+    with ledger.database.transaction() as conn:
+        held = personal_data(conn, NOW, ANA)
+    (one,) = held["registered_with_us"]
+    assert (one["organization"], one["answers"], one["source"]) == ("WHO", {"role": "Nurse"}, "form")

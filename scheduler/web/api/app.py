@@ -41,6 +41,7 @@ from scheduler.web.api.shapes import (
 )
 from scheduler.web.pages.context import Pages
 from scheduler.webinar.model import Webinar
+from scheduler.zones.names import load_names
 
 log = structlog.get_logger()
 
@@ -126,6 +127,7 @@ class Calls:
 
     async def register(self, webinar: Webinar, asked: Sequence[Asked], key: Key) -> list[people.Result]:
         """Register these people, in short transactions."""
+        await asyncio.to_thread(load_names)  # outside a transaction
         now, results = self.pages.clock.now(), list[people.Result]()
         for first in range(0, len(asked), PIECE):
             piece = asked[first : first + PIECE]

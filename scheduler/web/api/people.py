@@ -19,7 +19,7 @@ from scheduler.registrants.rows import MAX_LENGTH, Row, why_unusable
 from scheduler.registrants.signups import Details, Forgotten, Outcome
 from scheduler.web.api import shapes
 from scheduler.web.api.shapes import FieldError
-from scheduler.web.pages.waiting_list import put_on_list
+from scheduler.web.pages.waiting_list import tell_who_waits
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.questions import checked
 
@@ -103,7 +103,7 @@ def register(
         details = [one for one in details if one.folded not in passed]
         outcomes = signups.register(conn, now, webinar, details, source, again=again)
     for one, outcome in zip(details, outcomes, strict=True):
-        put_on_list(conn, now, webinar, one, outcome)
+        tell_who_waits(conn, now, webinar, one, outcome)
         results[one.folded] = outcome
     return [one.errors or results[one.details.folded] for one in people]
 
