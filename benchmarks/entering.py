@@ -109,14 +109,20 @@ def _register(port: int, forms: int) -> list[float]:
     lock = threading.Lock()
 
     def browser() -> list[float]:
-        connection, took = http.client.HTTPConnection(HOST, port), []
+        connection = http.client.HTTPConnection(HOST, port)
+        took: list[float] = []
         while True:
             with lock:
                 number = next(numbers, None)
             if number is None:
                 return took
-            typed = {"name": f"Person {number}", "address": f"form-{number}@example.com", "stamp": found[1],
-                     "zone": random.choice(("Africa/Nairobi", "Asia/Tokyo", "America/Lima")), "country": "Kenya"}  # fmt: skip
+            typed = {
+                "name": f"Person {number}",
+                "address": f"form-{number}@example.com",
+                "zone": random.choice(("Africa/Nairobi", "Asia/Tokyo", "America/Lima")),
+                "country": "Kenya",
+                "stamp": found[1],
+            }
             began = time.monotonic()
             status, _ = _ask(connection, "POST", urlencode(typed), {"Content-Type": FORM})
             took.append(time.monotonic() - began)
