@@ -531,6 +531,7 @@ class Signup(SQLModel, table=True):
         Index("signup_address", "address_folded"),
         Index("signup_order", "webinar", "id"),
         _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
+        _partial("signup_unconfirmed", "updated_at", where="state = 'unconfirmed'"),
         _AUTOINCREMENT,
     )
 
@@ -594,7 +595,8 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A secret of this database. "forgotten": the key of the digests in table `forgotten`."""
+    """A secret of this database. "forgotten": the key of the digests in table `forgotten`; "form": the key by which
+    registration forms are stamped."""
 
     __tablename__ = "secret"
 

@@ -94,7 +94,8 @@ def register(
     Forgotten, and changes nothing, for others who were forgotten.
     """
     lock(conn)
-    _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
+    if confirmed:
+        _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
     stored = _stored(conn, webinar.id, [one.folded for one in people])
     new = [one for one in people if one.folded not in stored]
     states = _states(conn, now, webinar, new) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
@@ -130,6 +131,7 @@ def confirm(conn: Connection, now: datetime, webinar: Webinar, number: int) -> O
         return None
     if row.state != State.UNCONFIRMED:
         return Outcome(row.id, State(row.state))
+    registered_again(conn, now, [(webinar.id, row.address_folded)])  # nobody else could confirm it
     state = _states(conn, now, webinar, [Details(row.address)])[row.address_folded]
     _set_state(conn, now, [row.id], state)
     if state is State.REGISTERED:
@@ -157,6 +159,11 @@ def remove_address(conn: Connection, folded: str) -> list[str]:
     return list(rows.scalars())
 
 
+def drop_unconfirmed(conn: Connection, before: datetime) -> None:
+    """Remove rows whose address was not confirmed in time. One look by index if there are none."""
+    execute(conn, "DELETE FROM signup WHERE state = 'unconfirmed' AND updated_at < :before", before=before)
+
+
 # Places
 
 
@@ -164,6 +171,11 @@ def waiting_for(conn: Connection) -> list[str]:
     """The webinars in which somebody waits for a place. One look by index if nobody does."""
     query = "SELECT DISTINCT webinar FROM signup WHERE state = 'waiting' ORDER BY webinar"
     return list(execute(conn, query).scalars())
+
+
+def is_full(conn: Connection, webinar: Webinar) -> bool:
+    """Whether all places are taken."""
+    return _free_places(conn, webinar) == 0
 
 
 def promote(conn: Connection, now: datetime, webinar: Webinar) -> int:
