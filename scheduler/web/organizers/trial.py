@@ -31,7 +31,7 @@ from scheduler.mail.trial.advice import advice
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
 from scheduler.mail.trial.child import CPU_SECONDS
-from scheduler.mail.words.variables import BLOCKS, VARIABLES, Facts, variables
+from scheduler.mail.words.variables import VARIABLES, Facts, variables
 from scheduler.mail.writing.sample import Reader, compose_sample, sample_told, sent_at
 from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
@@ -40,6 +40,7 @@ CHILDREN = 2
 MOST_WAITING, MOST_OF_ONE = 20, 5
 LARGEST_MAIL = 400_000  # bytes
 LARGEST_ANSWER = 8 * LARGEST_MAIL
+MOST_SOURCE = 200_000  # characters of a mail's source that are shown
 MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
@@ -51,7 +52,8 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """A text to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client."""
+    """A text to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client.
+    `raw`: shown with its source as it goes on the wire."""
 
     source: str
     place: str
@@ -61,6 +63,7 @@ class Trial:
     reader: Reader
     whole: bool = False
     dark: bool = False
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Tried:
     values: dict[str, str] = field(default_factory=dict)
     """Of each variable, for this reader."""
     shown: dict[str, Any] = field(default_factory=dict)
-    """The mail as an editor sees it: subject, preheader, from, date, text, html, bytes, invitation."""
+    """The mail as an editor sees it: subject, preheader, from, date, text, html, bytes, invitation, source."""
 
 
 class Trier:
@@ -228,6 +231,7 @@ def _shown(mail: bytes, trial: Trial) -> dict[str, Any]:
         "text": read.text,
         "html": in_scheme(read.html, "dark" if trial.dark else "light"),
         "bytes": len(mail),
+        "source": mail.decode("utf-8", "replace")[:MOST_SOURCE] if trial.raw else "",
         "invitation": invitation
         and {
             "title": invitation.summary,
@@ -253,14 +257,21 @@ def _facts(trial: Trial) -> Facts:
 
 
 def _values(filling: dict[str, Any]) -> dict[str, str]:
-    """The value of each variable; of a block only that it is one."""
+    """The value of each variable, and what the editor's picture of each block shows."""
     values = {}
     for name in VARIABLES:
         value: Any = filling
         for part in name.split("."):
             value = value[part] if isinstance(value, dict) else getattr(value, part, "")
         values[name] = str(value)
-    return values | dict.fromkeys(BLOCKS, "")
+    words, leaf, changes = filling["phrases"], filling["times"].yours.leaf, filling["changes"]
+    pictures = {
+        "changes": changes.what if changes else "",
+        "times": f"{leaf.month} {leaf.day}",
+        "join_button": words.join if filling["join_url"] else words.no_link_yet,
+        "calendar_links": f"{words.google} · {words.outlook} · {words.microsoft}",
+    }
+    return values | pictures
 
 
 if __name__ == "__main__":
