@@ -217,7 +217,8 @@ def answer_to(trial: Trial) -> dict[str, Any]:
     answer["problems"] = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
     subject, html = answer["shown"].get("subject", ""), answer["shown"].get("html", "")
     advised = advice(trial.source, trial.place, language, trial.webinar, subject, html)
-    advised = chain(((False, doubt) for doubt in doubts), advised)
+    known = {problem.old for problem in problems if problem.old}
+    advised = chain(((False, doubt) for doubt in doubts), (one for one in advised if one[1].old not in known))
     answer["advice"] = [(wrong, vars(problem)) for wrong, problem in islice(advised, MOST_PROBLEMS)]
     return answer
 

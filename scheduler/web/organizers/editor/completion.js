@@ -3,6 +3,9 @@
 import { autocompletion, insertCompletionText, pickedCompletion, startCompletion } from "@codemirror/autocomplete";
 import { values, words } from "./chips.js";
 
+const WORDS = { name: "Words that are filled in", rank: 1 };
+const PIECES = { name: "Pieces of the mail", rank: 2 };
+const SOME = { name: "Only for some readers", rank: 3 };
 const MAY_BE_EMPTY = ["name", "webinar.materials_url", "webinar.how_to_join"];
 const BEGINNING = /(?:(?<=^|[\s({«“"'])\/[\p{L}’' ]{0,30}|\{\{ ?[\w.]{0,30})$/u;
 
@@ -25,12 +28,13 @@ function offers(context, blocks) {
     label: isName ? one.name : one.label,
     detail: one.block ? "" : now[one.name] || "",
     info: one.meaning,
-    section: one.block ? "Pieces of the mail" : "Words that are filled in",
+    section: one.block ? PIECES : WORDS,
     apply: inserts(start, one.block ? block(one.name) : () => [`{{ ${one.name} }}`]),
   }));
   const asks = isName ? [] : MAY_BE_EMPTY.map((name) => ({
     label: `If there is: ${known.labels[name]}`,
-    section: "Only for some readers",
+    section: SOME,
+    boost: -50,
     apply: inserts(start, () => [`{% if ${name} %}`, "{% endif %}"]),
   }));
   return { from: match ? start + (isName ? /^\{\{ ?/.exec(match[0])[0].length : 1) : start, options: [...options, ...asks], validFor: /^[\p{L}’':.\w ]*$/u };

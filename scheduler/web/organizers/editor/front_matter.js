@@ -52,7 +52,7 @@ export function fieldChange(text, key, value) {
   if (!field) return { from: front.close, to: front.close, insert: `${key}: ${written(value, "")}\n` };
   const insert = written(value, text.slice(field.from, field.to));
   const gap = text[field.from - 1] === ":" && value ? " " : "";
-  return { from: field.from, to: field.to, insert: gap + insert };
+  return { from: field.from, to: text.indexOf("\n", field.to), insert: gap + insert };
 }
 
 /** The value as a person would write it: with the quotes that it had, or that it needs. */

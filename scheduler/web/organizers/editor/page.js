@@ -36,7 +36,7 @@ function typed() {
 function count() {
   for (const [key, most] of Object.entries(FIELDS)) {
     const { length } = [...filledIn(editor.field(key), labels, known).trim()];
-    $(`count-${key}`).textContent = `${length} of about ${most} that a phone shows`;
+    $(`count-${key}`).textContent = `${length} characters; a phone shows about ${most}`;
     $(`count-${key}`).classList.toggle("long", length > most);
   }
 }
@@ -72,7 +72,7 @@ function showProblems(problems, whole) {
 }
 
 function problemItem(problem) {
-  const item = element("li", problem.wrong ? "wrong" : "", element("span", "", problem.found + (problem.hint ? ` (${problem.hint})` : "")));
+  const item = element("li", problem.wrong ? "wrong" : "", element("span", "", problem.found + (problem.hint && !problem.fix ? ` (${problem.hint})` : "")));
   const button = (words, then, kind) => {
     const made = element("button", kind, words);
     made.type = "button";
@@ -95,6 +95,7 @@ $("as-written").addEventListener("click", () => {
   const is = $("as-written").getAttribute("aria-pressed") !== "true";
   $("as-written").setAttribute("aria-pressed", String(is));
   $("fields").hidden = is;
+  $("body").classList.toggle("as-written", is);
   editor.show(is);
 });
 for (const one of document.querySelectorAll("[data-side]")) {

@@ -90,5 +90,6 @@ export class Saving {
       return row;
     }));
     $("conflict").hidden = !this.theirs;
+    $("difference").open = Boolean(this.theirs);
   }
 }

@@ -37,7 +37,7 @@ const frontMatterHidden = (() => {
     }),
     EditorState.changeFilter.of((transaction) => {
       const at = transaction.startState.field(from);
-      return transaction.annotation(ofField) || !at ? true : [0, at - 1];
+      return transaction.annotation(ofField) !== undefined || !at ? true : [0, at];
     }),
     EditorState.transactionFilter.of((transaction) => {
       const at = transaction.docChanged ? 0 : transaction.startState.field(from), { selection } = transaction;
@@ -165,6 +165,7 @@ export class TextEditor {
   /** Shows the file as it is written, or chips and fields. @param {boolean} asWritten */
   show(asWritten) {
     this.asWritten = asWritten;
+    this.last = this.view;
     this.view.dispatch({ effects: this.look.reconfigure(this.#look()) });
   }
 
