@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -183,7 +184,7 @@ def _replace(path: Path, source: str) -> None:
     """Replace the file atomically and durably, keeping its mode."""
     handle, fresh = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding=_encoding(path), newline="") as file:
             file.write(source)
             file.flush()
             os.fsync(file.fileno())
@@ -193,6 +194,15 @@ def _replace(path: Path, source: str) -> None:
     except BaseException:
         Path(fresh).unlink(missing_ok=True)
         raise
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8, with a byte order mark if the file has one."""
+    try:
+        with path.open("rb") as file:
+            return "utf-8-sig" if file.read(len(BOM_UTF8)) == BOM_UTF8 else "utf-8"
+    except FileNotFoundError:
+        return "utf-8"
 
 
 def writable(root: Path) -> bool:
