@@ -62,7 +62,7 @@ function written(value, before) {
 }
 
 function newFrontMatter(key, value) {
-  const lines = ["subject", "preheader", "reviewed_by"].map((one) => (one === key ? `${one}: ${value}` : `${one}:`));
+  const lines = ["subject", "preheader", "reviewed_by"].map((one) => (one === key ? `${one}: ${written(value, "")}` : `${one}:`));
   return `---\n${lines.join("\n")}\n---\n\n`;
 }
 

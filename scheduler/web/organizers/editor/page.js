@@ -7,6 +7,7 @@ import { filledIn } from "./tags.js";
 import { TextEditor } from "./text_editor.js";
 
 const FIELDS = { subject: 40, preheader: 90 }; // characters that phones show
+const AGAIN = 2000; // milliseconds until a service that did not answer is asked again
 const given = JSON.parse($("given").textContent);
 const labels = Object.fromEntries(given.variables.map((one) => [one.name, one.label]));
 let asked = 0, soon = 0, later = 0, known = {};
@@ -47,6 +48,7 @@ async function look(whole) {
   if (mine !== asked) return;
   if (said.error) {
     $("problems-head").textContent = said.error;
+    if ([0, 503].includes(said.status)) later = setTimeout(look, AGAIN, true);
     return;
   }
   showProblems(said.problems, whole);
