@@ -59,5 +59,9 @@ def test_lines_that_resemble_each_other_differ_by_words(
 def test_a_difference_lacks_no_word_of_either_version(before: str, after: str) -> None:
     found = [row for row in difference(before, after) if row[0] != "@"]
     for marks, version in ((" -", before), (" +", after)):
-        rows = [[words for kind, words in pieces if kind in marks] for mark, pieces in found if mark in f"~{marks}"]
+        rows = [
+            [words for kind, words in pieces if kind in marks]
+            for mark, pieces in found
+            if mark in f"~{marks}"
+        ]
         assert [line for line in map("".join, rows) if line not in version.splitlines()] == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -61,10 +63,6 @@ _VARIABLES = [
     {"name": name, "label": LABELS[name], "meaning": meaning, "block": name in BLOCKS}
     for name, meaning in [*BLOCKS.items(), *VARIABLES.items()]
 ]
-_CITIES = {
-    zone.rpartition("/")[2].replace("_", " "): zone for zone in pytz.common_timezones if "US/" not in zone
-}
-"""The zones by city."""
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
@@ -146,8 +144,13 @@ class EditorApp:
         name = request.path_params["name"]
         if name not in _FILES:
             raise HTTPException(404)
-        file, media_type = _FILES[name]
-        return PlainTextResponse(file.read_text("utf-8"), media_type=media_type)
+        content, packed = _content(name)
+        media_type = _FILES[name][1]
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(content, media_type=media_type)
+        return Response(
+            packed, media_type=media_type, headers={"content-encoding": "gzip", "vary": "accept-encoding"}
+        )
 
     async def _list(self, request: Request, editor: Editor) -> Response:
         desk, sight = self._desk, await self._desk.sight()
@@ -191,7 +194,7 @@ class EditorApp:
                     )
         why = await self._why_not(editor)
         given = {"source": source, "variables": _VARIABLES, "language": language, "direction": _direction(language),
-                 "readOnly": bool(why)}  # fmt: skip
+                 "readOnly": bool(why), "zones": pytz.common_timezones}  # fmt: skip
         versions = [
             {
                 "name": language_name(tag, "en"),
@@ -205,8 +208,8 @@ class EditorApp:
             "edit.html", editor=editor, message=message, language=language, given=given, began_with=digest(now),
             name=name_of(message, list(sight.webinars.values())), called=language_name(language, "en"),
             direction=_direction(language), webinars=sight.users_of(message), why=why, restored=restored,
-            missing=not now, variables=_VARIABLES, sends=self._desk.send is not None and editor.may_edit,
-            cities=_CITIES, versions=versions, signs_in=not self._desk.everybody,
+            missing=not now, sends=self._desk.send is not None and editor.may_edit,
+            versions=versions, signs_in=not self._desk.everybody,
         )  # fmt: skip
 
     async def _history(self, request: Request, editor: Editor) -> Response:
@@ -361,6 +364,13 @@ class _Asked:
     source: str
     webinar: Webinar
     sight: Sight
+
+
+@cache
+def _content(name: str) -> tuple[bytes, bytes]:
+    """A file of the pages, as it is and compressed."""
+    content = _FILES[name][0].read_bytes()
+    return content, gzip.compress(content, mtime=0)
 
 
 def _direction(language: str) -> str:

@@ -260,9 +260,11 @@ def test_the_subject_is_a_field_and_its_line_is_all_that_changes(
     assert file.read_bytes().decode() == odd.replace("\n", "\r\n")
 
 
-def test_odd_texts_that_are_opened_and_saved_are_the_same(sign_in: Callable[..., Page], service: Service) -> None:
+def test_odd_texts_that_are_opened_and_saved_are_the_same(
+    sign_in: Callable[..., Page], service: Service
+) -> None:
     page = sign_in()
-    file, chance = service.file("cancellation", "ru"), random.Random(7)  # noqa: S311
+    file, chance = service.file("cancellation", "ru"), random.Random(7)
     page.on("dialog", lambda dialog: dialog.accept())
     for _ in range(12):
         page.goto("about:blank")

@@ -47,7 +47,9 @@ def written(chance: random.Random) -> str:
     else:
         front = chance.choices(LINES, k=chance.randrange(6))
         body = chance.choices(BODIES, k=chance.randrange(8))
-        opening, closing = chance.choice([("---", "---"), ("---", "---"), ("--- ", " ---"), ("", "---"), ("---", "")])
+        opening, closing = chance.choice(
+            [("---", "---"), ("---", "---"), ("--- ", " ---"), ("", "---"), ("---", "")]
+        )
         text = "\n".join([opening, *front, closing, *body]) + chance.choice(["", "\n", "\n\n"])
     ends = chance.choice([["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\r\n"], ["\n", "\r\n", "\r"]])
     return re.sub("\n", lambda _: chance.choice(ends), text)
@@ -55,9 +57,10 @@ def written(chance: random.Random) -> str:
 
 @cache
 def answers() -> list[tuple[dict[str, str], dict[str, Any]]]:
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     asked = [
-        {"source": written(chance), "key": chance.choice(KEYS), "value": chance.choice(VALUES)} for _ in range(1000)
+        {"source": written(chance), "key": chance.choice(KEYS), "value": chance.choice(VALUES)}
+        for _ in range(1000)
     ]
     node = shutil.which("node")
     assert node, "Node is needed"
@@ -86,7 +89,9 @@ def test_a_thousand_texts_that_are_opened_and_saved_are_the_same() -> None:
 def test_the_fields_say_what_the_service_reads() -> None:
     for asked, answer in answers():
         read, _ = read_front_matter(plain(asked["source"]), "")
-        assert {key: answer["fields"][key] for key in KEYS if key in answer["fields"]} == read.values, asked["source"]
+        assert {key: answer["fields"][key] for key in KEYS if key in answer["fields"]} == read.values, asked[
+            "source"
+        ]
 
 
 def test_a_field_that_changes_says_what_was_typed_and_no_other_line_changes() -> None:

@@ -6,11 +6,10 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /** The reader, and how the mail is shown, as the service is asked. @returns {Record<string, string>} */
 export function chosen() {
-  const reader = $("who").value, zone = $("zone").value.trim();
-  const option = [...$("zones").options].find((one) => one.value.toLowerCase() === zone.toLowerCase());
+  const reader = $("who").value, place = $("zone").value.trim();
   const said = {
     webinar: $("webinar").value,
-    zone: option?.dataset.zone || zone,
+    zone: cities.get(place.toLowerCase()) || place,
     name: ["long", "none"].includes(reader) ? reader : "",
     assumed: reader === "assumed" ? "yes" : "",
     registrant: reader === "registrant" ? $("registrant").value : "",
@@ -20,6 +19,8 @@ export function chosen() {
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value));
 }
 
+/** The zones by city. @type {Map<string, string>} */
+const cities = new Map();
 let part = "desktop", frame = "";
 
 /** @param {Record<string, any>} mail */
@@ -48,8 +49,13 @@ export function markStale(is) {
   $("stale").hidden = !is;
 }
 
-/** @param {() => void} asked is called when another mail is wanted */
-export function listenToMail(asked) {
+/** @param {string[]} zones @param {() => void} asked is called when another mail is wanted */
+export function listenToMail(zones, asked) {
+  for (const zone of zones) {
+    const city = zone.slice(zone.lastIndexOf("/") + 1).replaceAll("_", " ");
+    cities.set(city.toLowerCase(), zone);
+    $("zones").append(new Option("", city));
+  }
   const press = (button, is) => button.setAttribute("aria-pressed", String(is));
   press($("dark"), dark.matches);
   dark.addEventListener("change", () => { press($("dark"), dark.matches); asked(); });

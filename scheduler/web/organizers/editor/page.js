@@ -113,6 +113,6 @@ if ($("send")) {
     $("sent").textContent = said.error || `Sent to ${said.sent_to}.`;
   });
 }
-listenToMail(typed);
+listenToMail(given.zones, typed);
 count();
 look(true);
