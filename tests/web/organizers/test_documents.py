@@ -22,8 +22,10 @@ pytestmark = pytest.mark.full
 ASSETS = ROOT / "scheduler/web/organizers/assets"
 
 LINES = (
-    "# a comment", "", "subject: Starts {{ time_left }}", 'subject: "Quoted: yes"', "preheader:   blanks   ", "preheader:",
-    "reviewed_by: Ana # not a comment", "reviewed_by:", "'subject': x", "Subject: x", " preheader: indented", "no colon",
+    "# a comment", "", "subject: Starts {{ time_left }}", 'subject: "Quoted: yes"', "preheader:   blanks   ",
+    "preheader:",
+    "reviewed_by: Ana # not a comment", "reviewed_by:", "'subject': x", "Subject: x", " preheader: indented",
+    "no colon",
     ": nothing before", "subject : blank before the colon", "unknown: 7", "subject: 'one'two'", 'preheader: "', "---x",
     "preheader: «Ваше время»: {{ your_time }}", "subject: 明天开始", "subject: تبدأ الندوة {{ time_left }}",
 )  # fmt: skip

@@ -89,10 +89,22 @@ function problemItem(problem) {
   return item;
 }
 
+/** Every variable, what it means, and what it becomes. */
+function palette() {
+  $("palette").append(...given.variables.flatMap(({ name, label, meaning, block }) => {
+    const chip = element(given.readOnly ? "span" : "button", "chip variable", label), value = element("output", "soft");
+    Object.assign(chip, given.readOnly ? {} : { type: "button", onclick: () => editor.insert(name) });
+    Object.assign(value.dataset, { value: name });
+    value.dir = "auto";
+    const term = element("dt", "", chip, " ", element("code", "soft", `{{ ${name} }}`));
+    return [term, element("dd", "", meaning + (block ? ". Alone on a line" : ""), value)];
+  }));
+}
+
+palette();
 $("reviewed_by").value = editor.field("reviewed_by");
 $("reviewed_by").addEventListener("input", () => editor.setField("reviewed_by", $("reviewed_by").value));
 for (const one of document.querySelectorAll("[data-run]")) one.addEventListener("click", () => editor.run(one.dataset.run));
-for (const one of document.querySelectorAll("[data-insert]")) one.addEventListener("click", () => editor.insert(one.dataset.insert));
 $("as-written").addEventListener("click", () => {
   const is = $("as-written").getAttribute("aria-pressed") !== "true";
   $("as-written").setAttribute("aria-pressed", String(is));
