@@ -52,9 +52,7 @@ def test_the_form_takes_anything(site: Site, body: bytes, path: str, number: int
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    parts=st.lists(
-        ANYTHING.map(_quoted), min_size=1, max_size=2
-    ),
+    parts=st.lists(ANYTHING.map(_quoted), min_size=1, max_size=2),
     query=st.dictionaries(st.sampled_from(["language", "zone", "done", "x"]), ANYTHING, max_size=3),
     kind=st.sampled_from("wc"),
     method=st.sampled_from(["GET", "HEAD", "POST", "OPTIONS"]),
