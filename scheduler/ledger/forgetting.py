@@ -16,9 +16,11 @@ from scheduler.ledger.history import registrations_mailed_at, registrations_of
 from scheduler.ledger.retention import delete_former, delete_people
 from scheduler.ledger.states import State, Why
 from scheduler.registrants.again import note_changes
+from scheduler.registrants.choices import delete_choices
 from scheduler.registrants.forgotten import forgotten, remember
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.registrants.sources import drop_source_rows
+from scheduler.registrants.suppression import EVERYTHING
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Erased:
     invitations: int = 0
     copies: int = 0  # rows of `registrants` that a source inserted
     others: int = 0  # registrations with another address now, whose mails to this one were removed
-    marks: int = 0  # rows of confirmed_elsewhere, suppression, mailed_link and outbox
+    marks: int = 0  # rows of confirmed_elsewhere, suppression, mailed_link, outbox, and the person's choices
     suppressed: bool = False
     remembered: bool = False  # as a digest in `forgotten`, so that no row brings the person back
 
@@ -190,6 +192,8 @@ def _erase_marks(conn: Connection, folded: str, found: Traces, erased: Erased) -
         mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
         erased.marks += execute(conn, mark, webinar=webinar, folded=folded).rowcount
     erased.marks += mailed_links.forget(conn, folded)
-    suppression = "DELETE FROM suppression WHERE address_folded = :folded"
-    erased.suppressed = execute(conn, suppression, folded=folded).rowcount > 0
-    erased.marks += erased.suppressed
+    erased.marks += delete_choices(conn, folded)
+    suppression = "DELETE FROM suppression WHERE address_folded = :folded RETURNING webinar"
+    scopes = execute(conn, suppression, folded=folded).scalars().all()
+    erased.suppressed = EVERYTHING in scopes
+    erased.marks += len(scopes)

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold, spellings
+from scheduler.registrants import choices
+from scheduler.registrants.choices import CONFIRMED, NOTHING, Chosen
 from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
@@ -172,6 +174,7 @@ class _Batch:
         forgotten = rows_of_forgotten(conn, now, registrants, rows)
         self.rows = [row for row in rows if row.id not in forgotten]
         self.people = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
+        self.chosen = choices.chosen(conn, set(self.people.values()))
         self.by_row: dict[int, list[_Known]] = {}
         self.by_person: dict[Person, list[_Known]] = {}
         self.all: list[_Known] = []
@@ -334,11 +337,11 @@ class _Batch:
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
         uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
-        values = {**_NOWHERE, **_values(row), "uid": uid, "key": new_key()}
+        values = {**_NOWHERE, **self._values(row, person), "uid": uid, "key": new_key()}
         self._add(_Known(None, row.webinar, row.id, person[1], None, values, changed=True))
 
     def _update(self, known: _Known, row: Row, folded: str) -> None:
-        webinar, values = self.webinars[row.webinar], _values(row)
+        webinar, values = self.webinars[row.webinar], self._values(row, (row.webinar, folded))
         if known.address_folded != folded:
             self.freed.add(known.webinar)
             values |= {"uid": new_uid(webinar), "key": new_key()}
@@ -360,6 +363,19 @@ class _Batch:
         known.registrant_id, known.gone_at, known.address_folded = row.id, None, folded
         self.by_row.setdefault(row.id, []).append(known)
         self.lost.pop(known.id or 0, None)
+
+    def _values(self, row: Row, person: Person) -> dict[str, object]:
+        """What a registration takes from its row. A language that the person chose outranks the row's until that is
+        another one."""
+        values, chosen = _values(row), self._chosen(person)
+        if chosen.language and chosen.language_over != values["language"]:
+            choices.drop_language(self.conn, self.now, person)
+        elif chosen.language:
+            values["language"] = chosen.language
+        return values
+
+    def _chosen(self, person: Person) -> Chosen:
+        return self.chosen.get(person, NOTHING)
 
     def _link_waits(self, known: _Known, webinar: Webinar) -> dict[str, object]:
         """When the notice of a changed link may leave: like an edit, it waits from the last change."""
@@ -420,15 +436,26 @@ class _Batch:
         self._write_changed([known for known in changed if known.id is not None])
         self._write_former_uids()
         self._write_set_aside()
+        self._write_withdrawn()
         self._recheck_shared_addresses()
 
     def _resolve_zones(self, changed: Iterable[_Known]) -> None:
         somewhere = [one for one in changed if one.webinar in self.webinars and one.gone_at is None]
         zones = zones_of(self.conn, self.webinars, {one.place for one in somewhere})
         for known in somewhere:
-            zone = zones[known.place]
+            zone = self._chosen_zone(known) or zones[known.place]
             known.plan_again |= known.values["zone"] != zone["zone"]
             known.values |= zone
+
+    def _chosen_zone(self, known: _Known) -> dict[str, str] | None:
+        """The zone that the person chose, which outranks the row's time zone until that is another one."""
+        chosen = self._chosen(known.person)
+        if not chosen.zone:
+            return None
+        if chosen.zone_over != known.values["timezone"]:
+            choices.drop_zone(self.conn, self.now, known.person)
+            return None
+        return {"zone": chosen.zone, "zone_known_by": CONFIRMED}
 
     def _insert(self, people: Iterable[_Known]) -> None:
         """Insert these registrations in one statement. Their plan is 0: they wait to be planned."""
@@ -497,6 +524,16 @@ class _Batch:
             f" SELECT {names}, :now FROM {self.engine.rows('people', columns)} AS people",
             [[number, webinar[:200], reason] for number, webinar, reason in sorted(self.aside)],
             now=self.now,
+        )
+
+    def _write_withdrawn(self) -> None:
+        """Write to the rows of people who withdrew or came back since when they do not come: a reload leaves it
+        out."""
+        at = {
+            number: self.chosen[one].withdrawn_at for number, one in self.people.items() if one in self.chosen
+        }
+        choices.write_withdrawn_at(
+            self.conn, {number: at[number] for number in at if number in self.existing}
         )
 
     def _recheck_shared_addresses(self) -> None:

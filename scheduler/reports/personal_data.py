@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.models import FormerUid, Invitation, Registration, Suppression, Told, table
+from scheduler.database.models import FormerUid, Invitation, MailedLink, Registration, Told, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.forgetting import find
 from scheduler.ledger.history import registration_history, registrations_of
 from scheduler.registrants.forgotten import forgotten
 from scheduler.registrants.rows import Registrants
+from scheduler.registrants.suppression import suppressions
 
 Json = dict[str, Any]
 
@@ -25,7 +26,7 @@ _R = table(Registration)
 _I = table(Invitation)
 _T = table(Told)
 _F = table(FormerUid)
-_S = table(Suppression)
+_L = table(MailedLink)
 
 
 def personal_data(conn: Connection, now: datetime, address: str) -> Json:
@@ -41,7 +42,10 @@ def personal_data(conn: Connection, now: datetime, address: str) -> Json:
         ],
         "confirmed_by_another_system_for": sorted(found.confirmed),
         "rows_of_registrants": _rows(conn, found.rows),
-        "suppressed_since": conn.execute(select(_S.c.since).where(_S.c.address_folded == folded)).scalar(),
+        "suppressed": [
+            {"webinar": webinar or None, "source": source, "since": since}
+            for webinar, (source, since) in suppressions(conn, folded).items()
+        ],
         "forgotten_since": was[0] if was else None,
         "suppressed_as_forgotten": was is not None and was[1],
     }
@@ -62,6 +66,7 @@ def _registration(conn: Connection, registration_id: int) -> Json:
     uids = [columns["uid"], *former]
     invitations = conn.execute(select(_I).where(_I.c.uid.in_(uids)).order_by(_I.c.id)).mappings()
     told = conn.execute(select(_T).where(_T.c.uid.in_(uids)).order_by(_T.c.id)).mappings()
+    mailed = (_L.c.purpose == "data", _L.c.subject_id == registration_id)
     kept = ("starts_at", "ends_at", "join_url", "cancelled", "accepted")
     return {
         **registration_history(conn, columns),
@@ -72,6 +77,7 @@ def _registration(conn: Connection, registration_id: int) -> Json:
              "calendar": one["calendar"].decode()}
             for one in invitations
         ],
+        "links_mailed_until": list(conn.execute(select(_L.c.until).where(*mailed)).scalars()),
         "last_told": [{name: one[name] for name in kept} for one in told],
     }  # fmt: skip
 

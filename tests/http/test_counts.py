@@ -1,4 +1,4 @@
-"""Events are counted within limits and a bounded memory. More of it: tests/web/organizers/test_accounts.py."""
+"""Events are counted within limits, in bounded memory. Passwords: tests/web/organizers/test_accounts.py."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ from scheduler.faults import fault
 from scheduler.ledger.requests import UnknownRegistration
 from scheduler.web.pages import calendar, joining, mine, own_data, unsubscribing
 from scheduler.web.pages.context import Pages
-from scheduler.web.pages.showing import asset, refuse
+from scheduler.web.pages.showing import asset, refuse, stylesheet_digest
 
 log = structlog.get_logger()
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none';"
+    f"default-src 'none'; script-src 'self'; style-src {stylesheet_digest()}; img-src 'self' data:; base-uri 'none';"
     " form-action 'self'; frame-ancestors 'none'"
 )
 _FOR_EVER = "public, max-age=31536000, immutable"  # the path of an asset has a digest of its content
@@ -83,8 +83,7 @@ async def _asset(request: Request) -> Response:
     found = asset(request.path_params["name"])
     if found is None:
         raise HTTPException(404)
-    content, media_type = found
-    return Response(content, media_type=media_type, headers={"cache-control": _FOR_EVER})
+    return Response(found, media_type="text/javascript", headers={"cache-control": _FOR_EVER})
 
 
 async def _refused(request: Request, error: Exception) -> Response:
