@@ -96,7 +96,7 @@ def _the_registration(
     }
     if not here:
         raise Problems([Problem("ADDRESS", f"is not registered for {webinar_id or 'any webinar'}")])
-    sends = [name for name in here if message in _messages(governing[name])]
+    sends = [name for name in sorted(here) if message in _messages(governing[name])]
     if not sends:
         allowed = sorted({one for name in here for one in _messages(governing[name])})
         found_it = f"{shown(message)} is no message of its webinar's sequence"
