@@ -45,7 +45,6 @@ def make(
     conn: Connection, now: datetime, purpose: Purpose, to: MailedTo, *, valid_for: timedelta, most: int
 ) -> str:
     """Make a link's token, of 160 random bits. Raises TooManyLinks after `most` for a subject within a day."""
-    execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
     made = execute(
         conn,
         "SELECT count(*) FROM mailed_link WHERE subject_id = :subject AND purpose = :purpose AND until > :then",
@@ -106,6 +105,17 @@ def end(conn: Connection, now: datetime, purpose: Purpose, subject_id: int) -> N
         subject=subject_id,
         purpose=purpose.value,
     )
+
+
+def has_old(conn: Connection, now: datetime) -> bool:
+    """Whether there are links to remove. One index lookup."""
+    query = "SELECT EXISTS (SELECT 1 FROM mailed_link WHERE until < :then)"
+    return bool(execute(conn, query, then=now - WITHIN).scalar())
+
+
+def remove_old(conn: Connection, now: datetime) -> None:
+    """Remove links that expired longer than WITHIN ago."""
+    execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
 
 
 def forget(conn: Connection, address_folded: str) -> int:

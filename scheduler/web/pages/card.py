@@ -30,8 +30,8 @@ _LETTERS = re.compile(
 )
 """Characters that the fonts have, beside Chinese ideographs."""
 _WIDE = "\u2e80-\u9fff\uff00-\uffef"
-_PIECE = re.compile(rf"\s*(?:[{_WIDE}][\u3001\u3002\u3009-\u3011\uff01-\uff1f]?|[^\s{_WIDE}]+)")
-"""What a line may end behind: a word, or an ideograph with its punctuation."""
+_PIECE = re.compile(rf"[{_WIDE}][\u3001\u3002\u3009-\u3011\uff01-\uff1f]?|[^\s{_WIDE}]+|\s+")
+"""What a line may end behind: a word, an ideograph with its punctuation, blanks."""
 
 
 class Card(NamedTuple):
@@ -102,9 +102,10 @@ def _lines(text: str, size: int, most: int) -> list[str]:
     """`text` in at most so many lines of the column, cut where there are more."""
     lines = [""]
     for piece in _PIECE.findall(text):
-        if lines[-1] and _width(lines[-1] + piece) * size > _COLUMN:
+        if lines[-1] and _width((lines[-1] + piece).rstrip()) * size > _COLUMN:
             lines.append("")
         lines[-1] += piece if lines[-1] else piece.lstrip()
+    lines = [line.rstrip() for line in lines]
     if len(lines) > most:
         lines[most - 1 :] = [lines[most - 1] + "…"]
     return lines

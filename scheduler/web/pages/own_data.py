@@ -26,9 +26,10 @@ from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold
 from scheduler.ledger import forgetting
 from scheduler.ledger.states import State
+from scheduler.mail.words.names import isolated
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.variables import dear, shown_name
-from scheduler.mail.words.wording import language_name, offset_text
+from scheduler.mail.words.wording import language_name, offset_text, right_to_left
 from scheduler.mail.writing.plain import plain_mail
 from scheduler.mailed_links import MailedTo, Purpose, TooManyLinks
 from scheduler.outbox import TooMany
@@ -70,6 +71,11 @@ class _Opened(NamedTuple):
     address: str
     language: str
     now: datetime
+
+    @property
+    def shown_address(self) -> str:
+        """The address inside a sentence of the page."""
+        return isolated(self.address, right_to_left(self.language))
 
 
 class _OwnData:

@@ -29,7 +29,6 @@ from scheduler.mail.words.wording import (
     language_name,
     listing,
     locale,
-    right_to_left,
 )
 from scheduler.mail.writing.plain import plain_mail
 from scheduler.registrants.signups import is_full
@@ -38,7 +37,7 @@ from scheduler.web.pages.card import HEIGHT, WIDTH, card_of, picture
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.entering import enter
 from scheduler.web.pages.entry import ANSWER, STAMP, TRAP, Entry, find_zone, read_entry
-from scheduler.web.pages.showing import show
+from scheduler.web.pages.showing import attributes_of, own_name, show
 from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
 from scheduler.web.pages.zone_search import Place
 from scheduler.web.requests import form
@@ -110,7 +109,9 @@ class _Registering:
         governing = await open_webinar(self._pages, request.path_params["webinar"])
         language = _language(request, governing.webinar)
         drawn = await asyncio.to_thread(picture, card_of(governing.webinar, language))
-        return Response(drawn, media_type="image/png", headers={"cache-control": CARD_FOR})
+        return Response(
+            drawn, media_type="image/png", headers={"cache-control": CARD_FOR, "vary": "accept-language"}
+        )
 
     async def register(self, request: Request) -> Response:
         """Take in a form."""
@@ -239,7 +240,7 @@ def _words(webinar: Webinar, language: str) -> dict[str, Any]:
         "theirs": clock_of(webinar, "", language),
         "organizers": listing(said.organizers, webinar.language_of("organizers", language)),
         "attributes": {
-            key: _attributes(webinar.language_of(key, language), language)
+            key: attributes_of(webinar.language_of(key, language), language)
             for key in (
                 "title",
                 "about",
@@ -249,9 +250,9 @@ def _words(webinar: Webinar, language: str) -> dict[str, Any]:
             )  # questions are said to be in the first
         },
         "held_in": language_name(webinar.held_in, language),
-        "mail_languages": [(tag, _own_name(tag)) for tag in webinar.languages],
+        "mail_languages": [(tag, own_name(tag)) for tag in webinar.languages],
         "languages": [
-            (tag, _own_name(tag)) for tag in webinar.languages if tag in LANGUAGES and tag != language
+            (tag, own_name(tag)) for tag in webinar.languages if tag in LANGUAGES and tag != language
         ],
         "countries": _countries(language),
         "consent": webinar.consent_in(language),
@@ -265,16 +266,6 @@ def _by_clock(places: Sequence[Place], webinar: Webinar, language: str) -> list[
     """One place for each clock, the likeliest first."""
     clocks = {place.hours(webinar.start, webinar.end, language): place for place in reversed(places)}
     return [place for place in places if place in clocks.values()][:MOST_PLACES]
-
-
-def _own_name(tag: str) -> str:
-    name = language_name(tag, tag)
-    return name[:1].upper() + name[1:]
-
-
-def _attributes(tag: str, language: str) -> dict[str, str]:
-    """The attributes of an element whose text is in the language `tag`, on a page in `language`."""
-    return {} if tag == language else {"lang": tag, "dir": "rtl" if right_to_left(tag) else "ltr"}
 
 
 @lru_cache(maxsize=len(LANGUAGES))

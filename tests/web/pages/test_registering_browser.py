@@ -53,7 +53,8 @@ def site(sqlite_url: str) -> Iterator[Site]:
     source = (
         (ROOT / "config/webinars/trilateral-2025.toml").read_text("utf-8").replace("example.org", "who.int")
     )
-    source = source.replace('id = "trilateral-2025"', 'id = "w"\nregistration = "open"\nconsent = "I agree."')
+    source = source.replace('id = "trilateral-2025"', 'id = "w"\nconsent = "I agree."')
+    source = source.replace('registration = "closed"', 'registration = "open"')
     site.ledger.govern(
         read_webinar(source.replace('status = "draft"', 'status = "live"') + QUESTIONS, "w.toml")
     )
