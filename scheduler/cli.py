@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "check",
     "import": "registrants:import_",
     "pull": "pull:pull_command",
+    "receive": "receive",
     "suppress": "person",
     "unsuppress": "person",
     "resend": "person",
@@ -38,6 +39,7 @@ COMMANDS = {
     "send-test": "send_test",
     "explain-reply": "explain_reply",
     "user": "user",
+    "key": "key",
 }
 """Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""
 

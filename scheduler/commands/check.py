@@ -16,7 +16,6 @@ import click
 from sqlalchemy import Connection
 
 from scheduler.clock import SystemClock
-from scheduler.commands import tables
 from scheduler.commands.common import (
     EarlierDatabase,
     NoDatabase,
@@ -37,6 +36,7 @@ from scheduler.pulling.reading import Access
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
+from scheduler.reports.json_text import json_text
 from scheduler.reports.looking import ask_verdicts, untried_texts
 from scheduler.reports.retention import Coming, coming_if_saved
 from scheduler.settings import Settings
@@ -58,7 +58,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
     with mistakes_reported():
         report = _Report.of(settings, file, expect)
     if as_json:
-        click.echo(tables.as_json(report.as_json()))
+        click.echo(json_text(report.as_json()))
     else:
         report.print()
     sys.exit(1 if any(finding.severity == "error" for finding in report.findings) else 0)

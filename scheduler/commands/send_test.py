@@ -89,7 +89,8 @@ async def _send(settings: Settings, sender: str, address: str, mail: bytes) -> s
         for relay, one in zip(relays, settings.relays, strict=True):
             relay.woken = partial(_prove, state, one)
         try:
-            return await send_one(relays, sender, address, mail)
+            failed = await send_one(relays, sender, address, mail)
+            return failed.words if failed else ""
         finally:
             await asyncio.gather(*(relay.pool.close() for relay in relays))
 

@@ -22,6 +22,7 @@ from scheduler.database.models import (
     table,
 )
 from scheduler.input.addresses import fold
+from scheduler.ledger.states import State
 from scheduler.registrants import choices
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.registrants.suppression import EVERYTHING, suppressions
@@ -98,6 +99,17 @@ def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
         for number, (webinar, email) in registrants.people(reasons).items():
             if fold(email) == folded:
                 found.append({"row": number, "webinar": webinar, "state": state, "reason": reasons[number]})
+    return found
+
+
+def former_start(conn: Connection, registration_id: int, start: datetime) -> datetime | None:
+    """The start that the newest mail of a registration with another one than `start` went out with, or None."""
+    found: datetime | None = conn.execute(
+        select(_D.c.for_start)
+        .where(_D.c.registration_id == registration_id, _D.c.state == State.SENT, _D.c.for_start != start)
+        .order_by(_D.c.sent_at.desc())
+        .limit(1)
+    ).scalar()
     return found
 
 

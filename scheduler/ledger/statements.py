@@ -98,7 +98,7 @@ def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
         ("now", "start", "end", "gone_since", "since", "again_at"), datetime(2025, 7, 3, 11, tzinfo=UTC)
     )
     samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
-    samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")
+    samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "facts"), "[]")
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
     samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled", "forwards"), False)
     samples |= {"webinar": "w", "link": "", "holders": "00000001", "message": "", "asked_by": ""}

@@ -34,7 +34,7 @@ def record_told(conn: Connection, entries: Sequence[ToldEntry]) -> None:
          _written(engine, one.told.end), one.told.join_url, one.told.cancelled, one.invited)
         for one in entries
     ]  # fmt: skip
-    execute_named(conn, "tell", tellings=json.dumps(rows))
+    execute_named(conn, "record_told", facts=json.dumps(rows))
 
 
 def accept_told(conn: Connection, mails: Sequence[AttemptKey]) -> None:

@@ -36,6 +36,7 @@ from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
 from scheduler.readiness import Kind
 from scheduler.registrants.forgotten import DOUBTFUL
+from scheduler.registrants.rows import place_of
 from scheduler.reports.reasons import rows_set_aside
 from scheduler.webinar.model import NOTICES, WITHDRAWAL, Message, Webinar, doubts
 from scheduler.webinar.timing import timings
@@ -430,16 +431,14 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses whose big domain is likely misspelled. Never quoted."""
     for aside in rows_set_aside(conn, webinar=webinar):
         fix = Kind.FORGOTTEN.fix if aside.reason == DOUBTFUL else "correct the row; it is planned then"
-        yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
+        yield warning(Problem(place_of(aside.row), aside.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )
     for row in execute(conn, query, webinar=webinar):
         if meant := likely_domain(row.address_folded.rpartition("@")[2]):
             found = "the address's domain looks mistyped"
-            yield warning(
-                Problem(f"registrants, row {row.registrant_id}", found, hint=f"is `{meant}` meant?")
-            )
+            yield warning(Problem(place_of(row.registrant_id), found, hint=f"is `{meant}` meant?"))
 
 
 def likely_domain(domain: str) -> str:
@@ -476,9 +475,9 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
-        live = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
+        current = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
         reader = replace(sample_reader(webinar), language=key[1])
-        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
+        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, current)
         size = Size(len(mail), len(in_format(mail, "html")))
         sizes[place] = max(size, sizes.get(place, size))
     return sizes

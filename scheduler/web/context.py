@@ -36,7 +36,7 @@ class Sight:
 
     webinars: Mapping[str, Webinar]
     sources: Mapping[Key, str]
-    live: Collection[Key]
+    current: Collection[Key]
     """The texts of which a sound version can go out."""
     layout: Layout | None
     layout_problems: tuple[Problem, ...] = ()

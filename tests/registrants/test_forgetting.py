@@ -255,7 +255,6 @@ def test_a_mail_that_is_claimed_stays_here(ledger: Ledger) -> None:
     assert held(ledger) == []
 
 
-@both
 @pytest.mark.parametrize(
     ("state", "attempt", "becomes"),
     [
@@ -283,7 +282,6 @@ def test_a_mail_on_the_wire_ends_without_the_person(
     assert [row.outcome for row in ledger.sql("SELECT outcome FROM attempt")] == [attempt]
 
 
-@both
 def test_the_start_of_a_mail_that_is_recorded_again_brings_nothing_back(ledger: Ledger) -> None:
     """The recorder repeats a transaction whose commit it could not confirm."""
     register(ledger)
@@ -449,7 +447,6 @@ def reload(ledger: Ledger, others: int, tick_between: bool = False) -> None:
     ledger.plan(NIGHT + timedelta(minutes=5))
 
 
-@both
 @pytest.mark.parametrize("tick_between", [True, False])
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_reload_with_its_own_time_brings_nobody_back_in_whatever_batches(
@@ -467,7 +464,6 @@ def test_a_reload_with_its_own_time_brings_nobody_back_in_whatever_batches(
     assert set(aside(ledger).values()) == {DOUBTFUL}
 
 
-@both
 def test_nor_where_all_of_a_webinar_were_forgotten(ledger: Ledger) -> None:
     register(ledger)
     ledger.register("b0@example.org")
@@ -505,7 +501,6 @@ def test_a_reload_whose_first_row_is_theirs_is_known_by_the_night_before(ledger:
     assert ADDRESS not in people(ledger)
 
 
-@both
 def test_in_a_webinar_that_is_new_those_who_were_there_before_them_tell(ledger: Ledger) -> None:
     register(ledger)
     ledger.plan(NOW)
@@ -519,7 +514,6 @@ def test_in_a_webinar_that_is_new_those_who_were_there_before_them_tell(ledger: 
     ] == ["v"]
 
 
-@both
 def test_nightly_reloads_of_a_new_webinar_tell_that_they_are_some(ledger: Ledger) -> None:
     register(ledger)
     ledger.plan(NOW)

@@ -67,6 +67,11 @@ class Facts:
         return self.webinar.cancelled or self.withdrawn or self.now >= self.webinar.end
 
     @property
+    def clock_url(self) -> str:
+        """Where the page asks for the reader's time zone; "" if the service has no pages."""
+        return f"{self.page_url}#clock" if self.page_url else ""
+
+    @property
     def unsubscribe_url(self) -> str:
         """The page that unsubscribes; "" if the service has no pages."""
         return f"{self.page_url}/unsubscribe" if self.page_url else ""
@@ -98,6 +103,29 @@ BLOCKS: Mapping[str, str] = {
     "calendar_links": "The invitation in the mail, and links to add the entry by hand instead",
 }
 """Variables that stand alone on a line and become a designed piece."""
+
+LABELS: Mapping[str, str] = {
+    "dear": "Greeting",
+    "name": "Reader’s name",
+    "webinar.title": "Webinar’s title",
+    "webinar.about": "What it is about",
+    "webinar.organizers": "Organizers",
+    "webinar.host": "Host",
+    "webinar.held_in": "Language of the webinar",
+    "webinar.how_to_join": "How to join",
+    "webinar.materials_url": "Link to slides and recording",
+    "join_url": "Link to join",
+    "page_url": "Link to the reader’s page",
+    "your_time": "Reader’s time",
+    "webinar_time": "Webinar’s time",
+    "time_left": "Time left",
+    "what_changed": "What changed, in two words",
+    "changes": "What has changed",
+    "times": "Times",
+    "join_button": "Join button",
+    "calendar_links": "Calendar links",
+}
+"""What the editor calls each variable and block."""
 
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "changes", "calendar", "invitation_attached", "phrases"}
@@ -192,7 +220,7 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "over": facts.over,
         "declining": words.declining.format(stop=words.stop) if can_decline else "",
         "page_url": facts.page_url,
-        "correct_url": facts.page_url or links.mailto(reply_to, correct, words.correct_body),
+        "correct_url": facts.clock_url or links.mailto(reply_to, correct, words.correct_body),
         "correct_by_mail": _by_mail(reply_to, correct, language),
         "stop_url": facts.unsubscribe_url or links.mailto(reply_to, stop),
         "stop_mailto": links.mailto(reply_to, stop),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pytz
 
@@ -148,7 +148,9 @@ def render(
     )
     version = None
     if calendar_as != "none":
-        version = _version(claimed, webinar, current.language, join_url, method, last, now, write_invitation)
+        version = version_for(
+            claimed, webinar, current.language, join_url, method, last, now, write_invitation
+        )
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     calendar = version.calendar if version else None
     thread = f"<registration.{claimed.uid}>"
@@ -179,37 +181,52 @@ def _calendar_as(webinar: Webinar, message: str, *, invited: bool) -> CalendarAs
     return next((way for way in by_id.values() if way != "none"), "request" if invited else "none")
 
 
-def _version(
-    claimed: Claimed,
+class Invited(Protocol):
+    """Whose invitation is written: a claimed delivery has it, and whoever asks for their calendar entry."""
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def registration_id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def first_seen_at(self) -> datetime: ...
+
+
+def version_for(
+    person: Invited,
     webinar: Webinar,
     language: str,
     join_url: str,
     method: Method,
     last: Version | None,
     now: datetime,
-    write_invitation: Callable[..., bytes],
+    write_invitation: Callable[..., bytes] = invitation,
 ) -> Version:
     """The version of the invitation with the current facts: the last one again, or the next (RFC 5546, 2.1.4).
 
     Only changes to the reader's calendar (time, place, link, status) make a new version, so that a retry, a reminder
     or a corrected typo sends the same bytes.
     """
-    facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, claimed.address)
+    facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, person.address)
     says = sha256(repr(facts).encode()).hexdigest()
-    if last and last.says == says and last.registration_id in (None, claimed.registration_id):
+    if last and last.says == says and last.registration_id in (None, person.registration_id):
         return last  # with another registration the person came back, and needs the entry again
     sequence = last.sequence + 1 if last else 0
     dtstamp = max(now, last.dtstamp) if last else now
     calendar = write_invitation(
-        uid=claimed.uid,
+        uid=person.uid,
         sequence=sequence,
         dtstamp=dtstamp,
-        created=claimed.first_seen_at,
+        created=person.first_seen_at,
         webinar=webinar,
         language=language,
         join_url=join_url,
-        name=claimed.name,
-        address=claimed.address,
+        name=person.name,
+        address=person.address,
         method=method,
     )
-    return Version(claimed.uid, sequence, method, dtstamp, says, calendar)
+    return Version(person.uid, sequence, method, dtstamp, says, calendar)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -440,7 +440,11 @@ FAST_WAY = [
 ]
 
 
-@pytest.mark.parametrize("body", [*PLAIN_WAY, *FAST_WAY])
+def _every_fourth(cases: Iterable[Any]) -> list[Any]:
+    return [pytest.param(*one, marks=pytest.mark.full if n % 4 else ()) for n, one in enumerate(cases)]
+
+
+@pytest.mark.parametrize("body", _every_fourth((body,) for body in (*PLAIN_WAY, *FAST_WAY)))
 def test_every_text_is_rendered_right_for_each_reader(body: str) -> None:
     given = (WEBINARS[0], live(body + "\n\nBye"), None, NOW, "")
     stencils = Stencils()
@@ -492,11 +496,7 @@ PRINTED = [
 LAYOUTS = [*COMPUTED.items(), *((one, set[str]()) for one in PRINTED)]
 
 
-def _every_fourth() -> list[object]:
-    return [one if not n % 4 else pytest.param(*one, marks=pytest.mark.full) for n, one in enumerate(LAYOUTS)]
-
-
-@pytest.mark.parametrize(("jinja", "computed"), _every_fourth())
+@pytest.mark.parametrize(("jinja", "computed"), _every_fourth(LAYOUTS))
 def test_a_layout_may_compute_with_what_a_zone_says(jinja: str, computed: set[str]) -> None:
     source = (samples.TEMPLATES / "_layout/layout.html").read_text("utf-8")
     line = '<div class="zone">{{ times.yours.zone }}</div>\n'
