@@ -94,12 +94,14 @@ TASKS = {
     "Forget a person": "Forgotten: 1 registration",
     "Give a person their data": '"address": "maya@example.org"',
     "How long data is kept": "the personal data of 1 person is removed from",
+    "What people choose for themselves": "It is written to again: 1 registration",
 }
-"""Of the operator's tasks about one person: what one of their commands prints."""
+"""Of tasks about one person: what one of their commands prints."""
+OF_ORGANIZERS = {"What people choose for themselves"}
 
 
 def commands_of(section: str) -> list[str]:
-    page = (DOCS / "operator.md").read_text("utf-8")
+    page = (DOCS / f"{'organizer' if section in OF_ORGANIZERS else 'operator'}.md").read_text("utf-8")
     here = page[page.index(f"\n## {section}\n") + 1 :].partition("\n## ")[0]
     found = re.findall(r"^```sh person\n(.*?)^```$", here, re.MULTILINE | re.DOTALL)
     return "".join(found).splitlines()
