@@ -39,6 +39,7 @@ COMMANDS = {
     "send-test": "send_test",
     "explain-reply": "explain_reply",
     "user": "user",
+    "key": "key",
 }
 """Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""
 

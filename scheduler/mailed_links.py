@@ -13,9 +13,10 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from scheduler.database.engine import execute
+from scheduler.database.models import MailedLink, table
 
 WITHIN = timedelta(days=1)
 """How long a link is kept after it has expired, to count how many were asked for."""
@@ -65,6 +66,19 @@ def make(
         until=now + valid_for,
     )
     return token
+
+
+def made_for(
+    conn: Connection, purpose: Purpose, address_folded: str, *, valid_for: timedelta, since: datetime
+) -> list[datetime]:
+    """When links of this purpose, valid for so long, were mailed to an address since then."""
+    link = table(MailedLink).c
+    made = (
+        link.address_folded == address_folded,
+        link.purpose == purpose.value,
+        link.until > since + valid_for,
+    )
+    return [until - valid_for for until in conn.execute(select(link.until).where(*made)).scalars()]
 
 
 def find(conn: Connection, now: datetime, purpose: Purpose, token: str) -> MailedTo | None:

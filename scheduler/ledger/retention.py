@@ -255,8 +255,8 @@ def _delete(conn: Connection, table: str, column: str, ids: Collection[int]) -> 
 
 
 def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
-    """Delete the webinar's rows that belong to no registration: people confirmed elsewhere, what they chose, rows set
-    aside, evidence for zones, its source. Returns the number of rows; 0 once done."""
+    """Delete the webinar's rows that belong to no registration: people who registered here or were confirmed elsewhere,
+    what they chose, rows set aside, evidence for zones, its source. Returns the number of rows; 0 once done."""
     for table, column in _OF_WEBINAR.items():
         here = f"SELECT {column} FROM {table} WHERE webinar = :webinar LIMIT :most"
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"
@@ -269,6 +269,7 @@ def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
 
 
 _OF_WEBINAR = {
+    "signup": "id",
     "confirmed_elsewhere": "address_folded", "choice": "address_folded", "unwanted": "address_folded",
     "suppression": "address_folded", "row_set_aside": "registrant_id",
 }  # fmt: skip

@@ -6,13 +6,14 @@ what went to this one is in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.models import FormerUid, Invitation, MailedLink, Registration, Told, table
+from scheduler.database.models import FormerUid, Invitation, MailedLink, Registration, Signup, Told, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.forgetting import find
 from scheduler.ledger.history import registration_history, registrations_of
@@ -27,12 +28,14 @@ _I = table(Invitation)
 _T = table(Told)
 _F = table(FormerUid)
 _L = table(MailedLink)
+_U = table(Signup)
 
 
 def personal_data(conn: Connection, now: datetime, address: str) -> Json:
     """All of it: instants in UTC, local times with their offset."""
     folded, found = fold(address), find(conn, address)
     was = forgotten(conn, address)
+    signed_up = select(_U).where(_U.c.address_folded == folded).order_by(_U.c.id)
     return {
         "address": folded,
         "as_of": now,
@@ -46,6 +49,7 @@ def personal_data(conn: Connection, now: datetime, address: str) -> Json:
             {"webinar": webinar or None, "source": source, "since": since}
             for webinar, (source, since) in suppressions(conn, folded).items()
         ],
+        "registered_with_us": [_signup(dict(row)) for row in conn.execute(signed_up).mappings()],
         "forgotten_since": was[0] if was else None,
         "suppressed_as_forgotten": was is not None and was[1],
     }
@@ -80,6 +84,11 @@ def _registration(conn: Connection, registration_id: int) -> Json:
         "links_mailed_until": list(conn.execute(select(_L.c.until).where(*mailed)).scalars()),
         "last_told": [{name: one[name] for name in kept} for one in told],
     }  # fmt: skip
+
+
+def _signup(row: Json) -> Json:
+    """What somebody said when they registered by the form, or a system by the API."""
+    return row | {"answers": json.loads(row["answers"])}
 
 
 def _mails_there(conn: Connection, registration_id: int, folded: str) -> Iterable[Json]:

@@ -366,3 +366,14 @@ async def test_a_service_removes_them_and_does_not_take_the_database_for_set_bac
         assert len(told) == 1
         await service.stop()
     database.close()
+
+
+@both
+def test_whoever_only_waited_for_a_place_is_removed_as_well(ledger: Ledger) -> None:
+    ledger.sql(
+        "INSERT INTO signup (webinar, address, address_folded, state, created_at, updated_at)"
+        " VALUES ('w', 'ada@who.int', 'ada@who.int', 'waiting', :now, :now)",
+        now=PLANNED,
+    )
+    announced_and_removed(ledger)
+    assert everywhere(ledger.database, ["ada@who.int"]) == []

@@ -15,6 +15,7 @@ WITHIN = 900.0
 """Seconds for which requests are counted. The limits of a network, and of the wider ones around it (`networks_of`):"""
 UNKNOWN = (100, 200, 400)  # keys that nobody has: mistyped, forgotten, guessed
 POSTS = (600, 1200, 2400)  # forms of pages; a whole organization may be behind one address
+REGISTRATIONS = (150, 300, 600)  # forms of new registrants; fewer, since each may cause a mail
 OF_KEY = 60  # forms of one registrant
 
 
@@ -31,6 +32,10 @@ class PageLimits:
     def form(self, request: Request) -> None:
         """Count a form that comes without a key. Raises HTTPException 429."""
         self._count(_networks("form", request, POSTS))
+
+    def registration(self, request: Request) -> None:
+        """Count a registration by the form. Raises HTTPException 429."""
+        self._count(_networks("registration", request, REGISTRATIONS))
 
     def form_of(self, request: Request, key: str) -> None:
         """Count a form of the registrant with this key. Raises HTTPException 429."""

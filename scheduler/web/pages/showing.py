@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from scheduler.mail.words.wording import right_to_left
+from scheduler.mail.words.wording import language_name, right_to_left
 from scheduler.web.pages.words import accepted_languages, page_language, page_words
 
 Refusal = Literal["not_found", "too_many", "too_large", "busy", "bad_request", "not_allowed"]
@@ -56,6 +56,16 @@ def refuse(request: Request, status: int, headers: Mapping[str, str] | None = No
     )
     response.headers.update(headers or {})
     return response
+
+
+def attributes_of(tag: str, language: str) -> dict[str, str]:
+    """The attributes of an element whose text is in the language `tag`, on a page in `language`."""
+    return {} if tag == language else {"lang": tag, "dir": "rtl" if right_to_left(tag) else "ltr"}
+
+
+def own_name(tag: str) -> str:
+    """The name of a language in itself: "Français"."""
+    return language_name(tag, tag).capitalize()
 
 
 def browser_language(request: Request) -> str:
