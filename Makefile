@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 LOCKED := $(PIP) --no-deps --require-hashes
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(mypy|mypyc|playwright|pip|setuptools)/' .venv/lib
 
-.PHONY: run image test test-full lint types lock bench pictures clean
+.PHONY: run image test test-full lint types lock bench editor pictures clean
 
 run: .venv/run.stamp
 	@$(BIN)/webinar rehearse config/webinars/trilateral-2025.toml
@@ -63,7 +63,7 @@ node_modules/.stamp: package.json package-lock.json
 # Needs smtp-source, smtp-sink and postfix (Debian's postfix) and Node, and half an hour. QUICK=--quick: does it run?
 # One after the other, each having the machine for itself; quickly, three at a time, for they wait more than they work.
 BENCHMARKS := sending beside waiting distance flooded guest editing intake importing many_webinars keeping planning \
-    rehearsal_2000
+    registering entering rehearsal_2000
 ifdef QUICK
 MAKEFLAGS += --jobs=3 --output-sync=target
 endif
@@ -82,6 +82,11 @@ $(BENCHMARKS:%=bench-%): bench-%: .venv/bench.stamp node_modules/.stamp
 
 pictures: run .venv/dev.stamp
 	$(BIN)/python docs/pictures/take.py
+
+# What is built is committed, so that neither `make run` nor `make test` needs Node; a test of `make test-full` builds it
+# again and compares.
+editor: node_modules/.stamp
+	npm run --silent editor
 
 # Needs uv on the PATH; the lock files name no index.
 lock:

@@ -13,9 +13,10 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from scheduler.database.engine import execute
+from scheduler.database.models import MailedLink, table
 
 WITHIN = timedelta(days=1)
 """How long a link is kept after it has expired, to count how many were asked for."""
@@ -44,7 +45,6 @@ def make(
     conn: Connection, now: datetime, purpose: Purpose, to: MailedTo, *, valid_for: timedelta, most: int
 ) -> str:
     """Make a link's token, of 160 random bits. Raises TooManyLinks after `most` for a subject within a day."""
-    execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
     made = execute(
         conn,
         "SELECT count(*) FROM mailed_link WHERE subject_id = :subject AND purpose = :purpose AND until > :then",
@@ -66,6 +66,19 @@ def make(
         until=now + valid_for,
     )
     return token
+
+
+def made_for(
+    conn: Connection, purpose: Purpose, address_folded: str, *, valid_for: timedelta, since: datetime
+) -> list[datetime]:
+    """When links of this purpose, valid for so long, were mailed to an address since then."""
+    link = table(MailedLink).c
+    made = (
+        link.address_folded == address_folded,
+        link.purpose == purpose.value,
+        link.until > since + valid_for,
+    )
+    return [until - valid_for for until in conn.execute(select(link.until).where(*made)).scalars()]
 
 
 def find(conn: Connection, now: datetime, purpose: Purpose, token: str) -> MailedTo | None:
@@ -92,6 +105,17 @@ def end(conn: Connection, now: datetime, purpose: Purpose, subject_id: int) -> N
         subject=subject_id,
         purpose=purpose.value,
     )
+
+
+def has_old(conn: Connection, now: datetime) -> bool:
+    """Whether there are links to remove. One index lookup."""
+    query = "SELECT EXISTS (SELECT 1 FROM mailed_link WHERE until < :then)"
+    return bool(execute(conn, query, then=now - WITHIN).scalar())
+
+
+def remove_old(conn: Connection, now: datetime) -> None:
+    """Remove links that expired longer than WITHIN ago."""
+    execute(conn, "DELETE FROM mailed_link WHERE until < :then", then=now - WITHIN)
 
 
 def forget(conn: Connection, address_folded: str) -> int:

@@ -19,6 +19,10 @@ class Problem:
     found: str
     allowed: str = ""
     hint: str = ""
+    old: str = ""
+    new: str = ""
+    """A change that fixes it: `new` in place of `old`, in the line that `place` names. Where `old` is empty, `new`
+    stands on a line of its own. Both are empty where a person has to decide."""
 
     def __str__(self) -> str:
         parts = [f"{self.place}: {self.found}"]

@@ -7,8 +7,11 @@ from datetime import timedelta
 import pytest
 
 from scheduler import mailed_links
+from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
+from scheduler.delivery.asked_for import AskedFor
 from scheduler.mailed_links import WITHIN, MailedTo, Purpose, TooManyLinks
+from tests.smtp_server import in_loop
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -72,11 +75,22 @@ def test_links_that_were_ended_lead_nowhere_and_still_count(database: Database) 
         _make(database, timedelta(minutes=2))
 
 
-def test_links_are_removed_a_day_after_they_expired(database: Database) -> None:
+@in_loop
+async def test_links_are_removed_a_day_after_they_expired(database: Database) -> None:
     _make(database)
-    _make(database, WITHIN + HOUR + timedelta(seconds=1), subject=8)
+    _make(database, HOUR, subject=8)
+    clock = VirtualClock(NOW + WITHIN + HOUR)
+    asked_for = AskedFor(database, clock, [], lambda address: True)
+    await asked_for.send()
+    assert _subjects(database) == [7, 8]
+    clock.move_to(NOW + WITHIN + HOUR + timedelta(seconds=1))
+    await asked_for.send()
+    assert _subjects(database) == [8]
+
+
+def _subjects(database: Database) -> list[int]:
     with database.reading() as conn:
-        assert conn.exec_driver_sql("SELECT subject_id FROM mailed_link").scalars().all() == [8]
+        return list(conn.exec_driver_sql("SELECT subject_id FROM mailed_link ORDER BY subject_id").scalars())
 
 
 def test_whoever_is_forgotten_leaves_no_links(database: Database) -> None:

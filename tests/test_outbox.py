@@ -142,6 +142,20 @@ async def test_a_patient_mail_is_given_up_after_an_hour(database: Database) -> N
 
 
 @in_loop
+async def test_a_relay_that_takes_no_mail_is_asked_once_a_tick_and_one_that_refuses_a_mail_is_asked_on(
+    database: Database,
+) -> None:
+    async with ScriptedServer({"mail": "451 4.3.0 Not now"}) as closed:
+        for _ in range(3):
+            _put_patient(database)
+        await _asked_for(database, closed, VirtualClock(NOW)).send()
+        assert sum(line.startswith("MAIL") for line in closed.lines) == 1
+    async with ScriptedServer({"rcpt": "451 4.7.1 Greylisted, please try again"}) as greylisting:
+        await _asked_for(database, greylisting, VirtualClock(NOW)).send()
+        assert sum(line.startswith("RCPT") for line in greylisting.lines) == 2
+
+
+@in_loop
 async def test_a_mail_for_whose_outcome_somebody_waits_is_tried_once(database: Database) -> None:
     async with ScriptedServer({"rcpt": ["451 4.7.1 Greylisted, please try again", ""]}) as server:
         number = _put(database)

@@ -529,7 +529,9 @@ class Signup(SQLModel, table=True):
     __table_args__ = (
         Index("signup_one_address", "webinar", "address_folded", unique=True),
         Index("signup_address", "address_folded"),
+        Index("signup_order", "webinar", "id"),
         _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
+        _partial("signup_unconfirmed", "updated_at", where="state = 'unconfirmed'"),
         _AUTOINCREMENT,
     )
 
@@ -593,7 +595,8 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A secret of this database. "forgotten": the key of the digests in table `forgotten`."""
+    """A secret of this database. "forgotten": the key of the digests in table `forgotten`; "form": the key by which
+    registration forms are stamped."""
 
     __tablename__ = "secret"
 

@@ -289,10 +289,20 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
 
 
 class NotSent(NamedTuple):
-    """Why no relay accepted a mail, in words without personal data. `for_now`: a later try may succeed."""
+    """Why no relay accepted a mail, in words without personal data. `verdict` None: it must not be tried again."""
 
     words: str
-    for_now: bool
+    verdict: Verdict | None
+
+    @property
+    def for_now(self) -> bool:
+        """Whether a later try may succeed."""
+        return self.verdict not in (None, Verdict.FAIL_ADDRESS)
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether the next mail would not be accepted either."""
+        return self.verdict in (Verdict.PAUSE_RELAY, Verdict.STOP)
 
 
 async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content: bytes) -> NotSent | None:
@@ -302,7 +312,7 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
     Returns the first relay's reason if none accepted it. A mail that may have been accepted is not tried again. Raises
     DBAPIError if turns are shared and the database does not answer.
     """
-    why, for_now = "", False
+    why, verdict = "", Verdict.FAIL_ADDRESS
     for relay in relays:
         try:
             with relay.works():
@@ -314,15 +324,15 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
             if asks_for_less(failure.reply):
                 relay.pace.slow_down()
             if isinstance(failure, Doubtful):
-                return NotSent(why, for_now=False)
-            for_now |= classify(failure.reply) is not Verdict.FAIL_ADDRESS
+                return NotSent(why, None)
+            verdict = classify(failure.reply) if verdict is Verdict.FAIL_ADDRESS else verdict
         except DayIsFull as full:
-            why, for_now = why or str(full), True
+            why, verdict = why or str(full), Verdict.PAUSE_RELAY
         else:
             relay.pace.note_accepted(1)
             relay.proven()
             return None
-    return NotSent(why, for_now)
+    return NotSent(why, verdict)
 
 
 async def ask_again(relays: Iterable[Relay], sender: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import unified_diff
 from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select
@@ -26,11 +26,6 @@ from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 
 LARGEST = LARGEST_TEXT
-_AROUND = 2  # lines of context around those that differ
-_MOST_SHOWN = 400  # lines of a difference
-_MOST_COMPARED = (
-    250_000  # pairs of lines between the first and the last difference: about 500 lines in each text
-)
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,8 @@ def write(root: Path, message: str, language: str, source: str, began_with: str)
         before = read(root, message, language)
         if digest(before) != began_with:
             raise Conflict(before)
-        _replace(path, source)
+        if source != before:  # the file's bytes stay as they are, a byte order mark included
+            _replace(path, source)
     return before
 
 
@@ -188,7 +184,7 @@ def _replace(path: Path, source: str) -> None:
     """Replace the file atomically and durably, keeping its mode."""
     handle, fresh = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding=_encoding(path), newline="") as file:
             file.write(source)
             file.flush()
             os.fsync(file.fileno())
@@ -200,41 +196,15 @@ def _replace(path: Path, source: str) -> None:
         raise
 
 
+def _encoding(path: Path) -> str:
+    """UTF-8, with a byte order mark if the file has one."""
+    try:
+        with path.open("rb") as file:
+            return "utf-8-sig" if file.read(len(BOM_UTF8)) == BOM_UTF8 else "utf-8"
+    except FileNotFoundError:
+        return "utf-8"
+
+
 def writable(root: Path) -> bool:
     """Whether texts can be saved; if not, the editor only shows them."""
     return os.access(root, os.W_OK) and all(os.access(one, os.W_OK) for one in root.iterdir() if one.is_dir())
-
-
-def difference(before: str, after: str) -> list[tuple[str, str]]:
-    """The lines that differ, with context: (" ", "-", "+" or "@", line). At most `_MOST_SHOWN`.
-
-    difflib takes quadratic time, so only the lines between the first and the last difference are compared; if there
-    are too many, all are shown as removed and added.
-    """
-    old, new = before.splitlines(), after.splitlines()
-    start = _common_lines(old, new)
-    end = _common_lines(old[start:][::-1], new[start:][::-1])
-    old_middle, new_middle = old[start : len(old) - end], new[start : len(new) - end]
-    if not old_middle and not new_middle:
-        return []
-    above = [(" ", line) for line in old[max(start - _AROUND, 0) : start]]
-    below = [(" ", line) for line in old[len(old) - end :][:_AROUND]]
-    found = [("@", "…"), *above, *_compared(old_middle, new_middle), *below]
-    if len(found) <= _MOST_SHOWN:
-        return found
-    return [*found[:_MOST_SHOWN], ("@", f"… and {len(found) - _MOST_SHOWN} more lines")]
-
-
-def _common_lines(one: Sequence[str], other: Sequence[str]) -> int:
-    """The number of lines with which both begin."""
-    return next(
-        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-
-
-def _compared(old: list[str], new: list[str]) -> list[tuple[str, str]]:
-    """The difference of two pieces whose first and last lines differ."""
-    if len(old) * len(new) > _MOST_COMPARED:
-        return [*(("-", line) for line in old), *(("+", line) for line in new)]
-    lines = unified_diff(old, new, lineterm="", n=_AROUND)
-    return [(line[0], line[1:] if line[0] != "@" else "…") for line in list(lines)[3:]]

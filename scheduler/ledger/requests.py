@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -211,6 +211,50 @@ def subscribe(conn: Connection, now: datetime, governing: Governing, registratio
     _, row = _lock(conn, registration_id)
     suppression.unsuppress(conn, row.address, (EVERYTHING, row.webinar))
     plan_person(conn, now, governing, registration_id)
+
+
+def suppress(
+    conn: Connection,
+    now: datetime,
+    governing: Mapping[str, Governing],
+    address: str,
+    webinar: str = EVERYTHING,
+) -> int:
+    """As an organizer asks, send nothing more to this address, for any webinar or for this one. Returns the number of
+    its registrations. `governing`: by webinar."""
+    return _plan_at_once(conn, now, governing, suppression.suppress(conn, now, address, webinar))
+
+
+def unsuppress(
+    conn: Connection,
+    now: datetime,
+    governing: Mapping[str, Governing],
+    address: str,
+    webinar: str = EVERYTHING,
+) -> int | None:
+    """End a suppression of this address, for all webinars or for this one. Returns the number of its registrations;
+    None if there was none."""
+    found = suppression.unsuppress(conn, address, [webinar])
+    return None if found is None else _plan_at_once(conn, now, governing, found)
+
+
+def _plan_at_once(
+    conn: Connection, now: datetime, governing: Mapping[str, Governing], ids: Sequence[int]
+) -> int:
+    """Plan these registrations, which wait to be planned. Returns their number."""
+    query = f"SELECT id, webinar FROM registration WHERE {dialect(conn).among('id', 'ids')} ORDER BY id"
+    for row in execute(conn, query, ids=as_list(conn, ids)).all():
+        if row.webinar in governing:
+            plan_person(conn, now, governing[row.webinar], row.id)
+    return len(ids)
+
+
+def registered(conn: Connection, folded: str) -> dict[str, int]:
+    """The present registration of this address for each webinar."""
+    query = (
+        "SELECT webinar, id FROM registration WHERE address_folded = :folded AND gone_at IS NULL ORDER BY id"
+    )
+    return {row.webinar: row.id for row in execute(conn, query, folded=folded)}
 
 
 def withdraw(conn: Connection, now: datetime, governing: Governing, registration_id: int) -> None:

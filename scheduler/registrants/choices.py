@@ -36,14 +36,6 @@ class Chosen:
     language_over: str = ""
     withdrawn_at: datetime | None = None
 
-    def zone_instead_of(self, timezone: str) -> str:
-        """The zone that outranks this value of the row's column, or ""."""
-        return self.zone if self.zone_over == timezone else ""
-
-    def language_instead_of(self, language: str) -> str:
-        """The language that outranks this tag, which the row's column means, or ""."""
-        return self.language if self.language_over == language else ""
-
 
 NOTHING = Chosen()
 
@@ -101,14 +93,14 @@ def _choose(conn: Connection, now: datetime, person: Person, **values: str | dat
     )
 
 
-def drop_outdated(conn: Connection, now: datetime, people: Mapping[Person, Chosen]) -> None:
-    """Delete the zones and languages of these choices, read in this transaction: "" where the row says otherwise
-    now."""
-    for person, left in people.items():
-        _choose(
-            conn, now, person, zone=left.zone, zone_over=left.zone_over,
-            language=left.language, language_over=left.language_over,
-        )  # fmt: skip
+def drop_zone(conn: Connection, now: datetime, person: Person) -> None:
+    """Delete the zone that this person chose: their row says otherwise now."""
+    choose_zone(conn, now, person, "", "")
+
+
+def drop_language(conn: Connection, now: datetime, person: Person) -> None:
+    """Delete the language that this person chose: their row says otherwise now."""
+    choose_language(conn, now, person, "", "")
 
 
 def unwanted_by(conn: Connection, person: Person) -> frozenset[str]:

@@ -167,6 +167,16 @@ def _stays(mark: _Mark, here: _Mark | None, said: str, now: datetime) -> bool:
     return mark.suppressed or _why_not_back(said, mark.since, now, here) == FORGOTTEN
 
 
+def came_back(conn: Connection, now: datetime, people: Mapping[Person, str]) -> set[Person]:
+    """The forgotten people among these whose `registered_at` shows that they registered again. `people`: by folded
+    address."""
+    return {
+        one
+        for one, (mark, here) in _marks_of(conn, people).items()
+        if not mark.suppressed and not _why_not_back(people[one], mark.since, now, here)
+    }
+
+
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:
     """Why a row with this registered_at (`said`) brings nobody back; "" if it shows a new registration. `stood`: the
     person was in this webinar when forgotten, so a reload brings the row, too."""

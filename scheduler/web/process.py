@@ -134,7 +134,7 @@ class _Web:
     async def _serve_pages(self) -> WebServer:
         settings = self._settings
         current = Current(self._database)
-        pages = Pages(self._database, self._clock, current.webinars, self._send, settings.pages_url)
+        pages = Pages(self._database, self._clock, current.webinars, settings.pages_url)
         server = WebServer(
             pages_app(pages), settings.pages_host, settings.pages_port, settings.proxies, setting="PAGES_PORT"
         )

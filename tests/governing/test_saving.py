@@ -83,26 +83,3 @@ def test_the_list_has_states_editors_and_texts_older_than_the_english(database: 
     assert (english.state, english.edited_by, english.older) == ("sound", "ada@who.int", False)
     assert (french.state, french.edited_by, french.older) == ("sound", "", True)
     assert found["reminder-day", "en"].state == "missing"
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("\n" * 200_000, "\n" * 199_999 + "a"), ("a\nb\n" * 50_000, "b\na\n" * 50_000),
-        ("x\n" + "a\nb\nc\n" * 33_000, "y\n" + "c\na\n" * 50_000), ("a" * 200_000, "b" * 200_000),
-    ],
-)  # fmt: skip
-def test_any_two_texts_are_compared_at_once_and_few_lines_are_shown(before: str, after: str) -> None:
-    """difflib alone would take minutes, or never come back."""
-    assert 0 < len(saving.difference(before, after)) <= 401
-
-
-def test_a_difference_shows_the_lines_around_it() -> None:
-    before = [f"line {number}" for number in range(20)]
-    after = [*before[:5], "fifth", *before[6:15], "fifteenth", *before[16:]]
-    assert saving.difference("\n".join(before), "\n".join(after)) == [
-        ("@", "…"), (" ", "line 3"), (" ", "line 4"), ("-", "line 5"), ("+", "fifth"), (" ", "line 6"), (" ", "line 7"),
-        ("@", "…"), (" ", "line 13"), (" ", "line 14"), ("-", "line 15"), ("+", "fifteenth"), (" ", "line 16"),
-        (" ", "line 17"),
-    ]  # fmt: skip
-    assert saving.difference("one", "one") == []

@@ -7,12 +7,12 @@ SELECT x.registration_id, x.webinar, x.message, x.edition + 1, 'pending', '', 0,
        :now, 0, '', :now, w.starts_at, 'registrant'
 FROM {{ numbers("ids") }} AS c
 {{ join_next }} registration r ON r.id = c.number
-{{ join_next }} delivery l ON l.registration_id = r.id AND l.message = {{ withdrawal }}
-{{ join_next }} told t ON t.uid = r.uid AND t.delivery_id = l.id
-{{ join_next }} delivery x ON x.registration_id = r.id AND x.id < l.id
+{{ join_next }} delivery x ON x.registration_id = r.id
 JOIN webinar w ON w.webinar = r.webinar
 JOIN due_time d ON d.webinar = r.webinar AND d.zone = r.zone AND d.message = x.message AND d.due_at IS NULL
 WHERE r.gone_at IS NULL AND w.ends_at > :now AND NOT {{ off() }} AND NOT {{ still_to_go("x") }}
+  AND EXISTS (SELECT 1 FROM delivery l JOIN told t ON t.delivery_id = l.id AND t.uid = r.uid
+              WHERE l.registration_id = r.id AND l.message = {{ withdrawal }} AND l.id > x.id)
   AND NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded AND s.webinar = '')
   AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                   AND y.message = x.message AND y.edition > x.edition)

@@ -87,11 +87,11 @@ def _unknown_name(name: str, place: str, line: int, allowed: Collection[str], fi
     owner, dot, last = name.rpartition(".")
     full = {known.rpartition(".")[2]: known for known in allowed if known.startswith(owner + dot)}
     near = full.get(last) or next((full[key] for key in get_close_matches(last, full, n=1)), "")
+    where, found = f"{place}, line {line}", f"unknown variable `{name}`"
     if near:
         listed, hint = "the variables in docs/variables.md", f"did you mean `{near}`?"
-    else:
-        listed, hint = ", ".join(full.values()), fix
-    return Problem(f"{place}, line {line}", f"unknown variable `{name}`", listed, hint)
+        return Problem(where, found, listed, hint, old=name, new=near)
+    return Problem(where, found, ", ".join(full.values()), fix)
 
 
 # Jinja's messages, with what was found in plain words and how to fix it.

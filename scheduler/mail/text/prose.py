@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -156,7 +156,9 @@ class _Document:
                 hole.is_statement for hole in self.holes.each(str(token.attrs.get("title", "")))
             ):
                 shown = self.holes.fill(address, lambda hole: hole.source)
-                yield self._problem(line, f"a link to `{shown}`", allowed)
+                found = self._problem(line, f"a link to `{shown}`", allowed)
+                insecure = address.lower().startswith("http://") and not holes
+                yield replace(found, old=address, new=f"https{address[4:]}") if insecure else found
 
     def placeholders(self) -> tuple[list[Problem], list[Problem]]:
         """Placeholders of other tools: those that may be intended, and those that surely are not."""

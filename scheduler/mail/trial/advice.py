@@ -13,7 +13,7 @@ from scheduler.zones.wall import to_local
 
 LONGEST_SUBJECT = 40  # characters besides the title, which comes last: phones show no more
 
-_PLAIN_HTTP = re.compile(r"\]\(\s*<?http://[^)\s]*", re.IGNORECASE)
+_PLAIN_HTTP = re.compile(r"\]\(\s*<?(http://[^)\s]*)", re.IGNORECASE)
 _NO_ALT = re.compile(r"!\[\s*\]\(")
 
 
@@ -25,7 +25,8 @@ def advice(
     for number, line in enumerate(source.splitlines(), 1):
         where = f"{place}, line {number}"
         if link := _PLAIN_HTTP.search(line):
-            yield False, Problem(where, f"the link {link[0][2:]} is not https", "https://…")
+            address, found = link[1], f"the link {link[0][2:]} is not https"
+            yield False, Problem(where, found, "https://…", old=address, new=f"https{address[4:]}")
         if _NO_ALT.search(line):
             found = "a picture without a description for people who cannot see it"
             yield False, Problem(where, found, "![what it shows](…)")

@@ -54,8 +54,8 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
         yield Problem(text.place, found, hint=f"{case.webinar}, {case.kind}")
     if not _MUST_SAY_WHEN.isdisjoint(demands):
         otherwise = "" if message in demands else 'a short message says kind = "note" in the webinar\'s file'
-        for missing in _missing(rendered, case):
-            yield Problem(text.place, missing, otherwise, f"{case.webinar}, {case.kind}")
+        for missing, new in _missing(rendered, case):
+            yield Problem(text.place, missing, otherwise, f"{case.webinar}, {case.kind}", new=new)
 
 
 def _body(rendered: Rendered) -> str:
@@ -63,25 +63,27 @@ def _body(rendered: Rendered) -> str:
     return rendered.text.rpartition(FOOTER)[0]
 
 
-def _missing(rendered: Rendered, case: Case) -> Iterator[str]:
-    """Each thing that a reader needs and the mail lacks: the link, the reader's time, the webinar's time."""
+def _missing(rendered: Rendered, case: Case) -> Iterator[tuple[str, str]]:
+    """Each thing that a reader needs and the mail lacks (the link, the reader's time, the webinar's time), with the
+    block that says it."""
     times = case.times
     needed = [
-        ("the link to join", "`{{ join_button }}` or `{{ join_url }}`", [case.filling["join_url"]]),
-        ("the reader's time", "`{{ times }}` or `{{ your_time }}`", _shown(times.yours)),
-        ("the webinar's time", "`{{ times }}` or `{{ webinar_time }}`", _shown(times.theirs)),
+        ("the link to join", "{{ join_button }}", "{{ join_url }}", [case.filling["join_url"]]),
+        ("the reader's time", "{{ times }}", "{{ your_time }}", _shown(times.yours)),
+        ("the webinar's time", "{{ times }}", "{{ webinar_time }}", _shown(times.theirs)),
     ]
     page = unescape(rendered.html.partition("</head>")[2].partition("</div>")[2])  # without the preheader
-    for what, how, words in needed:
+    for what, block, variable, words in needed:
         for part, content in (("HTML", page), ("plain text", rendered.text)):
             if not all(word in content for word in words):
-                yield f"{what} is not in the {part}: {how} says it"
+                yield f"{what} is not in the {part}: `{block}` or `{variable}` says it", block
                 break
     link = case.filling["join_url"]
     if link in page and f'href="{link}"' not in page:
         yield (
             "the link to join cannot be clicked:"
-            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` can"
+            " `{{ join_button }}`, `{{ join_url }}` or `[text]({{ join_url }})` can",
+            "",
         )
 
 

@@ -1,4 +1,5 @@
-"""A registrant's place at the webinar for programs that read mails: schema.org's EventReservation.
+"""The webinar, and a registrant's place at it, for programs that read pages and mails: schema.org's Event and
+EventReservation.
 
 JSON-LD in the HTML's head, for assistants such as Gmail's (https://schema.org/EventReservation). People do not see
 it; calendars read the invitation instead.
@@ -32,17 +33,8 @@ def reservation(webinar: Webinar, language: str, name: str, link: str, *, withdr
 
     `withdrawn`: the registrant does not take part.
     """
-    words = webinar.words(language)
     status = "Cancelled" if webinar.cancelled or withdrawn else "Confirmed"
-    event: dict[str, object] = {
-        "@type": "Event",
-        "name": words.title,
-        "startDate": webinar.start.isoformat().replace("+00:00", "Z"),
-        "endDate": webinar.end.isoformat().replace("+00:00", "Z"),
-        "eventAttendanceMode": "https://schema.org/OnlineEventAttendanceMode",
-        "eventStatus": f"https://schema.org/Event{'Cancelled' if webinar.cancelled else 'Scheduled'}",
-        "organizer": [{"@type": "Organization", "name": one} for one in words.organizers],
-    }
+    event = _event(webinar, language)
     whole: dict[str, object] = {
         "@context": "https://schema.org",
         "@type": "EventReservation",
@@ -54,7 +46,40 @@ def reservation(webinar: Webinar, language: str, name: str, link: str, *, withdr
         whole["underName"] = {"@type": "Person", "name": name}
     if link:
         event["location"] = {"@type": "VirtualLocation", "url": link}
-    written = json.dumps(
-        whole, ensure_ascii=False, indent=0
-    )  # in short lines: those of a mail have at most 998 octets
+    return _in_script(whole)
+
+
+def event_data(webinar: Webinar, language: str, page: str, picture: str) -> Markup:
+    """The content of the script element of a page where people register: `page` is its address, `picture` that of its
+    picture."""
+    words = webinar.words(language)
+    return _in_script(
+        {
+            "@context": "https://schema.org",
+            **_event(webinar, language),
+            "description": words.about,
+            "inLanguage": webinar.held_in,
+            "url": page,
+            "image": picture,
+            "location": {"@type": "VirtualLocation", "url": page},
+        }
+    )
+
+
+def _event(webinar: Webinar, language: str) -> dict[str, object]:
+    words = webinar.words(language)
+    return {
+        "@type": "Event",
+        "name": words.title,
+        "startDate": webinar.start.isoformat().replace("+00:00", "Z"),
+        "endDate": webinar.end.isoformat().replace("+00:00", "Z"),
+        "eventAttendanceMode": "https://schema.org/OnlineEventAttendanceMode",
+        "eventStatus": f"https://schema.org/Event{'Cancelled' if webinar.cancelled else 'Scheduled'}",
+        "organizer": [{"@type": "Organization", "name": one} for one in words.organizers],
+    }
+
+
+def _in_script(data: dict[str, object]) -> Markup:
+    # In short lines: those of a mail have at most 998 octets.
+    written = json.dumps(data, ensure_ascii=False, indent=0)
     return Markup(written.translate(_NOT_IN_SCRIPTS))  # noqa: S704 (that is what makes it safe)

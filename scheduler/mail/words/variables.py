@@ -104,6 +104,29 @@ BLOCKS: Mapping[str, str] = {
 }
 """Variables that stand alone on a line and become a designed piece."""
 
+LABELS: Mapping[str, str] = {
+    "dear": "Greeting",
+    "name": "Reader’s name",
+    "webinar.title": "Webinar’s title",
+    "webinar.about": "What it is about",
+    "webinar.organizers": "Organizers",
+    "webinar.host": "Host",
+    "webinar.held_in": "Language of the webinar",
+    "webinar.how_to_join": "How to join",
+    "webinar.materials_url": "Link to slides and recording",
+    "join_url": "Link to join",
+    "page_url": "Link to the reader’s page",
+    "your_time": "Reader’s time",
+    "webinar_time": "Webinar’s time",
+    "time_left": "Time left",
+    "what_changed": "What changed, in two words",
+    "changes": "What has changed",
+    "times": "Times",
+    "join_button": "Join button",
+    "calendar_links": "Calendar links",
+}
+"""What the editor calls each variable and block."""
+
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "changes", "calendar", "invitation_attached", "phrases"}
     | {"language", "direction", "sender", "from_whom", "why", "held_in", "over", "declining", "correct_url",

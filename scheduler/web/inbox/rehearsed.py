@@ -73,11 +73,7 @@ def rehearsal_app(
 def rehearsal_pages(kept: Path, now: datetime, url: str) -> Starlette:
     """The registrants' pages at `url`, of a rehearsal whose database was `kept` and whose clock stands at `now`."""
     database = Database(f"sqlite:///{kept}", guest=True)
-
-    async def send(webinar: Webinar, address: str, mail: bytes) -> str:
-        raise NotImplementedError("pages put their mails into the outbox")
-
-    return pages_app(Pages(database, VirtualClock(now), Current(database).webinars, send, url))
+    return pages_app(Pages(database, VirtualClock(now), Current(database).webinars, url))
 
 
 class _Checked:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -25,10 +27,11 @@ from starlette.routing import Route
 from scheduler.aside import Hangs
 from scheduler.faults import fault
 from scheduler.governing import saving
+from scheduler.governing.difference import Row, difference
 from scheduler.governing.proposals import digest
 from scheduler.mail.text.layout import Layout, text_path
 from scheduler.mail.texts import Key
-from scheduler.mail.words.variables import BLOCKS, VARIABLES
+from scheduler.mail.words.variables import BLOCKS, LABELS, VARIABLES
 from scheduler.mail.words.wording import language_name, right_to_left
 from scheduler.mail.writing.specimen import as_test, marked, to_oneself
 from scheduler.outbox import MOST_WITHIN, TooMany
@@ -37,7 +40,7 @@ from scheduler.reports.previewing import NotRegistered
 from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
 from scheduler.web.guard import Guard, is_ours
-from scheduler.web.organizers.matrix import matrix_of
+from scheduler.web.organizers.matrix import matrix_of, name_of
 from scheduler.web.organizers.trial import Busy, Trial, Tried, Trier
 from scheduler.web.requests import form, question
 from scheduler.web.sign_in import SignIn
@@ -46,11 +49,20 @@ from scheduler.zones.wall import UnknownZone
 
 log = structlog.get_logger()
 
-_FILES = {"editor.css": "text/css", "editor.js": "text/javascript"}
+_FILES = {
+    "tokens.css": (files("scheduler.web.look") / "tokens.css", "text/css"),
+    "editor.css": (files("scheduler.web.organizers") / "assets/editor.css", "text/css"),
+    "editor.js": (files("scheduler.web.organizers") / "assets/editor.js", "text/javascript"),
+}
+"""The files of the pages with their types. `make editor` builds editor.js of what is in `editor/`."""
 _LINE = re.compile(r", line (\d{1,9})")
 
 COMPARED_SECONDS = 1.0  # for comparing the versions of a text, the newest first
 TRIED_AT_ONCE = 3  # webinars with which a text is tried at a save
+_VARIABLES = [
+    {"name": name, "label": LABELS[name], "meaning": meaning, "block": name in BLOCKS}
+    for name, meaning in [*BLOCKS.items(), *VARIABLES.items()]
+]
 
 Page = Callable[[Request, Editor], Awaitable[Response]]
 
@@ -132,8 +144,13 @@ class EditorApp:
         name = request.path_params["name"]
         if name not in _FILES:
             raise HTTPException(404)
-        content = (files("scheduler.web.organizers") / "assets" / name).read_text("utf-8")
-        return PlainTextResponse(content, media_type=_FILES[name])
+        content, packed = _content(name)
+        media_type = _FILES[name][1]
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(content, media_type=media_type)
+        return Response(
+            packed, media_type=media_type, headers={"content-encoding": "gzip", "vary": "accept-encoding"}
+        )
 
     async def _list(self, request: Request, editor: Editor) -> Response:
         desk, sight = self._desk, await self._desk.sight()
@@ -175,12 +192,24 @@ class EditorApp:
                         one.source,
                         f"{one.saved_at:%Y-%m-%d %H:%M} UTC, {one.saved_by or 'in the folder'}",
                     )
+        why = await self._why_not(editor)
+        given = {"source": source, "variables": _VARIABLES, "language": language, "direction": _direction(language),
+                 "readOnly": bool(why), "zones": pytz.common_timezones}  # fmt: skip
+        versions = [
+            {
+                "name": language_name(tag, "en"),
+                "url": f"/templates/{message}/{tag}",
+                "direction": _direction(tag),
+            }
+            for text, tag in sorted(sight.sources, key=lambda key: (key[1] != "en", key[1]))
+            if text == message
+        ]
         return self._page(
-            "edit.html", editor=editor, message=message, language=language, source=source, began_with=digest(now),
-            called=language_name(language, "en"), direction="rtl" if right_to_left(language) else "ltr",
-            webinars=sight.users_of(message), why=await self._why_not(editor), restored=restored, missing=not now,
-            variables=VARIABLES, blocks=BLOCKS, sends=self._desk.send is not None and editor.may_edit,
-            zones=pytz.common_timezones, signs_in=not self._desk.everybody,
+            "edit.html", editor=editor, message=message, language=language, given=given, began_with=digest(now),
+            name=name_of(message, list(sight.webinars.values())), called=language_name(language, "en"),
+            direction=_direction(language), webinars=sight.users_of(message), why=why, restored=restored,
+            missing=not now, sends=self._desk.send is not None and editor.may_edit,
+            versions=versions, signs_in=not self._desk.everybody,
         )  # fmt: skip
 
     async def _history(self, request: Request, editor: Editor) -> Response:
@@ -190,6 +219,7 @@ class EditorApp:
         rows, elsewhere = await asyncio.to_thread(_differences, saved, now)
         return self._page(
             "history.html", editor=editor, message=message, language=language, rows=rows, elsewhere=elsewhere,
+            name=name_of(message, list(sight.webinars.values())), direction=_direction(language),
             called=language_name(language, "en"), signs_in=not self._desk.everybody,
         )  # fmt: skip
 
@@ -203,7 +233,7 @@ class EditorApp:
         """Raises HTTPException."""
         key, sight = await self._key(request)
         said = await question(request)
-        source = said.get("source", "").replace("\r\n", "\n").replace("\r", "\n")
+        source = said["source"] if "source" in said else sight.sources.get(key, "")
         if len(source) > saving.LARGEST:
             raise HTTPException(413, f"A text has at most {saving.LARGEST:,} characters.")
         webinars = {one.id: one for one in sight.users_of(key[0])}
@@ -221,14 +251,11 @@ class EditorApp:
             raise Problems([Problem("who reads it", str(reason))]) from None
         if send_to:
             reader, webinar = to_oneself(reader, webinar, send_to), as_test(webinar)
-        place, whole, dark = (
-            str(text_path(self._desk.root, *key)),
-            bool(said.get("whole")),
-            bool(said.get("dark")),
-        )
+        place = str(text_path(self._desk.root, *key))
+        whole, dark, raw = (bool(said.get(name)) for name in ("whole", "dark", "raw"))
         return await self._trier.try_(
             Trial(
-                asked.source,
+                asked.source.replace("\r\n", "\n").replace("\r", "\n"),
                 place,
                 webinar.message_with(key[0]),
                 _layout(asked.sight),
@@ -236,6 +263,7 @@ class EditorApp:
                 reader,
                 whole,
                 dark,
+                raw,
                 self._desk.pages_url,
             ),
             editor.address,
@@ -288,7 +316,7 @@ class EditorApp:
             {
                 "began_with": digest(source), "sound": sound,
                 "problems": [_problem_as_json(True, one) for one in unsound or ()],
-                "difference": await asyncio.to_thread(saving.difference, before, source),
+                "difference": await asyncio.to_thread(difference, before, source),
             }
         )  # fmt: skip
 
@@ -329,13 +357,25 @@ class EditorApp:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request about a text: its key, the other fields, its source, and the webinar it is shown for."""
+    """A request about a text: its key, the other fields, its source (the file's where none is given), and the webinar
+    it is shown for."""
 
     key: Key
     said: Mapping[str, str]
     source: str
     webinar: Webinar
     sight: Sight
+
+
+@cache
+def _content(name: str) -> tuple[bytes, bytes]:
+    """A file of the pages, as it is and compressed."""
+    content = _FILES[name][0].read_bytes()
+    return content, gzip.compress(content, mtime=0)
+
+
+def _direction(language: str) -> str:
+    return "rtl" if right_to_left(language) else "ltr"
 
 
 def _layout(sight: Sight) -> Layout:
@@ -345,16 +385,16 @@ def _layout(sight: Sight) -> Layout:
     return sight.layout
 
 
-def _differences(saved: Sequence[saving.SavedText], now: str) -> tuple[list[Any], list[tuple[str, str]]]:
+def _differences(saved: Sequence[saving.SavedText], now: str) -> tuple[list[Any], list[Row]]:
     """Each earlier version with what it changed and whether it is the present one; and what was changed elsewhere
     since."""
     before = [*(one.source for one in saved), ""][1:]
     end = time.monotonic() + COMPARED_SECONDS
     rows = [
-        (one, saving.difference(old, one.source) if old and time.monotonic() < end else [], one.source == now)
+        (one, difference(old, one.source) if old and time.monotonic() < end else [], one.source == now)
         for one, old in zip(saved, before, strict=True)
     ]
-    return rows, saving.difference(saved[0].source, now) if saved and saved[0].source != now else []
+    return rows, difference(saved[0].source, now) if saved and saved[0].source != now else []
 
 
 async def _conflict(theirs: str, ours: str) -> JSONResponse:
@@ -362,7 +402,7 @@ async def _conflict(theirs: str, ours: str) -> JSONResponse:
         {
             "error": "Somebody else has changed this text since you opened it. Nothing was saved.",
             "theirs": theirs, "theirs_began_with": digest(theirs),
-            "difference": await asyncio.to_thread(saving.difference, theirs, ours),
+            "difference": await asyncio.to_thread(difference, theirs, ours),
         },
         409,
     )  # fmt: skip
@@ -384,5 +424,12 @@ def _try_later(request: Request, error: Exception) -> Response:
 
 def _problem_as_json(wrong: bool, problem: Problem) -> dict[str, Any]:
     line = _LINE.search(problem.place)
-    fix = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
-    return {"line": int(line[1]) if line else 0, "found": problem.found, "fix": fix, "wrong": wrong}
+    hint = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
+    fix = {"old": problem.old, "new": problem.new} if problem.new else None
+    return {
+        "line": int(line[1]) if line else 0,
+        "found": problem.found,
+        "hint": hint,
+        "wrong": wrong,
+        "fix": fix,
+    }

@@ -67,6 +67,11 @@ def matrix_of(webinars: Sequence[Webinar], texts: Iterable[ListedText]) -> Matri
     return Matrix(tuple(languages), tuple(rows))
 
 
+def name_of(text: str, webinars: Sequence[Webinar]) -> str:
+    """The name of a text in words."""
+    return _name(text, _senders(webinars).get(text, []))
+
+
 def _senders(webinars: Sequence[Webinar]) -> Mapping[str, list[tuple[Webinar, Message | None]]]:
     """The webinars that send each text, with the message that has it; None for a notice."""
     senders: dict[str, list[tuple[Webinar, Message | None]]] = {}

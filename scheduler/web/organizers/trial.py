@@ -31,7 +31,7 @@ from scheduler.mail.trial.advice import advice
 from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
 from scheduler.mail.trial.child import CPU_SECONDS
-from scheduler.mail.words.variables import BLOCKS, VARIABLES, Facts, variables
+from scheduler.mail.words.variables import VARIABLES, Facts, variables
 from scheduler.mail.writing.sample import SAMPLE_KEY, Reader, compose_sample, sample_told, sent_at
 from scheduler.problem import Problem
 from scheduler.webinar.links import page_of, told_link
@@ -41,6 +41,7 @@ CHILDREN = 2
 MOST_WAITING, MOST_OF_ONE = 20, 5
 LARGEST_MAIL = 400_000  # bytes
 LARGEST_ANSWER = 8 * LARGEST_MAIL
+MOST_SOURCE = 200_000  # characters of a mail's source that are shown
 MOST_PROBLEMS = 200
 PATIENCE = 20.0  # seconds of real time, as the machine may be busy; what computes is ended long before
 _LENGTH = struct.Struct("!I")
@@ -52,7 +53,8 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """A text to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client."""
+    """A text to try. `whole`: for every kind of reader, too, which takes longer. `dark`: shown as in a dark client.
+    `raw`: shown with its source as it goes on the wire."""
 
     source: str
     place: str
@@ -62,6 +64,7 @@ class Trial:
     reader: Reader
     whole: bool = False
     dark: bool = False
+    raw: bool = False
     pages_url: str = ""
 
 
@@ -76,7 +79,7 @@ class Tried:
     values: dict[str, str] = field(default_factory=dict)
     """Of each variable, for this reader."""
     shown: dict[str, Any] = field(default_factory=dict)
-    """The mail as an editor sees it: subject, preheader, from, date, text, html, bytes, invitation."""
+    """The mail as an editor sees it: subject, preheader, from, date, text, html, bytes, invitation, source."""
 
 
 class Trier:
@@ -215,7 +218,8 @@ def answer_to(trial: Trial) -> dict[str, Any]:
     answer["problems"] = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
     subject, html = answer["shown"].get("subject", ""), answer["shown"].get("html", "")
     advised = advice(trial.source, trial.place, language, trial.webinar, subject, html)
-    advised = chain(((False, doubt) for doubt in doubts), advised)
+    known = {problem.old for problem in problems if problem.old}
+    advised = chain(((False, doubt) for doubt in doubts), (one for one in advised if one[1].old not in known))
     answer["advice"] = [(wrong, vars(problem)) for wrong, problem in islice(advised, MOST_PROBLEMS)]
     return answer
 
@@ -229,6 +233,7 @@ def _shown(mail: bytes, trial: Trial) -> dict[str, Any]:
         "text": read.text,
         "html": in_scheme(read.html, "dark" if trial.dark else "light"),
         "bytes": len(mail),
+        "source": mail.decode("utf-8", "replace")[:MOST_SOURCE] if trial.raw else "",
         "invitation": invitation
         and {
             "title": invitation.summary,
@@ -256,14 +261,21 @@ def _facts(trial: Trial) -> Facts:
 
 
 def _values(filling: dict[str, Any]) -> dict[str, str]:
-    """The value of each variable; of a block only that it is one."""
+    """The value of each variable, and what the editor's picture of each block shows."""
     values = {}
     for name in VARIABLES:
         value: Any = filling
         for part in name.split("."):
             value = value[part] if isinstance(value, dict) else getattr(value, part, "")
         values[name] = str(value)
-    return values | dict.fromkeys(BLOCKS, "")
+    words, leaf, changes = filling["phrases"], filling["times"].yours.leaf, filling["changes"]
+    pictures = {
+        "changes": changes.what if changes else "",
+        "times": f"{leaf.month} {leaf.day}",
+        "join_button": words.join if filling["join_url"] else words.no_link_yet,
+        "calendar_links": f"{words.google} · {words.outlook} · {words.microsoft}",
+    }
+    return values | pictures
 
 
 if __name__ == "__main__":

@@ -22,16 +22,14 @@ from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.wording import (
     clock_time,
     full_date,
-    language_name,
     listing,
-    right_to_left,
     same_clock,
     text_language,
     time_left,
 )
 from scheduler.web.pages.calendar import web_calendars
 from scheduler.web.pages.context import Pages
-from scheduler.web.pages.showing import show
+from scheduler.web.pages.showing import attributes_of, own_name, show
 from scheduler.web.pages.visits import Visit, visit
 from scheduler.web.pages.zone_search import chosen_zone, place_of, search_zones
 from scheduler.web.requests import form
@@ -219,7 +217,7 @@ def _values(seen: Visit, former: datetime | None) -> dict[str, Any]:
         "title": webinar.words(language).title,
         "said": webinar.words(language),
         "attributes": {
-            key: _attributes(webinar.language_of(key, language), language)
+            key: attributes_of(webinar.language_of(key, language), language)
             for key in ("title", "about", "organizers", "how_to_join")
         },
         "organizers": listing(
@@ -250,12 +248,7 @@ def masked(address: str) -> str:
     return f"{local[:1]}…\u2060@{domain}"  # a word joiner: no line breaks there
 
 
-def _attributes(tag: str, language: str) -> dict[str, str]:
-    """The attributes of an element whose text is in the language `tag`, on a page in `language`."""
-    return {} if tag == language else {"lang": tag, "dir": "rtl" if right_to_left(tag) else "ltr"}
-
-
 def _languages(offered: Collection[str], chosen: str) -> list[tuple[str, str, bool]]:
     """The languages of a webinar's mails: tag, name in itself, and whether a registrant's mails are in it now."""
     now = text_language(chosen, offered, next(iter(offered)))
-    return [(tag, language_name(tag, tag).capitalize(), tag == now) for tag in offered]
+    return [(tag, own_name(tag), tag == now) for tag in offered]

@@ -8,6 +8,7 @@ nothing of that one is shown.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,9 +26,10 @@ from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold
 from scheduler.ledger import forgetting
 from scheduler.ledger.states import State
+from scheduler.mail.words.names import isolated
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.variables import dear, shown_name
-from scheduler.mail.words.wording import language_name, offset_text
+from scheduler.mail.words.wording import language_name, offset_text, right_to_left
 from scheduler.mail.writing.plain import plain_mail
 from scheduler.mailed_links import MailedTo, Purpose, TooManyLinks
 from scheduler.outbox import TooMany
@@ -70,6 +72,11 @@ class _Opened(NamedTuple):
     language: str
     now: datetime
 
+    @property
+    def shown_address(self) -> str:
+        """The address inside a sentence of the page."""
+        return isolated(self.address, right_to_left(self.language))
+
 
 class _OwnData:
     def __init__(self, pages: Pages) -> None:
@@ -89,6 +96,8 @@ class _OwnData:
         """Everything that is held, in words."""
         opened = await self._open(request)
         held = await self._held(opened)
+        governing = await asyncio.to_thread(self._pages.webinars)
+        titles = {name: one.webinar.words(opened.language).title for name, one in governing.items()}
         complete = json_text(held)
         return show(
             "own_data.html",
@@ -96,7 +105,7 @@ class _OwnData:
             opened=opened,
             phrases=phrases(opened.language),
             as_of=_moment(opened.now, "UTC"),
-            registrations=[_registration(one, opened.language) for one in held["registrations"]],
+            registrations=[_registration(one, titles, opened.language) for one in held["registrations"]],
             complete=complete[:LONGEST_SHOWN],
             is_cut=len(complete) > LONGEST_SHOWN,
         )
@@ -142,6 +151,7 @@ class _OwnData:
         return _Opened(token, to.address_folded, page_language(language, browser_language(request)), now)
 
     async def _held(self, opened: _Opened) -> Json:
+        self._pages.limits.own_data(opened.token)
         async with self._one_by_one:
             return await self._pages.database.run_reading(personal_data, opened.now, opened.address)
 
@@ -193,11 +203,10 @@ _SAID = {State.SENT: "mail_sent", State.IN_DOUBT: "mail_in_doubt"} | dict.fromke
 )
 
 
-def _registration(held: Json, language: str) -> dict[str, Any]:
-    """One registration as the page shows it: values by the phrase that names them, and its mails."""
+def _registration(held: Json, titles: Mapping[str, str], language: str) -> dict[str, Any]:
+    """One registration as the page shows it: its webinar, values by the phrase that names them, and its mails."""
     zone = held["zone"] or "UTC"
     values = {
-        "webinar": held["webinar"],
         "name": held["name"],
         "address": held["address"],
         "language": language_name(held["language"], language) if held["language"] else "",
@@ -213,7 +222,11 @@ def _registration(held: Json, language: str) -> dict[str, Any]:
         )
         for one in held["deliveries"]
     ]
-    return {"values": {name: value for name, value in values.items() if value}, "mails": mails}
+    return {
+        "title": titles.get(held["webinar"], held["webinar"]),
+        "values": {name: value for name, value in values.items() if value},
+        "mails": mails,
+    }
 
 
 def _moment(instant: datetime | None, zone: str) -> str:
@@ -221,4 +234,4 @@ def _moment(instant: datetime | None, zone: str) -> str:
     if instant is None:
         return ""
     local = to_local(instant, pytz.timezone(zone))
-    return f"{local:%Y-%m-%d %H:%M} {offset_text(local.utcoffset() or timedelta())}"
+    return f"{local:%Y-%m-%d %H:%M} {offset_text(local.utcoffset() or timedelta()).removesuffix('+0')}"

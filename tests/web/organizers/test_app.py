@@ -295,7 +295,7 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "line", "found", "fix", "wrong"),
+    ("written", "line", "found", "hint", "wrong"),
     [
         ("{{ nmae }}", 1, "unknown variable `nmae`", "did you mean `name`?", True),
         ("{% if name %}", 1, "", "", True),
@@ -303,11 +303,11 @@ async def test_the_mail_is_shown_as_it_is_typed(room: Room) -> None:
         ("13:00 CET", 1, "`CET`: on that date the webinar's clock shows CEST", "{{ times }}", True),
         ("Friday, 3 July", 1, "Friday", "{{ times }}", True),
         ("![](https://who.int/a.png)", 1, "a picture without a description", "what it shows", False),
-        ("[here](http://who.int)", 1, "the link http://who.int is not https", "https://…", False),
+        ("[here](http://who.int)", 1, "a link to `http://who.int`", "https://…", True),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_how_to_fix_it(
-    room: Room, loop: asyncio.Runner, written: str, line: int, found: str, fix: str, wrong: bool
+    room: Room, loop: asyncio.Runner, written: str, line: int, found: str, hint: str, wrong: bool
 ) -> None:
     @in_loop
     async def run(room: Room) -> None:
@@ -317,10 +317,76 @@ def test_a_mistake_is_named_with_its_line_and_how_to_fix_it(
             said = (await ask(room, client, "try", source=f"{source}\n\n{written}\n")).json()
         close = [one for one in said["problems"] if found in one["found"] and one["wrong"] == wrong]
         assert close, said["problems"]
-        assert fix in close[0]["fix"]
+        assert hint in close[0]["hint"]
         assert close[0]["line"] in (where, 0) if not found else close[0]["line"] == where
 
     run(room, loop)
+
+
+@pytest.mark.parametrize(
+    ("written", "old", "new"),
+    [
+        ("{{ nmae }}", "nmae", "name"),
+        ("{{ webinar.tittle }}", "webinar.tittle", "webinar.title"),
+        ("[here](http://who.int/a)", "http://who.int/a", "https://who.int/a"),
+    ],
+)
+def test_a_mistake_comes_with_the_change_that_fixes_it_where_there_is_one(
+    room: Room, loop: asyncio.Runner, written: str, old: str, new: str
+) -> None:
+    @in_loop
+    async def run(room: Room) -> None:
+        source = room.file().read_text()
+        async with room.browser(room.account()) as client:
+            said = (await ask(room, client, "try", source=f"{source}\n{written}\n", whole="yes")).json()
+            (problem,) = said["problems"]
+            assert problem["fix"] == {"old": old, "new": new}
+            fixed = f"{source}\n{written.replace(old, new)}\n"
+            said = (await ask(room, client, "try", source=fixed, whole="yes")).json()
+            assert said["problems"] == []
+
+    run(room, loop)
+
+
+@in_loop
+async def test_a_mail_without_its_link_or_times_comes_with_the_block_that_says_them(room: Room) -> None:
+    source = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        for block in ("{{ join_button }}", "{{ times }}"):
+            lacking = source.replace(f"{block}\n", "")
+            said = (await ask(room, client, "try", source=lacking, whole="yes")).json()
+            assert {"old": "", "new": block} in [one["fix"] for one in said["problems"]], said["problems"]
+
+
+@in_loop
+async def test_the_source_of_a_mail_is_shown_where_somebody_asks_for_it(room: Room) -> None:
+    source = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        raw = (await ask(room, client, "try", source=source, raw="yes")).json()["mail"]["source"]
+        assert "multipart/alternative" in raw
+        assert not (await ask(room, client, "try", source=source)).json()["mail"]["source"]
+
+
+@in_loop
+async def test_a_question_without_a_text_is_about_the_one_in_the_folder(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        french = (await ask(room, client, "try", "/templates/confirmation/fr")).json()
+    assert "confirmée" in french["mail"]["subject"]
+
+
+@in_loop
+async def test_a_file_keeps_the_bytes_that_nobody_changed(room: Room) -> None:
+    """The ends of its lines, and a byte order mark."""
+    written = b"\xef\xbb\xbf" + room.file().read_bytes().replace(b"\n", b"\r\n")
+    room.file().write_bytes(written)
+    source = written.decode("utf-8-sig")
+    async with room.browser(room.account()) as client:
+        said = (await ask(room, client, "save", source=source, began_with=digest(source))).json()
+        assert (said["sound"], said["difference"]) == (True, [])
+        assert room.file().read_bytes() == written
+        more = f"{source}More.\r\n"
+        await ask(room, client, "save", source=more, began_with=said["began_with"])
+        assert room.file().read_bytes() == written + b"More.\r\n"
 
 
 @in_loop
@@ -394,7 +460,7 @@ async def test_what_is_saved_is_in_the_file_and_on_record(room: Room) -> None:
             await ask(room, client, "save", source=after, began_with=digest(before), note="a last line")
         ).json()
         assert said["sound"]
-        assert ["+", "See you there."] in said["difference"]
+        assert ["+", [["+", "See you there."]]] in said["difference"]
         assert room.file().read_text() == after
         assert [one.name for one in room.file().parent.iterdir() if one.name.startswith(".")] == []
         page = (await client.get(f"{TEXT}/history")).text
@@ -420,8 +486,7 @@ async def test_two_editors_at_once_lose_nothing(room: Room) -> None:
         assert answer.status_code == 409
         conflict = answer.json()
         assert conflict["theirs"].endswith("Ada's.\n")
-        assert ["-", "Ada's."] in conflict["difference"]
-        assert ["+", "Bob's."] in conflict["difference"]
+        assert ["~", [["-", "Ada"], ["+", "Bob"], [" ", "'s."]]] in conflict["difference"]
         assert room.file().read_text().endswith("Ada's.\n")
         both = before + "Ada's.\nBob's.\n"
         assert (

@@ -90,6 +90,20 @@ def test_of_a_cancelled_webinar_it_takes_the_entry_away(site: Site) -> None:
     assert (method, entry["STATUS"], entry["SEQUENCE"]) == ("PUBLISH", "CANCELLED", 1)
 
 
+@pytest.mark.engines("both")
+def test_of_whoever_withdrew_it_takes_the_entry_away_and_of_whoever_came_back_it_is_there_again(
+    site: Site,
+) -> None:
+    key = site.register()
+    store_version(site)
+    site.post(f"/r/{key}/withdraw")
+    assert event(site, key, "?as=attendee")[0] == "CANCEL"
+    assert event(site, key)[1]["STATUS"] == "CANCELLED"
+    site.post(f"/r/{key}/return")
+    method, entry = event(site, key, "?as=attendee")
+    assert (method, entry["STATUS"]) == ("REQUEST", "CONFIRMED")
+
+
 def test_a_webinar_that_forwards_has_the_link_that_never_changes(site: Site) -> None:
     site.ledger.govern(webinar(join_link="forward"))
     key = site.register(join_url="https://meet.who.int/own")

@@ -134,6 +134,13 @@ def test_nothing_of_the_request_decides_where_it_leads(site: Site) -> None:
     assert response.headers["location"] == SHARED
 
 
+def test_whoever_withdrew_can_still_join(site: Site) -> None:
+    key = site.register()
+    site.post(f"/r/{key}/withdraw")
+    site.clock.at = START
+    assert site.get(f"/j/{key}").headers["location"] == SHARED
+
+
 def test_whoever_is_suppressed_or_whose_row_is_gone_in_a_reload_can_still_join(site: Site) -> None:
     key = site.register()
     site.ledger.sql("INSERT INTO suppression (address_folded, source, since) VALUES ('maya@who.int', 'page', :now)",

@@ -283,17 +283,16 @@ class TestPage:
 
     def test_no_page_is_large(self, site: Site) -> None:
         key = site.register(language="fr", name="M" * 200)
-        assets = sum(len(site.get(f"/assets/{name}").content) for name in ("pages.css", "pages.js"))
+        script = len(site.get("/assets/pages.js").content)
         for query in ("", "?zone=etats", "?done=zone"):
-            assert len(site.get(f"/r/{key}{query}").content) + assets < LARGEST
+            assert len(site.get(f"/r/{key}{query}").content) + script < LARGEST
 
-    def test_nothing_is_loaded_from_elsewhere_and_nothing_is_inline(self, site: Site) -> None:
+    def test_nothing_is_loaded_from_elsewhere_and_no_script_is_inline(self, site: Site) -> None:
         page = site.get(f"/r/{site.register()}?zone=paris").text
         assert {*re.findall(r'(?:src|<link[^>]* href)="([^"]+)"', page)} <= {
-            "data:,", *re.findall(r'"(/assets/pages\.(?:css|js)\?[0-9a-f]{12})"', page)
+            "data:,", *re.findall(r'"(/assets/pages\.js\?[0-9a-f]{12})"', page)
         }  # fmt: skip
         assert " style=" not in page
-        assert "<style" not in page
         assert not re.search(r"\son\w+=", page)
 
     def test_a_name_is_no_markup(self, site: Site) -> None:
@@ -314,7 +313,7 @@ def test_get_head_and_options_of_every_route_change_nothing(site: Site) -> None:
     key = site.register()
     before = site.dump()
     for route in site.app.routes:
-        path = route.path.replace("{key}", key).replace("{name}", "pages.css")  # type: ignore[attr-defined]
+        path = route.path.replace("{key}", key).replace("{name}", "pages.js")  # type: ignore[attr-defined]
         for method in ("GET", "HEAD", "OPTIONS"):
             answer = site.ask(method, path)
             assert answer.status_code in (200, 404, 405), path

@@ -4,19 +4,20 @@
 for (const box of document.querySelectorAll("[data-opens]")) {
   const [opens, starts, now] = ["opens", "starts", "now"].map((name) => Date.parse(box.dataset[name]));
   const ahead = now - Date.now();
-  const left = box.querySelector("[data-left]");
+  const countdown = box.querySelector("[data-countdown]");
   const two = (number) => String(number).padStart(2, "0");
   const show = () => {
     const at = Date.now() + ahead;
-    const seconds = Math.max(0, Math.ceil((starts - at) / 1000));
-    if (seconds < 86400) {
-      const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
-      left.textContent = (minutes < 60 ? "" : `${Math.floor(minutes / 60)}:`) + `${two(minutes % 60)}:${two(rest)}`;
+    const left = Math.max(0, Math.ceil((starts - at) / 1000));
+    const [hours, minutes, seconds] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+    countdown.hidden = !left || hours >= 24;
+    countdown.lastElementChild.textContent = (hours ? `${hours}:` : "") + `${two(minutes)}:${two(seconds)}`;
+    for (const words of document.querySelectorAll("[data-words]")) words.hidden = hours < 24;
+    if (at >= opens && !box.querySelector("[data-before]").hidden) {
+      box.querySelector("[data-before]").hidden = true;
+      box.querySelector("[data-after]").textContent = box.querySelector("template").content.textContent;
     }
-    if (at < opens) return;
-    box.querySelector("[data-before]").hidden = true;
-    box.querySelector("[data-after]").hidden = false;
-    if (!seconds) clearInterval(ticking);
+    if (!left) clearInterval(ticking);
   };
   const ticking = setInterval(show, 1000);
   show();
