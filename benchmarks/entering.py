@@ -58,7 +58,9 @@ def _measure(engine: str, new: Callable[[], Ledger], forms: int, mails: int) -> 
             alone = _sending(ledger, "(registration_id & 1) = 0", lambda: time.sleep(5))
             took: list[float] = []
             began = time.monotonic()
-            beside = _sending(ledger, "(registration_id & 1) = 1", lambda: took.extend(_register(port, forms)))
+            beside = _sending(
+                ledger, "(registration_id & 1) = 1", lambda: took.extend(_register(port, forms))
+            )
             seconds = time.monotonic() - began
             while (
                 ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'open' AND state = 'sent'") < forms
