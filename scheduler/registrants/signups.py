@@ -256,6 +256,13 @@ def _registered_elsewhere(conn: Connection, webinar: str, addresses: Collection[
 
 # Rows
 
+
+def details_of(conn: Connection, number: int) -> Details:
+    """What is known of the person of an existing row."""
+    row = execute(conn, f"SELECT {', '.join(_COLUMNS)} FROM signup WHERE id = :id", id=number).one()
+    return Details(**row._asdict() | {"answers": json.loads(row.answers)})
+
+
 _COLUMNS = (
     "address",
     "name",

@@ -115,6 +115,7 @@ LABELS: Mapping[str, str] = {
     "webinar.how_to_join": "How to join",
     "webinar.materials_url": "Link to slides and recording",
     "join_url": "Link to join",
+    "page_url": "Link to the reader’s page",
     "your_time": "Reader’s time",
     "webinar_time": "Webinar’s time",
     "time_left": "Time left",

@@ -103,7 +103,7 @@ def register(
         details = [one for one in details if one.folded not in passed]
         outcomes = signups.register(conn, now, webinar, details, source, again=again)
     for one, outcome in zip(details, outcomes, strict=True):
-        tell_who_waits(conn, now, webinar, one, outcome)
+        tell_who_waits(conn, now, webinar, outcome)
         results[one.folded] = outcome
     return [one.errors or results[one.details.folded] for one in people]
 

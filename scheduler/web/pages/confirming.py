@@ -24,6 +24,7 @@ from scheduler.web.pages.registering import State, clock_of, state_of
 from scheduler.web.pages.showing import show
 from scheduler.web.pages.words import page_language
 from scheduler.web.requests import form
+from scheduler.zones.names import load_names
 
 _LONGEST_NUMBER = 18  # digits
 
@@ -88,6 +89,7 @@ class _Confirming:
         def do(conn: Connection) -> None:
             confirm(conn, now, governing, entered.id, to.address_folded)
 
+        await asyncio.to_thread(load_names)  # outside a transaction
         await self._pages.database.run(do)
         return RedirectResponse(f"{request.url.path}?done={entered.id}", 303)
 

@@ -27,6 +27,7 @@ from scheduler.registrants.rows import Person
 from scheduler.registrants.signups import Details, State
 from scheduler.registrants.suppression import EVERYTHING, suppressions, unsuppress
 from scheduler.web.pages.entry import Entry
+from scheduler.web.pages.waiting_list import tell_who_waits
 from scheduler.webinar.model import Webinar
 
 FORM = "form"
@@ -53,6 +54,7 @@ def enter(conn: Connection, now: datetime, governing: Governing, entry: Entry, w
     (outcome,) = signups.register(
         conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again=[person[1]]
     )
+    tell_who_waits(conn, now, webinar, outcome)
     if outcome.state is State.UNCONFIRMED or (asks and _left(conn, person)):
         _ask(conn, now, webinar, entry.address, outcome.id, write)
     elif not _come_back(conn, now, governing, person) and not outcome.new:
@@ -92,8 +94,10 @@ def entered_for(conn: Connection, folded: str, numbers: Collection[int]) -> list
 
 def confirm(conn: Connection, now: datetime, governing: Governing, number: int, folded: str) -> bool:
     """Let an address count whose reader pressed the button. Idempotent. False if the row of `signup` is gone."""
-    if signups.confirm(conn, now, governing.webinar, number) is None:
+    outcome = signups.confirm(conn, now, governing.webinar, number)
+    if outcome is None:
         return False
+    tell_who_waits(conn, now, governing.webinar, outcome)
     _come_back(conn, now, governing, (governing.webinar.id, folded))
     return True
 

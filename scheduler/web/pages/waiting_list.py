@@ -21,18 +21,17 @@ from scheduler.mail.writing.composing import wire_address
 from scheduler.mail.writing.plain import plain_mail
 from scheduler.outbox import TooMany
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.signups import Details, Outcome, State
+from scheduler.registrants.signups import Details, Outcome, State, details_of
 from scheduler.web.pages.words import page_language, page_words
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
 
-def tell_who_waits(
-    conn: Connection, now: datetime, webinar: Webinar, person: Details, outcome: Outcome
-) -> None:
+def tell_who_waits(conn: Connection, now: datetime, webinar: Webinar, outcome: Outcome) -> None:
     """Put a mail into the outbox for somebody who waits from now on. The names of zones must be loaded, or this takes a
     second (`zones.names.load_names`)."""
     if outcome.state is State.WAITING and outcome.begun:
+        person = details_of(conn, outcome.id)
         with suppress(TooMany, ValueError):  # ValueError: an address that no mail can carry
             mail = waiting_mail(webinar, person, now)
             outbox.put(conn, now, webinar.sender.address, wire_address(person.address), mail, patient=True)

@@ -189,3 +189,13 @@ def test_a_link_is_not_kept(site: Site, form: Form) -> None:
     token = link(mails(site)[0]).removeprefix("/c/")
     dump = site.dump()
     assert token not in repr({name: rows for name, rows in dump.items() if name != "outbox"})
+
+
+def test_whoever_confirms_late_and_finds_no_place_is_told(site: Site) -> None:
+    form = open_page(site, registration="confirm", capacity=1)
+    form.send(language="en")
+    (mail,) = mails(site)
+    Form(site).send(address="ben@who.int", language="en")
+    site.ledger.sql("UPDATE signup SET state = 'registered' WHERE address_folded = 'ben@who.int'")
+    press(site, link(mail))
+    assert [one["Subject"].partition(":")[0] for one in mails(site)][1:] == ["Waiting list"]

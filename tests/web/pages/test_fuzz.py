@@ -73,3 +73,20 @@ def _someone(site: Site) -> str:
     if not site.ledger.sql("SELECT 1 FROM registrants"):
         site.register()
     return site.key_of("maya@who.int")
+
+
+@pytest.mark.engines("sqlite")
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["/j/{}", "/d/{}", "/d/{}.json", "/d/{}/forget", "/r/{}/calendar.ics"]),
+    st.one_of(
+        st.text(min_size=1, max_size=60),
+        st.text("0123456789abcdef", min_size=40, max_size=40),
+        st.just("0" * 39 + "٣"),
+    ),
+)
+def test_no_key_or_token_opens_anything_by_chance(site: Site, path: str, token: str) -> None:
+    site.pages.limits.__init__()  # type: ignore[misc]
+    written = path.format(quote(token.encode("utf-8", "surrogatepass"), safe=""))
+    assert site.get(written).status_code == 404
+    assert site.post(written).status_code in (404, 405)

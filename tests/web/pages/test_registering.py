@@ -283,6 +283,9 @@ def test_the_page_says_when_all_places_are_taken(site: Site) -> None:
     assert WORDS.button_full in full
     form.send(address="ben@who.int")
     assert [row[-1] for row in signups(site)] == ["registered", "waiting"]
+    form.send(address="ben@who.int")
+    asked = [row.recipient for row in site.ledger.sql("SELECT recipient FROM outbox")]
+    assert asked == ["ben@who.int"], "told once, and nobody who has a place"
 
 
 # The page

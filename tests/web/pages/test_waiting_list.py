@@ -46,7 +46,7 @@ def test_it_is_written_in_each_language_of_the_pages(language: str) -> None:
 def register(site: Site, person: Details) -> None:
     with site.database.transaction() as conn:
         (outcome,) = signups.register(conn, NOW, SMALL, [person], "form")
-        tell_who_waits(conn, NOW, SMALL, person, outcome)
+        tell_who_waits(conn, NOW, SMALL, outcome)
 
 
 def told(site: Site) -> list[str]:
@@ -67,7 +67,7 @@ def test_whoever_confirmed_their_address_and_finds_no_place_is_told(site: Site) 
     with site.database.transaction() as conn:
         outcome = signups.confirm(conn, NOW, SMALL, maya.id)
         assert outcome is not None
-        tell_who_waits(conn, NOW, SMALL, Details("maya@who.int"), outcome)
+        tell_who_waits(conn, NOW, SMALL, outcome)
     assert told(site) == ["maya@who.int"]
 
 
