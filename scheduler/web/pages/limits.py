@@ -46,6 +46,10 @@ class PageLimits:
         Raises HTTPException 429."""
         self._count({count_key("key", key): OF_KEY})
 
+    def own_data(self, token: str) -> None:
+        """Count a look at what is held, which goes through whole tables, by a mailed link. Raises HTTPException 429."""
+        self._count({count_key("data", token): OF_KEY})
+
     def _count(self, limits: dict[bytes, int]) -> None:
         if self._counts.begin(limits) is None:
             raise HTTPException(429, headers={"retry-after": str(int(WITHIN))})

@@ -151,6 +151,7 @@ class _OwnData:
         return _Opened(token, to.address_folded, page_language(language, browser_language(request)), now)
 
     async def _held(self, opened: _Opened) -> Json:
+        self._pages.limits.own_data(opened.token)
         async with self._one_by_one:
             return await self._pages.database.run_reading(personal_data, opened.now, opened.address)
 

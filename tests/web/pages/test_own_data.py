@@ -16,6 +16,7 @@ from scheduler.mail.words.wording import right_to_left
 from scheduler.outbox import MOST_WITHIN
 from scheduler.reports.json_text import json_text
 from scheduler.reports.personal_data import personal_data
+from scheduler.web.pages.limits import OF_KEY
 from scheduler.web.pages.own_data import LONGEST_SHOWN, MOST_LINKS, VALID_FOR
 from scheduler.web.pages.words import LANGUAGES, page_words
 from tests.web.pages.support import NOW, Site
@@ -212,6 +213,15 @@ def test_neither_tokens_nor_addresses_reach_the_log(site: Site) -> None:
             site.get(path.format(token))
         site.post(f"/d/{token}/forget")
     assert not any(secret in repr(logs) for secret in (key, token, "maya@"))
+
+
+def test_a_link_is_opened_sixty_times_in_a_quarter_of_an_hour_since_each_look_goes_through_whole_tables(
+    site: Site,
+) -> None:
+    token = mailed(site, site.register())
+    statuses = [site.get(f"/d/{token}.json").status_code for _ in range(OF_KEY + 1)]
+    assert statuses == [200] * OF_KEY + [429]
+    assert site.get(f"/d/{token}").status_code == 429
 
 
 def test_what_people_typed_is_shown_as_text(site: Site) -> None:
