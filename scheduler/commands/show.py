@@ -14,6 +14,7 @@ from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
+from scheduler.registrants.rows import place_of
 from scheduler.reports.json_text import json_text
 
 _NOT_SENT = {"draft": "the webinar is a draft", "ended": "the webinar has ended"}
@@ -81,7 +82,7 @@ def _print_registration(one: Mapping[str, Any], folded: str) -> None:
 
 
 def _facts(one: Mapping[str, Any], folded: str) -> list[tuple[str, str]]:
-    row = f"row {one['row']} of registrants" if one["row"] is not None else "its row is gone"
+    row = place_of(one["row"]) if one["row"] is not None else "its row is gone"
     if one["gone_at"]:
         row += f", since {_utc(one['gone_at'])}"
     known = _KNOWN_BY.get(one["zone_known_by"], one["zone_known_by"])

@@ -61,6 +61,11 @@ class Row(NamedTuple):
     join_url: str = ""
 
 
+def place_of(number: int) -> str:
+    """Where a row is, for people who look for it."""
+    return f"registrants, row {number}" if number > 0 else f"signup, row {-number}"
+
+
 class Registrants:
     """The table `registrants` with the columns that it has now. Unless noted, lookups use an index."""
 

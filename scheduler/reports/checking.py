@@ -36,6 +36,7 @@ from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
 from scheduler.readiness import Kind
 from scheduler.registrants.forgotten import DOUBTFUL
+from scheduler.registrants.rows import place_of
 from scheduler.reports.reasons import rows_set_aside
 from scheduler.webinar.model import NOTICES, WITHDRAWAL, Message, Webinar, doubts
 from scheduler.webinar.timing import timings
@@ -430,16 +431,14 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses whose big domain is likely misspelled. Never quoted."""
     for aside in rows_set_aside(conn, webinar=webinar):
         fix = Kind.FORGOTTEN.fix if aside.reason == DOUBTFUL else "correct the row; it is planned then"
-        yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
+        yield warning(Problem(place_of(aside.row), aside.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )
     for row in execute(conn, query, webinar=webinar):
         if meant := likely_domain(row.address_folded.rpartition("@")[2]):
             found = "the address's domain looks mistyped"
-            yield warning(
-                Problem(f"registrants, row {row.registrant_id}", found, hint=f"is `{meant}` meant?")
-            )
+            yield warning(Problem(place_of(row.registrant_id), found, hint=f"is `{meant}` meant?"))
 
 
 def likely_domain(domain: str) -> str:

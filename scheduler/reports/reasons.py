@@ -22,6 +22,7 @@ from scheduler.governing.webinars import governing_webinars
 from scheduler.readiness import Kind, Reason
 from scheduler.registrants.changes import REGISTERED_HERE
 from scheduler.registrants.forgotten import DOUBTFUL, FORGOTTEN
+from scheduler.registrants.rows import place_of
 
 ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
@@ -90,7 +91,7 @@ def row_notes(conn: Connection) -> tuple[Reason, ...]:
     named = [
         Reason(
             Kind.FORGOTTEN if one.reason == DOUBTFUL else Kind.ROW,
-            f"registrants, row {one.row}: {one.reason}; the row is set aside",
+            f"{place_of(one.row)}: {one.reason}; the row is set aside",
         )
         for one in rows[:ROWS_NAMED]
     ]

@@ -282,7 +282,7 @@ def test_a_row_that_cannot_be_used_is_not_quoted(quick: Scene) -> None:
     quick.write()
     row = quick.register("amina@example.org", join_url="http://bad.example.org")
     result = quick.run("preview", "reminder-day", "--registrant", "amina@example.org")
-    told = f"--registrant: row {row} of registrants can't be used: join_url is not an https link\n"
+    told = f"--registrant: registrants, row {row} can't be used: join_url is not an https link\n"
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", told)
 
 

@@ -12,6 +12,7 @@ from scheduler.ledger import forgetting
 from scheduler.registrants import signups
 from scheduler.registrants.again import replan
 from scheduler.registrants.changes import REGISTERED_HERE
+from scheduler.registrants.rows import place_of
 from scheduler.registrants.signups import Details, Forgotten, Outcome, State
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.personal_data import personal_data
@@ -376,3 +377,7 @@ def test_what_they_said_is_theirs_to_read(ledger: Ledger) -> None:
         held = personal_data(conn, NOW, ANA)
     (one,) = held["registered_with_us"]
     assert (one["organization"], one["answers"], one["source"]) == ("WHO", {"role": "Nurse"}, "form")
+
+
+def test_a_row_is_named_by_its_table() -> None:
+    assert [place_of(number) for number in (5, -5)] == ["registrants, row 5", "signup, row 5"]
