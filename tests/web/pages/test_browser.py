@@ -119,9 +119,7 @@ def test_without_javascript(site: Site, visitor: Visit) -> None:
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
 
 
-def test_the_browsers_zone_is_offered_where_its_clock_differs(
-    site: Site, visitor: Visit
-) -> None:
+def test_the_browsers_zone_is_offered_where_its_clock_differs(site: Site, visitor: Visit) -> None:
     key = site.register(timezone="Asia/Kathmandu")
     page = visitor(f"/r/{key}", timezone_id="Africa/Nairobi")
     offer = page.locator("form.offer")
@@ -159,9 +157,7 @@ def places(key: str) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nobody_is_kept_out_by_a_disability(
-    site: Site, visitor: Visit, language: str, scheme: str
-) -> None:
+def test_nobody_is_kept_out_by_a_disability(site: Site, visitor: Visit, language: str, scheme: str) -> None:
     key = site.register(language=language, country="KE")
     page = visitor("/r/nobody", color_scheme=scheme, locale=language, bypass_csp=True)
     origin = page.url.removesuffix("/r/nobody")
@@ -203,9 +199,7 @@ def test_nothing_is_cut_off_on_a_small_phone(site: Site, visitor: Visit, languag
             assert box["height"] >= 44, pressed.inner_text()
 
 
-def test_a_page_that_is_opened_and_not_pressed_changes_nothing(
-    site: Site, visitor: Visit
-) -> None:
+def test_a_page_that_is_opened_and_not_pressed_changes_nothing(site: Site, visitor: Visit) -> None:
     key = site.register()
     before = site.dump()
     for path in places(key):
