@@ -17,8 +17,11 @@ COMMANDS = {
     "check": "check",
     "import": "registrants:import_",
     "pull": "pull:pull_command",
-    "suppress": "registrants",
-    "retry": "registrants",
+    "receive": "receive",
+    "suppress": "person",
+    "unsuppress": "person",
+    "resend": "person",
+    "retry": "person",
     "forget": "forget",
     "export": "export",
     "replan": "replan:replan_command",
@@ -36,6 +39,7 @@ COMMANDS = {
     "send-test": "send_test",
     "explain-reply": "explain_reply",
     "user": "user",
+    "key": "key",
 }
 """Where each command is below `scheduler.commands`: MODULE, or MODULE:NAME where it has another name there."""
 

@@ -10,35 +10,58 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.parser import BytesHeaderParser
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytz
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import Connection, event, select
 from sqlmodel import SQLModel
 
 from scheduler.clock import VirtualClock
 from scheduler.database.engine import Database
 from scheduler.problem import Problem, Problems
+from scheduler.receiver import Receiver, receiving
 from scheduler.registrants.files.importing import ImportReport, import_rows
 from scheduler.registrants.files.reading import FileRow
-from scheduler.reports.timeline import default_zones, timeline
+from scheduler.reports.timeline import Entry, clocks, default_zones, message_name, timeline
 from scheduler.reports.timeline_svg import timeline_svg
 from scheduler.service.service import Service
 from scheduler.settings import Settings
-from scheduler.web.inbox.pages import write_inbox
+from scheduler.web.inbox.pages import Timeline, write_inbox
 from scheduler.webinar.model import Webinar
 
 LEAD = timedelta(days=21)  # before the start the first registrants come, where no one says when
 CONNECTIONS = 4
+LOOK_SECONDS = 0.5
+"""Between two looks for what people asked for after a rehearsal."""
 STEPS_AT_ONE_INSTANT = 1000  # more tries than a mail can have: then something does not move
+
+
+@dataclass(frozen=True)
+class Play:
+    """What is rehearsed: a webinar, whose file says `source`, with these texts. Everything is written below `out`.
+
+    `pages_url`: where the pages of its registrants are served, to which mails then link; "" if they are not.
+    """
+
+    webinar: Webinar
+    source: str
+    templates: Path
+    out: Path
+    pages_url: str = ""
+
+    @property
+    def database(self) -> Path:
+        return self.out / "rehearsal.db"
+
+    @property
+    def mails(self) -> Path:
+        return self.out / "mails"
 
 
 @dataclass(frozen=True)
@@ -51,93 +74,113 @@ class Rehearsed:
     imported: ImportReport
     reasons: tuple[str, ...]  # what readiness says at the end
     notes: tuple[str, ...]
+    ended_at: datetime
+    """The last virtual instant."""
+    received: Sequence[Path]
+    """The mails, in the order of arrival."""
 
 
 class Stuck(RuntimeError):
     """Mails are due again and again at one virtual instant: a fault of this program."""
 
 
-@dataclass
-class _Inbox:
-    """An SMTP server's handler that writes each mail to a file, exactly as received."""
-
-    folder: Path
-    message_ids: dict[Path, str] = field(default_factory=dict)
-
-    @property
-    def received(self) -> list[Path]:
-        """The files, in the order of arrival."""
-        return list(self.message_ids)
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        path = self.folder / f"{len(self.message_ids) + 1:04d}.eml"
-        content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
-        path.write_bytes(content)
-        head = content[: content.find(b"\r\n\r\n") + 2]
-        self.message_ids[path] = str(BytesHeaderParser(policy=default).parsebytes(head)["Message-ID"]).strip()
-        return "250 2.0.0 kept"
-
-
 async def rehearse(
-    webinar: Webinar,
-    source: str,
+    play: Play,
     rows: Sequence[FileRow],
     *,
     place: str,
-    templates: Path,
-    out: Path,
+    until: datetime | None = None,
     progress: Callable[[datetime, datetime, datetime], None] = lambda start, now, end: None,
 ) -> Rehearsed:
-    """Rehearse `webinar` (whose file says `source`) with these registrants; write everything below `out`.
+    """Rehearse with these registrants, to the end or `until` an instant (UTC). Raises Problems.
 
     `progress` is told the first, the present and the last virtual instant, again and again.
     """
-    mails = _fresh(out)
+    _clear(play)
+    inbox, clock = Receiver(play.mails), VirtualClock(first_instant(play.webinar, rows))
+    async with _service(play, clock, inbox) as (service, database):
+        life = _live_through(service, database, clock, play.webinar, rows, place, until, progress)
+        imported, end = await life, service.readiness()
+        deliveries, index = await _show(play, database, inbox)
+    return Rehearsed(
+        deliveries, play.out, index, imported, end.reasons, end.notes, clock.now(), inbox.received
+    )
+
+
+async def go_on(play: Play, rehearsed: Rehearsed) -> None:
+    """Go on after the rehearsal, whose clock stands, until cancelled: what people ask for on their pages happens, and
+    the mails that they get come into the inbox."""
+    inbox, clock = Receiver.of(play.mails, rehearsed.received), VirtualClock(rehearsed.ended_at)
+    async with _service(play, clock, inbox) as (service, database):
+        await service.start()
+        try:
+            while True:
+                before = len(inbox.received)
+                while await service.tick(clock.now()):
+                    pass
+                await service.settled()
+                if len(inbox.received) > before:
+                    await _show(play, database, inbox)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await service.stop()
+
+
+@asynccontextmanager
+async def _service(
+    play: Play, clock: VirtualClock, inbox: Receiver
+) -> AsyncIterator[tuple[Service, Database]]:
+    """The service that sends to this inbox, and its database."""
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as temporary:
         folder = Path(temporary)
         (folder / "webinars").mkdir()
-        (folder / "webinars" / f"{webinar.id}.toml").write_text(source, encoding="utf-8")
-        async with _inbox(mails) as (inbox, port):
+        (folder / "webinars" / f"{play.webinar.id}.toml").write_text(play.source, encoding="utf-8")
+        async with receiving(inbox) as port:
             settings = Settings.model_validate(
                 {
-                    "database_url": f"sqlite:///{folder / 'rehearsal.db'}",
+                    "database_url": f"sqlite:///{play.database}",
                     "config_dir": folder,
-                    "templates_dir": templates,
+                    "templates_dir": play.templates,
                     "smtp_host": "127.0.0.1",
                     "smtp_port": port,
                     "smtp_tls": "none",
                     "smtp_connections": CONNECTIONS,
                 }
-            )
+            ).model_copy(update={"pages_url": play.pages_url})  # which need not be https here
             database = Database(settings.database_url.get_secret_value())
             # Nobody goes on with it after a loss of power: no commit waits for the disk.
             event.listen(
                 database.engine, "connect", lambda opened, _: opened.execute("PRAGMA synchronous=OFF")
             )
             try:
-                clock = VirtualClock(first_instant(webinar, rows))
-                service = Service(settings, database, clock, drafts_too=True)
-                imported = await _live_through(service, database, clock, webinar, rows, place, progress)
-                emls = {name: path.relative_to(out).as_posix() for path, name in inbox.message_ids.items()}
-                deliveries = await database.run(_deliveries, webinar, emls)
-                end = service.readiness()
+                yield Service(settings, database, clock, drafts_too=True), database
             finally:
                 await asyncio.to_thread(database.close)
+
+
+async def _show(play: Play, database: Database, inbox: Receiver) -> tuple[list[dict[str, Any]], Path]:
+    """Write deliveries.json, the timeline and the pages of the inbox. Returns the deliveries and the inbox's index."""
+    out, webinar = play.out, play.webinar
+    emls = {name: path.relative_to(out).as_posix() for path, name in inbox.message_ids.items()}
+    deliveries = await database.run(_deliveries, webinar, emls)
     (out / "deliveries.json").write_text(
         json.dumps(deliveries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
-    picture = _picture(webinar, {one["zone"] for one in deliveries})
-    (out / "timeline.svg").write_text(picture, encoding="utf-8")
+    entries, people = _timeline(webinar, deliveries)
+    (out / "timeline.svg").write_text(timeline_svg(webinar, entries, people), encoding="utf-8")
+    names = {message.id: message_name(message) for message in webinar.messages}
+    shown = Timeline("timeline.svg", clocks(webinar, entries, people), names)
     index = await asyncio.to_thread(
-        write_inbox, out, webinar.title, deliveries, inbox.received, "timeline.svg"
+        write_inbox, out, webinar.title, deliveries, inbox.received, shown, webinar
     )
-    return Rehearsed(deliveries, out, index, imported, end.reasons, end.notes)
+    return deliveries, index
 
 
-def _picture(webinar: Webinar, names: Collection[str]) -> str:
-    """The timeline in the zones of these registrants."""
-    zones = [pytz.timezone(name) for name in sorted(names) if name] or default_zones(webinar)
-    return timeline_svg(webinar, timeline(webinar, zones))
+def _timeline(webinar: Webinar, deliveries: Iterable[Mapping[str, Any]]) -> tuple[list[Entry], Counter[str]]:
+    """The timeline in the zones of these registrants, and their number by zone."""
+    zone_of = {one["email"]: one["zone"] for one in deliveries if one["zone"]}
+    zones = [pytz.timezone(name) for name in sorted(set(zone_of.values()))] or default_zones(webinar)
+    return timeline(webinar, zones), Counter(zone_of.values())
 
 
 def first_instant(webinar: Webinar, rows: Sequence[FileRow]) -> datetime:
@@ -153,6 +196,7 @@ async def _live_through(
     webinar: Webinar,
     rows: Sequence[FileRow],
     place: str,
+    until: datetime | None,
     progress: Callable[[datetime, datetime, datetime], None],
 ) -> ImportReport:
     start, end = clock.now(), webinar.end + timedelta(days=1)
@@ -167,7 +211,7 @@ async def _live_through(
         if due:
             _add(report, await database.run(_arrive, due, place, webinar.id))
         by_itself = wake is not None and wake <= now
-        while await (service.tick(now) if by_itself else service.take_in()):
+        while await (service.tick(now) if by_itself else service.plan_rows()):
             pass
         await service.settled()
         progress(start, now, max(end, now))
@@ -178,6 +222,9 @@ async def _live_through(
         steps = 0 if min(instants) > now else steps + 1
         if steps > STEPS_AT_ONE_INSTANT:
             raise Stuck(f"nothing moves at {now:%Y-%m-%d %H:%M:%S} UTC")
+        if until and min(instants) > until:
+            clock.move_to(max(now, until))
+            break
         clock.move_to(max(now, min(instants)))
     await service.stop()
     return report
@@ -195,36 +242,23 @@ def _add(report: ImportReport, other: ImportReport) -> None:
     report.notes += other.notes
 
 
-def _fresh(out: Path) -> Path:
-    """The folder for this rehearsal's mails, those of an earlier one removed. Raises Problems.
+def _clear(play: Play) -> None:
+    """Make the folders of this rehearsal, without the mails and the database of an earlier one. Raises Problems.
 
     A folder that holds anything else is left alone: somebody's own `mails` may be in it.
     """
-    allowed = "a new folder, an empty one, or that of an earlier rehearsal"
+    out, allowed = play.out, "a new folder, an empty one, or that of an earlier rehearsal"
     mark = out / "deliveries.json"
     try:
         if out.exists() and not mark.exists() and any(out.iterdir()):
             raise Problems([Problem(str(out), "holds other files", allowed)])
-        mails = out / "mails"
-        shutil.rmtree(mails, ignore_errors=True)
-        mails.mkdir(parents=True)
+        shutil.rmtree(play.mails, ignore_errors=True)
+        for file in out.glob(f"{play.database.name}*"):
+            file.unlink()
+        play.mails.mkdir(parents=True)
         mark.write_text("[]\n", encoding="utf-8")
     except OSError as error:
         raise Problems([Problem(str(out), f"can't be written: {error.strerror}", allowed)]) from None
-    return mails
-
-
-@asynccontextmanager
-async def _inbox(folder: Path) -> AsyncIterator[tuple[_Inbox, int]]:
-    inbox = _Inbox(folder)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(inbox, enable_SMTPUTF8=True, hostname="inbox.localhost"), "127.0.0.1", 0
-    )
-    try:
-        yield inbox, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 def _deliveries(conn: Connection, webinar: Webinar, emls: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -253,6 +253,14 @@ class SettingsProblems(Problems):
     """All mistakes of the environment."""
 
 
+_UNKNOWN_PROXY = Problem(
+    place_of("PAGES_URL"),
+    "is set without TRUSTED_PROXIES, so all registrants would come from one address and share one limit",
+    "both, or neither",
+    "name the proxy that publishes the pages in TRUSTED_PROXIES, such as 10.0.0.7 or 10.0.0.0/8",
+)
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ`. Raises SettingsProblems with every mistake.
 
@@ -268,6 +276,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if first and second and first.relay.account == second.relay.account:
         place = place_of("SMTP2_HOST")
         problems.append(Problem(place, "the same relay as the first", "another relay, or another user name"))
+    if first and first.pages_url and not first.trusted_proxies:
+        problems.append(_UNKNOWN_PROXY)
     if given.problems or problems or first is None:
         raise SettingsProblems([*given.problems, *problems])
     settings = first.with_origin(_origin(environ, given, FIRST)).model_copy(update={"second": second})

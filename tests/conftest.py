@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import structlog
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -42,6 +43,9 @@ if _MEMORY:
 # A busy machine makes no test fail, and the same commit gives the same result.
 settings.register_profile("here", deadline=None, derandomize=True)
 settings.load_profile("here")
+# Hypothesis tries the constants of all modules that happen to be imported, too: which ones differs from worker to
+# worker, and to read them takes each a second.
+providers._get_local_constants = lambda: providers._local_constants
 # The default draws the values of every frame of a traceback, which takes seconds.
 structlog.configure(
     processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

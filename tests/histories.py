@@ -6,10 +6,13 @@ What the services do is done by the functions of a tick, in their transactions; 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection
 
 from scheduler.database.engine import Database, execute
 from scheduler.governing import proposals
@@ -17,10 +20,10 @@ from scheduler.governing.notices import Notice, notices
 from scheduler.governing.revisions import Revisions, bring_up_to_date
 from scheduler.governing.webinars import Catalogue, decide_again, propose_webinars
 from scheduler.ledger import claims, outcomes
-from scheduler.ledger.entries import Claimed, Outcome, Start
+from scheduler.ledger.entries import Claimed, Outcome, Start, Version
 from scheduler.ledger.states import State
 from scheduler.ledger.told import Told
-from scheduler.webinar.model import NOTICES
+from scheduler.webinar.model import NOTICES, WITHDRAWAL
 from scheduler.webinar.told import facts_of
 from tests.support import settle_and_plan, toml, utc
 
@@ -64,7 +67,7 @@ class History:
         self.now = utc(now)
         self.mailbox: list[Got] = []
         self.replicas: list[Replica] = []
-        self._tokens = 0
+        self._tokens = self._entries = 0
 
     # What others do
 
@@ -79,6 +82,16 @@ class History:
             names = ", ".join(values)
             binds = ", ".join(f":{name}" for name in values)
             self.sql(f"INSERT INTO registrants ({names}) VALUES ({binds})", **values)
+
+    def ask(self, request: Callable[..., None], address: str, *values: Any, **keys: Any) -> None:
+        """As a person asks on their page, if they have one. What the first service has read governs."""
+        found = self.sql(
+            "SELECT id FROM registration WHERE address = :address ORDER BY id DESC", address=address
+        )
+        with self.database.transaction() as conn:
+            governing = self.replicas[0].revisions.governing(conn).get("w")
+            if found and governing:
+                request(conn, self.now, governing, found[0].id, *values, **keys)
 
     def wait(self, **time: float) -> None:
         self.now += timedelta(**time)
@@ -129,10 +142,21 @@ class History:
             for one in claimed:
                 webinar = webinars[one.revision_id]
                 assert webinar is not None
-                told = facts_of(webinar, one.join_url or webinar.join_url)
-                starts.append(Start(one, f"<{one.id}@who.int>", "relay", "en", 1, self.now, told))
+                link = one.join_url or webinar.join_url
+                told = facts_of(webinar, link, withdrawn=one.message == WITHDRAWAL)
+                start = Start(one, f"<{one.id}@who.int>", "relay", "en", 1, self.now, told)
+                starts.append(replace(start, invitation=self._entry(conn, one)))
             begun = outcomes.begin(conn, starts)
         return [start for start in starts if start.claimed.id in begun]
+
+    def _entry(self, conn: Connection, one: Claimed) -> Version | None:
+        """The calendar entry of a confirmation that somebody asked for: it replaces what notices told. Others go
+        without, so that each mail tells what it says."""
+        asked = execute(conn, "SELECT asked_by FROM delivery WHERE id = :id", id=one.id).scalar_one()
+        if one.message != "confirmation" or not asked:
+            return None
+        self._entries += 1
+        return Version(one.uid, self._entries, "REQUEST", self.now, "", b"")
 
     def conclude(self, starts: list[Start], how: str = "sent") -> None:
         """The relay's answer: sent, refused, deferred, or lost (`sent` and `lost` reached their reader)."""

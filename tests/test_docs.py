@@ -92,7 +92,7 @@ def test_a_command_does_what_the_page_says(
 
 TASKS = {
     "Forget a person": "Forgotten: 1 registration",
-    "Give a person what we hold of them": '"address": "maya@example.org"',
+    "Give a person their data": '"address": "maya@example.org"',
     "How long data is kept": "the personal data of 1 person is removed from",
 }
 """Of the operator's tasks about one person: what one of their commands prints."""

@@ -29,7 +29,7 @@ CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "fin
 USES = CALLS - {"compile"}
 ANYHOW = frozenset({"fullmatch", "finditer"})  # where nobody sees how it is used
 LENGTHS = (20, 24, 28, 35, 100, 1_000, 4_000)
-FEW_LENGTHS = (20, 28, 35, 1_000, 4_000)
+FEW_LENGTHS = (20, 28, 35, 200, 4_000)
 PER_CHARACTER = 1e-6  # seconds: ten times what a linear pattern needs
 SLOW = 3e-3  # seconds, below which nothing is compared
 Pattern = re.Pattern[str] | re.Pattern[bytes]
@@ -51,8 +51,12 @@ class Used:
 
 @cache
 def _trees() -> dict[Path, ast.Module]:
-    files = (path for path in ROOT.rglob("*.py") if "migrations" not in path.parts)
-    return {path: ast.parse(path.read_text("utf-8")) for path in sorted(files)}
+    """The modules that make a pattern or use one."""
+    files = sorted(path for path in ROOT.rglob("*.py") if "migrations" not in path.parts)
+    texts = {path: path.read_text("utf-8") for path in files}
+    return {
+        path: ast.parse(text) for path, text in texts.items() if any(f".{call}" in text for call in CALLS)
+    }
 
 
 @cache
@@ -202,7 +206,7 @@ def _grows(method: str, pattern: Pattern, number: int) -> str:
         text = list(hostile(pattern, length))[number]
         return text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
 
-    short, long = text(2_000), text(8_000)
+    short, long = text(1_000), text(4_000)
     if len(long) < 2 * len(short):
         return ""
     before = min(_seconds(method, pattern, short) for _ in range(3))
@@ -221,7 +225,7 @@ def why_slow(pattern: Pattern, uses: frozenset[str], *, few: bool = False) -> st
     for length in lengths:
         limit, numbers = max(SLOW, PER_CHARACTER * length), set(took_before)
         if few and length == lengths[-1]:
-            numbers = set(sorted(took_before, key=took_before.__getitem__)[-4:])
+            numbers = set(sorted(took_before, key=took_before.__getitem__)[-8:])
         took_before = {}
         for number, text in enumerate(hostile(pattern, length)):
             if length == lengths[-1] and number not in numbers:

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from scheduler.cli import main
+from scheduler.commands import tables
 from tests.received import MONTHS, WEEKDAYS, Clock, Entry, Mail, clocks
 from tests.rehearsed import ROOT, Rehearsal, rehearse, sample, shared_folder
 from tests.support import copy_texts, toml
@@ -445,14 +446,25 @@ def test_each_mail_belongs_to_one_delivery_and_is_kept_as_it_was_received(rehear
 # The process around it
 
 
-def test_in_a_pipe_it_shows_progress_a_table_and_where_to_look_and_ends(rehearsal: Rehearsal) -> None:
+def test_in_a_pipe_it_shows_progress_a_summary_and_where_to_look_and_ends(rehearsal: Rehearsal) -> None:
     lines = rehearsal.stdout.split("\n")
     assert "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC" in lines[1]
     assert "rehearsing Thu 03 July 2025" in lines
-    assert "reminder-day\ten\tAsia/Kathmandu\t2025-07-02 03:15\tWed 02 Jul 09:00 UTC+0545\tsent\t1" in lines
-    assert "confirmation\tes\tAmerica/Bogota\t2025-06-17 15:25\tTue 17 Jun 10:25 UTC-0500\tsent\t1" in lines
+    assert (
+        lines[-4] == "124 mails to 33 people, 6 languages, 31 time zones, 12 June 2025 to 4 July 2025 (UTC)"
+    )
+    assert lines[-3].startswith("confirmation: 32 sent, 1 skipped; reminder-day: ")
     assert lines[-2] == f"Inbox: {(rehearsal.out / 'index.html').resolve().as_uri()}"
     assert rehearsal.stderr == ""
+
+
+def test_every_message_zone_and_time_is_printed_where_all_is_asked_for(
+    rehearsal: Rehearsal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.print_deliveries(rehearsal.deliveries)
+    lines = capsys.readouterr().out.split("\n")
+    assert "reminder-day\ten\tAsia/Kathmandu\t2025-07-02 03:15\tWed 02 Jul 09:00 UTC+0545\tsent\t1" in lines
+    assert "confirmation\tes\tAmerica/Bogota\t2025-06-17 15:25\tTue 17 Jun 10:25 UTC-0500\tsent\t1" in lines
 
 
 def process(zone: str, clock: str) -> dict[str, str]:

@@ -330,6 +330,18 @@ def test_without_only_to_everybody_may_have_mail() -> None:
     assert read_settings({}).only_to_allows("a@example.org")
 
 
+def test_pages_need_to_know_their_proxy() -> None:
+    pages = {"PAGES_URL": "https://webinars.who.int/"}
+    with pytest.raises(SettingsProblems) as caught:
+        read_settings(pages)
+    (problem,) = caught.value.problems
+    assert problem.place == "environment variable PAGES_URL"
+    assert "without TRUSTED_PROXIES" in problem.found
+
+    settings = read_settings(pages | {"TRUSTED_PROXIES": "10.0.0.7"})
+    assert settings.pages_url == "https://webinars.who.int"
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().smtp_host = "x"  # type: ignore[misc]

@@ -16,7 +16,6 @@ import click
 from sqlalchemy import Connection
 
 from scheduler.clock import SystemClock
-from scheduler.commands import tables
 from scheduler.commands.common import (
     EarlierDatabase,
     NoDatabase,
@@ -37,10 +36,12 @@ from scheduler.pulling.reading import Access
 from scheduler.registrants.rows import RegistrantsUnreadable
 from scheduler.reports import checking
 from scheduler.reports.checking import Effect, Finding, error, warning
+from scheduler.reports.json_text import json_text
 from scheduler.reports.looking import ask_verdicts, untried_texts
 from scheduler.reports.retention import Coming, coming_if_saved
 from scheduler.settings import Settings
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
+from scheduler.webinar.links import needs_pages
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 
 
@@ -57,7 +58,7 @@ def check(file: Path | None, expect: int, as_json: bool) -> None:
     with mistakes_reported():
         report = _Report.of(settings, file, expect)
     if as_json:
-        click.echo(tables.as_json(report.as_json()))
+        click.echo(json_text(report.as_json()))
     else:
         report.print()
     sys.exit(1 if any(finding.severity == "error" for finding in report.findings) else 0)
@@ -88,6 +89,7 @@ class _Report:
         for place, webinar in webinars.items():
             report._webinar(settings, place, webinar, people.get(place, {}), expect)
         asyncio.run(report._relays(settings))
+        report.findings += checking.pages_findings(settings.pages_url)
         return report
 
     def _webinars(self, settings: Settings, file: Path | None, files: dict[str, bytes]) -> dict[str, Webinar]:
@@ -113,6 +115,9 @@ class _Report:
             webinars = {path: one for path, one in webinars.items() if path in chosen or one.id not in edited}
         twice = duplicate_ids(webinars)
         self.findings += [error(twice[path]) for path in chosen if path in twice]
+        for path, webinar in chosen.items():
+            if missing := needs_pages(webinar, path, settings.pages_url):
+                self.findings.append(error(missing))
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
         return chosen
 
@@ -147,7 +152,8 @@ class _Report:
                     if removal := coming_if_saved(conn, SystemClock().now(), webinar):
                         self.removals[place] = removal
                 effects, self.notices, refused = _effects(conn, settings, webinars)
-                self.findings += map(error, refused)
+                known = {one.problem for one in self.findings}
+                self.findings += [error(one) for one in refused if one not in known]
                 self.effects = {place: effects[webinar.id] for place, webinar in webinars.items()}
         except EarlierDatabase:
             not_checked = (
@@ -322,7 +328,9 @@ def _effects(
             del files[name]
         files[os.path.relpath(place, root)] = Path(place).read_bytes()
     ids = [webinar.id for webinar in webinars.values()]
-    governing, waiting, problems = checking.propose_files(conn, now, root, files, settings.return_within)
+    governing, waiting, problems = checking.propose_files(
+        conn, now, root, files, settings.return_within, settings.pages_url
+    )
     ours = {str(root / os.path.relpath(place, root)): place for place in webinars}
     refused = [
         replace(one, place=one.place.replace(path, ours[path], 1))

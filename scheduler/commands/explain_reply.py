@@ -8,9 +8,9 @@ from typing import get_args
 
 import click
 
-from scheduler.commands import tables
 from scheduler.commands.common import mistakes_reported
 from scheduler.problem import Problem, Problems
+from scheduler.reports.json_text import json_text
 from scheduler.smtp.moments import named_moment
 from scheduler.smtp.replies import Reply, Stage, Verdict, classify, deciding_rule, read_reply
 
@@ -38,7 +38,7 @@ def explain_reply(stage: Stage, reply: str, as_json: bool) -> None:
         read = read_lines(stage, reply)
     verdict, because = classify(read), why(read)
     if as_json:
-        click.echo(tables.as_json({"verdict": verdict.value, "because": because}))
+        click.echo(json_text({"verdict": verdict.value, "because": because}))
     else:
         click.echo(f"{verdict.value}: {_MEANS[verdict]}")
         click.echo(f"because: {because}")

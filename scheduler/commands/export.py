@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from scheduler.clock import SystemClock
-from scheduler.commands import tables
 from scheduler.commands.common import opened_database, settings_of_environment, stop
+from scheduler.reports.json_text import json_text
 from scheduler.reports.personal_data import is_anything, personal_data
 
 
@@ -26,9 +26,9 @@ def export(address: str, out: Path | None) -> None:
     with opened_database(settings_of_environment()) as database, database.reading() as conn:
         held = personal_data(conn, SystemClock().now(), address)
     if out is None:
-        click.echo(tables.as_json(held))
+        click.echo(json_text(held))
     else:
-        _write(out, tables.as_json(held) + "\n")
+        _write(out, json_text(held) + "\n")
     if not is_anything(held):
         click.echo("Nothing is held of that address.", err=True)
         sys.exit(1)

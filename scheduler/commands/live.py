@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +36,7 @@ from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.reports.asking import ask
 from scheduler.settings import Settings
+from scheduler.webinar.links import needs_pages
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 from scheduler.zones.wall import to_local
 
@@ -67,6 +68,8 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
     try:
         edited = with_status(source, status)
         webinar = _sound(source, edited, str(file))
+        if missing := needs_pages(webinar, str(file), settings.pages_url):
+            _unchanged([missing])
     except NotEditable as error:
         _unchanged([Problem(f"{file}, status", "is written in an unusual way", hint=str(error))])
     except Problems as error:
@@ -141,7 +144,7 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
         with existing_database(settings) as database, database.reading() as conn:
             planned = planned_for(conn, webinar.id) is not None
             ahead, waiting = outlook(conn, now, webinar.id), changes_waiting(conn)
-            concerned = _notices(conn, now, webinar, status, settings.return_within)
+            concerned = _notices(conn, now, webinar, status, settings)
     except NoDatabase as reason:
         click.echo(f"{reason} How many mails leave is not known.")
         return
@@ -170,15 +173,17 @@ def _print_outlook(settings: Settings, webinar: Webinar, status: str) -> None:
 
 
 def _notices(
-    conn: Connection, now: datetime, webinar: Webinar, status: str, return_within: timedelta
+    conn: Connection, now: datetime, webinar: Webinar, status: str, settings: Settings
 ) -> list[Notice]:
     """The notices that going live would send, or that wait and that a draft stops."""
-    revisions = Revisions()
+    revisions, return_within = Revisions(settings.pages_url), settings.return_within
     if status == "draft":
         waiting = notices(conn, now, revisions, return_within)
         return [one for one in waiting if one.webinar == webinar.id]
     governs = revisions.governing(conn).get(webinar.id)
-    return list(notices_if_saved(conn, now, governs.webinar, webinar, return_within)) if governs else []
+    if governs is None:
+        return []
+    return list(notices_if_saved(conn, now, governs.webinar, webinar, return_within, settings.pages_url))
 
 
 _NOTICE: dict[str, Callable[[Notice], str]] = {

@@ -21,7 +21,8 @@ def notify(webinar_id: str, yes: bool) -> None:
 
     Exit code 1 when nothing waits, or the answer was no; 2 when it could not begin.
     """
-    settings, revisions = settings_of_environment(), Revisions()
+    settings = settings_of_environment()
+    revisions = Revisions(settings.pages_url)
     with opened_database(settings) as database:
         now = SystemClock().now()
         with database.reading() as conn:

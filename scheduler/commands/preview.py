@@ -75,7 +75,9 @@ def preview(
         place = place or pytz.timezone(reader.zone)
     with unsound_reported():
         live = text_for(webinar, message, reader.language)
-        content = in_format(compose_sample(webinar, message, reader, place, live), wanted)
+        pages_url = settings_of_environment().pages_url
+        mail = compose_sample(webinar, message, reader, place, live, pages_url)
+        content = in_format(mail, wanted)
     with mistakes_reported():
         _put(content, out)
     if reader.language and live.language.partition("-")[0] != reader.language.partition("-")[0].lower():

@@ -24,6 +24,7 @@ from scheduler.pulling.pull import Pull, PullReport
 from scheduler.pulling.reading import Access
 from scheduler.registrants import sources
 from scheduler.registrants.sources import Overtaken
+from scheduler.reports.json_text import json_text
 from scheduler.settings import Settings
 from scheduler.webinar.model import Webinar
 
@@ -111,7 +112,7 @@ def _print(report: PullReport, webinar_id: str, *, dry_run: bool, as_json: bool)
             read = [{"header": one.header, "read_as": one.read_as, "because": one.because} for one in columns]
             people |= {"columns": read, "rows_left_out": [str(one) for one in report.seen.problems]}
         said = {"webinar": webinar_id, "changed": found is not None, **people, **counts}
-        click.echo(tables.as_json(said | {"trouble": report.trouble, "note": report.note}))
+        click.echo(json_text(said | {"trouble": report.trouble, "note": report.note}))
         return
     if report.seen:
         read_as = [(one.header, one.read_as or "-", one.because) for one in columns]

@@ -1,4 +1,4 @@
-"""`webinar import`, `webinar suppress` and `webinar retry`."""
+"""`webinar import`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -27,16 +26,13 @@ from scheduler.commands.common import (
 )
 from scheduler.database.engine import Database
 from scheduler.governing.folder import webinar_files
-from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
-from scheduler.ledger.refusals import retry_address
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.registrants.files.importing import ImportReport, Oddities, import_file
 from scheduler.registrants.files.judging import LOST, Grouped, Import, Judgement, Kind
 from scheduler.registrants.files.preview import Preview
 from scheduler.registrants.files.reading import RegistrantFile
 from scheduler.registrants.rows import RegistrantsUnreadable
-from scheduler.registrants.suppression import suppress as suppress_address
 from scheduler.settings import Settings
 from scheduler.webinar.model import Webinar
 
@@ -176,44 +172,3 @@ def _default_webinar(
     if not named:
         raise Problems([Problem("--webinar", "is not given, and no row names a webinar", allowed)])
     return ""
-
-
-@click.command()
-@click.argument("address")
-def suppress(address: str) -> None:
-    """Write to ADDRESS no more, for any webinar."""
-    settings = settings_of_environment()
-    address = _checked(address)
-    with opened_database(settings) as database, database.transaction() as conn:
-        count = suppress_address(conn, datetime.now(UTC), address)
-    click.echo(
-        f"Suppressed. It has {count} registration{'s' if count != 1 else ''}; nothing more is sent to it."
-    )
-
-
-@click.command()
-@click.argument("address")
-def retry(address: str) -> None:
-    """Write to ADDRESS again, which a relay refused as unknown: it is right, or was set up since.
-
-    Exit code 1 when no relay refused it so.
-    """
-    settings = settings_of_environment()
-    address = _checked(address)
-    with opened_database(settings) as database, database.transaction() as conn:
-        registrations, mails = retry_address(conn, SystemClock().now(), address)
-    if not registrations:
-        click.echo("No relay refused that address as unknown.", err=True)
-        sys.exit(1)
-    click.echo(
-        f"It is tried again: {registrations} registration{'s' if registrations != 1 else ''}, {mails}"
-        f" mail{'s' if mails != 1 else ''} at once, and whatever is still ahead."
-    )
-
-
-def _checked(address: str) -> str:
-    """An address without the blanks around it. The command ends with 2 where it is none."""
-    address = address.strip()
-    if reason := why_no_address(address):
-        stop(f"ADDRESS: {reason.replace('email', 'it')}")
-    return address

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,24 +23,53 @@ from scheduler.commands.common import (
 from scheduler.logs import set_up_logs
 from scheduler.problem import Problem, Problems
 from scheduler.registrants.files.reading import FileRow, read_rows
+from scheduler.reports.json_text import json_text
 from scheduler.webinar.model import Webinar, explain_time
+from scheduler.zones.wall import WallTimeError, to_utc
+
+if TYPE_CHECKING:
+    from scheduler.rehearsal import Play, Rehearsed
 
 SHIPPED = Path("config/webinars/trilateral-2025.toml")
 SAMPLE = Path("config/sample-registrants.csv")
 SAMPLE_STARTS_AT = datetime(2025, 7, 3, 11, tzinfo=UTC)  # the webinar that the sample's dates belong to
-INBOX_PORT = 8025
+INBOX_PORT, PAGES_PORT = 8025, 8026
+
+
+def free_port(wanted: int) -> int:
+    """This port of the machine's own address if nothing listens there, else any that is free."""
+    for port in (wanted, 0):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return int(tried.getsockname()[1])
+    raise OSError("no free port")
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), default=SHIPPED)
 @click.option("--registrants", type=click.Path(path_type=Path), help="A CSV; else an invented sample.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("rehearsal"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print deliveries.json instead of tables.")
-def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> None:
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%dT%H:%M"]),
+    metavar="2025-07-01T12:00",
+    help="Stop there, by the webinar's clock: the pages to which mails link show that moment.",
+)
+@click.option("--all", "everything", is_flag=True, help="Print every message, zone and time, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print deliveries.json instead.")
+def rehearse(
+    file: Path,
+    registrants: Path | None,
+    out: Path,
+    until: datetime | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
     """Rehearse the whole life of a webinar: every mail that every registrant will get, and when.
 
     Nothing leaves this machine: mails go by SMTP to an inbox of files in OUT, which a browser shows.
     """
+    from scheduler.rehearsal import Play
     from scheduler.rehearsal import rehearse as rehearse_webinar
 
     set_up_logs("ERROR")
@@ -48,24 +80,27 @@ def rehearse(file: Path, registrants: Path | None, out: Path, as_json: bool) -> 
     place = str(registrants or SAMPLE)
     if not as_json:
         click.echo(f"{webinar.title}\n{explain_time(webinar)}")
+    shows = not as_json and sys.stdout.isatty()
+    pages_port = free_port(PAGES_PORT) if shows else 0
+    pages_url = f"http://127.0.0.1:{pages_port}" if shows else ""
     with tables.progress(quiet=as_json) as show, mistakes_reported():
+        play = Play(webinar, source, templates, out, pages_url)
         rehearsed = asyncio.run(
-            rehearse_webinar(webinar, source, rows, place=place, templates=templates, out=out, progress=show)
+            rehearse_webinar(play, rows, place=place, until=_instant(webinar, until), progress=show)
         )
     if as_json:
-        click.echo(tables.as_json(rehearsed.deliveries))
-    else:
+        click.echo(json_text(rehearsed.deliveries))
+    elif everything:
         tables.print_deliveries(rehearsed.deliveries)
     imported = rehearsed.imported
     print_problems([*notes, *imported.notes, *imported.rejected])
     for words in (*rehearsed.reasons, *rehearsed.notes):
         click.echo(words, err=True)
     if not as_json:
-        mails = [one for one in rehearsed.deliveries if one["state"] == "sent"]
-        click.echo(f"\n{len(mails)} mails to {len({one['email'] for one in mails})} people.")
+        tables.print_summary(rehearsed.deliveries)
         click.echo(f"Inbox: {rehearsed.index.resolve().as_uri()}")
-    if not as_json and sys.stdout.isatty():
-        asyncio.run(_serve_inbox(out, webinar, rows, place, templates))
+    if shows:
+        asyncio.run(_serve(play, rehearsed, rows, place, pages_port))
     sys.exit(1 if rehearsed.reasons or imported.rejected else 0)
 
 
@@ -87,23 +122,40 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], li
     return rows, notes
 
 
-async def _serve_inbox(out: Path, webinar: Webinar, rows: list[FileRow], place: str, templates: Path) -> None:
-    from scheduler.http.server import WebServer
-    from scheduler.web.inbox.rehearsed import rehearsal_app
+def _instant(webinar: Webinar, wall: datetime | None) -> datetime | None:
+    """The instant at which the webinar's clock shows this time. Raises Problems."""
+    try:
+        return to_utc(wall, webinar.tz) if wall else None
+    except WallTimeError as error:
+        raise Problems(
+            [Problem("--until", str(error), "a time that the webinar's clock shows once")]
+        ) from None
 
-    app, editor = await asyncio.to_thread(rehearsal_app, out, webinar, rows, place, templates)
-    server = WebServer(app, "127.0.0.1", INBOX_PORT)
+
+async def _serve(play: Play, rehearsed: Rehearsed, rows: list[FileRow], place: str, pages_port: int) -> None:
+    """Serve the inbox with the editor, and the registrants' pages, until Ctrl-C."""
+    from scheduler.http.server import WebServer
+    from scheduler.rehearsal import go_on
+    from scheduler.web.inbox.rehearsed import rehearsal_app, rehearsal_pages
+
+    app, editor = await asyncio.to_thread(
+        rehearsal_app, play.out, play.webinar, rows, place, play.templates, play.pages_url
+    )
+    inbox = WebServer(app, "127.0.0.1", free_port(INBOX_PORT))
+    of_registrants = rehearsal_pages(play.database, rehearsed.ended_at, play.pages_url)
+    pages = WebServer(of_registrants, "127.0.0.1", pages_port)
+    await inbox.start()
+    await pages.start()
+    editor.answer_to(inbox.port)
+    click.echo(
+        f"Open {inbox.url} in a browser, {inbox.url}/templates for the texts. The pages to which the mails link show"
+        f" {rehearsed.ended_at:%Y-%m-%d %H:%M} UTC, where the rehearsal ended (--until). Ctrl-C ends this."
+    )
     try:
-        await server.start()
-    except OSError:  # a port that is taken is no problem
-        server = WebServer(app, "127.0.0.1", 0)
-        await server.start()
-    editor.answer_to(server.port)
-    click.echo(f"Open {server.url} in a browser, {server.url}/templates for the texts. Ctrl-C ends this.")
-    try:
-        await asyncio.Event().wait()
+        await go_on(play, rehearsed)
     except asyncio.CancelledError:
         pass
     finally:
-        await server.stop()
+        await pages.stop()
+        await inbox.stop()
         await editor.stop()

@@ -67,7 +67,8 @@ def send_test(
         stop(f"ONLY_TO does not allow {address}.")
     with unsound_reported():
         live = text_for(webinar, wanted, reader.language)
-        mail = compose_sample(as_test(webinar), wanted, reader, place or pytz.timezone(reader.zone), live)
+        zone_there = place or pytz.timezone(reader.zone)
+        mail = compose_sample(as_test(webinar), wanted, reader, zone_there, live, settings.pages_url)
     subject = str(message_from_bytes(mail, policy=default)["Subject"])
     failed = asyncio.run(_send(settings, webinar.sender.address, address, marked(mail, subject)))
     if failed:
@@ -88,7 +89,8 @@ async def _send(settings: Settings, sender: str, address: str, mail: bytes) -> s
         for relay, one in zip(relays, settings.relays, strict=True):
             relay.woken = partial(_prove, state, one)
         try:
-            return await send_one(relays, sender, address, mail)
+            failed = await send_one(relays, sender, address, mail)
+            return failed.words if failed else ""
         finally:
             await asyncio.gather(*(relay.pool.close() for relay in relays))
 

@@ -14,6 +14,8 @@ from scheduler.commands.common import opened_database, settings_of_environment
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import history
 from scheduler.ledger.states import State
+from scheduler.registrants.rows import place_of
+from scheduler.reports.json_text import json_text
 
 _NOT_SENT = {"draft": "the webinar is a draft", "ended": "the webinar has ended"}
 _KNOWN_BY = {
@@ -39,7 +41,7 @@ def show(address: str, as_json: bool) -> None:
         click.echo("Nobody is registered with that address.", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(tables.as_json(found))
+        click.echo(json_text(found))
     else:
         _print(found, fold(address))
 
@@ -47,6 +49,8 @@ def show(address: str, as_json: bool) -> None:
 def _print(found: Mapping[str, Any], folded: str) -> None:
     if since := found["suppressed_since"]:
         click.echo(f"Suppressed since {_utc(since)}: nothing is sent to this address.")
+    for webinar, since in found["unsubscribed_since"].items():
+        click.echo(f"Of {webinar} it is only told that it is moved or cancelled, since {_utc(since)}.")
     for one in found["registrations"]:
         _print_registration(one, folded)
     rows = [(one["row"], one["webinar"], one["state"], one["reason"]) for one in found["rows"]]
@@ -78,7 +82,7 @@ def _print_registration(one: Mapping[str, Any], folded: str) -> None:
 
 
 def _facts(one: Mapping[str, Any], folded: str) -> list[tuple[str, str]]:
-    row = f"row {one['row']} of registrants" if one["row"] is not None else "its row is gone"
+    row = place_of(one["row"]) if one["row"] is not None else "its row is gone"
     if one["gone_at"]:
         row += f", since {_utc(one['gone_at'])}"
     known = _KNOWN_BY.get(one["zone_known_by"], one["zone_known_by"])
@@ -90,6 +94,10 @@ def _facts(one: Mapping[str, Any], folded: str) -> list[tuple[str, str]]:
         ("language", one["language"] or "none, so the webinar's first"),
         ("own link", "yes" if one["own_link"] else "no"),
     ]
+    if one["withdrawn_at"]:
+        facts.append(("comes", f"no: withdrew {_utc(one['withdrawn_at'])}"))
+    if one["unwanted"]:
+        facts.append(("does not want", ", ".join(one["unwanted"])))
     if one["zone_problem"]:
         facts.append(("zone's problem", one["zone_problem"]))
     if fold(one["address"]) != folded:
@@ -113,11 +121,12 @@ def _state(delivery: Mapping[str, Any], webinar_status: str | None) -> str:
 
 
 def _next(delivery: Mapping[str, Any]) -> str:
+    asked = f", {delivery['asked_by']} asked for it" if delivery["asked_by"] else ""
     if delivery["sent_at"]:
-        return f"sent {tables.utc_words(delivery['sent_at'])}"
+        return f"sent {tables.utc_words(delivery['sent_at'])}{asked}"
     if delivery["state"] == State.PENDING and delivery["next_attempt_at"] > delivery["due_at"]:
-        return f"again {tables.utc_words(delivery['next_attempt_at'])}"
-    return ""
+        return f"again {tables.utc_words(delivery['next_attempt_at'])}{asked}"
+    return asked.removeprefix(", ")
 
 
 def _outcome(attempt: Mapping[str, Any], address: str) -> str:

@@ -20,6 +20,7 @@ from scheduler.commands.common import (
 )
 from scheduler.ledger.states import State, Why
 from scheduler.readiness import Kind
+from scheduler.reports.json_text import json_text
 from scheduler.reports.status import HELD_FIXES, before_the_first_run, collect, stage
 
 _ENDED_SHOWN = 10  # webinars
@@ -44,7 +45,7 @@ def status(as_json: bool) -> None:
     except NoDatabase as reason:
         found = before_the_first_run(settings, now, str(reason))
     if as_json:
-        click.echo(tables.as_json(found))
+        click.echo(json_text(found))
     else:
         _print(found)
     sys.exit(0 if found["right"] else 1)

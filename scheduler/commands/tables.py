@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +51,38 @@ def print_deliveries(deliveries: Iterable[Mapping[str, Any]]) -> None:
     print_table((), headings, [(*cells, people) for cells, people in lines])
 
 
+def print_summary(deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines: the mails, people, languages, zones and days; and the states by message, in the order of leaving."""
+    sent = [one for one in deliveries if one["state"] == "sent"]
+    people = len({one["email"] for one in sent})
+    languages, zones = {one["text_language"] for one in sent}, {one["zone"] for one in sent}
+    print(
+        f"{_number(len(sent), 'mail')} to {_number(people, 'person', 'people')}, {_number(len(languages), 'language')},"
+        f" {_number(len(zones), 'time zone')}{_days([one['sent_at'] for one in sent])}"
+    )
+    states: dict[str, Counter[str]] = {}
+    for one in sorted(deliveries, key=lambda one: str(one["due_at"])):
+        states.setdefault(one["message"], Counter())[one["state"].replace("_", " ")] += 1
+    said = (
+        f"{message}: {', '.join(f'{number} {state}' for state, number in found.most_common())}"
+        for message, found in states.items()
+    )
+    print("; ".join(said) or "Nobody gets a mail.")
+
+
+def _number(number: int, unit: str, units: str = "") -> str:
+    return f"{number:,} {unit if number == 1 else units or f'{unit}s'}"
+
+
+def _days(instants: Sequence[str]) -> str:
+    """ ", 12 June 2025 to 5 July 2025 (UTC)"; "" for none."""
+    days = sorted({datetime.fromisoformat(one).date() for one in instants})
+    if not days:
+        return ""
+    first, last = (f"{day.day} {day:%B %Y}" for day in (days[0], days[-1]))
+    return f", {first} (UTC)" if first == last else f", {first} to {last} (UTC)"
+
+
 def on_terminal() -> bool:
     return sys.stdout.isatty()
 
@@ -81,24 +112,6 @@ def print_table(kind: Sequence[str], headings: Sequence[str], rows: Iterable[Seq
 def printable(text: str) -> str:
     """On one line, without what steers a terminal or turns the direction of writing."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-
-
-def as_json(value: object) -> str:
-    """JSON, with instants as 2025-07-02T07:00:00Z and local times with their offset. What is not seen, or turns the
-    direction of writing, is escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=_iso)
-    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
-
-
-def _escaped(line: str) -> str:
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
-
-
-def _iso(value: object) -> str:
-    if not isinstance(value, datetime):
-        raise TypeError(f"{type(value).__name__} is not JSON")
-    text = value.isoformat(timespec="seconds")
-    return text.replace("+00:00", "Z") if value.tzinfo is UTC else text
 
 
 def utc_words(instant: datetime) -> str:

@@ -428,7 +428,10 @@ class TextEdit(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """A mail that is not a delivery, such as a test of a text, until it is sent."""
+    """A mail that is not a delivery, such as a test of a text, until it is sent.
+
+    next_try_at: before that it is not tried; NULL: it is tried once.
+    """
 
     __table_args__ = (
         _partial("outbox_waiting", "id", where="taken_at IS NULL"),
@@ -441,6 +444,8 @@ class Outbox(SQLModel, table=True):
     sender: str = _text()
     content: str = _text()
     asked_at: datetime = _instant()
+    useful_until: datetime | None = _instant(nullable=True)  # never NULL; SQLite adds no such column
+    next_try_at: datetime | None = _instant(nullable=True)
     taken_at: datetime | None = _instant(nullable=True)
     done_at: datetime | None = _instant(nullable=True)
     refusal: str = _text()
@@ -524,7 +529,9 @@ class Signup(SQLModel, table=True):
     __table_args__ = (
         Index("signup_one_address", "webinar", "address_folded", unique=True),
         Index("signup_address", "address_folded"),
+        Index("signup_order", "webinar", "id"),
         _partial("signup_waiting", "webinar", "id", where="state = 'waiting'"),
+        _partial("signup_unconfirmed", "updated_at", where="state = 'unconfirmed'"),
         _AUTOINCREMENT,
     )
 
@@ -549,15 +556,21 @@ class Signup(SQLModel, table=True):
 class MailedLink(SQLModel, table=True):
     """A link that was mailed to an address, so that whoever opens it reads there. Its token is in the mail alone.
 
-    purpose: data (what is held about a registration, and forgetting) or confirm (a row of `signup`). subject_id: the
-    registration or row.
+    purpose: data (what is held about the address, and forgetting) or confirm (a row of `signup`). subject_id: the
+    registration or row, which may have another address by now.
     """
 
     __tablename__ = "mailed_link"
+    __table_args__ = (
+        Index("mailed_link_subject", "subject_id", "purpose"),
+        Index("mailed_link_until", "until"),
+        Index("mailed_link_address", "address_folded"),
+    )
 
     token_sha256: str = Field(primary_key=True, sa_type=Text)
     purpose: str = _text()
     subject_id: int = _number()
+    address_folded: str = _text()
     until: datetime = _instant()
 
 
@@ -582,7 +595,8 @@ class ConfirmedElsewhere(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A secret of this database. "forgotten": the key of the digests in table `forgotten`."""
+    """A secret of this database. "forgotten": the key of the digests in table `forgotten`; "form": the key by which
+    registration forms are stamped."""
 
     __tablename__ = "secret"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -287,14 +288,31 @@ def wanted_workers(relays: Sequence[Relay], now: datetime) -> list[tuple[Relay, 
     return wanted
 
 
-async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content: bytes) -> str:
+class NotSent(NamedTuple):
+    """Why no relay accepted a mail, in words without personal data. `verdict` None: it must not be tried again."""
+
+    words: str
+    verdict: Verdict | None
+
+    @property
+    def for_now(self) -> bool:
+        """Whether a later try may succeed."""
+        return self.verdict not in (None, Verdict.FAIL_ADDRESS)
+
+    @property
+    def concerns_all(self) -> bool:
+        """Whether the next mail would not be accepted either."""
+        return self.verdict in (Verdict.PAUSE_RELAY, Verdict.STOP)
+
+
+async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content: bytes) -> NotSent | None:
     """Send one mail that is no delivery, such as a test or an alert, over the first of these relays that accepts it. It
     waits for a turn and counts towards the limits like any other mail.
 
-    Returns the first relay's reason if none accepted it, else "". A mail that may have been accepted is not tried
-    again. Raises DBAPIError if turns are shared and the database does not answer.
+    Returns the first relay's reason if none accepted it. A mail that may have been accepted is not tried again. Raises
+    DBAPIError if turns are shared and the database does not answer.
     """
-    why = ""
+    why, verdict = "", Verdict.FAIL_ADDRESS
     for relay in relays:
         try:
             with relay.works():
@@ -306,14 +324,15 @@ async def send_one(relays: Iterable[Relay], sender: str, recipient: str, content
             if asks_for_less(failure.reply):
                 relay.pace.slow_down()
             if isinstance(failure, Doubtful):
-                break
+                return NotSent(why, None)
+            verdict = classify(failure.reply) if verdict is Verdict.FAIL_ADDRESS else verdict
         except DayIsFull as full:
-            why = why or str(full)
+            why, verdict = why or str(full), Verdict.PAUSE_RELAY
         else:
             relay.pace.note_accepted(1)
             relay.proven()
-            return ""
-    return why
+            return None
+    return NotSent(why, verdict)
 
 
 async def ask_again(relays: Iterable[Relay], sender: str) -> None:

@@ -47,6 +47,8 @@ class Job:
     version: int | None = None
     """The highest version in table `webinar` that this process knows; None: it knows all."""
     drafts_too: bool = False
+    pages_url: str = ""
+    """Where registrants reach their pages; "" if there are none."""
 
     @property
     def sender(self) -> str:
@@ -146,8 +148,9 @@ class Sender:
             if live is None:
                 return _held(claimed, now, Why.TEMPLATE)
             render = partial(
-                self._stencils.render, claimed, webinar, live, last, now, flight.relay.name, told=claimed.told
-            )
+                self._stencils.render, claimed, webinar, live, last, now, flight.relay.name,
+                told=claimed.told, pages_url=self.job.pages_url,
+            )  # fmt: skip
             rendered = render(eight_bit=eight_bit)
             in_7_bits = (lambda: render(eight_bit=False).written) if eight_bit else None
             mail = Mail.checked(webinar.sender.address, claimed.address, *rendered.written, in_7_bits)

@@ -47,7 +47,7 @@ class Governor:
         """`holder`: this service's number among the replicas, or 0. `waits`: `poll` waits until texts are tried."""
         self._holder = holder
         self.catalogue = Catalogue()
-        self.revisions = Revisions()
+        self.revisions = Revisions(settings.pages_url)
         self.templates = Templates(settings.templates_dir, database, holder, waits=waits)
         self._failure: tuple[Problem, ...] = ()
         self._revisions_changed = False  # since the texts were tried with the webinars that govern

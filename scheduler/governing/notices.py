@@ -14,6 +14,7 @@ from scheduler.alerts import AlertKey
 from scheduler.database.models import Registration, Told, table
 from scheduler.governing.revisions import Revisions, waiting, when_it_takes_effect
 from scheduler.ledger.told import count_misinformed
+from scheduler.webinar.links import shared_link
 from scheduler.webinar.model import CANCELLATION, CHANGE, Webinar
 from scheduler.zones.wall import Zone, to_local
 
@@ -139,26 +140,43 @@ def notices(
     edits = []
     for one in waiting(conn, revisions):
         before = counted.get(one.revision_id)
-        people = before.people if before else count_misinformed(conn, now, one.after, return_within)
-        notice = _of_edit(conn, one.before, one.after, people, one.at, one.revision_id)
+        people = (
+            before.people
+            if before
+            else count_misinformed(conn, now, one.after, return_within, revisions.pages_url)
+        )
+        notice = _of_edit(conn, one.before, one.after, revisions.pages_url, people, one.at, one.revision_id)
         edits.append(replace(notice, counted_at=before.counted_at if before else now))
     return (*edits, *_changed_links(conn, now, revisions))
 
 
 def notices_if_saved(
-    conn: Connection, now: datetime, before: Webinar, after: Webinar, return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    before: Webinar,
+    after: Webinar,
+    return_within: timedelta,
+    pages_url: str = "",
 ) -> Iterator[Notice]:
     """The notice that this edit would send if it were saved now, if any."""
-    people = count_misinformed(conn, now, after, return_within) if after.status == "live" else 0
-    if people:
-        yield _of_edit(conn, before, after, people, when_it_takes_effect(now, now, before.start, after))
+    if after.status != "live":
+        return
+    if people := count_misinformed(conn, now, after, return_within, pages_url):
+        at = when_it_takes_effect(now, now, before.start, after)
+        yield _of_edit(conn, before, after, pages_url, people, at)
 
 
 def _of_edit(
-    conn: Connection, before: Webinar, after: Webinar, people: int, at: datetime, revision_id: int = 0
+    conn: Connection,
+    before: Webinar,
+    after: Webinar,
+    pages_url: str,
+    people: int,
+    at: datetime,
+    revision_id: int = 0,
 ) -> Notice:
     kind = CANCELLATION if after.cancelled else CHANGE
-    was, becomes = changed_facts(before, after)
+    was, becomes = changed_facts(before, after, pages_url)
     if not becomes:  # the facts changed in a draft, which now becomes live
         was, becomes = _told_before(conn, after)
     return Notice(after.id, kind, people, was, becomes, at, after.alert_to, after.tz, revision_id)
@@ -199,11 +217,19 @@ def _changed_links(conn: Connection, now: datetime, revisions: Revisions) -> Ite
             yield Notice(webinar, CHANGE, people, link, link, leaves_at, one.alert_to, one.tz)
 
 
-def changed_facts(before: Webinar, after: Webinar) -> tuple[Facts, Facts]:
+def changed_facts(before: Webinar, after: Webinar, pages_url: str) -> tuple[Facts, Facts]:
     """The facts in people's mails that an edit changes, before and after."""
-    names = ("start", "end", "join_url", "cancelled")
-    changed = [name for name in names if getattr(before, name) != getattr(after, name)]
-    return {name: getattr(before, name) for name in changed}, {name: getattr(after, name) for name in changed}
+    was, becomes = (
+        {
+            "start": one.start,
+            "end": one.end,
+            "join_url": shared_link(one, pages_url),
+            "cancelled": one.cancelled,
+        }
+        for one in (before, after)
+    )
+    changed = [name for name in was if was[name] != becomes[name]]
+    return {name: was[name] for name in changed}, {name: becomes[name] for name in changed}
 
 
 def reconcile_notices(conn: Connection, now: datetime, found: Iterable[Notice]) -> None:

@@ -20,6 +20,7 @@ from scheduler.ledger.planning import Governing
 from scheduler.ledger.told import count_misinformed
 from scheduler.problem import Problems
 from scheduler.registrants.again import mark_all_changed
+from scheduler.webinar.links import forwards, shared_link
 from scheduler.webinar.model import Webinar, read_webinar
 from scheduler.webinar.timing import takes_effect_at
 from scheduler.webinar.told import facts_of
@@ -38,7 +39,9 @@ _R = table(WebinarRevision)
 class Revisions:
     """A cache of stored revisions, each parsed once as this program reads it, and of those that govern."""
 
-    def __init__(self) -> None:
+    def __init__(self, pages_url: str = "") -> None:
+        """`pages_url`: where registrants reach their pages; "" if there are none."""
+        self.pages_url = pages_url
         self._read: dict[int, Webinar | None] = {}
         self._fingerprints: dict[int, str] = {}
         self._files: dict[str, tuple[str, Webinar]] = {}  # by path
@@ -68,7 +71,7 @@ class Revisions:
     def fingerprint(self, revision_id: int, webinar: Webinar) -> str:
         """`fingerprint` of a revision, computed once."""
         if revision_id not in self._fingerprints:
-            self._fingerprints[revision_id] = fingerprint(webinar)
+            self._fingerprints[revision_id] = fingerprint(webinar, self.pages_url)
         return self._fingerprints[revision_id]
 
     def governing(self, conn: Connection) -> dict[str, Governing]:
@@ -124,14 +127,17 @@ def schedule(
 ) -> None:
     """Let this revision govern at once, or after a wait if it would notify people; it replaces a waiting one."""
     row = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first()
+    pages_url = revisions.pages_url
     if row is None or row.revision_id == revision_id:
-        take_effect(conn, webinar, revision_id)
+        take_effect(conn, webinar, revision_id, pages_url)
         return
     at, before = now, revisions.get(conn, row.revision_id)
-    if _changes_what_people_know(before, webinar) and count_misinformed(conn, now, webinar, return_within):
+    if _changes_what_people_know(before, webinar, pages_url) and count_misinformed(
+        conn, now, webinar, return_within, pages_url
+    ):
         at = when_it_takes_effect(now, row.waiting_since or now, row.starts_at, webinar)
     if at <= now:
-        take_effect(conn, webinar, revision_id)
+        take_effect(conn, webinar, revision_id, pages_url)
         return
     conn.execute(
         _W.update()
@@ -140,14 +146,14 @@ def schedule(
     )
 
 
-def _changes_what_people_know(before: Webinar | None, after: Webinar) -> bool:
+def _changes_what_people_know(before: Webinar | None, after: Webinar, pages_url: str) -> bool:
     """Whether an edit of a live webinar, or one that makes it live, may contradict people's mails."""
     if after.status != "live":
         return False
     return (
         before is None
         or before.status != "live"
-        or facts_of(before, before.join_url) != facts_of(after, after.join_url)
+        or facts_of(before, shared_link(before, pages_url)) != facts_of(after, shared_link(after, pages_url))
     )
 
 
@@ -171,7 +177,7 @@ def take_effect_now(conn: Connection, now: datetime, revisions: Revisions, webin
     rows = conn.execute(select(_W).where(_W.c.waiting_id.is_not(None), _W.c.webinar.in_(list(webinars))))
     for row in rows.all():
         if webinar := revisions.get(conn, row.waiting_id):
-            take_effect(conn, webinar, row.waiting_id)
+            take_effect(conn, webinar, row.waiting_id, revisions.pages_url)
     execute(
         conn,
         "UPDATE registration SET link_since = NULL, link_until = NULL, plan = 0"
@@ -187,7 +193,7 @@ def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> N
     due = _W.c.takes_effect_at <= now
     for row in conn.execute(select(_W).where(due).order_by(_W.c.webinar)).all():
         if webinar := revisions.get(conn, row.waiting_id):
-            take_effect(conn, webinar, row.waiting_id)
+            take_effect(conn, webinar, row.waiting_id, revisions.pages_url)
         else:  # only another version of this program can read it: it must not keep mails back for ever
             drop_waiting(conn, row.webinar)
     end_what_is_over(conn, now)
@@ -196,7 +202,7 @@ def bring_up_to_date(conn: Connection, now: datetime, revisions: Revisions) -> N
     for row in conn.execute(select(*columns).where(*changed).order_by(_W.c.webinar)).all():
         found = revisions.get(conn, row.revision_id)
         if found and revisions.fingerprint(row.revision_id, found) != row.fingerprint:
-            take_effect(conn, found, row.revision_id)
+            take_effect(conn, found, row.revision_id, revisions.pages_url)
     revisions.compared = _newest(conn)
 
 
@@ -208,11 +214,11 @@ def end_what_is_over(conn: Connection, now: datetime) -> None:
         conn.execute(_W.update().where(_W.c.webinar == name).values(values))
 
 
-def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
+def take_effect(conn: Connection, webinar: Webinar, revision_id: int, pages_url: str = "") -> None:
     """Let this revision govern, with the next plan number if anything that planning reads differs. A webinar whose
     people were removed stays ended, unless it takes place again."""
     before, version = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first(), _next_version(conn)
-    print_now = fingerprint(webinar)
+    print_now = fingerprint(webinar, pages_url)
     same = before is not None and before.fingerprint == print_now
     stays_removed = retention.stays_removed(conn, webinar)
     if not stays_removed and (before is None or before.status == ENDED):
@@ -229,7 +235,8 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int) -> None:
             "fingerprint": print_now,
             "starts_at": webinar.start,
             "ends_at": webinar.end,
-            "join_url": webinar.join_url,
+            "join_url": shared_link(webinar, pages_url),
+            "forwards": forwards(webinar, pages_url),
             "cancelled": webinar.cancelled,
             "status": ENDED if stays_removed else webinar.status,
             "keep_days": webinar.keep_days,
@@ -253,11 +260,12 @@ _RULE = {
 }  # fmt: skip
 
 
-def fingerprint(webinar: Webinar) -> str:
-    """A hash of everything that planning reads: times, link, status, rules, and the knowledge of time zones."""
+def fingerprint(webinar: Webinar, pages_url: str = "") -> str:
+    """A hash of everything that planning reads: times, link, status, rules, and the knowledge of time zones. The link
+    to which a webinar forwards is not part of it: nobody was told that one."""
     rules = [message.model_dump(include=_RULE) for message in webinar.messages]
     read = (
-        webinar.start, webinar.end, str(webinar.tz), webinar.join_url, webinar.cancelled, webinar.status, rules,
-        knowledge_version(),
+        webinar.start, webinar.end, str(webinar.tz), shared_link(webinar, pages_url), webinar.cancelled,
+        webinar.status, rules, knowledge_version(),
     )  # fmt: skip
     return sha256(repr(read).encode()).hexdigest()

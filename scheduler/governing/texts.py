@@ -20,7 +20,7 @@ from scheduler.mail.text.templates import Layout, parse_text
 from scheduler.mail.texts import CurrentText, Key, Texts
 from scheduler.mail.trial.pairs import Verdicts
 from scheduler.problem import Problem, Problems
-from scheduler.webinar.model import NOTICES, Webinar
+from scheduler.webinar.model import NOTICES, WITHDRAWAL, Webinar
 
 
 def sources_of(files: Mapping[str, bytes]) -> dict[Key, str]:
@@ -167,12 +167,13 @@ def last_saves(conn: Connection, sources: Mapping[Key, str]) -> dict[Key, Save]:
 
 
 def _missing(used: Iterable[tuple[Sequence[str], Sequence[str]]], existing: Container[Key]) -> set[Key]:
-    """The messages without a text in any language of their webinar, each with the language to write first."""
+    """The messages without a text in any language of their webinar, each with the language to write first. Without
+    that of a withdrawal, which older folders lack, no mail waits until somebody withdraws: `webinar check` warns."""
     return {
         (message, languages[0])
         for languages, messages in used
         for message in messages
-        if not any((message, language) in existing for language in languages)
+        if message != WITHDRAWAL and not any((message, language) in existing for language in languages)
     }
 
 

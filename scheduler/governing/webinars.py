@@ -37,6 +37,7 @@ from scheduler.ledger.outlook import outlook
 from scheduler.ledger.planning import Governing
 from scheduler.ledger.retention import is_removed
 from scheduler.problem import Problem, Problems
+from scheduler.webinar.links import needs_pages
 from scheduler.webinar.model import Webinar
 
 
@@ -305,6 +306,9 @@ def read_files(
             problems[path] = error.problems
         else:
             read[path] = webinar
+            if missing := needs_pages(webinar, path, revisions.pages_url):
+                problems[path] = (missing,)
+                continue
             sound[webinar.id] = WebinarFile(path, source, digest(source), webinar)
     for path, problem in duplicate_ids(read).items():
         sound.pop(read[path].id, None)

@@ -105,7 +105,7 @@ def _columns(engine: Dialect) -> Select[Any]:
         select(
             d.c.id, d.c.registration_id, r.c.uid, d.c.webinar, d.c.due_at, d.c.message, d.c.attempts, d.c.message_id,
             d.c.expires_at, r.c.address, r.c.name, r.c.language, r.c.zone, r.c.zone_known_by, r.c.join_url,
-            r.c.first_seen_at, w.c.revision_id, d.c.urgency,
+            r.c.first_seen_at, w.c.revision_id, d.c.urgency, r.c.key,
         )
         .join_from(d, r, d.c.registration_id == r.c.id)
         .join(w, w.c.webinar == d.c.webinar)

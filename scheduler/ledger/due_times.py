@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 
 import pytz
 from sqlalchemy import Connection, delete, insert, select
 
-from scheduler.database.engine import execute
+from scheduler.database.engine import dialect, execute
 from scheduler.database.models import DueTime, PlannedMessage, PlannedWebinar, table
 from scheduler.registrants.zones import resolve_again
 from scheduler.webinar.model import Webinar
@@ -113,8 +114,27 @@ def _note_due_times(conn: Connection, webinar: Webinar) -> None:
 
 
 def _insert(conn: Connection, rows: list[dict[str, object]]) -> None:
-    if rows:
-        conn.execute(insert(table(DueTime)), rows)
+    """Insert due times. Those of a zone in which another transaction plans somebody at this moment may be there."""
+    if not rows:
+        return
+    engine = dialect(conn)
+    names = ", ".join(_COLUMNS)
+    cells = [
+        [engine.written(cell) if isinstance(cell, datetime) else cell for cell in map(row.get, _COLUMNS)]
+        for row in rows
+    ]
+    execute(
+        conn,
+        f"INSERT INTO due_time ({names}) SELECT {names} FROM {engine.rows('rows', _COLUMNS)} AS rows"
+        " WHERE TRUE ON CONFLICT DO NOTHING",
+        rows=json.dumps(cells),
+    )
+
+
+_COLUMNS = {
+    "webinar": "text", "message": "text", "zone": "text", "due_at": "timestamptz", "expires_at": "timestamptz",
+    "never": "text",
+}  # fmt: skip
 
 
 def _row(webinar: Webinar, zone: str, timing: Timing) -> dict[str, object]:

@@ -39,6 +39,7 @@ class Claimed(Lease):
     first_seen_at: datetime
     revision_id: int  # the webinar's revision that governed when this delivery was claimed
     urgency: int = 1  # 0: due on registration
+    key: str = ""  # of the registration, in the addresses of its pages
     told: Told | None = None  # for a notice: what this person was told before
 
 

@@ -9,15 +9,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from scheduler import mailed_links
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.input.addresses import fold
 from scheduler.ledger.history import registrations_mailed_at, registrations_of
 from scheduler.ledger.retention import delete_former, delete_people
 from scheduler.ledger.states import State, Why
+from scheduler.registrants import signups
 from scheduler.registrants.again import note_changes
+from scheduler.registrants.choices import delete_choices
 from scheduler.registrants.forgotten import forgotten, remember
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
 from scheduler.registrants.sources import drop_source_rows
+from scheduler.registrants.suppression import EVERYTHING
 
 
 @dataclass
@@ -31,15 +35,24 @@ class Erased:
     attempts: int = 0
     invitations: int = 0
     copies: int = 0  # rows of `registrants` that a source inserted
+    signups: int = 0  # of people who registered with us, registered or not
     others: int = 0  # registrations with another address now, whose mails to this one were removed
-    marks: int = 0  # rows of confirmed_elsewhere, suppression and outbox
+    marks: int = 0  # rows of confirmed_elsewhere, suppression, mailed_link, outbox, and the person's choices
     suppressed: bool = False
     remembered: bool = False  # as a digest in `forgotten`, so that no row brings the person back
 
     @property
     def anything(self) -> bool:
         return any(
-            (self.registrations, self.attempts, self.invitations, self.copies, self.others, self.marks)
+            (
+                self.registrations,
+                self.attempts,
+                self.invitations,
+                self.copies,
+                self.signups,
+                self.others,
+                self.marks,
+            )
         )
 
 
@@ -75,6 +88,7 @@ def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Eras
     is a recent result of `find`. Idempotent."""
     folded, erased = fold(address), Erased()
     dialect(conn).wait_to_plan(conn, "intake")
+    signups.lock(conn)
     ids, webinars = _lock_registrations(conn, folded)
     if ids:
         places = _places(conn, ids)
@@ -86,11 +100,13 @@ def forget(conn: Connection, now: datetime, address: str, found: Traces) -> Eras
     _erase_marks(conn, folded, found, erased)
     copies = _delete_copies(conn, folded)
     erased.copies = len(copies)
+    here = signups.remove_address(conn, folded)
+    erased.signups = len(here)
     known = forgotten(conn, address)
     if erased.anything or (found.rows and not known):
         erased.suppressed |= known is not None and known[1]
         erased.remembered = True
-        webinars |= {*found.rows.values(), *found.confirmed, *copies.values()}
+        webinars |= {*found.rows.values(), *found.confirmed, *copies.values(), *here}
         remember(conn, now, folded, webinars, suppressed=erased.suppressed)
         note_changes(conn, sorted(found.rows.keys() - copies.keys()))
     return erased
@@ -188,6 +204,9 @@ def _erase_marks(conn: Connection, folded: str, found: Traces, erased: Erased) -
     for webinar in found.confirmed:
         mark = "DELETE FROM confirmed_elsewhere WHERE webinar = :webinar AND address_folded = :folded"
         erased.marks += execute(conn, mark, webinar=webinar, folded=folded).rowcount
-    suppression = "DELETE FROM suppression WHERE address_folded = :folded"
-    erased.suppressed = execute(conn, suppression, folded=folded).rowcount > 0
-    erased.marks += erased.suppressed
+    erased.marks += mailed_links.forget(conn, folded)
+    erased.marks += delete_choices(conn, folded)
+    suppression = "DELETE FROM suppression WHERE address_folded = :folded RETURNING webinar"
+    scopes = execute(conn, suppression, folded=folded).scalars().all()
+    erased.suppressed = EVERYTHING in scopes
+    erased.marks += len(scopes)

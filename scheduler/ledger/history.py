@@ -18,12 +18,14 @@ from scheduler.database.models import (
     Delivery,
     GoverningWebinar,
     Registration,
-    Suppression,
     ZoneEvidence,
     table,
 )
 from scheduler.input.addresses import fold
+from scheduler.ledger.states import State
+from scheduler.registrants import choices
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
+from scheduler.registrants.suppression import EVERYTHING, suppressions
 from scheduler.zones.wall import to_local
 
 Json = dict[str, Any]
@@ -32,7 +34,17 @@ _R = table(Registration)
 _D = table(Delivery)
 _A = table(Attempt)
 
-_OF_DELIVERY = ("message", "edition", "state", "reason", "due_at", "expires_at", "next_attempt_at", "sent_at")
+_OF_DELIVERY = (
+    "message",
+    "edition",
+    "state",
+    "reason",
+    "due_at",
+    "expires_at",
+    "next_attempt_at",
+    "sent_at",
+    "asked_by",
+)
 _OF_ATTEMPT = ("started_at", "ended_at", "outcome", "language", "text_revision", "relay", "stage", "code",
                "enhanced", "reply")  # fmt: skip
 _OF_REGISTRATION = ("address", "name", "language", "timezone", "country", "zone", "zone_known_by",
@@ -46,14 +58,14 @@ def history(conn: Connection, address: str) -> Json | None:
     """
     folded = fold(address)
     ids = {*registrations_of(conn, folded), *registrations_mailed_at(conn, folded)}
-    s = table(Suppression)
-    suppressed = conn.execute(select(s.c.since).where(s.c.address_folded == folded)).scalar()
+    since = {webinar: at for webinar, (_, at) in suppressions(conn, folded).items()}
     rows = _rows_without_plan(conn, folded)
-    if not ids and not rows and suppressed is None:
+    if not ids and not rows and not since:
         return None
     found = conn.execute(select(_R).where(_R.c.id.in_(ids)).order_by(_R.c.webinar, _R.c.id)).mappings().all()
     return {
-        "suppressed_since": suppressed,
+        "suppressed_since": since.pop(EVERYTHING, None),
+        "unsubscribed_since": since,
         "registrations": [registration_history(conn, dict(row)) for row in found],
         "rows": rows,
     }
@@ -90,6 +102,17 @@ def _rows_without_plan(conn: Connection, folded: str) -> list[Json]:
     return found
 
 
+def former_start(conn: Connection, registration_id: int, start: datetime) -> datetime | None:
+    """The start that the newest mail of a registration with another one than `start` went out with, or None."""
+    found: datetime | None = conn.execute(
+        select(_D.c.for_start)
+        .where(_D.c.registration_id == registration_id, _D.c.state == State.SENT, _D.c.for_start != start)
+        .order_by(_D.c.sent_at.desc())
+        .limit(1)
+    ).scalar()
+    return found
+
+
 def registration_history(conn: Connection, row: Json) -> Json:
     """One registration with its deliveries and their attempts. `row` holds its columns."""
     deliveries = conn.execute(
@@ -103,7 +126,22 @@ def registration_history(conn: Connection, row: Json) -> Json:
         "zone_problem": _zone_problem(conn, row),
         "own_link": bool(row["join_url"]),
         "confirmed_elsewhere": _confirmed_elsewhere(conn, row),
+        **_chosen(conn, row),
         "deliveries": [_delivery(conn, dict(one), row["zone"]) for one in deliveries],
+    }
+
+
+def _chosen(conn: Connection, row: Json) -> Json:
+    """What the person chose on their page; an organizer may have unsubscribed them, too."""
+    person = (row["webinar"], row["address_folded"])
+    chosen = choices.chosen(conn, [person]).get(person, choices.NOTHING)
+    _, unsubscribed_since = suppressions(conn, row["address_folded"]).get(row["webinar"], ("", None))
+    return {
+        "chosen_zone": chosen.zone or None,
+        "chosen_language": chosen.language or None,
+        "unwanted": sorted(choices.unwanted_by(conn, person)),
+        "withdrawn_at": chosen.withdrawn_at,
+        "unsubscribed_since": unsubscribed_since,
     }
 
 

@@ -82,23 +82,46 @@ def _plan_chunk(conn: Connection, now: datetime, governing: Governing, most: int
     chunk = execute_named(conn, "chunk_to_plan", webinar=name, plan=number, most=most).all()
     if not chunk:
         return 0
-    fill_in(conn, governing.webinar, {row.zone for row in chunk} - {""})
-    ids = as_list(conn, sorted(row.id for row in chunk))
+    _plan(conn, now, governing, {row.id: row.zone for row in chunk})
+    if len(chunk) >= MANY:
+        dialect(conn).analyze_grown(conn, "delivery", "told")
+    return len(chunk)
+
+
+def plan_person(conn: Connection, now: datetime, governing: Governing, registration_id: int) -> bool:
+    """Plan one person at once, whose registration this transaction has locked and set to plan 0.
+
+    Returns False where the service plans them soon: it has not planned this revision yet, or the database was set back
+    and planned mails are to be held. Until then none of their mails goes out.
+    """
+    name, number = governing.webinar.id, governing.plan
+    locked = f"SELECT plan FROM planned_webinar WHERE webinar = :name {dialect(conn).share_skipping}"
+    planned = execute(conn, locked, name=name).scalar()
+    present = execute(conn, "SELECT plan FROM webinar WHERE webinar = :name", name=name).scalar()
+    if not number == planned == present or execute(conn, "SELECT 1 FROM ledger WHERE hold_planned").first():
+        return False
+    zone = execute(conn, "SELECT zone FROM registration WHERE id = :id", id=registration_id).scalar_one()
+    _plan(conn, now, governing, {registration_id: zone})
+    return True
+
+
+def _plan(conn: Connection, now: datetime, governing: Governing, zones: Mapping[int, str]) -> None:
+    """Plan these registrations, by id with their zones."""
+    fill_in(conn, governing.webinar, set(zones.values()) - {""})
+    ids = as_list(conn, sorted(zones))
     execute_named(conn, "bring_up_to_date", now=now, ids=ids)
     execute_named(conn, "send_again", now=now, ids=ids)
+    execute_named(conn, "confirm_return", now=now, ids=ids)
     execute_named(conn, "add_missing", now=now, ids=ids)
     execute_named(conn, "told_elsewhere", ids=ids)
     execute_named(conn, "add_notices", now=now, ids=ids)
     execute_named(conn, "settle_links", now=now, ids=ids)
-    if len(chunk) >= MANY:
-        dialect(conn).analyze_grown(conn, "delivery", "told")
     execute(
         conn,
         f"UPDATE registration SET plan = :plan WHERE id IN {listed(conn, 'ids')}",
-        plan=number,
+        plan=governing.plan,
         ids=ids,
     )
-    return len(chunk)
 
 
 def _plan_new_addresses(conn: Connection, now: datetime, ids: list[int]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select, text
 
 from scheduler.database.engine import as_list, dialect, execute, listed
-from scheduler.database.models import Delivery, Registration, table
+from scheduler.database.models import Delivery, GoverningWebinar, Registration, table
 from scheduler.ledger.entries import AttemptKey, ToldEntry
 from scheduler.ledger.outcomes import plan_again
 from scheduler.ledger.planning import Governing
@@ -21,7 +21,7 @@ from scheduler.ledger.settling import UNSETTLED
 from scheduler.ledger.statements import execute_named
 from scheduler.ledger.states import Why
 from scheduler.ledger.told import accept_told, record_told, replan_misinformed
-from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.model import CANCELLATION, NOTICES, WITHDRAWAL, Webinar
 from scheduler.webinar.told import Told
 
 BEYOND = 10**9
@@ -138,11 +138,13 @@ def record_sent(
 
     Each counts as having told its reader the facts for which it was planned, so that later edits notify the reader.
     """
-    registrations = table(Registration)
+    registrations, webinars = table(Registration), table(GoverningWebinar)
     rows = conn.execute(
         select(_D.c.id, _D.c.registration_id, _D.c.webinar, _D.c.message, _D.c.for_start, _D.c.for_end, _D.c.for_link,
-               registrations.c.uid, registrations.c.join_url)
+               registrations.c.uid, registrations.c.join_url, registrations.c.key, webinars.c.join_url.label("shared"),
+               webinars.c.forwards)
         .join_from(_D, registrations, _D.c.registration_id == registrations.c.id)
+        .join(webinars, webinars.c.webinar == _D.c.webinar)
         .where(text(HELD), _D.c.id.in_(list(at)))
     ).all()  # fmt: skip
     entries = [_told_entry(row, governing[row.webinar].webinar) for row in rows if row.webinar in governing]
@@ -166,10 +168,10 @@ _MAIL = "restored"  # stands for the token of attempts that the ledger has lost
 def _told_entry(row: Any, webinar: Webinar) -> ToldEntry:
     notice = row.message in NOTICES
     invites = notice or any(one.id == row.message and one.invitation != "none" for one in webinar.messages)
-    if row.message == CANCELLATION:
+    if row.message in (CANCELLATION, WITHDRAWAL):
         told = Told(None, None, "", cancelled=True)
     else:
-        link = row.for_link or row.join_url or webinar.join_url
+        link = row.for_link or (row.shared + row.key if row.forwards else row.join_url or row.shared)
         told = Told(row.for_start or webinar.start, row.for_end or webinar.end, link)
     return ToldEntry(AttemptKey(row.uid, row.id, _MAIL), told, invites)
 

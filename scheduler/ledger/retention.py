@@ -213,8 +213,8 @@ def _delete_copies(conn: Connection, webinar: str, most: int) -> int:
 
 
 def delete_people(conn: Connection, ids: Collection[int]) -> int:
-    """Delete these registrations with their invitations, `told` and former UIDs, but not their deliveries. Returns the
-    number of versions of invitations deleted."""
+    """Delete these registrations with their invitations, `told`, former UIDs and the links mailed to them, but not
+    their deliveries. Returns the number of versions of invitations deleted."""
     engine, given = dialect(conn), as_list(conn, ids)
     uids = execute(
         conn,
@@ -224,6 +224,11 @@ def delete_people(conn: Connection, ids: Collection[int]) -> int:
     )
     invitations = _delete_calendars(conn, uids.scalars().all())
     _delete(conn, "former_uid", "registration_id", ids)
+    execute(
+        conn,
+        f"DELETE FROM mailed_link WHERE purpose = 'data' AND {engine.among('subject_id', 'ids')}",
+        ids=given,
+    )
     _delete(conn, "registration", "id", ids)
     return invitations
 
@@ -250,9 +255,9 @@ def _delete(conn: Connection, table: str, column: str, ids: Collection[int]) -> 
 
 
 def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
-    """Delete the webinar's rows that belong to no registration: people confirmed elsewhere, rows set aside, evidence
-    for zones, its source. Returns the number of rows; 0 once done."""
-    for table, column in (("confirmed_elsewhere", "address_folded"), ("row_set_aside", "registrant_id")):
+    """Delete the webinar's rows that belong to no registration: people who registered here or were confirmed elsewhere,
+    what they chose, rows set aside, evidence for zones, its source. Returns the number of rows; 0 once done."""
+    for table, column in _OF_WEBINAR.items():
         here = f"SELECT {column} FROM {table} WHERE webinar = :webinar LIMIT :most"
         delete = f"DELETE FROM {table} WHERE webinar = :webinar AND {column} IN ({here})"
         if rows := execute(conn, delete, webinar=webinar, most=most).rowcount:
@@ -261,3 +266,11 @@ def _finish(conn: Connection, now: datetime, webinar: str, most: int) -> int:
         execute(conn, f"DELETE FROM {table} WHERE webinar = :webinar", webinar=webinar)
     execute(conn, "UPDATE purge SET purged_at = :now WHERE webinar = :webinar", now=now, webinar=webinar)
     return 0
+
+
+_OF_WEBINAR = {
+    "signup": "id",
+    "confirmed_elsewhere": "address_folded", "choice": "address_folded", "unwanted": "address_folded",
+    "suppression": "address_folded", "row_set_aside": "registrant_id",
+}  # fmt: skip
+"""Tables with rows of one webinar, and the column by which a number of them is deleted."""

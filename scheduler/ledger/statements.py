@@ -22,7 +22,7 @@ from scheduler.database.dialect import Dialect
 from scheduler.database.engine import DIALECTS, dialect, execute
 from scheduler.faults import first_line, is_statement_error
 from scheduler.ledger.states import REFUSED, THEN_CORRECTED, UNKNOWN, State, Why
-from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES
+from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES, WITHDRAWAL
 
 FOLDER = Path(__file__).parent / "sql"
 FRAGMENTS = ("conditions", "rows")  # macros that statements import
@@ -63,6 +63,7 @@ def _environment(engine: Dialect) -> Environment:
         "notices": f"({', '.join(map(_literal, NOTICES))})",
         "change": _literal(CHANGE),
         "cancellation": _literal(CANCELLATION),
+        "withdrawal": _literal(WITHDRAWAL),
     }
     return environment
 
@@ -97,10 +98,10 @@ def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
         ("now", "start", "end", "gone_since", "since", "again_at"), datetime(2025, 7, 3, 11, tzinfo=UTC)
     )
     samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
-    samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "tellings"), "[]")
+    samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "facts"), "[]")
     samples |= dict.fromkeys(("plan", "most", "many", "limit", "urgency", "version"), 1)
-    samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled"), False)
-    samples |= {"webinar": "w", "link": "", "holders": "00000001"}
+    samples |= dict.fromkeys(("everybody", "drafts_too", "cancelled", "forwards"), False)
+    samples |= {"webinar": "w", "link": "", "holders": "00000001", "message": "", "asked_by": ""}
     return {name: value for name, value in samples.items() if re.search(rf"(?<!:):{re.escape(name)}\b", sql)}
 
 

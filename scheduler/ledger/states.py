@@ -44,11 +44,12 @@ def _transitions() -> tuple[Transition, ...]:
         ((held,), "what held it is fixed, and it is still useful", pending),
         ((held,), "the database was set back, and an operator or the service's log says that it went out", sent),
         ((pending, held), "it is no longer useful", expired),
-        ((pending, held), "its row was deleted, its message removed, its webinar cancelled, its address "
-                          "suppressed, its person forgotten, or a later edition takes its place", cancelled),
+        ((pending, held), "its row was deleted, its message removed or unwanted, its webinar cancelled, its address "
+                          "suppressed, its person withdrew or was forgotten, or a later edition takes its place",
+         cancelled),
         ((cancelled,), "what cancelled it is undone, and it is still useful", pending),
-        ((skipped, expired), "an edit or another zone puts its time ahead, or its address counts as corrected",
-         pending),
+        ((skipped, expired), "an edit or another zone puts its time ahead, its address counts as corrected, or its "
+                             "person wants it after all", pending),
         ((pending, held, cancelled), "an edit or another zone puts its time where it is never sent, or its address was "
                                      "refused as unknown", skipped),
         ((failed,), "the registrant's address was corrected, or others were refused alike in a row, and it is still "
@@ -69,6 +70,9 @@ class Why(StrEnum):
     NO_LONGER_USEFUL = "no longer useful"
     ROW_DELETED = "the registrant's row was deleted"
     SUPPRESSED = "the address is suppressed"
+    UNSUBSCRIBED = "its reader wants no more mails of this webinar"
+    UNWANTED = "its reader does not want this message"
+    WITHDRAWN = "its reader does not come"
     FORGOTTEN = "its person was forgotten"
     MESSAGE_REMOVED = "the message was taken out of the webinar"
     WEBINAR_CANCELLED = "the webinar is cancelled"

@@ -18,6 +18,7 @@ from scheduler.database.models import Told as ToldRow
 from scheduler.database.models import table
 from scheduler.ledger.entries import AttemptKey, ToldEntry
 from scheduler.ledger.statements import execute_named
+from scheduler.webinar.links import forwards, shared_link
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.told import Told, facts_of
 
@@ -33,7 +34,7 @@ def record_told(conn: Connection, entries: Sequence[ToldEntry]) -> None:
          _written(engine, one.told.end), one.told.join_url, one.told.cancelled, one.invited)
         for one in entries
     ]  # fmt: skip
-    execute_named(conn, "tell", tellings=json.dumps(rows))
+    execute_named(conn, "record_told", facts=json.dumps(rows))
 
 
 def accept_told(conn: Connection, mails: Sequence[AttemptKey]) -> None:
@@ -74,12 +75,14 @@ def last_told(conn: Connection, uids: Sequence[str]) -> dict[str, Told]:
     }
 
 
-def count_misinformed(conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta) -> int:
+def count_misinformed(
+    conn: Connection, now: datetime, webinar: Webinar, return_within: timedelta, pages_url: str = ""
+) -> int:
     """The number of people who would be notified if this revision governed, as they were told something else. People
     whose rows are gone for less than `return_within` count, since a reload may be under way."""
     if webinar.end <= now:
         return 0
-    true = facts_of(webinar, webinar.join_url)
+    true = facts_of(webinar, shared_link(webinar, pages_url))
     counted = execute_named(
         conn,
         "count_people_told_otherwise",
@@ -89,5 +92,6 @@ def count_misinformed(conn: Connection, now: datetime, webinar: Webinar, return_
         end=true.end or now,
         cancelled=true.cancelled,
         link=true.join_url,
+        forwards=forwards(webinar, pages_url),
     )
     return int(counted.scalar_one())

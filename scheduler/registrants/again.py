@@ -1,5 +1,5 @@
-"""Marks rows of `registrants` as changed, so that they are absorbed again: when a webinar appears or governs again,
-when triggers were missing, or at an operator's request.
+"""Marks rows of `registrants` and `signup` as changed, so that they are absorbed again: when a webinar appears or
+governs again, when triggers were missing, or at an operator's request.
 
 People whose rows have not changed are not planned again.
 """
@@ -14,6 +14,12 @@ from sqlalchemy import Connection
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, execute, listed
 
+_ROWS = (
+    "SELECT id FROM registrants WHERE webinar = :webinar"
+    " UNION ALL SELECT -id FROM signup WHERE webinar = :webinar AND state = 'registered'"
+)
+"""The rows of a webinar; ours have negative ids."""
+
 
 def mark_all_changed(conn: Connection, webinar: str) -> int:
     """Mark all rows of a webinar as changed, and its registrations whose row is gone. Returns the number marked.
@@ -24,7 +30,7 @@ def mark_all_changed(conn: Connection, webinar: str) -> int:
     noted = execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation, webinar)"
-        " SELECT id, '', webinar FROM registrants WHERE webinar = :webinar ORDER BY id",
+        f" SELECT id, '', :webinar FROM ({_ROWS}) AS rows ORDER BY id",
         webinar=webinar,
     )
     return noted.rowcount + _note_others(conn, webinar)
@@ -33,11 +39,7 @@ def mark_all_changed(conn: Connection, webinar: str) -> int:
 def replan(database: Database, webinar: str) -> int:
     """Do the same as `mark_all_changed` in short transactions."""
     with database.reading() as conn:
-        rows = (
-            execute(conn, "SELECT id FROM registrants WHERE webinar = :webinar", webinar=webinar)
-            .scalars()
-            .all()
-        )
+        rows = execute(conn, _ROWS, webinar=webinar).scalars().all()
     with database.transaction() as conn:
         noted = _note_others(conn, webinar)
     piece, first = Chunk(others_wait=True), 0
@@ -60,6 +62,7 @@ def _note_others(conn: Connection, webinar: str) -> int:
             " SELECT registrant_id, '', webinar FROM registration g WHERE webinar = :webinar"
             " AND registrant_id IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM registrants r WHERE r.id = g.registrant_id)"
+            " AND NOT EXISTS (SELECT 1 FROM signup s WHERE s.id = -g.registrant_id AND s.state = 'registered')"
             " UNION SELECT registrant_id, '', webinar FROM row_set_aside WHERE webinar = :webinar",
             webinar=webinar,
         )

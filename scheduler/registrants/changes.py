@@ -19,15 +19,27 @@ from sqlalchemy import Connection, text
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.database.models import Registration, table
 from scheduler.input.addresses import fold, spellings
+from scheduler.registrants import choices
+from scheduler.registrants.again import note_changes
+from scheduler.registrants.choices import CONFIRMED, NOTHING, Chosen
 from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
-from scheduler.registrants.rows import UNKNOWN_WEBINAR, Person, Registrants, Row, why_unusable
+from scheduler.registrants.rows import (
+    UNKNOWN_WEBINAR,
+    Person,
+    Registrants,
+    Row,
+    why_no_link,
+    why_unusable,
+)
 from scheduler.registrants.zones import zones_of
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.timing import takes_effect_at
 
 BATCH = 5000  # change rows a transaction
 SHARED_ADDRESS = "another row of this webinar has the same address"
+REGISTERED_HERE = "its person registered by the form or API as well"
+"""Reason for passing over a row; nobody needs to act."""
 
 
 @dataclass
@@ -140,8 +152,9 @@ def _record_deleted_rows(conn: Connection) -> None:
     execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation) SELECT registrant_id, 'D' FROM"
-        " (SELECT registrant_id FROM registration WHERE registrant_id IS NOT NULL"
-        " UNION SELECT registrant_id FROM row_set_aside EXCEPT SELECT id FROM registrants) AS gone",
+        " (SELECT registrant_id FROM registration WHERE registrant_id > 0"
+        " UNION SELECT registrant_id FROM row_set_aside WHERE registrant_id > 0"
+        " EXCEPT SELECT id FROM registrants) AS gone",
     )
 
 
@@ -164,19 +177,23 @@ class _Batch:
         self.ids = sorted({one.registrant_id for one in changes if one.registrant_id is not None})
         self.written_again = {one.registrant_id for one in changes if one.operation in _NEW_ROW}
         self.existing = registrants.people(self.ids)
+        self._add_other_rows()
         self.ended = self._ended({webinar for webinar, _ in self.existing.values()})
         self.webinars = {name: one for name, one in webinars.items() if name not in self.ended}
         rows = registrants.read(
             number for number, (webinar, _) in self.existing.items() if webinar in self.webinars
         )
         forgotten = rows_of_forgotten(conn, now, registrants, rows)
-        self.rows = [row for row in rows if row.id not in forgotten]
+        self.aside = [(row.id, row.webinar, forgotten[row.id]) for row in rows if row.id in forgotten]
+        self.rows = self._one_row_each([row for row in rows if row.id not in forgotten])
         self.people = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
+        self.chosen = choices.chosen(conn, set(self.people.values()))
         self.by_row: dict[int, list[_Known]] = {}
         self.by_person: dict[Person, list[_Known]] = {}
         self.all: list[_Known] = []
         self.lost: dict[int, _Known] = {}  # registrations by id whose row is gone, or is another person's now
-        self.aside = [(row.id, row.webinar, forgotten[row.id]) for row in rows if row.id in forgotten]
+        self.lost_here: set[int] = set()  # those whose row was one of ours
+        self.passed_over: list[int] = []  # rows that were passed over, and count now
         self.former: list[tuple[str, int]] = []  # former UIDs, each with its registration
         self.freed: set[str] = set()  # webinars in which an address is no longer in use
         self._load()
@@ -184,6 +201,35 @@ class _Batch:
         self.elsewhere = self._elsewhere()
 
     # Reading
+
+    def _add_other_rows(self) -> None:
+        """Add the other row of each person who has one in `registrants` and registered with us: they go together."""
+        here = self.registrants.find_here(self.existing.values())
+        there = self.registrants.find([person for number, person in self.existing.items() if number < 0])
+        if added := {*here.values(), *there.values()} - set(self.ids):
+            self.existing |= self.registrants.people(added)
+            self.ids = sorted({*self.ids, *added})
+
+    def _one_row_each(self, rows: list[Row]) -> list[Row]:
+        """These rows without those of others whose person registered with us; if we know no join link of theirs, the
+        other row's counts."""
+        here = {(row.webinar, fold(row.email)) for row in rows if row.id < 0}
+        if not here:
+            return rows
+        second = {row.id: row for row in rows if row.id > 0 and (row.webinar, fold(row.email)) in here}
+        self.aside += [(row.id, row.webinar, REGISTERED_HERE) for row in second.values()]
+        links = {
+            (row.webinar, fold(row.email)): row.join_url
+            for row in second.values()
+            if not why_no_link(row.join_url)
+        }
+        return [
+            row._replace(join_url=row.join_url or links.get((row.webinar, fold(row.email)), ""))
+            if row.id < 0
+            else row
+            for row in rows
+            if row.id not in second
+        ]
 
     def _load(self) -> None:
         columns = ", ".join(f"r.{name}" for name in _COLUMNS)
@@ -244,7 +290,7 @@ class _Batch:
         if not renamed:
             return set()
         again = self.written_again | self._written_later(row for row, _ in renamed)
-        found = self.registrants.find(
+        found = self.registrants.find_anywhere(
             {
                 (one.webinar, spelling)
                 for _, one in renamed
@@ -334,11 +380,11 @@ class _Batch:
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
         uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
-        values = {**_NOWHERE, **_values(row), "uid": uid, "key": new_key()}
+        values = {**_NOWHERE, **self._values(row, person), "uid": uid, "key": new_key()}
         self._add(_Known(None, row.webinar, row.id, person[1], None, values, changed=True))
 
     def _update(self, known: _Known, row: Row, folded: str) -> None:
-        webinar, values = self.webinars[row.webinar], _values(row)
+        webinar, values = self.webinars[row.webinar], self._values(row, (row.webinar, folded))
         if known.address_folded != folded:
             self.freed.add(known.webinar)
             values |= {"uid": new_uid(webinar), "key": new_key()}
@@ -360,6 +406,19 @@ class _Batch:
         known.registrant_id, known.gone_at, known.address_folded = row.id, None, folded
         self.by_row.setdefault(row.id, []).append(known)
         self.lost.pop(known.id or 0, None)
+
+    def _values(self, row: Row, person: Person) -> dict[str, object]:
+        """What a registration takes from its row. A language that the person chose outranks the row's until that is
+        another one."""
+        values, chosen = _values(row), self._chosen(person)
+        if chosen.language and chosen.language_over != values["language"]:
+            choices.drop_language(self.conn, self.now, person)
+        elif chosen.language:
+            values["language"] = chosen.language
+        return values
+
+    def _chosen(self, person: Person) -> Chosen:
+        return self.chosen.get(person, NOTHING)
 
     def _link_waits(self, known: _Known, webinar: Webinar) -> dict[str, object]:
         """When the notice of a changed link may leave: like an edit, it waits from the last change."""
@@ -383,20 +442,24 @@ class _Batch:
     def _lose(self, known: _Known) -> None:
         if known.id is None:
             raise AssertionError("a registration of this very batch has its row")
+        if known.registrant_id is not None and known.registrant_id < 0:
+            self.lost_here.add(known.id)
         known.registrant_id = None
         self.lost[known.id] = known
 
     def _find_lost(self) -> None:
-        """Find registrations that lost their row in another one, as during a reload; that row has a change of its own.
-        Registrations without any row are gone."""
+        """Find registrations that lost their row in another one, as during a reload; that row has a change of its own,
+        unless it was passed over. Registrations without any row are gone."""
         lost = list(self.lost.values())
-        found = self.registrants.find(
+        found = self.registrants.find_anywhere(
             {(one.webinar, str(one.values["address"])) for one in lost if one.webinar in self.webinars}
         )
         for known in lost:
             number, known.changed = found.get(known.person), True
             if number is not None and known.gone_at is None and not self._taken_by_another(known, number):
                 known.registrant_id = number
+                if known.id in self.lost_here:
+                    self.passed_over.append(number)
             else:
                 self._gone(known)
 
@@ -420,15 +483,29 @@ class _Batch:
         self._write_changed([known for known in changed if known.id is not None])
         self._write_former_uids()
         self._write_set_aside()
+        self._write_withdrawn()
         self._recheck_shared_addresses()
+        if self.passed_over:
+            note_changes(self.conn, self.passed_over)
+            self.result.more = True
 
     def _resolve_zones(self, changed: Iterable[_Known]) -> None:
         somewhere = [one for one in changed if one.webinar in self.webinars and one.gone_at is None]
         zones = zones_of(self.conn, self.webinars, {one.place for one in somewhere})
         for known in somewhere:
-            zone = zones[known.place]
+            zone = self._chosen_zone(known) or zones[known.place]
             known.plan_again |= known.values["zone"] != zone["zone"]
             known.values |= zone
+
+    def _chosen_zone(self, known: _Known) -> dict[str, str] | None:
+        """The zone that the person chose, which outranks the row's time zone until that is another one."""
+        chosen = self._chosen(known.person)
+        if not chosen.zone:
+            return None
+        if chosen.zone_over != known.values["timezone"]:
+            choices.drop_zone(self.conn, self.now, known.person)
+            return None
+        return {"zone": chosen.zone, "zone_known_by": CONFIRMED}
 
     def _insert(self, people: Iterable[_Known]) -> None:
         """Insert these registrations in one statement. Their plan is 0: they wait to be planned."""
@@ -497,6 +574,16 @@ class _Batch:
             f" SELECT {names}, :now FROM {self.engine.rows('people', columns)} AS people",
             [[number, webinar[:200], reason] for number, webinar, reason in sorted(self.aside)],
             now=self.now,
+        )
+
+    def _write_withdrawn(self) -> None:
+        """Write to the rows of people who withdrew or came back since when they do not come: a reload leaves it
+        out."""
+        at = {
+            number: self.chosen[one].withdrawn_at for number, one in self.people.items() if one in self.chosen
+        }
+        choices.write_withdrawn_at(
+            self.conn, {number: at[number] for number in at if number in self.existing}
         )
 
     def _recheck_shared_addresses(self) -> None:

@@ -103,13 +103,23 @@ def suppress_forgotten(conn: Connection, address: str) -> bool:
     registered = execute(
         conn, "SELECT 1 FROM registration WHERE address_folded = :folded LIMIT 1", folded=folded
     )
-    if registered.first():
-        return False
-    digest = _of_address(_key(conn), folded)
-    return (
-        execute(conn, "UPDATE forgotten SET suppressed = TRUE WHERE digest = :digest", digest=digest).rowcount
-        > 0
+    return not registered.first() and _mark_suppressed(conn, folded, suppressed=True)
+
+
+def unsuppress_forgotten(conn: Connection, address: str) -> bool:
+    """End the suppression of a forgotten address. Returns False if it has none."""
+    return _mark_suppressed(conn, fold(address), suppressed=False)
+
+
+def _mark_suppressed(conn: Connection, folded: str, *, suppressed: bool) -> bool:
+    """Set the mark beside the digest of a forgotten address. Returns False if there is nothing to set."""
+    marked = execute(
+        conn,
+        "UPDATE forgotten SET suppressed = :suppressed WHERE digest = :digest AND (:suppressed OR suppressed)",
+        digest=_of_address(_key(conn), folded),
+        suppressed=suppressed,
     )
+    return marked.rowcount > 0
 
 
 # Rows of forgotten people
@@ -120,29 +130,25 @@ def rows_of_forgotten(
 ) -> dict[int, str]:
     """The rows to pass over, by id: FORGOTTEN, or DOUBTFUL where a person must decide. Rows of people who registered
     again are left out, and their return is recorded."""
-    if not rows or not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
-        return {}
-    key = _key(conn)
-    addresses = {row.id: _of_address(key, fold(row.email)) for row in rows}
-    marks = _marks(conn, addresses.values())
-    theirs = [row for row in rows if addresses[row.id] in marks]
+    people = {row.id: (row.webinar, fold(row.email)) for row in rows}
+    marks = _marks_of(conn, people.values())
+    theirs = {row: person for row, person in people.items() if person in marks}
     if not theirs:
         return {}
-    people = {row.id: _of_person(key, (row.webinar, fold(row.email))) for row in theirs}
-    stood, said = _marks(conn, people.values()), registrants.registered_at(people)
-    passed, back = dict[int, str](), list[str]()
+    said = registrants.registered_at(theirs)
+    passed, back = dict[int, str](), list[Person]()
     registration_time = cache(partial(_is_registration_time, conn, registrants))
-    for row in theirs:
-        mark, here = marks[addresses[row.id]], stood.get(people[row.id])
+    for row, person in theirs.items():
+        mark, here = marks[person]
         if _has_returned(mark, here):
             continue
-        reason = FORGOTTEN if mark.suppressed else _why_not_back(said.get(row.id, ""), mark.since, now, here)
-        if not reason and not registration_time(row.webinar, said[row.id], mark.since):
+        reason = FORGOTTEN if mark.suppressed else _why_not_back(said.get(row, ""), mark.since, now, here)
+        if not reason and not registration_time(person[0], said[row], mark.since):
             reason = DOUBTFUL
         if reason:
-            passed[row.id] = reason
+            passed[row] = reason
         else:
-            back.append(people[row.id])
+            back.append(person)
     _record_returned(conn, now, back)
     return passed
 
@@ -159,6 +165,16 @@ def _stays(mark: _Mark, here: _Mark | None, said: str, now: datetime) -> bool:
     if _has_returned(mark, here):
         return False
     return mark.suppressed or _why_not_back(said, mark.since, now, here) == FORGOTTEN
+
+
+def came_back(conn: Connection, now: datetime, people: Mapping[Person, str]) -> set[Person]:
+    """The forgotten people among these whose `registered_at` shows that they registered again. `people`: by folded
+    address."""
+    return {
+        one
+        for one, (mark, here) in _marks_of(conn, people).items()
+        if not mark.suppressed and not _why_not_back(people[one], mark.since, now, here)
+    }
 
 
 def _why_not_back(said: str, since: datetime, now: datetime, stood: _Mark | None) -> str:
@@ -222,11 +238,7 @@ def _first_seen(
 
 def registered_again(conn: Connection, now: datetime, people: Iterable[Person]) -> None:
     """Record that these people registered again, as an operator says: forgotten ones among them come back."""
-    if execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
-        key = _key(conn)
-        of_address = {one: _of_address(key, one[1]) for one in people}
-        marks = _marks(conn, of_address.values())
-        _record_returned(conn, now, [_of_person(key, one) for one in of_address if of_address[one] in marks])
+    _record_returned(conn, now, _marks_of(conn, list(people)))
 
 
 def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
@@ -238,17 +250,14 @@ def not_forgotten(conn: Connection, people: Iterable[Person]) -> list[Person]:
 
 def _marks_of(conn: Connection, people: Collection[Person]) -> dict[Person, tuple[_Mark, _Mark | None]]:
     """For the people whose address was forgotten: the mark of the address, and that of the person in this webinar."""
-    if not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
+    if not people or not execute(conn, "SELECT EXISTS (SELECT 1 FROM forgotten)").scalar():
         return {}
     key = _key(conn)
     of_address = {one: _of_address(key, one[1]) for one in people}
-    of_person = {one: _of_person(key, one) for one in people}
-    marks = _marks(conn, {*of_address.values(), *of_person.values()})
-    return {
-        one: (marks[digest], marks.get(of_person[one]))
-        for one, digest in of_address.items()
-        if digest in marks
-    }
+    marks = _marks(conn, of_address.values())
+    of_person = {one: _of_person(key, one) for one in people if of_address[one] in marks}
+    here = _marks(conn, of_person.values()) if of_person else {}
+    return {one: (marks[of_address[one]], here.get(digest)) for one, digest in of_person.items()}
 
 
 def _has_returned(mark: _Mark, here: _Mark | None) -> bool:
@@ -256,14 +265,15 @@ def _has_returned(mark: _Mark, here: _Mark | None) -> bool:
     return not mark.suppressed and returned_at is not None and returned_at >= mark.since
 
 
-def _record_returned(conn: Connection, now: datetime, digests: Collection[str]) -> None:
-    if digests:
+def _record_returned(conn: Connection, now: datetime, people: Collection[Person]) -> None:
+    if people:
+        key = _key(conn)
         given = dialect(conn).rows("digests", {"digest": "text"})
         execute(
             conn,
             "INSERT INTO forgotten (digest, since, suppressed, returned_at)"
             f" SELECT digest, :now, FALSE, :now FROM {given} AS g WHERE TRUE"
             " ON CONFLICT (digest) DO UPDATE SET returned_at = excluded.returned_at",
-            digests=json.dumps([[one] for one in sorted(set(digests))]),
+            digests=json.dumps([[one] for one in sorted({_of_person(key, person) for person in people})]),
             now=now,
         )

@@ -1,6 +1,7 @@
 """Reads rows of `registrants` as text and checks whether they can be used. All reads of the table are here.
 
 The table belongs to others: a column may be dropped or change its type at any time, and a value may have any length.
+People who registered with us (`registrants.signups`) are read like its rows, by negative ids: -5 is row 5 of `signup`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Row(NamedTuple):
     join_url: str = ""
 
 
+def place_of(number: int) -> str:
+    """Where a row is, for people who look for it."""
+    return f"registrants, row {number}" if number > 0 else f"signup, row {-number}"
+
+
 class Registrants:
     """The table `registrants` with the columns that it has now. Unless noted, lookups use an index."""
 
@@ -88,17 +94,26 @@ class Registrants:
         """The existing rows with these ids, ordered by id: every column as text, stripped, with NUL as U+FFFD. Only the
         beginning of an overlong value is read. A missing column reads as ''."""
         cells = ", ".join(self._cell(column) for column in COLUMNS)
-        sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        with _readable():
-            found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
+        ours = ", ".join(("webinar", "address", *COLUMNS[2:]))
+        found = self._by_id(ids, cells, ours)
         return sorted(Row(row[0], *(value and _tidy(value) for value in row[1:])) for row in found)
 
     def people(self, ids: Iterable[int]) -> dict[int, Person]:
         """Webinar and address of the existing rows with these ids, by id."""
-        sql = f"SELECT r.id, {self._person} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        with _readable():
-            found: Sequence[Any] = execute(self._conn, sql, ids=as_list(self._conn, ids)).all()
+        found = self._by_id(ids, self._person, "webinar, address")
         return {row[0]: (_tidy(row[1]), _tidy(row[2])) for row in sorted(found, key=lambda row: int(row[0]))}
+
+    def _by_id(self, ids: Iterable[int], cells: str, ours: str) -> list[Any]:
+        """The existing rows with these ids: these columns of `registrants`, or `ours` of people who registered here."""
+        ids = list(ids)
+        sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
+        theirs = as_list(self._conn, [number for number in ids if number > 0])
+        with _readable():
+            found = list(execute(self._conn, sql, ids=theirs).all())
+        if signups := [-number for number in ids if number < 0]:
+            sql = f"SELECT -id, {ours} FROM signup WHERE state = 'registered' AND {self._engine.among('id', 'ids')}"
+            found += execute(self._conn, sql, ids=as_list(self._conn, signups)).all()
+        return found
 
     def find(self, people: Collection[Person]) -> dict[Person, int]:
         """The rows of these people, by webinar and folded address. Rows are looked up by the database's `lower`, then
@@ -110,6 +125,25 @@ class Registrants:
             rows = self._lookup(people) if has_index(self._conn) else self._everybody()
         found = (((_tidy(row[1]), fold(_tidy(row[2]))), row[0]) for row in rows)
         return {person: number for person, number in found if person in wanted}
+
+    def find_here(self, people: Iterable[Person]) -> dict[Person, int]:
+        """The people among these, by webinar and folded address, who registered with us, with their negative ids."""
+        people = sorted({(webinar, fold(address)) for webinar, address in people})
+        if not people or not execute(self._conn, "SELECT EXISTS (SELECT 1 FROM signup)").scalar():
+            return {}
+        given = self._engine.rows("people", {"webinar": "text", "folded": "text"})
+        found = execute(
+            self._conn,
+            f"SELECT s.id, s.webinar, s.address_folded FROM {given} AS p {self._engine.join_next} signup s"
+            f" ON {self._engine.equal('s.webinar', 'p.webinar')}"
+            f" AND {self._engine.equal('s.address_folded', 'p.folded')} WHERE s.state = 'registered'",
+            people=json.dumps(people),
+        )
+        return {(row.webinar, row.address_folded): -row.id for row in found}
+
+    def find_anywhere(self, people: Collection[Person]) -> dict[Person, int]:
+        """The rows of these people: ours where they registered here as well."""
+        return self.find(people) | self.find_here(people)
 
     def of_address(self, address: str) -> dict[int, str]:
         """The webinars of the rows with this address, by id. Scans the whole table."""

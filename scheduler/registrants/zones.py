@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert
 
 from scheduler.database.engine import dialect, execute
 from scheduler.database.models import ZoneEvidence, table
+from scheduler.registrants.choices import CONFIRMED
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
@@ -59,7 +60,8 @@ def resolve(webinar: Webinar, pair: Pair) -> dict[str, str]:
 
 
 def resolve_again(conn: Connection, webinar: Webinar) -> None:
-    """Resolve every pair of a webinar again, after its time, its zone or the time zone data changed."""
+    """Resolve every pair of a webinar again, after its time, its zone or the time zone data changed. Zones that people
+    chose stay."""
     evidence = table(ZoneEvidence)
     stored = execute(
         conn,
@@ -78,7 +80,8 @@ def resolve_again(conn: Connection, webinar: Webinar) -> None:
         " plan = CASE WHEN registration.zone <> e.zone THEN 0 ELSE registration.plan END FROM zone_evidence e"
         " WHERE e.webinar = registration.webinar AND e.timezone = registration.timezone"
         " AND e.country = registration.country AND registration.webinar = :webinar"
-        " AND (registration.zone <> e.zone OR registration.zone_known_by <> e.known_by)",
+        " AND (registration.zone <> e.zone OR registration.zone_known_by <> e.known_by)"
+        f" AND registration.zone_known_by <> '{CONFIRMED}'",
         webinar=webinar.id,
     )
 

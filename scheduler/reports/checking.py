@@ -36,8 +36,9 @@ from scheduler.problem import Problem, Problems
 from scheduler.pulling.reading import Access
 from scheduler.readiness import Kind
 from scheduler.registrants.forgotten import DOUBTFUL
+from scheduler.registrants.rows import place_of
 from scheduler.reports.reasons import rows_set_aside
-from scheduler.webinar.model import NOTICES, Message, Webinar, doubts
+from scheduler.webinar.model import NOTICES, WITHDRAWAL, Message, Webinar, doubts
 from scheduler.webinar.timing import timings
 from scheduler.zones.wall import to_local
 from scheduler.zones.weekends import weekend
@@ -131,7 +132,8 @@ def _missing_texts(webinars: Sequence[Webinar], root: Path, sources: Mapping[Key
         for message, text in webinar.text_of.items():
             there = [language for language in webinar.languages if (text, language) in sources]
             if not there:
-                yield error(
+                severity = warning if message == WITHDRAWAL else error  # older folders lack it
+                yield severity(
                     Problem(
                         str(text_path(root, text, webinar.languages[0])),
                         f"there is no text for the message `{message}` of {webinar.id}",
@@ -260,6 +262,20 @@ def _written_times(source: str, place: str, language: str, webinars: Iterable[We
             if found not in seen:
                 seen.add(found)
                 yield found
+
+
+def pages_findings(pages_url: str) -> Iterator[Finding]:
+    """What registrants cannot do for themselves where there are no pages for them."""
+    if not pages_url:
+        yield note(
+            Problem(
+                "environment variable PAGES_URL",
+                "is not set, so registrants have no page: to correct a time zone, withdraw or unsubscribe they"
+                " write to a person, and mailbox providers see no one-click unsubscribe",
+                "https:// and the name by which registrants reach their pages",
+                "docs/operator.md says how to publish them",
+            )
+        )
 
 
 def logo_findings(webinar: Webinar, place: str, root: Path) -> Iterator[Finding]:
@@ -415,16 +431,14 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
     """Rows of registrants that were set aside, and addresses whose big domain is likely misspelled. Never quoted."""
     for aside in rows_set_aside(conn, webinar=webinar):
         fix = Kind.FORGOTTEN.fix if aside.reason == DOUBTFUL else "correct the row; it is planned then"
-        yield warning(Problem(f"registrants, row {aside.row}", aside.reason, hint=fix))
+        yield warning(Problem(place_of(aside.row), aside.reason, hint=fix))
     query = (
         "SELECT registrant_id, address_folded FROM registration WHERE webinar = :webinar AND gone_at IS NULL"
     )
     for row in execute(conn, query, webinar=webinar):
         if meant := likely_domain(row.address_folded.rpartition("@")[2]):
             found = "the address's domain looks mistyped"
-            yield warning(
-                Problem(f"registrants, row {row.registrant_id}", found, hint=f"is `{meant}` meant?")
-            )
+            yield warning(Problem(place_of(row.registrant_id), found, hint=f"is `{meant}` meant?"))
 
 
 def likely_domain(domain: str) -> str:
@@ -461,9 +475,9 @@ def mail_sizes(webinars: Iterable[Webinar], root: Path, sound: Mapping[Key, str]
     sizes: dict[str, Size] = {}
     for key, webinar in _wordiest(webinars, sound):
         place = str(text_path(root, *key))
-        live = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
+        current = CurrentText(parse_text(sound[key], place, layout), key[1], revision=0)
         reader = replace(sample_reader(webinar), language=key[1])
-        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, live)
+        mail = compose_sample(webinar, webinar.message_with(key[0]), reader, webinar.tz, current)
         size = Size(len(mail), len(in_format(mail, "html")))
         sizes[place] = max(size, sizes.get(place, size))
     return sizes
@@ -607,11 +621,16 @@ def _pending(conn: Connection, now: datetime) -> dict[str, _Pending]:
 
 
 def propose_files(
-    conn: Connection, now: datetime, root: Path, files: Mapping[str, bytes], return_within: timedelta
+    conn: Connection,
+    now: datetime,
+    root: Path,
+    files: Mapping[str, bytes],
+    return_within: timedelta,
+    pages_url: str,
 ) -> tuple[Mapping[str, Governing], dict[str, Notice], Mapping[str, tuple[Problem, ...]]]:
     """Let these files govern within a `scratch` transaction, as if edited now. Returns what governs then, the notice
     that each edit sends, by webinar, and the mistakes of each file, by path."""
-    revisions = Revisions()
+    revisions = Revisions(pages_url)
     before = revisions.governing(conn)
     problems = propose_webinars(
         conn, now, root, files, revisions, LOOKING, return_within, edited=True
@@ -622,6 +641,6 @@ def propose_files(
         name: notice
         for name, one in after.items()
         if name in before and before[name].revision_id != one.revision_id
-        for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within)
+        for notice in notices_if_saved(conn, now, before[name].webinar, one.webinar, return_within, pages_url)
     }
     return after, found, problems

@@ -66,7 +66,7 @@ def look(settings: Settings, database: Database, now: datetime) -> Seen:
     )
     webinar_files, files = webinar_folder.read(), text_folder.read()
     folders = tuple(filter(None, [webinar_folder.problem, text_folder.problem]))
-    revisions = Revisions()
+    revisions = Revisions(settings.pages_url)
     with scratch(database) as conn:
         catalogue = propose_webinars(
             conn, now, settings.config_dir, webinar_files, revisions, LOOKING, settings.return_within

@@ -6,18 +6,20 @@ what went to this one is in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from scheduler.database.models import FormerUid, Invitation, Registration, Suppression, Told, table
+from scheduler.database.models import FormerUid, Invitation, MailedLink, Registration, Signup, Told, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.forgetting import find
 from scheduler.ledger.history import registration_history, registrations_of
 from scheduler.registrants.forgotten import forgotten
 from scheduler.registrants.rows import Registrants
+from scheduler.registrants.suppression import suppressions
 
 Json = dict[str, Any]
 
@@ -25,13 +27,15 @@ _R = table(Registration)
 _I = table(Invitation)
 _T = table(Told)
 _F = table(FormerUid)
-_S = table(Suppression)
+_L = table(MailedLink)
+_U = table(Signup)
 
 
 def personal_data(conn: Connection, now: datetime, address: str) -> Json:
     """All of it: instants in UTC, local times with their offset."""
     folded, found = fold(address), find(conn, address)
     was = forgotten(conn, address)
+    signed_up = select(_U).where(_U.c.address_folded == folded).order_by(_U.c.id)
     return {
         "address": folded,
         "as_of": now,
@@ -41,7 +45,11 @@ def personal_data(conn: Connection, now: datetime, address: str) -> Json:
         ],
         "confirmed_by_another_system_for": sorted(found.confirmed),
         "rows_of_registrants": _rows(conn, found.rows),
-        "suppressed_since": conn.execute(select(_S.c.since).where(_S.c.address_folded == folded)).scalar(),
+        "suppressed": [
+            {"webinar": webinar or None, "source": source, "since": since}
+            for webinar, (source, since) in suppressions(conn, folded).items()
+        ],
+        "registered_with_us": [_signup(dict(row)) for row in conn.execute(signed_up).mappings()],
         "forgotten_since": was[0] if was else None,
         "suppressed_as_forgotten": was is not None and was[1],
     }
@@ -62,6 +70,7 @@ def _registration(conn: Connection, registration_id: int) -> Json:
     uids = [columns["uid"], *former]
     invitations = conn.execute(select(_I).where(_I.c.uid.in_(uids)).order_by(_I.c.id)).mappings()
     told = conn.execute(select(_T).where(_T.c.uid.in_(uids)).order_by(_T.c.id)).mappings()
+    mailed = (_L.c.purpose == "data", _L.c.subject_id == registration_id)
     kept = ("starts_at", "ends_at", "join_url", "cancelled", "accepted")
     return {
         **registration_history(conn, columns),
@@ -72,8 +81,14 @@ def _registration(conn: Connection, registration_id: int) -> Json:
              "calendar": one["calendar"].decode()}
             for one in invitations
         ],
+        "links_mailed_until": list(conn.execute(select(_L.c.until).where(*mailed)).scalars()),
         "last_told": [{name: one[name] for name in kept} for one in told],
     }  # fmt: skip
+
+
+def _signup(row: Json) -> Json:
+    """What somebody said when they registered by the form, or a system by the API."""
+    return row | {"answers": json.loads(row["answers"])}
 
 
 def _mails_there(conn: Connection, registration_id: int, folded: str) -> Iterable[Json]:

@@ -10,7 +10,7 @@ from scheduler.database.models import Delivery, Registration, table
 from scheduler.input.addresses import fold
 from scheduler.ledger.outcomes import last_versions
 from scheduler.mail.writing.sample import Reader, sample_reader
-from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, why_unusable
+from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, place_of, why_unusable
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import zone_of
 
@@ -42,9 +42,9 @@ def registered(conn: Connection, webinar: Webinar, address: str) -> Reader:
 def _not_planned_yet(conn: Connection, webinar: Webinar, address: str) -> Reader:
     try:
         registrants, person = Registrants(conn), (webinar.id, fold(address))
-        number = registrants.find([(webinar.id, address)]).get(person) or registrants.odd(webinar.id).get(
-            person
-        )
+        number = registrants.find_anywhere([(webinar.id, address)]).get(person) or registrants.odd(
+            webinar.id
+        ).get(person)
         rows = [] if number is None else registrants.read([number])
     except RegistrantsUnreadable as reason:
         raise NotRegistered(str(reason)) from None
@@ -52,7 +52,7 @@ def _not_planned_yet(conn: Connection, webinar: Webinar, address: str) -> Reader
         raise NotRegistered(f"nobody with that address is registered for {webinar.id}")
     (row,) = rows
     if why := why_unusable(row, [webinar.id]):
-        raise NotRegistered(f"row {row.id} of registrants can't be used: {why}")
+        raise NotRegistered(f"{place_of(row.id)} can't be used: {why}")
     zone = zone_of(row.timezone or None, row.country or None, webinar.tz, webinar.start)
     return replace(
         sample_reader(webinar),

@@ -20,7 +20,9 @@ from scheduler.governing.proposals import Revision, differing_folders
 from scheduler.governing.texts import governing_texts
 from scheduler.governing.webinars import governing_webinars
 from scheduler.readiness import Kind, Reason
+from scheduler.registrants.changes import REGISTERED_HERE
 from scheduler.registrants.forgotten import DOUBTFUL, FORGOTTEN
+from scheduler.registrants.rows import place_of
 
 ROWS_NAMED = 20  # in notes; `webinar status` lists every row
 
@@ -89,7 +91,7 @@ def row_notes(conn: Connection) -> tuple[Reason, ...]:
     named = [
         Reason(
             Kind.FORGOTTEN if one.reason == DOUBTFUL else Kind.ROW,
-            f"registrants, row {one.row}: {one.reason}; the row is set aside",
+            f"{place_of(one.row)}: {one.reason}; the row is set aside",
         )
         for one in rows[:ROWS_NAMED]
     ]
@@ -133,10 +135,9 @@ def _differ(what: str, held: list[str], governing: Revision) -> str:
 
 
 def rows_set_aside(conn: Connection, limit: int | None = None, webinar: str | None = None) -> list[RowAside]:
-    """Rows that were set aside, by id, of one webinar or all; without those of forgotten people, which stay aside on
-    purpose."""
-    query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason <> :forgotten"
-    values: dict[str, object] = {"forgotten": FORGOTTEN}
+    """Rows that were set aside, by id, of one webinar or all; without those that are passed over on purpose."""
+    query = "SELECT registrant_id, webinar, reason FROM row_set_aside WHERE reason NOT IN (:forgotten, :here)"
+    values: dict[str, object] = {"forgotten": FORGOTTEN, "here": REGISTERED_HERE}
     if webinar is not None:
         query, values = f"{query} AND webinar = :webinar", values | {"webinar": webinar}
     query += " ORDER BY registrant_id"

@@ -5,7 +5,7 @@ The instants are those that the planner would store, and the reasons are the led
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytz
 
 from scheduler.ledger.states import State, Why
+from scheduler.mail.words.wording import city_name, offset_text
 from scheduler.webinar.model import Message, Webinar
 from scheduler.webinar.timing import Timing, timings
 from scheduler.zones.wall import Zone, to_local
@@ -77,6 +78,82 @@ class Entry:
         }
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The zones whose clocks show the same, from the webinar's first message to its last."""
+
+    zones: tuple[str, ...]
+    cities: tuple[str, ...]
+    """Their names as people say them; those of most people first."""
+    people: int | None
+    """The number of registrants there; None where it is not known."""
+    entries: tuple[Entry, ...]
+    """The entries of one of the zones."""
+
+    @property
+    def offset(self) -> str:
+        """The offset at the webinar's start: "UTC+5:45"."""
+        return offset_text(_offset(self.entries[0]))
+
+    @property
+    def starts(self) -> str:
+        """When the webinar is there: "Thu 3 Jul 13:00–15:00", "Thu 3 Jul 23:45 – Fri 01:45"."""
+        start, end = self.entries[0].start_local, self.entries[0].end_local
+        begins = f"{start:%a} {start.day} {start:%b %H:%M}"
+        if end.date() == start.date():
+            return f"{begins}–{end:%H:%M}"
+        whole_days = end - start >= timedelta(days=1)
+        return f"{begins} – {end.day} {end:%b}" if whole_days else f"{begins} – {end:%a} {end:%H:%M}"
+
+    @property
+    def how_many(self) -> str:
+        """ "12 people"; "" where it is not known."""
+        return "" if self.people is None else f"{self.people:,} {'person' if self.people == 1 else 'people'}"
+
+    def names_within(self, characters: int) -> str:
+        """The first cities that fit, and the number of the others: "Nairobi, Cairo +2"."""
+        shown = self.cities[0]
+        for number, city in enumerate(self.cities[1:], 1):
+            left = len(self.cities) - number - 1
+            if len(shown) + len(city) + (2 if left == 0 else 5) > characters:
+                return f"{shown} +{left + 1}"
+            shown = f"{shown}, {city}"
+        return shown
+
+
+def clocks(webinar: Webinar, entries: Iterable[Entry], people: Mapping[str, int]) -> list[Clock]:
+    """The clocks of a timeline, those whose day begins first on top. `people`: the number of registrants by zone; with
+    none, nobody is counted."""
+    by_zone: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_zone.setdefault(entry.zone, []).append(entry)
+    alike: dict[object, list[str]] = {}
+    for zone in sorted(by_zone, key=lambda zone: (zone != str(webinar.tz), -people.get(zone, 0), zone)):
+        shown = [(one.due_local and _wall(one.due_local), one.reason) for one in by_zone[zone]]
+        alike.setdefault((_wall(by_zone[zone][0].start_local), tuple(shown)), []).append(zone)
+    found = [
+        Clock(
+            tuple(zones),
+            tuple(dict.fromkeys(_city(webinar, zone) for zone in zones)),
+            sum(people.get(zone, 0) for zone in zones) if people else None,
+            tuple(by_zone[zones[0]]),
+        )
+        for zones in alike.values()
+    ]
+    own = str(webinar.tz)
+    return sorted(found, key=lambda one: (-_offset(one.entries[0]), own not in one.zones, one.cities))
+
+
+def _offset(entry: Entry) -> timedelta:
+    return entry.start_local.utcoffset() or timedelta(0)
+
+
+def _city(webinar: Webinar, zone: str) -> str:
+    if zone == str(webinar.tz) and webinar.place:
+        return webinar.place
+    return city_name(pytz.timezone(zone), "en") or zone
+
+
 def timeline(webinar: Webinar, zones: Iterable[Zone], registered_at: datetime | None = None) -> list[Entry]:
     """Every message of the webinar for people in these zones: messages in the order of the sequence, zones as given.
 
@@ -126,6 +203,11 @@ def _why_not(webinar: Webinar, timing: Timing, registered_at: datetime | None) -
     if registered_at and timing.due_at and timing.due_at < registered_at:
         return Why.DUE_BEFORE_PLANNED
     return ""
+
+
+def message_name(message: Message) -> str:
+    """A message as people say it: "Reminder, 1 day before at 09:00 on the reader’s clock"."""
+    return f"{message.kind.capitalize()}, {rule_in_words(message)}"
 
 
 def rule_in_words(message: Message) -> str:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from scheduler.zones.wall import Zone, computed_to_utc, to_local
+from scheduler.zones.weekends import weekend
 
 ALL_DAYS, NARROWEST_DAY, WIDEST_DAY = 840, 190, 300
 FOLD = 52  # the width of any number of days without an event
@@ -78,12 +79,30 @@ def _midnight(day: date) -> datetime:
 
 def nights(zone: Zone, axis: Axis) -> Iterator[tuple[float, float]]:
     """Where it is night there; not in folds, where a night has no width."""
-    first, last = axis.stretches[0].begins, axis.stretches[-1].ends
-    day = to_local(first, zone).date() - DAY
-    while day <= to_local(last, zone).date():
+    for day in _days(zone, axis):
         begins = computed_to_utc(datetime.combine(day, NIGHT[0]), zone)
-        ends = computed_to_utc(datetime.combine(day + DAY, NIGHT[1]), zone)
-        for one in axis.stretches:
-            if not one.folded and begins < one.ends and ends > one.begins:
-                yield axis.x(max(begins, one.begins)), one.right if ends >= one.ends else axis.x(ends)
+        yield from _shown(axis, begins, computed_to_utc(datetime.combine(day + DAY, NIGHT[1]), zone))
+
+
+def weekends(zone: Zone, axis: Axis) -> Iterator[tuple[float, float]]:
+    """Where it is the weekend there; not in folds."""
+    free = weekend(str(zone))
+    for day in _days(zone, axis):
+        if day.weekday() in free:
+            begins = computed_to_utc(datetime.combine(day, time(0)), zone)
+            yield from _shown(axis, begins, computed_to_utc(datetime.combine(day + DAY, time(0)), zone))
+
+
+def _days(zone: Zone, axis: Axis) -> Iterator[date]:
+    """The days there that the axis touches, and the one before."""
+    day = to_local(axis.stretches[0].begins, zone).date() - DAY
+    last = to_local(axis.stretches[-1].ends, zone).date()
+    while day <= last:
+        yield day
         day += DAY
+
+
+def _shown(axis: Axis, begins: datetime, ends: datetime) -> Iterator[tuple[float, float]]:
+    for one in axis.stretches:
+        if not one.folded and begins < one.ends and ends > one.begins:
+            yield axis.x(max(begins, one.begins)), one.right if ends >= one.ends else axis.x(ends)

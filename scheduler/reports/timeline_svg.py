@@ -1,4 +1,4 @@
-"""A webinar's timeline as a picture: a row for each zone, time in UTC from left to right, a mark for each message.
+"""A webinar's timeline as a picture: a row for each clock, time in UTC from left to right, a mark for each message.
 
 Pure: entries in, SVG out. Days on which nothing happens are folded. Nothing is said by colour alone, and the picture
 is light or dark with its reader.
@@ -7,9 +7,9 @@ is light or dark with its reader.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from itertools import groupby, pairwise
@@ -18,9 +18,8 @@ from typing import NamedTuple
 import pytz
 from jinja2 import Environment, StrictUndefined, Template
 
-from scheduler.mail.words.wording import city_name, offset_text
-from scheduler.reports.timeline import Entry, rule_in_words
-from scheduler.reports.timeline_axis import DAY, Axis, axis_of, nights
+from scheduler.reports.timeline import Clock, Entry, clocks, message_name, rule_in_words
+from scheduler.reports.timeline_axis import Axis, axis_of, nights, weekends
 from scheduler.webinar.model import Webinar, explain_time
 from scheduler.zones.wall import to_local
 
@@ -28,6 +27,7 @@ MARGIN = 28
 LABELS = 232  # the width of the zones' names
 AT_ONCE = 104  # the column of what is due on registration, where nobody says when that is
 ROW = 50
+SIGNS = 26  # the height of the line that explains the other signs
 ABOVE, MIDDLE, BELOW = 9, 24, 43  # in a row: the base line of a label above, the marks, that of a label below
 TOUCHING = 12  # marks nearer to each other than this are set one above the other
 LETTER = 0.56  # of the size of a font: the width of a letter, about
@@ -40,6 +40,7 @@ SHAPES = (
     "M-2.4,-6.6H2.4V-2.4H6.6V2.4H2.4V6.6H-2.4V2.4H-6.6V-2.4H-2.4Z",  # cross
     "M-3.4,-5.9H3.4L6.8,0L3.4,5.9H-3.4L-6.8,0Z",  # hexagon
 )
+NAMES = 30  # characters of a row's cities, with the number of people
 COLOURS = 6  # with the shapes, 42 pairs that differ
 
 
@@ -67,26 +68,30 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One zone."""
+    """One clock."""
 
     y: int
     name: str
+    people: str
+    all_names: str
     offset: str
     starts: str
     nights: list[tuple[float, float]]
+    weekends: list[tuple[float, float]]
     marks: list[Mark] = field(default_factory=list)
 
 
-def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
-    """The picture of one webinar's timeline; zones whose day begins first are on top."""
+def timeline_svg(webinar: Webinar, entries: Sequence[Entry], people: Mapping[str, int] | None = None) -> str:
+    """The picture of one webinar's timeline; clocks whose day begins first are on top. `people`: the number of
+    registrants by zone."""
     at_once = any(entry.due_at is None for entry in entries)
     left = MARGIN + LABELS + (AT_ONCE if at_once else 0)
     axis = axis_of([*(one.due_at for one in entries if one.due_at), webinar.start, webinar.end], left)
     width = round(max(axis.right, 860) + MARGIN)
     title = textwrap.wrap(webinar.title, int((width - 2 * MARGIN) / (20 * LETTER)))
     legend = _legend(webinar, width)
-    top = 74 + 26 * len(title) + 24 * (max(key.y for key in legend) + 1)
-    rows = _rows(webinar, entries, axis, top + 56)
+    top = 74 + 26 * len(title) + 24 * (max(key.y for key in legend) + 1) + SIGNS
+    rows = _rows(webinar, clocks(webinar, entries, people or {}), axis, top + 56)
     band = (axis.x(webinar.start), max(axis.x(webinar.end), axis.x(webinar.start) + 3))
     return _template().render(
         webinar=webinar,
@@ -95,7 +100,8 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
         hours=_hours(webinar.start, webinar.end),
         description=_description(webinar, entries, len(rows)),
         width=width,
-        height=top + 56 + ROW * len(rows) + 52,
+        height=top + 56 + ROW * len(rows) + 32,
+        signs=top - SIGNS + 2,
         left=left,
         top=top,
         axis=axis,
@@ -110,33 +116,32 @@ def timeline_svg(webinar: Webinar, entries: Sequence[Entry]) -> str:
     )
 
 
-def _rows(webinar: Webinar, entries: Sequence[Entry], axis: Axis, top: int) -> list[Row]:
+def _rows(webinar: Webinar, found: Sequence[Clock], axis: Axis, top: int) -> list[Row]:
     styles = {message.id: number for number, message in enumerate(webinar.messages)}
-    by_zone: dict[str, list[Entry]] = {}
-    for entry in entries:
-        by_zone.setdefault(entry.zone, []).append(entry)
-    first_day_first = sorted(
-        by_zone, key=lambda zone: (-_offset(by_zone[zone][0]), zone != str(webinar.tz), zone)
-    )
+    names = {message.id: message_name(message) for message in webinar.messages}
     rows = []
-    for number, zone in enumerate(first_day_first):
-        found, y = by_zone[zone], top + ROW * number
-        marks = [_mark(entry, axis, styles[entry.message], webinar) for entry in found]
+    for number, clock in enumerate(found):
+        y = top + ROW * number
+        marks = [
+            _mark(entry, axis, styles[entry.message], names[entry.message], clock) for entry in clock.entries
+        ]
         _set_apart(marks)
         _label(marks, y, axis, axis.x(webinar.start))
-        name = webinar.place if zone == str(webinar.tz) and webinar.place else _city(zone)
-        offset = offset_text(timedelta(seconds=_offset(found[0])))
-        dark = list(nights(pytz.timezone(zone), axis))
-        rows.append(Row(y, name, offset, _starts(found[0]), dark, marks))
+        zone = pytz.timezone(clock.zones[0])
+        rows.append(
+            Row(
+                y,
+                clock.names_within(NAMES - len(clock.how_many)),
+                clock.how_many,
+                ", ".join(clock.cities),
+                clock.offset,
+                clock.starts,
+                list(nights(zone, axis)),
+                list(weekends(zone, axis)),
+                marks,
+            )
+        )
     return rows
-
-
-def _offset(entry: Entry) -> float:
-    return (entry.start_local.utcoffset() or timedelta(0)).total_seconds()
-
-
-def _city(zone: str) -> str:
-    return city_name(pytz.timezone(zone), "en") or zone
 
 
 def _hours(start: datetime, end: datetime) -> str:
@@ -146,23 +151,14 @@ def _hours(start: datetime, end: datetime) -> str:
     return f"{start.day} {start:%b %H:%M} – {end.day} {end:%b %H:%M}"
 
 
-def _starts(entry: Entry) -> str:
-    """ "Thu 3 Jul 13:00–15:00", "Thu 3 Jul 23:45 – Fri 01:45", "Tue 30 Dec 01:45 – 10 Jan"."""
-    start, end = entry.start_local, entry.end_local
-    begins = f"{start:%a} {start.day} {start:%b %H:%M}"
-    if end.date() == start.date():
-        return f"{begins}–{end:%H:%M}"
-    return f"{begins} – {end:%a} {end:%H:%M}" if end - start < DAY else f"{begins} – {end.day} {end:%b}"
-
-
-def _mark(entry: Entry, axis: Axis, style: int, webinar: Webinar) -> Mark:
+def _mark(entry: Entry, axis: Axis, style: int, name: str, clock: Clock) -> Mark:
     skipped = f"; skipped: {entry.reason}" if entry.reason else ""
     if entry.due_at is None or entry.due_local is None:
         x = axis.stretches[0].left - AT_ONCE / 2
-        return Mark(x, style, "", bool(skipped), f"{entry.message}: at once, on registration{skipped}")
+        return Mark(x, style, "", bool(skipped), f"{name}{skipped}")
     there = f"{entry.due_local:%a %H:%M}"
     says = (
-        f"{entry.message}, {_city(entry.zone)}: {there} there, {entry.due_at:%a %H:%M} UTC,"
+        f"{name}, {clock.names_within(NAMES)}: {there} there, {entry.due_at:%a %H:%M} UTC,"
         f" useful until {entry.expires_at:%a} {entry.expires_at.day} {entry.expires_at:%b %H:%M} UTC{skipped}"
     )
     return Mark(axis.x(entry.due_at), style, there, bool(skipped), says)
@@ -201,7 +197,7 @@ class Key(NamedTuple):
 
 
 def _legend(webinar: Webinar, width: int) -> list[Key]:
-    words = [(message.id, rule_in_words(message)) for message in webinar.messages]
+    words = [(message.kind.capitalize(), rule_in_words(message)) for message in webinar.messages]
     widest = max(len(name) + len(rule) for name, rule in words) * 12.5 * LETTER + 48
     columns = max(1, int((width - 2 * MARGIN) // widest))
     rows = -(-len(words) // columns)
@@ -224,19 +220,20 @@ def _when(webinar: Webinar) -> str:
 
 def _description(webinar: Webinar, entries: Iterable[Entry], zones: int) -> str:
     """The picture in words, for screen readers."""
-    parts = [f"{webinar.title}. {_when(webinar)}. {zones} time zone{'s' if zones != 1 else ''}."]
+    names = {message.id: message_name(message) for message in webinar.messages}
+    parts = [f"{webinar.title}. {_when(webinar)}. {zones} clock{'s' if zones != 1 else ''}."]
     for message, group in groupby(entries, key=lambda entry: entry.message):
         found = list(group)
         due = sorted(entry.due_at for entry in found if entry.due_at and not entry.reason)
         skipped = sum(bool(entry.reason) for entry in found)
         if not due and skipped < len(found):
-            parts.append(f"{message}: at once, on registration.")
+            parts.append(f"{names[message]}.")
         elif due and due[0] == due[-1]:
-            parts.append(f"{message}: {due[0]:%d %B %H:%M} UTC.")
+            parts.append(f"{names[message]}: {due[0]:%d %B %H:%M} UTC.")
         elif due:
-            parts.append(f"{message}: from {due[0]:%d %B %H:%M} to {due[-1]:%d %B %H:%M} UTC.")
+            parts.append(f"{names[message]}: from {due[0]:%d %B %H:%M} to {due[-1]:%d %B %H:%M} UTC.")
         if skipped:
-            parts.append(f"{message}: skipped in {skipped} of them.")
+            parts.append(f"{names[message]}: skipped in {skipped} of them.")
     return " ".join(parts)
 
 

@@ -95,11 +95,11 @@ class Notifier:
         sent = False
         try:
             failed = await send_one(self._relays, sender, telling.alert_to, _mail(telling, sender, now))
-            sent = not failed
-            if sent:
+            sent = failed is None
+            if failed is None:
                 log.info("organizer notified", about=telling.key, resolved=telling.resolved)
             else:
-                log.warning("organizer not notified yet", about=telling.key, reply=failed)
+                log.warning("organizer not notified yet", about=telling.key, reply=failed.words)
                 self._not_before = now + AGAIN_AFTER
         finally:
             if not sent:

@@ -20,6 +20,7 @@ from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database
 from scheduler.ledger.planning import Governing, absorb, plan_people, webinars_to_plan
 from scheduler.readiness import Reason
+from scheduler.registrants import signups
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
 from scheduler.zones.names import load_names
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 TAKING_IN = "taking in rows of registrants"
 WHOSE_NEXT = "looking whose rows to take in next"
+GIVING_PLACES = "giving places to people who wait for one"
+PLACES_SECONDS = 5.0
+"""How often places that became free are given away."""
 
 
 class Planner:
@@ -50,6 +54,7 @@ class Planner:
         self._rows, self._people = Chunk(others_wait=others_wait), Chunk(others_wait=others_wait)
         self._turn, self._taken_last = 0, ""
         self._turns: dict[str, int] = {}  # the turn in which each webinar was last planned
+        self._places_at = 0.0
         self._troubles = Troubles()
 
     @property
@@ -61,11 +66,12 @@ class Planner:
         """Plan for `seconds`. Returns True when there is more to do."""
         if not self._turn:
             await asyncio.to_thread(load_names)  # loads the names of zones, outside a transaction
+        await self._give_places(governing)
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
             waits = await self._database.run_reading(webinars_to_plan)
-            self._troubles.retain({TAKING_IN, *map(_planning, waits)})
+            self._troubles.retain({TAKING_IN, GIVING_PLACES, *map(_planning, waits)})
             if name := self._next({one: waits[one] for one in waits if one in governing and one not in done}):
                 if not await self._plan_people(governing[name]):
                     done.add(name)  # or another service plans it, or it fails
@@ -81,6 +87,15 @@ class Planner:
         others = [name for name in waits if not waits[name]]
         pool = (changed or others) if self._turn % 2 else (others or changed)
         return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
+
+    async def _give_places(self, governing: Mapping[str, Governing]) -> None:
+        if time.monotonic() < self._places_at:
+            return
+        self._places_at = time.monotonic() + PLACES_SECONDS
+        with self._troubles.recorded(GIVING_PLACES):
+            for name in await self._database.run_reading(signups.waiting_for):
+                if name in governing:
+                    await self._database.run(signups.promote, self._clock.now(), governing[name].webinar)
 
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
         # Every second turn begins after the last webinar, so that thousands of rows of one do not delay the others.

@@ -157,7 +157,7 @@ class Runner:
         if stop.is_set():
             starting.cancel()
             await asyncio.wait([starting])
-            await self._service.sources.stop()
+            await self._service.governor.stop()
             return False
         await starting
         return True

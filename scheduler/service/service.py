@@ -88,7 +88,7 @@ class Service:
         self._settings, self._database, self._clock = settings, database, clock
         state = StateDir(settings.state_dir)
         self._relays = [Relay.of(one, database, state) for one in settings.relays]
-        self.sources = Governor(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
+        self.governor = Governor(settings, database, drafts_too=drafts_too, holder=holder, waits=drafts_too)
         self._holder = holder
         self.dispatcher = Dispatcher(database, clock, self._relays, settings.only_to_allows, holder)
         recorder = self.dispatcher.recorder
@@ -137,9 +137,9 @@ class Service:
         if not self._database.dialect.takes_replicas:
             await self._database.run(claims.end_leases, now)
         await self._database.run(settling.release_held_by_config, now)
-        await self.sources.start(now)
+        await self.governor.start(now)
         await self._check_intake()
-        log.info("started", tz_database=tz_version(), webinars=len(self.sources.catalogue.governing))
+        log.info("started", tz_database=tz_version(), webinars=len(self.governor.catalogue.governing))
 
     async def tick(self, now: datetime) -> bool:
         """Bring the ledger up to date with `now`, planning for a second at most; due mails leave meanwhile. Returns
@@ -152,7 +152,7 @@ class Service:
         recorder.has_held |= await self._database.run(_looked_around)
         await self._govern(now)
         await self._settle(now)
-        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        more = await self._planner.plan(self.governor.catalogue.governing, PLAN_SECONDS)
         if recorder.has_held and self._loading.is_over(asyncio.get_running_loop().time()) and not more:
             await self._database.run(restored.hold_planned, self._clock.now())
             recorder.has_held = False
@@ -166,14 +166,14 @@ class Service:
         self.dispatcher.wake()
         self.dispatcher.look_at_files()
         if self._puller:
-            await self._puller.look(self.sources.catalogue.governing)
-        self._send_to_organizers(now, list(self.sources.catalogue.webinars.values()))
+            await self._puller.look(self.governor.catalogue.governing)
+        self._send_to_organizers(now, list(self.governor.catalogue.webinars.values()))
         return more
 
-    async def take_in(self) -> bool:
+    async def plan_rows(self) -> bool:
         """The part of a tick that rows of `registrants` need, where nothing else can have changed since the last one:
         plan for a second, and let what is due leave. Returns whether there is more to plan."""
-        more = await self._planner.plan(self.sources.catalogue.governing, PLAN_SECONDS)
+        more = await self._planner.plan(self.governor.catalogue.governing, PLAN_SECONDS)
         self.dispatcher.wake()
         return more
 
@@ -191,33 +191,34 @@ class Service:
 
     async def _govern(self, now: datetime) -> None:
         """Take in what was edited, then go by what governs."""
-        await self.sources.poll(now)
+        await self.governor.poll(now)
         try:
             await self._database.run(self._let_govern, now)
         except BaseException:
-            self.sources.revisions.forget()
+            self.governor.revisions.forget()
             raise
-        governing = await self._database.run(self.sources.revisions.governing)
-        self.sources.adopt(governing)
+        governing = await self._database.run(self.governor.revisions.governing)
+        self.governor.adopt(governing)
         self._hand_over()
 
     def _let_govern(self, conn: Connection, now: datetime) -> None:
-        revisions, return_within = self.sources.revisions, self._settings.return_within
-        decide_again(conn, now, revisions, self.sources.catalogue, self._holder, return_within)
+        revisions, return_within = self.governor.revisions, self._settings.return_within
+        decide_again(conn, now, revisions, self.governor.catalogue, self._holder, return_within)
         bring_up_to_date(conn, now, revisions)
 
     def _hand_over(self) -> None:
         """Give the dispatcher what governs. Nothing goes out while a database that was set back may lack people whose
         mails went out: not until those are planned and held."""
-        live = set() if self.dispatcher.recorder.has_held else set(self.sources.live)
-        catalogue = self.sources.catalogue
+        live = set() if self.dispatcher.recorder.has_held else set(self.governor.live)
+        catalogue = self.governor.catalogue
         self.dispatcher.job = Job(
             catalogue.webinars,
             live,
-            self.sources.texts,
+            self.governor.texts,
             catalogue.revisions,
-            self.sources.revisions.version,
+            self.governor.revisions.version,
             self._drafts_too,
+            self._settings.pages_url,
         )
         self.dispatcher.wake()
 
@@ -229,7 +230,7 @@ class Service:
 
     async def _settle(self, now: datetime) -> None:
         with self._troubles.recorded("settling"):
-            await self._database.run(settling.resolve_doubts, now, self.sources.catalogue.webinars)
+            await self._database.run(settling.resolve_doubts, now, self.governor.catalogue.webinars)
             while await self._database.run(settling.expire, now) == settling.MANY:
                 pass
 
@@ -240,7 +241,7 @@ class Service:
 
     def reload(self) -> None:
         """Read folders and secrets again at the next tick, even if they seem unchanged."""
-        self.sources.read_again()
+        self.governor.read_again()
 
     def rest(self) -> None:
         """Claim nothing until the next tick; claimed mails still go out."""
@@ -259,7 +260,7 @@ class Service:
 
     async def stop(self) -> None:
         """Begin no new mail, give mails on the wire DRAIN_SECONDS, and leave the others in doubt."""
-        await self.sources.stop()
+        await self.governor.stop()
         if self._puller:
             await self._puller.stop()
         if self._handover:
@@ -291,7 +292,7 @@ class Service:
             *self.dispatcher.notes,
             *self._purger.notes,
             *(self._puller.notes if self._puller else ()),
-            *self.sources.reasons,
+            *self.governor.reasons,
             *(self._handover.notes if self._handover else ()),
         ))  # fmt: skip
 
@@ -305,7 +306,7 @@ class Service:
     async def _note_notices(self, now: datetime) -> None:
         """Raise one alert for each edit that waits."""
         found = await self._database.run(
-            notices, now, self.sources.revisions, self._settings.return_within, self._notices
+            notices, now, self.governor.revisions, self._settings.return_within, self._notices
         )
         if found != self._notices:
             await self._database.run(reconcile_notices, now, found)
@@ -325,7 +326,7 @@ class Service:
             await self._notifier.notify(now, webinars)
 
     async def _send_asked(self) -> None:
-        with self._troubles.recorded("sending test mails"):
+        with self._troubles.recorded("sending mails of the outbox"):
             await self._asked_for.send()
 
     def _stands(self, key: str) -> bool:
@@ -334,8 +335,8 @@ class Service:
 
     async def _note(self, now: datetime, key: str, words: str) -> None:
         """Raise an alert for the organizers of the live webinars, or clear it where `words` is empty."""
-        webinars = self.sources.catalogue.webinars
-        told = frozenset(webinars[name].alert_to for name in self.sources.live) if words else frozenset()
+        webinars = self.governor.catalogue.webinars
+        told = frozenset(webinars[name].alert_to for name in self.governor.live) if words else frozenset()
         if told == self._notified_of.get(
             key
         ):  # a replica without the problem must not clear the alert of another one

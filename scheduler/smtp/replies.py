@@ -104,13 +104,15 @@ _AT = r"(?:@|＠|﹫|%40|=40|&#64;|&commat;)"
 _QUOTED_ADDRESS = re.compile(rf'"[^"]*"{_AT}\S+', re.IGNORECASE)
 _WORD = re.compile(r"[^\s<>(),;:\[\]]+")
 _HAS_AT = re.compile(_AT, re.IGNORECASE)
-REMOVED, REMOVED_NAME = "<address>", "<name>"
+REMOVED, REMOVED_NAME, REMOVED_KEY = "<address>", "<name>", "<key>"
+_KEY_IN_LINK = re.compile(r"(?<=/[cdjr]/)[\w-]{9,}")
 SHORTEST_NAME = 3  # letters: shorter words of a name occur in too many sentences
 _BRACKETED = re.compile(r"(?<!<)<+address>+")
 
 
 def log_safe(text: str, address: str = "", name: str = "") -> str:
-    """`text` on one line, without mail addresses: registrants' data is never logged.
+    """`text` on one line, without mail addresses and the keys of registrants' pages, which a filter may repeat from a
+    link in the mail: registrants' data is never logged.
 
     Some relays repeat only the local part or the owner's name: these are removed as well, given the recipient's
     `address` and `name`, and so is each longer word of the name.
@@ -123,6 +125,7 @@ def log_safe(text: str, address: str = "", name: str = "") -> str:
     for personal in (name, *(word for word in re.split(r"\W+", name) if len(word) >= SHORTEST_NAME)):
         if len(personal) > 1:
             text = _without(personal, REMOVED_NAME, text)
+    text = _KEY_IN_LINK.sub(REMOVED_KEY, text)
     text = _QUOTED_ADDRESS.sub(REMOVED, text)
     text = _WORD.sub(lambda word: REMOVED if _HAS_AT.search(word[0]) else word[0], text)
     return _BRACKETED.sub(REMOVED, text)

@@ -36,7 +36,7 @@ class Sight:
 
     webinars: Mapping[str, Webinar]
     sources: Mapping[Key, str]
-    live: Collection[Key]
+    current: Collection[Key]
     """The texts of which a sound version can go out."""
     layout: Layout | None
     layout_problems: tuple[Problem, ...] = ()
@@ -57,7 +57,7 @@ class Sight:
 class Desk:
     """The parts that pages work with. `look` reads the folder and the database, `problems` returns the mistakes of its
     texts; both block. `send` sends a mail of this webinar to this address and returns why it failed, or "".
-    `everybody`: the editor where nobody signs in."""
+    `everybody`: the editor where nobody signs in. `pages_url`: where registrants reach their pages, or ""."""
 
     root: Path
     database: Database
@@ -67,6 +67,7 @@ class Desk:
     send: Callable[[Webinar, str, bytes], Awaitable[str]] | None = None
     everybody: Editor | None = None
     https: bool = False
+    pages_url: str = ""
     files: Aside = field(default_factory=lambda: Aside("the folder of texts", FILE_SECONDS, FILES_AT_ONCE))
     shown: OrderedDict[str, str] = field(default_factory=OrderedDict)
 

@@ -117,7 +117,7 @@ class _Web:
         governs = Governs(settings.templates_dir, self._database)
         desk = Desk(
             settings.templates_dir, self._database, self._clock, governs.look, governs.problems, self._send,
-            https=bool(settings.public_url),
+            https=bool(settings.public_url), pages_url=settings.pages_url,
         )  # fmt: skip
         self._editor = EditorApp(
             desk, {settings.public_url.removeprefix("https://")} if settings.public_url else set()
@@ -134,7 +134,7 @@ class _Web:
     async def _serve_pages(self) -> WebServer:
         settings = self._settings
         current = Current(self._database)
-        pages = Pages(self._database, self._clock, current.webinars, self._send, settings.pages_url)
+        pages = Pages(self._database, self._clock, current.webinars, settings.pages_url)
         server = WebServer(
             pages_app(pages), settings.pages_host, settings.pages_port, settings.proxies, setting="PAGES_PORT"
         )

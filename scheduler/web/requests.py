@@ -18,9 +18,9 @@ _CONTROL = re.compile(
 )  # PostgreSQL takes no NUL, and no text needs the others
 
 
-async def form(request: Request) -> dict[str, str]:
-    """The fields of a small form."""
-    fields = parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace"))
+async def form(request: Request, most: int = LARGEST_FORM) -> dict[str, str]:
+    """The fields of a form of at most so many bytes."""
+    fields = parse_qsl((await _body(request, most)).decode("utf-8", "replace"))
     return {name: _CONTROL.sub("", value) for name, value in fields}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from scheduler.input.placeholders import placeholders_in
 from scheduler.input.validation import Location, Mistake, shown
 from scheduler.problem import nearest
+from scheduler.webinar.questions import question_mistakes
 from scheduler.webinar.source import source_mistakes
 
 RULES = ("on_registration", "before_start", "after_end", "days_before", "days_after")
@@ -48,6 +49,7 @@ def mistakes_together(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _language_mistakes(raw)
     yield from _unfilled(raw)
     yield from source_mistakes(raw)
+    yield from question_mistakes(raw)
     if raw.get("status") == "live":  # [source] is not in any mail
         yield from placeholder_mistakes({key: value for key, value in raw.items() if key != "source"})
 

@@ -29,6 +29,7 @@ from scheduler.input.validation import Mistake, keys, mistake, mistakes, shown
 from scheduler.input.values import Mailbox
 from scheduler.problem import Problem, Problems, nearest, too_long
 from scheduler.webinar.consistency import WORDS, doubtful_words, mistakes_together, placeholder_mistakes
+from scheduler.webinar.questions import Question
 from scheduler.webinar.source import Source
 from scheduler.zones.wall import UnknownZone, WallTimeError, Zone, to_local, to_utc, webinar_zone, zone_place
 
@@ -47,13 +48,15 @@ AnsweredMailbox = Annotated[Mailbox, BeforeValidator(values.answered_mailbox)]
 Address = Annotated[str, BeforeValidator(values.address)]
 Organizers = Annotated[tuple[Line, ...], BeforeValidator(values.in_brackets)]
 
-# Built-in messages, sent to people whose last mail is no longer true.
+# Built-in messages, sent to people whose last mail is no longer true: for everybody, or since they withdrew.
 CHANGE = "change"
 CANCELLATION = "cancellation"
-NOTICES = (CHANGE, CANCELLATION)
+WITHDRAWAL = "withdrawal"
+NOTICES = (CHANGE, CANCELLATION, WITHDRAWAL)
 LONGEST = timedelta(days=31)
 USEFUL_AFTER = timedelta(days=30)  # how long after the end a follow-up is useful
 KEEP_DAYS = 90  # after the end, unless the file says otherwise
+MOST_PLACES = 1_000_000
 LONGEST_KEPT = 3650  # days, ten years: nothing about a person is kept for ever
 _DURATIONS = (
     'a duration of days, hours, minutes and seconds such as "1h", "90m", "1h 30m" or "90s"; '
@@ -150,6 +153,7 @@ class Translation(BaseModel, frozen=True, extra="forbid"):
     organizers: Organizers | None = Field(default=None, min_length=1, description=_ORGANIZERS)
     host: Line | None = Field(default=None, description=_TEXT)
     sender_name: Title | None = Field(default=None, description="the sender's name, without the address")
+    consent: Paragraph | None = Field(default=None, description=_TEXT)
 
 
 class Webinar(BaseModel, frozen=True, extra="forbid"):
@@ -174,10 +178,18 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
     )
     translations: dict[Language, Translation] = Field(
         default={},
-        description="[translations.fr] with title, about, how_to_join, organizers, host and sender_name, for each of"
-        " languages",
+        description="[translations.fr] with title, about, how_to_join, organizers, host, sender_name and consent, for"
+        " each of languages",
     )
     join_url: Link = Field(default="", description="a link that begins with https://")
+    join_link: Literal["direct", "forward"] = Field(
+        default="direct", description='the link that mails and calendars hold, "direct" or "forward"'
+    )
+    doors_open: Wait = Field(
+        default=timedelta(minutes=15),
+        description="how long before the start the join link of a registrant's page leads to the webinar, a duration"
+        ' such as "15m"; "0s" for at the start',
+    )
     materials_url: Link = Field(default="", description="a link that begins with https://")
     sender: AnsweredMailbox = Field(description='"Name <mailbox@domain>" or "mailbox@domain"')
     reply_to: AnsweredMailbox = Field(
@@ -208,6 +220,16 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
         default=KEEP_DAYS, ge=1, le=LONGEST_KEPT, description=f"a whole number of days, 1 to {LONGEST_KEPT}"
     )
     again: StrictBool = Field(default=False, description="true or false")
+    registration: Literal["closed", "open", "confirm"] = Field(
+        default="closed", description='"closed", "open" or "confirm"'
+    )
+    capacity: StrictInt | None = Field(
+        default=None, ge=1, le=MOST_PLACES, description=f"a whole number of places, 1 to {MOST_PLACES:,}"
+    )
+    consent: Paragraph = Field(default="", description=_TEXT)
+    questions: tuple[Question, ...] = Field(
+        default=(), description="[[questions]], at most 10, each with id, kind and words"
+    )
     source: Source | None = Field(
         default=None, description="[source] with from, path or url: where registrants are read from"
     )
@@ -329,6 +351,11 @@ class Webinar(BaseModel, frozen=True, extra="forbid"):
             host=exact.host or wider.host or self.host,
             sender_name=exact.sender_name or wider.sender_name or self.sender.name,
         )
+
+    def consent_in(self, language: str) -> str:
+        """The words that registrants agree to, in a language; "" if nothing is asked of them."""
+        translated = self.translations.get(self.language_of("consent", language))
+        return (translated and translated.consent) or self.consent
 
     def sender_in(self, language: str) -> Mailbox:
         """The sender of mails in this language: the name may be translated, the address never changes."""

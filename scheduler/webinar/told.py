@@ -13,7 +13,7 @@ class Told:
     """The facts in a person's last mail: instants in UTC, and their join link."""
 
     start: datetime | None
-    """None if the mail was the cancellation; the other facts then do not count."""
+    """None if the mail was the cancellation, or that of a withdrawal; the other facts then do not count."""
     end: datetime | None
     join_url: str
     cancelled: bool = False
@@ -46,8 +46,8 @@ def difference(told: Told, start: datetime, end: datetime, join_url: str) -> Dif
     )
 
 
-def facts_of(webinar: Webinar, join_url: str) -> Told:
-    """The current facts for a person with this link."""
-    if webinar.cancelled:
+def facts_of(webinar: Webinar, join_url: str, *, withdrawn: bool = False) -> Told:
+    """The current facts for a person with this link. `withdrawn`: for them it is as if the webinar were cancelled."""
+    if webinar.cancelled or withdrawn:
         return Told(None, None, "", cancelled=True)
     return Told(webinar.start, webinar.end, join_url)

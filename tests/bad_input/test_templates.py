@@ -11,12 +11,14 @@ from tests.mail.samples import TEMPLATES, layout
 HEAD = "---\nsubject: Hello\npreheader: Soon\n---\n"
 VARIABLES = (
     "dear, name, webinar.title, webinar.about, webinar.organizers, webinar.host, webinar.held_in, webinar.how_to_join, "
-    "webinar.materials_url, join_url, your_time, webinar_time, time_left, what_changed"
+    "webinar.materials_url, join_url, your_time, webinar_time, time_left, what_changed, page_url"
 )
 FACTS = ", ".join(name for name in VARIABLES.split(", ") if name.startswith("webinar."))
 ALL = f"{VARIABLES}, changes, times, join_button, calendar_links"
 STATEMENTS = "allowed: {% … %} with if, elif, else, endif, for, endfor, set"
-ADDRESSES = "allowed: https://…, mailto:… or one of `{{ join_url }}`, `{{ webinar.materials_url }}`"
+ADDRESSES = (
+    "allowed: https://…, mailto:… or one of `{{ join_url }}`, `{{ page_url }}`, `{{ webinar.materials_url }}`"
+)
 HERE = "templates/reminder-day/fr.md"
 
 CASES = {

@@ -230,7 +230,8 @@ def test_the_shipped_webinar_has_no_errors(tmp_path: Path) -> None:
     shutil.copytree("templates", tmp_path / "templates")
     exit_code, report = _check(tmp_path)
     assert exit_code == 0
-    assert {one["severity"] for one in report["findings"]} == {"warning"}
+    severities = [one["severity"] for one in report["findings"] if "PAGES_URL" not in one["place"]]
+    assert {*severities} == {"warning"}
     (words,) = report["times"].values()
     assert "13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC" in words
 
@@ -257,9 +258,45 @@ def test_what_keeps_no_mail_is_a_note(folder: Path) -> None:
     assert [one["place"].rpartition("templates/")[2].partition(",")[0] for one in notes] == [
         "confirmation/en (1).md",
         "invented/en.md",
+        "environment variable PAGES_URL",
     ]
     assert "its name is no language" in notes[0]["found"]
     assert "no webinar uses this text, and it is not sound" in notes[1]["found"]
+    assert code == 0
+
+
+def test_without_pages_a_note_says_what_registrants_cannot_do(folder: Path) -> None:
+    _, report = _check(folder)
+    (found,) = [one for one in report["findings"] if "PAGES_URL" in one["place"]]
+    assert found["severity"] == "note"
+    assert "no one-click unsubscribe" in found["found"]
+    published = {"PAGES_URL": "https://webinars.who.int", "TRUSTED_PROXIES": "10.0.0.7"}
+    result = CliRunner().invoke(main, ["check", "--json"], env=_environment(folder) | published)
+    assert "PAGES_URL" not in result.stdout
+
+
+@pytest.mark.parametrize("with_database", [False, True])
+def test_a_webinar_that_forwards_needs_pages(folder: Path, with_database: bool) -> None:
+    if with_database:
+        Database(_environment(folder)["DATABASE_URL"]).migrate()
+    (folder / "config/webinars/w.toml").write_text(toml(languages=["en"], join_link="forward"))
+    code, report = _check(folder)
+    (found,) = [one for one in report["findings"] if one["severity"] == "error"]
+    assert found["place"].endswith("w.toml, join_link")
+    assert found["found"] == '"forward", but PAGES_URL is not set'
+    assert "docs/operator.md" in found["fix"]
+    assert code == 1
+    published = {"PAGES_URL": "https://webinars.who.int", "TRUSTED_PROXIES": "10.0.0.7"}
+    result = CliRunner().invoke(main, ["check", "--json"], env=_environment(folder) | published)
+    assert "join_link" not in result.stdout
+
+
+def test_a_folder_of_before_has_no_text_about_a_withdrawal(folder: Path) -> None:
+    shutil.rmtree(folder / "templates/withdrawal")
+    code, report = _check(folder)
+    (found,) = [one for one in report["findings"] if "withdrawal" in one["place"]]
+    assert found["severity"] == "warning"
+    assert "there is no text for the message `withdrawal`" in found["found"]
     assert code == 0
 
 
@@ -304,7 +341,7 @@ def test_what_is_wrong_alike_in_many_texts_is_one_line(folder: Path) -> None:
         text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
     output = CliRunner().invoke(main, ["check"], env=_environment(folder)).output
     (line,) = [line for line in output.splitlines() if "nobody has reviewed" in line]
-    assert re.search(r"templates: nobody has reviewed 6 texts: 6 in en; allowed: `reviewed_by`", line)
+    assert re.search(r"templates: nobody has reviewed 7 texts: 7 in en; allowed: `reviewed_by`", line)
 
 
 def test_texts_that_nobody_has_reviewed_are_one_warning_by_language(folder: Path) -> None:
@@ -314,7 +351,7 @@ def test_texts_that_nobody_has_reviewed_are_one_warning_by_language(folder: Path
         text.write_text(text.read_text().replace("reviewed_by: A. Reader", "reviewed_by:"))
     (folder / "templates" / "confirmation" / "en.md").write_text("not even a text")
     warnings = [one for one in _check(folder)[1]["findings"] if "reviewed" in one["found"]]
-    assert [one["found"] for one in warnings] == ["nobody has reviewed 11 texts: 5 in en, 6 in fr"]
+    assert [one["found"] for one in warnings] == ["nobody has reviewed 13 texts: 6 in en, 7 in fr"]
 
 
 def test_words_that_are_not_translated_are_named(folder: Path) -> None:

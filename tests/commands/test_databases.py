@@ -175,6 +175,7 @@ def test_migrating_a_newer_database_is_refused(database: Database) -> None:
     assert _revision(database) == "9999"
 
 
+@pytest.mark.full  # a start of a whole service
 def test_the_service_ends_with_one_sentence_where_the_database_is_newer(here: Scene) -> None:
     newest = _revision(here.database)
     here.sql("UPDATE alembic_version SET version_num = '9999'")

@@ -14,6 +14,8 @@ from scheduler.commands import common
 from tests.commands.scene import Scene, lines
 from tests.support import toml, utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 PLANNED, NOW = utc("2025-06-20 08:00"), utc("2025-06-21 08:00")
 
 
@@ -43,6 +45,7 @@ def _can_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "can_ask", lambda: True)
 
 
+@pytest.mark.engines("both")
 def test_how_many_mails_leave_at_once_and_when_the_next_do(planned: Scene) -> None:
     result = planned.run("live", "w", "--yes")
     assert result.exit_code == 0

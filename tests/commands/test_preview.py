@@ -115,7 +115,10 @@ def test_a_confirmation_comes_with_its_invitation_three_weeks_before(quick: Scen
     assert (event["SEQUENCE"], event["DTSTART"].to_ical()) == (0, b"20250703T110000Z")
 
 
-@pytest.mark.parametrize(("message", "status"), [("change", "CONFIRMED"), ("cancellation", "CANCELLED")])
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [("change", "CONFIRMED"), ("cancellation", "CANCELLED"), ("withdrawal", "CANCELLED")],
+)
 def test_a_notice_updates_the_entry_that_people_have(quick: Scene, message: str, status: str) -> None:
     quick.write()
     event = event_of(mail_of(quick.run("preview", message, "--format", "eml")))
@@ -253,12 +256,12 @@ MISTAKES: list[tuple[list[str], str]] = [
     (
         ["remindr-day"],
         "MESSAGE: `remindr-day` is none of w; allowed: confirmation, reminder-day, reminder-hour, follow-up,"
-        " change, cancellation; did you mean `reminder-day`?\n",
+        " change, cancellation, withdrawal; did you mean `reminder-day`?\n",
     ),
     (
         ["xyz", "--language", "french", "--zone", "Nowhere"],
         "MESSAGE: `xyz` is none of w; allowed: confirmation, reminder-day, reminder-hour, follow-up, change,"
-        f' cancellation\n--language: "french"; {LANGUAGE}; did you mean `fr`?\n'
+        f' cancellation, withdrawal\n--language: "french"; {LANGUAGE}; did you mean `fr`?\n'
         '--zone: "Nowhere", not the name of a time zone; allowed: a time zone such as Africa/Nairobi\n',
     ),
     (
@@ -279,7 +282,7 @@ def test_a_row_that_cannot_be_used_is_not_quoted(quick: Scene) -> None:
     quick.write()
     row = quick.register("amina@example.org", join_url="http://bad.example.org")
     result = quick.run("preview", "reminder-day", "--registrant", "amina@example.org")
-    told = f"--registrant: row {row} of registrants can't be used: join_url is not an https link\n"
+    told = f"--registrant: registrants, row {row} can't be used: join_url is not an https link\n"
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", told)
 
 

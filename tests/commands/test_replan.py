@@ -9,6 +9,8 @@ from scheduler.registrants.triggers import TRIGGERS
 from tests.commands.scene import Scene
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 
 
@@ -36,6 +38,7 @@ def unnoticed(scene: Scene) -> Scene:
     return scene
 
 
+@pytest.mark.engines("both")
 def test_edited_deleted_and_new_rows_are_taken_in(unnoticed: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("FIRST", "MOST"):
         monkeypatch.setattr(chunk, limit, 2)

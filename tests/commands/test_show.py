@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from scheduler.database.models import Attempt
+from scheduler.ledger import requests
 from tests.commands.scene import Scene, lines
 from tests.support import utc
 
@@ -69,6 +70,11 @@ def test_everything_about_one_person_as_json(registered: Scene) -> None:
         "gone_at": None,
         "own_link": True,
         "confirmed_elsewhere": False,
+        "chosen_zone": None,
+        "chosen_language": None,
+        "unwanted": [],
+        "withdrawn_at": None,
+        "unsubscribed_since": None,
     }
     confirmation = deliveries[0]
     assert confirmation["attempts"] == [
@@ -89,6 +95,20 @@ def test_everything_about_one_person_as_json(registered: Scene) -> None:
         "2025-07-02T03:15:00Z",
         "2025-07-02T09:00:00+05:45",
     )
+
+
+def test_what_a_person_chose(registered: Scene) -> None:
+    with registered.database.transaction() as conn:
+        governing = registered.revisions.governing(conn)["w"]
+        number = requests.registered(conn, "maya.shrestha@who.int")["w"]
+        requests.choose_zone(conn, LATER, governing, number, "America/Lima")
+        requests.choose_messages(conn, LATER, governing, number, ["follow-up"])
+        requests.withdraw(conn, LATER, governing, number)
+    result = registered.run("show", "maya.shrestha@who.int")
+    facts = dict(line[1:] for line in lines(result, "registration"))
+    assert facts["zone"] == "America/Lima: confirmed by them"
+    assert facts["comes"] == "no: withdrew 2025-06-20 09:30 UTC"
+    assert facts["does not want"] == "follow-up"
 
 
 def test_plain_lines_in_a_pipe(registered: Scene) -> None:

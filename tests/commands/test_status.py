@@ -312,7 +312,7 @@ def test_the_same_reasons_and_notes_as_readyz(scene: Scene) -> None:
     async def readiness() -> Readiness:
         service = Service(read_settings(scene.env), scene.database, VirtualClock(NOW))
         await service.start()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await service.tick(NOW)
         await service.settled()
         await service.stop()

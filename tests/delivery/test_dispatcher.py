@@ -564,7 +564,6 @@ GROUPS = ("PIPELINING", "8BITMIME")
 CHUNKS = (*GROUPS, "CHUNKING")
 
 
-@pytest.mark.engines("both")
 @pytest.mark.parametrize(("on_doubt", "most"), [("resend", 8), ("hold", 1)])
 @pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["DATA", "BDAT"])
 @in_loop

@@ -19,6 +19,8 @@ from scheduler.database.engine import Database, execute
 from scheduler.delivery.pace import DayIsFull, Pace
 from tests.smtp_server import in_loop
 
+pytestmark = pytest.mark.engines("sqlite")
+
 
 class PatientLoop(asyncio.SelectorEventLoop):
     """An event loop in which time passes only by being waited for, and then at once."""
@@ -177,6 +179,7 @@ async def numbers(pace: Pace, *wanted: int) -> list[int]:
     return [await pace.turns(one) for one in wanted]
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_replicas_share_a_rate(database: Database) -> None:
     loop, begun = asyncio.get_running_loop(), list[float]()
@@ -190,6 +193,7 @@ async def test_replicas_share_a_rate(database: Database) -> None:
     assert begun[59] - begun[0] >= (60 - 40 - 2) / 40  # a second's worth may begin together
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_replicas_share_a_day_and_a_restart_forgets_nothing(database: Database) -> None:
     one, other = replicas(database, per_day=10)
@@ -207,6 +211,7 @@ async def test_each_relay_and_account_has_limits_of_its_own(database: Database) 
     assert await Pace(per_day=1, database=database, account="relay:465").turns(1) == 1
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_a_complaint_to_one_replica_slows_all(database: Database) -> None:
     one, other = replicas(database, per_minute=60_000)
@@ -248,6 +253,7 @@ async def test_what_was_accepted_brings_it_back(database: Database) -> None:
     assert not pace.limited
 
 
+@pytest.mark.engines("both")
 @in_loop
 async def test_it_goes_by_the_clock_that_all_share(database: Database) -> None:
     (pace,) = replicas(database, 1, per_minute=60)

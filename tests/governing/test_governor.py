@@ -58,7 +58,7 @@ class Desk:
             self.text(FIRST, message)
         settings = Settings.model_validate({"config_dir": root, "templates_dir": root / "templates"})
         self.settings = settings
-        self.sources = Governor(settings, database, drafts_too=False)
+        self.governor = Governor(settings, database, drafts_too=False)
         self.tried: list[Pair] = []
 
     def webinar(self, source: str, name: str = "w") -> None:
@@ -75,17 +75,17 @@ class Desk:
     async def settle(self) -> bool:
         """Two polls, for a change counts after two reads that agree; and one when its texts are tried."""
         self.now += timedelta(seconds=2)
-        first = await self.sources.poll(self.now)
-        second = await self.sources.poll(self.now)
-        await self.sources.until_tried()
-        return await self.sources.poll(self.now) or first or second
+        first = await self.governor.poll(self.now)
+        second = await self.governor.poll(self.now)
+        await self.governor.until_tried()
+        return await self.governor.poll(self.now) or first or second
 
     def subject(self, message: str = "confirmation", wanted: str = "en") -> str | None:
-        found = self.sources.texts.find(self.sources.catalogue.webinars["w"], message, wanted)
+        found = self.governor.texts.find(self.governor.catalogue.webinars["w"], message, wanted)
         return None if found is None else found.text.render(_facts()).subject
 
     def problems(self) -> str:
-        return "\n".join(map(str, self.sources.problems()))
+        return "\n".join(map(str, self.governor.problems()))
 
     def told(self) -> list[tuple[str, str]]:
         """What is wrong, and who gets a mail of it."""
@@ -124,8 +124,8 @@ def desk(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 @in_loop
 async def test_a_start_reads_everything_at_once(desk: Desk) -> None:
-    await desk.sources.start(NOW)
-    assert desk.sources.live == ["w"]
+    await desk.governor.start(NOW)
+    assert desk.governor.live == ["w"]
     assert desk.subject() == FIRST
     assert desk.problems() == ""
     assert not await desk.settle(), "nothing was edited since"
@@ -133,19 +133,19 @@ async def test_a_start_reads_everything_at_once(desk: Desk) -> None:
 
 @in_loop
 async def test_an_edited_text_goes_out_once_it_has_settled(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text(SECOND)
-    assert not await desk.sources.poll(NOW)
+    assert not await desk.governor.poll(NOW)
     assert desk.subject() == FIRST
-    assert await desk.sources.poll(NOW)
-    await desk.sources.until_tried()
-    assert await desk.sources.poll(NOW)
+    assert await desk.governor.poll(NOW)
+    await desk.governor.until_tried()
+    assert await desk.governor.poll(NOW)
     assert desk.subject() == SECOND
 
 
 @in_loop
 async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text("BROKEN")
     await desk.settle()
     assert desk.subject() == FIRST
@@ -165,7 +165,7 @@ async def test_broken_and_fixed_the_organizer_has_two_mails(desk: Desk) -> None:
 async def test_the_person_who_saved_a_broken_text_in_the_editor_is_notified_too(
     desk: Desk,
 ) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text("BROKEN")
     source = (desk.root / "templates/confirmation/en.md").read_text("utf-8")
     with desk.database.transaction() as conn:
@@ -187,15 +187,15 @@ async def test_the_person_who_saved_a_broken_text_in_the_editor_is_notified_too(
 
 @in_loop
 async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.webinar(toml(start="nonsense"))
     await desk.settle()
-    assert desk.sources.live == ["w"]
-    assert not desk.sources.catalogue.is_of_file("w")
+    assert desk.governor.live == ["w"]
+    assert not desk.governor.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["wrong"]
     desk.webinar(toml(title="Fixed"))
     await desk.settle()
-    assert desk.sources.catalogue.is_of_file("w")
+    assert desk.governor.catalogue.is_of_file("w")
     assert [kind for kind, _ in desk.mails()] == ["right"]
     assert desk.problems() == ""
 
@@ -204,7 +204,7 @@ async def test_the_same_of_a_webinars_file(desk: Desk) -> None:
 async def test_another_mistake_in_a_broken_file_is_reported_with_the_mails_that_still_go_out(
     desk: Desk,
 ) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.webinar(toml(start="nonsense"))
     await desk.settle()
     (first,) = desk.words()
@@ -230,7 +230,7 @@ async def test_only_those_are_told_of_a_broken_text_who_use_it(desk: Desk) -> No
     desk.webinar(toml(only, id="v", alert_to="v@wto.org"), "v")
     desk.webinar(toml(id="u", alert_to="draft@wto.org", status="draft"), "u")
     desk.text(FIRST, "hello")
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text("BROKEN", "hello")
     desk.text("BROKEN", "reminder-day")
     await desk.settle()
@@ -246,7 +246,7 @@ async def test_a_text_that_no_webinar_uses_is_no_trouble_whatever_it_says(desk: 
     desk.text("BROKEN", "confirmation", "de")
     for name in ("en (1)", "._en", "en.md"):
         desk.text("BROKEN", "confirmation", name)
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     await desk.settle()
     assert desk.problems() == ""
     assert desk.told() == []
@@ -256,14 +256,14 @@ async def test_a_text_that_no_webinar_uses_is_no_trouble_whatever_it_says(desk: 
 @in_loop
 async def test_a_draft_that_goes_live_and_back(desk: Desk) -> None:
     desk.webinar(toml(status="draft"))
-    await desk.sources.start(NOW)
-    assert desk.sources.live == []
+    await desk.governor.start(NOW)
+    assert desk.governor.live == []
     desk.webinar(toml())
     await desk.settle()
-    assert desk.sources.live == ["w"]
+    assert desk.governor.live == ["w"]
     desk.webinar(toml(status="draft"))
     await desk.settle()
-    assert desk.sources.live == []
+    assert desk.governor.live == []
 
 
 @in_loop
@@ -277,7 +277,7 @@ async def test_a_rehearsal_sends_drafts_too(desk: Desk) -> None:
 
 @in_loop
 async def test_an_edit_whose_transaction_is_rolled_back_does_not_govern_here_alone(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     answering = desk.database.run
 
     async def rolled_back(function: Any, *given: Any) -> Any:
@@ -292,19 +292,19 @@ async def test_an_edit_whose_transaction_is_rolled_back_does_not_govern_here_alo
         desk.webinar(toml(title="Another title"))
         with pytest.raises(OperationalError):
             await desk.settle()
-    governing = await answering(desk.sources.revisions.governing)
+    governing = await answering(desk.governor.revisions.governing)
     assert governing["w"].webinar.title == "Buying health products"
     await desk.settle()
-    governing = await answering(desk.sources.revisions.governing)
+    governing = await answering(desk.governor.revisions.governing)
     assert governing["w"].webinar.title == "Another title"
 
 
 @in_loop
 async def test_an_edit_at_a_moment_when_the_database_does_not_answer_is_not_lost(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text(SECOND)
     desk.webinar(toml(title="Another title"))
-    await desk.sources.poll(NOW)
+    await desk.governor.poll(NOW)
     answering = desk.database.run
 
     async def down(*_: object, **__: object) -> None:
@@ -313,19 +313,19 @@ async def test_an_edit_at_a_moment_when_the_database_does_not_answer_is_not_lost
     desk.database.run = down  # type: ignore[method-assign,assignment]
     for _ in range(3):
         with pytest.raises(OperationalError):
-            await desk.sources.poll(NOW)
+            await desk.governor.poll(NOW)
     desk.database.run = answering  # type: ignore[method-assign]
     assert desk.subject() == FIRST
     assert await desk.settle()
     assert desk.subject() == SECOND
-    assert desk.sources.catalogue.webinars["w"].title == "Another title"
+    assert desk.governor.catalogue.webinars["w"].title == "Another title"
 
 
 @in_loop
 async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_governed_goes_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     monkeypatch.setattr(trials, "FIRST_RETRY_SECONDS", 0.01)
 
     def fails(*_: object, **__: object) -> None:
@@ -336,7 +336,7 @@ async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_gov
         desk.text(SECOND)
         await desk.settle()
         waits = "texts cannot be tried, so new ones wait: the machine is busy"
-        assert desk.sources.reasons == (Reason(Kind.NOT_TRIED, waits),)
+        assert desk.governor.reasons == (Reason(Kind.NOT_TRIED, waits),)
         assert desk.subject() == FIRST
         assert desk.problems() == ""
         assert desk.mails() == []
@@ -344,15 +344,15 @@ async def test_texts_that_cannot_be_tried_are_no_mistake_and_wait_while_what_gov
         async with asyncio.timeout(20):
             while desk.subject() != SECOND:  # by itself
                 await asyncio.sleep(0.02)
-                await desk.sources.poll(desk.now)
-    assert desk.sources.reasons == ()
+                await desk.governor.poll(desk.now)
+    assert desk.governor.reasons == ()
 
 
 @in_loop
 async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
 
     def fails(*_: object) -> None:
         raise RuntimeError("a bug of this program")
@@ -375,7 +375,7 @@ async def test_a_fault_of_ours_in_front_of_a_file_is_told_and_what_governed_goes
 
 @in_loop
 async def test_a_broken_layout_leaves_the_texts_as_they_are_and_is_reported(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     sound = (TEMPLATES / "_layout" / "layout.html").read_text("utf-8")
     desk.layout("<p>no place for the text</p>")
     await desk.settle()
@@ -409,7 +409,7 @@ def test_what_was_held_goes_when_its_text_is_fixed(desk: Desk, reason: str) -> N
     @in_loop
     async def test() -> None:
         desk.text("BROKEN")
-        await desk.sources.start(NOW)
+        await desk.governor.start(NOW)
         ledger = await _held(desk, reason=reason)
         desk.text("BROKEN still")
         await desk.settle()
@@ -425,7 +425,7 @@ def test_what_was_held_goes_when_its_text_is_fixed(desk: Desk, reason: str) -> N
 def test_what_was_held_for_another_reason_stays(desk: Desk, reason: str) -> None:
     @in_loop
     async def test() -> None:
-        await desk.sources.start(NOW)
+        await desk.governor.start(NOW)
         ledger = await _held(desk, reason=reason)
         desk.text(SECOND)
         await desk.settle()
@@ -437,7 +437,7 @@ def test_what_was_held_for_another_reason_stays(desk: Desk, reason: str) -> None
 @in_loop
 async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk: Desk) -> None:
     desk.webinar(toml(on_broken="hold"))
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.text("BROKEN")
     await desk.settle()
     ledger = await _held(desk)
@@ -454,7 +454,7 @@ async def test_what_was_held_goes_when_the_webinar_no_longer_wants_it_held(desk:
 @in_loop
 async def test_a_mail_that_is_no_longer_useful_stays_held(desk: Desk) -> None:
     desk.text("BROKEN")
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     ledger = await _held(desk)
     with desk.database.transaction() as conn:
         execute(conn, "UPDATE delivery SET expires_at = :now", now=NOW)
@@ -470,7 +470,7 @@ async def test_a_mail_that_is_no_longer_useful_stays_held(desk: Desk) -> None:
 async def test_a_webinar_that_is_long_over_costs_the_check_of_texts_nothing(desk: Desk) -> None:
     over = {"start": datetime(2024, 7, 3, 13), "end": datetime(2024, 7, 3, 15)}
     desk.webinar(toml(id="past", **over), "past")
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     assert {pair.webinar.id for pair in desk.tried if pair.webinar} == {"w"}
 
 
@@ -480,7 +480,7 @@ def test_the_shipped_texts_and_an_unknown_variable_in_one_of_them(
     async def test() -> None:
         monkeypatch.undo()  # the real trials, in a child process
         copy_texts(desk.root / "templates", "en")
-        await desk.sources.start(NOW)
+        await desk.governor.start(NOW)
         assert desk.problems() == ""
         shipped = desk.subject()
         path = desk.root / "templates" / "confirmation" / "en.md"
@@ -498,7 +498,7 @@ async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network folder that does not answer, for a service that runs and for one that starts."""
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     answers, read = threading.Event(), folder._read
 
     def hang(path: Path) -> bytes:
@@ -509,7 +509,7 @@ async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
     monkeypatch.setattr(folder, "PATIENCE", 0.01)
     monkeypatch.setattr(folder, "HANGS_AFTER", 0.01)
     desk.text(SECOND)
-    assert not await desk.sources.poll(NOW)
+    assert not await desk.governor.poll(NOW)
     assert desk.subject() == FIRST
     restarted = Governor(desk.settings, desk.database, drafts_too=False)
     await restarted.start(NOW)
@@ -529,7 +529,7 @@ async def test_folders_that_hang_keep_nothing_from_going_by_what_governs(
 
 @in_loop
 async def test_files_that_are_too_large_are_named(desk: Desk) -> None:
-    await desk.sources.start(NOW)
+    await desk.governor.start(NOW)
     desk.webinar("# " + "x" * 2_000_000, "large")
     desk.text("x" * 200_001)
     await desk.settle()

@@ -24,6 +24,8 @@ from scheduler.governing.proposals import (
 )
 from tests.support import utc
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-20 08:00")
 NOTHING, OURS, DROP = Decision.NOTHING, Decision.OURS, Decision.DROP
 LONG = timedelta(hours=1)
@@ -113,6 +115,7 @@ def conn(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connec
         yield conn
 
 
+@pytest.mark.engines("both")
 def test_a_service_records_what_its_folder_holds_and_since_when(conn: Connection) -> None:
     assert publish(conn, NOW, 1, "text", {"a": "x", "b": "y"}) == set()
     assert publish(conn, NOW + LONG, 1, "text", {"a": "x", "b": "z"}) == {"b"}
@@ -134,6 +137,7 @@ def test_a_content_that_is_gone_and_comes_back_was_not_changed(conn: Connection)
     assert publish(conn, NOW + 4 * LONG, 1, "text", {"a": "other"}) == {"a"}
 
 
+@pytest.mark.engines("both")
 def test_a_service_that_is_gone_holds_nothing_more(conn: Connection) -> None:
     publish(conn, NOW, 3, "text", {"a": "x"})
     publish(conn, NOW + LONG, 1, "text", {})

@@ -48,7 +48,7 @@ class Replica:
     def restart(self) -> None:
         self.holder += self.house.renumber
         settings = Settings.model_validate({"config_dir": self.house.root, "templates_dir": self.root})
-        self.sources = Governor(settings, self.house.database, drafts_too=False, holder=self.holder)
+        self.governor = Governor(settings, self.house.database, drafts_too=False, holder=self.holder)
 
     def fill(self) -> None:
         self.layout(LAYOUT)
@@ -71,7 +71,7 @@ class Replica:
 
     def rendered(self) -> Rendered | None:
         """A confirmation as it goes out; None: it is held."""
-        found = self.sources.texts.find(self.sources.catalogue.webinars["w"], "confirmation", "en")
+        found = self.governor.texts.find(self.governor.catalogue.webinars["w"], "confirmation", "en")
         return None if found is None else found.text.render(facts())
 
     @property
@@ -81,7 +81,7 @@ class Replica:
 
     @property
     def problems(self) -> list[str]:
-        return [str(one).removeprefix(str(self.root)) for one in self.sources.problems()]
+        return [str(one).removeprefix(str(self.root)) for one in self.governor.problems()]
 
 
 class House:
@@ -103,9 +103,9 @@ class House:
         replica = self.replicas.get(number) or Replica(self, number)
         before(replica)
         replica.restart()
-        await replica.sources.start(self.now)
-        await replica.sources.until_tried()
-        await replica.sources.poll(self.now)
+        await replica.governor.start(self.now)
+        await replica.governor.until_tried()
+        await replica.governor.poll(self.now)
         self.replicas[number] = replica
         self.present.add(number)
         return replica
@@ -122,8 +122,8 @@ class House:
         for step in [1] * min(count, 5) + [5] * ((count - 5) // 5):
             self.now += timedelta(seconds=step)
             for number in self.present:
-                await self.replicas[number].sources.poll(self.now)
-                await self.replicas[number].sources.until_tried()
+                await self.replicas[number].governor.poll(self.now)
+                await self.replicas[number].governor.until_tried()
 
     def subjects(self) -> list[str | None]:
         return [self.replicas[number].subject for number in sorted(self.present)]
@@ -160,7 +160,7 @@ async def test_two_services_with_different_files_send_the_same_text(house: House
     assert house.subjects() == [NEW, NEW]
     with house.database.reading() as conn:
         revisions = {
-            one.sources.texts.current["confirmation", "en"].revision for one in house.replicas.values()
+            one.governor.texts.current["confirmation", "en"].revision for one in house.replicas.values()
         }
         assert list(revisions) == execute(conn, "SELECT max(id) FROM text_revision").scalars().all()
 
@@ -262,7 +262,7 @@ async def test_services_with_different_files_are_named_with_what_governs(house: 
     assert house.notes() == []
     await house.seconds(60)
     (note,) = house.notes()
-    number = one.sources.texts.current["confirmation", "en"].revision
+    number = one.governor.texts.current["confirmation", "en"].revision
     assert note == (
         f"text confirmation/en: 3 services have different files of it; revision {number}, of 2025-06-12 08:00 UTC,"
         " governs for all and is the file of 1 of them"
@@ -292,7 +292,7 @@ async def test_the_layout_of_one_service_goes_around_the_texts_of_all(house: Hou
     assert other.problems == []
     await house.start(2)
     await house.seconds(120)
-    assert other.sources.templates.layout == one.sources.templates.layout
+    assert other.governor.templates.layout == one.governor.templates.layout
     assert [note.partition(":")[0] for note in house.notes()] == ["text confirmation/en", "the layout"]
 
 
@@ -305,7 +305,7 @@ async def test_the_last_sound_layout_goes_on_also_after_a_restart_with_its_pictu
         (replica.root / "_layout/logo.png").unlink()
 
     await house.start(1, broken)
-    found = one.sources.texts.find(one.sources.catalogue.webinars["w"], "confirmation", "en")
+    found = one.governor.texts.find(one.governor.catalogue.webinars["w"], "confirmation", "en")
     assert found
     assert found.text.images == {"logo.png": png()}
     assert one.subject == OLD
@@ -338,8 +338,8 @@ async def test_a_picture_that_is_too_large_leaves_the_layout_as_it_was(house: Ho
     (one.root / "_layout/logo.png").write_bytes(bytes(60_000))
     await house.seconds(3)
     assert one.problems == ["/_layout/logo.png: 60 kB; allowed: 50 kB, in every mail"]
-    assert one.sources.templates.layout
-    assert one.sources.templates.layout.images == {}
+    assert one.governor.templates.layout
+    assert one.governor.templates.layout.images == {}
 
 
 # A folder that is empty
@@ -386,10 +386,10 @@ async def test_a_folder_that_is_mounted_late_with_older_files_is_no_change(house
 @in_loop
 async def test_a_poll_with_nothing_new_stores_nothing_and_reads_no_text_again(house: House) -> None:
     one = await house.start(1)
-    texts = one.sources.texts
+    texts = one.governor.texts
     with house.database.reading() as conn:
         before = execute(conn, "SELECT * FROM file_seen ORDER BY kind, name").all()
     await house.seconds(10)
-    assert one.sources.texts is texts
+    assert one.governor.texts is texts
     with house.database.reading() as conn:
         assert execute(conn, "SELECT * FROM file_seen ORDER BY kind, name").all() == before

@@ -18,6 +18,8 @@ from scheduler.webinar.model import Webinar
 from tests.mail.samples import facts, layout
 from tests.support import utc, webinar
 
+pytestmark = pytest.mark.engines("sqlite")
+
 NOW = utc("2025-06-12 08:00")
 ROOT = Path("templates")
 EN, FR = ("confirmation", "en"), ("confirmation", "fr")
@@ -94,6 +96,7 @@ def test_a_sound_text_goes_out(shelf: Shelf) -> None:
     assert shelf.subject() == "second"
 
 
+@pytest.mark.engines("both")
 def test_while_a_text_is_broken_its_last_sound_revision_goes_out_until_it_is_fixed(shelf: Shelf) -> None:
     shelf.take({EN: "first"})
     shelf.take({EN: "broken"}, en=BROKEN)
@@ -111,6 +114,7 @@ def test_the_last_sound_revision_survives_a_restart(shelf: Shelf) -> None:
     assert restarted.subject() == "first"
 
 
+@pytest.mark.engines("both")
 def test_a_text_that_goes_back_to_an_older_wording_is_that_wording(shelf: Shelf) -> None:
     revisions = []
     for subject in ("first", "second", "first"):
@@ -224,6 +228,7 @@ def test_two_messages_may_send_one_text(shelf: Shelf) -> None:
     assert not uses(shelf.webinars[0], ("week", "en"))
 
 
+@pytest.mark.engines("both")
 def test_a_text_that_is_missing_has_the_command_that_copies_the_most_similar_one(shelf: Shelf) -> None:
     reminder = next(one for one in shelf.webinars[0].messages if one.id == "reminder-day")
     week = reminder.model_copy(update={"id": "reminder-week"})

@@ -122,7 +122,7 @@ async def test_an_edited_title_delays_no_mail_and_says_nothing_to_organizers(
         assert service.readiness().ready
         assert service.readiness().notes == ()
         stuck.goes_on.set()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service)
         assert room.sent() == ["late@people.test"]
         await service.stop()
@@ -151,10 +151,10 @@ def test_at_a_first_start_mails_of_many_webinars_go_out_before_all_are_tried(
                 "none is known to be sound"
             )
         stuck.goes_on.set()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service, 2)
         with database.reading() as conn:
-            assert execute(conn, "SELECT count(*) FROM text_revision").scalar_one() == 6
+            assert execute(conn, "SELECT count(*) FROM text_revision").scalar_one() == 7
         await service.stop()
 
     async def main() -> None:
@@ -175,22 +175,22 @@ async def test_what_was_tried_is_not_tried_again_after_a_restart_nor_for_another
         room.webinar("v")
         room.webinar("w")
         service = await room.start()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service)
-        assert len(trials) == len({pair.digest for pair in trials}) == 6 * 3
+        assert len(trials) == len({pair.digest for pair in trials}) == 7 * 3
         await service.stop()
 
         KNOWN.clear()  # as another process
         service = await room.start()
         room.webinar("w", on_doubt="hold", alert_to="others@who.int", notice_after="1h")
         await room.tick(service)
-        await service.sources.until_tried()
-        assert len(trials) == 6 * 3
+        await service.governor.until_tried()
+        assert len(trials) == 7 * 3
 
         room.webinar("w", title="Another title")
         await room.tick(service)
-        await service.sources.until_tried()
-        assert [pair.concerns for pair in trials[6 * 3 :]] == ["w"] * 6
+        await service.governor.until_tried()
+        assert [pair.concerns for pair in trials[7 * 3 :]] == ["w"] * 7
         await service.stop()
 
 
@@ -206,13 +206,13 @@ async def test_a_text_that_is_unsound_with_one_webinar_stops_no_other(
         for name in ("bad", "good"):
             room.ledger.register(f"{name}@people.test", name)
         service = await room.start()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service)
-        assert room.sent() == ["bad@who.int"] * 6 + ["good@people.test"], "who is concerned is told"
+        assert room.sent() == ["bad@who.int"] * 7 + ["good@people.test"], "who is concerned is told"
         assert room.ledger.states("bad@people.test")["confirmation"] == "held: template"
         room.webinar("bad", on_broken="hold")
         await room.tick(service)
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service)
         assert "bad@people.test" in room.sent()
         await service.stop()
@@ -231,8 +231,8 @@ async def test_what_was_wrong_is_not_said_to_be_right_while_it_is_tried_again(
         room.webinar(title="It BREAKS TEXTS")
         for _ in range(2):
             await room.tick(service)
-            await service.sources.until_tried()
-        assert room.sent() == ["w@who.int"] * 6
+            await service.governor.until_tried()
+        assert room.sent() == ["w@who.int"] * 7
         stuck = Stuck(monkeypatch)
         room.webinar(title="It BREAKS TEXTS as well")
         await room.tick(service)
@@ -240,15 +240,15 @@ async def test_what_was_wrong_is_not_said_to_be_right_while_it_is_tried_again(
         await service.stop()
         service = await room.start()
         await room.tick(service)
-        assert room.sent() == ["w@who.int"] * 6, "neither by an edit nor by a restart"
+        assert room.sent() == ["w@who.int"] * 7, "neither by an edit nor by a restart"
         stuck.goes_on.set()
-        await service.sources.until_tried()
+        await service.governor.until_tried()
         await room.tick(service)
-        assert room.sent() == ["w@who.int"] * 6
+        assert room.sent() == ["w@who.int"] * 7
         room.webinar(title="A title")
         for _ in range(2):
             await room.tick(service)
-            await service.sources.until_tried()
-        assert room.sent() == ["w@who.int"] * 12
+            await service.governor.until_tried()
+        assert room.sent() == ["w@who.int"] * 14
         await service.stop()
     database.close()

@@ -20,6 +20,7 @@ from scheduler.readiness import Readiness
 from scheduler.service.health import health_app
 from scheduler.web.inbox.app import inbox_app
 from scheduler.web.inbox.pages import write_inbox
+from tests.support import until
 from tests.web.inbox.samples import TITLE, rehearsal
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -249,3 +250,19 @@ def test_the_timelines_picture_has_its_own_style_and_runs_nothing(inbox: Path) -
     assert policy.startswith("sandbox ")
     assert "default-src 'none'; style-src 'unsafe-inline';" in policy
     assert "script-src" not in policy
+
+
+def test_a_body_does_not_wait_until_its_head_is_acknowledged() -> None:
+    async def no_delay() -> int:
+        server = WebServer(health_app(Readiness), "127.0.0.1", 0)
+        await server.start()
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await until(lambda: server._open)
+        (connection,) = server._open
+        accepted = connection.transport.get_extra_info("socket")
+        set_to = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        await server.stop()
+        return int(set_to)
+
+    assert asyncio.run(no_delay())

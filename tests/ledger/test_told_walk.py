@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from contextlib import suppress as suppress_error
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +26,9 @@ from sqlmodel import SQLModel
 from scheduler.database.engine import Database, execute
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
+from scheduler.ledger import requests
 from scheduler.ledger.entries import Start
+from scheduler.ledger.requests import CannotSendAgain
 from scheduler.registrants.suppression import suppress
 from scheduler.webinar.model import NOTICES
 from scheduler.webinar.told import Told, facts_of
@@ -115,6 +119,42 @@ class World(RuleBasedStateMachine):
         with self.database.transaction() as conn:
             suppress(conn, self.history.now, PEOPLE[2])
 
+    # What people ask for on their pages
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def withdraws(self, who: str) -> None:
+        self.history.ask(requests.withdraw, who)
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def comes_back(self, who: str) -> None:
+        self.history.ask(requests.come_back, who)
+
+    @rule(who=st.sampled_from(PEOPLE))
+    def withdraws_and_comes_back_at_once(self, who: str) -> None:
+        self.withdraws(who)
+        self.comes_back(who)
+
+    @rule(who=st.sampled_from(PEOPLE[:2]))
+    def unsubscribes(self, who: str) -> None:
+        self.history.ask(requests.unsubscribe, who, everything=False, source="one-click")
+
+    @rule(who=st.sampled_from(PEOPLE[:2]))
+    def subscribes(self, who: str) -> None:
+        self.history.ask(requests.subscribe, who)
+
+    @rule(who=st.sampled_from(PEOPLE), zone=st.sampled_from(["America/Lima", "Asia/Tokyo", ""]))
+    def chooses_a_zone(self, who: str, zone: str) -> None:
+        self.history.ask(requests.choose_zone, who, zone)
+
+    @rule(who=st.sampled_from(PEOPLE), unwanted=st.sampled_from([["reminder-day"], []]))
+    def chooses_messages(self, who: str, unwanted: list[str]) -> None:
+        self.history.ask(requests.choose_messages, who, unwanted)
+
+    @rule(who=st.sampled_from(PEOPLE), message=st.sampled_from(["confirmation", "reminder-day"]))
+    def asks_again(self, who: str, message: str) -> None:
+        with suppress_error(CannotSendAgain):
+            self.history.ask(requests.send_again, who, message, "registrant")
+
     @rule(edit=st.sampled_from(EDITS), which=st.sampled_from([0, 1]))
     def edits(self, edit: dict[str, Any], which: int) -> None:
         self.history.edit(self.history.replicas[which], **edit)
@@ -191,11 +231,16 @@ class World(RuleBasedStateMachine):
         if not arrives:
             return
         one = got.claimed
+        if self._asked_for(one.id):
+            return
         same = (one.registration_id, one.message, one.uid)
         if one.message == "confirmation":
             self._arrives((*same, "at this address"), one.id)
         elif one.message not in NOTICES:
             self._arrives((*same, got.says.start), one.id)
+
+    def _asked_for(self, delivery: int) -> bool:
+        return bool(self.history.sql("SELECT asked_by FROM delivery WHERE id = :id", id=delivery)[0].asked_by)
 
     def _arrives(self, mail: tuple[object, ...], delivery: int) -> None:
         self.arrived[mail] += 1
@@ -227,14 +272,21 @@ class World(RuleBasedStateMachine):
                 return
             people = execute(
                 conn,
-                "SELECT r.uid, r.address, r.join_url FROM registration r WHERE r.gone_at IS NULL AND NOT EXISTS"
-                " (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded)",
+                "SELECT r.uid, r.address, r.join_url, EXISTS (SELECT 1 FROM choice c WHERE c.webinar = r.webinar AND"
+                " c.address_folded = r.address_folded AND c.withdrawn_at IS NOT NULL) AS withdrawn, EXISTS (SELECT 1"
+                " FROM suppression s WHERE s.address_folded = r.address_folded AND s.webinar = 'w') AS unsubscribed"
+                " FROM registration r WHERE r.gone_at IS NULL AND NOT EXISTS (SELECT 1 FROM suppression s"
+                " WHERE s.address_folded = r.address_folded AND s.webinar = '')",
             ).all()
         for one in people:
             if one.address == "refuses@x.org":
                 continue
-            true = facts_of(governing, one.join_url or governing.join_url)
-            assert self.believed.get(one.uid) == {true}, "somebody was last told what is not true"
+            link, believed = one.join_url or governing.join_url, self.believed.get(one.uid, set())
+            true = facts_of(governing, link, withdrawn=bool(one.withdrawn))
+            if one.unsubscribed:  # a link alone is not told
+                believed = {replace(told, join_url=true.join_url) for told in believed}
+            if believed or not (one.withdrawn or one.unsubscribed):
+                assert believed == {true}, "somebody was last told what is not true"
 
 
 def _walk(world: type[World], examples: int, steps: int = 40) -> None:

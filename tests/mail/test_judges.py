@@ -47,9 +47,12 @@ OF_WHOLE_PAGES = {"landmark-one-main": {"enabled": False}, "region": {"enabled":
 """Landmarks are the mail client's, in whose page a mail is shown as an article."""
 
 
-@pytest.fixture(scope="module")
-def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Every shipped text as a mail to somebody in an assumed zone, whose webinar crosses midnight."""
+@pytest.fixture(scope="module", params=["", "https://webinars.who.int"], ids=["alone", "with pages"])
+def mails(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Path]:
+    """Every shipped text as a mail to somebody in an assumed zone, whose webinar crosses midnight; with and without
+    pages of its reader."""
     folder = tmp_path_factory.mktemp("mails")
     webinar = read_webinar(
         (ROOT / "config/webinars/trilateral-2025.toml").read_text("utf-8"), "trilateral-2025.toml"
@@ -64,7 +67,7 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
             uid=f"{'a' * 32}@who.int",
         )
         live = CurrentText(shipped(message, language), language, revision=0)
-        mail = compose_sample(webinar, message, reader, pytz.timezone(ZONE), live)
+        mail = compose_sample(webinar, message, reader, pytz.timezone(ZONE), live, request.param)
         path = found[message, language] = folder / f"{message}.{language}.eml"
         path.write_bytes(mail)
         path.with_suffix(".html").write_bytes(in_format(mail, "html"))

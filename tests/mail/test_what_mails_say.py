@@ -22,16 +22,18 @@ from tests.received import Page
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 EVERY = sorted(shipped_sources())
-AFTER = {"follow-up", "cancellation"}
+AFTER = {"follow-up", "cancellation", "withdrawal"}
 
 
 def sent(message: str, language: str, **changes: object) -> Rendered:
-    """The mail when it goes out: a follow-up the day after, a cancellation of a cancelled webinar."""
+    """The mail when it goes out: a follow-up the day after, a cancellation of a cancelled webinar, and so on."""
     about = facts(zone_assumed=True, **changes)
     if message == "follow-up":
         about = replace(about, now=about.webinar.end + timedelta(days=1), invitation_attached=False)
     if message == "cancellation":
         about = replace(about, webinar=about.webinar.model_copy(update={"cancelled": True}))
+    if message == "withdrawal":
+        about = replace(about, withdrawn=True)
     if message.startswith("reminder"):
         about = replace(about, invitation_attached=False)
     return shipped(message, language).render(about)
@@ -209,25 +211,79 @@ def test_within_a_day_the_hours_are_one_line() -> None:
 # A layout of one's own that is older
 
 
-OLDER = (
-    (TEMPLATES / "_layout/layout.html").read_text("utf-8")
-    .replace("{% if declining %}<p>{{ declining }}</p>{% endif %}\n", "")
-    .replace("{% if declining %}{{ declining }}\n{% endif %}", "")
-    .replace("{{ stop_by_mail }}", "{{ stop_url }}")
-    .replace("{% if not over %}{{ phrases.correct_link }}{{ phrases.colon }}{{ correct_by_mail }}{% endif %}",
-             "{{ phrases.correct_link }}{{ phrases.colon }}{{ correct_url }}")
-    .replace("{% if not over %}", "").replace(" &nbsp;·&nbsp; {% endif %}", " &nbsp;·&nbsp; ")
-)  # fmt: skip
+OLDER = (TEMPLATES / "_layout/layout.html").read_text("utf-8")
+for newer, older in {
+    "{% if declining %}<p>{{ declining }}</p>{% endif %}\n": "",
+    "{% if declining %}{{ declining }}\n{% endif %}": "",
+    "{% if page_url %}{{ stop_url }}{% else %}{{ stop_by_mail }}{% endif %}": "{{ stop_url }}",
+    "{% if page_url %}{{ correct_url }}{% else %}{{ correct_by_mail }}{% endif %}{% endif %}": "{{ correct_url }}",
+    "{% if page_url %}{{ correct_url }}{% else %}{{ reply_to }}{% endif %}": "{{ reply_to }}",
+    "{% if page_url %}{{ phrases.my_registration }}{{ phrases.colon }}{{ page_url }}\n{% endif %}": "",
+    '{% if page_url %}<a href="{{ page_url }}">{{ phrases.my_registration }}</a> &nbsp;·&nbsp; {% endif %}': "",
+    "{% if not over %}": "",
+    " &nbsp;·&nbsp; {% endif %}": " &nbsp;·&nbsp; ",
+}.items():
+    OLDER = OLDER.replace(newer, older)
 
 
 def test_an_older_layout_goes_on_working() -> None:
-    for name in ("declining", "by_mail", "over %"):
+    for name in ("declining", "by_mail", "over %", "page_url"):
         assert name not in OLDER
     old = parse_text("---\nsubject: Hi\npreheader: Hi\n---\n{{ dear }}\n\n{{ times }}", "en.md",
                      parse_layout(OLDER, "layout.html"))  # fmt: skip
 
     for about in (facts(), replace(facts(), now=webinar().end)):
         assert f"Unsubscribe: {old.render(about).stop_url}" in old.render(about).text
+    with_page = old.render(facts(page_url=MINE))
+    assert f"Unsubscribe: {MINE}/unsubscribe\nCorrect my time zone: {MINE}#clock" in with_page.text
+
+
+# The reader's own page
+
+MINE = "https://webinars.who.int/r/0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(("message", "language"), EVERY)
+def test_every_mail_leads_to_the_readers_page(message: str, language: str) -> None:
+    rendered, words = sent(message, language, page_url=MINE), phrases(language)
+    offered = {words.my_registration: MINE, words.stop: f"{MINE}/unsubscribe"}
+    if message not in {"follow-up", "cancellation", "withdrawal"}:
+        offered[words.correct_link] = f"{MINE}#clock"
+
+    for name, url in offered.items():
+        assert f'<a href="{url}"' in rendered.html
+        assert name in Page(rendered.html).text
+        assert f"{name}{words.colon}{url}\n" in rendered.text
+    assert rendered.stop_url == f"{MINE}/unsubscribe"
+    assert "mailto:" not in rendered.html
+    assert "team@example.org" not in rendered.text, "nobody has to write to a person"
+
+
+@pytest.mark.parametrize(("message", "language"), EVERY)
+def test_without_pages_there_is_no_word_of_one(message: str, language: str) -> None:
+    rendered = sent(message, language)
+
+    for part in (rendered.html, rendered.text):
+        assert phrases(language).my_registration not in part
+        assert "/r/" not in part
+
+
+def test_an_assumed_time_zone_is_corrected_on_the_page() -> None:
+    rendered = text("{{ times }}").render(facts("America/Sao_Paulo", zone_assumed=True, page_url=MINE))
+
+    assert f'<a href="{MINE}#clock">tell us where you are</a>' in re.sub(r' style="[^"]*"', "", rendered.html)
+    assert f"If it is not yours, tell us where you are: {MINE}#clock" in rendered.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_withdrew_finds_the_way_back(language: str) -> None:
+    with_page, without = (sent("withdrawal", language, page_url=url) for url in (MINE, ""))
+
+    assert f"<{MINE}>" in with_page.text.partition("___")[0]
+    assert f'<a href="{MINE}"' in with_page.html.partition('role="contentinfo"')[0]
+    assert MINE not in without.text
+    assert '"reservationStatus": "https://schema.org/ReservationCancelled"' in with_page.html
+    assert '"eventStatus": "https://schema.org/EventScheduled"' in with_page.html
 
 
 # The logo

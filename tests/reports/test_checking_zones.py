@@ -16,7 +16,9 @@ RULES = '[[messages]]\nid = "a"\ndays_before = {before}\nat = "{at}"\n' + (
 )
 
 
-@pytest.mark.parametrize("at", ["02:30", "09:00", "23:59"])
+@pytest.mark.parametrize(
+    "at", ["02:30", *(pytest.param(at, marks=pytest.mark.full) for at in ("09:00", "23:59"))]
+)
 @pytest.mark.parametrize(
     "start", [datetime(2026, 3, 29, 12), datetime(2026, 11, 1, 8), datetime(2026, 7, 3, 1, 30)]
 )

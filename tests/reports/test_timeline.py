@@ -122,6 +122,7 @@ def test_nothing_goes_out_for_a_webinar_that_is_called_off() -> None:
     assert {(one.state, one.reason) for one in found} == {("skipped", "the webinar is cancelled")}
 
 
+@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize(
     "registered_at",
     ["2025-06-12 08:00", "2025-07-02 07:30", "2025-07-03 10:00", "2025-07-03 11:30", "2025-08-02 13:00"],

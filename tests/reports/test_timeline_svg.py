@@ -37,22 +37,40 @@ def marks(root: ET.Element) -> list[tuple[float, str]]:
     return found
 
 
-def test_each_zone_has_a_row_and_those_whose_day_begins_first_are_on_top() -> None:
+def test_each_clock_has_a_row_and_those_whose_day_begins_first_are_on_top() -> None:
     shown = words(picture(webinar()))
     cities = ["Kiritimati", "Chatham", "Shanghai", "Kathmandu", "Kolkata", "Nairobi", "Geneva", "Lagos"]
-    rows = [word for word in shown if any(word.startswith(f"{city}UTC") for city in cities)]
-    assert [row.partition("UTC")[0] for row in rows] == cities
-    assert rows[0] == "KiritimatiUTC+14"
-    assert "Fri 4 Jul 01:00–03:00" in shown
-    assert "Thu 3 Jul 23:45 – Fri 01:45" in shown
+    assert [word for word in shown if word in cities] == cities
+    assert "Fri 4 Jul 01:00–03:00, UTC+14" in shown
+    assert "Thu 3 Jul 23:45 – Fri 01:45, UTC+12:45" in shown
 
 
-def test_each_message_of_each_zone_has_a_mark_that_says_when() -> None:
-    found = dict(reversed(one) for one in marks(picture(webinar(), "Asia/Kathmandu", "Pacific/Kiritimati")))
-    assert len(found) == 7  # the confirmation at once says the same in both rows
-    said = "reminder-day, Kiritimati: Thu 09:00 there, Wed 19:00 UTC, useful until Thu 3 Jul 10:00 UTC"
+def test_zones_whose_clocks_show_the_same_share_a_row_with_the_number_of_people() -> None:
+    people = {"Africa/Nairobi": 2, "Asia/Riyadh": 12, "Asia/Baghdad": 1, "Asia/Kolkata": 1}
+    chosen = [pytz.timezone(zone) for zone in people]
+    shown = words(ET.fromstring(timeline_svg(webinar(), timeline(webinar(), chosen), people)))
+    assert "Riyadh, Nairobi +115 people" in shown
+    assert "Kolkata1 person" in shown
+    assert "Thu 3 Jul 14:00–16:00, UTC+3" in shown
+
+
+def test_the_weekend_there_is_marked() -> None:
+    def weekends(zone: str) -> list[str]:
+        root = picture(webinar(start=datetime(2025, 7, 4, 13), end=datetime(2025, 7, 4, 15)), zone)
+        lines = [path for path in root.iter(f"{SVG}path") if path.get("class") == "weekend"]
+        return [line.get("d", "") for line in lines[1:]]  # the first is the legend's
+
+    assert len(weekends("Africa/Cairo")) > len(weekends("Asia/Kathmandu")) > 0
+
+
+def test_each_message_of_each_clock_has_a_mark_that_says_when() -> None:
+    found = [says for _, says in marks(picture(webinar(), "Asia/Kathmandu", "Pacific/Kiritimati"))]
+    said = (
+        "Reminder, 1 day before at 09:00 on the reader’s clock, Kiritimati: Thu 09:00 there, Wed 19:00 UTC,"
+        " useful until Thu 3 Jul 10:00 UTC"
+    )
     assert said in found
-    assert "confirmation: at once, on registration" in found
+    assert len(found) == 6  # and two confirmations, which say no time
 
 
 def test_what_is_later_is_farther_right() -> None:
@@ -60,12 +78,7 @@ def test_what_is_later_is_farther_right() -> None:
     found = [
         (x, says.split(",")[0]) for x, says in marks(picture(webinar(), "UTC", registered_at=registered))
     ]
-    assert [name for _, name in sorted(found)] == [
-        "confirmation",
-        "reminder-day",
-        "reminder-hour",
-        "follow-up",
-    ]
+    assert [name for _, name in sorted(found)] == ["Confirmation", "Reminder", "Reminder", "Follow-up"]
 
 
 def test_days_without_an_event_are_folded() -> None:
@@ -98,9 +111,11 @@ def test_it_is_described_in_words_for_those_who_do_not_see_it() -> None:
     assert desc is not None
     assert desc.text == (
         "Buying health products. Thursday 3 July 2025, 13:00 CEST in Geneva (UTC+02:00) = 11:00 UTC; what was"
-        " announced as CET is CEST on 3 July 2025. 2 time zones. confirmation: 02 July 12:00 UTC."
-        " reminder-day: 02 July 19:00 UTC. reminder-day: skipped in 1 of them. reminder-hour: 03 July 10:00 UTC."
-        " follow-up: from 04 July 04:15 to 04 July 20:00 UTC."
+        " announced as CET is CEST on 3 July 2025. 2 clocks. Confirmation, at once, on registration: 02 July 12:00 UTC."
+        " Reminder, 1 day before at 09:00 on the reader’s clock: 02 July 19:00 UTC."
+        " Reminder, 1 day before at 09:00 on the reader’s clock: skipped in 1 of them."
+        " Reminder, 1 hour before the start: 03 July 10:00 UTC."
+        " Follow-up, 1 day after at 10:00 on the reader’s clock: from 04 July 04:15 to 04 July 20:00 UTC."
     )
 
 
@@ -134,5 +149,5 @@ def test_a_long_webinar_at_the_turn_of_the_year_with_only_reminders_can_be_drawn
     )[0]
     long = webinar(reminders, start=datetime(2025, 12, 29, 13), end=datetime(2026, 1, 9, 12))
     shown = words(picture(long, "Pacific/Chatham"))
-    assert "Tue 30 Dec 01:45 – 10 Jan" in shown
+    assert "Tue 30 Dec 01:45 – 10 Jan, UTC+13:45" in shown
     assert "Webinar, 29 Dec 12:00 – 9 Jan 11:00 UTC" in shown

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,8 @@ from scheduler.database import chunk, postgresql
 from scheduler.database.engine import Database, execute, may_plan
 from scheduler.ledger import claims
 from scheduler.readiness import Kind, Reason
+from scheduler.registrants import signups
+from scheduler.registrants.signups import Details
 from scheduler.service.planner import TAKING_IN, Planner
 from tests.smtp_server import in_loop
 from tests.support import Ledger, utc, webinar
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.engines("sqlite")
 NOW = utc("2025-06-20 08:00")
 DAY = timedelta(hours=24)
 MANY = 400
+PAST = (datetime(2025, 6, 2, 13), datetime(2025, 6, 2, 15))
 
 
 class Desk:
@@ -358,3 +361,36 @@ def test_with_nothing_to_do_it_costs_the_same_with_many_webinars_as_with_one(dat
         assert len(governing) >= len(ids)
         found.append(_statements(database, idle))
     assert found[0] == found[1]
+
+
+# Places
+
+
+@pytest.mark.engines("both")
+@in_loop
+async def test_a_place_that_becomes_free_is_given_to_whoever_waits(database: Database) -> None:
+    desk = Desk(database)
+    small = webinar(capacity=1)
+    desk.ledger.govern(small)
+    with database.transaction() as conn:
+        signups.register(conn, NOW, small, [Details("ana@who.int"), Details("ben@who.int")], "form")
+    await desk.plan_all()
+    assert [one["address"] for one in desk.ledger.deliveries()] == ["ana@who.int"] * 4
+    with database.transaction() as conn:
+        signups.remove(conn, "w", "ana@who.int")
+    desk.planner._places_at = 0.0  # seconds later
+    await desk.plan_all()
+    assert desk.ledger.states("ben@who.int")["confirmation"] == "pending"
+
+
+@in_loop
+async def test_nobody_gets_a_place_at_a_webinar_that_is_cancelled_or_over(database: Database) -> None:
+    desk = Desk(database)
+    small = webinar(capacity=1)
+    with database.transaction() as conn:
+        signups.register(conn, NOW, small, [Details("ana@who.int"), Details("ben@who.int")], "form")
+    for changed in (webinar(capacity=2, cancelled=True), webinar(capacity=2, start=PAST[0], end=PAST[1])):
+        desk.ledger.govern(changed)
+        desk.planner._places_at = 0.0
+        await desk.plan_all()
+        assert desk.ledger.states("ben@who.int") == {}

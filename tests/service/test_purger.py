@@ -18,7 +18,7 @@ from scheduler.service import purger
 from scheduler.service.purger import Purger
 from scheduler.service.service import Service
 from tests.everywhere import everywhere
-from tests.registrants.test_forgetting import register, send
+from tests.registrants.test_forgetting import chooses, register, send
 from tests.service.test_service import settings
 from tests.smtp_server import MailServer, in_loop
 from tests.support import Ledger, plan, toml, utc, webinar, words
@@ -243,6 +243,7 @@ def test_an_edit_that_comes_after_the_look_or_between_chunks_stops_it(
 def test_personal_data_goes_and_counts_and_suppressions_stay(ledger: Ledger) -> None:
     ledger.sql("INSERT INTO suppression (address_folded, since) VALUES ('z@example.org', :now)", now=PLANNED)
     ledger.sql("INSERT INTO confirmed_elsewhere VALUES ('w', 'maya.s@example.org')")
+    chooses(ledger, "w")
     before = counts(ledger)
     assert everywhere(ledger.database, HERS, besides=["registrants"])
 
@@ -251,6 +252,7 @@ def test_personal_data_goes_and_counts_and_suppressions_stay(ledger: Ledger) -> 
     assert everywhere(ledger.database, HERS, besides=["registrants"]) == []
     assert counts(ledger) == before
     assert ledger.sql("SELECT address_folded FROM suppression") == [("z@example.org",)]
+    assert ledger.sql("SELECT * FROM mailed_link") == []
     assert ledger.sql("SELECT count(*) FROM registrants") == [(5,)]
     for table in ("attempt", "told", "invitation"):
         assert ledger.sql(f"SELECT count(*) FROM {table}") == [(1,)], "of the webinar that is still ahead"
@@ -364,3 +366,14 @@ async def test_a_service_removes_them_and_does_not_take_the_database_for_set_bac
         assert len(told) == 1
         await service.stop()
     database.close()
+
+
+@both
+def test_whoever_only_waited_for_a_place_is_removed_as_well(ledger: Ledger) -> None:
+    ledger.sql(
+        "INSERT INTO signup (webinar, address, address_folded, state, created_at, updated_at)"
+        " VALUES ('w', 'ada@who.int', 'ada@who.int', 'waiting', :now, :now)",
+        now=PLANNED,
+    )
+    announced_and_removed(ledger)
+    assert everywhere(ledger.database, ["ada@who.int"]) == []

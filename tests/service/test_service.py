@@ -273,7 +273,6 @@ async def test_a_stop_in_the_middle_of_a_tick_is_no_error(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-@pytest.mark.engines("both")
 @pytest.mark.parametrize("webinars", [1, 8])
 @in_loop
 async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_webinars_there_are(

@@ -143,7 +143,7 @@ async def test_a_window_rolls_no_further_than_a_connection_may_carry() -> None:
     assert [type(result) for result in results] == [Reply] * 12
 
 
-@pytest.mark.parametrize("nth", [2, 7, 12])
+@pytest.mark.parametrize("nth", [7, *(pytest.param(nth, marks=pytest.mark.full) for nth in (2, 12))])
 @pytest.mark.parametrize("deed", Deed)
 @pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "content", "end"])
 @in_loop

@@ -372,8 +372,9 @@ def test_a_message_may_send_the_text_of_another() -> None:
             '[[messages]]\nid = "thanks"\ntext = "reminder-day"\nafter_end = "1h"\n',
         )
     )
-    assert webinar.message_ids == ["confirmation", "week", "reminder-day", "thanks", "change", "cancellation"]
-    assert webinar.text_names == ["confirmation", "reminder-day", "change", "cancellation"]
+    notices = ["change", "cancellation", "withdrawal"]
+    assert webinar.message_ids == ["confirmation", "week", "reminder-day", "thanks", *notices]
+    assert webinar.text_names == ["confirmation", "reminder-day", *notices]
     assert webinar.text_of["week"] == "reminder-day"
     assert webinar.message_with("reminder-day") == "week"
     assert webinar.demands_of("reminder-day") == ("reminder", "follow-up")

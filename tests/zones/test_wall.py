@@ -241,14 +241,15 @@ class TestEveryZone:
         else:
             assert to_utc(wall, zone) == expected
 
-    @pytest.mark.parametrize("name", sorted({*pytz.all_timezones} - NO_PLACES))
-    def test_its_name_is_understood_in_any_case_and_keeps_its_time(self, name: str) -> None:
-        zone, named = registrant_zone(name), pytz.timezone(name)
-        assert registrant_zone(f"  {name.replace('_', ' ').lower()} ") is zone
-        assert registrant_zone(str(zone)) is zone
-        for change in (utc(2024, 1, 1), *transitions(zone, 2024, 2037), *transitions(named, 2024, 2037)):
-            for instant in (change - timedelta(seconds=1), change):
-                assert to_local(instant, zone).utcoffset() == to_local(instant, named).utcoffset()
+    def test_its_name_is_understood_in_any_case_and_keeps_its_time(self) -> None:
+        for name in sorted({*pytz.all_timezones} - NO_PLACES):
+            zone, named = registrant_zone(name), pytz.timezone(name)
+            assert registrant_zone(f"  {name.replace('_', ' ').lower()} ") is zone, name
+            assert registrant_zone(str(zone)) is zone, name
+            for change in (utc(2024, 1, 1), *transitions(zone, 2024, 2037), *transitions(named, 2024, 2037)):
+                for instant in (change - timedelta(seconds=1), change):
+                    offset = to_local(instant, named).utcoffset()
+                    assert to_local(instant, zone).utcoffset() == offset, (name, instant)
 
 
 class TestTheWebinarsZone:

@@ -1,4 +1,4 @@
-{% from "conditions.sql" import address_unknown %}
+{% from "conditions.sql" import address_unknown, unsubscribed, withdrawn %}
 -- Add deliveries of messages in the sequence for which the people in ids have none.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
@@ -10,6 +10,9 @@ FROM (
            coalesce(d.due_at, :now) AS due_at, d.expires_at,
            CASE WHEN w.cancelled THEN {{ why.webinar_cancelled }}
                 WHEN s.address_folded IS NOT NULL THEN {{ why.suppressed }}
+                WHEN {{ withdrawn() }} THEN {{ why.withdrawn }}
+                WHEN {{ unsubscribed() }} THEN {{ why.unsubscribed }}
+                WHEN v.message IS NOT NULL THEN {{ why.unwanted }}
                 WHEN d.due_at IS NULL AND e.address_folded IS NOT NULL THEN {{ why.confirmed_elsewhere }}
                 WHEN d.never <> '' THEN d.never
                 WHEN d.expires_at <= :now THEN {{ why.useless_when_planned }}
@@ -21,7 +24,8 @@ FROM (
     {{ join_next }} planned_message m ON m.webinar = r.webinar AND m.in_sequence
     {{ join_next }} due_time d ON d.webinar = r.webinar AND d.message = m.message AND d.zone = r.zone
     JOIN webinar w ON w.webinar = r.webinar
-    LEFT JOIN suppression s ON s.address_folded = r.address_folded
+    LEFT JOIN suppression s ON s.address_folded = r.address_folded AND s.webinar = ''
+    LEFT JOIN unwanted v ON v.webinar = r.webinar AND v.address_folded = r.address_folded AND v.message = d.message
     LEFT JOIN confirmed_elsewhere e ON e.webinar = r.webinar AND e.address_folded = r.address_folded
     WHERE r.gone_at IS NULL
       AND (d.due_at IS NOT NULL OR m.only_seen_from IS NULL OR r.first_seen_at >= m.only_seen_from)

@@ -1,5 +1,5 @@
 {% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
-{% from "conditions.sql" import says_what_is_true, told_otherwise %}
+{% from "conditions.sql" import says_what_is_true, told_otherwise, withdrawn %}
 -- Add a notice for each of the people in ids who was told something that is no longer true. A notice does not repeat the
 -- person's last one, whatever its outcome, unless another mail told them something after it (a confirmation to a
 -- corrected address, say).
@@ -12,12 +12,13 @@ SELECT id, webinar, message,
        CASE WHEN message = {{ change }} THEN ends_at END, CASE WHEN message = {{ change }} THEN link ELSE '' END
 FROM (
     SELECT r.id, r.webinar, w.starts_at, w.ends_at, {{ link() }} AS link,
-           CASE WHEN w.cancelled THEN {{ cancellation }} ELSE {{ change }} END AS message,
+           CASE WHEN w.cancelled THEN {{ cancellation }} WHEN {{ withdrawn() }} THEN {{ withdrawal }}
+                ELSE {{ change }} END AS message,
            CASE WHEN NOT w.cancelled AND {{ link_waits() }} THEN r.link_until ELSE :now END AS due_at
     FROM {{ numbers("ids") }} AS c
     {{ join_next }} registration r ON r.id = c.number
     JOIN webinar w ON w.webinar = r.webinar
-    LEFT JOIN suppression s ON s.address_folded = r.address_folded
+    LEFT JOIN suppression s ON s.address_folded = r.address_folded AND s.webinar = ''
     WHERE r.gone_at IS NULL AND s.address_folded IS NULL AND w.ends_at > :now
       AND {{ told_otherwise() }} AND NOT {{ confirmation_to_go() }} AND NOT {{ address_unknown("r.id") }}
       AND NOT EXISTS (

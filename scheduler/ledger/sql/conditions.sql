@@ -25,20 +25,42 @@ SELECT 1 FROM delivery k WHERE k.registration_id = r.id AND k.urgency = 0 AND k.
  AND NOT EXISTS ({{ on_registration() }} AND {{ may_be_out("k") }}))
 {%- endmacro %}
 
+{#- The link to join that mails to r hold. -#}
 {% macro link() -%}
-CASE WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
+CASE WHEN w.forwards THEN w.join_url || r.key WHEN r.join_url <> '' THEN r.join_url ELSE w.join_url END
 {%- endmacro %}
 
-{#- t has another time or status than w. -#}
+{#- r withdrew: the person does not come. -#}
+{% macro withdrawn() -%}
+EXISTS (SELECT 1 FROM choice c WHERE c.webinar = r.webinar AND c.address_folded = r.address_folded
+        AND c.withdrawn_at IS NOT NULL)
+{%- endmacro %}
+
+{#- r wants no mails of this webinar but that it is moved or cancelled. -#}
+{% macro unsubscribed() -%}
+EXISTS (SELECT 1 FROM suppression u WHERE u.address_folded = r.address_folded AND u.webinar = r.webinar)
+{%- endmacro %}
+
+{#- r wants no mails of the sequence. -#}
+{% macro no_sequence() -%}
+EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded AND s.webinar IN ('', r.webinar))
+{%- endmacro %}
+
+{#- The webinar does not take place for r. -#}
+{% macro off() -%}
+(w.cancelled OR {{ withdrawn() }})
+{%- endmacro %}
+
+{#- t has another time or status than w has for r. -#}
 {% macro moved() -%}
-(t.cancelled <> w.cancelled
- OR NOT w.cancelled AND (t.starts_at IS NULL OR t.ends_at IS NULL
+(t.cancelled <> {{ off() }}
+ OR NOT t.cancelled AND (t.starts_at IS NULL OR t.ends_at IS NULL
                          OR t.starts_at <> w.starts_at OR t.ends_at <> w.ends_at))
 {%- endmacro %}
 
-{#- t has anything that is not true for r. -#}
+{#- t has anything that is not true for r, and of which r wants to hear. -#}
 {% macro differs() -%}
-({{ moved() }} OR NOT w.cancelled AND t.join_url <> {{ link() }})
+({{ moved() }} OR NOT t.cancelled AND t.join_url <> {{ link() }} AND NOT {{ unsubscribed() }})
 {%- endmacro %}
 
 {% macro told_otherwise() -%}
@@ -54,7 +76,8 @@ EXISTS (SELECT 1 FROM told t WHERE t.uid = r.uid AND {{ differs() }})
 {#- The notice l says what is true. -#}
 {% macro says_what_is_true(l) -%}
 (w.cancelled AND {{ l }}.message = {{ cancellation }}
- OR NOT w.cancelled AND {{ l }}.message = {{ change }} AND {{ l }}.for_start = w.starts_at
+ OR {{ l }}.message = {{ withdrawal }} AND NOT w.cancelled AND {{ withdrawn() }}
+ OR {{ l }}.message = {{ change }} AND NOT {{ off() }} AND {{ l }}.for_start = w.starts_at
     AND {{ l }}.for_end = w.ends_at AND {{ l }}.for_link = {{ link() }})
 {%- endmacro %}
 
@@ -66,9 +89,9 @@ AND NOT EXISTS (SELECT 1 FROM delivery z WHERE z.registration_id = r.id AND z.me
 {%- endmacro %}
 
 {#- The delivery d need not wait for an edit, or a changed link of the person's own, to take effect. Until then only
-    confirmations leave. -#}
+    confirmations leave, of a registration or a withdrawal. -#}
 {% macro no_edit_waits(d) -%}
-(w.waiting_id IS NULL OR {{ d }}.urgency = 0 AND {{ d }}.message NOT IN {{ notices }})
+(w.waiting_id IS NULL OR {{ d }}.urgency = 0 AND {{ d }}.message NOT IN ({{ change }}, {{ cancellation }}))
 AND ({{ d }}.urgency = 0 OR r.link_until IS NULL OR r.link_until <= :now)
 {%- endmacro %}
 

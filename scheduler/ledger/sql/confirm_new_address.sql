@@ -1,4 +1,4 @@
-{% from "conditions.sql" import may_be_out %}
+{% from "conditions.sql" import may_be_out, no_sequence %}
 -- Add the next edition of messages due on registration that went out before the address changed: it is a new recipient.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency,
                       due_at, expires_at, next_attempt_at, attempts, message_id, planned_at, for_start)
@@ -12,4 +12,4 @@ WHERE x.urgency = 0 AND x.message NOT IN {{ notices }} AND w.ends_at > :now
   AND ({{ may_be_out("x") }} OR x.state = 'failed')
   AND NOT EXISTS (SELECT 1 FROM delivery y WHERE y.registration_id = x.registration_id
                   AND y.message = x.message AND y.edition > x.edition)
-  AND NOT EXISTS (SELECT 1 FROM suppression s WHERE s.address_folded = r.address_folded)
+  AND NOT {{ no_sequence() }}

@@ -25,8 +25,8 @@
 {%- endmacro %}
 
 {#- `told.record_told`: mails with the facts that they tell. -#}
-{% macro tellings() -%}
-{{ rows("tellings", {"uid": "text", "delivery_id": "bigint", "lease_token": "text", "starts_at": "timestamptz",
+{% macro facts() -%}
+{{ rows("facts", {"uid": "text", "delivery_id": "bigint", "lease_token": "text", "starts_at": "timestamptz",
                      "ends_at": "timestamptz", "join_url": "text", "cancelled": "boolean",
                      "invited": "boolean"}) }} AS n
 {%- endmacro %}

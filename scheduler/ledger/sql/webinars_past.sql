@@ -7,5 +7,6 @@ LEFT JOIN purge p ON p.webinar = w.webinar
 WHERE w.ends_at <= :now
   AND ((SELECT r.id FROM registration r WHERE r.webinar = w.webinar LIMIT 1) IS NOT NULL
        OR (SELECT e.webinar FROM confirmed_elsewhere e WHERE e.webinar = w.webinar LIMIT 1) IS NOT NULL
+       OR (SELECT s.webinar FROM signup s WHERE s.webinar = w.webinar LIMIT 1) IS NOT NULL
        OR p.begun_at >= w.ends_at AND (p.purged_at IS NULL OR p.purged_at < p.begun_at))
 ORDER BY w.webinar

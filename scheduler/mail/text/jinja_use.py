@@ -14,7 +14,10 @@ from jinja2 import nodes
 
 from scheduler.mail.text.sandbox import HTML
 
-_OWN = frozenset({"name", "dear", "join_url", "subject", "preheader", "calendar", "reservation"})
+_OWN = frozenset(
+    {"name", "dear", "join_url", "page_url", "stop_url", "correct_url"}
+    | {"subject", "preheader", "calendar", "reservation"}
+)
 """Variables with a reader's own values; the links of `calendar` contain the join link."""
 OF_ZONE = frozenset({"times", "your_time", "changes", "what_changed"})
 """Variables that are the same for all readers in one time zone, and differ between zones."""

@@ -20,7 +20,7 @@ from scheduler.mail.words.variables import BLOCKS
 from scheduler.problem import Problem
 
 STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor", "set")
-ADDRESSES = ("join_url", "webinar.materials_url")
+ADDRESSES = ("join_url", "page_url", "webinar.materials_url")
 """Variables that may be a link's address: any other could contain a registrant's name."""
 
 _VOID = frozenset({"br", "hr"})

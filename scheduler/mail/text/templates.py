@@ -32,6 +32,8 @@ __all__ = ["Facts", "Layout", "Rendered", "Text", "TextProblems", "parse_text", 
 _LINE_STATEMENTS = ("if", "elif", "else", "endif")
 LARGEST_HTML = 90_000
 """Bytes. Gmail cuts a mail off at 102 kB, and how to unsubscribe stands at its end."""
+FOOTER = "\n\n___\n\n"
+"""Stands in plain text between the organizer's text and the layout's footer."""
 _LONGEST_LINE = 300  # characters of a subject or preheader as written
 
 
@@ -44,7 +46,9 @@ class Rendered:
     html: str
     text: str
     stop_url: str
-    """The mailto link with which the reader unsubscribes; also for List-Unsubscribe."""
+    """The link with which the reader unsubscribes: a page, or `stop_mailto` if there is none."""
+    stop_mailto: str
+    """The link that writes the mail by which the reader unsubscribes."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,9 @@ class Text:
             subject=subject,
             preheader=preheader,
             html=parts["html"].render({**filling, "subject": subject, "preheader": preheader}),
-            text=f"{body}\n\n___\n\n{footer}\n",
+            text=f"{body}{FOOTER}{footer}\n",
             stop_url=filling["stop_url"],
+            stop_mailto=filling["stop_mailto"],
         )
 
 

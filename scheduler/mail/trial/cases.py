@@ -19,6 +19,7 @@ from scheduler.zones.wall import Zone, to_local
 
 _NAMES = ("", "Amina Wanjiru", "م" * LONGEST, "W" * LONGEST)
 _DAY = timedelta(days=1)
+_PAGE = "https://webinars.example.org/r/0123456789abcdef0123456789abcdef01234567"
 _STAND_IN = "https://webinar.example.org/join/0123456789abcdef?a=1&b=2"
 
 
@@ -42,7 +43,7 @@ class Case:
 def cases(webinar: Webinar, language: str) -> Iterator[Case]:
     """Cases for each kind of zone before, during and after the webinar, in which names and links alternate."""
     names, assumed, attached = cycle(_NAMES), cycle((False, True, True)), cycle((True, False))
-    told = cycle(_told(webinar).items())
+    told, pages = cycle(_told(webinar).items()), cycle(("", _PAGE, _PAGE, "", _PAGE, "", _PAGE))
     texts = {text: webinar.demands_of(text) for text in webinar.text_names}
     moments = {
         "days before the start": webinar.start - timedelta(days=3),
@@ -62,6 +63,7 @@ def cases(webinar: Webinar, language: str) -> Iterator[Case]:
                 join_url=webinar.join_url or _STAND_IN,
                 invitation_attached=next(attached),
                 told=before,
+                page_url=next(pages),
             )
             kind = f"for a reader in {zone}, {moment}{knew}"
             yield Case(webinar.id, kind, variables(facts, language), texts)

@@ -10,10 +10,11 @@ from typing import Any
 
 from scheduler.mail.text.layout import Layout, TextProblems
 from scheduler.mail.text.sandbox import PLAIN
-from scheduler.mail.text.templates import Rendered, Text, parse_text
+from scheduler.mail.text.templates import FOOTER, Rendered, Text, parse_text
 from scheduler.mail.trial.cases import Case
 from scheduler.mail.words.wording import ClockTime
 from scheduler.problem import Problem
+from scheduler.webinar.model import WITHDRAWAL
 
 _MUST_SAY_WHEN = {"confirmation", "reminder", "change"}
 
@@ -48,10 +49,18 @@ def _problems_in(text: Text, message: str, case: Case) -> Iterator[Problem]:
         yield Problem(where, f"cannot be filled in: {error}", hint=f"{case.webinar}, {case.kind}")
         return
     demands = case.texts.get(message, (message,))
+    if WITHDRAWAL in demands and case.filling["page_url"] not in _body(rendered):
+        found = "the way back is missing: `{{ page_url }}`, or a link to it, leads there"
+        yield Problem(text.place, found, hint=f"{case.webinar}, {case.kind}")
     if not _MUST_SAY_WHEN.isdisjoint(demands):
         otherwise = "" if message in demands else 'a short message says kind = "note" in the webinar\'s file'
         for missing, new in _missing(rendered, case):
             yield Problem(text.place, missing, otherwise, f"{case.webinar}, {case.kind}", new=new)
+
+
+def _body(rendered: Rendered) -> str:
+    """The plain text without its footer, which has a link to the reader's page in any case."""
+    return rendered.text.rpartition(FOOTER)[0]
 
 
 def _missing(rendered: Rendered, case: Case) -> Iterator[tuple[str, str]]:

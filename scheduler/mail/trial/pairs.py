@@ -21,7 +21,10 @@ from scheduler.problem import Problem
 from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import tz_version
 
-UNSEEN = frozenset({"alert_to", "again", "keep_days", "notice_after", "on_broken", "on_doubt", "status"})
+UNSEEN = frozenset(
+    {"alert_to", "again", "capacity", "consent", "doors_open", "join_link", "keep_days", "notice_after", "on_broken",
+     "on_doubt", "questions", "registration", "status"}
+)  # fmt: skip
 """The fields of a webinar that no trial reads; of its messages a trial reads only their purposes."""
 _WORDS = frozenset({"title", "about", "how_to_join", "organizers", "host", "translations"})
 _PACKAGES = ("babel", "css-inline", "jinja2", "markdown-it-py", "markupsafe", "pydantic")

@@ -6,6 +6,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 _UTC = "%Y%m%dT%H%M%SZ"
+_WALL = "%Y%m%dT%H%M%S"
 _LOCAL_PART = (
     "!$'*+-_.~"  # RFC 6068: all other punctuation of a local part is percent-encoded in a mailto link
 )
@@ -45,6 +46,19 @@ def outlook_calendar(
         enddt=end.strftime("%Y-%m-%dT%H:%M:%SZ"),
         body=details,
         location=location,
+    )
+
+
+def yahoo_calendar(title: str, start: datetime, end: datetime, details: str, location: str) -> str:
+    """A link to Yahoo's page with the entry filled in. `start` and `end` are on the reader's clock: Yahoo takes any
+    time as one on its user's clock, even a time in UTC."""
+    return "https://calendar.yahoo.com/?" + _query(
+        v="60",
+        title=title,
+        st=start.strftime(_WALL),
+        et=end.strftime(_WALL),
+        desc=details,
+        in_loc=location,
     )
 
 

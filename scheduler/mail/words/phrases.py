@@ -70,6 +70,7 @@ class Phrases:
     questions: str
     declining: str  # {stop}: what `stop` says
     stop: str
+    my_registration: str
     write_to: str
     today: str  # "" here and in the next four: CLDR's phrase is used (`wording.time_left`)
     tomorrow: str

@@ -49,6 +49,10 @@ class Facts:
     """Whether this mail carries the calendar entry, which `{{ calendar_links }}` mentions."""
     told: Told | None = None
     """The facts in this person's last mail; None if unknown."""
+    page_url: str = ""
+    """The address of the registrant's own page; "" if the service has no pages."""
+    withdrawn: bool = False
+    """The registrant does not take part."""
 
     @property
     def difference(self) -> Difference:
@@ -60,7 +64,17 @@ class Facts:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to attend; mails then no longer ask for the reader's time zone."""
-        return self.webinar.cancelled or self.now >= self.webinar.end
+        return self.webinar.cancelled or self.withdrawn or self.now >= self.webinar.end
+
+    @property
+    def clock_url(self) -> str:
+        """Where the page asks for the reader's time zone; "" if the service has no pages."""
+        return f"{self.page_url}#clock" if self.page_url else ""
+
+    @property
+    def unsubscribe_url(self) -> str:
+        """The page that unsubscribes; "" if the service has no pages."""
+        return f"{self.page_url}/unsubscribe" if self.page_url else ""
 
 
 VARIABLES: Mapping[str, str] = {
@@ -78,6 +92,7 @@ VARIABLES: Mapping[str, str] = {
     "webinar_time": "The same on the webinar's clock (Geneva)",
     "time_left": "How far off it is for the reader: “tomorrow”, “in one hour”; keep the time itself beside it",
     "what_changed": "For the subject of a notice: “New time”, “New link”, “New time and link”, “Updated details”",
+    "page_url": "The address of the registrant's own page; empty where the service has none",
 }
 """Variables that may stand anywhere in a text, with their meaning."""
 
@@ -100,6 +115,7 @@ LABELS: Mapping[str, str] = {
     "webinar.how_to_join": "How to join",
     "webinar.materials_url": "Link to slides and recording",
     "join_url": "Link to join",
+    "page_url": "Link to the reader’s page",
     "your_time": "Reader’s time",
     "webinar_time": "Webinar’s time",
     "time_left": "Time left",
@@ -114,7 +130,7 @@ LABELS: Mapping[str, str] = {
 LAYOUT_VARIABLES = frozenset(
     {*VARIABLES, "subject", "preheader", "times", "changes", "calendar", "invitation_attached", "phrases"}
     | {"language", "direction", "sender", "from_whom", "why", "held_in", "over", "declining", "correct_url",
-       "correct_by_mail", "stop_url", "stop_by_mail", "reply_to", "colour", "logo", "reservation"}
+       "correct_by_mail", "stop_url", "stop_mailto", "stop_by_mail", "reply_to", "colour", "logo", "reservation"}
 )  # fmt: skip
 """Variables that the layout may use: those of texts, and how a mail is signed, explained and stopped."""
 
@@ -203,9 +219,11 @@ def variables(facts: Facts, language: str) -> dict[str, Any]:
         "held_in": "" if facts.over else words.held_in.format(language=held_in),
         "over": facts.over,
         "declining": words.declining.format(stop=words.stop) if can_decline else "",
-        "correct_url": links.mailto(reply_to, correct, words.correct_body),
+        "page_url": facts.page_url,
+        "correct_url": facts.clock_url or links.mailto(reply_to, correct, words.correct_body),
         "correct_by_mail": _by_mail(reply_to, correct, language),
-        "stop_url": links.mailto(reply_to, stop),
+        "stop_url": facts.unsubscribe_url or links.mailto(reply_to, stop),
+        "stop_mailto": links.mailto(reply_to, stop),
         "stop_by_mail": _by_mail(reply_to, stop, language),
         "reply_to": reply_to,
         "colour": webinar.colour,
@@ -309,7 +327,7 @@ def _reservation(facts: Facts, language: str) -> str:
     if not facts.invitation_attached:
         return ""
     name = bare(shown_name(facts.name, language))
-    return reservation(facts.webinar, language, name, facts.join_url)
+    return reservation(facts.webinar, language, name, facts.join_url, withdrawn=facts.withdrawn)
 
 
 def _calendar_links(facts: Facts, language: str) -> CalendarLinks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.header import Header
 from email.headerregistry import Address
@@ -32,7 +33,11 @@ class _WirePolicy(EmailPolicy):
 
     def fold(self, name: str, value: Any) -> str:
         match name.lower():
-            case "list-unsubscribe" | "message-id" | "references":
+            case (
+                "list-unsubscribe"
+            ):  # each link whole, and on a line of its own: 998 octets hold any (RFC 5322, 2.1.1)
+                return f"{name}: {value.replace(', ', f',{self.linesep} ')}{self.linesep}"
+            case "message-id" | "references":
                 return f"{name}: {value}{self.linesep}"
             case "from" | "reply-to" | "to":
                 (address,) = value.addresses
@@ -75,6 +80,8 @@ def compose(
     date: datetime,
     thread: str = "",
     feedback_id: str = "",
+    unsubscribe: Sequence[str] = (),
+    one_click: bool = False,
     logo: tuple[str, bytes] | None = None,
     calendar: bytes | None = None,
     calendar_as: CalendarAs = "none",
@@ -85,31 +92,23 @@ def compose(
     `logo`: the name of a picture and its bytes, embedded for the HTML, which refers to it as `cid:NAME` (RFC 2392).
     `calendar`: the bytes of the invitation; with "request" they are the last alternative and also the attachment
     `invite.ics`, with "attachment" only the latter. `message_id`, and `thread`, to which all mails of one
-    registration refer, have angle brackets. `feedback_id`: Gmail counts complaints by it. `date`: aware.
+    registration refer, have angle brackets. `feedback_id`: Gmail counts complaints by it. `unsubscribe`: the links of
+    List-Unsubscribe (RFC 2369), the preferred one first; `one_click`: a POST to the https link among them unsubscribes
+    (RFC 8058). `date`: aware.
 
     The bytes are ASCII unless the local part of an address is not; then the headers are UTF-8 (RFC 6532), and the
     relay must offer SMTPUTF8. Raises ValueError for an invalid address.
     """
-    addresses = [sender.address, reply_to.address, to]
-    policy = (
-        _POLICY
-        if all(address.rpartition("@")[0].isascii() for address in addresses)
-        else _POLICY.clone(utf8=True)
-    )
-    mail = EmailMessage(policy)
-    mail["Subject"] = rendered.subject
-    mail["From"] = _mailbox(sender)
-    mail["To"] = _address("", to)
-    mail["Reply-To"] = _mailbox(reply_to)
-    mail["Date"] = format_datetime(date.astimezone(UTC))
-    mail["Message-ID"] = message_id
+    mail = begun_mail(rendered.subject, sender, reply_to, to, message_id, date)
     if thread:
         mail["References"] = thread
     if feedback_id:
         mail["Feedback-ID"] = feedback_id
-    mail["List-Unsubscribe"] = f"<{rendered.stop_url}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["X-Auto-Response-Suppress"] = "All"
+    if unsubscribe:
+        mail["List-Unsubscribe"] = ", ".join(f"<{link}>" for link in unsubscribe)
+    if one_click:
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    mark_as_automatic(mail)
     mail.set_content(rendered.text, charset="utf-8", cte="quoted-printable")
     mail.add_alternative(rendered.html, subtype="html", charset="utf-8", cte="quoted-printable")
     if logo:
@@ -119,7 +118,7 @@ def compose(
         html.add_related(picture, "image", kind, cid=f"<{name}>", disposition="inline", filename=name)
     if calendar is not None and calendar_as == "request":
         # Last, and without a disposition: Thunderbird hides an inline one. As bytes: a str would lose its CRLFs.
-        part = EmailMessage(policy)
+        part = EmailMessage(mail.policy)
         part.set_content(
             calendar, "text", "calendar", cte="base64", params={"method": method, "charset": "UTF-8"}
         )
@@ -129,6 +128,28 @@ def compose(
         mail.add_attachment(calendar, "application", "ics", cte="base64", filename="invite.ics")
     mail["Content-Language"] = language  # set last: set earlier, it would move into the first part
     return mail.as_bytes()
+
+
+def begun_mail(
+    subject: str, sender: Mailbox, reply_to: Mailbox, to: str, message_id: str, date: datetime
+) -> EmailMessage:
+    """A mail with the headers that every mail has. Raises ValueError for an invalid address."""
+    addresses = [sender.address, reply_to.address, to]
+    is_ascii = all(address.rpartition("@")[0].isascii() for address in addresses)
+    mail = EmailMessage(_POLICY if is_ascii else _POLICY.clone(utf8=True))
+    mail["Subject"] = subject
+    mail["From"] = _mailbox(sender)
+    mail["To"] = _address("", to)
+    mail["Reply-To"] = _mailbox(reply_to)
+    mail["Date"] = format_datetime(date.astimezone(UTC))
+    mail["Message-ID"] = message_id
+    return mail
+
+
+def mark_as_automatic(mail: EmailMessage) -> None:
+    """Keep automatic replies away (RFC 3834; Exchange's own header)."""
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
 
 
 def subject_line(subject: str) -> bytes:

@@ -6,6 +6,7 @@ Written property by property, because clients tolerate different deviations; ica
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -71,6 +72,16 @@ def invitation(
     calendar.add("METHOD", method)
     calendar.add_component(event)
     return bytes(calendar.to_ical(sorted=False))
+
+
+def published(calendar: bytes) -> bytes:
+    """The same version of an entry as PUBLISH (RFC 5546, 3.2.1), which asks for no reply: without its attendee."""
+    return _METHOD.sub(b"METHOD:PUBLISH\r\n", _ATTENDEE.sub(b"", calendar), count=1)
+
+
+# A property begins a line; the lines that continue it begin with a blank (RFC 5545, 3.1).
+_ATTENDEE = re.compile(rb"(?m)^ATTENDEE[;:][^\n]*\n(?:[ \t][^\n]*\n)*")
+_METHOD = re.compile(rb"(?m)^METHOD:[A-Z]{1,20}\r\n")
 
 
 def _description(webinar: Webinar, language: str, join_url: str) -> str:

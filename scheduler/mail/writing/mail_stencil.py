@@ -28,7 +28,14 @@ from scheduler.mail.writing.composing import compose, subject_line, wire_address
 from scheduler.mail.writing.rendering import Sheet, Written
 from scheduler.mail.writing.zone_words import MARK, ZoneWords, with_stand_ins
 
-_NAME, _LINK, _JSON_NAME, _JSON_LINK, _LEFT = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
+_NAME, _LINK, _JSON_NAME, _JSON_LINK, _LEFT, _PAGE = (
+    "\ufdd0",
+    "\ufdd1",
+    "\ufdd2",
+    "\ufdd3",
+    "\ufdd4",
+    "\ufdd6",
+)
 _VALUES = {
     _NAME: "name",
     _LINK: "link",
@@ -36,12 +43,13 @@ _VALUES = {
     _JSON_NAME: "json name",
     _JSON_LINK: "json link",
     _LEFT: "left",
+    _PAGE: "page",
 }
 """The name of the value for each stand-in. In an add-to-calendar link the reader's link is percent-encoded; in the
 data for programs (`reservation`) name and link are JSON strings."""
 _STAND_IN = re.compile(f"({'|'.join(_VALUES)}|{MARK}[0-9]{{1,3}}{MARK})")
 
-_PERSONAL = re.compile(f"{_NAME}|{_LINK}|{quote(_LINK)}")
+_PERSONAL = re.compile(f"{_NAME}|{_LINK}|{quote(_LINK)}|{_PAGE}")
 _EPOCH, _INVITATION = datetime(1990, 1, 1, tzinfo=UTC), b"qJzInvitation"
 _MARKS = (
     _SUBJECT := b"Subject: qJzSubject\r\n",
@@ -52,6 +60,7 @@ _MARKS = (
     _TEXT := b"qJzText",
     _HTML := b"qJzHtml",
     _CALENDAR := b2a_base64(_INVITATION, newline=False),
+    _PAGE_MARK := b"qJzPage",
 )
 """Marks in a frame for the parts that are inserted."""
 _MARK = re.compile(b"|".join(map(re.escape, _MARKS)))
@@ -75,12 +84,16 @@ class Personal:
     """ "" if it is the webinar's link."""
     left: str
     """The value of `time_left`; "" if the text computes with it."""
+    page: str
+    """The address of the reader's page; "" if there are no pages."""
     zone: ZoneWords
 
     @property
     def values(self) -> dict[str, str]:
         """The values by the names in `_VALUES`."""
-        values = {"name": self.name, "json name": in_json(bare(self.name)), "left": self.left}
+        values = {
+            "name": self.name, "json name": in_json(bare(self.name)), "left": self.left, "page": self.page,
+        }  # fmt: skip
         link = self.link
         return (
             values | {"link": link, "quoted link": quote(link), "json link": in_json(link)}
@@ -105,6 +118,7 @@ class MailStencil:
             b"id": sheet.message_id.encode(),
             b"thread": sheet.thread.encode(),
             b"date": _date(int(sheet.facts.now.timestamp())),
+            b"page": own.page.encode(),
         }
         encode, text = encoding(self.eight_bit), own.values
         for what, value in text.items():
@@ -145,12 +159,15 @@ def cut_words(sheet: Sheet, own: Personal) -> Rendered | None:
     facts, text, name, use = sheet.facts, sheet.current.text, own.name, use_of(sheet.current.text.jinja)
     plain = text.render(facts)
     without = _without_own_link(facts) if own.link else facts
+    without = replace(without, page_url=own.page and _PAGE)
     language = sheet.current.language
     filling = variables(without, language) | {"name": name and _NAME, "dear": dear(name and _NAME, language)}
     filling |= with_stand_ins(filling, use, own.zone.words) | ({"time_left": _LEFT} if own.left else {})
     if filling["reservation"]:
         link = _JSON_LINK if own.link else facts.join_url
-        filling["reservation"] = reservation(facts.webinar, language, name and _JSON_NAME, link)
+        filling["reservation"] = reservation(
+            facts.webinar, language, name and _JSON_NAME, link, withdrawn=facts.withdrawn
+        )
     words = text.fill(filling)
     values = {**own.values, **own.zone.words}
     filled = replace(
@@ -159,6 +176,7 @@ def cut_words(sheet: Sheet, own: Personal) -> Rendered | None:
         preheader=plain.preheader,  # compared as a part of the HTML
         html=_filled(words.html, _in_html(values)),
         text=_filled(words.text, values),
+        stop_url=_filled(words.stop_url, values),
     )
     return words if filled == plain else None
 
@@ -180,7 +198,7 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
     """
     webinar = sheet.facts.webinar
     mail = compose(
-        rendered=Rendered("qJzSubject", "", _HTML.decode(), _TEXT.decode(), words.stop_url),
+        rendered=Rendered("qJzSubject", "", _HTML.decode(), _TEXT.decode(), "", ""),
         language=sheet.current.language,
         sender=webinar.sender_in(sheet.current.language),
         reply_to=webinar.reply_to_in(sheet.current.language),
@@ -189,12 +207,15 @@ def cut_frame(sheet: Sheet, words: Rendered, eight_bit: bool) -> bytes | None:
         message_id=_ID.decode(),
         thread=_THREAD.decode(),
         feedback_id=sheet.feedback_id,
+        unsubscribe=[link.replace(_PAGE, _PAGE_MARK.decode()) for link in sheet.unsubscribe_links(words)],
+        one_click=sheet.one_click,
         date=_EPOCH,
         calendar=_INVITATION,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
     )
     wanted = Counter([_SUBJECT, _TO, _ID, _THREAD, _DATE, _TEXT, _HTML])
+    wanted[_PAGE_MARK] = int(sheet.one_click)
     wanted[_CALENDAR] = {"request": 2, "attachment": 1, "none": 0}[sheet.calendar_as]
     if Counter(_MARK.findall(mail)) != wanted:
         return None
@@ -228,6 +249,7 @@ def cut_mail(words: Rendered, frame: bytes, *, eight_bit: bool) -> MailStencil:
         _TEXT: encoded(words.text, "text"),
         _HTML: encoded(words.html, "html"),
         _CALENDAR: b"%(calendar)b",
+        _PAGE_MARK: b"%(page)b",
     }
     return MailStencil(_MARK.sub(lambda mark: inside[mark[0]], frame), subject, eight_bit)
 

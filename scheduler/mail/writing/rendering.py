@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pytz
 
 from scheduler.ledger.entries import Claimed, Start, Version
+from scheduler.mail.text.templates import Rendered
 from scheduler.mail.texts import CurrentText
 from scheduler.mail.words.variables import Facts
 from scheduler.mail.writing.composing import CalendarAs, Method, compose
 from scheduler.mail.writing.invitation import invitation
-from scheduler.webinar.model import CANCELLATION, NOTICES, Webinar
+from scheduler.webinar.links import page_of, told_link
+from scheduler.webinar.model import CANCELLATION, NOTICES, WITHDRAWAL, Webinar
 from scheduler.webinar.told import Told, facts_of
 
 
@@ -64,6 +66,24 @@ class Sheet:
         return (name, found) if found else None
 
     @property
+    def one_click(self) -> bool:
+        """Whether the mail has the headers with which mail programs unsubscribe its reader (RFC 8058). Confirmations
+        and notices are not what people unsubscribe from."""
+        return self._is_of_a_series and self.facts.page_url.startswith("https://")
+
+    @property
+    def _is_of_a_series(self) -> bool:
+        kinds = {one.id: one.kind for one in self.facts.webinar.messages}
+        return self.message not in NOTICES and kinds.get(self.message) != "confirmation"
+
+    def unsubscribe_links(self, words: Rendered) -> tuple[str, ...]:
+        """The links of List-Unsubscribe. Without pages, writing to the organizers is the only way, so every mail has
+        it."""
+        if self.one_click:
+            return (words.stop_url, words.stop_mailto)
+        return (words.stop_mailto,) if self._is_of_a_series or not self.facts.page_url else ()
+
+    @property
     def feedback_id(self) -> str:
         """Gmail's Postmaster Tools count complaints by it: message, webinar, language, sender; no personal value."""
         return f"{self.message}:{self.facts.webinar.id}:{self.current.language}:webinars"
@@ -71,9 +91,9 @@ class Sheet:
 
 def write(sheet: Sheet) -> Written:
     """Write the mail the plain way, by Jinja2 and EmailMessage: the reference for `stencil`."""
-    webinar = sheet.facts.webinar
+    webinar, words = sheet.facts.webinar, sheet.current.text.render(sheet.facts)
     mail = compose(
-        rendered=sheet.current.text.render(sheet.facts),
+        rendered=words,
         language=sheet.current.language,
         sender=webinar.sender_in(sheet.current.language),
         reply_to=webinar.reply_to_in(sheet.current.language),
@@ -83,6 +103,8 @@ def write(sheet: Sheet) -> Written:
         date=sheet.facts.now,
         thread=sheet.thread,
         feedback_id=sheet.feedback_id,
+        unsubscribe=sheet.unsubscribe_links(words),
+        one_click=sheet.one_click,
         calendar=sheet.calendar,
         calendar_as=sheet.calendar_as,
         method=sheet.method,
@@ -101,15 +123,16 @@ def render(
     write_invitation: Callable[..., bytes] = invitation,
     *,
     told: Told | None = None,
+    pages_url: str = "",
 ) -> RenderedMail:
     """The mail for one attempt at `now`.
 
-    `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail. `write` and
-    `write_invitation` turn the decided content into bytes. Raises whatever a text or a value raises; only this
-    delivery is then held.
+    `last`: the newest stored version of this person's invitation; `told`: the facts in their last mail; `pages_url`:
+    where registrants reach their pages, or "". `write` and `write_invitation` turn the decided content into bytes.
+    Raises whatever a text or a value raises; only this delivery is then held.
     """
-    join_url = claimed.join_url or webinar.join_url
-    method: Method = "CANCEL" if claimed.message == CANCELLATION else "REQUEST"
+    join_url = told_link(webinar, claimed.join_url, claimed.key, pages_url)
+    method: Method = "CANCEL" if claimed.message in (CANCELLATION, WITHDRAWAL) else "REQUEST"
     calendar_as = _calendar_as(webinar, claimed.message, invited=last is not None)
     facts = Facts(
         webinar=webinar,
@@ -120,10 +143,14 @@ def render(
         join_url=join_url,
         invitation_attached=calendar_as != "none",
         told=told,
+        page_url=page_of(claimed.key, pages_url),
+        withdrawn=claimed.message == WITHDRAWAL,
     )
     version = None
     if calendar_as != "none":
-        version = _version(claimed, webinar, current.language, join_url, method, last, now, write_invitation)
+        version = version_for(
+            claimed, webinar, current.language, join_url, method, last, now, write_invitation
+        )
     message_id = claimed.message_id or f"<{secrets.token_hex(16)}@{webinar.sender.domain}>"
     calendar = version.calendar if version else None
     thread = f"<registration.{claimed.uid}>"
@@ -140,7 +167,7 @@ def render(
             calendar=calendar,
         )
     )
-    says = facts_of(webinar, join_url)
+    says = facts_of(webinar, join_url, withdrawn=facts.withdrawn)
     start = Start(claimed, message_id, relay, current.language, current.revision, now, says, version)
     return RenderedMail(written, start)
 
@@ -154,37 +181,52 @@ def _calendar_as(webinar: Webinar, message: str, *, invited: bool) -> CalendarAs
     return next((way for way in by_id.values() if way != "none"), "request" if invited else "none")
 
 
-def _version(
-    claimed: Claimed,
+class Invited(Protocol):
+    """Whose invitation is written: a claimed delivery has it, and whoever asks for their calendar entry."""
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def registration_id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def first_seen_at(self) -> datetime: ...
+
+
+def version_for(
+    person: Invited,
     webinar: Webinar,
     language: str,
     join_url: str,
     method: Method,
     last: Version | None,
     now: datetime,
-    write_invitation: Callable[..., bytes],
+    write_invitation: Callable[..., bytes] = invitation,
 ) -> Version:
     """The version of the invitation with the current facts: the last one again, or the next (RFC 5546, 2.1.4).
 
     Only changes to the reader's calendar (time, place, link, status) make a new version, so that a retry, a reminder
     or a corrected typo sends the same bytes.
     """
-    facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, claimed.address)
+    facts = (webinar.start, webinar.end, join_url, webinar.cancelled, method, person.address)
     says = sha256(repr(facts).encode()).hexdigest()
-    if last and last.says == says and last.registration_id in (None, claimed.registration_id):
+    if last and last.says == says and last.registration_id in (None, person.registration_id):
         return last  # with another registration the person came back, and needs the entry again
     sequence = last.sequence + 1 if last else 0
     dtstamp = max(now, last.dtstamp) if last else now
     calendar = write_invitation(
-        uid=claimed.uid,
+        uid=person.uid,
         sequence=sequence,
         dtstamp=dtstamp,
-        created=claimed.first_seen_at,
+        created=person.first_seen_at,
         webinar=webinar,
         language=language,
         join_url=join_url,
-        name=claimed.name,
-        address=claimed.address,
+        name=person.name,
+        address=person.address,
         method=method,
     )
-    return Version(claimed.uid, sequence, method, dtstamp, says, calendar)
+    return Version(person.uid, sequence, method, dtstamp, says, calendar)

@@ -20,6 +20,8 @@ from scheduler.zones.wall import Zone
 
 Format = Literal["html", "text", "eml"]
 
+SAMPLE_KEY = "0" * 40
+"""In place of a registration's key, which only the mail to that person may have."""
 LEAD = timedelta(days=21)  # assumed time between registration and start, if unknown
 _NOT_SENT = (State.SKIPPED, State.CANCELLED, State.EXPIRED, State.FAILED, State.HELD)
 
@@ -70,9 +72,17 @@ def sample_reader(webinar: Webinar) -> Reader:
     )
 
 
-def compose_sample(webinar: Webinar, message: str, reader: Reader, zone: Zone, current: CurrentText) -> bytes:
+def compose_sample(
+    webinar: Webinar,
+    message: str,
+    reader: Reader,
+    zone: Zone,
+    current: CurrentText,
+    pages_url: str = "",
+) -> bytes:
     """The mail as it would go on the wire, at the moment when it is due in that zone; a message without a fixed
-    time at the person's registration. Raises whatever a text or a value raises."""
+    time at the person's registration. Its links to the reader's page lead nowhere. Raises whatever a text or a value
+    raises."""
     timing, due_at = _timing(webinar, message, zone), sent_at(webinar, message, reader, zone)
     delivery = (reader.deliveries or {}).get(message, {})
     last = reader.last
@@ -103,8 +113,10 @@ def compose_sample(webinar: Webinar, message: str, reader: Reader, zone: Zone, c
         uid=reader.uid,
         first_seen_at=reader.first_seen_at,
         revision_id=0,
+        key=SAMPLE_KEY,
     )
-    return render(claimed, webinar, current, last, due_at, "", told=sample_told(webinar, message)).content
+    told = sample_told(webinar, message)
+    return render(claimed, webinar, current, last, due_at, "", told=told, pages_url=pages_url).content
 
 
 def sample_told(webinar: Webinar, message: str) -> Told | None:

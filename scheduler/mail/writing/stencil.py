@@ -48,6 +48,7 @@ _BOX = r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _MAILBOX = re.compile(_BOX, re.ASCII)
 _MESSAGE_ID = re.compile(f"<{_BOX}>", re.ASCII)
 _LINK = re.compile("https://[!-~]+")
+_KEY = re.compile("[0-9a-f]+")
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class Stencils:
         *,
         eight_bit: bool = False,
         told: Told | None = None,
+        pages_url: str = "",
     ) -> RenderedMail:
         """Render a mail as `rendering.render` does, with the same result or exception.
 
@@ -80,9 +82,12 @@ class Stencils:
         goes the plain way is quoted-printable in any case.
         """
         if not _is_ordinary(claimed):
-            return render(claimed, webinar, current, last, now, relay, told=told)
+            return render(claimed, webinar, current, last, now, relay, told=told, pages_url=pages_url)
         by = partial(self._write, eight_bit=eight_bit)
-        return render(claimed, webinar, current, last, now, relay, by, self._write_invitation, told=told)
+        return render(
+            claimed, webinar, current, last, now, relay, by, self._write_invitation,
+            told=told, pages_url=pages_url,
+        )  # fmt: skip
 
     def _write(self, sheet: Sheet, *, eight_bit: bool) -> Written:
         facts, current, webinar = sheet.facts, sheet.current, sheet.facts.webinar
@@ -101,9 +106,11 @@ class Stencils:
             name=shown_name(facts.name, current.language),
             link=facts.join_url if facts.join_url != webinar.join_url else "",
             left="" if computed else left,
+            page=facts.page_url,
             zone=zone,
         )
-        frame = (sheet.message, current.language, sheet.calendar_as, sheet.method, eight_bit)
+        kind = (sheet.calendar_as, sheet.method, bool(own.page), sheet.one_click)
+        frame = (sheet.message, current.language, *kind, eight_bit)
         key = (*frame, zone.shape, computed, bool(own.name), bool(own.link), facts.over)
 
         def cut() -> MailStencil | None:
@@ -162,4 +169,5 @@ def _is_ordinary(claimed: Claimed) -> bool:
         and _MAILBOX.fullmatch(claimed.uid)
         and (not claimed.message_id or _MESSAGE_ID.fullmatch(claimed.message_id))
         and (not claimed.join_url or _LINK.fullmatch(claimed.join_url))
+        and (not claimed.key or _KEY.fullmatch(claimed.key))
     )

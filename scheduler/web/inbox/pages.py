@@ -2,13 +2,14 @@
 
     index.html                  the registrants, and what became of the messages
     inbox.css
+    mails.html                  every mail in time, with filters
     timeline.html               the rehearsal's timeline.svg: what goes out when, by message and zone
     people/NNNN.html            one registrant's messages in time; people/organizer.html: mails of no delivery
     views/NNNN.html             the mail mails/NNNN.eml: HTML, text, source, invitation
     views/NNNN.body.html        its HTML alone, for a sandboxed frame
 
 It works by file:// as it does when served, without script too (then without the filter), and asks nobody else for
-anything. What a registrant typed is escaped, and no page runs a script but our three, named by their hashes.
+anything. What a registrant typed is escaped, and no page runs a script but our four, named by their hashes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import pytz
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from scheduler.mail.received import Received, read_invitation, read_mail
-from scheduler.mail.words.wording import clock_time
+from scheduler.mail.words.wording import city_name, clock_time
+from scheduler.reports.timeline import Clock
 from scheduler.web.inbox.timeline import (
     Item,
     Moment,
@@ -36,16 +38,21 @@ from scheduler.web.inbox.timeline import (
     counts,
     item,
     left,
+    listed,
     mail_number,
     people,
+    word,
 )
+from scheduler.webinar.model import Webinar
 from scheduler.zones.wall import Zone
 
-FILES = frozenset({"index.html", "inbox.css", "deliveries.json", "timeline.html", "timeline.svg"})
+FILES = frozenset(
+    {"index.html", "inbox.css", "deliveries.json", "mails.html", "timeline.html", "timeline.svg"}
+)
 FOLDERS = frozenset({"people", "views", "mails"})
 
 _PAGES = files("scheduler.web.inbox") / "assets"
-_SCRIPTS = {name: (_PAGES / f"{name}.js").read_text("utf-8") for name in ("index", "person", "view")}
+_SCRIPTS = {name: (_PAGES / f"{name}.js").read_text("utf-8") for name in ("index", "mails", "person", "view")}
 
 
 def _hash(script: str) -> str:
@@ -85,12 +92,22 @@ MANY = 1000  # mails, which take longer than other processes take to start
 MOST_PROCESSES = 4
 
 
+class Timeline(NamedTuple):
+    """A timeline as a picture, whose file is in the inbox's folder, and as a list for phones."""
+
+    picture: str
+    clocks: Sequence[Clock]
+    names: Mapping[str, str]
+    """The name of each message, by its id."""
+
+
 class _Owner(NamedTuple):
-    """The owner of a mail's page, their clock, and when the mail left."""
+    """The owner of a mail's page, their clock, when the mail left, and where its text is edited ("" if unknown)."""
 
     page: str
     zone: Zone
     sent: Moment | None
+    edited_at: str = ""
 
 
 class _Head(NamedTuple):
@@ -109,19 +126,23 @@ def write_inbox(
     title: str,
     deliveries: Sequence[Mapping[str, Any]],
     mails: Sequence[Path],
-    picture: str = "",
+    timeline: Timeline | None = None,
+    webinar: Webinar | None = None,
 ) -> Path:
     """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
 
     `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
     as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
-    are replaced. `picture` is the timeline's file in `out`, if there is one. What is odd in a mail is shown as it is;
+    are replaced. `webinar` is the one that all deliveries are of: its clock stands beside the readers', and its texts
+    are linked where the editor is served beside the inbox. What is odd in a mail is shown as it is;
     OSError where the disk doesn't play along.
     """
     _clear(out)
     registrants = people(deliveries)
     owners = {
-        mail_number(delivery): _Owner(f"{number:04d}", person.zone, left(delivery))
+        mail_number(delivery): _Owner(
+            f"{number:04d}", person.zone, left(delivery), _edited_at(delivery, webinar)
+        )
         for number, person in enumerate(registrants, 1)
         for delivery in person.deliveries
     }
@@ -137,9 +158,18 @@ def write_inbox(
         _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
     if strays:
         _write_timeline(out, "organizer", None, strays, subjects)
+    _write_mails(out, title, deliveries, subjects, webinar, timeline)
     _write(out / "inbox.css", (_PAGES / "inbox.css").read_text("utf-8"))
-    if picture:
-        _render(out / "timeline.html", "timeline", policy=_page_policy(), title=title, picture=picture)
+    if timeline:
+        policy = _page_policy(_SCRIPTS["mails"])
+        _render(
+            out / "timeline.html",
+            "timeline",
+            policy=policy,
+            script=_SCRIPTS["mails"],
+            title=title,
+            timeline=timeline,
+        )
     index = out / "index.html"
     _render(
         index,
@@ -152,9 +182,41 @@ def write_inbox(
         mails=len(subjects),
         strays=len(strays),
         starts=common_start(deliveries),
-        picture=picture,
+        has_timeline=timeline is not None,
     )
     return index
+
+
+def _edited_at(delivery: Mapping[str, Any], webinar: Webinar | None) -> str:
+    """The path of the page on which the text of this delivery is edited."""
+    text = webinar.text_of.get(word(delivery, "message"), "") if webinar else ""
+    language = word(delivery, "text_language")
+    return f"/templates/{text}/{language}" if text and language else ""
+
+
+def _write_mails(
+    out: Path,
+    title: str,
+    deliveries: Iterable[Mapping[str, Any]],
+    subjects: Mapping[str, str],
+    webinar: Webinar | None,
+    timeline: Timeline | None,
+) -> None:
+    """The page of all mails, those that went out first on top."""
+    zone = webinar.tz if webinar else pytz.utc
+    place = (webinar.place or city_name(zone, "en") if webinar else "") or "UTC"
+    rows = [listed(delivery, zone) for delivery in deliveries]
+    _render(
+        out / "mails.html",
+        "mails",
+        policy=_page_policy(_SCRIPTS["mails"]),
+        script=_SCRIPTS["mails"],
+        title=title,
+        rows=sorted(rows, key=lambda row: (row.at, row.email)),
+        subjects=subjects,
+        place=place,
+        has_timeline=timeline is not None,
+    )
 
 
 def _write_timeline(
@@ -180,9 +242,8 @@ def _write_views(out: Path, mails: Sequence[Path], owners: Sequence[_Owner]) -> 
     view = partial(_view_of, out)
     if len(mails) < MANY:
         return list(map(view, mails, owners))
-    from concurrent.futures import (
-        ProcessPoolExecutor,  # which the service, whose pages are others, never needs
-    )
+    # Imported here: the service, which shows other pages, never needs them.
+    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
@@ -214,6 +275,7 @@ def _write_view(out: Path, number: str, mail: Received, owner: _Owner) -> None:
         invitation=invitation,
         clocks=clocks,
         sent=owner.sent,
+        edited_at=owner.edited_at,
     )
     if mail.html:
         body = _BODY_HEAD + _LINK.sub(_OPENS_OUTSIDE, mail.html)
@@ -245,5 +307,8 @@ def _render(path: Path, template: str, **values: Any) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a page whole: it may be served at this moment."""
+    fresh = path.with_name(f".{path.name}")
     # A charset that Python knows can make half a surrogate pair, which no file can hold.
-    path.write_bytes(text.encode("utf-8", "replace"))
+    fresh.write_bytes(text.encode("utf-8", "replace"))
+    fresh.replace(path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from threading import Lock, Thread
 from typing import cast
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scheduler.clock import SystemClock
+from scheduler.clock import SystemClock, VirtualClock
 from scheduler.database.engine import Database
 from scheduler.governing.folder import Folder
 from scheduler.governing.governor import TEXT_FILES
@@ -27,13 +29,21 @@ from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
 from scheduler.web.inbox.app import inbox_app
 from scheduler.web.organizers.app import EditorApp
+from scheduler.web.pages.app import pages_app
+from scheduler.web.pages.context import Current, Pages
 from scheduler.webinar.model import Webinar
 
 
 def rehearsal_app(
-    out: Path, webinar: Webinar, rows: Sequence[FileRow], place: str, templates: Path
+    out: Path,
+    webinar: Webinar,
+    rows: Sequence[FileRow],
+    place: str,
+    templates: Path,
+    pages_url: str = "",
 ) -> tuple[ASGIApp, EditorApp]:
-    """The inbox in `out` and the editor of `templates`. Saves are recorded in `out/editor.db`."""
+    """The inbox in `out` and the editor of `templates`. Saves are recorded in `out/editor.db`. `pages_url`: where the
+    registrants' pages are, or ""."""
     database = Database(f"sqlite:///{out / 'editor.db'}")
     database.migrate()
     with database.transaction() as conn:
@@ -50,7 +60,7 @@ def rehearsal_app(
 
     checked = _Checked(webinar, templates)
     you = Editor("you", "edit", secrets.token_urlsafe())
-    desk = Desk(templates, database, SystemClock(), look, problems, everybody=you)
+    desk = Desk(templates, database, SystemClock(), look, problems, everybody=you, pages_url=pages_url)
     editor, inbox = EditorApp(desk, set()), inbox_app(out)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +68,12 @@ def rehearsal_app(
         await (editor.app if ours else inbox)(scope, receive, send)
 
     return app, editor
+
+
+def rehearsal_pages(kept: Path, now: datetime, url: str) -> Starlette:
+    """The registrants' pages at `url`, of a rehearsal whose database was `kept` and whose clock stands at `now`."""
+    database = Database(f"sqlite:///{kept}", guest=True)
+    return pages_app(Pages(database, VirtualClock(now), Current(database).webinars, url))
 
 
 class _Checked:

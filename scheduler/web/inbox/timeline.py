@@ -140,6 +140,41 @@ def item(delivery: Delivery) -> Item:
     )
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A delivery in the list of all mails."""
+
+    at: str  # when it was due, UTC, ISO 8601
+    home: Moment | None
+    """When it left, or is due, on the organizer's clock; `reader`: on the reader's."""
+    reader: Moment | None
+    email: str
+    name: str
+    message: str
+    language: str
+    state: str
+    reason: str
+    mail: str
+
+
+def listed(delivery: Delivery, home: Zone) -> Listed:
+    """The list's entry for a delivery. `home`: the organizer's zone."""
+    at = _instant(delivery.get("sent_at")) or _instant(delivery.get("due_at"))
+    zone = _zone(word(delivery, "zone"))
+    return Listed(
+        at=word(delivery, "due_at"),
+        home=moment(to_local(at, home).isoformat()) if at else None,
+        reader=moment(to_local(at, zone).isoformat()) if at else None,
+        email=word(delivery, "email"),
+        name=word(delivery, "name"),
+        message=message_title(word(delivery, "message")),
+        language=_language(word(delivery, "text_language") or word(delivery, "language")),
+        state=word(delivery, "state").replace("_", " "),
+        reason=word(delivery, "reason"),
+        mail=mail_number(delivery),
+    )
+
+
 def left(delivery: Delivery) -> Moment | None:
     """When the mail left, on the reader's clock."""
     sent = _instant(delivery.get("sent_at"))

@@ -157,7 +157,7 @@ class EditorApp:
         problems = await desk.files.run(lambda: desk.problems(sight))
         webinars = list(sight.webinars.values())
         entries = await desk.database.run_reading(
-            saving.list_texts, webinars, sight.sources, problems, sight.live
+            saving.list_texts, webinars, sight.sources, problems, sight.current
         )
         return self._page(
             "list.html", editor=editor, matrix=matrix_of(webinars, entries), why=await self._why_not(editor),
@@ -264,6 +264,7 @@ class EditorApp:
                 whole,
                 dark,
                 raw,
+                self._desk.pages_url,
             ),
             editor.address,
         )

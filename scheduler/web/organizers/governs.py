@@ -82,4 +82,4 @@ class Governs:
                 with self._database.reading() as conn:
                     remember(read_verdicts(conn, [pair.digest for pair in left]))
         verdicts = verdicts_of(pairs, KNOWN, self._folder.root)
-        return folder_problems(self._folder.root, sight.live, sight.sources, verdicts, webinars)
+        return folder_problems(self._folder.root, sight.current, sight.sources, verdicts, webinars)

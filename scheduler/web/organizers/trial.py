@@ -32,9 +32,10 @@ from scheduler.mail.trial.cases import cases
 from scheduler.mail.trial.checks import problems_of
 from scheduler.mail.trial.child import CPU_SECONDS
 from scheduler.mail.words.variables import VARIABLES, Facts, variables
-from scheduler.mail.writing.sample import Reader, compose_sample, sample_told, sent_at
+from scheduler.mail.writing.sample import SAMPLE_KEY, Reader, compose_sample, sample_told, sent_at
 from scheduler.problem import Problem
-from scheduler.webinar.model import Webinar
+from scheduler.webinar.links import page_of, told_link
+from scheduler.webinar.model import WITHDRAWAL, Webinar
 
 CHILDREN = 2
 MOST_WAITING, MOST_OF_ONE = 20, 5
@@ -64,6 +65,7 @@ class Trial:
     whole: bool = False
     dark: bool = False
     raw: bool = False
+    pages_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,8 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         doubts = text.doubts
         words = text.fill(filling)
         zone = pytz.timezone(trial.reader.zone)
-        mail = compose_sample(
-            trial.webinar, trial.message, trial.reader, zone, CurrentText(text, language, 0)
-        )
+        current = CurrentText(text, language, 0)
+        mail = compose_sample(trial.webinar, trial.message, trial.reader, zone, current, trial.pages_url)
         if len(mail) > LARGEST_MAIL:
             found, allowed = f"the mail has {len(mail) // 1000:,} kB", f"at most {LARGEST_MAIL // 1000:,} kB"
             problems.append(Problem(trial.place, found, allowed, "is there a loop in it?"))
@@ -252,8 +253,10 @@ def _facts(trial: Trial) -> Facts:
         zone=pytz.timezone(reader.zone),
         zone_assumed=reader.zone_known_by in ("assumed", "webinar"),
         now=sent_at(webinar, trial.message, reader, pytz.timezone(reader.zone)),
-        join_url=reader.join_url or webinar.join_url,
+        join_url=told_link(webinar, reader.join_url, SAMPLE_KEY, trial.pages_url),
         told=sample_told(webinar, trial.message),
+        page_url=page_of(SAMPLE_KEY, trial.pages_url),
+        withdrawn=trial.message == WITHDRAWAL,
     )
 
 

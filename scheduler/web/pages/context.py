@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -11,7 +11,6 @@ from scheduler.database.engine import Database
 from scheduler.governing.revisions import Revisions
 from scheduler.ledger.planning import Governing
 from scheduler.web.pages.limits import PageLimits
-from scheduler.webinar.model import Webinar
 
 
 class Current:
@@ -30,13 +29,12 @@ class Current:
 class Pages:
     """The parts that pages work with.
 
-    `webinars` reads what governs, and blocks. `send` sends a mail of this webinar to this address, and returns why it
-    failed, or "". `url`: where registrants reach the pages ("https://webinars.who.int"), without a slash at the end.
+    `webinars` reads what governs, and blocks. `url`: where registrants reach the pages ("https://webinars.who.int"),
+    without a slash at the end. Mails go through the outbox.
     """
 
     database: Database
     clock: Clock
     webinars: Callable[[], Mapping[str, Governing]]
-    send: Callable[[Webinar, str, bytes], Awaitable[str]]
     url: str
     limits: PageLimits = field(default_factory=PageLimits)

@@ -15,6 +15,7 @@ WITHIN = 900.0
 """Seconds for which requests are counted. The limits of a network, and of the wider ones around it (`networks_of`):"""
 UNKNOWN = (100, 200, 400)  # keys that nobody has: mistyped, forgotten, guessed
 POSTS = (600, 1200, 2400)  # forms of pages; a whole organization may be behind one address
+REGISTRATIONS = (150, 300, 600)  # forms of new registrants; fewer, since each may cause a mail
 OF_KEY = 60  # forms of one registrant
 
 
@@ -32,6 +33,10 @@ class PageLimits:
         """Count a form that comes without a key. Raises HTTPException 429."""
         self._count(_networks("form", request, POSTS))
 
+    def registration(self, request: Request) -> None:
+        """Count a registration by the form. Raises HTTPException 429."""
+        self._count(_networks("registration", request, REGISTRATIONS))
+
     def form_of(self, request: Request, key: str) -> None:
         """Count a form of the registrant with this key. Raises HTTPException 429."""
         self._count(_networks("form", request, POSTS) | {count_key("key", key): OF_KEY})
@@ -40,6 +45,10 @@ class PageLimits:
         """Count a one-click unsubscription, which a mailbox provider sends from its own network for all of its users.
         Raises HTTPException 429."""
         self._count({count_key("key", key): OF_KEY})
+
+    def own_data(self, token: str) -> None:
+        """Count a look at what is held, which goes through whole tables, by a mailed link. Raises HTTPException 429."""
+        self._count({count_key("data", token): OF_KEY})
 
     def _count(self, limits: dict[bytes, int]) -> None:
         if self._counts.begin(limits) is None:

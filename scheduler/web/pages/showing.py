@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -9,11 +10,12 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from scheduler.mail.words.wording import right_to_left
-from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
+from scheduler.mail.words.wording import language_name, right_to_left
+from scheduler.web.pages.words import accepted_languages, page_language, page_words
 
 Refusal = Literal["not_found", "too_many", "too_large", "busy", "bad_request", "not_allowed"]
 """Why a page is not shown: the names of phrases in the table [refusal]."""
@@ -23,7 +25,6 @@ REFUSALS: Mapping[int, Refusal] = {
 }  # fmt: skip
 
 _ASSETS = files("scheduler.web.pages") / "assets"
-_TYPES = {"css": "text/css", "js": "text/javascript"}
 
 _pages = Environment(
     loader=PackageLoader("scheduler.web.pages", "assets"),
@@ -32,6 +33,7 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_pages.filters["isolated"] = lambda text: f"\u2068{text}\u2069"  # keeps its own direction within a phrase
 
 
 def show(template: str, language: str, *, status: int = 200, **values: Any) -> Response:
@@ -41,6 +43,7 @@ def show(template: str, language: str, *, status: int = 200, **values: Any) -> R
         language=language,
         direction="rtl" if right_to_left(language) else "ltr",
         asset=asset_path,
+        stylesheet=stylesheet(),
         **values,
     )
     return HTMLResponse(content, status, {"content-language": language})
@@ -55,31 +58,44 @@ def refuse(request: Request, status: int, headers: Mapping[str, str] | None = No
     return response
 
 
+def attributes_of(tag: str, language: str) -> dict[str, str]:
+    """The attributes of an element whose text is in the language `tag`, on a page in `language`."""
+    return {} if tag == language else {"lang": tag, "dir": "rtl" if right_to_left(tag) else "ltr"}
+
+
+def own_name(tag: str) -> str:
+    """The name of a language in itself: "Français"."""
+    return language_name(tag, tag).capitalize()
+
+
 def browser_language(request: Request) -> str:
     """The one of LANGUAGES that the browser asks for."""
     return page_language(*accepted_languages(request.headers.get("accept-language", "")))
 
 
-def asset(name: str) -> tuple[bytes, str] | None:
-    """The content and type of a stylesheet or script of the pages; None for any other name."""
-    return _assets().get(name)
+def asset(name: str) -> bytes | None:
+    """The content of a script of the pages; None for any other name."""
+    return _scripts().get(name)
 
 
 def asset_path(name: str) -> str:
-    """The path of an asset, with a digest of its content, so that browsers may keep it for ever."""
-    return f"/assets/{name}?{sha256(_assets()[name][0]).hexdigest()[:12]}"
+    """The path of a script, with a digest of its content, so that browsers may keep it for ever."""
+    return f"/assets/{name}?{sha256(_scripts()[name]).hexdigest()[:12]}"
 
 
 @cache
-def _assets() -> dict[str, tuple[bytes, str]]:
-    """Every stylesheet and script in `assets/`; `pages.css` begins with the tokens of all pages."""
-    found = {
-        file.name: (file.read_bytes(), _TYPES[suffix])
-        for file in _ASSETS.iterdir()
-        if (suffix := file.name.rpartition(".")[2]) in _TYPES
-    }
-    tokens = (files("scheduler.web.look") / "tokens.css").read_bytes()
-    return found | {"pages.css": (tokens + found["pages.css"][0], "text/css")}
+def _scripts() -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in _ASSETS.iterdir() if file.name.endswith(".js")}
 
 
-__all__ = ["LANGUAGES", "asset", "asset_path", "browser_language", "refuse", "show"]
+@cache
+def stylesheet() -> Markup:
+    """The stylesheet of all pages. It stands in each of them: asking for it would take a slow phone a fifth of a second
+    before it shows anything."""
+    tokens = (files("scheduler.web.look") / "tokens.css").read_text("utf-8")
+    return Markup(tokens + (_ASSETS / "pages.css").read_text("utf-8"))  # noqa: S704 (our own files)
+
+
+def stylesheet_digest() -> str:
+    """The source of the stylesheet for `style-src` (CSP): no other one in a page has any effect."""
+    return f"'sha256-{b64encode(sha256(stylesheet().encode()).digest()).decode()}'"

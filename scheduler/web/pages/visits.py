@@ -60,6 +60,11 @@ class Visit:
         """The link to join: the person's own, else the webinar's, else ""."""
         return self.standing.join_url or self.webinar.join_url
 
+    @property
+    def way_in(self) -> str:
+        """The link of the button to join: the one that forwards, if that is what the webinar's mails have."""
+        return f"/j/{self.key}" if self.webinar.join_link == "forward" else self.join_url
+
     @cached_property
     def yours(self) -> ClockTime:
         """The webinar on the registrant's clock."""

@@ -67,7 +67,7 @@ def test_the_name_of_the_season_is_right_in_its_season() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["a" * 200_000, "{{" * 100_000, "{{ a }}{%" * 20_000, "July 3 " * 20_000, "3 " * 100_000, " " * 200_000],
+    ["a" * 50_000, "{{" * 25_000, "{{ a }}{%" * 5_000, "July 3 " * 5_000, "3 " * 25_000, " " * 50_000],
 )
 def test_no_text_takes_long(source: str) -> None:
     """It would take minutes, or hours, if each place were compared with all that follows."""

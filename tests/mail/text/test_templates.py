@@ -264,7 +264,7 @@ def test_a_hostile_name_is_neither_markup_nor_link_nor_header(message: str, lang
     assert "\r" not in hostile.text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10)
 @given(st.text(max_size=60))
 def test_no_name_changes_the_structure_of_a_mail(name: str) -> None:
     greeting = text("Dear {{ name }}x,\n\n{{ times }}", subject="For {{ name }}!", preheader="{{ name }}.")
@@ -302,7 +302,8 @@ def test_every_text_that_names_the_time_gives_the_readers_and_genevas(
 
 def test_the_shipped_texts_are_all_there_and_their_subjects_differ() -> None:
     """anymail #37: Gmail groups mails with one subject and hides what repeats."""
-    messages = {"confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation"}
+    messages = {"confirmation", "reminder-day", "reminder-hour", "follow-up", "change", "cancellation",
+                "withdrawal"}  # fmt: skip
     languages = ("en", "fr", "es", "ar", "zh", "ru")
     assert set(SHIPPED) == {(message, language) for message in messages for language in languages}
     for language in languages:
@@ -444,7 +445,8 @@ def test_the_styles_are_inlined_and_the_dark_ones_kept() -> None:
 
 @pytest.mark.parametrize("variable", sorted(VARIABLES))
 def test_every_variable_can_be_used_and_stands_in_the_documents(variable: str) -> None:
-    rendered = text(f"x {{{{ {variable} }}}} y").render(facts())
+    page = "https://webinars.who.int/r/0123456789abcdef"
+    rendered = text(f"x {{{{ {variable} }}}} y").render(facts(page_url=page))
 
     assert re.match(r"x \S.* y\n", rendered.text)
     assert f"`{{{{ {variable} }}}}`" in documents()

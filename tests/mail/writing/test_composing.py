@@ -35,7 +35,7 @@ from tests.mail.samples import webinar as sample_webinar
 CALENDAR = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:Zoë\r\nEND:VCALENDAR\r\n".encode()
 TRILATERAL = TEMPLATES.parent / "config" / "webinars" / "trilateral-2025.toml"
 STOP = "mailto:team@example.org?subject=" + "Please%20stop%20" * 12
-WORDS = Rendered("Hello", "Soon", "<p>Zoë</p>\n", "Zoë\n", STOP)
+WORDS = Rendered("Hello", "Soon", "<p>Zoë</p>\n", "Zoë\n", STOP, STOP)
 
 
 def made(**changes: Any) -> bytes:
@@ -49,6 +49,7 @@ def made(**changes: Any) -> bytes:
         "date": datetime(2025, 7, 2, 6, tzinfo=UTC),
         "calendar": CALENDAR,
         "calendar_as": "request",
+        "unsubscribe": [STOP],
     }
     return compose(**{**values, **changes})
 
@@ -158,7 +159,7 @@ def test_the_link_to_stop_is_not_folded() -> None:
 
 def test_quoted_printable_has_at_most_76_characters_a_line() -> None:
     """RFC 2045, 6.7: the "=" of a soft line break included."""
-    raw = made(rendered=Rendered("Hello", "x", f"<p>{'é' * 500}</p>\n", "a" * 500 + "\n", STOP))
+    raw = made(rendered=Rendered("Hello", "x", f"<p>{'é' * 500}</p>\n", "a" * 500 + "\n", STOP, STOP))
 
     assert max(map(len, raw.partition(b"\r\n\r\n")[2].split(b"\r\n"))) == 76
 
@@ -214,7 +215,7 @@ def test_no_name_of_a_sender_breaks_the_header(name: str) -> None:
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200), st.text(max_size=300))
 def test_any_words_survive_the_wire(subject: str, body: str) -> None:
     clean = "\n".join(body.split())
-    raw = made(rendered=Rendered(subject, "x", f"<p>{clean}</p>\n", f"{clean}\n", STOP))
+    raw = made(rendered=Rendered(subject, "x", f"<p>{clean}</p>\n", f"{clean}\n", STOP, STOP))
     mail = read(raw)
     plain = mail.get_body(("plain",))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -54,11 +54,15 @@ CLAIMED = Claimed(
     uid="0123456789abcdef@who.int",
     first_seen_at=utc("2025-06-12 08:00"),
     revision_id=1,
+    key="0123456789abcdef0123456789abcdef01234567",
 )
+PAGES = ["", "https://webinars.who.int", "http://127.0.0.1:8026"]
+"""Where registrants reach their pages: nowhere, as in service, as in a rehearsal."""
 OWN_LINK = "https://zoom.example.org/w/83?tk=aB3-_.=2a&pwd=x%3D,;'(100%)"
 WEBINARS = [
     webinar(),
     webinar(cancelled=True),
+    webinar(join_link="forward"),
     webinar(  # every way to carry an invitation, no link, and (below) words that mean something to what they go through
         SEQUENCE.replace(
             "on_registration = true", 'on_registration = true\ninvitation = "attachment"'
@@ -89,8 +93,9 @@ ARABIC = live(
 EVERYWHERE = live(
     "{{ dear }}\n\n{{ name }}\n\n**{{ name }}**{{ join_url }}{{ dear }}{{ name }}\n\n{{ join_button }}\n\n"
     "{{ calendar_links }}\n\n"
-    "{% if not name and join_url %}Who are you?{% else %}- {{ name }}{% endif %}\n\n{{ name }}",
-    "{{ name }} {{ join_url }}.",
+    "{% if not name and join_url %}Who are you?{% else %}- {{ name }}{% endif %}\n\n{{ name }}\n\n"
+    "{% if page_url %}[Your page]({{ page_url }}), {{ page_url }}{% endif %}",
+    "{{ name }} {{ join_url }}.{% if page_url %} {{ page_url }}{% endif %}",
 )
 CHANGES = live(
     "{% if changes %}Look, {{ name }}:{% endif %}\n\n{{ changes }}\n\n{{ what_changed }}",
@@ -124,6 +129,7 @@ LINKS = [
     "https://a.example/%EF%B7%91", "https://bücher.example/é", "https://a.example/\r\nX: y", "http://a.example",
     "--===============1==",
 ]  # fmt: skip
+KEYS = ["", CLAIMED.key, "f" * 40, "\ufdd6", "x\r\nX: y", "%(to)b"]
 MOMENTS = [NOW, START - timedelta(days=9), START - timedelta(minutes=40), START, START + timedelta(days=1)]
 END = START + timedelta(hours=2)
 TOLD = [
@@ -205,7 +211,12 @@ moments = st.sampled_from(MOMENTS)
 
 
 def prepare(
-    reader: Claimed, *given: Any, eight_bit: bool, told: Told | None, zone: str = "Africa/Nairobi"
+    reader: Claimed,
+    *given: Any,
+    eight_bit: bool,
+    told: Told | None,
+    pages_url: str,
+    zone: str = "Africa/Nairobi",
 ) -> None:
     """Have the stencil cut for somebody else, in this zone."""
     first = replace(
@@ -214,8 +225,9 @@ def prepare(
         address=CLAIMED.address,
         join_url=reader.join_url and OWN_LINK,
         zone=zone,
+        key=CLAIMED.key,
     )
-    STENCILS.render(first, *given, eight_bit=eight_bit, told=told)
+    STENCILS.render(first, *given, eight_bit=eight_bit, told=told, pages_url=pages_url)
 
 
 @pytest.mark.parametrize("examples", [30, pytest.param(100, marks=pytest.mark.full)])
@@ -233,6 +245,8 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
         now=moments,
         invited_before=st.sampled_from([None, "", OWN_LINK]),
         told=st.sampled_from(TOLD),
+        pages_url=st.sampled_from(PAGES),
+        key=st.sampled_from(KEYS) | st.from_regex(r"\A[0-9a-f]{40}\Z"),
         eight_bit=st.booleans(),
     )
     def holds(
@@ -247,6 +261,8 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
         now: datetime,
         invited_before: str | None,
         told: Told | None,
+        pages_url: str,
+        key: str,
         eight_bit: bool,
     ) -> None:
         message, live = text
@@ -259,11 +275,13 @@ def test_both_ways_make_the_same_mail(examples: int) -> None:
             join_url=join_url,
             zone=zone,
             zone_known_by=known_by,
+            key=key,
         )
         given = (governing, live, last, now, "relay:587")
-        prepare(reader, *given, eight_bit=eight_bit, told=told, zone=first_zone)
-        plain = outcome(render, reader, *given, told=told)
-        fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, told=told)
+        told_and_pages: dict[str, Any] = {"told": told, "pages_url": pages_url}
+        prepare(reader, *given, eight_bit=eight_bit, zone=first_zone, **told_and_pages)
+        plain = outcome(render, reader, *given, **told_and_pages)
+        fast = outcome(STENCILS.render, reader, *given, eight_bit=eight_bit, **told_and_pages)
         assert_same(plain, fast, eight_bit)
 
     holds()
@@ -298,6 +316,7 @@ def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> No
         told=st.sampled_from(
             [one for one in TOLD if not one or one.join_url != "\ufdd1"]
         ),  # a stand-in itself
+        pages_url=st.sampled_from(PAGES),
         eight_bit=st.booleans(),
     )
     def holds(
@@ -306,16 +325,18 @@ def test_only_the_first_of_many_readers_takes_the_plain_way(examples: int) -> No
         name: str,
         own_link: bool,
         told: Told | None,
+        pages_url: str,
         eight_bit: bool,
     ) -> None:
         message, live = text
-        reader = replace(CLAIMED, message=message, name=name, join_url=OWN_LINK if own_link else "")
+        link = OWN_LINK if own_link else ""
+        reader = replace(CLAIMED, message=message, name=name, join_url=link, key="f" * 40)
         given = (governing, live, None, NOW, "relay:587")
         nameless = replace(reader, name="")
         for first in (reader, nameless):
-            prepare(first, *given, eight_bit=eight_bit, told=told)
+            prepare(first, *given, eight_bit=eight_bit, told=told, pages_url=pages_url)
         with only_the_fast_way():
-            ready = STENCILS.render(reader, *given, eight_bit=eight_bit, told=told)
+            ready = STENCILS.render(reader, *given, eight_bit=eight_bit, told=told, pages_url=pages_url)
         mail = read(ready.content)
         assert ready.written.plain_lines or ready.content.isascii() or clean_name(name).startswith("."), (
             "nobody looks again"
@@ -391,6 +412,7 @@ PLAIN_WAY = [
     "{% for name in ['Nobody'] %}{{ name }}{% endfor %}",
     "{% for one in [1, 2] if name == 'Amina' %}{{ one }}{% endfor %}",
     "{{ join_url|replace('https', 'http') }}",
+    "{{ page_url[8:] }}",
 ]
 LAYOUT_S_PLAIN_WAY = [  # what only a layout may have
     "{% set who %}{{ name }}{% endset %}{{ who|upper }}",
@@ -402,10 +424,13 @@ LAYOUT_S_PLAIN_WAY = [  # what only a layout may have
     "{{ calendar }}",
     "{{ calendar['google'] }}",
     "{{ calendar.google|e }}",
+    "{{ stop_url|e }}",
+    "{{ correct_url[:9] }}",
 ]
 FAST_WAY = [
     "{{ name }}",
     "{{ dear }}",
+    "{% if page_url %}{{ page_url }}{% else %}no page{% endif %}",
     "{% if dear %}{{ dear }}{% endif %}",
     "{%- if name -%} {{- name -}} {%- endif %}",
     "{% if name and webinar.title|length > 3 or not join_url %}{{ name }}{% else %}you{% endif %}",
@@ -415,7 +440,11 @@ FAST_WAY = [
 ]
 
 
-@pytest.mark.parametrize("body", [*PLAIN_WAY, *FAST_WAY])
+def _every_fourth(cases: Iterable[Any]) -> list[Any]:
+    return [pytest.param(*one, marks=pytest.mark.full if n % 4 else ()) for n, one in enumerate(cases)]
+
+
+@pytest.mark.parametrize("body", _every_fourth((body,) for body in (*PLAIN_WAY, *FAST_WAY)))
 def test_every_text_is_rendered_right_for_each_reader(body: str) -> None:
     given = (WEBINARS[0], live(body + "\n\nBye"), None, NOW, "")
     stencils = Stencils()
@@ -467,11 +496,7 @@ PRINTED = [
 LAYOUTS = [*COMPUTED.items(), *((one, set[str]()) for one in PRINTED)]
 
 
-def _every_fourth() -> list[object]:
-    return [one if not n % 4 else pytest.param(*one, marks=pytest.mark.full) for n, one in enumerate(LAYOUTS)]
-
-
-@pytest.mark.parametrize(("jinja", "computed"), _every_fourth())
+@pytest.mark.parametrize(("jinja", "computed"), _every_fourth(LAYOUTS))
 def test_a_layout_may_compute_with_what_a_zone_says(jinja: str, computed: set[str]) -> None:
     source = (samples.TEMPLATES / "_layout/layout.html").read_text("utf-8")
     line = '<div class="zone">{{ times.yours.zone }}</div>\n'
@@ -527,7 +552,7 @@ def test_a_layout_that_does_more_with_the_subject_goes_the_plain_way() -> None:
         )
 
 
-@pytest.mark.parametrize("words", ["\ufdd0", "a \ufdd1 b", "%EF%B7%91"])
+@pytest.mark.parametrize("words", ["\ufdd0", "a \ufdd1 b", "%EF%B7%91", "\ufdd6"])
 @pytest.mark.parametrize("join_url", ["", OWN_LINK])
 @pytest.mark.parametrize(
     ("in_title", "in_text", "in_subject"), [(True, False, False), (False, True, False), (False, False, True)]
@@ -540,10 +565,14 @@ def test_words_that_are_like_a_stand_in_stay(
     stencils = Stencils()
     for name in ("Amina", "Zoë"):
         given = (replace(CLAIMED, name=name, join_url=join_url), governing, text, None, NOW, "")
-        assert_same(render(*given), stencils.render(*given))
+        for pages_url in PAGES[:2]:
+            plain = render(*given, pages_url=pages_url)
+            assert_same(plain, stencils.render(*given, pages_url=pages_url))
 
 
-@pytest.mark.parametrize("words", ["qJzText", "qJzHtml", "cUp6SW52aXRhdGlvbg==", "qJzTo@example.org"])
+@pytest.mark.parametrize(
+    "words", ["qJzText", "qJzHtml", "cUp6SW52aXRhdGlvbg==", "qJzTo@example.org", "qJzPage"]
+)
 def test_words_that_are_like_a_mark_stay(words: str) -> None:
     governing = webinar(title=f"Title {words}", sender=f"{words} <webinar@who.int>", status="draft")
     stencils = Stencils()
@@ -556,7 +585,9 @@ def test_words_that_are_like_a_mark_stay(words: str) -> None:
             NOW,
             "",
         )
-        assert_same(render(*given), stencils.render(*given))
+        for pages_url in PAGES[:2]:
+            plain = render(*given, pages_url=pages_url)
+            assert_same(plain, stencils.render(*given, pages_url=pages_url))
 
 
 def test_who_knows_the_boundary_can_end_no_part() -> None:

@@ -12,6 +12,7 @@ import pytest
 from scheduler.mail.received import read_mail
 from scheduler.web.inbox import pages
 from scheduler.web.inbox.pages import write_inbox
+from tests.support import webinar
 from tests.web.inbox.browser import Page
 from tests.web.inbox.samples import (
     HOSTILE,
@@ -180,8 +181,29 @@ def test_pages_ask_nobody_else_for_anything(made: Rehearsal) -> None:
         page = Page(path)
         assert page.policy().startswith("default-src 'none'; script-src 'sha256-"), path
         assert [link for link in page.links() if re.match(r"(?!data:)[a-z]+:|//", link)] == [], path
-        local = [link for link in page.links() if not link.startswith(("#", "data:"))]
+        local = [link for link in page.links() if not link.startswith(("#", "data:", "/templates"))]
         assert [link for link in local if not (path.parent / link.partition("#")[0]).is_file()] == [], path
+
+
+def test_all_mails_are_listed_in_time_on_both_clocks_and_can_be_filtered(tmp_path: Path) -> None:
+    made = rehearsal(tmp_path)
+    write_inbox(made.out, TITLE, made.deliveries, made.mails, webinar=webinar())
+    page = Page(made.out / "mails.html")
+    assert "Geneva Reader’s clock To Mail Language State" in page.text
+    assert "21:00 Wed 2 Jul 2025 UTC+2 09:00 Thu 3 Jul 2025 UTC+14 Tekoaua Ioane" in page.text
+    assert len(list(page.all("tr"))) == len(made.deliveries) + 1
+    assert {row.get("data-state") for row in page.all("tr")} >= {"sent", "skipped", "held"}
+    due = [one["due_at"] for one in made.deliveries]
+    first = next(one for one in made.deliveries if one["due_at"] == min(due))
+    assert page.text.index(first["email"]) == min(page.text.index(one["email"]) for one in made.deliveries)
+
+
+def test_a_mail_leads_to_the_text_that_it_was_made_from(tmp_path: Path) -> None:
+    made = rehearsal(tmp_path)
+    write_inbox(made.out, TITLE, made.deliveries, made.mails, webinar=webinar())
+    reminder = next(one for one in made.deliveries if one["message"] == "reminder-day" and one["eml"])
+    view = Page(made.out / "views" / f"{Path(reminder['eml']).stem}.html")
+    assert f"/templates/reminder-day/{reminder['text_language']}" in view.links()
 
 
 def test_a_mails_html_can_load_and_run_nothing_and_its_links_open_outside(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.registrants.files.reading import read_rows
-from scheduler.rehearsal import rehearse
+from scheduler.rehearsal import Play, rehearse
 from scheduler.web.inbox.pages import write_inbox
 from scheduler.webinar.model import read_webinar
 from tests.support import toml
@@ -25,23 +25,17 @@ def test_a_rehearsal_draws_the_zones_of_its_registrants_and_the_index_leads_ther
     source = toml()
     rows, _ = read_rows(ROWS, "people.csv")
     rehearsed = asyncio.run(
-        rehearse(
-            read_webinar(source, "w.toml"),
-            source,
-            rows,
-            place="people.csv",
-            templates=TEMPLATES,
-            out=tmp_path,
-        )
+        rehearse(Play(read_webinar(source, "w.toml"), source, TEMPLATES, tmp_path), rows, place="people.csv")
     )
     text = " ".join("".join(ET.parse(tmp_path / "timeline.svg").getroot().itertext()).split())
     assert "Kathmandu" in text
     assert "Kiritimati" in text
-    assert "2 time zones." in text
+    assert "2 clocks." in text
     assert "timeline.html" in Page(rehearsed.index).links()
     page = Page(tmp_path / "timeline.html")
     assert [image["src"] for image in page.all("img")] == ["timeline.svg"]
-    assert page.policy().startswith("default-src 'none'; script-src 'none';")
+    assert page.policy().startswith("default-src 'none'; script-src 'sha256-")
+    assert "Kathmandu 2 people" in page.text, "as a list, for phones"
 
 
 def test_an_inbox_without_a_picture_leads_to_none(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from scheduler.database.engine import Database
 from scheduler.governing.folder import Folder
@@ -30,6 +31,9 @@ from tests.support import copy_texts, utc, webinar
 NOW = utc("2025-06-20 08:00")
 HOST = "127.0.0.1:8090"
 PASSWORD = "four words make one"
+accounts._HASHER = PasswordHasher(
+    time_cost=1, memory_cost=8, parallelism=1
+)  # a test compares dozens of passwords
 
 
 class Moment:
@@ -54,7 +58,7 @@ class Room:
     refusal: str | Exception = ""
     layout: Layout | None = None
     problems: dict[Key, tuple[Problem, ...]] = field(default_factory=dict)
-    live: set[Key] = field(default_factory=lambda: {("confirmation", "en")})
+    current: set[Key] = field(default_factory=lambda: {("confirmation", "en")})
     webinars: dict[str, Webinar] = field(default_factory=lambda: {"w": webinar()})
 
     def __post_init__(self) -> None:
@@ -75,7 +79,7 @@ class Room:
         files = Folder(self.root, TEXT_FILES).read()
         ours, problems = sound_layout(files, self.root)
         layout = self.layout or (layout_of(ours, self.root) if ours else None)
-        return Sight(self.webinars, sources_of(files), self.live, layout, problems)
+        return Sight(self.webinars, sources_of(files), self.current, layout, problems)
 
     async def _send(self, of: Webinar, address: str, mail: bytes) -> str:
         if isinstance(self.refusal, Exception):

@@ -520,10 +520,10 @@ async def test_an_unsound_text_is_kept_as_a_draft(room: Room) -> None:
         assert ">draft<" in page
         assert "unknown variable `nmae`" in page
         assert "the last sound version goes out" in page
-        room.live = set()
+        room.current = set()
         page = (await client.get("/templates")).text
         assert "its mails wait until it is fixed" in page
-    room.live, room.webinars = {("confirmation", "en")}, {"w": webinar(on_broken="hold")}
+    room.current, room.webinars = {("confirmation", "en")}, {"w": webinar(on_broken="hold")}
     async with room.browser("ada@who.int") as client:
         assert ">broken<" in (await client.get("/templates")).text
 

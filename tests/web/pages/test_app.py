@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from hashlib import sha256
+
 import pytest
 
 from scheduler.web.pages.words import LANGUAGES, page_words
@@ -29,14 +33,27 @@ def test_a_page_stays_with_its_reader(site: Site) -> None:
     assert "set-cookie" not in headers
 
 
-def test_an_answer_does_not_depend_on_the_host(site: Site) -> None:
-    assert site.get("/nothing", host="elsewhere.example").text == site.get("/nothing").text
+def test_no_answer_depends_on_the_host(site: Site) -> None:
+    key = site.register()
+    for path in ("/nothing", f"/r/{key}", f"/r/{key}/", f"/r/{key}/unsubscribe"):
+        elsewhere = site.get(path, host="elsewhere.example", **{"x-forwarded-host": "elsewhere.example"})
+        assert elsewhere.text == site.get(path).text
+        assert "location" not in elsewhere.headers
+    answer = site.post(f"/r/{key}/withdraw", headers={"host": "elsewhere.example"})
+    assert answer.headers["location"] == f"/r/{key}?done=withdraw"
 
 
-def test_assets_are_kept_until_they_change(site: Site) -> None:
-    answer = site.get("/assets/pages.css")
-    assert answer.headers["content-type"].startswith("text/css")
+def test_scripts_are_kept_until_they_change(site: Site) -> None:
+    answer = site.get("/assets/pages.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
     assert "immutable" in answer.headers["cache-control"]
-    assert "--accent:" in answer.text, "the tokens of all pages come first"
     assert site.get("/assets/_page.html").status_code == 404
     assert site.get("/assets/..%2fapp.py").status_code == 404
+
+
+def test_the_stylesheet_stands_in_the_page_and_no_other_one_has_any_effect(site: Site) -> None:
+    answer = site.get("/nothing")
+    (style,) = re.findall("<style>(.*?)</style>", answer.text, re.DOTALL)
+    assert "--accent:" in style, "with the tokens of all pages"
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in answer.headers["content-security-policy"]

@@ -3,6 +3,8 @@
 A table of others keeps its rows as they are: `registrants.withdrawn_at` is added where the table may be altered.
 """
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -65,13 +67,22 @@ CREATE TABLE signup (
 );
 CREATE UNIQUE INDEX signup_one_address ON signup (webinar, address_folded);
 CREATE INDEX signup_address ON signup (address_folded);
+CREATE INDEX signup_order ON signup (webinar, id);
 CREATE INDEX signup_waiting ON signup (webinar, id) WHERE state = 'waiting';
+CREATE INDEX signup_unconfirmed ON signup (updated_at) WHERE state = 'unconfirmed';
 CREATE TABLE mailed_link (
     token_sha256 TEXT NOT NULL PRIMARY KEY,
     purpose TEXT DEFAULT '' NOT NULL,
     subject_id BIGINT NOT NULL,
+    address_folded TEXT DEFAULT '' NOT NULL,
     until {instant} NOT NULL
 );
+CREATE INDEX mailed_link_subject ON mailed_link (subject_id, purpose);
+CREATE INDEX mailed_link_until ON mailed_link (until);
+CREATE INDEX mailed_link_address ON mailed_link (address_folded);
+ALTER TABLE outbox ADD COLUMN useful_until {instant};
+ALTER TABLE outbox ADD COLUMN next_try_at {instant};
+UPDATE outbox SET useful_until = asked_at;
 CREATE TABLE api_key (
     name TEXT NOT NULL PRIMARY KEY,
     webinar TEXT DEFAULT '' NOT NULL,
@@ -99,6 +110,9 @@ def upgrade() -> None:
         connection.exec_driver_sql(statement)
     if engine == "postgresql":  # as CREATE TABLE would have named it
         connection.exec_driver_sql("ALTER INDEX suppression_scoped_pkey RENAME TO suppression_pkey")
+    connection.execute(
+        sa.text("INSERT INTO secret (name, value) VALUES ('form', :key)"), {"key": secrets.token_hex(32)}
+    )
     _add_withdrawn_at(connection)
 
 

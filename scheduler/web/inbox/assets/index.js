@@ -1,3 +1,6 @@
+// Links to the editor, which is beside the inbox only where a rehearsal serves both.
+for (const link of document.querySelectorAll(".served")) link.hidden = !location.protocol.startsWith("http");
+
 
 const box = document.getElementById("filter");
 const found = document.getElementById("found");
@@ -19,12 +22,6 @@ function choose(link) {
   document.querySelector("#list > [aria-current]")?.removeAttribute("aria-current");
   link.closest("li").setAttribute("aria-current", "true");
 }
-
-// The picture of the timeline is nobody's page.
-document.querySelector(".facts a.wide")?.addEventListener("click", () => {
-  document.querySelector("#list > [aria-current]")?.removeAttribute("aria-current");
-  history.replaceState(null, "", location.pathname);
-});
 
 document.getElementById("list").addEventListener("click", (event) => {
   const link = event.target.closest("a.wide");

@@ -1,3 +1,6 @@
+// Links to the editor, which is beside the inbox only where a rehearsal serves both.
+for (const link of document.querySelectorAll(".served")) link.hidden = !location.protocol.startsWith("http");
+
 
 // What is chosen for one mail (part, width) is chosen for all.
 const choices = [...document.querySelectorAll("input[type=radio]")];
