@@ -1,4 +1,4 @@
-"""The editor behind the proxies that packaging/ has blocks for, over TLS, as a browser meets it.
+"""The editor and the registrants' pages behind the proxies that packaging/ has blocks for, over TLS, as browsers do.
 
 `full`: needs Debian's nginx-light and caddy.
 """
@@ -24,20 +24,22 @@ from tests.support import utc
 
 pytestmark = pytest.mark.full
 
-NAME = "texts.who.int"
+NAME, PAGES = "texts.who.int", "webinars.who.int"
 URL = f"https://{NAME}"
 EDITOR, PASSWORD = "ada@who.int", "four words make one"
 WRONG = {"address": EDITOR, "password": "not the four words"}
 SIGN_IN = "/templates/sign-in"
 
 
-def nginx(folder: Path, https: int, http: int, editor: int, certificate: Path) -> list[str]:
+def nginx(folder: Path, https: int, http: int, editor: int, pages: int, certificate: Path) -> list[str]:
     """nginx with our block, its ports and files changed."""
     block = Path("packaging/nginx.conf").read_text("utf-8")
     for old, new in {
         "    listen [::]:443 ssl http2;\n": "", "    listen [::]:80;\n": "",
         "listen 443 ": f"listen {HOST}:{https} ", "listen 80;": f"listen {HOST}:{http};",
-        "127.0.0.1:8090": f"{HOST}:{editor}",
+        "127.0.0.1:8090": f"{HOST}:{editor}", "127.0.0.1:8070": f"{HOST}:{pages}",
+        "/etc/ssl/webinars.who.int.pem": str(certificate),
+        "/etc/ssl/private/webinars.who.int.key": str(certificate),
         "/etc/ssl/texts.who.int.pem": str(certificate), "/etc/ssl/private/texts.who.int.key": str(certificate),
     }.items():  # fmt: skip
         assert old in block
@@ -51,13 +53,15 @@ def nginx(folder: Path, https: int, http: int, editor: int, certificate: Path) -
     return ["nginx", "-p", str(folder), "-e", f"{folder}/errors", "-c", f"{folder}/nginx.conf"]
 
 
-def caddy(folder: Path, https: int, http: int, editor: int, certificate: Path) -> list[str]:
+def caddy(folder: Path, https: int, http: int, editor: int, pages: int, certificate: Path) -> list[str]:
     """Caddy with our file, its ports changed, and with a certificate that it need not ask anybody for."""
     file = Path("packaging/Caddyfile").read_text("utf-8")
     ports = f"admin off\n\thttp_port {http}\n\thttps_port {https}\n\tstorage file_system {folder}/caddy"
     for old, new in {
-        "\n{\n": f"\n{{\n\t{ports}\n", f"\n{NAME} {{\n": f"\n{NAME} {{\n\ttls {certificate} {certificate}\n",
-        "127.0.0.1:8090": f"{HOST}:{editor}",
+        "\n{\n": f"\n{{\n\t{ports}\n",
+        f"\n{NAME} {{\n": f"\n{NAME} {{\n\ttls {certificate} {certificate}\n",
+        f"\n{PAGES} {{\n": f"\n{PAGES} {{\n\ttls {certificate} {certificate}\n",
+        "127.0.0.1:8090": f"{HOST}:{editor}", "127.0.0.1:8070": f"{HOST}:{pages}",
     }.items():  # fmt: skip
         assert old in file
         file = file.replace(old, new)
@@ -76,7 +80,7 @@ class Behind:
         """At the computer with that address; it comes by the editor's name, which no name server knows here."""
 
         async def by_name(request: httpx.Request) -> None:
-            request.extensions["sni_hostname"] = NAME
+            request.extensions["sni_hostname"] = host.partition(":")[0]
 
         return httpx.AsyncClient(
             base_url=f"https://{HOST}:{self.https}", headers={"Host": host, "Origin": URL}, timeout=30,
@@ -91,13 +95,16 @@ async def behind(made: Callable[..., list[str]], folder: Path) -> AsyncIterator[
     if not shutil.which(made.__name__):
         pytest.fail(f"NOT RUN: no {made.__name__} (apt-get install nginx-light caddy)", pytrace=False)
     certificate = folder / "certificate.pem"
-    authority().issue_cert(NAME).private_key_and_cert_chain_pem.write_to_path(certificate)
-    https, http, port = free_port(), free_port(), free_port()
+    authority().issue_cert(NAME, PAGES).private_key_and_cert_chain_pem.write_to_path(certificate)
+    https, http, port, pages = free_port(), free_port(), free_port(), free_port()
     async with scene(folder, f"sqlite:///{folder}/webinar.db") as here:
         here.webinar()
-        await here.run(EDITOR="on", EDITOR_PORT=str(port), PUBLIC_URL=URL, TRUSTED_PROXIES="127.0.0.1")
+        await here.run(
+            EDITOR="on", EDITOR_PORT=str(port), PUBLIC_URL=URL, TRUSTED_PROXIES="127.0.0.1",
+            PAGES_PORT=str(pages), PAGES_URL=f"https://{PAGES}",
+        )  # fmt: skip
         with (folder / "proxy.log").open("wb") as log:
-            command = made(folder, https, http, port, certificate)
+            command = made(folder, https, http, port, pages, certificate)
             proxy = await asyncio.create_subprocess_exec(
                 *command, stdout=log, stderr=log, env={"PATH": "/usr/sbin:/usr/bin", "HOME": str(folder)}
             )
@@ -133,6 +140,7 @@ async def test_a_browser_behind_it(tmp_path: Path, proxy: Callable[..., list[str
         await sends_too_much(there)
         await is_led_to_https(there)
         await is_counted_by_its_own_address(there)
+        await finds_the_pages_and_nothing_of_the_editor_by_their_name(there, tmp_path)
 
 
 async def signs_in_and_saves(there: Behind) -> None:
@@ -195,3 +203,18 @@ async def is_counted_by_its_own_address(there: Behind) -> None:
         for says in ({}, {"X-Forwarded-For": "192.0.2.99"}, {"X-Real-IP": "192.0.2.99"}):
             assert (await guessing.post(SIGN_IN, data=WRONG, headers=says)).status_code == 429
         assert (await other.post(SIGN_IN, data=WRONG)).status_code == 403
+
+
+async def finds_the_pages_and_nothing_of_the_editor_by_their_name(there: Behind, folder: Path) -> None:
+    key = "0123456789" * 4
+    async with there.browser(host=PAGES) as browser:
+        unknown = await browser.get(f"/r/{key}")
+        assert unknown.status_code == 404
+        assert unknown.headers["referrer-policy"] == "no-referrer"
+        assert (await browser.get(SIGN_IN)).status_code == 404
+        assert (await browser.get("/api/openapi.json")).status_code == 200
+    assert _files_with(key, folder) == [], "no log has the key"
+
+
+def _files_with(words: str, folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and words.encode() in path.read_bytes()]
