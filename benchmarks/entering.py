@@ -8,9 +8,11 @@ Forms a second, and how long one is waited for; and mails a second meanwhile, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import random
 import re
+import socket
 import statistics
 import tempfile
 import threading
@@ -58,7 +60,9 @@ def _measure(engine: str, new: Callable[[], Ledger], forms: int, mails: int) -> 
             alone = _sending(ledger, "(registration_id & 1) = 0", lambda: time.sleep(5))
             took: list[float] = []
             began = time.monotonic()
-            beside = _sending(ledger, "(registration_id & 1) = 1", lambda: took.extend(_register(port, forms)))
+            beside = _sending(
+                ledger, "(registration_id & 1) = 1", lambda: took.extend(_register(port, forms))
+            )
             seconds = time.monotonic() - began
             while (
                 ledger.one("SELECT count(*) FROM delivery WHERE webinar = 'open' AND state = 'sent'") < forms
@@ -101,6 +105,7 @@ def _sending(ledger: Ledger, which: str, meanwhile: Callable[[], object]) -> flo
 
 def _register(port: int, forms: int) -> list[float]:
     """Send so many forms, each from a network of its own. Returns the seconds that each answer took."""
+    _until_open(port)
     page = _ask(http.client.HTTPConnection(HOST, port), "GET", "", {})[1]
     found = re.search('name="stamp" value="([^"]*)"', page)
     assert found
@@ -132,6 +137,14 @@ def _register(port: int, forms: int) -> list[float]:
         return [
             seconds for one in [browsers.submit(browser) for _ in range(BROWSERS)] for seconds in one.result()
         ]
+
+
+def _until_open(port: int) -> None:
+    """Wait for the web process, without which the service is ready as well."""
+    while True:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, port)):
+            return
+        time.sleep(0.1)
 
 
 def _ask(

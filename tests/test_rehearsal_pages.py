@@ -81,7 +81,7 @@ async def asked(app: Starlette, method: str, link: str, **given: Any) -> httpx.R
         return await client.request(method, link, **given)
 
 
-FORWARDS = TRILATERAL.read_text("utf-8").replace("\nmaterials_url", '\njoin_link = "forward"\nmaterials_url')
+FORWARDS = TRILATERAL.read_text("utf-8").replace('join_link = "direct"', 'join_link = "forward"')
 
 
 def test_every_link_in_every_mail_works_and_looking_changes_nothing(tmp_path: Path) -> None:

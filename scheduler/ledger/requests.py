@@ -95,11 +95,11 @@ class Standing:
 
 
 def find(conn: Connection, key: str) -> Standing | None:
-    """The registration with this key; None if there is none, or if its person was forgotten. The secret part of the
-    key is compared in constant time."""
+    """The registration with this key, the newest of a person who came back; None if there is none, or if its person
+    was forgotten. The secret part of the key is compared in constant time."""
     if not _KEY.fullmatch(key):
         return None
-    query = f"{_STANDING} WHERE substr(key, 1, {_SELECTOR}) = :selector"
+    query = f"{_STANDING} WHERE substr(key, 1, {_SELECTOR}) = :selector ORDER BY id DESC"
     rows = conn.execute(_typed(query), {"selector": key[:_SELECTOR]})
     found = [row for row in rows if hmac.compare_digest(row.key, key)]
     return _standing(conn, found[0]) if found else None

@@ -376,11 +376,12 @@ class _Batch:
         return None
 
     def _new(self, row: Row, person: Person) -> None:
-        """Add a registration, with the UID of the person's last one, whose calendar entry they may still have."""
+        """Add a registration, with the UID and key of the person's last one: they may still have its calendar entry, and
+        mails with its links."""
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
-        uid = last.values["uid"] if last else new_uid(self.webinars[row.webinar])
-        values = {**_NOWHERE, **self._values(row, person), "uid": uid, "key": new_key()}
+        names = last.values if last else {"uid": new_uid(self.webinars[row.webinar]), "key": new_key()}
+        values = {**_NOWHERE, **self._values(row, person), "uid": names["uid"], "key": names["key"]}
         self._add(_Known(None, row.webinar, row.id, person[1], None, values, changed=True))
 
     def _update(self, known: _Known, row: Row, folded: str) -> None:

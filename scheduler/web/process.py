@@ -101,7 +101,10 @@ class _Web:
         if self._settings.pages_url:
             servers.append(await self._serve_pages())
         beats = Beats(self._service)
-        beats.start()  # before nice(), which applies to this thread and later ones only
+        # Before nice(), which applies to this thread and later ones only: a writer that has to wait for the processor
+        # keeps the lock of SQLite's file meanwhile.
+        await self._database.run(lambda conn: None)
+        beats.start()
         os.nice(NICENESS)  # only now, so that the start itself is quick
         turning = asyncio.create_task(beats.keep_turning())
         await stop.wait()

@@ -44,7 +44,8 @@ MESSAGES = SOUND[SOUND.index("[[messages]]") :]
 KEYS = (
     "id, title, about, how_to_join, organizers, host, held_in, zone, start, end, "
     "languages, translations, join_url, join_link, doors_open, materials_url, sender, reply_to, alert_to, colour, "
-    "logo, status, cancelled, on_broken, on_doubt, notice_after, keep_days, again, source, messages"
+    "logo, status, cancelled, on_broken, on_doubt, notice_after, keep_days, again, registration, capacity, consent, "
+    "questions, source, messages"
 )
 MESSAGE_KEYS = (
     "id, on_registration, before_start, after_end, days_before, days_after, at, clock, "

@@ -88,6 +88,21 @@ def test_a_key_finds_its_registration_alone(person: Person) -> None:
         assert requests.find(conn, "") is None
 
 
+def test_the_key_of_who_registers_again_after_days_leads_to_the_new_registration(person: Person) -> None:
+    """Their calendar entry, and the mails that they have, hold it."""
+    key, old = person.row.key, person.standing.registration_id
+    ledger = person.ledger
+    ledger.sql("DELETE FROM registrants")
+    ledger.plan(utc("2025-06-13 08:00"))
+    ledger.register("a@x.org")
+    ledger.plan(utc("2025-06-15 08:00"))
+    with ledger.database.transaction() as conn:
+        found = requests.find(conn, key)
+    assert found is not None
+    assert found.registration_id > old
+    assert not found.gone
+
+
 # Zone and language
 
 

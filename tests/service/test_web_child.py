@@ -164,6 +164,32 @@ def test_it_answers_is_started_again_when_it_is_killed_and_ends_with_the_service
 
 
 @pytest.mark.full  # several seconds of waiting
+def test_its_writer_keeps_the_priority_of_the_service(settings: WebSettings) -> None:
+    """It holds the lock of SQLite's file while it waits for a processor."""
+
+    async def test() -> None:
+        child = WebChild(settings)
+        child.start()
+        try:
+            await _answer(settings)
+            (process,) = _processes(os.getpid())
+            await until(lambda: _niceness(process) > _niceness(os.getpid()))
+            kept = [one for one in _threads(process) if _niceness(one) == _niceness(os.getpid())]
+            assert len(kept) == 3, "signs of life, the end with the service, and the writer"
+        finally:
+            await child.stop()
+
+    asyncio.run(test())
+
+
+def _threads(process: int) -> list[int]:
+    return [int(path.name) for path in Path(f"/proc/{process}/task").iterdir()]
+
+
+def _niceness(thread: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, thread)
+
+
 def test_one_that_hangs_is_killed(settings: WebSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         child = WebChild(settings)

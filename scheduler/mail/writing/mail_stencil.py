@@ -91,9 +91,9 @@ class Personal:
     @property
     def values(self) -> dict[str, str]:
         """The values by the names in `_VALUES`."""
-        values = {
-            "name": self.name, "json name": in_json(bare(self.name)), "left": self.left, "page": self.page,
-        }  # fmt: skip
+        values = {"name": self.name, "json name": in_json(bare(self.name)), "left": self.left}
+        if self.page:
+            values["page"] = self.page
         link = self.link
         return (
             values | {"link": link, "quoted link": quote(link), "json link": in_json(link)}
@@ -118,8 +118,9 @@ class MailStencil:
             b"id": sheet.message_id.encode(),
             b"thread": sheet.thread.encode(),
             b"date": _date(int(sheet.facts.now.timestamp())),
-            b"page": own.page.encode(),
         }
+        if own.page:
+            values[b"page"] = own.page.encode()
         encode, text = encoding(self.eight_bit), own.values
         for what, value in text.items():
             values[b"text " + what.encode()] = encode(value)

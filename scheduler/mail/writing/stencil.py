@@ -109,8 +109,8 @@ class Stencils:
             page=facts.page_url,
             zone=zone,
         )
-        kind = (sheet.calendar_as, sheet.method, bool(own.page), sheet.one_click)
-        frame = (sheet.message, current.language, *kind, eight_bit)
+        https = own.page[:6]  # decides whether there are headers for one click
+        frame = (sheet.message, current.language, sheet.calendar_as, sheet.method, https, eight_bit)
         key = (*frame, zone.shape, computed, bool(own.name), bool(own.link), facts.over)
 
         def cut() -> MailStencil | None:

@@ -63,6 +63,10 @@ class _Unsubscribing:
         return RedirectResponse(f"{seen.path}/unsubscribe", 303)
 
     async def _do(self, seen: Visit, wish: Wish, source: Source) -> None:
+        """Do it, unless it was done before: whoever presses again and again must not keep the sender waiting."""
+        if {"webinar": seen.standing.unsubscribed, "all": seen.standing.suppressed}.get(wish):
+            return
+
         def do(conn: Connection) -> None:
             whose = (conn, seen.now, seen.governing, seen.standing.registration_id)
             if wish == "none":

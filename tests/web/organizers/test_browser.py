@@ -106,7 +106,10 @@ def sign_in(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "console", lambda message: complaints.append(message.text) if "409" not in message.text else None
+            "console",
+            lambda message: (
+                complaints.append(message.text) if not re.search("409|503", message.text) else None
+            ),
         )
         page.on(
             "request",
@@ -128,7 +131,7 @@ def sign_in(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]
 def opened(page: Page, service: Service, message: str, language: str) -> Page:
     page.goto(f"{service.url}/{message}/{language}")
     expect(page.locator("#problems-head")).to_have_text(
-        re.compile("Nothing is wrong, for any reader|^0 wrong")
+        re.compile("Nothing is wrong, for any reader|^0 wrong"), timeout=90_000
     )
     return page
 
@@ -203,6 +206,14 @@ def test_the_day_of_an_organizer(sign_in: Callable[..., Page], service: Service)
     page.on("dialog", lambda dialog: dialog.accept())
 
 
+def choose(page: Page) -> None:
+    """Take the first of what is offered, which can be done a moment after it appears."""
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.wait_for_timeout(200)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+
+
 def test_words_and_pieces_are_inserted_as_somebody_would_type_them(
     sign_in: Callable[..., Page], service: Service
 ) -> None:
@@ -211,18 +222,15 @@ def test_words_and_pieces_are_inserted_as_somebody_would_type_them(
     offers = page.get_by_role("listbox")
     write(page, "\nHola /reader")
     expect(offers.get_by_role("option").first).to_contain_text("Sample Registrant")
-    page.keyboard.press("Enter")
+    choose(page)
     expect(page.locator("#body .chip").last).to_have_text("Reader’s name")
     page.keyboard.type(" y {{ time_l")
-    expect(offers).to_be_visible()
-    page.keyboard.press("Enter")
+    choose(page)
     page.keyboard.type("\n/calendar")
-    expect(offers).to_be_visible()
-    page.keyboard.press("Enter")
+    choose(page)
     expect(page.locator("#body .picture").last).to_contain_text("Google")
     page.keyboard.type("\n/there is: link to sl")
-    expect(offers).to_be_visible()
-    page.keyboard.press("Enter")
+    choose(page)
     page.keyboard.type("negrita")
     page.keyboard.press("Shift+Control+ArrowLeft")
     page.keyboard.press("Control+b")
@@ -438,7 +446,13 @@ def test_axe_finds_nothing_on_any_page(
             expect(page.get_by_role("listbox")).to_be_visible()
         page.evaluate(axe())
         found = page.evaluate("axe.run(document, {iframes: false})")
-        told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+        told = [
+            (one["id"], node["html"][:200])
+            for one in found["violations"]
+            for node in one["nodes"]
+            # The keys of the text move through what is offered (aria-activedescendant).
+            if not (one["id"] == "scrollable-region-focusable" and 'role="listbox"' in node["html"])
+        ]
         assert told == [], path
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"

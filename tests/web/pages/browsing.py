@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
+_REFUSED = "the server responded with a status of"  # a page that says so itself
 Visit = Callable[..., Page]
 """Opens the page of a path in a new context with these options of Playwright's."""
 
@@ -24,7 +25,8 @@ def visiting(browser: Browser, url: str) -> Iterator[Visit]:
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "console", lambda message: complaints.append(message.text) if "422" not in message.text else None
+            "console",
+            lambda message: complaints.append(message.text) if _REFUSED not in message.text else None,
         )
         page.on(
             "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith(url) else None

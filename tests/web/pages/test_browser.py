@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from scheduler.database.engine import Database
 from scheduler.web.pages.words import LANGUAGES, page_words
@@ -14,6 +13,7 @@ from scheduler.webinar.model import read_webinar
 from tests.browsing import axe, chromium
 from tests.rehearsed import ROOT
 from tests.support import utc
+from tests.web.pages.browsing import Visit, press_enter, tab_to, visiting
 from tests.web.pages.serving import served
 from tests.web.pages.support import Site
 
@@ -54,29 +54,9 @@ def url(site: Site) -> Iterator[str]:
 
 
 @pytest.fixture
-def visitor(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """Open a page in a browser of somebody's own. What it complains about, or loads from elsewhere, fails the test."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def visit(path: str, **given: Any) -> Page:
-        context = browser.new_context(**({"timezone_id": "Asia/Kathmandu"} | given))
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console", lambda message: complaints.append(message.text) if "404" not in message.text else None
-        )
-        page.on(
-            "request", lambda asked: complaints.append(asked.url) if not asked.url.startswith(url) else None
-        )
-        page.goto(url + path)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
+def visitor(browser: Browser, url: str) -> Iterator[Visit]:
+    with visiting(browser, url) as visit:
+        yield visit
 
 
 def press(page: Page, *keys: str) -> None:
@@ -84,61 +64,40 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def enter(page: Page) -> None:
-    """Press Enter, and wait for the page that it leads to."""
-    with page.expect_navigation():
-        press(page, "Enter")
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press the tabulator until what has this name, or text, is in focus."""
-    for _ in range(40):
-        press(page, "Tab")
-        focused = page.evaluate(
-            "(e => e.labels?.[0]?.innerText || e.innerText || '')(document.activeElement)"
-        )
-        if name in focused:
-            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", (
-                "focus is visible"
-            )
-            return
-    raise AssertionError(f"no way to {name} by keyboard")
-
-
-def test_by_keyboard_alone(site: Site, visitor: Callable[..., Page]) -> None:
+def test_by_keyboard_alone(site: Site, visitor: Visit) -> None:
     page = visitor(f"/r/{site.register(timezone='Asia/Kathmandu')}")
     tab_to(page, SAYS.search_label)
     page.keyboard.type("nairobi")
-    enter(page)
+    press_enter(page)
     tab_to(page, "Nairobi")
     tab_to(page, SAYS.choose)
-    enter(page)
+    press_enter(page)
     expect(page.get_by_role("status")).to_have_text(SAYS.done_zone)
     expect(page.get_by_role("status")).to_be_focused()
     expect(page.locator(".hours")).to_have_text("14:00–16:00")
     tab_to(page, "Wednesday, 2 July")
     press(page, "Space")
     tab_to(page, SAYS.save)
-    enter(page)
+    press_enter(page)
     expect(page.get_by_role("status")).to_have_text(SAYS.done_messages)
     assert [row.message for row in site.ledger.sql("SELECT message FROM unwanted")] == ["reminder-day"]
     tab_to(page, SAYS.withdraw_title)
     expect(page.get_by_role("button", name=SAYS.withdraw_button)).to_be_hidden()
     press(page, "Enter")
     tab_to(page, SAYS.withdraw_button)
-    enter(page)
+    press_enter(page)
     expect(page.get_by_role("status")).to_have_text(SAYS.done_withdraw)
     tab_to(page, SAYS.return_button)
-    enter(page)
+    press_enter(page)
     expect(page.get_by_role("status")).to_have_text(SAYS.done_return)
     tab_to(page, UNSUBSCRIBE.title)
-    enter(page)
+    press_enter(page)
     tab_to(page, UNSUBSCRIBE.webinar_button)
-    enter(page)
+    press_enter(page)
     expect(page.get_by_role("status")).to_have_text(UNSUBSCRIBE.done_webinar)
 
 
-def test_without_javascript(site: Site, visitor: Callable[..., Page]) -> None:
+def test_without_javascript(site: Site, visitor: Visit) -> None:
     page = visitor(f"/r/{site.register(timezone='Asia/Kathmandu')}", java_script_enabled=False)
     expect(page.locator("form.offer")).to_be_hidden()
     page.get_by_label(SAYS.search_label).fill("Pretoria")
@@ -160,9 +119,7 @@ def test_without_javascript(site: Site, visitor: Callable[..., Page]) -> None:
     expect(page.locator("html")).to_have_attribute("dir", "rtl")
 
 
-def test_the_browsers_zone_is_offered_where_its_clock_differs(
-    site: Site, visitor: Callable[..., Page]
-) -> None:
+def test_the_browsers_zone_is_offered_where_its_clock_differs(site: Site, visitor: Visit) -> None:
     key = site.register(timezone="Asia/Kathmandu")
     page = visitor(f"/r/{key}", timezone_id="Africa/Nairobi")
     offer = page.locator("form.offer")
@@ -176,7 +133,7 @@ def test_the_browsers_zone_is_offered_where_its_clock_differs(
 
 @pytest.mark.parametrize("same", ["Africa/Nairobi", "Africa/Addis_Ababa", "Etc/GMT-5", "UTC"])
 def test_a_zone_with_the_same_clock_or_without_a_place_is_not_offered(
-    site: Site, visitor: Callable[..., Page], same: str
+    site: Site, visitor: Visit, same: str
 ) -> None:
     page = visitor(f"/r/{site.register(timezone='Africa/Nairobi')}", timezone_id=same)
     expect(page.locator("#clock")).to_be_visible()
@@ -184,7 +141,7 @@ def test_a_zone_with_the_same_clock_or_without_a_place_is_not_offered(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_offer_is_in_the_pages_language(site: Site, visitor: Callable[..., Page], language: str) -> None:
+def test_the_offer_is_in_the_pages_language(site: Site, visitor: Visit, language: str) -> None:
     page = visitor(f"/r/{site.register(language=language)}", timezone_id="America/Lima")
     offer = page.locator("form.offer p")
     expect(offer).to_be_visible()
@@ -200,9 +157,7 @@ def places(key: str) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nobody_is_kept_out_by_a_disability(
-    site: Site, visitor: Callable[..., Page], language: str, scheme: str
-) -> None:
+def test_nobody_is_kept_out_by_a_disability(site: Site, visitor: Visit, language: str, scheme: str) -> None:
     key = site.register(language=language, country="KE")
     page = visitor("/r/nobody", color_scheme=scheme, locale=language, bypass_csp=True)
     origin = page.url.removesuffix("/r/nobody")
@@ -214,7 +169,7 @@ def test_nobody_is_kept_out_by_a_disability(
 
 
 @pytest.mark.parametrize("when", ["cancelled", "running", "over", "withdrawn", "unsubscribed"])
-def test_nor_in_any_state(site: Site, visitor: Callable[..., Page], when: str) -> None:
+def test_nor_in_any_state(site: Site, visitor: Visit, when: str) -> None:
     key = site.register(country="KE")
     if when == "cancelled":
         governs = site.ledger.governing["w"].webinar
@@ -231,7 +186,7 @@ def test_nor_in_any_state(site: Site, visitor: Callable[..., Page], when: str) -
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_nothing_is_cut_off_on_a_small_phone(site: Site, visitor: Callable[..., Page], language: str) -> None:
+def test_nothing_is_cut_off_on_a_small_phone(site: Site, visitor: Visit, language: str) -> None:
     key = site.register(language=language, name="Wolfeschlegelsteinhausenbergerdorff")
     page = visitor("/r/nobody", viewport={"width": 320, "height": 568}, has_touch=True, is_mobile=True)
     origin = page.url.removesuffix("/r/nobody")
@@ -244,9 +199,7 @@ def test_nothing_is_cut_off_on_a_small_phone(site: Site, visitor: Callable[..., 
             assert box["height"] >= 44, pressed.inner_text()
 
 
-def test_a_page_that_is_opened_and_not_pressed_changes_nothing(
-    site: Site, visitor: Callable[..., Page]
-) -> None:
+def test_a_page_that_is_opened_and_not_pressed_changes_nothing(site: Site, visitor: Visit) -> None:
     key = site.register()
     before = site.dump()
     for path in places(key):
@@ -255,7 +208,7 @@ def test_a_page_that_is_opened_and_not_pressed_changes_nothing(
     assert site.dump() == before
 
 
-def test_a_slow_phone_shows_the_page_within_a_second(site: Site, visitor: Callable[..., Page]) -> None:
+def test_a_slow_phone_shows_the_page_within_a_second(site: Site, visitor: Visit) -> None:
     key = site.register(language="ru")
     page = visitor("/r/nobody")
     origin = page.url.removesuffix("/r/nobody")

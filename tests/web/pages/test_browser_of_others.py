@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect
 from scheduler.web.pages.words import LANGUAGES, page_words
 from tests.browsing import axe
 from tests.support import utc
+from tests.web.pages.browsing import tab_to
 from tests.web.pages.support import NOW, Site
-from tests.web.pages.test_browser import browser, press, site, tab_to, url, visitor
+from tests.web.pages.test_browser import browser, press, site, url, visitor
 from tests.web.pages.test_own_data import mailed
 
 __all__ = ["browser", "site", "url", "visitor"]

@@ -7,7 +7,7 @@ const WORDS = { name: "Words that are filled in", rank: 1 };
 const PIECES = { name: "Pieces of the mail", rank: 2 };
 const SOME = { name: "Only for some readers", rank: 3 };
 const MAY_BE_EMPTY = ["name", "webinar.materials_url", "webinar.how_to_join"];
-const BEGINNING = /(?:(?<=^|[\s({«“"'])\/[\p{L}’' ]{0,30}|\{\{ ?[\w.]{0,30})$/u;
+const BEGINNING = /(?:(?<=^|[\s({«“"'])\/[\p{L}’':. ]{0,40}|\{\{ ?[\w.]{0,30})$/u;
 
 /** @param {{blocks: boolean}} what */
 export const inserting = ({ blocks }) => autocompletion({
@@ -24,7 +24,8 @@ function offers(context, blocks) {
   const isName = match?.[0].startsWith("{{");
   const known = context.state.facet(words), now = context.state.field(values);
   const variables = known.variables.filter((one) => blocks || !one.block);
-  const options = variables.map((one) => ({
+  const options = variables.map((one, at) => ({
+    boost: 40 - at, // in the order of the variables
     label: isName ? one.name : one.label,
     detail: one.block ? "" : now[one.name] || "",
     info: one.meaning,
