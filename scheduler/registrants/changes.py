@@ -376,8 +376,8 @@ class _Batch:
         return None
 
     def _new(self, row: Row, person: Person) -> None:
-        """Add a registration, with the UID and key of the person's last one: they may still have its calendar entry, and
-        mails with its links."""
+        """Add a registration, with the UID and key of the person's last one: they may still have its calendar entry
+        and mails with its links."""
         earlier = reversed(self.by_person.get(person, []))
         last = max(earlier, key=lambda known: known.gone_at or self.now, default=None)
         names = last.values if last else {"uid": new_uid(self.webinars[row.webinar]), "key": new_key()}

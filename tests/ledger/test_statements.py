@@ -232,7 +232,8 @@ def _a_day(ledger: Ledger) -> None:
 def _asks(ledger: Ledger, address: str) -> None:
     """Whatever there is to ask for on a person's page."""
     governing = ledger.governing["other"]
-    key = ledger.sql("SELECT key FROM registration WHERE address = :address", address=address)[0].key
+    found = ledger.sql("SELECT key FROM registration WHERE webinar = 'other' AND address = :who", who=address)
+    key = found[0].key
     with ledger.database.transaction() as conn:
         here = requests.find(conn, key)
         assert here
