@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,9 @@ from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import not_forgotten, registered_again
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.questions import Answers
+
+CONFIRMED_WITHIN = timedelta(hours=24)
+"""How long an address may wait to be confirmed."""
 
 
 class State(StrEnum):
@@ -157,6 +160,12 @@ def remove_address(conn: Connection, folded: str) -> list[str]:
     where somebody is forgotten, so no change is noted."""
     rows = execute(conn, "DELETE FROM signup WHERE address_folded = :folded RETURNING webinar", folded=folded)
     return list(rows.scalars())
+
+
+def has_unconfirmed(conn: Connection, before: datetime) -> bool:
+    """Whether there are rows whose address was not confirmed in time. One look by index."""
+    query = "SELECT EXISTS (SELECT 1 FROM signup WHERE state = 'unconfirmed' AND updated_at < :before)"
+    return bool(execute(conn, query, before=before).scalar())
 
 
 def drop_unconfirmed(conn: Connection, before: datetime) -> None:
