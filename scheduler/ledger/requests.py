@@ -24,7 +24,7 @@ from scheduler.ledger.planning import Governing, plan_person
 from scheduler.ledger.statements import execute_named
 from scheduler.registrants import choices, suppression
 from scheduler.registrants.choices import CONFIRMED, NOTHING
-from scheduler.registrants.rows import Person
+from scheduler.registrants.rows import Person, Registrants, RegistrantsUnreadable
 from scheduler.registrants.suppression import EVERYTHING, Source, suppressions
 from scheduler.registrants.zones import zones_of
 from scheduler.webinar.model import Webinar
@@ -262,7 +262,7 @@ def withdraw(conn: Connection, now: datetime, governing: Governing, registration
     so. Idempotent."""
     person, row = _lock(conn, registration_id)
     choices.withdraw(conn, now, person)
-    choices.write_withdrawn_at(conn, {row.registrant_id or 0: now})
+    _write_withdrawn_at(conn, row, now)
     plan_person(conn, now, governing, registration_id)
 
 
@@ -270,7 +270,7 @@ def come_back(conn: Connection, now: datetime, governing: Governing, registratio
     """Restore the registration of a person who withdrew. Idempotent."""
     person, row = _lock(conn, registration_id)
     choices.come_back(conn, now, person)
-    choices.write_withdrawn_at(conn, {row.registrant_id or 0: None})
+    _write_withdrawn_at(conn, row, None)
     plan_person(conn, now, governing, registration_id)
 
 
@@ -350,6 +350,20 @@ def _lock_against_intake(conn: Connection, registration_id: int) -> tuple[Person
     """As `_lock`, and against absorbing rows, which writes what a registration was read with."""
     dialect(conn).wait_to_plan(conn, "intake")
     return _lock(conn, registration_id)
+
+
+def _write_withdrawn_at(conn: Connection, row: Any, at: datetime | None) -> None:
+    """Write since when a person does not come to their row of `registrants`, also if they registered with us as
+    well."""
+    rows = {row.registrant_id or 0}
+    if min(rows) < 0:
+        savepoint = conn.begin_nested()
+        try:
+            rows |= set(Registrants(conn).find([(row.webinar, row.address)]).values())
+            savepoint.commit()
+        except RegistrantsUnreadable:
+            savepoint.rollback()
+    choices.write_withdrawn_at(conn, dict.fromkeys(rows, at))
 
 
 def _write(conn: Connection, registration_id: int, **values: str) -> None:

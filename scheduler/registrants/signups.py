@@ -101,9 +101,9 @@ def register(
         _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
     stored = _stored(conn, webinar.id, [one.folded for one in people])
     new = [one for one in people if one.folded not in stored]
-    states = _states(conn, now, webinar, new) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
+    begin = [one for one in people if one.folded not in stored or stored[one.folded].state == State.UNCONFIRMED]
+    states = _states(conn, now, webinar, begin) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
     ids = _insert(conn, now, webinar.id, new, states, source)
-    _note(conn, webinar.id, [ids[one] for one, state in states.items() if state is State.REGISTERED])
     edited = {
         one.folded: one
         for one in people
@@ -112,16 +112,22 @@ def register(
         and _values(one) != _values_of(row)
     }
     _update(conn, now, {stored[folded].id: one for folded, one in edited.items()})
-    _note(conn, webinar.id, [stored[one].id for one in edited if stored[one].state == State.REGISTERED])
+    for state in State:
+        count = [stored[one].id for one in states if one in stored and states[one] is state]
+        _set_state(conn, now, count, state)
 
     def outcome(folded: str) -> Outcome:
         if folded in ids:
             return Outcome(ids[folded], states[folded], new=True, changed=True, begun=True)
         row = stored[folded]
-        now_counts = row.state == State.UNCONFIRMED and confirmed and confirm(conn, now, webinar, row.id)
-        return now_counts or Outcome(row.id, State(row.state), changed=folded in edited)
+        if folded in states:
+            return Outcome(row.id, states[folded], changed=True, begun=True)
+        return Outcome(row.id, State(row.state), changed=folded in edited)
 
-    return [outcome(one.folded) for one in people]
+    outcomes = [outcome(one.folded) for one in people]
+    changed = [one.id for one in outcomes if one.changed and one.state is State.REGISTERED]
+    _note(conn, webinar.id, changed)
+    return outcomes
 
 
 def confirm(conn: Connection, now: datetime, webinar: Webinar, number: int) -> Outcome | None:

@@ -396,10 +396,12 @@ async def test_nobody_gets_a_place_at_a_webinar_that_is_cancelled_or_over(databa
         assert desk.ledger.states("ben@who.int") == {}
 
 
-def test_addresses_that_nobody_confirms_within_a_day_are_deleted(database: Database) -> None:
+@pytest.mark.engines("both")
+@in_loop
+async def test_addresses_that_nobody_confirms_within_a_day_are_deleted(database: Database) -> None:
     desk = Desk(database)
     with database.transaction() as conn:
         for address, at in (("ana@who.int", NOW - DAY - timedelta(hours=1)), ("ben@who.int", NOW)):
             signups.register(conn, at, webinar(), [Details(address)], "form", confirmed=False)
-    in_loop(desk.plan_all())
+    await desk.plan_all()
     assert [row.address for row in desk.ledger.sql("SELECT address FROM signup")] == ["ben@who.int"]

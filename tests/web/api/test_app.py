@@ -130,6 +130,23 @@ def test_a_body_that_is_too_large_is_refused(system: Api, monkeypatch: pytest.Mo
     assert answer.json()["title"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"cancelled": True}, "is cancelled"),
+        ({"start": datetime(2025, 6, 2, 13), "end": datetime(2025, 6, 2, 15)}, "is over"),
+    ],
+)
+def test_nobody_registers_for_a_webinar_that_is_cancelled_or_over(
+    site: Site, system: Api, changed: dict[str, Any], why: str
+) -> None:
+    site.ledger.govern(webinar(**changed))
+    answer = system.put()
+    assert answer.status_code == 409
+    assert why in answer.json()["detail"]
+    assert system.post({"email": "maya@who.int"}).status_code == 409
+
+
 def test_nobody_registers_for_a_webinar_that_has_ended(site: Site, system: Api) -> None:
     site.ledger.govern(webinar(status="ended"))
     assert system.put().status_code == 409
