@@ -24,10 +24,11 @@ _TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
 class Purpose(StrEnum):
-    """What a link is for. The subject of DATA is a registration, that of CONFIRM a row of `signup`."""
+    """What a link is for. The subject of DATA is a registration, that of the others a row of `signup`."""
 
     DATA = "data"
     CONFIRM = "confirm"
+    WAITING = "waiting"
 
 
 class MailedTo(NamedTuple):

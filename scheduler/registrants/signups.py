@@ -188,6 +188,28 @@ def waiting_for(conn: Connection) -> list[str]:
     return list(execute(conn, query).scalars())
 
 
+def waiting(conn: Connection, webinar: str, most: int) -> list[int]:
+    """The rows of up to `most` people who wait for a place."""
+    query = "SELECT id FROM signup WHERE webinar = :webinar AND state = 'waiting' ORDER BY id LIMIT :most"
+    return list(execute(conn, query, webinar=webinar, most=most).scalars())
+
+
+def state_of(conn: Connection, number: int, folded: str) -> State | None:
+    """The state of the row with this number and address; None if it is gone."""
+    query = "SELECT state FROM signup WHERE id = :id AND address_folded = :folded"
+    state = execute(conn, query, id=number, folded=folded).scalar()
+    return None if state is None else State(state)
+
+
+def stop_waiting(conn: Connection, numbers: Collection[int]) -> None:
+    """Remove these rows if they still wait for a place."""
+    execute(
+        conn,
+        f"DELETE FROM signup WHERE state = 'waiting' AND {dialect(conn).among('id', 'ids')}",
+        ids=as_list(conn, numbers),
+    )
+
+
 def is_full(conn: Connection, webinar: Webinar) -> bool:
     """Whether all places are taken."""
     return _free_places(conn, webinar) == 0

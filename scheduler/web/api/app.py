@@ -135,7 +135,9 @@ class Calls:
         now, results = self.pages.clock.now(), list[people.Result]()
         for first in range(0, len(asked), PIECE):
             piece = asked[first : first + PIECE]
-            results += await self.database.run(people.register, now, webinar, piece, f"api {key.name}")
+            results += await self.database.run(
+                people.register, now, webinar, piece, f"api {key.name}", self.pages.url
+            )
         return results
 
     async def read(self, webinar: str, address: str) -> Registered:

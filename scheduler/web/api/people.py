@@ -83,7 +83,7 @@ def _why_not(webinar: Webinar, address: str, values: Mapping[str, str]) -> list[
 
 
 def register(
-    conn: Connection, now: datetime, webinar: Webinar, people: Sequence[Asked], source: str
+    conn: Connection, now: datetime, webinar: Webinar, people: Sequence[Asked], source: str, pages_url: str
 ) -> list[Result]:
     """Register these people, of whom no two have the same address. Idempotent."""
     sound = {one.details.folded: one for one in people if not one.errors}
@@ -103,7 +103,7 @@ def register(
         details = [one for one in details if one.folded not in passed]
         outcomes = signups.register(conn, now, webinar, details, source, again=again)
     for one, outcome in zip(details, outcomes, strict=True):
-        tell_who_waits(conn, now, webinar, outcome)
+        tell_who_waits(conn, now, webinar, outcome, pages_url)
         results[one.folded] = outcome
     return [one.errors or results[one.details.folded] for one in people]
 

@@ -87,7 +87,7 @@ class _Confirming:
         entered, governing = chosen
 
         def do(conn: Connection) -> None:
-            confirm(conn, now, governing, entered.id, to.address_folded)
+            confirm(conn, now, governing, entered.id, to.address_folded, self._pages.url)
 
         await asyncio.to_thread(load_names)  # outside a transaction
         await self._pages.database.run(do)

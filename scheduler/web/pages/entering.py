@@ -42,7 +42,9 @@ WriteLetter = Callable[[str], bytes]
 """Writes the mail that asks to confirm an address, with this token in its link."""
 
 
-def enter(conn: Connection, now: datetime, governing: Governing, entry: Entry, write: WriteLetter) -> None:
+def enter(
+    conn: Connection, now: datetime, governing: Governing, entry: Entry, write: WriteLetter, pages_url: str
+) -> None:
     """Register somebody, or ask by mail whether the address is theirs.
 
     The form itself proves nothing about its sender. So whoever is registered stays as they are, and gets the
@@ -64,7 +66,7 @@ def enter(conn: Connection, now: datetime, governing: Governing, entry: Entry, w
         (outcome,) = signups.register(
             conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again=[person[1]]
         )
-        tell_who_waits(conn, now, webinar, outcome)
+        tell_who_waits(conn, now, webinar, outcome, pages_url)
         if outcome.state is State.UNCONFIRMED or (asks and left):
             _ask(conn, now, webinar, entry.address, outcome.id, write)
         else:
@@ -102,7 +104,9 @@ def entered_for(conn: Connection, folded: str, numbers: Collection[int]) -> list
     ]  # fmt: skip
 
 
-def confirm(conn: Connection, now: datetime, governing: Governing, number: int, folded: str) -> bool:
+def confirm(
+    conn: Connection, now: datetime, governing: Governing, number: int, folded: str, pages_url: str
+) -> bool:
     """Let an address count whose reader pressed the button. Idempotent. False if the row of `signup` is gone."""
     person = governing.webinar.id, folded
     if _is_kept_back(conn, person, proven=True):
@@ -110,7 +114,7 @@ def confirm(conn: Connection, now: datetime, governing: Governing, number: int, 
     outcome = signups.confirm(conn, now, governing.webinar, number)
     if outcome is None:
         return False
-    tell_who_waits(conn, now, governing.webinar, outcome)
+    tell_who_waits(conn, now, governing.webinar, outcome, pages_url)
     _come_back(conn, now, governing, person)
     return True
 

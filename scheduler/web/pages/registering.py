@@ -133,7 +133,9 @@ class _Registering:
             return await self._show(webinar, language, "", typed, entry, hasty=hasty)
 
         def do(conn: Connection) -> None:
-            enter(conn, now, governing, entry, lambda token: self._letter(webinar, entry, token, now))
+            enter(
+                conn, now, governing, entry, lambda token: self._letter(webinar, entry, token, now), self._pages.url
+            )
 
         await self._pages.database.run(do)
         return done
