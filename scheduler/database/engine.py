@@ -42,7 +42,7 @@ def execute(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
     empty one holds nothing (not for NOT IN)."""
     instants = [name for name, value in values.items() if isinstance(value, datetime)]
     if lists := [name for name, value in values.items() if isinstance(value, _LISTS)]:
-        # IN () is no SQL, and what SQLAlchemy makes of it compares with a number on PostgreSQL; IN (NULL) fits any type.
+        # IN () is no SQL, and SQLAlchemy's instead compares with a number on PostgreSQL; IN (NULL) fits any type.
         values |= {name: list(values[name]) or [None] for name in lists}
         return conn.execute(_statement(sql, frozenset(instants), frozenset(lists)), values)
     engine = dialect(conn)

@@ -101,8 +101,12 @@ def register(
         _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
     stored = _stored(conn, webinar.id, [one.folded for one in people])
     new = [one for one in people if one.folded not in stored]
-    begin = [one for one in people if one.folded not in stored or stored[one.folded].state == State.UNCONFIRMED]
-    states = _states(conn, now, webinar, begin) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
+    begin = [
+        one for one in people if one.folded not in stored or stored[one.folded].state == State.UNCONFIRMED
+    ]
+    states = (
+        _states(conn, now, webinar, begin) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
+    )
     ids = _insert(conn, now, webinar.id, new, states, source)
     edited = {
         one.folded: one

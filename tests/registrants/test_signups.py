@@ -384,7 +384,9 @@ def test_what_they_chose_stays_when_our_row_is_removed(ledger: Ledger, both: int
     assert ledger.sql("SELECT zone, language FROM registration") == [("Asia/Tokyo", "es")]
     ledger.sql("UPDATE registrants SET timezone = 'Lima'")
     ledger.plan(NOW)
-    assert ledger.sql("SELECT zone FROM registration")[0].zone == "America/Lima", "their row says otherwise now"
+    assert ledger.sql("SELECT zone FROM registration")[0].zone == "America/Lima", (
+        "their row says otherwise now"
+    )
 
 
 # Forgotten people

@@ -123,11 +123,11 @@ class Calls:
             raise HTTPException(
                 409, "Nobody can register: the webinar has ended, or no sound file of it governs yet."
             )
-        webinar, now = found.webinar, self.pages.clock.now()
-        if webinar.cancelled or webinar.end <= now:
-            why = "is cancelled" if webinar.cancelled else "is over"
+        here, now = found.webinar, self.pages.clock.now()
+        if here.cancelled or here.end <= now:
+            why = "is cancelled" if here.cancelled else "is over"
             raise HTTPException(409, f"Nobody can register: the webinar {why}.")
-        return webinar
+        return here
 
     async def register(self, webinar: Webinar, asked: Sequence[Asked], key: Key) -> list[people.Result]:
         """Register these people, in short transactions."""

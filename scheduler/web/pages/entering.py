@@ -64,7 +64,14 @@ def enter(
         _come_back_and_tell(conn, now, governing, person, here)
     elif asks or _registered_since(conn, person[1], now - A_DAY) < MOST_NEW:
         (outcome,) = signups.register(
-            conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again=[person[1]]
+            conn,
+            now,
+            webinar,
+            [_details(entry)],
+            FORM,
+            confirmed=not asks,
+            overwrite=False,
+            again=[person[1]],
         )
         tell_who_waits(conn, now, webinar, outcome, pages_url)
         if outcome.state is State.UNCONFIRMED or (asks and left):
@@ -142,7 +149,9 @@ def _ask(
     if len(asked) >= MOST_ASKED or any(at > now - AN_HOUR for at in asked):
         return
     to = MailedTo(number, fold(address))
-    token = mailed_links.make(conn, now, Purpose.CONFIRM, to, valid_for=signups.CONFIRMED_WITHIN, most=MOST_ASKED)
+    token = mailed_links.make(
+        conn, now, Purpose.CONFIRM, to, valid_for=signups.CONFIRMED_WITHIN, most=MOST_ASKED
+    )
     with suppress(outbox.TooMany):
         outbox.put(conn, now, webinar.sender.address, wire_address(address), write(token), patient=True)
 

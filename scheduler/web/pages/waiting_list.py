@@ -1,7 +1,7 @@
 """The mails to somebody who waits for a place: that they wait, and that the webinar is cancelled.
 
-Nobody who waits is registered, so these are no messages of the sequence: their words are ours, and they go by the outbox. Once
-they have a place, they get the confirmation like anybody else.
+Nobody who waits is registered, so these are no messages of the sequence: their words are ours, and they go by the
+outbox. Once they have a place, they get the confirmation like anybody else.
 """
 
 from __future__ import annotations

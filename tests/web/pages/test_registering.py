@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -460,3 +461,49 @@ def test_nobody_brings_back_a_forgotten_person_who_has_not_confirmed_their_addre
         assert confirm(conn, site.clock.at, governing, number, "ana@who.int")
     site.ledger.plan(site.clock.at)
     assert site.ledger.states("ana@who.int")["confirmation"] == "pending"
+
+
+# What helps people who fill it in
+
+
+@pytest.mark.engines("sqlite")
+def test_the_summary_of_mistakes_stands_below_the_title_and_names_the_question(site: Site) -> None:
+    form = open_page(site, SEQUENCE + QUESTIONS)
+    answer = form.send(name="").text
+    assert (
+        answer.index("<h1") < answer.index(WORDS.wrong_title, answer.index("<body")) < answer.index("<form")
+    )
+    assert f'<a href="#name">{WORDS.name}: {WORDS.name_missing}</a>' in answer
+    assert f'<a href="#answer-role">What is your role?: {WORDS.answer_missing}</a>' in answer
+
+
+def test_a_slip_in_the_name_of_a_provider_is_asked_about_once(site: Site) -> None:
+    form = open_page(site)
+    asked = form.send(address="ana@gmial.com")
+    assert asked.status_code == 200
+    assert "ana@gmail.com" in asked.text
+    assert signups(site) == []
+    assert form.send(address="ben@gmial.com", kept="ana@gmial.com").status_code == 200, "not of that one"
+    assert form.send(address="ana@gmial.com", kept="ana@gmial.com").status_code == 303
+    assert signups(site)[0][0] == "ana@gmial.com", "as they said twice"
+
+
+@pytest.mark.engines("sqlite")
+def test_the_script_has_the_reader_s_day_in_the_words_of_geneva_s(site: Site) -> None:
+    open_page(site)
+    page = site.get("/w/w", "ar").text
+    found = re.search('data-days="([^"]*)"', page)
+    assert found
+    days = json.loads(unescape(found[1]))
+    assert list(days) == ["2025-07-02", "2025-07-03", "2025-07-04"]
+    assert days["2025-07-03"] == "الخميس، 3 تموز/يوليو 2025"
+    assert days["2025-07-03"] in page.replace(found[0], "")
+
+
+@pytest.mark.engines("sqlite")
+def test_nobody_is_promised_a_link_when_all_places_are_taken(site: Site) -> None:
+    form = open_page(site, capacity=1)
+    assert WORDS.address_hint in site.get("/w/w").text
+    assert WORDS.done_waits in site.get(form.send().headers["location"]).text
+    site.clock.at += timedelta(minutes=1)
+    assert WORDS.address_hint not in site.get("/w/w").text

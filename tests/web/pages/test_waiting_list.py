@@ -86,7 +86,9 @@ def test_a_name_that_is_a_line_is_no_header(site: Site) -> None:
 
 def leave_link(site: Site) -> str:
     ((content,),) = site.ledger.sql("SELECT content FROM outbox")
-    found = re.search(r"https://webinars\.who\.int(/l/[0-9a-f]{40})\s", read(b64decode(content)).get_content())
+    found = re.search(
+        r"https://webinars\.who\.int(/l/[0-9a-f]{40})\s", read(b64decode(content)).get_content()
+    )
     assert found
     return found[1]
 
@@ -125,7 +127,12 @@ def test_whoever_has_a_place_by_now_keeps_it(site: Site, link: str) -> None:
 
 
 def test_a_guessed_link_leads_nowhere(site: Site, link: str) -> None:
-    for other in (link[:-1], link[:-1] + ("0" if link[-1] != "0" else "1"), link.replace("/l/", "/c/"), "/l/%00"):
+    for other in (
+        link[:-1],
+        link[:-1] + ("0" if link[-1] != "0" else "1"),
+        link.replace("/l/", "/c/"),
+        "/l/%00",
+    ):
         assert (site.get(other).status_code, site.post(other).status_code) == (404, 404)
     assert waits(site) == ["maya@who.int"]
 
