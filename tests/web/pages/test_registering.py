@@ -458,7 +458,7 @@ def test_nobody_brings_back_a_forgotten_person_who_has_not_confirmed_their_addre
     ((number,),) = site.ledger.sql("SELECT id FROM signup")
     governing = site.ledger.governing["w"]
     with site.database.transaction() as conn:
-        assert confirm(conn, site.clock.at, governing, number, "ana@who.int")
+        assert confirm(conn, site.clock.at, governing, number, "ana@who.int", site.url)
     site.ledger.plan(site.clock.at)
     assert site.ledger.states("ana@who.int")["confirmation"] == "pending"
 
