@@ -135,7 +135,7 @@ class _Mine:
     async def _form(self, request: Request) -> tuple[Visit, dict[str, str]]:
         """Who sent a form, and its fields. Raises HTTPException."""
         seen = await visit(self._pages, request)
-        self._pages.limits.form_of(request, seen.key)
+        self._pages.limits.form_of(seen.key)
         if seen.standing.gone:
             raise HTTPException(404)
         return seen, await form(request)

@@ -86,7 +86,7 @@ class _OwnData:
     async def ask(self, request: Request) -> Response:
         """Mail a link. The answer is the same whether one was sent or the day's are used up."""
         seen = await visit(self._pages, request)
-        self._pages.limits.form_of(request, seen.key)
+        self._pages.limits.form_of(seen.key)
         await form(request)
         with suppress(TooManyLinks, TooMany, ValueError):  # ValueError: an address that no mail can carry
             await self._pages.database.run(_mail_link, self._pages.url, seen)
@@ -127,7 +127,7 @@ class _OwnData:
     async def forget(self, request: Request) -> Response:
         """Forget the person, as `webinar forget` does. The link ends with the rest."""
         opened = await self._open(request)
-        self._pages.limits.form_of(request, opened.token)
+        self._pages.limits.form_of(opened.token)
         await form(request)
         async with self._one_by_one:
             found = await self._pages.database.run_reading(forgetting.find, opened.address)

@@ -51,11 +51,10 @@ class _Unsubscribing:
         body and encoding, which is answered without a redirect, also the second time."""
         seen = await visit(self._pages, request)
         fields = await form(request)
+        self._pages.limits.form_of(seen.key)
         if "from" not in fields:
-            self._pages.limits.one_click(seen.key)
             await self._do(seen, "webinar", "one-click")
             return PlainTextResponse("Unsubscribed.\n")
-        self._pages.limits.form_of(request, seen.key)
         wish = _WISHES.get(fields["from"])
         if wish is None:
             raise HTTPException(400)
