@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -38,3 +39,10 @@ class Pages:
     webinars: Callable[[], Mapping[str, Governing]]
     url: str
     limits: PageLimits = field(default_factory=PageLimits)
+    _read: Revisions = field(default_factory=Revisions)
+
+    async def governing(self, webinar: str) -> Governing | None:
+        """The revision of a webinar that governs, or that governed until it ended: its people are kept longer. Raises
+        DBAPIError."""
+        found = (await asyncio.to_thread(self.webinars)).get(webinar)
+        return found or await self.database.run_reading(self._read.last, webinar)

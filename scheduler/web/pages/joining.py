@@ -58,7 +58,7 @@ def doors(visit: Visit, target: str) -> Doors:
     """What the link leads to; `target`: the person's link of the moment."""
     if visit.webinar.cancelled:
         return Doors.CANCELLED
-    if visit.now >= visit.webinar.end:
+    if visit.is_over:
         return Doors.OVER
     if visit.now < opening(visit):
         return Doors.EARLY

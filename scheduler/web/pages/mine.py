@@ -40,7 +40,9 @@ from scheduler.zones.wall import to_local
 
 State = Literal["gone", "cancelled", "withdrawn", "over", "running", "moved", "upcoming"]
 
-DONE = frozenset({"zone", "language", "messages", "again", "withdraw", "return", "data"})
+DONE = frozenset(
+    {"zone", "language", "messages", "again", "withdraw", "withdraw_later", "return", "return_later", "data"}
+)
 """What a notice on top of the page may say: done=zone."""
 REFUSED = frozenset({"again"})
 
@@ -124,13 +126,11 @@ class _Mine:
 
     async def withdraw(self, request: Request) -> Response:
         """They can't come."""
-        seen, _ = await self._form(request)
-        return await self._do(seen, "withdraw", requests.withdraw)
+        return await self._change_of_mind(request, "withdraw", requests.withdraw)
 
     async def come_back(self, request: Request) -> Response:
         """They come after all."""
-        seen, _ = await self._form(request)
-        return await self._do(seen, "return", requests.come_back)
+        return await self._change_of_mind(request, "return", requests.come_back)
 
     async def _form(self, request: Request) -> tuple[Visit, dict[str, str]]:
         """Who sent a form, and its fields. Raises HTTPException."""
@@ -148,6 +148,17 @@ class _Mine:
 
         await self._pages.database.run(do)
         return RedirectResponse(f"{seen.path}?done={done}", 303)
+
+    async def _change_of_mind(self, request: Request, done: str, ask: Callable[..., None]) -> Response:
+        """Withdraw, or come back, and say whether the mail about it waits."""
+        seen, _ = await self._form(request)
+
+        def do(conn: Connection) -> bool:
+            ask(conn, seen.now, seen.governing, seen.standing.registration_id)
+            return requests.mail_waits(conn, seen.now, seen.standing.registration_id)
+
+        waits = await self._pages.database.run(do)
+        return RedirectResponse(f"{seen.path}?done={done}{'_later' if waits else ''}", 303)
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,7 @@ def _state(seen: Visit, former: datetime | None) -> State:
     states: tuple[tuple[State, bool], ...] = (
         ("gone", standing.gone),
         ("cancelled", webinar.cancelled),
-        ("over", webinar.end <= seen.now),
+        ("over", seen.is_over),
         ("withdrawn", standing.withdrawn_at is not None),
         ("running", webinar.start <= seen.now),
         ("moved", former is not None),

@@ -96,8 +96,8 @@ class _OwnData:
         """Everything that is held, in words."""
         opened = await self._open(request)
         held = await self._held(opened)
-        governing = await asyncio.to_thread(self._pages.webinars)
-        titles = {name: one.webinar.words(opened.language).title for name, one in governing.items()}
+        names = {one["webinar"] for one in held["registrations"]}
+        webinars = {name: one.webinar for name in names if (one := await self._pages.governing(name))}
         complete = json_text(held)
         return show(
             "own_data.html",

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from scheduler.ledger import requests
+from scheduler.mail.words.links import mailto_address
 from scheduler.registrants.suppression import Source
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import show
@@ -44,6 +45,8 @@ class _Unsubscribing:
             seen=seen,
             title=webinar.words(seen.language).title,
             sender=webinar.sender_in(seen.language).name or webinar.sender.address,
+            reply_to=(reply_to := webinar.reply_to_in(seen.language).address),
+            write_to=mailto_address(reply_to),
         )
 
     async def asked(self, request: Request) -> Response:
