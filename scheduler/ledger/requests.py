@@ -80,8 +80,8 @@ class Standing:
     timezone: str
     """The time zone as the registration system wrote it."""
     country: str
-    gone: bool
-    """The row is gone: the person is registered no more."""
+    gone_at: datetime | None
+    """Since when the row is gone: the person is registered no more, unless a reload brings it back."""
     chosen_zone: bool
     chosen_language: bool
     withdrawn_at: datetime | None
@@ -93,6 +93,10 @@ class Standing:
     """By an organizer: the registrant cannot end this suppression."""
     unwanted: frozenset[str]
     """The messages of the sequence that they do not want."""
+
+    @property
+    def gone(self) -> bool:
+        return self.gone_at is not None
 
 
 def find(conn: Connection, key: str) -> Standing | None:
@@ -141,7 +145,7 @@ def _standing(conn: Connection, row: Any) -> Standing:
         key=row.key,
         timezone=row.timezone,
         country=row.country,
-        gone=row.gone_at is not None,
+        gone_at=row.gone_at,
         chosen_zone=bool(chosen.zone),
         chosen_language=bool(chosen.language),
         withdrawn_at=chosen.withdrawn_at,

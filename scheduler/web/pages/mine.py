@@ -21,7 +21,6 @@ from scheduler.mail.words.links import mailto_address
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.wording import (
     clock_time,
-    full_date,
     listing,
     same_clock,
     text_language,
@@ -163,11 +162,11 @@ class _Mine:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A message that is still ahead of a registrant: its kind and time on their clock, and whether they want it."""
+    """A message that is still ahead of a registrant: its kind, its time on their clock with the zone, and whether they
+    want it."""
 
     message: str
     kind: str
-    day: str
     time: str
     wanted: bool
 
@@ -184,8 +183,7 @@ def _choices(seen: Visit) -> list[_Choice]:
         _Choice(
             message,
             by_id[message].kind.replace("-", "_"),
-            full_date((local := to_local(due_at, seen.zone)).date(), seen.language),
-            f"{local:%H:%M}",
+            clock_time(due_at, due_at, seen.zone, seen.language).beginning,
             message not in seen.standing.unwanted,
         )
         for due_at, message in ahead
