@@ -110,7 +110,9 @@ def _pages_url(value: object) -> object:
 def _is_published(pages_url: str) -> bool:
     """Whether registrants reach the pages at this address, mistakes in it or not, rather than a trial on this
     computer."""
-    return bool(pages_url) and not re.match(r"http://(127\.0\.0\.1|localhost)(?![^:/])", pages_url, re.IGNORECASE)
+    return bool(pages_url) and not re.match(
+        r"http://(127\.0\.0\.1|localhost)(?![^:/])", pages_url, re.IGNORECASE
+    )
 
 
 def _is_port(address: SplitResult) -> bool:

@@ -358,7 +358,9 @@ def test_pages_for_others_need_both(address: str) -> None:
     assert "without TRUSTED_PROXIES" in proxy.found
 
 
-@pytest.mark.parametrize("address", ["http://localhost", "http://127.0.0.1:8070/path", "http://a:b@127.0.0.1:8070"])
+@pytest.mark.parametrize(
+    "address", ["http://localhost", "http://127.0.0.1:8070/path", "http://a:b@127.0.0.1:8070"]
+)
 def test_the_address_of_a_trial_has_a_port_and_nothing_more(address: str) -> None:
     with pytest.raises(SettingsProblems, match="PAGES_URL"):
         read_settings({"PAGES_URL": address})

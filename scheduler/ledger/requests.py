@@ -21,8 +21,8 @@ from sqlalchemy import Connection, func, or_, select, text
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.database.models import Delivery, DueTime, Instant, table
 from scheduler.ledger.planning import A_DAY, MOST_ASKED, Governing, plan_person
-from scheduler.ledger.states import State
 from scheduler.ledger.statements import execute_named
+from scheduler.ledger.states import State
 from scheduler.registrants import choices, suppression
 from scheduler.registrants.choices import CONFIRMED, NOTHING
 from scheduler.registrants.rows import Person

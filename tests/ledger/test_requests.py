@@ -179,7 +179,9 @@ def test_who_comes_back_before_anything_went_out_hears_nothing(person: Person) -
     assert person.ledger.sql("SELECT withdrawn_at FROM registrants")[0].withdrawn_at is None
 
 
-def test_changes_of_mind_cause_three_mails_a_day_and_the_last_state_is_told_the_next_day(person: Person) -> None:
+def test_changes_of_mind_cause_three_mails_a_day_and_the_last_state_is_told_the_next_day(
+    person: Person,
+) -> None:
     told = []
     for number in range(12):
         person(requests.come_back if number % 2 else requests.withdraw)

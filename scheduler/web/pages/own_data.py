@@ -234,7 +234,9 @@ def _registration(held: Json, webinar: Webinar | None, language: str) -> dict[st
 def _name(message: str, webinar: Webinar | None, language: str) -> str:
     """What a message is, in words; its id where nobody knows any more."""
     kinds = {one.id: one.kind for one in webinar.messages} if webinar else {}
-    words: str = getattr(page_words(language).data, f"kind_{kinds.get(message, message).replace('-', '_')}", message)
+    words: str = getattr(
+        page_words(language).data, f"kind_{kinds.get(message, message).replace('-', '_')}", message
+    )
     return words
 
 

@@ -63,8 +63,16 @@ def test_the_link_shows_everything_and_its_file_is_what_the_export_command_print
     token = mailed(site, site.register(name="Maya Shrestha", country="NP", timezone="Asia/Kathmandu"))
     page = site.get(f"/d/{token}")
     assert page.status_code == 200
-    for words in ("maya@who.int", "Maya Shrestha", "Asia/Kathmandu", "NP", "Confirmation", "Reminder", "After the webinar",
-                  "planned for \u2068Wednesday, 2 July 2025, "):
+    for words in (
+        "maya@who.int",
+        "Maya Shrestha",
+        "Asia/Kathmandu",
+        "NP",
+        "Confirmation",
+        "Reminder",
+        "After the webinar",
+        "planned for \u2068Wednesday, 2 July 2025, ",
+    ):
         assert words in page.text
     file = site.get(f"/d/{token}.json")
     with site.database.reading() as conn:
