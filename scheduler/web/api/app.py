@@ -313,9 +313,7 @@ class BodyLimit:
 def _problem(
     status: int, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    said = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, errors=_capped(errors, MOST_ERRORS)
-    )
+    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
     return JSONResponse(said.model_dump(), status, headers, PROBLEM)
 
 
@@ -326,7 +324,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _refused_person(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 (by its registration)
-    return _problem(422, _in_words(error.errors), error.errors)
+    errors = error.errors
+    return _problem(422, _in_words(errors[:_SAID], len(errors)), _capped(errors, MOST_ERRORS))
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
@@ -334,7 +333,9 @@ async def _not_valid(request: Request, error: Exception) -> Response:
     shape, example = (Rows, _ROWS) if request.method == "POST" else (Registrant, _PERSON)
     found = error.errors()
     errors = [_mistake(one, example, [*shape.model_fields]) for one in found[:MOST_ERRORS]]
-    return _problem(422, _in_words(errors), [*errors, *([errors[-1]] * (len(found) - len(errors)))])
+    if more := len(found) - len(errors):
+        errors.append(_and_more(more))
+    return _problem(422, _in_words(errors[:_SAID], len(found)), errors)
 
 
 _PERSON = 'a JSON object: {"name": "Maya Okafor", "language": "fr", "timezone": "Africa/Lagos"}'
@@ -369,13 +370,17 @@ _LONGEST_PLACE = 100  # characters: names of fields come from outside
 def _capped(errors: Sequence[FieldError], most: int) -> list[FieldError]:
     """The first errors, and how many more there are."""
     more = len(errors) - most
-    return [*errors[:most], *([FieldError(at="", found=f"and {more:,} more")] if more > 0 else [])]
+    return [*errors[:most], _and_more(more)] if more > 0 else list(errors)
 
 
-def _in_words(errors: Sequence[FieldError]) -> str:
-    """The first errors in one sentence, each with its place."""
+def _and_more(number: int) -> FieldError:
+    return FieldError(at="", found=f"and {number:,} more")
+
+
+def _in_words(errors: Sequence[FieldError], total: int) -> str:
+    """The first of all errors in one sentence, each with its place."""
     said = [one.found if one.found.startswith(one.at) else f"{one.at} {one.found}" for one in errors]
-    return "; ".join(said[:_SAID]) + (f"; and {len(said) - _SAID:,} more" if len(said) > _SAID else "")
+    return "; ".join(said) + (f"; and {total - len(said):,} more" if total > len(said) else "")
 
 
 _SAID = 5  # errors in the words of a problem
