@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytz
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from scheduler.mail.received import Received, read_invitation, read_mail
 from scheduler.mail.words.wording import city_name, clock_time
@@ -301,7 +301,9 @@ def _clear(out: Path) -> None:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("scheduler.web.inbox", "assets"),
+        loader=ChoiceLoader(
+            [PackageLoader("scheduler.web.inbox", "assets"), PackageLoader("scheduler.web.look", ".")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
