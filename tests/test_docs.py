@@ -94,10 +94,10 @@ TASKS = {
     "Forget a person": "Forgotten: 1 registration",
     "Give a person their data": '"address": "maya@example.org"',
     "How long data is kept": "the personal data of 1 person is removed from",
-    "What people choose for themselves": "It is written to again: 1 registration",
+    "What registrants do themselves": "It is written to again: 1 registration",
 }
 """Of tasks about one person: what one of their commands prints."""
-OF_ORGANIZERS = {"What people choose for themselves"}
+OF_ORGANIZERS = {"What registrants do themselves"}
 
 
 def commands_of(section: str) -> list[str]:

@@ -131,8 +131,9 @@ class RowSetAside(SQLModel, table=True):
 class Registration(SQLModel, table=True):
     """A person of a webinar, derived from a registrant's row and kept through nightly reloads.
 
-    registrant_id: the row of `registrants`; negative: a row of `signup`. key: 40 hexadecimal digits, which name and
-    prove the registration in the addresses of its pages: the first 8 find it, the other 32 (128 bits) are secret.
+    registrant_id: the row of `registrants`, or of `signup` (`registrants.rows.HERE`). key: 40 hexadecimal digits, which
+    name and prove the registration in the addresses of its pages: the first 8 find it, the other 32 (128 bits) are
+    secret.
     plan: the plan of the webinar by which this person was last planned; 0 if something about the person changed since.
     Mails are sent only to people who are planned by the webinar's present plan.
     """

@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 
 from scheduler.database.chunk import Chunk
 from scheduler.database.engine import Database, as_list, dialect, execute, listed
+from scheduler.registrants.rows import HERE
 
 _ROWS = (
     "SELECT id FROM registrants WHERE webinar = :webinar"
-    " UNION ALL SELECT -id FROM signup WHERE webinar = :webinar AND state = 'registered'"
+    f" UNION ALL SELECT {HERE} - id FROM signup WHERE webinar = :webinar AND state = 'registered'"
 )
-"""The rows of a webinar; ours have negative ids."""
+"""The rows of a webinar, and of people who registered with us."""
 
 
 def mark_all_changed(conn: Connection, webinar: str) -> int:

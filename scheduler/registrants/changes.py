@@ -25,10 +25,12 @@ from scheduler.registrants.choices import CONFIRMED, NOTHING, Chosen
 from scheduler.registrants.forgotten import rows_of_forgotten
 from scheduler.registrants.languages import language_tag
 from scheduler.registrants.rows import (
+    HERE,
     UNKNOWN_WEBINAR,
     Person,
     Registrants,
     Row,
+    is_here,
     why_no_link,
     why_unusable,
 )
@@ -152,8 +154,8 @@ def _record_deleted_rows(conn: Connection) -> None:
     execute(
         conn,
         "INSERT INTO registrant_change (registrant_id, operation) SELECT registrant_id, 'D' FROM"
-        " (SELECT registrant_id FROM registration WHERE registrant_id > 0"
-        " UNION SELECT registrant_id FROM row_set_aside WHERE registrant_id > 0"
+        f" (SELECT registrant_id FROM registration WHERE registrant_id > {HERE}"
+        f" UNION SELECT registrant_id FROM row_set_aside WHERE registrant_id > {HERE}"
         " EXCEPT SELECT id FROM registrants) AS gone",
     )
 
@@ -205,7 +207,7 @@ class _Batch:
     def _add_other_rows(self) -> None:
         """Add the other row of each person who has one in `registrants` and registered with us: they go together."""
         here = self.registrants.find_here(self.existing.values())
-        there = self.registrants.find([person for number, person in self.existing.items() if number < 0])
+        there = self.registrants.find([person for number, person in self.existing.items() if is_here(number)])
         if added := {*here.values(), *there.values()} - set(self.ids):
             self.existing |= self.registrants.people(added)
             self.ids = sorted({*self.ids, *added})
@@ -213,10 +215,12 @@ class _Batch:
     def _one_row_each(self, rows: list[Row]) -> list[Row]:
         """These rows without those of others whose person registered with us; if we know no join link of theirs, the
         other row's counts."""
-        here = {(row.webinar, fold(row.email)) for row in rows if row.id < 0}
+        here = {(row.webinar, fold(row.email)) for row in rows if is_here(row.id)}
         if not here:
             return rows
-        second = {row.id: row for row in rows if row.id > 0 and (row.webinar, fold(row.email)) in here}
+        second = {
+            row.id: row for row in rows if not is_here(row.id) and (row.webinar, fold(row.email)) in here
+        }
         self.aside += [(row.id, row.webinar, REGISTERED_HERE) for row in second.values()]
         links = {
             (row.webinar, fold(row.email)): row.join_url
@@ -225,7 +229,7 @@ class _Batch:
         }
         return [
             row._replace(join_url=row.join_url or links.get((row.webinar, fold(row.email)), ""))
-            if row.id < 0
+            if is_here(row.id)
             else row
             for row in rows
             if row.id not in second
@@ -443,7 +447,7 @@ class _Batch:
     def _lose(self, known: _Known) -> None:
         if known.id is None:
             raise AssertionError("a registration of this very batch has its row")
-        if known.registrant_id is not None and known.registrant_id < 0:
+        if known.registrant_id is not None and is_here(known.registrant_id):
             self.lost_here.add(known.id)
         known.registrant_id = None
         self.lost[known.id] = known

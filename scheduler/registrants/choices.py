@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scheduler.database.engine import dialect, execute
 from scheduler.database.models import Instant
-from scheduler.registrants.rows import Person
+from scheduler.registrants.rows import Person, is_here
 
 CONFIRMED = "confirmed"
 """How a chosen zone is known (`zones.evidence.KnownBy`)."""
@@ -129,7 +129,7 @@ def write_withdrawn_at(conn: Connection, rows: Mapping[int, datetime | None]) ->
     Rows that another transaction is changing are passed over: they are taken in again after that, and then written. A
     table that may not be written stays as it is.
     """
-    ours = {number: at for number, at in rows.items() if number > 0}
+    ours = {number: at for number, at in rows.items() if not is_here(number)}
     engine = dialect(conn)
     if not ours or engine.column_types(conn, "registrants").get("withdrawn_at") not in _COLUMN_TYPES:
         return

@@ -1,7 +1,7 @@
 """Reads rows of `registrants` as text and checks whether they can be used. All reads of the table are here.
 
 The table belongs to others: a column may be dropped or change its type at any time, and a value may have any length.
-People who registered with us (`registrants.signups`) are read like its rows, by negative ids: -5 is row 5 of `signup`.
+People who registered with us (`registrants.signups`) are read like its rows, by ids below HERE.
 """
 
 from __future__ import annotations
@@ -61,9 +61,18 @@ class Row(NamedTuple):
     join_url: str = ""
 
 
+HERE = -(2**62)
+"""Row n of `signup` has the id HERE - n, below all ids that others give to rows of `registrants`."""
+
+
+def is_here(number: int) -> bool:
+    """Whether this is the id of a row of `signup`."""
+    return number < HERE
+
+
 def place_of(number: int) -> str:
     """Where a row is, for people who look for it."""
-    return f"registrants, row {number}" if number > 0 else f"signup, row {-number}"
+    return f"signup, row {HERE - number}" if is_here(number) else f"registrants, row {number}"
 
 
 class Registrants:
@@ -107,11 +116,12 @@ class Registrants:
         """The existing rows with these ids: these columns of `registrants`, or `ours` of people who registered here."""
         ids = list(ids)
         sql = f"SELECT r.id, {cells} FROM registrants r WHERE {self._engine.among('r.id', 'ids')}"
-        theirs = as_list(self._conn, [number for number in ids if number > 0])
+        theirs = as_list(self._conn, [number for number in ids if not is_here(number)])
         with _readable():
             found = list(execute(self._conn, sql, ids=theirs).all())
-        if signups := [-number for number in ids if number < 0]:
-            sql = f"SELECT -id, {ours} FROM signup WHERE state = 'registered' AND {self._engine.among('id', 'ids')}"
+        if signups := [HERE - number for number in ids if is_here(number)]:
+            among = self._engine.among("id", "ids")
+            sql = f"SELECT {HERE} - id, {ours} FROM signup WHERE state = 'registered' AND {among}"
             found += execute(self._conn, sql, ids=as_list(self._conn, signups)).all()
         return found
 
@@ -127,7 +137,7 @@ class Registrants:
         return {person: number for person, number in found if person in wanted}
 
     def find_here(self, people: Iterable[Person]) -> dict[Person, int]:
-        """The people among these, by webinar and folded address, who registered with us, with their negative ids."""
+        """The people among these, by webinar and folded address, who registered with us, with the ids of their rows."""
         people = sorted({(webinar, fold(address)) for webinar, address in people})
         if not people or not execute(self._conn, "SELECT EXISTS (SELECT 1 FROM signup)").scalar():
             return {}
@@ -139,7 +149,7 @@ class Registrants:
             f" AND {self._engine.equal('s.address_folded', 'p.folded')} WHERE s.state = 'registered'",
             people=json.dumps(people),
         )
-        return {(row.webinar, row.address_folded): -row.id for row in found}
+        return {(row.webinar, row.address_folded): HERE - row.id for row in found}
 
     def find_anywhere(self, people: Collection[Person]) -> dict[Person, int]:
         """The rows of these people: ours where they registered here as well."""

@@ -1,8 +1,8 @@
 """People who register with us, by the form or the API: rows of `signup`, which nobody else writes.
 
-A row counts once its address does and it has a place. It is then absorbed like a row of `registrants`, with a negative
-id. All functions work in the caller's transaction. Those that add people wait for each other, so that no place is given
-away twice, and for `ledger.forgetting`.
+A row counts once its address does and it has a place. It is then absorbed like a row of `registrants`, with an id below
+`rows.HERE`. All functions work in the caller's transaction. Those that add people wait for each other, so that no place
+is given away twice, and for `ledger.forgetting`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from scheduler.database.models import Instant
 from scheduler.input.addresses import fold
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import not_forgotten, registered_again
+from scheduler.registrants.rows import HERE
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.questions import Answers
 
@@ -149,7 +150,7 @@ def remove(conn: Connection, webinar: str, address: str) -> bool:
         folded=fold(address),
     ).first()
     if row is not None and row.state == State.REGISTERED:
-        note_changes(conn, [-row.id], "D", webinar)
+        note_changes(conn, [HERE - row.id], "D", webinar)
     return row is not None
 
 
@@ -236,7 +237,7 @@ _COMES = (
 _TAKEN = (
     "SELECT (SELECT count(*) FROM signup s WHERE s.webinar = :webinar AND s.state = 'registered'"
     f" AND {_COMES.format('s')}) + (SELECT count(*) FROM registration r WHERE r.webinar = :webinar"
-    f" AND r.registrant_id > 0 AND r.gone_at IS NULL AND {_COMES.format('r')}"
+    f" AND r.registrant_id > {HERE} AND r.gone_at IS NULL AND {_COMES.format('r')}"
     " AND NOT EXISTS (SELECT 1 FROM signup s WHERE s.webinar = r.webinar AND s.address_folded = r.address_folded"
     " AND s.state = 'registered'))"
 )
@@ -248,7 +249,7 @@ def _registered_elsewhere(conn: Connection, webinar: str, addresses: Collection[
         conn,
         f"SELECT r.address_folded FROM {dialect(conn).rows('people', {'folded': 'text'})} AS p"
         f" {dialect(conn).join_next} registration r ON {dialect(conn).equal('r.address_folded', 'p.folded')}"
-        " AND r.webinar || '' = :webinar WHERE r.registrant_id > 0 AND r.gone_at IS NULL",
+        f" AND r.webinar || '' = :webinar WHERE r.registrant_id > {HERE} AND r.gone_at IS NULL",
         people=json.dumps([[one] for one in addresses]),
         webinar=webinar,
     )
@@ -398,4 +399,4 @@ def _set_state(conn: Connection, now: datetime, ids: Collection[int], state: Sta
 
 def _note(conn: Connection, webinar: str, ids: Iterable[int]) -> None:
     """Have these rows absorbed."""
-    note_changes(conn, [-number for number in ids], "U", webinar)
+    note_changes(conn, [HERE - number for number in ids], "U", webinar)

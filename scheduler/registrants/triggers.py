@@ -17,7 +17,7 @@ from scheduler.database.engine import Database, dialect, execute
 from scheduler.faults import fault
 from scheduler.readiness import Kind, Reason
 from scheduler.registrants.again import note_changes, replan
-from scheduler.registrants.rows import Registrants, RegistrantsUnreadable, has_index
+from scheduler.registrants.rows import HERE, Registrants, RegistrantsUnreadable, has_index
 
 log = structlog.get_logger()
 
@@ -145,13 +145,13 @@ def _replan_all(database: Database) -> None:
 # EXCEPT, not anti-joins: PostgreSQL runs those as nested loops where statistics say that a table is empty.
 _MISSED = {
     "": "SELECT r.id FROM registrants r JOIN webinar w ON w.webinar = r.webinar AND w.status <> 'ended'"
-        " UNION ALL SELECT -s.id FROM signup s JOIN webinar w ON w.webinar = s.webinar AND w.status <> 'ended'"
+        f" UNION ALL SELECT {HERE} - s.id FROM signup s JOIN webinar w ON w.webinar = s.webinar AND w.status <> 'ended'"
         " WHERE s.state = 'registered'"
         " EXCEPT SELECT registrant_id FROM registration EXCEPT SELECT registrant_id FROM row_set_aside"
         " EXCEPT SELECT registrant_id FROM registrant_change LIMIT :limit",
     "D": "SELECT g.registrant_id FROM registration g JOIN webinar w ON w.webinar = g.webinar AND w.status <> 'ended'"
          " WHERE g.registrant_id IS NOT NULL UNION SELECT registrant_id FROM row_set_aside"
-         " EXCEPT SELECT id FROM registrants EXCEPT SELECT -id FROM signup WHERE state = 'registered'"
+         f" EXCEPT SELECT id FROM registrants EXCEPT SELECT {HERE} - id FROM signup WHERE state = 'registered'"
          " EXCEPT SELECT registrant_id FROM registrant_change LIMIT :limit",
 }  # fmt: skip
 """By operation: rows that are neither registrations nor set aside, and references to rows that are gone."""

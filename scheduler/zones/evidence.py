@@ -162,7 +162,7 @@ def _chosen(
     if meaning.kind == "several" and not _agree(meaning.zones, at):
         return _likeliest(meaning, country, problems)
     first = meaning.zones[0]
-    if meaning.kind != "place" and (same := _at_the_same_time(first, country, at)):
+    if meaning.kind != "place" and (same := _at_the_same_time(meaning, country, at)):
         return _choice(same, known_by, at, f"{meaning.because}, as in {country.code}")
     if country.zones and offset_at(first, at) not in {offset_at(zone, at) for zone in country.zones}:
         problems.append(f"time zone and country contradict each other: no clock in {country.code} shows the time of"
@@ -195,10 +195,14 @@ def _of_country(meaning: Meaning, country: _Country) -> tuple[str, ...]:
     return tuple(of_that_clock if most else members)
 
 
-def _at_the_same_time(zone: str, country: _Country, at: datetime) -> tuple[str, ...]:
-    """The zones of a country that show the same time as a zone: all year, or at that instant if all its zones agree."""
+def _at_the_same_time(meaning: Meaning, country: _Country, at: datetime) -> tuple[str, ...]:
+    """The zones of a country that show the same time as the first zone of a name: all year, or at that instant if all
+    zones of the country agree and have the offset beside the name."""
+    zone, asked = meaning.zones[0], set(meaning.offsets)
     same = [other for other in country.zones if offset_at(other, at) == offset_at(zone, at)]
-    return tuple([other for other in same if same_clock(other, zone)] or (same if country.agrees(at) else []))
+    if of_that_clock := [other for other in same if same_clock(other, zone)]:
+        return tuple(of_that_clock)
+    return tuple(other for other in same if country.agrees(at) and asked <= known_offsets(other))
 
 
 def _choice(zones: tuple[str, ...], known_by: KnownBy, at: datetime, because: str) -> ResolvedZone:

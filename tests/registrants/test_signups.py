@@ -12,7 +12,7 @@ from scheduler.ledger import forgetting
 from scheduler.registrants import signups
 from scheduler.registrants.again import replan
 from scheduler.registrants.changes import REGISTERED_HERE
-from scheduler.registrants.rows import place_of
+from scheduler.registrants.rows import HERE, place_of
 from scheduler.registrants.signups import Details, Forgotten, Outcome, State
 from scheduler.registrants.triggers import check_intake
 from scheduler.reports.personal_data import personal_data
@@ -127,7 +127,7 @@ def test_it_counts_once_it_is_confirmed(ledger: Ledger) -> None:
     assert confirmed == Outcome(one.id, State.REGISTERED, changed=True, begun=True)
     assert again == Outcome(one.id, State.REGISTERED)
     assert nobody is None
-    assert present(ledger) == {ANA: -one.id}
+    assert present(ledger) == {ANA: HERE - one.id}
 
 
 def test_a_system_that_registers_the_person_confirms_the_address(ledger: Ledger) -> None:
@@ -146,7 +146,7 @@ def test_a_truncate_of_registrants_removes_nobody_who_registered_with_us(ledger:
     ledger.plan(NOW)
     empty(ledger)
     ledger.plan(LATER)
-    assert present(ledger) == {ANA: -one.id}
+    assert present(ledger) == {ANA: HERE - one.id}
 
 
 def empty(ledger: Ledger) -> None:
@@ -164,7 +164,7 @@ def test_a_person_with_two_rows_is_one_registration_and_ours_counts(ledger: Ledg
     (one,) = register(ledger, ANA, values={"name": "Ana"})
     ledger.plan(NOW)
     ((name, row),) = ledger.sql("SELECT name, registrant_id FROM registration")
-    assert (name, row) == ("Ana", -one.id)
+    assert (name, row) == ("Ana", HERE - one.id)
     aside = ledger.sql("SELECT registrant_id, reason FROM row_set_aside")
     assert [tuple(row) for row in aside] == [(theirs, REGISTERED_HERE)]
     assert len(ledger.deliveries()) == 4  # one confirmation, not two
@@ -226,7 +226,7 @@ def test_a_row_whose_address_is_corrected_to_one_of_ours_takes_nobody_over(ledge
     ledger.plan(NOW)
     ledger.sql("UPDATE registrants SET email = :ana WHERE id = :id", ana=ANA, id=theirs)
     ledger.plan(LATER)
-    assert present(ledger) == {ANA: -one.id}
+    assert present(ledger) == {ANA: HERE - one.id}
 
 
 def test_replan_and_a_lost_trigger_find_our_rows(ledger: Ledger) -> None:
@@ -234,7 +234,7 @@ def test_replan_and_a_lost_trigger_find_our_rows(ledger: Ledger) -> None:
     ledger.sql("DELETE FROM registrant_change")
     check_intake(ledger.database)
     ledger.plan(NOW)
-    assert present(ledger) == {ANA: -one.id}
+    assert present(ledger) == {ANA: HERE - one.id}
     ledger.sql("UPDATE signup SET name = 'Ana'")  # unseen
     replan(ledger.database, "w")
     ledger.plan(NOW)
@@ -380,4 +380,8 @@ def test_what_they_said_is_theirs_to_read(ledger: Ledger) -> None:
 
 
 def test_a_row_is_named_by_its_table() -> None:
-    assert [place_of(number) for number in (5, -5)] == ["registrants, row 5", "signup, row 5"]
+    assert [place_of(number) for number in (5, -5, HERE - 5)] == [
+        "registrants, row 5",
+        "registrants, row -5",
+        "signup, row 5",
+    ]

@@ -293,7 +293,7 @@ async def test_an_idle_tick_asks_the_database_the_same_few_things_however_many_w
         event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
         await service.tick(NOW)
         await service.settled()
-        limit = 59 if database.dialect.takes_replicas else 49
+        limit = 61 if database.dialect.takes_replicas else 51
         assert len(statements) <= limit, "\n".join(statements)
         await service.stop()
 

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytz
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduler.zones import cldr
 from scheduler.zones.names import read
 from scheduler.zones.offsets import known_offsets, offset_at, same_clock, seasons
 from scheduler.zones.wall import UnknownZone, knowledge_version, registrant_zone, tz_version, zone_of
+from tests.support import utc
 from tests.zones import judges, lists
 from tests.zones.judges import JANUARY, JULY, NOBODYS
 
@@ -255,6 +256,7 @@ ALL = sorted({
 COUNTRIES = sorted(pytz.country_timezones)
 
 
+@example("(GMT -05:00) Eastern Time (US & Canada)", "AW", utc("2025-07-03 11:00"))
 @given(st.sampled_from(ALL), st.sampled_from([None, *COUNTRIES]), st.sampled_from(MOMENTS))
 def test_no_name_of_a_zone_leads_to_a_clock_that_contradicts_it(
     name: str, country: str | None, at: datetime

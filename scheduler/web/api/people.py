@@ -15,7 +15,7 @@ from scheduler.input.addresses import fold
 from scheduler.input.validation import shown
 from scheduler.registrants import signups
 from scheduler.registrants.forgotten import DOUBTFUL, came_back
-from scheduler.registrants.rows import MAX_LENGTH, Row, why_unusable
+from scheduler.registrants.rows import HERE, MAX_LENGTH, Row, why_unusable
 from scheduler.registrants.signups import Details, Forgotten, Outcome
 from scheduler.web.api import shapes
 from scheduler.web.api.shapes import FieldError
@@ -130,7 +130,7 @@ def _people(conn: Connection, *which: Any) -> list[shapes.Registered]:
         select(
             _S, _R.c.id.label("registration"), _R.c.zone, _R.c.zone_known_by, _C.c.withdrawn_at, _Z.c.problem
         )
-        .outerjoin(_R, _R.c.registrant_id == -_S.c.id)
+        .outerjoin(_R, _R.c.registrant_id == HERE - _S.c.id)
         .outerjoin(_C, _same(_C, _S, "webinar", "address_folded"))
         .outerjoin(_Z, _same(_Z, _R, "webinar", "timezone", "country"))
         .where(*which)
