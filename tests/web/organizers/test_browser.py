@@ -131,7 +131,7 @@ def sign_in(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]
 def opened(page: Page, service: Service, message: str, language: str) -> Page:
     page.goto(f"{service.url}/{message}/{language}")
     expect(page.locator("#problems-head")).to_have_text(
-        re.compile("Nothing is wrong, for any reader|^0 wrong"), timeout=90_000
+        re.compile("Nothing is wrong, for any reader|^0 mistakes"), timeout=90_000
     )
     return page
 
