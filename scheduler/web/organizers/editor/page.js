@@ -95,7 +95,7 @@ function problemItem(problem) {
   if (problem.line) button("Show it", () => editor.goTo(problem), "quiet");
   if (editor.hasFix(problem)) {
     const { old, new: fresh } = problem.fix;
-    const words = labels[fresh.slice(3, -3)] || fresh;
+    const words = labels[fresh] || labels[fresh.slice(3, -3)] || fresh;
     button(old ? `Write ${words} instead` : `Insert ${words}`, () => editor.fix(problem), "fix");
   }
   return item;
