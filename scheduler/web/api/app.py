@@ -223,7 +223,7 @@ _NOBODY: dict[int | str, dict[str, Any]] = {
 async def put_registrant(
     key: Caller, address: Address, said: Registrant, calls: WithCalls, response: Response
 ) -> Registered:
-    """Register a person, or say anew what is known of them: a value that is left out is empty then."""
+    """Register a person, or replace what is known of them: a value that is left out is empty then."""
     webinar = await calls.governing(key.webinar)
     asked = await asyncio.to_thread(judge, webinar, address, said)
     (result,) = await calls.register(webinar, [asked], key)
