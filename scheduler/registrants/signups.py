@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
 from scheduler.database.engine import as_list, dialect, execute
+from scheduler.database.models import Instant
 from scheduler.input.addresses import fold
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import not_forgotten, registered_again
@@ -296,7 +297,42 @@ def _registered_elsewhere(conn: Connection, webinar: str, addresses: Collection[
     return set(found.scalars())
 
 
+class Places(NamedTuple):
+    """The places of a webinar with a limit."""
+
+    taken: int
+    of: int
+    waiting: int
+
+
+def places(conn: Connection, webinar: Webinar) -> Places | None:
+    """How many places are taken, and how many people wait for one; None if there is no limit."""
+    if webinar.capacity is None:
+        return None
+    taken = execute(conn, _TAKEN, webinar=webinar.id).scalar_one()
+    query = "SELECT count(*) FROM signup WHERE webinar = :webinar AND state = 'waiting'"
+    waiting = execute(conn, query, webinar=webinar.id).scalar_one()
+    return Places(int(taken), webinar.capacity, int(waiting))
+
+
 # Rows
+
+
+class Pending(NamedTuple):
+    """A person who registered with us and is no registration yet."""
+
+    webinar: str
+    state: str
+    since: datetime
+
+
+def pending(conn: Connection, folded: str) -> list[Pending]:
+    """The webinars for which this address is not confirmed, or waits for a place."""
+    query = text(
+        "SELECT webinar, state, updated_at AS since FROM signup WHERE address_folded = :folded"
+        " AND state <> 'registered' ORDER BY webinar"
+    ).columns(since=Instant())
+    return [Pending(*row) for row in conn.execute(query, {"folded": folded})]
 
 
 def details_of(conn: Connection, number: int) -> Details:

@@ -38,8 +38,8 @@ class _Leaving:
 
     async def press(self, request: Request) -> Response:
         """Take somebody off the list. Whoever has a place by now keeps it."""
-        self._pages.limits.form(request)
         to, _ = await self._found(request)
+        self._pages.limits.form_of(request.path_params["token"])
         await self._pages.database.run(signups.stop_waiting, [to.subject_id])
         return RedirectResponse(request.url.path, 303)
 
