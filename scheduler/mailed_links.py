@@ -24,10 +24,11 @@ _TOKEN = re.compile(r"[0-9a-f]{40}")
 
 
 class Purpose(StrEnum):
-    """What a link is for. The subject of DATA is a registration, that of CONFIRM a row of `signup`."""
+    """What a link is for. The subject of DATA is a registration, that of the others a row of `signup`."""
 
     DATA = "data"
     CONFIRM = "confirm"
+    WAITING = "waiting"
 
 
 class MailedTo(NamedTuple):
@@ -68,6 +69,11 @@ def make(
     return token
 
 
+def may_be_token(token: str) -> bool:
+    """Whether a text has the form of a token."""
+    return _TOKEN.fullmatch(token) is not None
+
+
 def made_for(
     conn: Connection, purpose: Purpose, address_folded: str, *, valid_for: timedelta, since: datetime
 ) -> list[datetime]:
@@ -83,7 +89,7 @@ def made_for(
 
 def find(conn: Connection, now: datetime, purpose: Purpose, token: str) -> MailedTo | None:
     """What a valid link leads to; None for a token that is unknown, expired, or of another purpose."""
-    if not _TOKEN.fullmatch(token):
+    if not may_be_token(token):
         return None
     found = execute(
         conn,

@@ -95,6 +95,26 @@ def _public_url(value: object) -> object:
     return f"https://{f'[{host}]' if ':' in host else host}{'' if port in (None, 443) else f':{port}'}"
 
 
+def _pages_url(value: object) -> object:
+    """As `_public_url`; a trial on this computer needs no proxy, and so no https."""
+    try:
+        address = urlsplit(str(value))
+    except ValueError:
+        raise mistake(shown(value)) from None
+    whole = f"http://{address.hostname}:{address.port}" if _is_port(address) and address.port else ""
+    if address.hostname in LOOPBACK and str(value).removesuffix("/").lower() == whole:
+        return whole
+    return _public_url(value)
+
+
+def _is_published(pages_url: str) -> bool:
+    """Whether registrants reach the pages at this address, mistakes in it or not, rather than a trial on this
+    computer."""
+    return bool(pages_url) and not re.match(
+        r"http://(127\.0\.0\.1|localhost)(?![^:/])", pages_url, re.IGNORECASE
+    )
+
+
 def _is_port(address: SplitResult) -> bool:
     try:
         return address.port != 0
@@ -145,6 +165,9 @@ class DatabaseAddress:
         return self.url
 
 
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
 Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
@@ -191,8 +214,10 @@ class Settings(SmtpSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     pages_port: int = Field(
         default=8070, ge=0, le=65535, description="a number, 1 to 65535, or 0 for any free port"
     )
-    pages_url: Annotated[str, BeforeValidator(_public_url)] = Field(
-        default="", description="https:// and the name by which registrants reach their pages, without a path"
+    pages_url: Annotated[str, BeforeValidator(_pages_url)] = Field(
+        default="",
+        description="https:// and the name by which registrants reach their pages, without a path; for a trial on this"
+        " computer http://127.0.0.1:PORT",
     )
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = Field(
         default=(), description="IP addresses or networks, separated by commas: 10.0.0.0/8, 192.0.2.7"
@@ -276,7 +301,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if first and second and first.relay.account == second.relay.account:
         place = place_of("SMTP2_HOST")
         problems.append(Problem(place, "the same relay as the first", "another relay, or another user name"))
-    if first and first.pages_url and not first.trusted_proxies:
+    if _is_published(environ.get("PAGES_URL", "").strip()) and not environ.get("TRUSTED_PROXIES", "").strip():
         problems.append(_UNKNOWN_PROXY)
     if given.problems or problems or first is None:
         raise SettingsProblems([*given.problems, *problems])

@@ -16,7 +16,6 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 from starlette.applications import Starlette
 
-from scheduler.commands.rehearse import free_port
 from scheduler.database.engine import Database
 from scheduler.http.server import WebServer
 from scheduler.mail.words.phrases import phrases
@@ -25,6 +24,7 @@ from scheduler.rehearsal import Play, Rehearsed, go_on, rehearse
 from scheduler.web.inbox.rehearsed import rehearsal_pages
 from scheduler.webinar.model import read_webinar
 from tests.browsing import chromium
+from tests.endtoend.support import free_port
 from tests.governing.trying import quick_trials
 from tests.received import Mail
 from tests.rehearsed import ROOT
@@ -110,7 +110,7 @@ def test_every_link_in_every_mail_works_and_looking_changes_nothing(tmp_path: Pa
 
 @pytest.mark.full
 def test_a_scanner_that_runs_scripts_changes_nothing(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_port(0)}"
+    url = f"http://127.0.0.1:{free_port()}"
     play, rehearsed = played(tmp_path, url, utc("2025-07-01 10:00"), FORWARDS)
     before = dump(play)
 

@@ -342,6 +342,30 @@ def test_pages_need_to_know_their_proxy() -> None:
     assert settings.pages_url == "https://webinars.who.int"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_pages_of_a_trial_on_this_computer_need_neither_https_nor_a_proxy(host: str) -> None:
+    assert read_settings({"PAGES_URL": f"http://{host}:8070/"}).pages_url == f"http://{host}:8070"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://webinars.who.int", "http://localhost.evil.com:8070", "http://127.0.0.1@evil.com:1"]
+)
+def test_pages_for_others_need_both(address: str) -> None:
+    with pytest.raises(SettingsProblems) as caught:
+        read_settings({"PAGES_URL": address})
+    scheme, proxy = caught.value.problems
+    assert "https://" in scheme.allowed
+    assert "without TRUSTED_PROXIES" in proxy.found
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost", "http://127.0.0.1:8070/path", "http://a:b@127.0.0.1:8070"]
+)
+def test_the_address_of_a_trial_has_a_port_and_nothing_more(address: str) -> None:
+    with pytest.raises(SettingsProblems, match="PAGES_URL"):
+        read_settings({"PAGES_URL": address})
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().smtp_host = "x"  # type: ignore[misc]

@@ -41,7 +41,7 @@ from scheduler.reports.looking import ask_verdicts, untried_texts
 from scheduler.reports.retention import Coming, coming_if_saved
 from scheduler.settings import Settings
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
-from scheduler.webinar.links import needs_pages
+from scheduler.webinar.links import needs_pages, registration_page
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 
 
@@ -69,6 +69,7 @@ class _Report:
 
     def __init__(self) -> None:
         self.times: dict[str, str] = {}
+        self.pages: dict[str, str] = {}  # where people register, in words
         self.findings: list[Finding] = []
         self.well: list[str] = []  # what was tried, and is as it should be
         self.effects: dict[str, list[Effect]] = {}
@@ -119,6 +120,9 @@ class _Report:
             if missing := needs_pages(webinar, path, settings.pages_url):
                 self.findings.append(error(missing))
         self.times = {path: explain_time(webinar) for path, webinar in chosen.items()}
+        self.pages = {
+            path: page for path, one in chosen.items() if (page := registration_page(one, settings.pages_url))
+        }
         return chosen
 
     def _texts(self, settings: Settings, webinars: list[Webinar], *, every: bool) -> None:
@@ -246,6 +250,8 @@ class _Report:
     def print(self) -> None:
         for place, words in self.times.items():
             click.echo(f"{place}: {words}")
+        for place, page in self.pages.items():
+            click.echo(f"{place}: {page}")
         for place, effects in self.effects.items():
             for effect in effects:
                 click.echo(f"{place}: {_effect_words(effect)}")

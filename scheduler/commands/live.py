@@ -36,7 +36,7 @@ from scheduler.ledger.outlook import Outlook, changes_waiting, outlook
 from scheduler.problem import Problem, Problems, nearest
 from scheduler.reports.asking import ask
 from scheduler.settings import Settings
-from scheduler.webinar.links import needs_pages
+from scheduler.webinar.links import needs_pages, registration_page
 from scheduler.webinar.model import Webinar, explain_time, placeholders, read_webinar
 from scheduler.zones.wall import to_local
 
@@ -78,6 +78,8 @@ def _set(webinar_id: str, status: str, yes: bool) -> None:
         click.echo(f"{webinar_id} is {status} already.")
         return
     click.echo(f"{webinar_id}: {tables.printable(webinar.title)}\n{explain_time(webinar)}")
+    if page := registration_page(webinar, settings.pages_url):
+        click.echo(page)
     if _status(source) == "ended":
         click.echo("It has ended: from now on it is planned, and its file is looked at, again.")
     _print_outlook(settings, webinar, status)

@@ -62,4 +62,5 @@ def _write(out: Path, mails: list[Path]) -> None:
     from scheduler.web.inbox.arrived import arrived_deliveries
     from scheduler.web.inbox.pages import write_inbox
 
-    write_inbox(out, TITLE, arrived_deliveries((path, path.read_bytes()) for path in mails), mails)
+    deliveries = arrived_deliveries((path, path.read_bytes()) for path in mails)
+    write_inbox(out, TITLE, deliveries, mails, rehearsed=False)

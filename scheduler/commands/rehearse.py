@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 from contextlib import suppress
@@ -34,15 +35,22 @@ SHIPPED = Path("config/webinars/trilateral-2025.toml")
 SAMPLE = Path("config/sample-registrants.csv")
 SAMPLE_STARTS_AT = datetime(2025, 7, 3, 11, tzinfo=UTC)  # the webinar that the sample's dates belong to
 INBOX_PORT, PAGES_PORT = 8025, 8026
+PORTS_TRIED = 20
 
 
-def free_port(wanted: int) -> int:
-    """This port of the machine's own address if nothing listens there, else any that is free."""
-    for port in (wanted, 0):
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return int(tried.getsockname()[1])
-    raise OSError("no free port")
+def hold_port(wanted: int) -> socket.socket:
+    """This port of the machine's own address if it is free, else the next free one. Nobody else gets it until the
+    socket is closed."""
+    holder = socket.socket()
+    for port in (*range(wanted, wanted + PORTS_TRIED), 0):
+        with suppress(OSError):
+            holder.bind(("127.0.0.1", port))
+            break
+    return holder
+
+
+def number_of(holder: socket.socket) -> int:
+    return int(holder.getsockname()[1])
 
 
 @click.command()
@@ -51,7 +59,6 @@ def free_port(wanted: int) -> int:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("rehearsal"), show_default=True)
 @click.option(
     "--until",
-    type=click.DateTime(["%Y-%m-%dT%H:%M"]),
     metavar="2025-07-01T12:00",
     help="Stop there, by the webinar's clock: the pages to which mails link show that moment.",
 )
@@ -61,7 +68,7 @@ def rehearse(
     file: Path,
     registrants: Path | None,
     out: Path,
-    until: datetime | None,
+    until: str | None,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -73,21 +80,22 @@ def rehearse(
     from scheduler.rehearsal import rehearse as rehearse_webinar
 
     set_up_logs("ERROR")
+    # What is wrong with a text is printed at the end, and the editor shows it.
+    logging.getLogger("scheduler.governing.governor").setLevel(logging.CRITICAL)
     with mistakes_reported():
         source, webinar = webinar_file(file)
         rows, notes = _rows(registrants, webinar)
-        templates = _templates()
+        templates, end = _templates(), _instant(webinar, until)
     place = str(registrants or SAMPLE)
     if not as_json:
         click.echo(f"{webinar.title}\n{explain_time(webinar)}")
     shows = not as_json and sys.stdout.isatty()
-    pages_port = free_port(PAGES_PORT) if shows else 0
-    pages_url = f"http://127.0.0.1:{pages_port}" if shows else ""
+    # Held from now on: the mails link to it, and the rehearsal takes a while.
+    pages = hold_port(PAGES_PORT) if shows else None
+    pages_url = f"http://127.0.0.1:{number_of(pages)}" if pages else ""
     with tables.progress(quiet=as_json) as show, mistakes_reported():
         play = Play(webinar, source, templates, out, pages_url)
-        rehearsed = asyncio.run(
-            rehearse_webinar(play, rows, place=place, until=_instant(webinar, until), progress=show)
-        )
+        rehearsed = asyncio.run(rehearse_webinar(play, rows, place=place, until=end, progress=show))
     if as_json:
         click.echo(json_text(rehearsed.deliveries))
     elif everything:
@@ -98,9 +106,10 @@ def rehearse(
         click.echo(words, err=True)
     if not as_json:
         tables.print_summary(rehearsed.deliveries)
+    if pages:
+        asyncio.run(_serve(play, rehearsed, rows, place, pages))
+    elif not as_json:
         click.echo(f"Inbox: {rehearsed.index.resolve().as_uri()}")
-    if shows:
-        asyncio.run(_serve(play, rehearsed, rows, place, pages_port))
     sys.exit(1 if rehearsed.reasons or imported.rejected else 0)
 
 
@@ -122,18 +131,27 @@ def _rows(registrants: Path | None, webinar: Webinar) -> tuple[list[FileRow], li
     return rows, notes
 
 
-def _instant(webinar: Webinar, wall: datetime | None) -> datetime | None:
+def _instant(webinar: Webinar, until: str | None) -> datetime | None:
     """The instant at which the webinar's clock shows this time. Raises Problems."""
+    if until is None:
+        return None
     try:
-        return to_utc(wall, webinar.tz) if wall else None
+        wall = datetime.fromisoformat(until)
+        if wall.tzinfo:
+            raise ValueError
+        return to_utc(wall, webinar.tz)
     except WallTimeError as error:
-        raise Problems(
-            [Problem("--until", str(error), "a time that the webinar's clock shows once")]
-        ) from None
+        problem = Problem("--until", str(error), "a time that the webinar's clock shows once")
+    except ValueError:
+        found = f"`{until}` is not a date and time on the webinar's clock"
+        problem = Problem("--until", found, f"such as {webinar.start_wall:%Y-%m-%dT%H:%M}, when it starts")
+    raise Problems([problem])
 
 
-async def _serve(play: Play, rehearsed: Rehearsed, rows: list[FileRow], place: str, pages_port: int) -> None:
-    """Serve the inbox with the editor, and the registrants' pages, until Ctrl-C."""
+async def _serve(
+    play: Play, rehearsed: Rehearsed, rows: list[FileRow], place: str, pages_port: socket.socket
+) -> None:
+    """Serve the inbox with the editor, and the registrants' pages at the port that is held, until Ctrl-C."""
     from scheduler.http.server import WebServer
     from scheduler.rehearsal import go_on
     from scheduler.web.inbox.rehearsed import rehearsal_app, rehearsal_pages
@@ -141,15 +159,17 @@ async def _serve(play: Play, rehearsed: Rehearsed, rows: list[FileRow], place: s
     app, editor = await asyncio.to_thread(
         rehearsal_app, play.out, play.webinar, rows, place, play.templates, play.pages_url
     )
-    inbox = WebServer(app, "127.0.0.1", free_port(INBOX_PORT))
     of_registrants = rehearsal_pages(play.database, rehearsed.ended_at, play.pages_url)
-    pages = WebServer(of_registrants, "127.0.0.1", pages_port)
-    await inbox.start()
+    with hold_port(INBOX_PORT) as inbox_port, pages_port:
+        inbox = WebServer(app, "127.0.0.1", number_of(inbox_port))
+        pages = WebServer(of_registrants, "127.0.0.1", number_of(pages_port))
     await pages.start()
+    await inbox.start()
     editor.answer_to(inbox.port)
     click.echo(
-        f"Open {inbox.url} in a browser, {inbox.url}/templates for the texts. The pages to which the mails link show"
-        f" {rehearsed.ended_at:%Y-%m-%d %H:%M} UTC, where the rehearsal ended (--until). Ctrl-C ends this."
+        f"Open {inbox.url} in a browser, {inbox.url}/templates for the texts. The mails link to the registrants' pages"
+        f" at {pages.url}, which show {rehearsed.ended_at:%Y-%m-%d %H:%M} UTC, where the rehearsal ended (--until)."
+        " Ctrl-C ends this."
     )
     try:
         await go_on(play, rehearsed)

@@ -18,6 +18,10 @@ from scheduler.registrants.rows import place_of
 from scheduler.reports.json_text import json_text
 
 _NOT_SENT = {"draft": "the webinar is a draft", "ended": "the webinar has ended"}
+_PENDING = {
+    "waiting": ", as all places are taken",
+    "unconfirmed": ": the link in the mail to this address was not used",
+}
 _KNOWN_BY = {
     "confirmed": "confirmed by them",
     "timezone": "as registered",
@@ -51,6 +55,8 @@ def _print(found: Mapping[str, Any], folded: str) -> None:
         click.echo(f"Suppressed since {_utc(since)}: nothing is sent to this address.")
     for webinar, since in found["unsubscribed_since"].items():
         click.echo(f"Of {webinar} it is only told that it is moved or cancelled, since {_utc(since)}.")
+    for one in found["signups"]:
+        click.echo(f"{one['webinar']}: {one['state']} since {_utc(one['since'])}{_PENDING[one['state']]}")
     for one in found["registrations"]:
         _print_registration(one, folded)
     rows = [(one["row"], one["webinar"], one["state"], one["reason"]) for one in found["rows"]]

@@ -68,14 +68,12 @@ def _print_webinar(webinar: Mapping[str, Any]) -> None:
     name = webinar["id"]
     if tables.on_terminal():
         click.secho(f"\n{name}: {tables.printable(webinar['title'])}", bold=True)
-        click.echo(
-            f"{stage(webinar)}; {webinar['time']}; {_people(webinar['registrants'])}{_governed(webinar)}"
-        )
+        click.echo(f"{stage(webinar)}; {webinar['time']}; {_people(webinar)}{_governed(webinar)}")
     else:
         tables.print_table(
             ("webinar", name),
             (),
-            [(stage(webinar), webinar["time"], _people(webinar["registrants"]) + _governed(webinar))],
+            [(stage(webinar), webinar["time"], _people(webinar) + _governed(webinar))],
         )
     if source := webinar["source"]:
         read_at = tables.utc_words(source["read_at"]) if source["read_at"] else "not yet"
@@ -182,8 +180,15 @@ def _notified_at(at: datetime | None) -> str:
     return tables.utc_words(at) if at else "not yet"
 
 
-def _people(many: int) -> str:
-    return f"{many} registrant{'' if many == 1 else 's'}"
+def _people(webinar: Mapping[str, Any]) -> str:
+    """ "12 registrants", "2 registrants, 2 of 2 places, 1 waiting"."""
+    many, places = webinar["registrants"], webinar["places"]
+    words = f"{many} registrant{'' if many == 1 else 's'}"
+    return (
+        f"{words}, {places['taken']} of {places['of']} places, {places['waiting']} waiting"
+        if places
+        else words
+    )
 
 
 def _governed(webinar: Mapping[str, Any]) -> str:

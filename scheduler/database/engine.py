@@ -38,10 +38,12 @@ def dialect(conn: Connection) -> Dialect:
 
 
 def execute(conn: Connection, sql: str, **values: Any) -> CursorResult[Any]:
-    """Execute SQL that both engines understand. Datetimes must be aware; lists expand in `IN :name`."""
+    """Execute SQL that both engines understand. Datetimes must be aware; lists expand in `IN :name`, and an
+    empty one holds nothing (not for NOT IN)."""
     instants = [name for name, value in values.items() if isinstance(value, datetime)]
     if lists := [name for name, value in values.items() if isinstance(value, _LISTS)]:
-        values |= {name: list(values[name]) for name in lists}
+        # IN () is no SQL, and SQLAlchemy's instead compares with a number on PostgreSQL; IN (NULL) fits any type.
+        values |= {name: list(values[name]) or [None] for name in lists}
         return conn.execute(_statement(sql, frozenset(instants), frozenset(lists)), values)
     engine = dialect(conn)
     values |= {name: engine.written(_aware(values[name])) for name in instants}

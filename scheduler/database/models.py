@@ -557,8 +557,8 @@ class Signup(SQLModel, table=True):
 class MailedLink(SQLModel, table=True):
     """A link that was mailed to an address, so that whoever opens it reads there. Its token is in the mail alone.
 
-    purpose: data (what is held about the address, and forgetting) or confirm (a row of `signup`). subject_id: the
-    registration or row, which may have another address by now.
+    purpose: data (what is held about the address, and forgetting), or confirm or waiting (a row of `signup`, to let it
+    count or to leave the waiting list). subject_id: the registration or row, which may have another address by now.
     """
 
     __tablename__ = "mailed_link"

@@ -92,6 +92,14 @@ class Revisions:
             self.version = newest
         return dict(sorted(self._governing.items()))
 
+    def last(self, conn: Connection, webinar: str) -> Governing | None:
+        """The revision of a webinar that governs, or that governed until it ended."""
+        columns = (_W.c.revision_id, _W.c.plan, _R.c.sha256)
+        here = select(*columns).outerjoin(_R, _R.c.id == _W.c.revision_id).where(_W.c.webinar == webinar)
+        row = conn.execute(here).first()
+        found = self.get(conn, row.revision_id) if row else None
+        return Governing(found, row.revision_id, row.plan, row.sha256 or "") if row and found else None
+
     def forget(self) -> None:
         """Read again what governs at the next call of `governing`."""
         self._governing, self.version, self.compared = {}, 0, 0

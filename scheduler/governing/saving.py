@@ -64,6 +64,13 @@ class Conflict(Exception):
         self.theirs = theirs
 
 
+def state_with_mistakes(key: Key, webinars: Sequence[Webinar], current: Container[Key]) -> str:
+    """The state of a text as long as it has mistakes: draft or held. `current`: texts with a sound version that can go
+    out."""
+    waits = any(one.on_broken == "hold" and key[0] in one.text_names for one in webinars)
+    return "held" if waits or key not in current else "draft"
+
+
 def list_texts(
     conn: Connection,
     webinars: Sequence[Webinar],
@@ -91,8 +98,7 @@ def list_texts(
         key = (message, language)
         state = "missing" if key not in sources else "sound"
         if state == "sound" and problems.get(key):
-            waits = any(one.on_broken == "hold" and message in one.text_names for one in webinars)
-            state = "held" if waits or key not in current else "draft"
+            state = state_with_mistakes(key, webinars, current)
         when, original, edit = since.get(key), since.get((message, "en")), last.get(key)
         older = bool(state != "missing" and when and original and language != "en" and when < original)
         found.append(

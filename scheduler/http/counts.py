@@ -13,15 +13,18 @@ MOST_COUNTS = 100_000  # 20 MB
 
 
 class Counts:
-    """The number of events by key. A count lasts for `within` seconds from its first event."""
+    """The number of events by key. A count lasts for `within` seconds from its first event. `most`: counts at once."""
 
-    def __init__(self, within: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._within, self._clock = within, clock
+    def __init__(
+        self, within: float, clock: Callable[[], float] = time.monotonic, most: float = MOST_COUNTS
+    ) -> None:
+        self._within, self._clock, self._most = within, clock, most
         self._counts = _Counts()
 
-    def begin(self, limits: Mapping[bytes, int], most: float = MOST_COUNTS) -> Counted | None:
+    def begin(self, limits: Mapping[bytes, int], most: float | None = None) -> Counted | None:
         """Count an event under each of these keys; None, and nothing is counted, if one of them has reached its limit
         or there are more than `most` counts."""
+        most = self._most if most is None else most
         now, counts = self._clock(), self._counts
         for old in list(takewhile(lambda key: counts[key][1] < now - self._within, counts)):
             del counts[old]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 
@@ -115,3 +116,19 @@ def _is_address(address: str) -> bool:
     except ValueError:  # the base of EmailNotValidError
         return False
     return True
+
+
+BIG_DOMAINS = (
+    "gmail.com", "googlemail.com", "yahoo.com", "yahoo.fr", "yahoo.co.uk", "hotmail.com", "hotmail.fr", "outlook.com",
+    "outlook.fr", "live.com", "icloud.com", "msn.com", "aol.com", "protonmail.com", "gmx.de", "gmx.net", "web.de",
+    "orange.fr", "wanadoo.fr", "free.fr", "bluewin.ch", "mail.ru", "yandex.ru", "qq.com", "163.com", "who.int",
+    "wipo.int", "wto.org",
+)  # fmt: skip
+
+
+def likely_domain(domain: str) -> str:
+    """The big domain of which this one is a likely misspelling, or ""."""
+    if domain in BIG_DOMAINS:
+        return ""
+    close = get_close_matches(domain, BIG_DOMAINS, n=1, cutoff=0.85)
+    return close[0] if close and abs(len(close[0]) - len(domain)) <= 1 else ""

@@ -25,6 +25,7 @@ from scheduler.input.addresses import fold
 from scheduler.ledger.states import State
 from scheduler.registrants import choices
 from scheduler.registrants.rows import Registrants, RegistrantsUnreadable
+from scheduler.registrants.signups import pending
 from scheduler.registrants.suppression import EVERYTHING, suppressions
 from scheduler.zones.wall import to_local
 
@@ -59,8 +60,8 @@ def history(conn: Connection, address: str) -> Json | None:
     folded = fold(address)
     ids = {*registrations_of(conn, folded), *registrations_mailed_at(conn, folded)}
     since = {webinar: at for webinar, (_, at) in suppressions(conn, folded).items()}
-    rows = _rows_without_plan(conn, folded)
-    if not ids and not rows and not since:
+    rows, signups = _rows_without_plan(conn, folded), pending(conn, folded)
+    if not ids and not rows and not since and not signups:
         return None
     found = conn.execute(select(_R).where(_R.c.id.in_(ids)).order_by(_R.c.webinar, _R.c.id)).mappings().all()
     return {
@@ -68,6 +69,7 @@ def history(conn: Connection, address: str) -> Json | None:
         "unsubscribed_since": since,
         "registrations": [registration_history(conn, dict(row)) for row in found],
         "rows": rows,
+        "signups": [one._asdict() for one in signups],
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -22,6 +23,8 @@ from scheduler.registrants.changes import Absorbed, absorb_changes
 from scheduler.webinar.model import Webinar
 
 MANY = 500  # rows in one transaction
+MOST_ASKED, A_DAY = 3, timedelta(days=1)
+"""How many mails a registrant may cause by asking for one again, withdrawing and coming back, and in which time."""
 CHUNK = 5000  # registrations planned in one transaction, at most
 
 
@@ -111,10 +114,11 @@ def _plan(conn: Connection, now: datetime, governing: Governing, zones: Mapping[
     ids = as_list(conn, sorted(zones))
     execute_named(conn, "bring_up_to_date", now=now, ids=ids)
     execute_named(conn, "send_again", now=now, ids=ids)
-    execute_named(conn, "confirm_return", now=now, ids=ids)
+    asked: Mapping[str, Any] = {"most": MOST_ASKED, "since": now - A_DAY, "later": now + A_DAY}
+    execute_named(conn, "confirm_return", now=now, ids=ids, **asked)
     execute_named(conn, "add_missing", now=now, ids=ids)
     execute_named(conn, "told_elsewhere", ids=ids)
-    execute_named(conn, "add_notices", now=now, ids=ids)
+    execute_named(conn, "add_notices", now=now, ids=ids, **asked)
     execute_named(conn, "settle_links", now=now, ids=ids)
     execute(
         conn,

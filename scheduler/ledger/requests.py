@@ -11,27 +11,26 @@ import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
 import pytz
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, or_, select, text
 
 from scheduler.database.engine import as_list, dialect, execute
 from scheduler.database.models import Delivery, DueTime, Instant, table
-from scheduler.ledger.planning import Governing, plan_person
+from scheduler.ledger.planning import A_DAY, MOST_ASKED, Governing, plan_person
 from scheduler.ledger.statements import execute_named
+from scheduler.ledger.states import State
 from scheduler.registrants import choices, suppression
 from scheduler.registrants.choices import CONFIRMED, NOTHING
-from scheduler.registrants.rows import Person
-from scheduler.registrants.suppression import EVERYTHING, Source, suppressions
+from scheduler.registrants.rows import Person, Registrants, RegistrantsUnreadable
+from scheduler.registrants.suppression import EVERYTHING, ORGANIZER, Source, suppressions
 from scheduler.registrants.zones import zones_of
-from scheduler.webinar.model import Webinar
+from scheduler.webinar.model import WITHDRAWAL, Webinar
 
 Asker = Literal["registrant", "organizer"]
-MOST, A_DAY = 3, timedelta(days=1)
-"""How many mails a registrant may ask for again, and in which time."""
 _KEY = re.compile(r"[0-9a-f]{40}")
 _SELECTOR = 8  # digits of a key by which it is looked up; the others are secret
 
@@ -81,8 +80,8 @@ class Standing:
     timezone: str
     """The time zone as the registration system wrote it."""
     country: str
-    gone: bool
-    """The row is gone: the person is registered no more."""
+    gone_at: datetime | None
+    """Since when the row is gone: the person is registered no more, unless a reload brings it back."""
     chosen_zone: bool
     chosen_language: bool
     withdrawn_at: datetime | None
@@ -90,8 +89,14 @@ class Standing:
     """From the mails of this webinar."""
     suppressed: bool
     """From all mails."""
+    stopped: bool
+    """By an organizer: the registrant cannot end this suppression."""
     unwanted: frozenset[str]
     """The messages of the sequence that they do not want."""
+
+    @property
+    def gone(self) -> bool:
+        return self.gone_at is not None
 
 
 def find(conn: Connection, key: str) -> Standing | None:
@@ -140,12 +145,13 @@ def _standing(conn: Connection, row: Any) -> Standing:
         key=row.key,
         timezone=row.timezone,
         country=row.country,
-        gone=row.gone_at is not None,
+        gone_at=row.gone_at,
         chosen_zone=bool(chosen.zone),
         chosen_language=bool(chosen.language),
         withdrawn_at=chosen.withdrawn_at,
         unsubscribed=row.webinar in scopes,
         suppressed=EVERYTHING in scopes,
+        stopped=any(scopes[one][0] == ORGANIZER for one in (EVERYTHING, row.webinar) if one in scopes),
         unwanted=choices.unwanted_by(conn, person),
     )
 
@@ -207,9 +213,12 @@ def unsubscribe(
 
 
 def subscribe(conn: Connection, now: datetime, governing: Governing, registration_id: int) -> None:
-    """Send this person mails of this webinar again, whatever kept them back. Idempotent."""
+    """Send this person mails of this webinar again, unless an organizer stopped them. Idempotent."""
     _, row = _lock(conn, registration_id)
-    suppression.unsuppress(conn, row.address, (EVERYTHING, row.webinar))
+    held = suppressions(conn, row.address_folded)
+    own = [one for one in (EVERYTHING, row.webinar) if one in held and held[one][0] != ORGANIZER]
+    if own:
+        suppression.unsuppress(conn, row.address, own)
     plan_person(conn, now, governing, registration_id)
 
 
@@ -259,19 +268,32 @@ def registered(conn: Connection, folded: str) -> dict[str, int]:
 
 def withdraw(conn: Connection, now: datetime, governing: Governing, registration_id: int) -> None:
     """Record that this person does not come. Whoever was told that they are registered is sent a notice that says
-    so. Idempotent."""
+    so; after MOST_ASKED such mails a day it waits. Idempotent."""
     person, row = _lock(conn, registration_id)
     choices.withdraw(conn, now, person)
-    choices.write_withdrawn_at(conn, {row.registrant_id or 0: now})
+    _write_withdrawn_at(conn, row, now)
     plan_person(conn, now, governing, registration_id)
 
 
 def come_back(conn: Connection, now: datetime, governing: Governing, registration_id: int) -> None:
-    """Restore the registration of a person who withdrew. Idempotent."""
+    """Restore the registration of a person who withdrew. Whoever was told that they do not come is confirmed again;
+    after MOST_ASKED such mails a day this waits. Idempotent."""
     person, row = _lock(conn, registration_id)
     choices.come_back(conn, now, person)
-    choices.write_withdrawn_at(conn, {row.registrant_id or 0: None})
+    _write_withdrawn_at(conn, row, None)
     plan_person(conn, now, governing, registration_id)
+
+
+def mail_waits(conn: Connection, now: datetime, registration_id: int) -> bool:
+    """Whether the mail that says that this person withdrew or came back waits, since they caused enough of them."""
+    d = table(Delivery).c
+    query = select(d.id).where(
+        d.registration_id == registration_id,
+        d.state == State.PENDING.value,
+        or_(d.asked_by == "registrant", d.message == WITHDRAWAL),
+        d.due_at > now,
+    )
+    return conn.execute(query.limit(1)).first() is not None
 
 
 def send_again(
@@ -301,7 +323,7 @@ def _why_not_again(
     """Why this message is not sent again to this person, if it is not."""
     webinar = governing.webinar
     refused = execute_named(conn, "refused_as_unknown", ids=as_list(conn, [here.registration_id])).first()
-    limited = asked_by == "registrant" and _asked_since(conn, here.registration_id, now - A_DAY) >= MOST
+    limited = asked_by == "registrant" and _asked_since(conn, here.registration_id, now - A_DAY) >= MOST_ASKED
     reasons = {
         Refused.UNKNOWN_MESSAGE: message not in {one.id for one in webinar.messages},
         Refused.GONE: here.gone,
@@ -326,10 +348,18 @@ def _useful_until(conn: Connection, here: Standing, webinar: Webinar, message: s
 
 
 def _asked_since(conn: Connection, registration_id: int, since: datetime) -> int:
-    """The number of mails that the registrant asked for again since then."""
+    """The number of mails that the registrant caused since then, as `conditions.sql` counts them."""
     d = table(Delivery).c
-    asked = (d.registration_id == registration_id, d.asked_by == "registrant", d.planned_at > since)
-    return int(conn.execute(select(func.count()).where(*asked)).scalar_one())
+    return int(
+        conn.execute(
+            select(func.count()).where(
+                d.registration_id == registration_id,
+                d.planned_at > since,
+                or_(d.asked_by == "registrant", d.message == WITHDRAWAL),
+                d.state != State.CANCELLED.value,
+            )
+        ).scalar_one()
+    )
 
 
 def _lock(conn: Connection, registration_id: int) -> tuple[Person, Any]:
@@ -350,6 +380,20 @@ def _lock_against_intake(conn: Connection, registration_id: int) -> tuple[Person
     """As `_lock`, and against absorbing rows, which writes what a registration was read with."""
     dialect(conn).wait_to_plan(conn, "intake")
     return _lock(conn, registration_id)
+
+
+def _write_withdrawn_at(conn: Connection, row: Any, at: datetime | None) -> None:
+    """Write since when a person does not come to their row of `registrants`, also if they registered with us as
+    well."""
+    rows = {row.registrant_id or 0}
+    if min(rows) < 0:
+        savepoint = conn.begin_nested()
+        try:
+            rows |= set(Registrants(conn).find([(row.webinar, row.address)]).values())
+            savepoint.commit()
+        except RegistrantsUnreadable:
+            savepoint.rollback()
+    choices.write_withdrawn_at(conn, dict.fromkeys(rows, at))
 
 
 def _write(conn: Connection, registration_id: int, **values: str) -> None:

@@ -95,7 +95,8 @@ def check(conn: Connection) -> None:
 def _samples(sql: str, engine: Dialect) -> dict[str, Any]:
     """A sample value for each parameter of a statement."""
     samples: dict[str, Any] = dict.fromkeys(
-        ("now", "start", "end", "gone_since", "since", "again_at"), datetime(2025, 7, 3, 11, tzinfo=UTC)
+        ("now", "start", "end", "gone_since", "since", "again_at", "later"),
+        datetime(2025, 7, 3, 11, tzinfo=UTC),
     )
     samples |= dict.fromkeys(("ids", "known"), engine.as_numbers([1, 2]))
     samples |= dict.fromkeys(("starts", "outcomes", "versions", "mails", "facts"), "[]")

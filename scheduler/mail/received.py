@@ -63,7 +63,7 @@ def read_mail(raw: bytes) -> Received:
     message = message_from_bytes(raw)
     headers: dict[str, str] = {}
     for name, value in message.raw_items():
-        headers.setdefault(name.lower(), _header(str(value)))
+        headers.setdefault(name.lower(), header_words(str(value)))
     parts: dict[str, str] = {}
     for part in message.walk():
         if part.get_content_type() in ("text/html", "text/plain", "text/calendar"):
@@ -155,7 +155,7 @@ def _address(value: Any) -> str:
     return str(value).removeprefix("mailto:").removeprefix("MAILTO:")
 
 
-def _header(value: str) -> str:
+def header_words(value: str) -> str:
     """A header's value unfolded, with RFC 2047 words decoded and raw UTF-8 (RFC 6532) read as such."""
     unfolded = value.replace("\r", "").replace("\n", "")
     try:

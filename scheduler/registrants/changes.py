@@ -187,6 +187,7 @@ class _Batch:
         )
         forgotten = rows_of_forgotten(conn, now, registrants, rows)
         self.aside = [(row.id, row.webinar, forgotten[row.id]) for row in rows if row.id in forgotten]
+        self.second: dict[int, Person] = {}  # rows of others whose person registered with us
         self.rows = self._one_row_each([row for row in rows if row.id not in forgotten])
         self.people = {row.id: (row.webinar, fold(row.email)) for row in self.rows}
         self.chosen = choices.chosen(conn, set(self.people.values()))
@@ -222,6 +223,7 @@ class _Batch:
             row.id: row for row in rows if not is_here(row.id) and (row.webinar, fold(row.email)) in here
         }
         self.aside += [(row.id, row.webinar, REGISTERED_HERE) for row in second.values()]
+        self.second = {number: (row.webinar, fold(row.email)) for number, row in second.items()}
         links = {
             (row.webinar, fold(row.email)): row.join_url
             for row in second.values()
@@ -459,14 +461,26 @@ class _Batch:
         found = self.registrants.find_anywhere(
             {(one.webinar, str(one.values["address"])) for one in lost if one.webinar in self.webinars}
         )
+        self.chosen |= choices.chosen(self.conn, {one.person for one in lost})
         for known in lost:
             number, known.changed = found.get(known.person), True
             if number is not None and known.gone_at is None and not self._taken_by_another(known, number):
                 known.registrant_id = number
                 if known.id in self.lost_here:
                     self.passed_over.append(number)
+                    self._keep_choices(known, number)
             else:
                 self._gone(known)
+
+    def _keep_choices(self, known: _Known, number: int) -> None:
+        """Let what a person chose outrank the other row of theirs, which counts from now on."""
+        chosen = self._chosen(known.person)
+        for row in self.registrants.read([number]):
+            if chosen.zone:
+                choices.choose_zone(self.conn, self.now, known.person, chosen.zone, row.timezone)
+            if chosen.language:
+                over = language_tag(row.language)
+                choices.choose_language(self.conn, self.now, known.person, chosen.language, over)
 
     def _taken_by_another(self, known: _Known, number: int) -> bool:
         return any(
@@ -584,9 +598,8 @@ class _Batch:
     def _write_withdrawn(self) -> None:
         """Write to the rows of people who withdrew or came back since when they do not come: a reload leaves it
         out."""
-        at = {
-            number: self.chosen[one].withdrawn_at for number, one in self.people.items() if one in self.chosen
-        }
+        people = self.people | self.second
+        at = {number: self.chosen[one].withdrawn_at for number, one in people.items() if one in self.chosen}
         choices.write_withdrawn_at(
             self.conn, {number: at[number] for number in at if number in self.existing}
         )

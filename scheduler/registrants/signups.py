@@ -10,19 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
 from scheduler.database.engine import as_list, dialect, execute
+from scheduler.database.models import Instant
 from scheduler.input.addresses import fold
 from scheduler.registrants.again import note_changes
 from scheduler.registrants.forgotten import not_forgotten, registered_again
 from scheduler.registrants.rows import HERE
 from scheduler.webinar.model import Webinar
 from scheduler.webinar.questions import Answers
+
+CONFIRMED_WITHIN = timedelta(hours=24)
+"""How long an address may wait to be confirmed."""
 
 
 class State(StrEnum):
@@ -99,9 +103,13 @@ def register(
         _bring_back(conn, now, webinar.id, {one.folded for one in people}, again)
     stored = _stored(conn, webinar.id, [one.folded for one in people])
     new = [one for one in people if one.folded not in stored]
-    states = _states(conn, now, webinar, new) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
+    begin = [
+        one for one in people if one.folded not in stored or stored[one.folded].state == State.UNCONFIRMED
+    ]
+    states = (
+        _states(conn, now, webinar, begin) if confirmed else dict.fromkeys(_folded(new), State.UNCONFIRMED)
+    )
     ids = _insert(conn, now, webinar.id, new, states, source)
-    _note(conn, webinar.id, [ids[one] for one, state in states.items() if state is State.REGISTERED])
     edited = {
         one.folded: one
         for one in people
@@ -110,16 +118,22 @@ def register(
         and _values(one) != _values_of(row)
     }
     _update(conn, now, {stored[folded].id: one for folded, one in edited.items()})
-    _note(conn, webinar.id, [stored[one].id for one in edited if stored[one].state == State.REGISTERED])
+    for state in State:
+        count = [stored[one].id for one in states if one in stored and states[one] is state]
+        _set_state(conn, now, count, state)
 
     def outcome(folded: str) -> Outcome:
         if folded in ids:
             return Outcome(ids[folded], states[folded], new=True, changed=True, begun=True)
         row = stored[folded]
-        now_counts = row.state == State.UNCONFIRMED and confirmed and confirm(conn, now, webinar, row.id)
-        return now_counts or Outcome(row.id, State(row.state), changed=folded in edited)
+        if folded in states:
+            return Outcome(row.id, states[folded], changed=True, begun=True)
+        return Outcome(row.id, State(row.state), changed=folded in edited)
 
-    return [outcome(one.folded) for one in people]
+    outcomes = [outcome(one.folded) for one in people]
+    changed = [one.id for one in outcomes if one.changed and one.state is State.REGISTERED]
+    _note(conn, webinar.id, changed)
+    return outcomes
 
 
 def confirm(conn: Connection, now: datetime, webinar: Webinar, number: int) -> Outcome | None:
@@ -160,6 +174,12 @@ def remove_address(conn: Connection, folded: str) -> list[str]:
     return list(rows.scalars())
 
 
+def has_unconfirmed(conn: Connection, before: datetime) -> bool:
+    """Whether there are rows whose address was not confirmed in time. One look by index."""
+    query = "SELECT EXISTS (SELECT 1 FROM signup WHERE state = 'unconfirmed' AND updated_at < :before)"
+    return bool(execute(conn, query, before=before).scalar())
+
+
 def drop_unconfirmed(conn: Connection, before: datetime) -> None:
     """Remove rows whose address was not confirmed in time. One look by index if there are none."""
     execute(conn, "DELETE FROM signup WHERE state = 'unconfirmed' AND updated_at < :before", before=before)
@@ -172,6 +192,28 @@ def waiting_for(conn: Connection) -> list[str]:
     """The webinars in which somebody waits for a place. One look by index if nobody does."""
     query = "SELECT DISTINCT webinar FROM signup WHERE state = 'waiting' ORDER BY webinar"
     return list(execute(conn, query).scalars())
+
+
+def waiting(conn: Connection, webinar: str, most: int) -> list[int]:
+    """The rows of up to `most` people who wait for a place."""
+    query = "SELECT id FROM signup WHERE webinar = :webinar AND state = 'waiting' ORDER BY id LIMIT :most"
+    return list(execute(conn, query, webinar=webinar, most=most).scalars())
+
+
+def state_of(conn: Connection, number: int, folded: str) -> State | None:
+    """The state of the row with this number and address; None if it is gone."""
+    query = "SELECT state FROM signup WHERE id = :id AND address_folded = :folded"
+    state = execute(conn, query, id=number, folded=folded).scalar()
+    return None if state is None else State(state)
+
+
+def stop_waiting(conn: Connection, numbers: Collection[int]) -> None:
+    """Remove these rows if they still wait for a place."""
+    execute(
+        conn,
+        f"DELETE FROM signup WHERE state = 'waiting' AND {dialect(conn).among('id', 'ids')}",
+        ids=as_list(conn, numbers),
+    )
 
 
 def is_full(conn: Connection, webinar: Webinar) -> bool:
@@ -255,7 +297,42 @@ def _registered_elsewhere(conn: Connection, webinar: str, addresses: Collection[
     return set(found.scalars())
 
 
+class Places(NamedTuple):
+    """The places of a webinar with a limit."""
+
+    taken: int
+    of: int
+    waiting: int
+
+
+def places(conn: Connection, webinar: Webinar) -> Places | None:
+    """How many places are taken, and how many people wait for one; None if there is no limit."""
+    if webinar.capacity is None:
+        return None
+    taken = execute(conn, _TAKEN, webinar=webinar.id).scalar_one()
+    query = "SELECT count(*) FROM signup WHERE webinar = :webinar AND state = 'waiting'"
+    waiting = execute(conn, query, webinar=webinar.id).scalar_one()
+    return Places(int(taken), webinar.capacity, int(waiting))
+
+
 # Rows
+
+
+class Pending(NamedTuple):
+    """A person who registered with us and is no registration yet."""
+
+    webinar: str
+    state: str
+    since: datetime
+
+
+def pending(conn: Connection, folded: str) -> list[Pending]:
+    """The webinars for which this address is not confirmed, or waits for a place."""
+    query = text(
+        "SELECT webinar, state, updated_at AS since FROM signup WHERE address_folded = :folded"
+        " AND state <> 'registered' ORDER BY webinar"
+    ).columns(since=Instant())
+    return [Pending(*row) for row in conn.execute(query, {"folded": folded})]
 
 
 def details_of(conn: Connection, number: int) -> Details:

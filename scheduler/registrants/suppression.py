@@ -15,6 +15,7 @@ from scheduler.input.addresses import fold
 from scheduler.registrants.forgotten import forgotten, suppress_forgotten, unsuppress_forgotten
 
 Source = Literal["organizer", "page", "one-click"]
+ORGANIZER: Source = "organizer"
 EVERYTHING = ""
 """The scope of a suppression for all webinars, present and future."""
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -22,6 +21,7 @@ from scheduler.governing.notices import Notice, notices_if_saved
 from scheduler.governing.revisions import LOOKING, Revisions, take_effect_now
 from scheduler.governing.texts import doubtful_texts, how_to_begin, keys_of, sources_of
 from scheduler.governing.webinars import propose_webinars
+from scheduler.input.addresses import likely_domain
 from scheduler.ledger.planning import Governing, absorb, plan_people
 from scheduler.mail.text.front_matter import FrontMatter, read_front_matter
 from scheduler.mail.text.layout import FILE as LAYOUT
@@ -46,13 +46,6 @@ from scheduler.zones.weekends import weekend
 _ENOUGH_OF_LOGO = 0.05  # a dark rim, or a dark word beside a large light mark
 _NEAR = timedelta(days=3)  # a day in any zone, and whatever a clock shows there at its begin and its end
 Severity = Literal["error", "warning", "note"]
-
-BIG_DOMAINS = (
-    "gmail.com", "googlemail.com", "yahoo.com", "yahoo.fr", "yahoo.co.uk", "hotmail.com", "hotmail.fr", "outlook.com",
-    "outlook.fr", "live.com", "icloud.com", "msn.com", "aol.com", "protonmail.com", "gmx.de", "gmx.net", "web.de",
-    "orange.fr", "wanadoo.fr", "free.fr", "bluewin.ch", "mail.ru", "yandex.ru", "qq.com", "163.com", "who.int",
-    "wipo.int", "wto.org",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -439,14 +432,6 @@ def row_findings(conn: Connection, webinar: str) -> Iterator[Finding]:
         if meant := likely_domain(row.address_folded.rpartition("@")[2]):
             found = "the address's domain looks mistyped"
             yield warning(Problem(place_of(row.registrant_id), found, hint=f"is `{meant}` meant?"))
-
-
-def likely_domain(domain: str) -> str:
-    """The big domain of which this one is a likely misspelling, or ""."""
-    if domain in BIG_DOMAINS:
-        return ""
-    close = get_close_matches(domain, BIG_DOMAINS, n=1, cutoff=0.85)
-    return close[0] if close and abs(len(close[0]) - len(domain)) <= 1 else ""
 
 
 def people_by_zone(conn: Connection, webinar: str) -> dict[str, int]:

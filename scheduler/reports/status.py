@@ -25,6 +25,7 @@ from scheduler.ledger.restored import identity
 from scheduler.ledger.states import State, Why
 from scheduler.pulling.puller import pulled
 from scheduler.readiness import Kind, Readiness, Reason, reasons
+from scheduler.registrants.signups import places
 from scheduler.registrants.sources import SourceState
 from scheduler.registrants.sources import states as source_states
 from scheduler.reports.asking import ask
@@ -178,6 +179,7 @@ def _webinar(
         "sound_since": seen.sound_since.get(webinar.id),
         "planned": _planned(planned.get(webinar.id), governing),
         "registrants": _registrants(conn, webinar.id),
+        "places": found._asdict() if (found := places(conn, webinar)) else None,
         "counts": _by_message(counted, [message.id for message in webinar.messages]),
         "held": _by_reason(counted, State.HELD),
         "failed": _by_reason(counted, State.FAILED),

@@ -23,6 +23,8 @@ from scheduler.readiness import Reason
 from scheduler.registrants import signups
 from scheduler.registrants.changes import next_webinar
 from scheduler.troubles import Troubles
+from scheduler.web.pages.waiting_list import end_waiting
+from scheduler.webinar.model import Webinar
 from scheduler.zones.names import load_names
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class Planner:
         """Plan for `seconds`. Returns True when there is more to do."""
         if not self._turn:
             await asyncio.to_thread(load_names)  # loads the names of zones, outside a transaction
-        await self._give_places(governing)
+        await self._tend_signups(governing)
         end, done = time.monotonic() + seconds, set[str]()
         while True:
             more = await self._take_in(governing)
@@ -88,14 +90,25 @@ class Planner:
         pool = (changed or others) if self._turn % 2 else (others or changed)
         return min(pool, key=lambda name: self._turns.get(name, 0), default=None)
 
-    async def _give_places(self, governing: Mapping[str, Governing]) -> None:
+    async def _tend_signups(self, governing: Mapping[str, Governing]) -> None:
         if time.monotonic() < self._places_at:
             return
         self._places_at = time.monotonic() + PLACES_SECONDS
         with self._troubles.recorded(GIVING_PLACES):
             for name in await self._database.run_reading(signups.waiting_for):
                 if name in governing:
-                    await self._database.run(signups.promote, self._clock.now(), governing[name].webinar)
+                    await self._tend_waiting_list(governing[name].webinar)
+            too_late = self._clock.now() - signups.CONFIRMED_WITHIN
+            if await self._database.run_reading(signups.has_unconfirmed, too_late):
+                await self._database.run(signups.drop_unconfirmed, too_late)
+
+    async def _tend_waiting_list(self, webinar: Webinar) -> None:
+        now = self._clock.now()
+        if webinar.cancelled or webinar.end <= now:
+            while await self._database.run(end_waiting, now, webinar):
+                pass
+        else:
+            await self._database.run(signups.promote, now, webinar)
 
     async def _take_in(self, governing: Mapping[str, Governing]) -> bool:
         # Every second turn begins after the last webinar, so that thousands of rows of one do not delay the others.

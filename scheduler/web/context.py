@@ -71,6 +71,11 @@ class Desk:
     files: Aside = field(default_factory=lambda: Aside("the folder of texts", FILE_SECONDS, FILES_AT_ONCE))
     shown: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
+    @property
+    def rehearsed(self) -> bool:
+        """Whether this is the editor beside a rehearsal."""
+        return self.everybody is not None
+
     async def sight(self) -> Sight:
         """The present state. Raises Hangs."""
         return await self.files.run(self.look)

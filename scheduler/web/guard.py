@@ -37,6 +37,7 @@ MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline';"
     " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 SHOWN = "/templates/shown/"
 """The path of mails in their frames."""
 
@@ -59,9 +60,8 @@ class Guard:
             refusal = PlainTextResponse(f"This is not the name of the editor. It is at: {names}\n", 421)
             await refusal(scope, receive, send)
             return
-        policy = MAIL_POLICY if scope["path"].startswith(SHOWN) else PAGE_POLICY
         added = [
-            (b"content-security-policy", policy.encode()),
+            (b"content-security-policy", _policy_of(scope["path"]).encode()),
             (b"x-content-type-options", b"nosniff"),
             (b"cache-control", b"no-store"),
             (b"referrer-policy", b"same-origin"),
@@ -70,6 +70,12 @@ class Guard:
         ]
 
         await self.app(scope, receive, adding(added, send))
+
+
+def _policy_of(path: str) -> str:
+    if path.startswith(SHOWN):
+        return MAIL_POLICY
+    return PICTURE_POLICY if path.endswith(".svg") else PAGE_POLICY  # a picture has its own style
 
 
 def is_same_origin(request: Request) -> bool:

@@ -14,6 +14,14 @@ def page_of(key: str, pages_url: str) -> str:
     return f"{pages_url}/r/{key}" if pages_url and key else ""
 
 
+def registration_page(webinar: Webinar, pages_url: str) -> str:
+    """The address of the page on which people register, and whether it is open, in words; "" if there is none."""
+    if webinar.registration == "closed" or not pages_url:
+        return ""
+    opens = " (opens when the webinar is live)" if webinar.status == "draft" else ""
+    return f"People register at {pages_url}/w/{webinar.id}{opens}"
+
+
 def forwards(webinar: Webinar, pages_url: str) -> bool:
     """Whether mails and calendars hold a link of ours, which leads to the link of the moment."""
     return webinar.join_link == "forward" and bool(pages_url)

@@ -76,6 +76,18 @@ def test_a_file_without_status_is_a_draft_and_gets_the_line(draft: Scene) -> Non
     assert file.read_text() == toml(status=None).replace('id = "w"\n', 'id = "w"\nstatus = "live"\n', 1)
 
 
+def test_the_page_on_which_people_register_is_named_before_it_opens(
+    draft: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft.write(status="draft", registration="open")
+    monkeypatch.setenv("PAGES_URL", "https://webinars.who.int")
+    monkeypatch.setenv("TRUSTED_PROXIES", "127.0.0.1")
+    page = "People register at https://webinars.who.int/w/w"
+    assert f"{page} (opens when the webinar is live)\n" in draft.run("check").stdout
+    assert f"{page}\n" in draft.run("live", "w", "--yes").stdout
+    assert f"{page}\n" in draft.run("check").stdout
+
+
 def test_a_link_stays_a_link(draft: Scene, tmp_path: Path) -> None:
     file = draft.webinars / "w.toml"
     real = file.rename(tmp_path / "elsewhere.toml")

@@ -47,7 +47,10 @@ def test_a_mail_that_arrives_is_shown_by_its_recipient(relay: tuple[int, str]) -
 
     assert wait_until(lambda: "lea@example.org" in index(), 20)
     assert "Reminder day" in index(), "a page is written whole"
-    assert "1 registrant · 1 mail" in index()
+    assert "1 recipient · 1 mail" in index()
+    assert "Rehearsal" not in index()
+    assert 'href="/templates"' not in index(), "no editor is served here"
+    assert "Time zone" not in httpx.get(f"{url}/people/0001.html").text
     assert httpx.get(f"{url}/mails/0001.eml").text.endswith("Bonjour\r\n")
     assert "Starts tomorrow" in httpx.get(f"{url}/mails.html").text
 

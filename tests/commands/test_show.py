@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from scheduler.database.models import Attempt
+from scheduler.database.models import Attempt, Signup
 from scheduler.ledger import requests
 from tests.commands.scene import Scene, lines
 from tests.support import utc
@@ -155,6 +155,24 @@ def test_tables_on_a_terminal_that_no_name_can_steer(registered: Scene) -> None:
     assert "[red]Maya[2J x[/]" in shown
     assert "\u202e" not in shown
     assert "the relay's words" in shown
+
+
+def test_who_registered_with_us_and_is_no_registration_yet(scene: Scene) -> None:
+    scene.write()
+    for webinar, state in (("w", "waiting"), ("v", "unconfirmed")):
+        scene.insert(
+            Signup, webinar=webinar, address="lea@who.int", address_folded="lea@who.int", state=state,
+            created_at=PLANNED, updated_at=LATER,
+        )  # fmt: skip
+    shown = scene.run("show", "Lea@who.int").stdout.splitlines()
+    assert shown == [
+        "v: unconfirmed since 2025-06-20 09:30 UTC: the link in the mail to this address was not used",
+        "w: waiting since 2025-06-20 09:30 UTC, as all places are taken",
+    ]
+    assert [one["state"] for one in scene.json("show", "lea@who.int")["signups"]] == [
+        "unconfirmed",
+        "waiting",
+    ]
 
 
 def test_an_address_that_nobody_has(registered: Scene) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from scheduler.cli import main
 from scheduler.clock import VirtualClock
-from scheduler.database.models import Alert, FileSeen, TextRevision, WebinarRevision, table
+from scheduler.database.models import Alert, FileSeen, Signup, TextRevision, WebinarRevision, table
 from scheduler.database.postgresql import PostgreSQL
 from scheduler.database.sqlite import SQLite
 from scheduler.http.server import WebServer
@@ -91,6 +91,22 @@ def test_what_is_tried_again_within_a_minute_is_one_line(running: Scene) -> None
     assert lines(running.run("status"), "next")[0] == [
         "w", "confirmation", "2025-06-21 08:05", "Sat 21 Jun 2025 10:05 UTC+02:00", "2",
     ]  # fmt: skip
+
+
+def test_places_and_who_waits_for_one_are_shown_where_there_is_a_limit(running: Scene) -> None:
+    assert running.json("status")["webinars"][0]["places"] is None
+    running.write(capacity=2)
+    running.plan(utc("2025-06-20 08:00"))
+    for number, state in enumerate(("registered", "registered", "waiting")):
+        address = f"{number}@example.org"
+        running.insert(
+            Signup, webinar="w", address=address, address_folded=address, state=state,
+            created_at=utc("2025-06-20 08:00"), updated_at=utc("2025-06-20 08:00"),
+        )  # fmt: skip
+    places = running.json("status")["webinars"][0]["places"]
+    assert places["of"] == 2
+    assert places["waiting"] == 1
+    assert f"{places['taken']} of 2 places, 1 waiting" in running.run("status").stdout
 
 
 def test_tables_on_a_terminal(running: Scene) -> None:

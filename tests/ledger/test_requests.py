@@ -179,6 +179,27 @@ def test_who_comes_back_before_anything_went_out_hears_nothing(person: Person) -
     assert person.ledger.sql("SELECT withdrawn_at FROM registrants")[0].withdrawn_at is None
 
 
+def test_changes_of_mind_cause_three_mails_a_day_and_the_last_state_is_told_the_next_day(
+    person: Person,
+) -> None:
+    told = []
+    for number in range(12):
+        person(requests.come_back if number % 2 else requests.withdraw)
+        person.plan(person.now + timedelta(minutes=1))
+        told += _goes_out(person)
+    assert [one.cancelled for one in told] == [True, False, True]
+    number = person.row.id
+    with person.ledger.database.transaction() as conn:
+        assert requests.mail_waits(conn, person.now, number)
+    with pytest.raises(CannotSendAgain, match="too often"):
+        person(requests.send_again, "confirmation", "registrant")
+    person.plan(person.now + timedelta(days=1))
+    assert [one.cancelled for one in _goes_out(person)] == [False]
+    with person.ledger.database.transaction() as conn:
+        assert not requests.mail_waits(conn, person.now, number)
+    assert _goes_out(person) == []
+
+
 # A mail again
 
 

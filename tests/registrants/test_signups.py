@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler.database.engine import Database
-from scheduler.ledger import forgetting
+from scheduler.ledger import forgetting, requests
 from scheduler.registrants import signups
 from scheduler.registrants.again import replan
 from scheduler.registrants.changes import REGISTERED_HERE
@@ -323,6 +323,70 @@ def test_an_address_that_is_confirmed_late_may_find_no_place(ledger: Ledger) -> 
         outcome = signups.confirm(conn, NOW, small, ana.id)
     assert outcome
     assert outcome.state is State.WAITING
+
+
+def test_in_one_call_the_first_gets_the_place_even_if_their_address_waited_to_be_confirmed(
+    ledger: Ledger,
+) -> None:
+    small = webinar(capacity=1)
+    register(ledger, ANA, to=small, confirmed=False)
+    ana, ben = register(ledger, ANA, BEN, to=small)
+    assert (ana.state, ben.state) == (State.REGISTERED, State.WAITING)
+    assert (ana.begun, ana.new) == (True, False)
+    assert states(ledger) == {ANA: "registered", BEN: "waiting"}
+    ledger.plan(NOW)
+    assert present(ledger).keys() == {ANA}
+
+
+# Rows of others beside ours
+
+
+@pytest.fixture
+def both(ledger: Ledger) -> int:
+    """Ana registered with us, and stands in `registrants` as well; returns her registration."""
+    register(ledger, ANA, values={"timezone": "Africa/Nairobi", "language": "en"})
+    ledger.register(ANA, timezone="Paris", language="fr")
+    ledger.plan(NOW)
+    ((number,),) = ledger.sql("SELECT id FROM registration")
+    return int(number)
+
+
+def withdrawn(ledger: Ledger) -> list[bool]:
+    rows = ledger.sql("SELECT withdrawn_at FROM registrants")
+    return [row.withdrawn_at is not None for row in rows]
+
+
+def test_other_systems_see_that_whoever_registered_with_us_as_well_withdrew(
+    ledger: Ledger, both: int
+) -> None:
+    governing = ledger.governing["w"]
+    with ledger.database.transaction() as conn:
+        requests.withdraw(conn, NOW, governing, both)
+    assert withdrawn(ledger) == [True]
+    ledger.sql("DELETE FROM registrants")
+    ledger.plan(NOW)
+    ledger.register(ANA, timezone="Paris")
+    ledger.plan(NOW)
+    assert withdrawn(ledger) == [True], "a reload left it out"
+    with ledger.database.transaction() as conn:
+        requests.come_back(conn, NOW, governing, both)
+    assert withdrawn(ledger) == [False]
+
+
+def test_what_they_chose_stays_when_our_row_is_removed(ledger: Ledger, both: int) -> None:
+    governing = ledger.governing["w"]
+    with ledger.database.transaction() as conn:
+        requests.choose_zone(conn, NOW, governing, both, "Asia/Tokyo")
+        requests.choose_language(conn, NOW, governing, both, "es")
+    removed(ledger)
+    ledger.plan(NOW)
+    assert present(ledger)[ANA] > 0
+    assert ledger.sql("SELECT zone, language FROM registration") == [("Asia/Tokyo", "es")]
+    ledger.sql("UPDATE registrants SET timezone = 'Lima'")
+    ledger.plan(NOW)
+    assert ledger.sql("SELECT zone FROM registration")[0].zone == "America/Lima", (
+        "their row says otherwise now"
+    )
 
 
 # Forgotten people

@@ -384,7 +384,7 @@ async def test_a_place_that_becomes_free_is_given_to_whoever_waits(database: Dat
 
 
 @in_loop
-async def test_nobody_gets_a_place_at_a_webinar_that_is_cancelled_or_over(database: Database) -> None:
+async def test_nobody_waits_for_a_webinar_that_is_cancelled_or_over(database: Database) -> None:
     desk = Desk(database)
     small = webinar(capacity=1)
     with database.transaction() as conn:
@@ -394,3 +394,16 @@ async def test_nobody_gets_a_place_at_a_webinar_that_is_cancelled_or_over(databa
         desk.planner._places_at = 0.0
         await desk.plan_all()
         assert desk.ledger.states("ben@who.int") == {}
+    assert not desk.ledger.sql("SELECT 1 FROM signup WHERE state = 'waiting'")
+    assert [row.recipient for row in desk.ledger.sql("SELECT recipient FROM outbox")] == ["ben@who.int"]
+
+
+@pytest.mark.engines("both")
+@in_loop
+async def test_addresses_that_nobody_confirms_within_a_day_are_deleted(database: Database) -> None:
+    desk = Desk(database)
+    with database.transaction() as conn:
+        for address, at in (("ana@who.int", NOW - DAY - timedelta(hours=1)), ("ben@who.int", NOW)):
+            signups.register(conn, at, webinar(), [Details(address)], "form", confirmed=False)
+    await desk.plan_all()
+    assert [row.address for row in desk.ledger.sql("SELECT address FROM signup")] == ["ben@who.int"]

@@ -1,8 +1,8 @@
-{% from "conditions.sql" import address_unknown, confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
+{% from "conditions.sql" import address_unknown, asked_enough, confirmation_to_go, doubtful, is_the_last_notice, link, link_waits %}
 {% from "conditions.sql" import says_what_is_true, told_otherwise, withdrawn %}
 -- Add a notice for each of the people in ids who was told something that is no longer true. A notice does not repeat the
 -- person's last one, whatever its outcome, unless another mail told them something after it (a confirmation to a
--- corrected address, say).
+-- corrected address, say). Who withdraws again and again is told so tomorrow.
 INSERT INTO delivery (registration_id, webinar, message, edition, state, reason, urgency, due_at, expires_at,
                       next_attempt_at, attempts, message_id, planned_at, for_start, for_end, for_link)
 SELECT id, webinar, message,
@@ -14,7 +14,9 @@ FROM (
     SELECT r.id, r.webinar, w.starts_at, w.ends_at, {{ link() }} AS link,
            CASE WHEN w.cancelled THEN {{ cancellation }} WHEN {{ withdrawn() }} THEN {{ withdrawal }}
                 ELSE {{ change }} END AS message,
-           CASE WHEN NOT w.cancelled AND {{ link_waits() }} THEN r.link_until ELSE :now END AS due_at
+           CASE WHEN NOT w.cancelled AND {{ link_waits() }} THEN r.link_until
+                WHEN NOT w.cancelled AND {{ withdrawn() }} AND {{ asked_enough() }} THEN :later
+                ELSE :now END AS due_at
     FROM {{ numbers("ids") }} AS c
     {{ join_next }} registration r ON r.id = c.number
     JOIN webinar w ON w.webinar = r.webinar

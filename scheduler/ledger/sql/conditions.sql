@@ -36,6 +36,12 @@ EXISTS (SELECT 1 FROM choice c WHERE c.webinar = r.webinar AND c.address_folded 
         AND c.withdrawn_at IS NOT NULL)
 {%- endmacro %}
 
+{#- r caused as many mails within a day as a registrant may, by asking for one again, withdrawing and coming back. -#}
+{% macro asked_enough() -%}
+((SELECT count(*) FROM delivery q WHERE q.registration_id = r.id AND q.planned_at > :since
+  AND (q.asked_by = 'registrant' OR q.message = {{ withdrawal }}) AND q.state <> 'cancelled') >= :most)
+{%- endmacro %}
+
 {#- r wants no mails of this webinar but that it is moved or cancelled. -#}
 {% macro unsubscribed() -%}
 EXISTS (SELECT 1 FROM suppression u WHERE u.address_folded = r.address_folded AND u.webinar = r.webinar)

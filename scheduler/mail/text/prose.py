@@ -336,7 +336,9 @@ def placeholder_problem(where: str, one: Placeholder) -> Problem:
             "",
             "write it without backslashes or entities",
         )
-    return Problem(where, f"`{one.words}`, a placeholder of another tool", "", one.fix)
+    written = one.fix.removeprefix("write `").partition("`")[0] if one.fix.startswith("write `") else ""
+    found = f"`{one.words}`, a placeholder of another tool"
+    return Problem(where, found, "", one.fix, old=one.words if written else "", new=written)
 
 
 def _is_address(address: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
@@ -24,6 +24,8 @@ from scheduler.problem import Problem, nearest
 _FOLDER = Path(__file__).parent / "languages"
 _IN_CLDR = ("today", "tomorrow", "yesterday", "in_one_hour", "now")
 """Phrases for which CLDR stands in, although less natural ("in 1 day")."""
+LONGEST_TAG = 35
+"""Characters of a language tag (RFC 5646, 4.4.1: no registered one is longer). What follows them is not read."""
 _HOLE = re.compile(r"\{\w+\}")  # filled in by `str.format`
 
 
@@ -97,7 +99,8 @@ def nearest_language(wanted: str, available: Iterable[str]) -> str | None:
     order.
     """
     tags = {_folded(tag): tag for tag in available}
-    parts = _folded(wanted).split("-")
+    wanted = _folded(wanted[:LONGEST_TAG])
+    parts = wanted.split("-")
     for length in range(len(parts), 0, -1):
         if found := tags.get("-".join(parts[:length])):
             language_only = length == 1 and len(parts) > 1
@@ -113,7 +116,7 @@ def _folded(tag: str) -> str:
     return tag.replace("_", "-").lower()
 
 
-@cache
+@lru_cache(1000)  # tags come from outside as well
 def _script(tag: str) -> str:
     """The likely script of `tag` (CLDR's likely subtags): "Hant" for "zh-TW"; "" if unknown."""
     try:

@@ -146,6 +146,14 @@ class ClockTime:
     def zone_without_city(self) -> str:
         return self.words.comma.join(part for part in (self.zone_name, self.offset) if part)
 
+    @property
+    def beginning(self) -> str:
+        """ "Thursday, 3 July 2025, 13:00 (Nairobi, UTC+3)", without the end of the period."""
+        when, zone = f"{self.first_day}{self.words.comma}{self.starts}", (self.city, self.offset)
+        return self.words.brackets.format(
+            when=when, zone=self.words.comma.join(part for part in zone if part)
+        )
+
     def __str__(self) -> str:
         return self.words.brackets.format(when=self.when, zone=self.zone)
 

@@ -6,13 +6,14 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.convertors import Convertor, register_url_convertor
@@ -24,6 +25,7 @@ from scheduler.faults import fault
 from scheduler.http.counts import Counts, count_key
 from scheduler.input.addresses import why_no_address
 from scheduler.input.validation import shown
+from scheduler.problem import nearest
 from scheduler.registrants import signups
 from scheduler.registrants.signups import Outcome
 from scheduler.registrants.zones import resolve
@@ -48,7 +50,9 @@ log = structlog.get_logger()
 LARGEST = 8_000_000  # bytes of a body
 PIECE = 100  # rows of a transaction: on SQLite a longer one would keep the service from sending
 MOST_CALLS = 600  # of one key, in a minute
+MOST_ERRORS, MOST_OF_ROW = 100, 10  # said in an answer, and of each of many rows
 PROBLEM = "application/problem+json"
+_KEY = "webinar.key"  # of a request's scope
 _LARGEST_ID = 2**63 - 1
 _WORDS = {
     400: "the body is no JSON",
@@ -103,12 +107,22 @@ class Calls:
         self.pages, self.database = pages, pages.database
         self._counts = Counts(60.0)
 
-    async def key(self, request: Request, webinar: str, given: str | None) -> Key:
-        """The key of a call. Raises HTTPException: 401; 403 for a key of another webinar; 429."""
-        key = await self.database.run_reading(keys.find, given) if given else None
+    async def known(self, request: Request) -> Key:
+        """The key in the head of a request, looked up once. Raises HTTPException 401."""
+        if (looked_up := request.scope.get(_KEY)) is not None:
+            return cast(Key, looked_up)
+        scheme, given = get_authorization_scheme_param(request.headers.get("authorization"))
+        bears = scheme.lower() == "bearer" and given
+        key = await self.database.run_reading(keys.find, given) if bears else None
         if key is None:
             self.pages.limits.unknown_key(request)
             raise HTTPException(401, "A valid key is needed.", {"www-authenticate": "Bearer"})
+        request.scope[_KEY] = key
+        return key
+
+    async def key(self, request: Request, webinar: str) -> Key:
+        """The key of a call. Raises HTTPException: 401; 403 for a key of another webinar; 429."""
+        key = await self.known(request)
         if self._counts.begin({count_key(key.name): MOST_CALLS}) is None:
             words = f"At most {MOST_CALLS} calls a minute; one call takes {MOST_ROWS:,} people."
             raise HTTPException(429, words, {"retry-after": "60"})
@@ -123,7 +137,11 @@ class Calls:
             raise HTTPException(
                 409, "Nobody can register: the webinar has ended, or no sound file of it governs yet."
             )
-        return found.webinar
+        here, now = found.webinar, self.pages.clock.now()
+        if here.cancelled or here.end <= now:
+            why = "is cancelled" if here.cancelled else "is over"
+            raise HTTPException(409, f"Nobody can register: the webinar {why}.")
+        return here
 
     async def register(self, webinar: Webinar, asked: Sequence[Asked], key: Key) -> list[people.Result]:
         """Register these people, in short transactions."""
@@ -131,7 +149,9 @@ class Calls:
         now, results = self.pages.clock.now(), list[people.Result]()
         for first in range(0, len(asked), PIECE):
             piece = asked[first : first + PIECE]
-            results += await self.database.run(people.register, now, webinar, piece, f"api {key.name}")
+            results += await self.database.run(
+                people.register, now, webinar, piece, f"api {key.name}", self.pages.url
+            )
         return results
 
     async def read(self, webinar: str, address: str) -> Registered:
@@ -139,6 +159,13 @@ class Calls:
         found = await self.database.run_reading(people.read, webinar, address)
         if found is None:
             raise HTTPException(404, "Nobody with this address registered by the form or the API.")
+        if not found.zone and (governing := await self.pages.governing(webinar)):
+            # the service has not taken the person in yet
+            zone = await asyncio.to_thread(
+                resolve, governing.webinar, (webinar, found.timezone, found.country)
+            )
+            known = {"zone": zone["zone"], "zone_known_by": zone["known_by"], "zone_problem": zone["problem"]}
+            found = found.model_copy(update=known)
         return found
 
 
@@ -150,14 +177,16 @@ def _calls(request: Request) -> Calls:
 async def _caller(
     request: Request,
     webinar: Annotated[str, Path(description="the webinar's id")],
-    given: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))],
 ) -> Key:
-    return await _calls(request).key(request, webinar, given.credentials if given else None)
+    return await _calls(request).key(request, webinar)
 
 
 def _address(address: Annotated[str, Path(description="an e-mail address")]) -> str:
     if reason := why_no_address(address.strip()):
-        raise Refused([FieldError(at="email", found=f"{reason}: {shown(address)}")])
+        raise Refused(
+            [FieldError(at="email", found=f"{reason}: {shown(address)}", allowed=people.AN_ADDRESS)]
+        )
     return address.strip()
 
 
@@ -194,20 +223,14 @@ _NOBODY: dict[int | str, dict[str, Any]] = {
 async def put_registrant(
     key: Caller, address: Address, said: Registrant, calls: WithCalls, response: Response
 ) -> Registered:
-    """Register a person, or say anew what is known of them: a value that is left out is empty then."""
+    """Register a person, or replace what is known of them: a value that is left out is empty then."""
     webinar = await calls.governing(key.webinar)
     asked = await asyncio.to_thread(judge, webinar, address, said)
     (result,) = await calls.register(webinar, [asked], key)
     if not isinstance(result, Outcome):
         raise Refused(result)
     response.status_code = HTTPStatus.CREATED if result.new else HTTPStatus.OK
-    found = await calls.read(webinar.id, address)
-    if not found.zone:  # the service has not taken the person in yet
-        zone = await asyncio.to_thread(resolve, webinar, (webinar.id, found.timezone, found.country))
-        found = found.model_copy(
-            update={"zone": zone["zone"], "zone_known_by": zone["known_by"], "zone_problem": zone["problem"]}
-        )
-    return found
+    return await calls.read(webinar.id, address)
 
 
 @router.get("/{address:anything}", responses=_NOBODY)
@@ -255,7 +278,8 @@ async def list_registrants(
 
 def _row_result(asked: Asked, result: people.Result) -> shapes.Result:
     if not isinstance(result, Outcome):
-        return shapes.Result(email=asked.details.address, result="refused", errors=result)
+        errors = _capped(result, MOST_OF_ROW)
+        return shapes.Result(email=asked.details.address, result="refused", errors=errors)
     word = "new" if result.new else "changed" if result.changed else "unchanged"
     return shapes.Result(email=asked.details.address, result=word, state=result.state.value)
 
@@ -268,7 +292,7 @@ def _repeated(asked: Asked, last: int) -> shapes.Result:
 
 
 class BodyLimit:
-    """Refuses a body that is too large, before it is in memory."""
+    """Reads no body without a valid key in the head, and refuses one that is too large before it is in memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -278,6 +302,8 @@ class BodyLimit:
 
         async def limited() -> Message:
             nonlocal octets
+            if not octets:
+                await scope["app"].state.calls.known(Request(scope))
             message = await receive()
             octets += len(message.get("body", b""))
             if octets > LARGEST:
@@ -304,16 +330,66 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _refused_person(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 (by its registration)
-    return _problem(422, "; ".join(one.found for one in error.errors), error.errors)
+    errors = error.errors
+    return _problem(422, _in_words(errors[:_SAID], len(errors)), _capped(errors, MOST_ERRORS))
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 (by its registration)
-    errors = [
-        FieldError(at=".".join(str(step) for step in one["loc"][1:]) or str(one["loc"][0]), found=one["msg"])
-        for one in error.errors()
-    ]
-    return _problem(422, "The request is not what the document at /api/openapi.json describes.", errors)
+    shape, example = (Rows, _ROWS) if request.method == "POST" else (Registrant, _PERSON)
+    found = error.errors()
+    errors = [_mistake(one, example, [*shape.model_fields]) for one in found[:MOST_ERRORS]]
+    if more := len(found) - len(errors):
+        errors.append(_and_more(more))
+    return _problem(422, _in_words(errors[:_SAID], len(found)), errors)
+
+
+_PERSON = 'a JSON object: {"name": "Maya Okafor", "language": "fr", "timezone": "Africa/Lagos"}'
+_ROWS = 'a JSON object: {"registrants": [{"email": "maya.okafor@who.int", "name": "Maya Okafor"}]}'
+_FOUND = {
+    "missing": "is missing", "extra_forbidden": "is no field", "json_invalid": "is no JSON",
+    "string_type": "is not text", "list_type": "is not a list", "model_type": "is not a JSON object",
+    "model_attributes_type": "is not a JSON object", "dict_type": "is not a JSON object",
+}  # fmt: skip
+"""What is wrong with a value, by pydantic's type of an error."""
+
+
+def _mistake(error: Any, example: str, fields: Sequence[str]) -> FieldError:
+    """An error in the shape of a body or a query, in words."""
+    where, *steps = (str(step) for step in error["loc"])
+    kind = error["type"]
+    at = where if kind == "json_invalid" else ".".join(steps) or where
+    allowed = hint = ""
+    if at == "body":
+        allowed = example
+    elif kind == "extra_forbidden":
+        names = [*shapes.Row.model_fields] if len(steps) > 1 else fields
+        allowed, hint = ", ".join(names), nearest(steps[-1], names)
+    return FieldError(
+        at=at[:_LONGEST_PLACE], found=_FOUND.get(kind, error["msg"]), allowed=allowed, hint=hint
+    )
+
+
+_LONGEST_PLACE = 100  # characters: names of fields come from outside
+
+
+def _capped(errors: Sequence[FieldError], most: int) -> list[FieldError]:
+    """The first errors, and how many more there are."""
+    more = len(errors) - most
+    return [*errors[:most], _and_more(more)] if more > 0 else list(errors)
+
+
+def _and_more(number: int) -> FieldError:
+    return FieldError(at="", found=f"and {number:,} more")
+
+
+def _in_words(errors: Sequence[FieldError], total: int) -> str:
+    """The first of all errors in one sentence, each with its place."""
+    said = [one.found if one.found.startswith(one.at) else f"{one.at} {one.found}" for one in errors]
+    return "; ".join(said) + (f"; and {total - len(said):,} more" if total > len(said) else "")
+
+
+_SAID = 5  # errors in the words of a problem
 
 
 async def _try_later(request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from scheduler.input.addresses import fold
 from scheduler.input.validation import shown
 from scheduler.registrants import signups
 from scheduler.registrants.forgotten import DOUBTFUL, came_back
-from scheduler.registrants.rows import HERE, MAX_LENGTH, Row, why_unusable
+from scheduler.registrants.rows import HERE, MAX_LENGTH, MAX_SHORT, Row, why_unusable
 from scheduler.registrants.signups import Details, Forgotten, Outcome
 from scheduler.web.api import shapes
 from scheduler.web.api.shapes import FieldError
@@ -75,15 +75,30 @@ def _why_not(webinar: Webinar, address: str, values: Mapping[str, str]) -> list[
     if reason := why_unusable(row, [webinar.id]):
         about = reason.partition(" ")[0]
         value = {"email": address, **values}.get(about, "")
-        return [FieldError(at=about, found=f"{reason}: {shown(value)}" if value else reason)]
+        found = f"{reason}: {shown(value)}" if value else reason
+        return [
+            FieldError(at=about, found=found, allowed=_ALLOWED.get(about, f"at most {MAX_SHORT} characters"))
+        ]
     for name in ("organization", "consent"):
         if len(values[name]) > MAX_LENGTH:
-            return [FieldError(at=name, found=f"{name} is longer than {MAX_LENGTH} characters")]
+            found, allowed = (
+                f"{name} is longer than {MAX_LENGTH} characters",
+                f"at most {MAX_LENGTH} characters",
+            )
+            return [FieldError(at=name, found=found, allowed=allowed)]
     return []
 
 
+AN_ADDRESS = "an address as in maya.okafor@who.int"
+_ALLOWED = {
+    "email": AN_ADDRESS, "join_url": "an https link without user name and password, or nothing",
+    "a": f"values of at most {MAX_LENGTH} characters",
+}  # fmt: skip
+"""What is allowed, by the first word of why a row is unusable."""
+
+
 def register(
-    conn: Connection, now: datetime, webinar: Webinar, people: Sequence[Asked], source: str
+    conn: Connection, now: datetime, webinar: Webinar, people: Sequence[Asked], source: str, pages_url: str
 ) -> list[Result]:
     """Register these people, of whom no two have the same address. Idempotent."""
     sound = {one.details.folded: one for one in people if not one.errors}
@@ -103,7 +118,7 @@ def register(
         details = [one for one in details if one.folded not in passed]
         outcomes = signups.register(conn, now, webinar, details, source, again=again)
     for one, outcome in zip(details, outcomes, strict=True):
-        tell_who_waits(conn, now, webinar, outcome)
+        tell_who_waits(conn, now, webinar, outcome, pages_url)
         results[one.folded] = outcome
     return [one.errors or results[one.details.folded] for one in people]
 

@@ -10,12 +10,17 @@ from email.utils import parseaddr, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from scheduler.mail.received import header_words
+
+OTHER = "other-mail"
+"""The message of a mail that belongs to no webinar."""
+
 
 def arrived_deliveries(mails: Iterable[tuple[Path, bytes]]) -> list[dict[str, Any]]:
-    """A delivery, as in deliveries.json, for each mail of a webinar: a file in `mails/`, and its bytes. Other mails
-    (alerts, tests of texts) are left out. What a mail does not say is empty; times are in UTC."""
-    found = ((path, _headers(content)) for path, content in mails)
-    return [_delivery(path, headers) for path, headers in found if headers["Feedback-ID"]]
+    """A delivery, as in deliveries.json, for each mail with a recipient: a file in `mails/`, and its bytes. Those of no
+    webinar (alerts, tests of texts) are called other mails. What a mail does not say is empty; times are in UTC."""
+    found = (_delivery(path, _headers(content)) for path, content in mails)
+    return [one for one in found if one["email"]]
 
 
 def _headers(content: bytes) -> Message:
@@ -23,12 +28,13 @@ def _headers(content: bytes) -> Message:
 
 
 def _delivery(path: Path, headers: Message) -> dict[str, Any]:
-    message, webinar, language, *_ = [*str(headers["Feedback-ID"]).strip().split(":"), "", "", ""]
+    message, _, language, *_ = [*str(headers["Feedback-ID"] or OTHER).strip().split(":"), "", "", ""]
     sent = _date(str(headers["Date"]))
+    name, email = parseaddr(str(headers["To"] or ""))
     return {
-        "webinar": webinar,
-        "email": parseaddr(str(headers["To"]))[1],
-        "name": "",
+        "webinar": "",  # so that a recipient has one page for all webinars
+        "email": email,
+        "name": header_words(name),
         "message": message,
         "edition": 0,
         "language": language,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytz
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from scheduler.mail.received import Received, read_invitation, read_mail
 from scheduler.mail.words.wording import city_name, clock_time
@@ -128,13 +128,16 @@ def write_inbox(
     mails: Sequence[Path],
     timeline: Timeline | None = None,
     webinar: Webinar | None = None,
+    *,
+    rehearsed: bool = True,
 ) -> Path:
     """Write the inbox into `out`, beside its `mails/`; returns the path of index.html.
 
     `deliveries` are those of deliveries.json (times in ISO 8601; `eml` relative to `out`), `mails` the .eml files
     as received. Mails that no delivery names are shown under "Organizer". Pages of an earlier rehearsal in `out`
     are replaced. `webinar` is the one that all deliveries are of: its clock stands beside the readers', and its texts
-    are linked where the editor is served beside the inbox. What is odd in a mail is shown as it is;
+    are linked where the editor is served beside the inbox. `rehearsed`: else the mails arrived at a test relay, where
+    there is no editor. What is odd in a mail is shown as it is;
     OSError where the disk doesn't play along.
     """
     _clear(out)
@@ -158,7 +161,7 @@ def write_inbox(
         _write_timeline(out, f"{number:04d}", person, map(item, person.deliveries), subjects)
     if strays:
         _write_timeline(out, "organizer", None, strays, subjects)
-    _write_mails(out, title, deliveries, subjects, webinar, timeline)
+    _write_mails(out, title, deliveries, subjects, webinar, timeline, rehearsed=rehearsed)
     _write(out / "inbox.css", (_PAGES / "inbox.css").read_text("utf-8"))
     if timeline:
         policy = _page_policy(_SCRIPTS["mails"])
@@ -183,6 +186,7 @@ def write_inbox(
         strays=len(strays),
         starts=common_start(deliveries),
         has_timeline=timeline is not None,
+        rehearsed=rehearsed,
     )
     return index
 
@@ -201,6 +205,8 @@ def _write_mails(
     subjects: Mapping[str, str],
     webinar: Webinar | None,
     timeline: Timeline | None,
+    *,
+    rehearsed: bool,
 ) -> None:
     """The page of all mails, those that went out first on top."""
     zone = webinar.tz if webinar else pytz.utc
@@ -216,6 +222,7 @@ def _write_mails(
         subjects=subjects,
         place=place,
         has_timeline=timeline is not None,
+        rehearsed=rehearsed,
     )
 
 
@@ -294,7 +301,9 @@ def _clear(out: Path) -> None:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("scheduler.web.inbox", "assets"),
+        loader=ChoiceLoader(
+            [PackageLoader("scheduler.web.inbox", "assets"), PackageLoader("scheduler.web.look", ".")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

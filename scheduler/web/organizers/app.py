@@ -14,7 +14,7 @@ from typing import Any
 
 import pytz
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.applications import Starlette
@@ -40,7 +40,8 @@ from scheduler.reports.previewing import NotRegistered
 from scheduler.web.accounts import Editor
 from scheduler.web.context import Desk, Sight
 from scheduler.web.guard import Guard, is_ours
-from scheduler.web.organizers.matrix import matrix_of, name_of
+from scheduler.web.organizers.matrix import STATES, matrix_of, meanwhile, name_of
+from scheduler.web.organizers.timeline import Timelines
 from scheduler.web.organizers.trial import Busy, Trial, Tried, Trier
 from scheduler.web.requests import form, question
 from scheduler.web.sign_in import SignIn
@@ -75,9 +76,15 @@ class EditorApp:
         self._hosts = set(hosts)
         self._desk, self._trier = desk, trier or Trier()
         self._signing = SignIn(desk, self._page)
+        self._timelines = Timelines(desk, self._page)
         self._saving = asyncio.Lock()
         self._pages = Environment(
-            loader=PackageLoader("scheduler.web.organizers", "assets"),
+            loader=ChoiceLoader(
+                [
+                    PackageLoader("scheduler.web.organizers", "assets"),
+                    PackageLoader("scheduler.web.look", "."),
+                ]
+            ),
             autoescape=True,
             undefined=StrictUndefined,
         )
@@ -87,6 +94,10 @@ class EditorApp:
             routes=[
                 Route("/", lambda request: RedirectResponse("/templates")),
                 Route("/templates", self._seen_by(self._list), methods=get),
+                Route("/templates/timeline", self._seen_by(self._timelines.page), methods=get),
+                Route(
+                    "/templates/timeline/{webinar}.svg", self._seen_by(self._timelines.picture), methods=get
+                ),
                 Route("/templates/sign-in", self._signing.page, methods=["GET", "POST"]),
                 Route("/templates/sign-out", self._changed_by(self._signing.out), methods=post),
                 Route("/templates/files/{name}", self._file, methods=get),
@@ -138,7 +149,8 @@ class EditorApp:
     # Pages
 
     def _page(self, file: str, status: int = 200, **words: Any) -> HTMLResponse:
-        return HTMLResponse(self._pages.get_template(file).render(**words), status)
+        page = self._pages.get_template(file).render(rehearsed=self._desk.rehearsed, **words)
+        return HTMLResponse(page, status)
 
     async def _file(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -160,7 +172,8 @@ class EditorApp:
             saving.list_texts, webinars, sight.sources, problems, sight.current
         )
         return self._page(
-            "list.html", editor=editor, matrix=matrix_of(webinars, entries), why=await self._why_not(editor),
+            "list.html", editor=editor, matrix=matrix_of(webinars, entries, rehearsed=desk.rehearsed),
+            webinars=webinars, why=await self._why_not(editor),
             called=lambda tag: language_name(tag, "en"), signs_in=not desk.everybody,
         )  # fmt: skip
 
@@ -193,6 +206,7 @@ class EditorApp:
                         f"{one.saved_at:%Y-%m-%d %H:%M} UTC, {one.saved_by or 'in the folder'}",
                     )
         why = await self._why_not(editor)
+        state = saving.state_with_mistakes((message, language), list(sight.webinars.values()), sight.current)
         given = {"source": source, "variables": _VARIABLES, "language": language, "direction": _direction(language),
                  "readOnly": bool(why), "zones": pytz.common_timezones}  # fmt: skip
         versions = [
@@ -208,7 +222,8 @@ class EditorApp:
             "edit.html", editor=editor, message=message, language=language, given=given, began_with=digest(now),
             name=name_of(message, list(sight.webinars.values())), called=language_name(language, "en"),
             direction=_direction(language), webinars=sight.users_of(message), why=why, restored=restored,
-            missing=not now, sends=self._desk.send is not None and editor.may_edit,
+            missing=not now, if_mistaken=STATES[state], meanwhile=meanwhile(state, rehearsed=self._desk.rehearsed),
+            source=source, sends=self._desk.send is not None and editor.may_edit,
             versions=versions, signs_in=not self._desk.everybody,
         )  # fmt: skip
 
@@ -274,15 +289,19 @@ class EditorApp:
             tried = await self._tried(await self._asked(request), editor)
         except Problems as error:
             return JSONResponse(
-                {"problems": [_problem_as_json(True, one) for one in error.problems], "mail": None}
+                {
+                    "problems": [_problem_as_json(True, one, stops=True) for one in error.problems],
+                    "mail": None,
+                }
             )
         shown = dict(tried.shown)
         if shown:
             shown["frame"] = f"/templates/shown/{self._desk.show(shown.pop('html'))}"
-        problems = [*((True, one) for one in tried.problems), *tried.advice]
+        problems = [_problem_as_json(True, one, stops=True) for one in tried.problems]
+        problems += [_problem_as_json(*one) for one in tried.advice]
         return JSONResponse(
             {
-                "problems": [_problem_as_json(*one) for one in problems],
+                "problems": problems,
                 "values": tried.values,
                 "mail": shown or None,
             }
@@ -315,7 +334,7 @@ class EditorApp:
         return JSONResponse(
             {
                 "began_with": digest(source), "sound": sound,
-                "problems": [_problem_as_json(True, one) for one in unsound or ()],
+                "problems": [_problem_as_json(True, one, stops=True) for one in unsound or ()],
                 "difference": await asyncio.to_thread(difference, before, source),
             }
         )  # fmt: skip
@@ -422,7 +441,8 @@ def _try_later(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _problem_as_json(wrong: bool, problem: Problem) -> dict[str, Any]:
+def _problem_as_json(wrong: bool, problem: Problem, *, stops: bool = False) -> dict[str, Any]:
+    """`stops`: whether it keeps the text from going out."""
     line = _LINE.search(problem.place)
     hint = "; ".join(filter(None, (problem.allowed and f"allowed: {problem.allowed}", problem.hint)))
     fix = {"old": problem.old, "new": problem.new} if problem.new else None
@@ -431,5 +451,6 @@ def _problem_as_json(wrong: bool, problem: Problem) -> dict[str, Any]:
         "found": problem.found,
         "hint": hint,
         "wrong": wrong,
+        "stops": stops,
         "fix": fix,
     }

@@ -12,8 +12,17 @@ from scheduler.webinar.model import CANCELLATION, CHANGE, NOTICES, Message, Webi
 from scheduler.webinar.timing import timings
 
 _NAMES = {CHANGE: "Notice of a change", CANCELLATION: "Notice of cancellation"}
-_STATES = {"draft": "draft", "held": "broken", "missing": "missing"}
+STATES = {"draft": "draft", "held": "broken", "missing": "missing"}
+"""What a text that is not sound is called."""
 _BAD = ("broken", "draft")
+
+
+def meanwhile(state: str, *, rehearsed: bool) -> str:
+    """What happens to the mails of a text with mistakes, a draft or held, until it is fixed. A rehearsal begins
+    without earlier versions."""
+    if rehearsed:
+        return "the next rehearsal keeps its mails back"
+    return {"draft": "the last sound version goes out", "held": "its mails wait until it is fixed"}[state]
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,8 @@ class Matrix:
     rows: tuple[TextRow, ...]
 
 
-def matrix_of(webinars: Sequence[Webinar], texts: Iterable[ListedText]) -> Matrix:
-    """The matrix of these texts."""
+def matrix_of(webinars: Sequence[Webinar], texts: Iterable[ListedText], *, rehearsed: bool = False) -> Matrix:
+    """The matrix of these texts. `rehearsed`: it is shown beside a rehearsal."""
     by_key = {(one.message, one.language): one for one in texts}
     languages = sorted({language for _, language in by_key}, key=lambda tag: (tag != "en", tag))
     senders = _senders(webinars)
@@ -60,7 +69,7 @@ def matrix_of(webinars: Sequence[Webinar], texts: Iterable[ListedText]) -> Matri
             text,
             _name(text, senders.get(text, [])),
             tuple(dict.fromkeys(webinar.title for webinar, _ in senders.get(text, []))),
-            tuple(_cell(by_key.get((text, language))) for language in languages),
+            tuple(_cell(by_key.get((text, language)), rehearsed) for language in languages),
         )
         for text in names
     )
@@ -107,19 +116,17 @@ def _name(text: str, senders: Sequence[tuple[Webinar, Message | None]]) -> str:
     return f"{called}, {rules.pop()}" if len(rules) == 1 else called
 
 
-def _cell(text: ListedText | None) -> Cell | None:
+def _cell(text: ListedText | None, rehearsed: bool) -> Cell | None:
     if text is None:
         return None
-    state = _STATES.get(text.state) or ("reviewed" if text.reviewed_by else "not reviewed")
+    state = STATES.get(text.state) or ("reviewed" if text.reviewed_by else "not reviewed")
     if text.state == "sound" and text.older:
         state = "older than English"
     details = [text.problems[0].found] if text.problems else []
     if len(text.problems) > 1:
         details.append(f"and {len(text.problems) - 1} more")
-    if state == "draft":
-        details.append("the last sound version goes out")
-    if state == "broken":
-        details.append("its mails wait until it is fixed")
+    if state in _BAD:
+        details.append(meanwhile(text.state, rehearsed=rehearsed))
     if text.state == "missing":
         details.append("another language stands in")
     if text.waiting:

@@ -188,6 +188,7 @@ def answer_to(trial: Trial) -> dict[str, Any]:
     """Runs in the child: the mail and how it is shown, or why there is none, and advice on both."""
     language = PurePath(trial.place).stem
     problems: list[Problem] = []
+    stopped = False
     doubts: tuple[Problem, ...] = ()
     filling = variables(_facts(trial), language)
     answer: dict[str, Any] = {"mail": "", "values": _values(filling), "shown": {}}
@@ -200,6 +201,7 @@ def answer_to(trial: Trial) -> dict[str, Any]:
         mail = compose_sample(trial.webinar, trial.message, trial.reader, zone, current, trial.pages_url)
         if len(mail) > LARGEST_MAIL:
             found, allowed = f"the mail has {len(mail) // 1000:,} kB", f"at most {LARGEST_MAIL // 1000:,} kB"
+            stopped = True
             problems.append(Problem(trial.place, found, allowed, "is there a loop in it?"))
         else:
             shown = {"subject": words.subject, "preheader": words.preheader, **_shown(mail, trial)}
@@ -207,19 +209,22 @@ def answer_to(trial: Trial) -> dict[str, Any]:
     except TextProblems as error:
         problems += error.problems
     except MemoryError:
+        stopped = True
         problems.append(Problem(trial.place, "filling it in took too much memory"))
     except Exception as error:
         problems.append(Problem(trial.place, f"cannot be filled in: {error}"))
-    if trial.whole and not problems:
+    if trial.whole and not stopped:
         fillings = list(cases(trial.webinar, language))
         name = trial.webinar.text_of.get(trial.message, trial.message)
         own = [case for case in fillings if name in case.texts]
-        problems += problems_of(trial.source, trial.place, name, trial.layout, own or fillings)
+        known = {problem.found for problem in problems}
+        others = problems_of(trial.source, trial.place, name, trial.layout, own or fillings)
+        problems += [problem for problem in others if problem.found not in known]
     answer["problems"] = [vars(problem) for problem in problems[:MOST_PROBLEMS]]
     subject, html = answer["shown"].get("subject", ""), answer["shown"].get("html", "")
     advised = advice(trial.source, trial.place, language, trial.webinar, subject, html)
-    known = {problem.old for problem in problems if problem.old}
-    advised = chain(((False, doubt) for doubt in doubts), (one for one in advised if one[1].old not in known))
+    fixed = {problem.old for problem in problems if problem.old}
+    advised = chain(((False, doubt) for doubt in doubts), (one for one in advised if one[1].old not in fixed))
     answer["advice"] = [(wrong, vars(problem)) for wrong, problem in islice(advised, MOST_PROBLEMS)]
     return answer
 

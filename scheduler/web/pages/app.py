@@ -16,7 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scheduler.faults import fault
 from scheduler.ledger.requests import UnknownRegistration
 from scheduler.web.api.app import Api
-from scheduler.web.pages import calendar, confirming, joining, mine, own_data, registering, unsubscribing
+from scheduler.web.pages import (
+    calendar,
+    confirming,
+    joining,
+    leaving,
+    mine,
+    own_data,
+    registering,
+    unsubscribing,
+)
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import asset, refuse, stylesheet_digest
 
@@ -36,6 +45,7 @@ def pages_app(pages: Pages) -> Starlette:
             Route("/assets/{name}", _asset, methods=["GET"]),
             *registering.routes(pages),
             *confirming.routes(pages),
+            *leaving.routes(pages),
             *mine.routes(pages),
             *unsubscribing.routes(pages),
             *calendar.routes(pages),

@@ -77,9 +77,12 @@ class _Confirming:
 
     async def press(self, request: Request) -> Response:
         """Let an address count."""
+        if not mailed_links.may_be_token(request.path_params["token"]):
+            self._pages.limits.unknown_key(request)
+            raise HTTPException(404)
         number = (await form(request)).get("id", "")
-        self._pages.limits.form(request)
         to, found = await self._found(request, number)
+        self._pages.limits.form_of(request.path_params["token"])
         now = self._pages.clock.now()
         chosen = next((one for one in found if str(one[0].id) == number), None)
         if chosen is None or state_of(chosen[1].webinar, now) in ("over", "cancelled"):
@@ -87,7 +90,7 @@ class _Confirming:
         entered, governing = chosen
 
         def do(conn: Connection) -> None:
-            confirm(conn, now, governing, entered.id, to.address_folded)
+            confirm(conn, now, governing, entered.id, to.address_folded, self._pages.url)
 
         await asyncio.to_thread(load_names)  # outside a transaction
         await self._pages.database.run(do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -30,7 +31,7 @@ class Pages:
     """The parts that pages work with.
 
     `webinars` reads what governs, and blocks. `url`: where registrants reach the pages ("https://webinars.who.int"),
-    without a slash at the end. Mails go through the outbox.
+    without a slash at the end. `revisions`: to read webinars that have ended. Mails go through the outbox.
     """
 
     database: Database
@@ -38,3 +39,10 @@ class Pages:
     webinars: Callable[[], Mapping[str, Governing]]
     url: str
     limits: PageLimits = field(default_factory=PageLimits)
+    revisions: Revisions = field(default_factory=Revisions)
+
+    async def governing(self, webinar: str) -> Governing | None:
+        """The revision of a webinar that governs, or that governed until it ended: its people are kept longer. Raises
+        DBAPIError."""
+        found = (await asyncio.to_thread(self.webinars)).get(webinar)
+        return found or await self.database.run_reading(self.revisions.last, webinar)

@@ -18,11 +18,12 @@ from scheduler.database.engine import dialect, execute
 from scheduler.input.addresses import fold
 from scheduler.ledger import requests
 from scheduler.ledger.planning import Governing
-from scheduler.ledger.requests import CannotSendAgain
+from scheduler.ledger.requests import CannotSendAgain, Refused
 from scheduler.mail.writing.composing import wire_address
 from scheduler.mailed_links import MailedTo, Purpose
 from scheduler.registrants import choices, signups
 from scheduler.registrants.choices import NOTHING
+from scheduler.registrants.forgotten import forgotten
 from scheduler.registrants.rows import Person
 from scheduler.registrants.signups import Details, State
 from scheduler.registrants.suppression import EVERYTHING, suppressions, unsuppress
@@ -32,8 +33,6 @@ from scheduler.webinar.model import Webinar
 
 FORM = "form"
 """The source of a row of `signup`."""
-VALID_FOR = timedelta(hours=24)
-"""How long the link in a mail that asks to confirm an address is valid."""
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 MOST_ASKED, MOST_AGAIN, MOST_NEW = 3, 3, 10
 """The most that one address gets in a day, of all webinars: mails that ask to confirm it, confirmations that are sent
@@ -43,22 +42,42 @@ WriteLetter = Callable[[str], bytes]
 """Writes the mail that asks to confirm an address, with this token in its link."""
 
 
-def enter(conn: Connection, now: datetime, governing: Governing, entry: Entry, write: WriteLetter) -> None:
-    """Register somebody, or ask by mail whether the address is theirs."""
+def enter(
+    conn: Connection, now: datetime, governing: Governing, entry: Entry, write: WriteLetter, pages_url: str
+) -> None:
+    """Register somebody, or ask by mail whether the address is theirs.
+
+    The form itself proves nothing about its sender. So whoever is registered stays as they are, and gets the
+    confirmation again; whoever withdrew, or wants no mails of this webinar, comes back and is told. An address that
+    wants nothing at all gets nothing, unless its reader may prove by a press that they changed their mind.
+    """
     webinar, person = governing.webinar, (governing.webinar.id, fold(entry.address))
     dialect(conn).wait_to_plan(conn, f"form of {person[1]}")  # of one address, one form after the other
     asks = webinar.registration == "confirm"
-    signups.drop_unconfirmed(conn, now - VALID_FOR)
-    if not asks and _registered_since(conn, person[1], now - A_DAY) >= MOST_NEW:
+    signups.drop_unconfirmed(conn, now - signups.CONFIRMED_WITHIN)
+    if _is_kept_back(conn, person, proven=asks):
         return
-    (outcome,) = signups.register(
-        conn, now, webinar, [_details(entry)], FORM, confirmed=not asks, overwrite=False, again=[person[1]]
-    )
-    tell_who_waits(conn, now, webinar, outcome)
-    if outcome.state is State.UNCONFIRMED or (asks and _left(conn, person)):
-        _ask(conn, now, webinar, entry.address, outcome.id, write)
-    elif not _come_back(conn, now, governing, person) and not outcome.new:
+    here, left = _registration(conn, person), _left(conn, person)
+    if here is not None and not left:
         _send_again(conn, now, governing, person)
+    elif here is not None and not asks:
+        _come_back_and_tell(conn, now, governing, person, here)
+    elif asks or _registered_since(conn, person[1], now - A_DAY) < MOST_NEW:
+        (outcome,) = signups.register(
+            conn,
+            now,
+            webinar,
+            [_details(entry)],
+            FORM,
+            confirmed=not asks,
+            overwrite=False,
+            again=[person[1]],
+        )
+        tell_who_waits(conn, now, webinar, outcome, pages_url)
+        if outcome.state is State.UNCONFIRMED or (asks and left):
+            _ask(conn, now, webinar, entry.address, outcome.id, write)
+        else:
+            _come_back(conn, now, governing, person)
 
 
 class Entered(NamedTuple):
@@ -92,13 +111,18 @@ def entered_for(conn: Connection, folded: str, numbers: Collection[int]) -> list
     ]  # fmt: skip
 
 
-def confirm(conn: Connection, now: datetime, governing: Governing, number: int, folded: str) -> bool:
+def confirm(
+    conn: Connection, now: datetime, governing: Governing, number: int, folded: str, pages_url: str
+) -> bool:
     """Let an address count whose reader pressed the button. Idempotent. False if the row of `signup` is gone."""
+    person = governing.webinar.id, folded
+    if _is_kept_back(conn, person, proven=True):
+        return False
     outcome = signups.confirm(conn, now, governing.webinar, number)
     if outcome is None:
         return False
-    tell_who_waits(conn, now, governing.webinar, outcome)
-    _come_back(conn, now, governing, (governing.webinar.id, folded))
+    tell_who_waits(conn, now, governing.webinar, outcome, pages_url)
+    _come_back(conn, now, governing, person)
     return True
 
 
@@ -120,20 +144,21 @@ def _ask(
 ) -> None:
     """Mail the link that confirms an address, unless it got one within the hour, or enough within the day."""
     asked = mailed_links.made_for(
-        conn, Purpose.CONFIRM, fold(address), valid_for=VALID_FOR, since=now - A_DAY
+        conn, Purpose.CONFIRM, fold(address), valid_for=signups.CONFIRMED_WITHIN, since=now - A_DAY
     )
     if len(asked) >= MOST_ASKED or any(at > now - AN_HOUR for at in asked):
         return
     to = MailedTo(number, fold(address))
-    token = mailed_links.make(conn, now, Purpose.CONFIRM, to, valid_for=VALID_FOR, most=MOST_ASKED)
+    token = mailed_links.make(
+        conn, now, Purpose.CONFIRM, to, valid_for=signups.CONFIRMED_WITHIN, most=MOST_ASKED
+    )
     with suppress(outbox.TooMany):
         outbox.put(conn, now, webinar.sender.address, wire_address(address), write(token), patient=True)
 
 
 def _send_again(conn: Connection, now: datetime, governing: Governing, person: Person) -> None:
     """Send the confirmation again to somebody who is registered already, unless they asked for it within the day."""
-    here = _registration(conn, person)
-    message = next((one.id for one in governing.webinar.messages if one.on_registration), None)
+    here, message = _registration(conn, person), _confirmation(governing)
     if here is None or message is None:
         return
     asked = list(execute(conn, _ASKED_AGAIN, folded=person[1], since=now - A_DAY).scalars())
@@ -148,16 +173,45 @@ _ASKED_AGAIN = (
 )
 
 
-def _come_back(conn: Connection, now: datetime, governing: Governing, person: Person) -> bool:
-    """Undo that a person withdrew or unsubscribed. Returns whether there was anything to undo."""
+def _come_back_and_tell(
+    conn: Connection, now: datetime, governing: Governing, person: Person, here: int
+) -> None:
+    """Undo that a person withdrew or unsubscribed, if the confirmation goes to them, so that they know."""
+    message = _confirmation(governing)
+    if message is None:
+        return
+    undone = conn.begin_nested()
+    _come_back(conn, now, governing, person)
+    try:
+        requests.send_again(conn, now, governing, here, message, "registrant")
+    except CannotSendAgain as refused:
+        if refused.reason is not Refused.STILL_TO_GO:
+            undone.rollback()
+            return
+    undone.commit()
+
+
+def _come_back(conn: Connection, now: datetime, governing: Governing, person: Person) -> None:
+    """Undo that a person withdrew or unsubscribed."""
     if not _left(conn, person):
-        return False
+        return
     unsuppress(conn, person[1], _own_scopes(conn, person))
     if (here := _registration(conn, person)) is None:
         choices.come_back(conn, now, person)
     else:
         requests.come_back(conn, now, governing, here)
-    return True
+
+
+def _is_kept_back(conn: Connection, person: Person, *, proven: bool) -> bool:
+    """Whether nothing may be sent to a person for what is asked in their name. `proven`: they show by a press that the
+    address is theirs, which undoes all but what organizers suppressed."""
+    mark = forgotten(conn, person[1])
+    found = suppressions(conn, person[1])
+    return bool(mark and mark[1]) or any(
+        found[scope][0] == "organizer" or (scope == EVERYTHING and not proven)
+        for scope in (EVERYTHING, person[0])
+        if scope in found
+    )
 
 
 def _left(conn: Connection, person: Person) -> bool:
@@ -171,6 +225,10 @@ def _own_scopes(conn: Connection, person: Person) -> list[str]:
     organizers suppressed stays so."""
     found = suppressions(conn, person[1])
     return [scope for scope in (EVERYTHING, person[0]) if scope in found and found[scope][0] != "organizer"]
+
+
+def _confirmation(governing: Governing) -> str | None:
+    return next((one.id for one in governing.webinar.messages if one.on_registration), None)
 
 
 def _registration(conn: Connection, person: Person) -> int | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scheduler.input.addresses import why_no_address
+from scheduler.input.addresses import likely_domain, why_no_address
 from scheduler.mail.words.names import LONGEST, clean_name
 from scheduler.web.pages.zone_search import Place, chosen_zone, search_zones
 from scheduler.webinar.model import Webinar
@@ -17,6 +17,8 @@ from scheduler.zones.wall import zone_of
 TRAP = "comments"
 """The name of a field that people do not see. Programs that fill in every field are known by it."""
 STAMP = "stamp"
+KEPT = "kept"
+"""The name of a field with an address that looks mistyped, and which a person has seen."""
 LONGEST_LINE = 200  # characters
 ANSWER = "answer-"
 """What the name of a question's field begins with."""
@@ -29,7 +31,7 @@ class Entry:
     """A form that can be taken in, or the reasons why not.
 
     `wrong`: by field, in the order of the form, the name of a phrase in the table [register]. `places`: what an unclear
-    zone may mean.
+    zone may mean. `slip`: the address that is likely meant, where the domain looks mistyped; "" for none.
     """
 
     name: str = ""
@@ -42,6 +44,7 @@ class Entry:
     consent: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
+    slip: str = ""
 
 
 def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Entry:
@@ -83,7 +86,14 @@ def read_entry(webinar: Webinar, language: str, typed: Mapping[str, str]) -> Ent
         consent=consent,
         wrong=wrong | mistakes,
         places=places,
+        slip=_meant(address),
     )
+
+
+def _meant(address: str) -> str:
+    name, _, domain = address.rpartition("@")
+    meant = likely_domain(domain.lower())
+    return f"{name}@{meant}" if meant else ""
 
 
 def find_zone(

@@ -26,10 +26,15 @@ from scheduler.web.pages.visits import Visit, visit
 OVERRUN = timedelta(hours=1)
 """How long after the end the page still offers the way in, since webinars run longer than planned."""
 
+RELOADED_WITHIN = timedelta(hours=1)
+"""How long a row may be gone while its person still gets in: a reload of the list takes less."""
+
 
 class Doors(StrEnum):
     """What a join link leads to at this moment."""
 
+    GONE = "gone"
+    """The person is registered no more."""
     CANCELLED = "cancelled"
     EARLY = "early"
     OPEN = "open"
@@ -56,9 +61,11 @@ def target_of(pages: Pages, visit: Visit) -> str:
 
 def doors(visit: Visit, target: str) -> Doors:
     """What the link leads to; `target`: the person's link of the moment."""
+    if visit.standing.gone_at and visit.now - visit.standing.gone_at > RELOADED_WITHIN:
+        return Doors.GONE
     if visit.webinar.cancelled:
         return Doors.CANCELLED
-    if visit.now >= visit.webinar.end:
+    if visit.is_over:
         return Doors.OVER
     if visit.now < opening(visit):
         return Doors.EARLY

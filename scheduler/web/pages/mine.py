@@ -21,7 +21,6 @@ from scheduler.mail.words.links import mailto_address
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.wording import (
     clock_time,
-    full_date,
     listing,
     same_clock,
     text_language,
@@ -40,7 +39,9 @@ from scheduler.zones.wall import to_local
 
 State = Literal["gone", "cancelled", "withdrawn", "over", "running", "moved", "upcoming"]
 
-DONE = frozenset({"zone", "language", "messages", "again", "withdraw", "return", "data"})
+DONE = frozenset(
+    {"zone", "language", "messages", "again", "withdraw", "withdraw_later", "return", "return_later", "data"}
+)
 """What a notice on top of the page may say: done=zone."""
 REFUSED = frozenset({"again"})
 
@@ -124,18 +125,16 @@ class _Mine:
 
     async def withdraw(self, request: Request) -> Response:
         """They can't come."""
-        seen, _ = await self._form(request)
-        return await self._do(seen, "withdraw", requests.withdraw)
+        return await self._change_of_mind(request, "withdraw", requests.withdraw)
 
     async def come_back(self, request: Request) -> Response:
         """They come after all."""
-        seen, _ = await self._form(request)
-        return await self._do(seen, "return", requests.come_back)
+        return await self._change_of_mind(request, "return", requests.come_back)
 
     async def _form(self, request: Request) -> tuple[Visit, dict[str, str]]:
         """Who sent a form, and its fields. Raises HTTPException."""
         seen = await visit(self._pages, request)
-        self._pages.limits.form_of(request, seen.key)
+        self._pages.limits.form_of(seen.key)
         if seen.standing.gone:
             raise HTTPException(404)
         return seen, await form(request)
@@ -149,14 +148,25 @@ class _Mine:
         await self._pages.database.run(do)
         return RedirectResponse(f"{seen.path}?done={done}", 303)
 
+    async def _change_of_mind(self, request: Request, done: str, ask: Callable[..., None]) -> Response:
+        """Withdraw, or come back, and say whether the mail about it waits."""
+        seen, _ = await self._form(request)
+
+        def do(conn: Connection) -> bool:
+            ask(conn, seen.now, seen.governing, seen.standing.registration_id)
+            return requests.mail_waits(conn, seen.now, seen.standing.registration_id)
+
+        waits = await self._pages.database.run(do)
+        return RedirectResponse(f"{seen.path}?done={done}{'_later' if waits else ''}", 303)
+
 
 @dataclass(frozen=True)
 class _Choice:
-    """A message that is still ahead of a registrant: its kind and time on their clock, and whether they want it."""
+    """A message that is still ahead of a registrant: its kind, its time on their clock with the zone, and whether they
+    want it."""
 
     message: str
     kind: str
-    day: str
     time: str
     wanted: bool
 
@@ -173,8 +183,7 @@ def _choices(seen: Visit) -> list[_Choice]:
         _Choice(
             message,
             by_id[message].kind.replace("-", "_"),
-            full_date((local := to_local(due_at, seen.zone)).date(), seen.language),
-            f"{local:%H:%M}",
+            clock_time(due_at, due_at, seen.zone, seen.language).beginning,
             message not in seen.standing.unwanted,
         )
         for due_at, message in ahead
@@ -190,7 +199,7 @@ def _state(seen: Visit, former: datetime | None) -> State:
     states: tuple[tuple[State, bool], ...] = (
         ("gone", standing.gone),
         ("cancelled", webinar.cancelled),
-        ("over", webinar.end <= seen.now),
+        ("over", seen.is_over),
         ("withdrawn", standing.withdrawn_at is not None),
         ("running", webinar.start <= seen.now),
         ("moved", former is not None),

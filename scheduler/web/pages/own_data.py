@@ -8,7 +8,6 @@ nothing of that one is shown.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +28,7 @@ from scheduler.ledger.states import State
 from scheduler.mail.words.names import isolated
 from scheduler.mail.words.phrases import phrases
 from scheduler.mail.words.variables import dear, shown_name
-from scheduler.mail.words.wording import language_name, offset_text, right_to_left
+from scheduler.mail.words.wording import clock_time, language_name, right_to_left
 from scheduler.mail.writing.plain import plain_mail
 from scheduler.mailed_links import MailedTo, Purpose, TooManyLinks
 from scheduler.outbox import TooMany
@@ -40,7 +39,7 @@ from scheduler.web.pages.showing import browser_language, show
 from scheduler.web.pages.visits import Visit, visit
 from scheduler.web.pages.words import page_language, page_words
 from scheduler.web.requests import form
-from scheduler.zones.wall import to_local
+from scheduler.webinar.model import Webinar
 
 VALID_FOR = timedelta(hours=1)
 MOST_LINKS = 3
@@ -86,7 +85,7 @@ class _OwnData:
     async def ask(self, request: Request) -> Response:
         """Mail a link. The answer is the same whether one was sent or the day's are used up."""
         seen = await visit(self._pages, request)
-        self._pages.limits.form_of(request, seen.key)
+        self._pages.limits.form_of(seen.key)
         await form(request)
         with suppress(TooManyLinks, TooMany, ValueError):  # ValueError: an address that no mail can carry
             await self._pages.database.run(_mail_link, self._pages.url, seen)
@@ -96,16 +95,19 @@ class _OwnData:
         """Everything that is held, in words."""
         opened = await self._open(request)
         held = await self._held(opened)
-        governing = await asyncio.to_thread(self._pages.webinars)
-        titles = {name: one.webinar.words(opened.language).title for name, one in governing.items()}
+        names = {one["webinar"] for one in held["registrations"]}
+        webinars = {name: one.webinar for name in names if (one := await self._pages.governing(name))}
         complete = json_text(held)
         return show(
             "own_data.html",
             opened.language,
             opened=opened,
             phrases=phrases(opened.language),
-            as_of=_moment(opened.now, "UTC"),
-            registrations=[_registration(one, titles, opened.language) for one in held["registrations"]],
+            as_of=_moment(opened.now, "UTC", opened.language),
+            registrations=[
+                _registration(one, webinars.get(one["webinar"]), opened.language)
+                for one in held["registrations"]
+            ],
             complete=complete[:LONGEST_SHOWN],
             is_cut=len(complete) > LONGEST_SHOWN,
         )
@@ -127,7 +129,7 @@ class _OwnData:
     async def forget(self, request: Request) -> Response:
         """Forget the person, as `webinar forget` does. The link ends with the rest."""
         opened = await self._open(request)
-        self._pages.limits.form_of(request, opened.token)
+        self._pages.limits.form_of(opened.token)
         await form(request)
         async with self._one_by_one:
             found = await self._pages.database.run_reading(forgetting.find, opened.address)
@@ -191,9 +193,9 @@ def _mail(seen: Visit, url: str) -> bytes:
 
 @dataclass(frozen=True)
 class _Mail:
-    """A mail on the page: the id of its message, what became of it (a phrase in [data]), and when."""
+    """A mail on the page: its name, what became of it (a phrase in [data]), and when."""
 
-    message: str
+    name: str
     state: str
     at: str
 
@@ -203,7 +205,7 @@ _SAID = {State.SENT: "mail_sent", State.IN_DOUBT: "mail_in_doubt"} | dict.fromke
 )
 
 
-def _registration(held: Json, titles: Mapping[str, str], language: str) -> dict[str, Any]:
+def _registration(held: Json, webinar: Webinar | None, language: str) -> dict[str, Any]:
     """One registration as the page shows it: its webinar, values by the phrase that names them, and its mails."""
     zone = held["zone"] or "UTC"
     values = {
@@ -212,26 +214,32 @@ def _registration(held: Json, titles: Mapping[str, str], language: str) -> dict[
         "language": language_name(held["language"], language) if held["language"] else "",
         "zone": held["zone"],
         "country": held["country"],
-        "since": _moment(held["first_seen_at"], zone),
+        "since": _moment(held["first_seen_at"], zone, language),
     }
     mails = [
         _Mail(
-            one["message"],
+            _name(one["message"], webinar, language),
             _SAID.get(one["state"], "mail_not_sent"),
-            _moment(one["sent_at"] or one["due_at"], zone),
+            _moment(one["sent_at"] or one["due_at"], zone, language),
         )
         for one in held["deliveries"]
     ]
     return {
-        "title": titles.get(held["webinar"], held["webinar"]),
+        "title": webinar.words(language).title if webinar else held["webinar"],
         "values": {name: value for name, value in values.items() if value},
         "mails": mails,
     }
 
 
-def _moment(instant: datetime | None, zone: str) -> str:
-    """A time with its offset, alike in every language: "2025-07-02 09:00 UTC+2"."""
-    if instant is None:
-        return ""
-    local = to_local(instant, pytz.timezone(zone))
-    return f"{local:%Y-%m-%d %H:%M} {offset_text(local.utcoffset() or timedelta()).removesuffix('+0')}"
+def _name(message: str, webinar: Webinar | None, language: str) -> str:
+    """What a message is, in words; its id where nobody knows any more."""
+    kinds = {one.id: one.kind for one in webinar.messages} if webinar else {}
+    words: str = getattr(
+        page_words(language).data, f"kind_{kinds.get(message, message).replace('-', '_')}", message
+    )
+    return words
+
+
+def _moment(instant: datetime | None, zone: str, language: str) -> str:
+    """A time in words, with its zone: "Wednesday, 2 July 2025, 09:00 (Zurich, UTC+2)"."""
+    return clock_time(instant, instant, pytz.timezone(zone), language).beginning if instant else ""

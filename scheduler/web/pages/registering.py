@@ -6,9 +6,10 @@ Everybody who sends the form gets the same answer, so nobody learns from it who 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from scheduler.mail.words.reservation import event_data
 from scheduler.mail.words.wording import (
     ClockTime,
     clock_time,
+    full_date,
     language_name,
     listing,
     locale,
@@ -36,7 +38,7 @@ from scheduler.web.pages import stamps
 from scheduler.web.pages.card import HEIGHT, WIDTH, card_of, picture
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.entering import enter
-from scheduler.web.pages.entry import ANSWER, STAMP, TRAP, Entry, find_zone, read_entry
+from scheduler.web.pages.entry import ANSWER, KEPT, STAMP, TRAP, Entry, find_zone, read_entry
 from scheduler.web.pages.showing import attributes_of, own_name, show
 from scheduler.web.pages.words import LANGUAGES, accepted_languages, page_language, page_words
 from scheduler.web.pages.zone_search import Place
@@ -129,11 +131,19 @@ class _Registering:
         hasty = request.headers.get("sec-fetch-site") == "cross-site" or not await self._is_by_hand(
             webinar, now, typed
         )
-        if entry.wrong or hasty:
-            return await self._show(webinar, language, "", typed, entry, hasty=hasty)
+        slip = entry.slip if typed.get(KEPT) != entry.address else ""
+        if entry.wrong or hasty or slip:
+            return await self._show(webinar, language, "", typed, entry, hasty=hasty, slip=slip)
 
         def do(conn: Connection) -> None:
-            enter(conn, now, governing, entry, lambda token: self._letter(webinar, entry, token, now))
+            enter(
+                conn,
+                now,
+                governing,
+                entry,
+                lambda token: self._letter(webinar, entry, token, now),
+                self._pages.url,
+            )
 
         await self._pages.database.run(do)
         return done
@@ -168,6 +178,7 @@ class _Registering:
         entry: Entry | None = None,
         *,
         hasty: bool = False,
+        slip: str = "",
     ) -> Response:
         """The page, with what was typed into its form and what is wrong with it."""
         now, key = self._pages.clock.now(), await self._form_key()
@@ -187,7 +198,11 @@ class _Registering:
             typed=defaultdict(str, {"zone": zone or sought, "language": language} | dict(typed)),
             wrong=defaultdict(str, entry.wrong if entry else {}),
             places=_by_clock(entry.places, webinar, language) if entry else [],
+            labels=_labels(webinar, language),
+            slip=slip,
+            kept=KEPT,
             hasty=hasty and not (entry and entry.wrong),
+            days=_days(webinar, language),
             yours=clock_of(webinar, zone, language) if zone else None,
             not_found=bool(sought and not zone),
             stamp=given if kept else stamps.stamp(key, webinar.id, now),
@@ -229,6 +244,27 @@ def clock_of(webinar: Webinar, zone: str, language: str) -> ClockTime:
     if zone not in pytz.all_timezones_set:
         return clock_time(webinar.start, webinar.end, webinar.tz, language, webinar.place)
     return clock_time(webinar.start, webinar.end, pytz.timezone(zone), language)
+
+
+def _labels(webinar: Webinar, language: str) -> dict[str, str]:
+    """What the fields are called, by name."""
+    words = page_words(language).register
+    fields = {name: getattr(words, name) for name in ("name", "address", "organization", "country", "zone")}
+    return fields | {ANSWER + one.id: one.words_in(language) for one in webinar.questions}
+
+
+def _days(webinar: Webinar, language: str) -> str:
+    """The dates in words on which the webinar may begin or end, by their ISO form, as JSON: the script on the page
+    shows the reader's day in the words of Geneva's."""
+    moments = [
+        moment.astimezone(UTC) + timedelta(hours=hours)
+        for moment in (webinar.start, webinar.end)
+        for hours in (-12, 0, 14)
+    ]
+    dates = {moment.date() for moment in moments}
+    return json.dumps(
+        {day.isoformat(): full_date(day, language) for day in sorted(dates)}, ensure_ascii=False
+    )
 
 
 def _words(webinar: Webinar, language: str) -> dict[str, Any]:

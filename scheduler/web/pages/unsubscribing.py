@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from scheduler.ledger import requests
+from scheduler.mail.words.links import mailto_address
 from scheduler.registrants.suppression import Source
 from scheduler.web.pages.context import Pages
 from scheduler.web.pages.showing import show
@@ -44,6 +45,8 @@ class _Unsubscribing:
             seen=seen,
             title=webinar.words(seen.language).title,
             sender=webinar.sender_in(seen.language).name or webinar.sender.address,
+            reply_to=(reply_to := webinar.reply_to_in(seen.language).address),
+            write_to=mailto_address(reply_to),
         )
 
     async def asked(self, request: Request) -> Response:
@@ -51,11 +54,10 @@ class _Unsubscribing:
         body and encoding, which is answered without a redirect, also the second time."""
         seen = await visit(self._pages, request)
         fields = await form(request)
+        self._pages.limits.form_of(seen.key)
         if "from" not in fields:
-            self._pages.limits.one_click(seen.key)
             await self._do(seen, "webinar", "one-click")
             return PlainTextResponse("Unsubscribed.\n")
-        self._pages.limits.form_of(request, seen.key)
         wish = _WISHES.get(fields["from"])
         if wish is None:
             raise HTTPException(400)

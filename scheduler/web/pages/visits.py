@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +44,11 @@ class Visit:
         """The path of the registrant's page."""
         return f"/r/{self.key}"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the webinar has ended, by its time or by its file."""
+        return self.now >= self.webinar.end or self.webinar.status == "ended"
+
     @cached_property
     def language(self) -> str:
         """The registrant's language, as far as the pages have it, else the webinar's first."""
@@ -82,7 +86,7 @@ async def visit(pages: Pages, request: Request) -> Visit:
     malformed, was never given, or belonged to a forgotten person; 429 for too many of those."""
     key = request.path_params["key"]
     standing = await pages.database.run_reading(requests.find, key) if _KEY.fullmatch(key) else None
-    governing = (await asyncio.to_thread(pages.webinars)).get(standing.webinar) if standing else None
+    governing = await pages.governing(standing.webinar) if standing else None
     if standing is None or governing is None:
         pages.limits.unknown_key(request)
         raise HTTPException(404)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from scheduler.input.toml_syntax import load_toml
-from scheduler.mail.words.phrases import nearest_language
+from scheduler.mail.words.phrases import LONGEST_TAG, nearest_language
 from scheduler.mail.words.typography import typeset
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru", "zh")
@@ -36,10 +36,13 @@ def page_language(*wanted: str) -> str:
 
 
 def accepted_languages(header: str) -> list[str]:
-    """The tags of an Accept-Language header (RFC 9110, 12.5.4), the most wanted first."""
+    """The tags of an Accept-Language header (RFC 9110, 12.5.4), the most wanted first. Of a longer list only the first
+    are read, and no tag that is longer than any real one."""
     wanted: list[tuple[float, str]] = []
-    for part in header.split(",")[:_MOST_PREFERENCES]:
+    for part in header.split(",", _MOST_PREFERENCES)[:_MOST_PREFERENCES]:
         tag, _, quality = part.strip().partition(";")
+        if len(tag) > LONGEST_TAG:
+            continue
         try:
             weight = float(quality.strip().removeprefix("q=") or 1)
         except ValueError:

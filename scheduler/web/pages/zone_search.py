@@ -32,8 +32,9 @@ class Place:
     country: str
 
     def hours(self, start: datetime, end: datetime, language: str) -> str:
-        """A period on the clock of this place: "Thursday, 3 July 2025, 14:00–16:00"."""
-        return clock_time(start, end, pytz.timezone(self.zone), language).when
+        """A period on the clock of this place: "Thursday, 3 July 2025, 14:00–16:00 (UTC+3)"."""
+        at = clock_time(start, end, pytz.timezone(self.zone), language)
+        return at.words.brackets.format(when=at.when, zone=at.offset)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -128,6 +129,86 @@ def test_a_body_that_is_too_large_is_refused(system: Api, monkeypatch: pytest.Mo
     answer = system.put(name="x" * 1000)
     assert answer.status_code == 413
     assert answer.json()["title"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"cancelled": True}, "is cancelled"),
+        ({"start": datetime(2025, 6, 2, 13), "end": datetime(2025, 6, 2, 15)}, "is over"),
+    ],
+)
+def test_nobody_registers_for_a_webinar_that_is_cancelled_or_over(
+    site: Site, system: Api, changed: dict[str, Any], why: str
+) -> None:
+    site.ledger.govern(webinar(**changed))
+    answer = system.put()
+    assert answer.status_code == 409
+    assert why in answer.json()["detail"]
+    assert system.post({"email": "maya@who.int"}).status_code == 409
+
+
+def test_no_body_is_read_without_a_valid_key(site: Site, system: Api) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(100):
+            read += 1
+            yield b"x" * 10_000
+
+    for method, path in (("POST", PEOPLE), ("PUT", MAYA)):
+        answer = site.ask(method, path, content=body(), headers={"authorization": "Bearer wsk_wrong"})
+        assert answer.status_code == 401
+        assert site.ask(method, path, content=body()).status_code == 401
+    assert read == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "detail", "allowed"),
+    [
+        ("[]", "body is not a JSON object", '{"registrants": ['),
+        ("{", "body is no JSON", '{"registrants": ['),
+        ("{}", "registrants is missing", ""),
+        ('{"registrants": [{"name": "Maya"}]}', "registrants.0.email is missing", ""),
+        (
+            '{"registrants": [{"email": "a@b.org", "nam": 1}]}',
+            "registrants.0.nam is no field",
+            "name, language",
+        ),
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_said_with_its_place(
+    site: Site, system: Api, body: str, detail: str, allowed: str
+) -> None:
+    headers = {"authorization": f"Bearer {system.key}", "content-type": "application/json"}
+    answer = site.ask("POST", PEOPLE, content=body, headers=headers).json()
+    assert answer["detail"] == detail
+    assert allowed in answer["errors"][0]["allowed"]
+
+
+def test_an_answer_names_a_hundred_mistakes_at_most(system: Api) -> None:
+    said = system.post(*({"mail": "x"} for _ in range(500))).json()
+    assert len(said["errors"]) == 101
+    assert said["errors"][-1]["found"] == "and 900 more"
+    said = system.put(answers={f"q{number}": "x" for number in range(1000)}).json()
+    assert len(said["errors"]) == 101
+    row = {"email": "a@who.int", "answers": {f"q{number}": "x" for number in range(1000)}}
+    assert len(system.post(row).json()["results"][0]["errors"]) == 11
+
+
+def test_what_is_allowed_is_said(system: Api) -> None:
+    assert (
+        system.put(f"{PEOPLE}/maya").json()["errors"][0]["allowed"] == "an address as in maya.okafor@who.int"
+    )
+    assert "https link" in system.put(join_url="http://x.org").json()["errors"][0]["allowed"]
+    (result,) = system.post({"email": "maya"}).json()["results"]
+    assert result["errors"][0]["allowed"] == "an address as in maya.okafor@who.int"
+
+
+def test_the_zone_is_known_before_the_service_has_taken_the_person_in(system: Api) -> None:
+    system.put(timezone="Lagos")
+    assert system.get().json()["zone"] == "Africa/Lagos"
 
 
 def test_nobody_registers_for_a_webinar_that_has_ended(site: Site, system: Api) -> None:

@@ -13,8 +13,10 @@ from email.policy import default
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from scheduler.aside import Aside
+from scheduler.database.models import Registration, table
 from scheduler.governing.proposals import digest
 from scheduler.mail.received import read_invitation, read_mail
 from scheduler.mail.text.layout import read_layout
@@ -22,7 +24,7 @@ from scheduler.outbox import TooMany
 from scheduler.problem import Problem
 from scheduler.web.guard import MOST_WAITING, OF_BOTH
 from tests.support import until, webinar
-from tests.web.organizers.conftest import HOST, PASSWORD, Room
+from tests.web.organizers.conftest import HOST, NOW, PASSWORD, Room
 
 TEXT = "/templates/confirmation/en"
 
@@ -328,6 +330,7 @@ def test_a_mistake_is_named_with_its_line_and_how_to_fix_it(
     [
         ("{{ nmae }}", "nmae", "name"),
         ("{{ webinar.tittle }}", "webinar.tittle", "webinar.title"),
+        ("Dear *|FNAME|*,", "*|FNAME|*", "{{ name }}"),
         ("[here](http://who.int/a)", "http://who.int/a", "https://who.int/a"),
     ],
 )
@@ -526,6 +529,76 @@ async def test_an_unsound_text_is_kept_as_a_draft(room: Room) -> None:
     room.current, room.webinars = {("confirmation", "en")}, {"w": webinar(on_broken="hold")}
     async with room.browser("ada@who.int") as client:
         assert ">broken<" in (await client.get("/templates")).text
+
+
+@in_loop
+async def test_the_editor_says_of_mistakes_what_the_list_says(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        page = (await client.get(TEXT)).text
+        assert 'data-if-mistaken="draft" data-meanwhile="the last sound version goes out"' in page
+        room.current = set()
+        page = (await client.get(TEXT)).text
+        assert 'data-if-mistaken="broken" data-meanwhile="its mails wait until it is fixed"' in page
+
+
+@in_loop
+async def test_only_mistakes_keep_a_text_from_going_out(room: Room) -> None:
+    source = room.file().read_text()
+    async with room.browser(room.account()) as client:
+        for written, stops in (("{{ nmae }}", True), ("It is on Monday 3 July 2025.", False)):
+            said = (await ask(room, client, "try", source=f"{source}\n{written}\n", whole="yes")).json()
+            assert [one["stops"] for one in said["problems"]] == [stops], said["problems"]
+
+
+# The timeline
+
+
+@in_loop
+async def test_a_running_service_has_the_timeline_with_the_people_of_each_zone(room: Room) -> None:
+    with room.database.transaction() as conn:
+        for number in (1, 2):
+            values = {"webinar": "w", "address_folded": f"{number}@example.org", "zone": "Asia/Kathmandu"}
+            conn.execute(insert(table(Registration)), {**values, "first_seen_at": NOW})
+    async with room.browser(room.account()) as client:
+        page = await client.get("/templates/timeline?webinar=w")
+        assert page.status_code == 200
+        assert "Kathmandu" in page.text
+        assert "2 people" in page.text
+        assert '<a href="/templates/timeline" aria-current="page">' in page.text
+        assert 'href="/">Inbox' not in page.text, "there is an inbox in a rehearsal only"
+        picture = await client.get("/templates/timeline/w.svg")
+        assert picture.headers["content-type"] == "image/svg+xml"
+        assert "Kathmandu" in picture.text
+        policy = picture.headers["content-security-policy"]
+        assert "style-src 'unsafe-inline'" in policy
+        assert "script-src" not in policy
+        assert "sandbox" in policy
+        assert "'unsafe-inline'" not in page.headers["content-security-policy"]
+        for path in ("/templates/timeline?webinar=other", "/templates/timeline/other.svg"):
+            assert (await client.get(path)).status_code == 404
+    async with room.browser() as client:
+        for path in ("/templates/timeline", "/templates/timeline/w.svg"):
+            assert (await client.get(path)).status_code == 303
+
+
+@in_loop
+async def test_without_people_the_timeline_shows_zones_around_the_world_and_webinars_to_choose(
+    room: Room,
+) -> None:
+    room.webinars = {"w": webinar(), "v": webinar(id="v", title="Another")}
+    async with room.browser(room.account()) as client:
+        page = (await client.get("/templates/timeline")).text
+        assert "Kathmandu" in page
+        assert re.findall(r'<option value="(\w)"', page) == ["v", "w"]
+        room.webinars = {}
+        assert "There is no webinar yet" in (await client.get("/templates/timeline")).text
+
+
+@in_loop
+async def test_a_text_without_javascript_is_shown_as_it_is_written(room: Room) -> None:
+    async with room.browser(room.account()) as client:
+        (shown,) = re.findall(r"<noscript>.*?</noscript>", (await client.get(TEXT)).text, re.DOTALL)
+        assert "{{ join_button }}" in shown
 
 
 @in_loop

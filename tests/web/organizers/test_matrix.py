@@ -87,6 +87,13 @@ def test_a_cell_says_what_the_text_is() -> None:
     assert [cells[one].look for one in ("reviewed", "not reviewed", "draft")] == ["sent", "wait", "bad"]
 
 
+def test_in_a_rehearsal_no_version_before_stands_in() -> None:
+    wrong = (Problem("x", "unknown variable"),)
+    texts = [_text("a", state="draft", problems=wrong), _text("b", state="held", problems=wrong)]
+    cells = [cell for row in matrix_of([], texts, rehearsed=True).rows for cell in row.cells if cell]
+    assert [one.details[-1] for one in cells] == ["the next rehearsal keeps its mails back"] * 2
+
+
 def test_a_message_before_a_confirmation_by_weeks_still_stands_after_it() -> None:
     long_before = _message("far", days_before=300, at="09:00")
     one = webinar().model_copy(update={"messages": (long_before, _message("welcome", on_registration=True))})

@@ -41,9 +41,12 @@ def test_it_is_beside_the_inbox_without_signing_in(tmp_path: Path, loop: asyncio
             page = await client.get("/templates")
             assert page.status_code == 200
             assert "Sign out" not in page.text
+            assert '<a href="/">Inbox</a>' in page.text
+            assert '<a href="/timeline.html">Timeline</a>' in page.text
             text = "/templates/reminder-day/en"
             page = await client.get(text)
             assert "Send me this" not in page.text
+            assert 'data-meanwhile="the next rehearsal keeps its mails back"' in page.text
             (csrf,) = re.findall(r'data-csrf="(\w+)"', page.text)
             source = (templates / "reminder-day/en.md").read_text()
             asked = {"source": source, "registrant": "maya@who.int"}

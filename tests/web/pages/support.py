@@ -42,7 +42,13 @@ class Site:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.database)
         self.ledger.govern(webinar())
-        self.pages = Pages(self.database, self.clock, lambda: self.ledger.governing, self.url)
+        self.pages = Pages(
+            self.database,
+            self.clock,
+            lambda: self.ledger.governing,
+            self.url,
+            revisions=self.ledger.revisions,
+        )
         self.app = pages_app(self.pages)
 
     def register(self, email: str = "maya@who.int", **columns: Any) -> str:

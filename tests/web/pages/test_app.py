@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from base64 import b64encode
 from hashlib import sha256
 
+import httpx
 import pytest
 
 from scheduler.web.pages.words import LANGUAGES, page_words
+from tests.support import webinar
+from tests.web.pages.serving import served
 from tests.web.pages.support import Site
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -57,3 +61,16 @@ def test_the_stylesheet_stands_in_the_page_and_no_other_one_has_any_effect(site:
     assert "--accent:" in style, "with the tokens of all pages"
     digest = b64encode(sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}';" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_a_language_that_is_as_long_as_a_request_may_be_keeps_nobody_waiting(site: Site, place: str) -> None:
+    tag = "a" + "-a" * 25_000
+    site.ledger.govern(webinar(registration="open"))
+    with served(site) as url:
+        before = time.process_time()
+        asked = {"headers": {"accept-language": tag}} if place == "header" else {"params": {"language": tag}}
+        answer = httpx.get(f"{url}/w/w", **asked)  # type: ignore[arg-type]
+        assert time.process_time() - before < 1.0
+    assert answer.status_code == 200

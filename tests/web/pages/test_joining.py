@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from scheduler.web.pages.words import page_words
 from tests.support import utc, webinar
 from tests.web.pages.support import Site
 
@@ -145,9 +146,9 @@ def test_whoever_is_suppressed_or_whose_row_is_gone_in_a_reload_can_still_join(s
     key = site.register()
     site.ledger.sql("INSERT INTO suppression (address_folded, source, since) VALUES ('maya@who.int', 'page', :now)",
                     now=site.clock.at)  # fmt: skip
-    site.ledger.sql("DELETE FROM registrants")
-    site.ledger.plan(site.clock.at)
     site.clock.at = START
+    site.ledger.sql("DELETE FROM registrants")
+    site.ledger.plan(site.clock.at - timedelta(minutes=1))
     assert site.get(f"/j/{key}").headers["location"] == SHARED
 
 
@@ -176,3 +177,14 @@ def test_keys_that_nobody_has_look_alike(site: Site) -> None:
     }
     assert len(answers) == 1
     assert site.get(f"/j/{'0' * 40}").status_code == 404
+
+
+def test_who_is_registered_no_more_does_not_get_in(site: Site) -> None:
+    key = site.register()
+    site.ledger.sql("DELETE FROM registrants")
+    site.ledger.plan(site.clock.at)
+    site.clock.at = utc("2025-07-03 10:55")
+    answer = site.get(f"/j/{key}")
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+    assert page_words("en").mine.text_gone in answer.text

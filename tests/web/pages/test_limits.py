@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from scheduler.http.counts import Counts
 from scheduler.web.pages import limits
 from tests.web.pages.support import Site
 
@@ -31,13 +34,22 @@ def test_a_registrant_may_send_so_many_forms(site: Site, monkeypatch: pytest.Mon
     assert site.post(f"/r/{other}/language", {"language": "fr"}).status_code == 303
 
 
-def test_one_click_of_a_whole_mailbox_provider_is_counted_by_registrant_alone(
+def test_networks_of_others_that_fill_the_counts_keep_nobody_with_a_key_from_anything(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "POSTS", (2, 4, 8))
-    keys = [site.register(f"p{number}@who.int") for number in range(4)]
+    def few(within: float, clock: Callable[[], float], most: float = 9) -> Counts:
+        return Counts(within, clock, most)
+
+    monkeypatch.setattr(limits, "Counts", few)
+    site.pages.limits = limits.PageLimits()
+    keys = [site.register(f"p{number}@who.int") for number in range(12)]
+    strangers = [f"2001:db8:{number:x}::1" for number in range(5)]
+    for path in (f"/r/{0:040x}/unsubscribe", f"/c/{0:040x}", "/c/short"):
+        assert [site.post(path, {"id": "1"}, computer=one).status_code for one in strangers][-1] == 429
     one_click = {"List-Unsubscribe": "One-Click"}
-    assert {site.post(f"/r/{key}/unsubscribe", one_click).status_code for key in keys} == {200}
+    for key in keys:
+        assert site.post(f"/r/{key}/unsubscribe", one_click, computer="2001:db8:ffff::1").status_code == 200
+        assert site.post(f"/r/{key}/withdraw").status_code == 303
 
 
 def test_a_form_that_is_too_large_is_refused_before_it_is_read(site: Site) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
-from scheduler.ledger import forgetting
+from scheduler.ledger import forgetting, requests
 from scheduler.web.pages.entering import confirm
 from scheduler.web.pages.limits import REGISTRATIONS
 from scheduler.web.pages.words import LANGUAGES, page_words
@@ -244,19 +245,96 @@ def test_what_is_registered_is_not_overwritten_by_whoever_knows_the_address(site
     assert signups(site)[0][1:4] == ("Ana Ruiz", "fr", "Africa/Nairobi")
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_registering_again_undoes_a_withdrawal_and_an_unsubscription(site: Site, everything: bool) -> None:
+def test_registering_again_undoes_a_withdrawal_and_an_unsubscription_and_says_so(site: Site) -> None:
     form = open_page(site)
     form.send()
     site.ledger.plan(site.clock.at)
+    site.ledger.set("confirmation", "sent")
     key = site.key_of("ana@who.int")
     site.post(f"/r/{key}/withdraw")
-    site.post(f"/r/{key}/unsubscribe", {"from": "all" if everything else "webinar"})
-    assert site.ledger.sql("SELECT 1 FROM choice WHERE withdrawn_at IS NOT NULL")
-    form.send()
+    site.post(f"/r/{key}/unsubscribe", {"from": "webinar"})
+    form.send(name="Mallory")
     assert not site.ledger.sql("SELECT 1 FROM choice WHERE withdrawn_at IS NOT NULL")
     assert not site.ledger.sql("SELECT 1 FROM suppression")
     assert site.ledger.states("ana@who.int")["reminder-day"] == "pending"
+    assert confirmations(site)["confirmation#1"] == "pending", "so that they know"
+
+
+@pytest.mark.parametrize("withdraws", [True, False])
+def test_whoever_comes_back_is_told_even_if_they_asked_before(site: Site, withdraws: bool) -> None:
+    form = open_page(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    site.ledger.set("confirmation", "sent")
+    key = site.key_of("ana@who.int")
+    for edition in (1, 2, 3):
+        site.post(f"/r/{key}/again")
+        site.ledger.set("confirmation", "sent", edition)
+    site.post(f"/r/{key}/{'withdraw' if withdraws else 'unsubscribe'}")
+    form.send()
+    left = "SELECT 1 FROM choice WHERE withdrawn_at IS NOT NULL" if withdraws else "SELECT 1 FROM suppression"
+    assert site.ledger.sql(left), "nothing is undone unless they are told"
+    form.send(after=timedelta(days=1))
+    assert not site.ledger.sql(left)
+    assert confirmations(site)["confirmation#4"] == "pending"
+
+
+def test_whoever_came_back_gets_no_second_mail_that_day(site: Site) -> None:
+    form = open_page(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    site.ledger.set("confirmation", "sent")
+    site.post(f"/r/{site.key_of('ana@who.int')}/unsubscribe")
+    form.send()
+    form.send()
+    assert list(confirmations(site)) == ["confirmation", "confirmation#1"]
+
+
+@pytest.mark.parametrize("source", ["organizer", "page"])
+def test_a_form_that_proves_nothing_writes_to_nobody_who_wants_nothing(site: Site, source: str) -> None:
+    form = open_page(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    governing = site.ledger.governing
+    if source == "page":
+        site.post(f"/r/{site.key_of('ana@who.int')}/unsubscribe", {"from": "all"})
+    else:
+        with site.database.transaction() as conn:
+            requests.suppress(conn, site.clock.at, governing, "ana@who.int")
+    form.stamp()
+    site.ledger.plan(site.clock.at)
+    before = site.dump()
+    assert form.send().headers["location"].endswith("done=1"), "as for everybody"
+    site.ledger.plan(site.clock.at)
+    assert site.dump() == before
+
+
+@pytest.mark.parametrize("registration", ["open", "confirm"])
+def test_whoever_wants_nothing_and_was_forgotten_is_left_alone(site: Site, registration: str) -> None:
+    form = open_page(site)
+    form.send()
+    site.ledger.plan(site.clock.at)
+    site.post(f"/r/{site.key_of('ana@who.int')}/unsubscribe", {"from": "all"})
+    with site.database.transaction() as conn:
+        forgetting.forget(conn, site.clock.at, "ana@who.int", forgetting.find(conn, "ana@who.int"))
+    form = open_page(site, registration=registration)
+    before = site.dump()
+    answer = form.send()
+    assert (answer.status_code, answer.headers["location"]) == (303, "/w/w?language=en&done=1")
+    assert site.dump() == before
+
+
+def test_the_form_does_not_rewrite_whoever_stands_in_registrants(site: Site) -> None:
+    form = open_page(site)
+    site.register("ana@who.int", name="Ana", timezone="Africa/Nairobi")
+    site.ledger.set("confirmation", "sent")
+    person = "SELECT registrant_id, name, language, timezone, country, zone, key FROM registration"
+    before = site.ledger.sql(person)
+    assert form.send(name="Mallory", zone="Asia/Tokyo").status_code == 303
+    site.ledger.plan(site.clock.at)
+    assert signups(site) == []
+    assert confirmations(site)["confirmation#1"] == "pending"
+    assert site.ledger.sql(person) == before
 
 
 def test_what_organizers_suppressed_stays_so(site: Site) -> None:
@@ -267,7 +345,7 @@ def test_what_organizers_suppressed_stays_so(site: Site) -> None:
     open_page(site).send()
     site.ledger.plan(site.clock.at)
     assert site.ledger.sql("SELECT source FROM suppression") == [("organizer",)]
-    assert "pending" not in site.ledger.states("ana@who.int").values()
+    assert signups(site) == []
 
 
 # Places
@@ -380,6 +458,52 @@ def test_nobody_brings_back_a_forgotten_person_who_has_not_confirmed_their_addre
     ((number,),) = site.ledger.sql("SELECT id FROM signup")
     governing = site.ledger.governing["w"]
     with site.database.transaction() as conn:
-        assert confirm(conn, site.clock.at, governing, number, "ana@who.int")
+        assert confirm(conn, site.clock.at, governing, number, "ana@who.int", site.url)
     site.ledger.plan(site.clock.at)
     assert site.ledger.states("ana@who.int")["confirmation"] == "pending"
+
+
+# What helps people who fill it in
+
+
+@pytest.mark.engines("sqlite")
+def test_the_summary_of_mistakes_stands_below_the_title_and_names_the_question(site: Site) -> None:
+    form = open_page(site, SEQUENCE + QUESTIONS)
+    answer = form.send(name="").text
+    assert (
+        answer.index("<h1") < answer.index(WORDS.wrong_title, answer.index("<body")) < answer.index("<form")
+    )
+    assert f'<a href="#name">{WORDS.name}: {WORDS.name_missing}</a>' in answer
+    assert f'<a href="#answer-role">What is your role?: {WORDS.answer_missing}</a>' in answer
+
+
+def test_a_slip_in_the_name_of_a_provider_is_asked_about_once(site: Site) -> None:
+    form = open_page(site)
+    asked = form.send(address="ana@gmial.com")
+    assert asked.status_code == 200
+    assert "ana@gmail.com" in asked.text
+    assert signups(site) == []
+    assert form.send(address="ben@gmial.com", kept="ana@gmial.com").status_code == 200, "not of that one"
+    assert form.send(address="ana@gmial.com", kept="ana@gmial.com").status_code == 303
+    assert signups(site)[0][0] == "ana@gmial.com", "as they said twice"
+
+
+@pytest.mark.engines("sqlite")
+def test_the_script_has_the_reader_s_day_in_the_words_of_geneva_s(site: Site) -> None:
+    open_page(site)
+    page = site.get("/w/w", "ar").text
+    found = re.search('data-days="([^"]*)"', page)
+    assert found
+    days = json.loads(unescape(found[1]))
+    assert list(days) == ["2025-07-02", "2025-07-03", "2025-07-04"]
+    assert days["2025-07-03"] == "الخميس، 3 تموز/يوليو 2025"
+    assert days["2025-07-03"] in page.replace(found[0], "")
+
+
+@pytest.mark.engines("sqlite")
+def test_nobody_is_promised_a_link_when_all_places_are_taken(site: Site) -> None:
+    form = open_page(site, capacity=1)
+    assert WORDS.address_hint in site.get("/w/w").text
+    assert WORDS.done_waits in site.get(form.send().headers["location"]).text
+    site.clock.at += timedelta(minutes=1)
+    assert WORDS.address_hint not in site.get("/w/w").text

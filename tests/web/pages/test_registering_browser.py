@@ -111,6 +111,27 @@ def test_by_keyboard_alone(site: Site, visit: Visit) -> None:
     assert stored(site) == [("ana@who.int", "Ana Ruiz", "Asia/Kathmandu", "NP", "en")]
 
 
+def test_both_clocks_of_an_arabic_page_have_one_calendar(site: Site, visit: Visit) -> None:
+    page = visit("/w/w", locale="ar")
+    expect(page.locator(".yours .day")).to_contain_text("تموز/يوليو")
+    expect(page.locator(".yours .day")).to_have_text(page.locator(".theirs .day").inner_text())
+    address = page.locator("footer .address").bounding_box()
+    assert address
+    assert address["height"] < 30, "on one line"
+    align = page.locator("h1").evaluate("one => getComputedStyle(one).textAlign")
+    assert align in ("right", "start")
+    assert findings(page) == []
+
+
+def test_who_has_no_zone_but_utc_is_asked_for_a_city(site: Site, visit: Visit) -> None:
+    page = visit("/w/w", timezone_id="UTC")
+    expect(page.locator(".yours")).to_be_hidden()
+    page.get_by_label(SAYS.find_label).fill("Dakar")
+    page.get_by_role("button", name=SAYS.find_button).click()
+    expect(page.locator(".yours .hours")).to_have_text("11:00–13:00")
+    assert findings(page) == []
+
+
 def test_without_javascript(site: Site, visit: Visit) -> None:
     page = visit("/w/w", java_script_enabled=False, locale="fr", **PHONE)
     words = page_words("fr").register

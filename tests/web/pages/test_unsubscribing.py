@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from scheduler.ledger.requests import suppress, unsuppress
 from scheduler.web.pages.words import page_words
-from tests.support import utc
+from tests.support import utc, webinar
 from tests.web.pages.support import Site
 
 SAYS = page_words("en").unsubscribe
@@ -98,3 +99,37 @@ def test_it_works_after_the_webinar_too(site: Site) -> None:
     key = site.register()
     site.clock.at = utc("2025-07-10 08:00")
     assert site.ask("POST", f"/r/{key}/unsubscribe", **ONE_CLICK).status_code == 200
+
+
+def test_a_registrant_does_not_end_what_an_organizer_stopped(site: Site) -> None:
+    key, governing = site.register(), site.ledger.governing
+    for scope in ("", "w"):
+        with site.database.transaction() as conn:
+            suppress(conn, site.clock.now(), governing, "maya@who.int", scope)
+        page = site.get(f"/r/{key}/unsubscribe").text
+        assert "The organizer has stopped mails to this address" in page
+        assert 'href="mailto:' in page
+        assert SAYS.again_button not in page
+        before = site.dump()
+        assert site.post(f"/r/{key}/unsubscribe", {"from": "none"}).status_code == 303
+        assert site.dump()["suppression"] == before["suppression"]
+        with site.database.transaction() as conn:
+            unsuppress(conn, site.clock.now(), governing, "maya@who.int", scope)
+
+
+@pytest.mark.parametrize("ends", ["by its file", "long after its end"])
+def test_everything_works_as_long_as_the_registration_exists(site: Site, ends: str) -> None:
+    key = site.register()
+    if ends == "by its file":
+        site.ledger.govern(webinar(status="ended"))
+    else:
+        site.clock.at = utc("2025-09-01 08:00")
+        site.ledger.plan(site.clock.at)
+    assert not site.ledger.governing
+    for path in (f"/r/{key}", f"/j/{key}"):
+        assert "Over" in (page := site.get(path).text) or "This webinar is over" in page
+    assert site.get(f"/r/{key}/unsubscribe").status_code == 200
+    assert site.ask("POST", f"/r/{key}/unsubscribe", **ONE_CLICK).status_code == 200
+    assert site.ledger.sql("SELECT source FROM suppression")[0].source == "one-click"
+    assert site.post(f"/r/{key}/data").status_code == 303
+    assert len(site.ledger.sql("SELECT id FROM outbox")) == 1

@@ -46,6 +46,7 @@ def test_french_has_its_blanks() -> None:
         ("", "en"),
         ("*, \x00;q=x,,;;;, -", "en"),
         (",".join(["de"] * 1000) + ",fr", "en"),
+        ("a" * 36 + ",fr", "fr"),
     ],
 )
 def test_the_language_is_the_nearest_that_the_browser_asks_for(header: str, language: str) -> None:

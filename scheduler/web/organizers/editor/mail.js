@@ -46,7 +46,10 @@ export function showMail(mail) {
 /** Whether the mail beside the text is the mail of this text. @param {boolean} is */
 export function markStale(is) {
   $("mail").classList.toggle("stale", is);
+  $("mail").classList.toggle("empty", is && !frame);
   $("stale").hidden = !is;
+  $("stale").textContent = frame ? "The text can’t be filled in as it is. Below is the mail from before."
+    : "There is no mail to show yet: the text can’t be filled in as it is.";
 }
 
 /** @param {string[]} zones @param {() => void} asked is called when another mail is wanted */
@@ -89,7 +92,7 @@ async function showAll() {
     const lines = element("div", "inbox-line");
     lines.dir = language.direction;
     if (!said.mail) {
-      figure.append(element("p", "bad", said.error || said.problems.map((one) => one.found).join("; ")));
+      figure.append(element("p", "bad", "There is no mail to show: ", said.error || said.problems.map((one) => one.found).join("; ")));
       continue;
     }
     lines.append(element("b", "", said.mail.subject), element("span", "soft", said.mail.preheader));

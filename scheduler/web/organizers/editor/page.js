@@ -10,6 +10,7 @@ const FIELDS = { subject: 40, preheader: 90 }; // characters that phones show
 const AGAIN = 2000; // milliseconds until a service that did not answer is asked again
 const given = JSON.parse($("given").textContent);
 const labels = Object.fromEntries(given.variables.map((one) => [one.name, one.label]));
+for (const id of ["desk", "sides", "saving"]) if ($(id)) $(id).hidden = false; // they need this script
 let asked = 0, soon = 0, later = 0, known = {};
 
 const editor = new TextEditor(given, {
@@ -36,11 +37,16 @@ function typed() {
 /** How much of the fields a phone shows. */
 function count() {
   for (const [key, most] of Object.entries(FIELDS)) {
-    const { length } = [...filledIn(editor.field(key), labels, known).trim()];
-    $(`count-${key}`).textContent = `${length} characters; a phone shows about ${most}`;
-    $(`count-${key}`).classList.toggle("long", length > most);
+    const filled = filledIn(editor.field(key), labels, known).trim(), length = lengthOf(filled);
+    const title = known["webinar.title"], own = title ? lengthOf(filled.replace(title, "").trim()) : length;
+    const without = length > most && own < length ? ` (${own} without the title)` : "";
+    $(`count-${key}`).textContent = `${length} characters${without}; a phone shows about ${most}`;
+    $(`count-${key}`).classList.toggle("long", own > most);
   }
 }
+
+/** The number of characters. @param {string} text */
+const lengthOf = (text) => [...text].length;
 
 async function look(whole) {
   const mine = ++asked;
@@ -65,16 +71,21 @@ function showValues(values) {
 }
 
 function showProblems(problems, whole) {
-  const wrong = problems.filter((one) => one.wrong).length;
-  if (whole || wrong) saving.judged(wrong);
+  const stops = problems.filter((one) => one.stops).length;
+  if (whole || stops) saving.judged(stops);
   $("problems-head").textContent = problems.length
-    ? `${wrong} wrong, ${problems.length - wrong} to look at` : whole ? "Nothing is wrong, for any reader." : "Nothing is wrong.";
+    ? `${stops} ${stops === 1 ? "mistake" : "mistakes"}, ${problems.length - stops} to look at` : whole ? "Nothing is wrong, for any reader." : "Nothing is wrong.";
   editor.showProblems(problems);
   $("problems").replaceChildren(...problems.map(problemItem));
 }
 
+/** A message, with each quoted piece of the text isolated: it may be written in the other direction. @param {string} message */
+function isolated(message) {
+  return message.split(/(`[^`]+`)/).map((piece) => (piece.startsWith("`") ? element("bdi", "", piece) : piece));
+}
+
 function problemItem(problem) {
-  const item = element("li", problem.wrong ? "wrong" : "", element("span", "", problem.found + (problem.hint && !problem.fix ? ` (${problem.hint})` : "")));
+  const item = element("li", problem.wrong ? "wrong" : "", element("span", "", ...isolated(problem.found + (problem.hint && !problem.fix ? ` (${problem.hint})` : ""))));
   const button = (words, then, kind) => {
     const made = element("button", kind, words);
     made.type = "button";
@@ -84,7 +95,8 @@ function problemItem(problem) {
   if (problem.line) button("Show it", () => editor.goTo(problem), "quiet");
   if (editor.hasFix(problem)) {
     const { old, new: fresh } = problem.fix;
-    button(old ? `Write ${fresh} instead` : `Insert ${labels[fresh.slice(3, -3)] || fresh}`, () => editor.fix(problem), "fix");
+    const words = labels[fresh] || labels[fresh.slice(3, -3)] || fresh;
+    button(old ? `Write ${words} instead` : `Insert ${words}`, () => editor.fix(problem), "fix");
   }
   return item;
 }

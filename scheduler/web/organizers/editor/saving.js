@@ -37,7 +37,9 @@ export class Saving {
     if (!$("saving")) return;
     const state = this.theirs ? "conflict" : this.isChanged() ? "unsaved" : this.wrong ? "draft" : "saved";
     $("state").className = `state ${{ conflict: "bad", unsaved: "wait", draft: "bad", saved: "sent" }[state]}`;
-    $("state").textContent = { conflict: "Conflict", unsaved: "Not saved", draft: "Draft", saved: "Saved" }[state];
+    const mistaken = $("desk").dataset.ifMistaken; // draft or broken
+    $("state").textContent = { conflict: "Conflict", unsaved: "Not saved", draft: mistaken === "draft" ? "Draft" : "Broken", saved: "Saved" }[state];
+    $("save").textContent = !this.wrong ? "Save" : mistaken === "draft" ? "Save as draft" : "Save with mistakes";
     $("bar").dataset.state = state;
     if (words !== undefined) $("said").textContent = words;
   }
@@ -67,8 +69,9 @@ export class Saving {
     this.wrong = said.sound === false ? 1 : 0;
     $("note").value = "";
     const goesOut = desk.rehearsed ? "The next rehearsal shows it." : "It goes out from now on.";
+    const unsound = desk.ifMistaken === "draft" ? "Saved as a draft" : "Saved, with mistakes";
     this.show(said.sound === null ? "Saved. It goes out once it has been tried, which takes a moment."
-      : said.sound ? `Saved. ${goesOut}` : "Saved as a draft: it is not sound, so the last sound version goes out until it is.");
+      : said.sound ? `Saved. ${goesOut}` : `${unsound}: ${desk.meanwhile}.`);
   }
 
   takeTheirs() {
@@ -89,6 +92,7 @@ export class Saving {
       row.append(...pieces.map(([kind, words]) => (kind === " " ? words : element(kind === "+" ? "ins" : "del", "", words))));
       return row;
     }));
+    $("differs").textContent = this.theirs ? "How yours differs from theirs" : "What this save changed";
     $("conflict").hidden = !this.theirs;
     $("difference").open = Boolean(this.theirs);
   }
