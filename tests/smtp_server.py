@@ -1,26 +1,22 @@
 """SMTP servers for tests, in the test's own event loop, on a loopback port that the system chooses.
 
-`MailServer` is a real one (aiosmtpd) that keeps what it accepted. `ScriptedServer` is a small one of our own
-that misbehaves at the stages a test names. Both speak plain, STARTTLS or implicit TLS with a certificate of
-`authority()`, whose file a client trusts by `ca_file`.
+`MailServer` is a real one (aiosmtpd) that keeps what it accepted. The one in `tests.smtp.scripted` misbehaves where a
+test says so. Both speak plain, STARTTLS or implicit TLS with a certificate of `authority()`, whose file a client trusts
+by `ca_file`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import shutil
-import socket
 import ssl
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -100,8 +96,8 @@ class Received:
     connection: int
 
 
-class _Server:
-    """What both servers share: listening, TLS, and an end that leaves nothing behind."""
+class LoopbackServer:
+    """What the servers of the tests share: listening, TLS, and an end that leaves nothing behind."""
 
     def __init__(self, tls: Tls, names: Sequence[str], expired: bool) -> None:
         self.tls = tls
@@ -136,7 +132,7 @@ class _Server:
         await self._server.wait_closed()
 
 
-class MailServer(_Server):
+class MailServer(LoopbackServer):
     """A real SMTP server. `mails` has what it accepted, `hellos` the names that clients gave.
 
     `users`: names and passwords; when given, MAIL needs a sign-in. `refusals`: an address and the reply that
@@ -243,159 +239,3 @@ class MailServer(_Server):
             )
         )
         return f"250 2.0.0 Queued as {len(self.mails)}"
-
-
-class Misdeed(Enum):
-    """What a scripted server can do instead of answering."""
-
-    CLOSE = "closes"
-    RESET = "resets the connection"
-    SILENCE = "says nothing"
-    GARBAGE = "says what is no reply"
-    HALF_A_LINE = "says half a line, then nothing"
-    TWICE = "answers twice"
-    LEAVE = "answers and hangs up at once"
-
-
-Act = str | Misdeed
-"""A reply in full ("451 4.3.0 Later"; after a 421 it closes), or a misdeed."""
-
-_NORMAL = {
-    "banner": "220 relay.test ESMTP",
-    "starttls": "220 2.0.0 Go ahead",
-    "auth": "235 2.7.0 Welcome",
-    "mail": "250 2.1.0 OK",
-    "rcpt": "250 2.1.5 OK",
-    "data": "354 Go ahead",
-    "midway": "",
-    "content": "250 2.0.0 Queued",
-    "rset": "250 2.0.0 OK",
-    "noop": "250 2.0.0 OK",
-    "quit": "221 2.0.0 Bye",
-}
-
-
-class _HangUp(Exception):
-    pass
-
-
-class ScriptedServer(_Server):
-    """An SMTP server that follows a script: stage -> an act, each time, or a list of acts, one a time.
-
-    After a list's end, and where the script is silent, it behaves. An empty string in a list behaves, too.
-    Stages: banner, ehlo, starttls, auth, mail, rcpt, data, midway (after the content's first line), content
-    (after the dot), rset, noop, quit. `lines` has every command that it got, `mails` what it accepted.
-    """
-
-    def __init__(
-        self,
-        script: Mapping[str, Act | list[Act]] | None = None,
-        *,
-        tls: Tls = "none",
-        extensions: Sequence[str] = ("SIZE 10000000", "8BITMIME", "SMTPUTF8", "AUTH PLAIN LOGIN"),
-        names: Sequence[str] = (HOST, "localhost"),
-    ) -> None:
-        super().__init__(tls, names, expired=False)
-        self.script = {
-            stage: list(act) if isinstance(act, list) else act for stage, act in (script or {}).items()
-        }
-        self.extensions = list(extensions)
-        self.lines: list[str] = []
-        self.mails: list[bytes] = []
-        self.waiting = asyncio.Event()  # set when it begins to say nothing
-        self.ended = asyncio.Event()  # set when a connection is over
-        self.swallowed = b""  # the last bytes that came while it said nothing
-        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    async def _listen(self) -> asyncio.Server:
-        context = self.context if self.tls == "implicit" else None
-        return await asyncio.start_server(self._serve, HOST, 0, ssl=context, limit=2**20)
-
-    async def hang_up(self) -> None:
-        writers = dict(self._writers)
-        for task, writer in writers.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._writers[task] = writer
-        with contextlib.suppress(OSError, _HangUp, asyncio.CancelledError):
-            await self._converse(reader, writer)
-        writer.transport.abort()
-        del self._writers[task]
-        self.ended.set()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._act("banner", reader, writer)
-        while line := await reader.readline():
-            self.lines.append(line.decode("utf-8", "replace").rstrip("\r\n"))
-            stage = line.split()[0].decode("ascii", "replace").lower() if line.strip() else "?"
-            answer = await self._act(stage, reader, writer)
-            if stage == "starttls" and answer.startswith("220") and self.context:
-                await writer.start_tls(self.context)
-            elif stage == "data" and answer.startswith("354"):
-                await self._take_content(reader, writer)
-            elif stage == "quit":
-                return
-
-    async def _take_content(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        content = await reader.readline()
-        await self._act("midway", reader, writer)
-        while not content.endswith(b"\r\n.\r\n") and content != b".\r\n":
-            line = await reader.readline()
-            if not line:
-                raise _HangUp
-            content += line
-        if (await self._act("content", reader, writer)).startswith("250"):
-            self.mails.append(content)
-
-    async def _act(self, stage: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        scripted = self.script.get(stage, "")
-        act = (scripted.pop(0) if scripted else "") if isinstance(scripted, list) else scripted
-        if isinstance(act, Misdeed):
-            await self._misbehave(act, reader, writer)
-        answer = act if isinstance(act, str) and act else self._normal(stage)
-        lines = f"{answer}\r\n{answer}\r\n" if act is Misdeed.TWICE else f"{answer}\r\n"
-        if answer:
-            writer.write(lines.encode())
-            await writer.drain()
-        if answer.startswith("421") or act is Misdeed.LEAVE:
-            await self._close(writer)
-        return answer
-
-    def _normal(self, stage: str) -> str:
-        if stage == "ehlo":
-            offer = [*self.extensions, *(["STARTTLS"] if self.tls == "starttls" else [])]
-            words = ["relay.test", *offer]
-            return "\r\n".join([*(f"250-{word}" for word in words[:-1]), f"250 {words[-1]}"])
-        return _NORMAL.get(stage, "500 5.5.2 What?")
-
-    async def _misbehave(
-        self, deed: Misdeed, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        match deed:
-            case Misdeed.CLOSE:
-                await self._close(writer)
-            case Misdeed.RESET:
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                raise _HangUp
-            case Misdeed.GARBAGE:
-                writer.write(b"\x00\xff\xfe lorem ipsum\r\n")
-            case Misdeed.HALF_A_LINE:
-                writer.write(b"25")
-        if deed in (Misdeed.SILENCE, Misdeed.GARBAGE, Misdeed.HALF_A_LINE):
-            self.waiting.set()
-            while some := await reader.read(2**16):
-                self.swallowed = (self.swallowed + some)[-10:]
-            raise _HangUp
-
-    async def _close(self, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        raise _HangUp

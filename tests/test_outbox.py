@@ -14,7 +14,8 @@ from scheduler.delivery.pace import Pace
 from scheduler.delivery.relay import Relay
 from scheduler.outbox import KEPT_FOR, MOST_WITHIN, USEFUL_FOR, WITHIN, TooMany
 from scheduler.smtp.pool import Pool, RelaySettings
-from tests.smtp_server import Misdeed, ScriptedServer, in_loop
+from tests.smtp.scripted import Deed, ScriptedServer
+from tests.smtp_server import in_loop
 from tests.support import utc
 
 NOW = utc("2025-06-20 08:00")
@@ -117,7 +118,7 @@ async def test_a_patient_mail_that_a_relay_refuses_for_now_is_tried_again_and_le
 async def test_a_patient_mail_that_is_refused_for_good_or_may_have_gone_out_is_not_tried_again(
     database: Database,
 ) -> None:
-    async with ScriptedServer({"rcpt": ["550 5.1.1 No such user", ""], "content": Misdeed.CLOSE}) as server:
+    async with ScriptedServer({"rcpt": ["550 5.1.1 No such user", ""], "content": Deed.CLOSE}) as server:
         asked_for = _asked_for(database, server, VirtualClock(NOW))
         first, second = _put_patient(database), _put_patient(database)
         await asked_for.send()
@@ -135,7 +136,7 @@ async def test_a_patient_mail_is_given_up_after_an_hour(database: Database) -> N
             await asked_for.send()
             clock.move_to(NOW + timedelta(minutes=(minutes := minutes + 1)))
         await asked_for.send()
-        tries = sum(line.startswith("MAIL") for line in server.lines)
+        tries = sum(line.startswith("MAIL") for line in server.commands)
     assert _outcome(database, number) == "it could not be sent in time"
     assert _contents(database) == {""}
     assert tries == 8, "after 0, 1, 2, 4, 8, 16, 31 and 46 minutes"
@@ -149,10 +150,10 @@ async def test_a_relay_that_takes_no_mail_is_asked_once_a_tick_and_one_that_refu
         for _ in range(3):
             _put_patient(database)
         await _asked_for(database, closed, VirtualClock(NOW)).send()
-        assert sum(line.startswith("MAIL") for line in closed.lines) == 1
+        assert sum(line.startswith("MAIL") for line in closed.commands) == 1
     async with ScriptedServer({"rcpt": "451 4.7.1 Greylisted, please try again"}) as greylisting:
         await _asked_for(database, greylisting, VirtualClock(NOW)).send()
-        assert sum(line.startswith("RCPT") for line in greylisting.lines) == 2
+        assert sum(line.startswith("RCPT") for line in greylisting.commands) == 2
 
 
 @in_loop

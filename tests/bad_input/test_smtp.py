@@ -13,12 +13,13 @@ import pytest
 
 from scheduler.smtp.pool import Doubtful, Pool, Refused, RelaySettings, Unreachable
 from scheduler.smtp.replies import Verdict, classify
-from tests.smtp_server import Act, Misdeed, ScriptedServer, Tls, ca_file, in_loop, pass_time
+from tests.smtp.scripted import Act, Deed, ScriptedServer
+from tests.smtp_server import Tls, ca_file, in_loop, pass_time
 
 RETRY, PAUSE = Verdict.RETRY_MAIL, Verdict.PAUSE_RELAY
 FAIL, STOP = Verdict.FAIL_ADDRESS, Verdict.STOP
-CLOSE, RESET, SILENCE = Misdeed.CLOSE, Misdeed.RESET, Misdeed.SILENCE
-GARBAGE, HALF, TWICE, LEAVE = Misdeed.GARBAGE, Misdeed.HALF_A_LINE, Misdeed.TWICE, Misdeed.LEAVE
+CLOSE, RESET, SILENCE = Deed.CLOSE, Deed.RESET, Deed.SILENCE
+GARBAGE, HALF, TWICE, HANG_UP = Deed.GARBAGE, Deed.HALF, Deed.TWICE, Deed.HANG_UP
 
 SENDER, RECIPIENT = "webinar@example.org", "ana@example.com"
 CONTENT = b"Subject: Hello\r\n\r\nWe meet on Thursday.\r\n"
@@ -34,7 +35,7 @@ CASES: list[tuple[str, Act, type[Exception], str, int, Verdict]] = [
     ("banner", SILENCE, Unreachable, "connect", 0, PAUSE),
     ("banner", GARBAGE, Unreachable, "connect", 0, PAUSE),
     ("banner", HALF, Unreachable, "connect", 0, PAUSE),
-    ("banner", LEAVE, Unreachable, "ehlo", 0, PAUSE),
+    ("banner", HANG_UP, Unreachable, "ehlo", 0, PAUSE),
     ("ehlo", "421 4.3.2 Not now", Refused, "ehlo", 421, PAUSE),
     ("ehlo", "451 4.3.0 Later", Refused, "ehlo", 451, PAUSE),
     ("ehlo", "550 5.7.1 Bad name", Refused, "ehlo", 550, STOP),
@@ -58,7 +59,7 @@ CASES: list[tuple[str, Act, type[Exception], str, int, Verdict]] = [
     ("auth", SILENCE, Unreachable, "auth", 0, PAUSE),
     ("auth", GARBAGE, Unreachable, "auth", 0, PAUSE),
     ("auth", HALF, Unreachable, "auth", 0, PAUSE),
-    ("auth", LEAVE, Unreachable, "mail", 0, PAUSE),
+    ("auth", HANG_UP, Unreachable, "mail", 0, PAUSE),
     ("mail", "421 4.3.2 Not now", Refused, "mail", 421, PAUSE),
     ("mail", "454 Throttling failure: Maximum sending rate exceeded.", Refused, "mail", 454, PAUSE),
     ("mail", "550 5.7.1 Sender refused", Refused, "mail", 550, STOP),
@@ -69,7 +70,7 @@ CASES: list[tuple[str, Act, type[Exception], str, int, Verdict]] = [
     ("mail", GARBAGE, Unreachable, "mail", 0, PAUSE),
     ("mail", HALF, Unreachable, "mail", 0, PAUSE),
     ("mail", TWICE, Unreachable, "mail", 0, PAUSE),
-    ("mail", LEAVE, Unreachable, "rcpt", 0, PAUSE),
+    ("mail", HANG_UP, Unreachable, "rcpt", 0, PAUSE),
     ("rcpt", "421 4.3.2 Not now", Refused, "rcpt", 421, PAUSE),
     ("rcpt", "450 4.2.0 Greylisted", Refused, "rcpt", 450, RETRY),
     ("rcpt", "550 5.1.1 User unknown", Refused, "rcpt", 550, FAIL),
@@ -81,7 +82,7 @@ CASES: list[tuple[str, Act, type[Exception], str, int, Verdict]] = [
     ("rcpt", GARBAGE, Unreachable, "rcpt", 0, PAUSE),
     ("rcpt", HALF, Unreachable, "rcpt", 0, PAUSE),
     ("rcpt", TWICE, Unreachable, "rcpt", 0, PAUSE),
-    ("rcpt", LEAVE, Unreachable, "data", 0, PAUSE),
+    ("rcpt", HANG_UP, Unreachable, "data", 0, PAUSE),
     ("data", "421 4.3.2 Not now", Refused, "data", 421, PAUSE),
     ("data", "451 4.3.0 Later", Refused, "data", 451, RETRY),
     ("data", "554 5.5.1 No", Refused, "data", 554, RETRY),
@@ -131,12 +132,12 @@ def pool_for(server: ScriptedServer) -> Pool:
 
 async def run_out_of_patience(server: ScriptedServer) -> None:
     """Once the server says nothing more, lets the time pass that a client waits at most."""
-    await server.waiting.wait()
+    await server.silent.wait()
     pass_time(601)
 
 
 def _name(case: Any) -> str | None:
-    return case.name if isinstance(case, Misdeed) else None
+    return case.name if isinstance(case, Deed) else None
 
 
 @pytest.mark.parametrize(("stage", "act", "raised", "told_at", "code", "verdict"), CASES, ids=_name)
@@ -156,11 +157,12 @@ async def test_a_relay_that_misbehaves(
         assert (reply.stage, reply.code) == (told_at, code)
         assert classify(reply) is verdict
         assert RECIPIENT not in str(failure.value)
-        assert server.mails == []
+        taken = 1 if stage == "content" and raised is Doubtful else 0  # a mail in doubt may have arrived
+        assert len(server.mails) == taken
 
         await send(pool)
         await pool.close()
-        assert len(server.mails) == 1
+        assert len(server.mails) == taken + 1
 
 
 @in_loop
@@ -175,7 +177,7 @@ async def test_what_is_accepted_twice_over_is_accepted_and_the_connection_given_
 
 @in_loop
 async def test_a_relay_that_hangs_up_after_its_offer_is_not_said_to_offer_no_starttls() -> None:
-    async with ScriptedServer({"ehlo": [LEAVE]}, tls="starttls") as server:
+    async with ScriptedServer({"ehlo": [HANG_UP]}, tls="starttls") as server:
         pool = pool_for(server)
         with pytest.raises(Unreachable) as failure:
             await send(pool)
@@ -185,12 +187,12 @@ async def test_a_relay_that_hangs_up_after_its_offer_is_not_said_to_offer_no_sta
 
 @in_loop
 async def test_a_relay_that_hangs_up_after_it_accepted_has_accepted() -> None:
-    async with ScriptedServer({"content": [LEAVE]}) as server:
+    async with ScriptedServer({"content": [HANG_UP]}) as server:
         pool = pool_for(server)
         await send(pool)
         await send(pool)
         await pool.close()
-        assert (server.lines.count("DATA"), server.connections) == (2, 2)
+        assert (server.commands.count("DATA"), server.connections) == (2, 2)
 
 
 @in_loop

@@ -1,4 +1,4 @@
-"""What must become of mails when a relay misbehaves: the table, cell by cell. `scripted.Server` does the deeds.
+"""What must become of mails when a relay misbehaves: the table, cell by cell. `ScriptedServer` does the deeds.
 
 Where a fault comes "first", the mail concerned is the first one over its connection, and another follows it. Where it
 comes "middle", mails went over that connection before; the mail concerned has one before it and one behind it which
@@ -36,8 +36,8 @@ _FIRST = """
 mail       RS.p   RS.s   RS.p   US.p   US.p   US.p   US.p   US.p   US.p   US.p
 rcpt       RS.r   RS.f   RS.p   US.p   US.p   US.p   US.p   US.p   US.p   US.p
 data       RS.r   RS.s   RS.p   US.p   US.p   US.p   US.p   US.p   US.p   US.p
+midway     RS.r   RS.s   RS.p   DS.r   DS.r   DS.r   DS.r   DS.r   SS     DS.r
 content    RS.r   RS.s   RS.p   DS.r   DS.r   DS.r   DS.r   DS.r   SS     DS.r
-end        RS.r   RS.s   RS.p   DS.r   DS.r   DS.r   DS.r   DS.r   SS     DS.r
 """
 
 # On a connection that carried mails, what breaks before 354 is sent again at once, over a new one.
@@ -45,8 +45,8 @@ _MIDDLE_PLAIN = """
 mail       SRS.p  SRS.s  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
 rcpt       SRS.r  SRS.f  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
 data       SRS.r  SRS.s  SRS.p  SSS    SSS    SSS    SSS    SSS    SSS    SSS
+midway     SRS.r  SRS.s  SRS.p  SDS.r  SDS.r  SDS.r  SDS.r  SDS.r  SSS    SDS.r
 content    SRS.r  SRS.s  SRS.p  SDS.r  SDS.r  SDS.r  SDS.r  SDS.r  SSS    SDS.r
-end        SRS.r  SRS.s  SRS.p  SDS.r  SDS.r  SDS.r  SDS.r  SDS.r  SSS    SDS.r
 """
 
 _MIDDLE_GROUPS = f"""
@@ -58,8 +58,8 @@ _MIDDLE_CHUNKS = """
 rset       SDD.r  SDD.r  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
 mail       SRS.p  SRS.s  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
 rcpt       SRS.r  SRS.f  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r
+midway     SRS.r  SRS.s  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SSD    SDD.r
 content    SRS.r  SRS.s  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SSD    SDD.r
-end        SRS.r  SRS.s  SRD.p  SDD.r  SDD.r  SDD.r  SDD.r  SDD.r  SSD    SDD.r
 """
 
 _LEAVING = """

@@ -13,9 +13,8 @@ from scheduler.smtp.failures import NotBegun
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply, classify
 from tests.delivery.faults import CELLS, Cell
-from tests.smtp.scripted import Server, Taken
+from tests.smtp.scripted import CHUNKS, ScriptedServer, Taken
 from tests.smtp_server import ca_file, in_loop, pass_time
-from tests.support import until
 
 _LETTERS = {"Reply": "S", "Refused": "R", "Unreachable": "U", "Doubtful": "D"}
 _PATIENCE = 10.0  # seconds
@@ -47,10 +46,10 @@ async def _deliver(pool: Pool, mails: Sequence[Mail]) -> list[Reply | RelayFailu
     return results
 
 
-async def _time_flies_in_silence(server: Server) -> None:
+async def _time_flies_in_silence(server: ScriptedServer) -> None:
     """Whoever waits for a reply that does not come gives up at once."""
     while True:
-        await until(lambda: server.silent)
+        await server.silent.wait()
         pass_time(_PATIENCE)
         await asyncio.sleep(0.5)  # once more, where it did not wait yet
 
@@ -60,7 +59,7 @@ async def _time_flies_in_silence(server: Server) -> None:
 async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_QUIT_TIMEOUT", _PATIENCE)
     mails = _mails(cell.before + len(cell.results))
-    async with Server(cell.fault, starttls=True) as server:
+    async with ScriptedServer(cell.fault, tls="starttls", extensions=CHUNKS) as server:
         settings = RelaySettings(
             host=server.host,
             port=server.port,
@@ -85,8 +84,8 @@ async def test_what_becomes_of_each_mail(cell: Cell, monkeypatch: pytest.MonkeyP
     concerned = results[cell.concerned]
     assert (classify(concerned.reply) if isinstance(concerned, RelayFailure) else None) is cell.verdict
 
-    taken = [server.taken.count(Taken(mail.sender, mail.recipient, mail.content)) for mail in mails]
-    assert sum(taken) == len(server.taken)  # nothing but what was sent, under its own sender
+    taken = [server.mails.count(Taken(mail.sender, mail.recipient, mail.content)) for mail in mails]
+    assert sum(taken) == len(server.mails)  # nothing but what was sent, under its own sender
     may_be = {"S": (1,), "R": (0,), "U": (0,), "D": (0, 1)}
     assert all(number in may_be[letter] for number, letter in zip(taken, letters, strict=True))
     assert server.connections <= 2

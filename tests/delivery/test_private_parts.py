@@ -13,7 +13,8 @@ from scheduler.smtp.failures import Unreachable
 from scheduler.smtp.pool import RelaySettings
 from scheduler.smtp.replies import Stage
 from scheduler.smtp.session import Session
-from tests.smtp_server import Misdeed, ScriptedServer, in_loop
+from tests.smtp.scripted import Deed, ScriptedServer
+from tests.smtp_server import in_loop
 
 PACKAGE = Path(__file__).parents[2] / "scheduler"
 
@@ -21,20 +22,20 @@ PACKAGE = Path(__file__).parents[2] / "scheduler"
 @in_loop
 async def test_the_buffer_of_aiosmtplib_holds_what_a_relay_said_too_much() -> None:
     """`Session` looks into it: what is there would pass for the reply to the next command."""
-    async with ScriptedServer({"noop": [Misdeed.TWICE]}) as server:
+    async with ScriptedServer({"noop": [Deed.TWICE]}) as server:
         client = aiosmtplib.SMTP(hostname=server.host, port=server.port, start_tls=False, timeout=5)
         await client.connect()
         assert client.protocol
         assert bytes(client.protocol._buffer) == b""
         assert (await client.noop()).code == 250
-        assert bytes(client.protocol._buffer) == b"250 2.0.0 OK\r\n"
+        assert bytes(client.protocol._buffer) == b"250 2.0.0 ok\r\n"
         client.close()
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 @in_loop
 async def test_a_session_is_given_up_where_a_relay_said_too_much(stage: Stage) -> None:
-    async with ScriptedServer({"noop": [Misdeed.TWICE]}) as server:
+    async with ScriptedServer({"noop": [Deed.TWICE]}) as server:
         session = Session(RelaySettings(server.host, server.port, tls="none", timeout=5), None)
         await session.open("client.test")
         assert session.usable

@@ -18,7 +18,8 @@ from scheduler.ledger.refusals import AGAIN_AFTER, MOST_GIVEN_UP, retry_address
 from scheduler.ledger.states import Why
 from scheduler.smtp.pool import Pool, RelaySettings
 from tests.delivery.test_dispatcher import ANNOUNCED, Desk
-from tests.smtp_server import MailServer, ScriptedServer, in_loop
+from tests.smtp.scripted import ScriptedServer
+from tests.smtp_server import MailServer, in_loop
 from tests.support import utc, webinar
 
 pytestmark = pytest.mark.engines("sqlite")

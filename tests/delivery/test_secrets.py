@@ -27,7 +27,8 @@ from scheduler.logs import set_up_logs
 from scheduler.service.alerting import Notifier
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from tests.delivery.test_dispatcher import Desk
-from tests.smtp_server import Act, MailServer, ScriptedServer, Tls, ca_file, in_loop
+from tests.smtp.scripted import Act, ScriptedServer
+from tests.smtp_server import MailServer, Tls, ca_file, in_loop
 from tests.support import webinar
 from tests.token_server import Answer, TokenServer, token
 
@@ -207,7 +208,7 @@ def test_a_relay_that_repeats_what_it_was_told(
             for reply in REPLIES[stage]:
                 server.script[at] = reply.replace("{}", TOKEN_ECHO if oauth else PASSWORD_ECHO)
                 await meeting.once()
-            said = server.lines
+            said = server.commands
             found = await meeting.over(capfd)
         found.check()
         assert stage in ("banner", "content") or any(line.upper().startswith(stage.upper()) for line in said)

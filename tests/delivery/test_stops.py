@@ -18,8 +18,8 @@ from scheduler.service.alerting import AGAIN_AFTER, RELAY, Notifier
 from scheduler.smtp.pool import Pool, RelaySettings
 from scheduler.smtp.replies import Reply, Verdict
 from tests.delivery.test_dispatcher import ANNOUNCED, Desk
-from tests.smtp.scripted import Server
-from tests.smtp_server import MailServer, ScriptedServer, in_loop, pass_time
+from tests.smtp.scripted import CHUNKS, ScriptedServer
+from tests.smtp_server import MailServer, in_loop, pass_time
 from tests.support import webinar
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -31,9 +31,7 @@ ORGANIZER = "organizer@who.int"
 class Watched(Desk):
     """With alerts about the relay, as the service has them."""
 
-    def __init__(
-        self, database: Database, server: MailServer | ScriptedServer | Server, **more: str | int
-    ) -> None:
+    def __init__(self, database: Database, server: MailServer | ScriptedServer, **more: str | int) -> None:
         settings = RelaySettings(server.host, server.port, tls="none", timeout=5, **more)  # type: ignore[arg-type]
         super().__init__(database, server, relays=[Relay("relay", Pool(settings), Pace(), 1)])
         self._database = database
@@ -314,7 +312,7 @@ async def test_a_relay_that_complains_of_an_alert_is_given_fewer_mails() -> None
 
 @in_loop
 async def test_fewer_mails_on_a_connection_for_an_hour_and_then_as_many_as_ever() -> None:
-    async with Server(most_mails=3) as server:
+    async with ScriptedServer(extensions=CHUNKS, most_mails=3) as server:
         pool = Pool(RelaySettings(server.host, server.port, tls="none", timeout=5, pipelining=False))
 
         async def send(number: int) -> None:

@@ -2,7 +2,10 @@
 
 Of each mail it appends a line to a file, and has it on the disk before it says 250. By turns it offers a
 connection CHUNKING, PIPELINING alone, or neither. It answers a mail's content in no time or after a set time, and
-meanwhile goes on with the mails behind it. It uses no code of the sender's, nor of the tests' other servers.
+meanwhile goes on with the mails behind it.
+
+It is a process of its own so that no kill or stop of a service touches it, and what it took is on the disk. It uses no
+code of the sender's, nor of the tests' other servers: a mistake in theirs cannot hide a mail that was lost here.
 """
 
 from __future__ import annotations

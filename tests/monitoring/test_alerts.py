@@ -21,11 +21,10 @@ from scheduler.service import monitor
 from tests.endtoend.support import CONFIRMATION_ONLY, Relay, free_port, on_the_real_clock
 from tests.monitoring.rules import rules
 from tests.monitoring.watched import Watched, until_async, watched
+from tests.smtp.scripted import Deed, ScriptedServer
 from tests.smtp_server import (
     HOST,
     MailServer,
-    Misdeed,
-    ScriptedServer,
     authority,
     in_loop,
     pass_time,
@@ -126,7 +125,7 @@ async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
 ) -> None:
     monkeypatch.setattr(results, "backoff", lambda attempt, jitter: timedelta(seconds=0.1))
     async with (
-        ScriptedServer({"content": [Misdeed.CLOSE]}) as server,
+        ScriptedServer({"content": [Deed.CLOSE]}) as server,
         watched(tmp_path, database, server) as here,
     ):
         here.edit(on_doubt="hold")
@@ -136,7 +135,7 @@ async def test_a_mail_in_doubt_and_then_held_for_a_live_webinar(
         await here.alerted("WebinarHeld")
         here.edit(on_doubt="resend")
         await here.is_over("WebinarHeld")
-        await until_async(lambda: _took(server, 1), "the mail")
+        await until_async(lambda: _took(server, 2), "the mail again")
         monkeypatch.setattr(monitor, "RECENT", timedelta())
         await here.is_over("WebinarInDoubt")
 

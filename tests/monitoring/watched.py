@@ -18,7 +18,7 @@ from scheduler.service.process import Runner
 from scheduler.settings import Settings
 from tests.endtoend.support import free_port
 from tests.monitoring.rules import Samples, crosses, samples
-from tests.smtp_server import _Server, ca_file
+from tests.smtp_server import LoopbackServer, ca_file
 from tests.support import Ledger, copy_texts, toml
 
 CONFIRMATION_ONLY = '[[messages]]\nid = "confirmation"\non_registration = true\n'
@@ -100,7 +100,7 @@ async def until_async(condition: Callable[[], Any], what: str) -> None:
 async def watched(
     folder: Path,
     database: Database,
-    server: _Server | int,
+    server: LoopbackServer | int,
     clock: SteadyClock | None = None,
     prepare: Callable[[Path], object] = lambda folder: None,
     **more: Any,

@@ -13,7 +13,8 @@ from scheduler.smtp.failures import Refused
 from scheduler.smtp.pool import Pool, RelaySettings
 from scheduler.smtp.replies import Verdict, classify
 from tests.delivery.test_dispatcher import Desk
-from tests.smtp_server import Misdeed, ScriptedServer, in_loop
+from tests.smtp.scripted import Deed, ScriptedServer
+from tests.smtp_server import in_loop
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -35,7 +36,7 @@ async def test_a_mail_in_8_bits_is_rendered_again_for_a_machine_that_takes_none(
     pipelining: bool, database: Database
 ) -> None:
     modern, old = offers("PIPELINING", "8BITMIME", "SIZE"), offers("PIPELINING", "SIZE")
-    script: dict[str, Any] = {"ehlo": [modern, old], "mail": ["", "", Misdeed.RESET]}
+    script: dict[str, Any] = {"ehlo": [modern, old], "mail": ["", "", Deed.RESET]}
     async with ScriptedServer(script) as server:
         here = desk_over(database, server, pipelining=pipelining)
         for one in "abcd":
@@ -45,8 +46,8 @@ async def test_a_mail_in_8_bits_is_rendered_again_for_a_machine_that_takes_none(
         assert [here[one] for one in "abcd"] == ["sent"] * 4
         assert here.dispatcher.trouble == ""
         assert server.connections == 2
-        assert [mail.isascii() for mail in server.mails] == [False, False, True, True]
-        commands = [line for line in server.lines if line.startswith("MAIL")]
+        assert [mail.content.isascii() for mail in server.mails] == [False, False, True, True]
+        commands = [line for line in server.commands if line.startswith("MAIL")]
         assert ["BODY=8BITMIME" in line for line in commands] == [True, True, True, False, False]
         assert {attempt[0] for attempt in here.attempts()} == {"sent"}
 

@@ -12,15 +12,13 @@ from scheduler.smtp.envelope import Mail
 from scheduler.smtp.modes import MOST_IN_FLIGHT, PLAINER_SECONDS, Mode
 from scheduler.smtp.pool import Pool, RelayFailure, RelaySettings
 from scheduler.smtp.replies import Reply
-from tests.smtp.scripted import Deed, Fault, Server
+from tests.smtp.scripted import CHUNKS, GROUPS, Deed, Fault, ScriptedServer
 from tests.smtp_server import in_loop, pass_time
 
-GROUPS = ("PIPELINING", "SIZE 10000000")
-CHUNKS = (*GROUPS, "CHUNKING")
 A_MAIL = Mail.checked("webinar@example.org", "ana@example.com", b"Subject: Hello\r\n\r\nOn Thursday.\r\n")
 
 
-def pool_for(server: Server, **changes: Any) -> Pool:
+def pool_for(server: ScriptedServer, **changes: Any) -> Pool:
     values: dict[str, Any] = {"tls": "none", "timeout": 10.0, "client_name": "client.test"}
     return Pool(RelaySettings(host=server.host, port=server.port, **(values | changes)), content_timeout=10.0)
 
@@ -54,7 +52,7 @@ async def mode(pool: Pool) -> Mode:
 async def test_the_way_is_the_best_of_what_is_offered_and_allowed(
     extensions: tuple[str, ...], changes: dict[str, bool], best: Mode
 ) -> None:
-    async with Server(extensions=extensions) as server:
+    async with ScriptedServer(extensions=extensions) as server:
         pool = pool_for(server, **changes)
         assert await mode(pool) is best
         await pool.close()
@@ -66,7 +64,7 @@ async def test_the_way_is_the_best_of_what_is_offered_and_allowed(
 async def test_out_of_step_it_is_used_the_next_plainer_mode_for_an_hour(
     extensions: tuple[str, ...], then: Mode, deed: Deed
 ) -> None:
-    async with Server(Fault("mail", deed, nth=2), extensions=extensions) as server:
+    async with ScriptedServer(Fault("mail", deed, nth=2), extensions=extensions) as server:
         pool = pool_for(server)
         before = await mode(pool)
         with capture_logs() as logs:
@@ -84,7 +82,7 @@ async def test_out_of_step_it_is_used_the_next_plainer_mode_for_an_hour(
 
 @in_loop
 async def test_broken_twice_without_a_mail_that_got_through_it_is_used_a_plainer_way() -> None:
-    class Refuses(Server):
+    class Refuses(ScriptedServer):
         """Hangs up in the middle of each mail."""
 
         async def _midway(self, talk: Any) -> bool:
@@ -106,7 +104,7 @@ async def test_broken_twice_without_a_mail_that_got_through_it_is_used_a_plainer
 
 @in_loop
 async def test_a_mail_that_got_through_between_two_breaks_makes_good() -> None:
-    class EverySecond(Server):
+    class EverySecond(ScriptedServer):
         async def _midway(self, talk: Any) -> bool:
             if self.connections % 2:
                 talk.writer.transport.abort()
@@ -127,7 +125,7 @@ async def test_a_mail_that_got_through_between_two_breaks_makes_good() -> None:
 async def test_all_connections_that_break_together_are_one_break() -> None:
     together = asyncio.Barrier(4)
 
-    class Falls(Server):
+    class Falls(ScriptedServer):
         async def _midway(self, talk: Any) -> bool:
             await together.wait()
             talk.writer.transport.abort()
@@ -142,10 +140,10 @@ async def test_all_connections_that_break_together_are_one_break() -> None:
 
 @in_loop
 async def test_a_relay_that_says_that_it_leaves_has_not_broken() -> None:
-    async with Server(extensions=GROUPS) as server:
+    async with ScriptedServer(extensions=GROUPS) as server:
         pool = pool_for(server)
         for _ in range(4):
-            server.fault = Fault("mail", Deed.LEAVE, nth=server._seen["mail"] + 1)
+            server.script["mail"] = [Deed.LEAVE]
             await send(pool)
         assert await mode(pool) is Mode.GROUPS
         await pool.close()
@@ -154,12 +152,12 @@ async def test_a_relay_that_says_that_it_leaves_has_not_broken() -> None:
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
 @in_loop
 async def test_a_relay_that_does_not_know_what_it_offers_is_used_without(code: int) -> None:
-    class Forgetful(Server):
+    class Forgetful(ScriptedServer):
         async def _bdat(self, talk: Any, size: int) -> None:
             await talk.reader.readexactly(size)
             await self._say(talk, f"{code} 5.5.1 what?")
 
-    async with Forgetful() as server:
+    async with Forgetful(extensions=CHUNKS) as server:
         pool = pool_for(server)
         assert await mode(pool) is Mode.CHUNKS
         await send(pool, 2)
@@ -170,7 +168,7 @@ async def test_a_relay_that_does_not_know_what_it_offers_is_used_without(code: i
 
 @in_loop
 async def test_fewer_mails_fly_at_once_after_trouble_and_more_again_with_each_group_that_goes_well() -> None:
-    async with Server(Fault("end", Deed.CLOSE, nth=3)) as server:
+    async with ScriptedServer(Fault("content", Deed.CLOSE, nth=3), extensions=CHUNKS) as server:
         pool = pool_for(server)
         assert pool.modes.window == MOST_IN_FLIGHT == 8
         await send(pool, 9)

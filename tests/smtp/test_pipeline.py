@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,16 +17,19 @@ from scheduler.smtp.failures import NotBegun
 from scheduler.smtp.pool import Connection, Doubtful, Pool, Refused, RelayFailure, RelaySettings, Unreachable
 from scheduler.smtp.replies import Reply
 from tests.delivery.rolling import send_over
-from tests.smtp.scripted import Deed, Fault, Server, Stage, Taken
+from tests.smtp.scripted import CHUNKS, GROUPS, Deed, Fault, ScriptedServer, Stage, Taken
 from tests.smtp_server import in_loop
 
-GROUPS = ("PIPELINING", "SIZE 10000000", "8BITMIME", "SMTPUTF8")
-CHUNKS = (*GROUPS, "CHUNKING")
-EXIM = {"mail": "250 OK", "rcpt": "250 Accepted", "rset": "250 Reset OK", "end": "250 OK id=1xWCDs-0005Q5-1P"}
-ALIKE = dict.fromkeys(("mail", "rcpt", "rset", "end"), "250 OK")
+EXIM = {
+    "mail": "250 OK",
+    "rcpt": "250 Accepted",
+    "rset": "250 Reset OK",
+    "content": "250 OK id=1xWCDs-0005Q5-1P",
+}
+ALIKE = dict.fromkeys(("mail", "rcpt", "rset", "content"), "250 OK")
 
 
-def pool_for(server: Server, **changes: Any) -> Pool:
+def pool_for(server: ScriptedServer, **changes: Any) -> Pool:
     patience = changes.pop("content_timeout", 10.0)
     values: dict[str, Any] = {"tls": "none", "timeout": 10.0, "client_name": "client.test"}
     return Pool(
@@ -51,35 +54,32 @@ async def warmed(connection: Connection) -> Connection:
     return connection
 
 
-def verbs(server: Server) -> list[str]:
+def verbs(server: ScriptedServer) -> list[str]:
     return [command.split()[0] for command in server.commands]
 
 
-@dataclass
-class Withholds(Server):
+class Withholds(ScriptedServer):
     """Keeps its replies back from when it has taken `after` mails until it has taken `until`."""
 
-    after: int = 0
-    until: int = 0
-    kept: str = ""
+    after = until = 0
+    kept = ""
 
     async def _say(self, talk: Any, text: str, end: str = "\r\n") -> None:
         self.kept += text + end
-        if not self.after <= len(self.taken) < self.until:
+        if not self.after <= len(self.mails) < self.until:
             said, self.kept = self.kept, ""
             await super()._say(talk, said, end="")
 
 
-@dataclass
-class AnswersLate(Server):
+class AnswersLate(ScriptedServer):
     """Keeps the reply to a mail back until the next command is there."""
 
-    last: int = 0
-    kept: str = ""
+    last = 0
+    kept = ""
 
     async def _say(self, talk: Any, text: str, end: str = "\r\n") -> None:
         self.kept += text + end
-        if text != self._yes("end") or len(self.taken) == self.last:
+        if text != self._yes("content") or len(self.mails) == self.last:
             said, self.kept = self.kept, ""
             await super()._say(talk, said, end="")
 
@@ -88,7 +88,7 @@ class AnswersLate(Server):
 @in_loop
 async def test_eight_mails_go_out_without_a_word_of_the_relay_between_them() -> None:
     mails = [a_mail(number) for number in range(8)]
-    async with Withholds() as server:
+    async with Withholds(extensions=CHUNKS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
@@ -97,7 +97,7 @@ async def test_eight_mails_go_out_without_a_word_of_the_relay_between_them() -> 
             results = await connection.send_all(mails)
         await pool.close()
     assert all(isinstance(result, Reply) for result in results)
-    assert server.taken[1:] == as_taken(mails)
+    assert server.mails[1:] == as_taken(mails)
     assert verbs(server)[4:-1] == ["RSET", "MAIL", "RCPT", "BDAT"] * 8
     assert server.commands[7] == f"BDAT {len(mails[0].content)} LAST"
 
@@ -105,7 +105,7 @@ async def test_eight_mails_go_out_without_a_word_of_the_relay_between_them() -> 
 @in_loop
 async def test_the_next_mails_follow_as_soon_as_half_of_them_have_their_replies() -> None:
     mails = [a_mail(number) for number in range(30)]
-    async with Withholds() as server:
+    async with Withholds(extensions=CHUNKS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
@@ -113,14 +113,14 @@ async def test_the_next_mails_follow_as_soon_as_half_of_them_have_their_replies(
             results, in_flight = await send_over(connection, mails)
         await pool.close()
     assert all(isinstance(result, Reply) for result in results)
-    assert server.taken[1:] == as_taken(mails)
+    assert server.mails[1:] == as_taken(mails)
     assert max(in_flight) == 8
     assert server.connections == 1
 
 
 @in_loop
 async def test_all_but_the_first_of_a_burst_go_by_bdat() -> None:
-    async with Server() as server:
+    async with ScriptedServer(extensions=CHUNKS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             results, in_flight = await send_over(connection, [a_mail(number) for number in range(20)])
@@ -134,7 +134,7 @@ async def test_all_but_the_first_of_a_burst_go_by_bdat() -> None:
 @in_loop
 async def test_a_window_rolls_no_further_than_a_connection_may_carry() -> None:
     mails = [a_mail(number) for number in range(30)]
-    async with Server() as server:
+    async with ScriptedServer(extensions=CHUNKS) as server:
         pool = pool_for(server, mails_per_connection=12)
         async with pool.connection() as connection:
             results, _ = await send_over(connection, mails)
@@ -145,7 +145,7 @@ async def test_a_window_rolls_no_further_than_a_connection_may_carry() -> None:
 
 @pytest.mark.parametrize("nth", [7, *(pytest.param(nth, marks=pytest.mark.full) for nth in (2, 12))])
 @pytest.mark.parametrize("deed", Deed)
-@pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "content", "end"])
+@pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "midway", "content"])
 @in_loop
 async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_twice(
     stage: Stage, deed: Deed, nth: int
@@ -153,7 +153,7 @@ async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_t
     mails = [a_mail(number) for number in range(24)]
     patience = 0.2 if deed is Deed.SILENCE else 10.0
     results: list[Reply | RelayFailure] = []
-    async with Server(Fault(stage, deed, nth)) as server:
+    async with ScriptedServer(Fault(stage, deed, nth), extensions=CHUNKS) as server:
         pool = pool_for(server, timeout=patience, content_timeout=patience)
         while len(results) < len(mails):
             async with pool.connection() as connection:
@@ -162,8 +162,8 @@ async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_t
             assert max(in_flight) <= 8
         await pool.close()
         assert server.done.is_set()
-    taken = [server.taken.count(one) for one in as_taken(mails)]
-    assert sum(taken) == len(server.taken), "nothing but what was sent"
+    taken = [server.mails.count(one) for one in as_taken(mails)]
+    assert sum(taken) == len(server.mails), "nothing but what was sent"
     may_be = {Reply: (1,), Refused: (0,), Unreachable: (0,), Doubtful: (0, 1)}
     assert all(number in may_be[type(result)] for number, result in zip(taken, results, strict=True))
     assert sum(isinstance(result, Doubtful) for result in results) <= 8
@@ -171,7 +171,7 @@ async def test_whatever_happens_in_a_window_that_rolls_no_mail_is_lost_or_sent_t
 
 @in_loop
 async def test_the_first_mail_over_a_connection_goes_by_data() -> None:
-    async with Server() as server:
+    async with ScriptedServer(extensions=CHUNKS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await connection.send_all([a_mail(0)])
@@ -183,7 +183,7 @@ async def test_the_first_mail_over_a_connection_goes_by_data() -> None:
 @in_loop
 async def test_a_setting_turns_each_step_off() -> None:
     for changes, verb in (({"chunking": False}, "DATA"), ({"pipelining": False}, "DATA")):
-        async with Server() as server:
+        async with ScriptedServer(extensions=CHUNKS) as server:
             pool = pool_for(server, **changes)
             async with pool.connection() as connection:
                 assert connection.window == (1 if "pipelining" in changes else 8)
@@ -195,25 +195,25 @@ async def test_a_setting_turns_each_step_off() -> None:
 
 
 @pytest.mark.parametrize("words", [{}, EXIM], ids=["enhanced codes", "as Exim speaks"])
-@pytest.mark.parametrize("stage", ["mail", "rcpt", "end"])
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "content"])
 @in_loop
 async def test_the_reply_to_a_recipient_never_counts_for_a_mail(stage: Stage, words: dict[str, str]) -> None:
     """One reply too many: from there on, each is taken for the one behind it."""
-    async with Server(Fault(stage, Deed.TWICE, nth=3), words=words) as server:
+    async with ScriptedServer(Fault(stage, Deed.TWICE, nth=3), extensions=CHUNKS, words=words) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
             results = await connection.send_all([a_mail(number) for number in range(4)])
             assert not connection.usable
         await pool.close()
-    sent = 2 if stage == "end" else 1
+    sent = 2 if stage == "content" else 1
     assert [type(result) for result in results] == [Reply] * sent + [Doubtful] * (4 - sent)
 
 
 @in_loop
 async def test_where_a_relay_always_says_the_same_mails_go_by_data() -> None:
     mails = [a_mail(number) for number in range(3)]
-    async with Server(words=ALIKE) as server:
+    async with ScriptedServer(extensions=CHUNKS, words=ALIKE) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
@@ -223,7 +223,7 @@ async def test_where_a_relay_always_says_the_same_mails_go_by_data() -> None:
     assert "BDAT" not in verbs(server)
 
 
-class TakesAll(Server):
+class TakesAll(ScriptedServer):
     """Accepts BDAT though it has refused the envelope."""
 
     async def _bdat(self, talk: Any, size: int) -> None:
@@ -235,7 +235,7 @@ class TakesAll(Server):
 @in_loop
 async def test_a_mail_that_is_accepted_after_its_refusal_is_in_doubt_never_sent(stage: Stage) -> None:
     address = "sender1@example.org" if stage == "mail" else "reader1@example.com"
-    async with TakesAll(refuses={(stage, address)}) as server:
+    async with TakesAll(extensions=CHUNKS, refuses={(stage, address)}) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
@@ -246,7 +246,7 @@ async def test_a_mail_that_is_accepted_after_its_refusal_is_in_doubt_never_sent(
 
 @in_loop
 async def test_a_421_without_a_hang_up_is_an_answer_to_each() -> None:
-    class Tired(Server):
+    class Tired(ScriptedServer):
         """As Exim does past its `smtp_accept_max_per_connection`."""
 
         async def _mail(self, talk: Any, command: str) -> None:
@@ -255,7 +255,7 @@ async def test_a_421_without_a_hang_up_is_an_answer_to_each() -> None:
             else:
                 await super()._mail(talk, command)
 
-    async with Tired() as server:
+    async with Tired(extensions=CHUNKS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             await warmed(connection)
@@ -264,20 +264,21 @@ async def test_a_421_without_a_hang_up_is_an_answer_to_each() -> None:
         await pool.close()
     assert all(isinstance(result, Reply) for result in [*results, *more])  # over a new connection, at once
     assert server.connections == 2
-    assert len(set(server.taken)) == len(server.taken) == 6
+    assert len(set(server.mails)) == len(server.mails) == 6
 
 
 # DATA.
 @in_loop
 async def test_the_next_envelope_goes_along_with_the_end_of_the_content() -> None:
     mails = [a_mail(number) for number in range(3)]
-    async with AnswersLate(extensions=GROUPS, last=3) as server:
+    async with AnswersLate(extensions=GROUPS) as server:
+        server.last = 3
         pool = pool_for(server)
         async with pool.connection() as connection:
             results = await connection.send_all(mails)
         await pool.close()
     assert all(isinstance(result, Reply) for result in results)
-    assert server.taken == as_taken(mails)
+    assert server.mails == as_taken(mails)
     assert verbs(server)[1:-1] == ["MAIL", "RCPT", "DATA", *["RSET", "MAIL", "RCPT", "DATA"] * 2]
 
 
@@ -286,14 +287,14 @@ async def test_the_next_envelope_goes_along_with_the_end_of_the_content() -> Non
 async def test_a_refused_recipient_gets_nothing_even_where_the_relay_asks_for_content(polite: bool) -> None:
     mails = [a_mail(number) for number in range(4)]
     refuses: set[tuple[Stage, str]] = {("rcpt", "reader1@example.com"), ("rcpt", "reader2@example.com")}
-    async with Server(extensions=GROUPS, polite=polite, refuses=refuses) as server:
+    async with ScriptedServer(extensions=GROUPS, polite=polite, refuses=refuses) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             results = await connection.send_all(mails)
         await pool.close()
     assert [type(result) for result in results] == [Reply, Refused, Refused, Reply]
     assert [str(result) for result in results[1:3]] == ["rcpt: 550 5.1.1 no such user"] * 2
-    assert server.taken == as_taken([mails[0], mails[3]])
+    assert server.mails == as_taken([mails[0], mails[3]])
     assert server.connections == 1
 
 
@@ -302,7 +303,7 @@ async def test_of_a_window_one_mail_is_in_doubt_when_the_connection_breaks_and_t
     None
 ):
     mails = [a_mail(number) for number in range(8)]
-    async with Server(Fault("end", Deed.CLOSE, nth=3), extensions=GROUPS) as server:
+    async with ScriptedServer(Fault("content", Deed.CLOSE, nth=3), extensions=GROUPS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             assert connection.window == 8
@@ -310,31 +311,31 @@ async def test_of_a_window_one_mail_is_in_doubt_when_the_connection_breaks_and_t
         await pool.close()
     assert [type(result) for result in results] == [Reply] * 2 + [Doubtful] + [Reply] * 5
     assert server.connections == 2
-    assert len(set(server.taken)) == len(server.taken) == 8
+    assert len(set(server.mails)) == len(server.mails) == 8
 
 
 @in_loop
 async def test_what_was_not_written_when_a_relay_falls_silent_is_not_in_doubt() -> None:
     mails = [a_mail(number) for number in range(8)]
-    async with Server(Fault("end", Deed.SILENCE), extensions=GROUPS) as server:
+    async with ScriptedServer(Fault("content", Deed.SILENCE), extensions=GROUPS) as server:
         pool = pool_for(server, content_timeout=0.3, timeout=0.3)
         async with pool.connection() as connection:
             results = await connection.send_all(mails)
         await pool.close()
     assert [type(result) for result in results] == [Doubtful] + [NotBegun] * 7
-    assert server.taken == as_taken(mails[:1])
+    assert server.mails == as_taken(mails[:1])
 
 
 @in_loop
 async def test_the_next_mails_join_a_window_over_data_when_half_of_it_has_its_replies() -> None:
     mails = [a_mail(number) for number in range(30)]
-    async with Server(extensions=GROUPS) as server:
+    async with ScriptedServer(extensions=GROUPS) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             results, in_flight = await send_over(connection, mails)
         await pool.close()
     assert all(isinstance(result, Reply) for result in results)
-    assert server.taken == as_taken(mails)
+    assert server.mails == as_taken(mails)
     assert max(in_flight) == 8
     assert len(in_flight) > 30 / 8 + 1
     assert server.connections == 1
@@ -346,13 +347,13 @@ async def test_a_mail_that_may_not_go_any_more_is_not_begun(extensions: Sequence
     """Its time is over, or it is planned otherwise, by when its turn comes."""
     mails = [a_mail(number) for number in range(4)]
     mails[2] = replace(mails[2], may_go=lambda announced: False)
-    async with Server(extensions=extensions) as server:
+    async with ScriptedServer(extensions=extensions) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             results, _ = await send_over(connection, mails)
         await pool.close()
     assert [type(result) for result in results] == [Reply, Reply, NotBegun, Reply]
-    assert server.taken == as_taken([mails[0], mails[1], mails[3]])
+    assert server.mails == as_taken([mails[0], mails[1], mails[3]])
     assert server.connections == 1
 
 
@@ -360,10 +361,10 @@ async def test_a_mail_that_may_not_go_any_more_is_not_begun(extensions: Sequence
 async def test_no_content_goes_out_after_a_stop_though_its_envelope_did() -> None:
     stopped = False
 
-    class Stops(Server):
+    class Stops(ScriptedServer):
         async def _end(self, talk: Any, content: bytes, answered: bool) -> None:
             nonlocal stopped
-            stopped = len(self.taken) == 1  # while the second mail has no reply
+            stopped = len(self.mails) == 1  # while the second mail has no reply
             await super()._end(talk, content, answered)
 
     mails = [replace(a_mail(number), may_go=lambda announced: not stopped) for number in range(8)]
@@ -375,7 +376,7 @@ async def test_no_content_goes_out_after_a_stop_though_its_envelope_did() -> Non
         await pool.close()
     assert [type(result) for result in results] == [Reply] * 2 + [NotBegun] * 6
     assert verbs(server).count("MAIL") == 3
-    assert server.taken == as_taken(mails[:2])
+    assert server.mails == as_taken(mails[:2])
     assert server.connections == 1
 
 
@@ -389,19 +390,19 @@ async def test_what_the_relay_can_not_carry_is_refused_alone(extensions: Sequenc
         a_mail(3, text="À jeudi."),
         a_mail(4),
     ]
-    async with Server(extensions=extensions) as server:
+    async with ScriptedServer(extensions=extensions) as server:
         pool = pool_for(server)
         async with pool.connection() as connection:
             results, _ = await send_over(connection, mails)
         await pool.close()
     codes = [result.reply.enhanced if isinstance(result, RelayFailure) else "" for result in results]
     assert codes == ["", "5.6.7", "", "5.6.3", ""]
-    assert server.taken == as_taken([mails[0], mails[2], mails[4]])
+    assert server.mails == as_taken([mails[0], mails[2], mails[4]])
     assert server.connections == 1
 
 
 # Whatever is refused.
-NO: list[Stage | None] = [None, None, "mail", "rcpt", "data", "end"]
+NO: list[Stage | None] = [None, None, "mail", "rcpt", "data", "content"]
 
 
 @pytest.mark.parametrize("extensions", [(), GROUPS, CHUNKS], ids=["plain", "groups", "chunks"])
@@ -419,7 +420,7 @@ def test_each_mail_gets_its_own_reply(
 
     @in_loop
     async def go() -> None:
-        async with Server(
+        async with ScriptedServer(
             extensions=extensions, refuses=refuses, polite=polite, words=EXIM if exim else {}
         ) as server:
             pool = pool_for(server)
@@ -435,8 +436,8 @@ def test_each_mail_gets_its_own_reply(
             if fate == "data" and mail not in by_data:
                 fate = None  # BDAT has no such stage  # noqa: PLW2901
             stage = result.reply.stage if isinstance(result, Refused) else ""
-            assert stage == {"end": "content", None: ""}.get(fate, fate)
-            assert server.taken.count(*as_taken([mail])) == (fate is None)
+            assert stage == (fate or "")
+            assert server.mails.count(*as_taken([mail])) == (fate is None)
         assert server.connections == 1
 
     go()
@@ -446,9 +447,9 @@ def test_each_mail_gets_its_own_reply(
 @pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["groups", "chunks"])
 @in_loop
 async def test_a_relay_that_does_not_read_ends_by_the_time_limit(extensions: Sequence[str]) -> None:
-    class Deaf(Server):
+    class Deaf(ScriptedServer):
         async def _midway(self, talk: Any) -> bool:
-            if self.taken:
+            if self.mails:
                 await asyncio.sleep(60)
             return await super()._midway(talk)
 
@@ -471,16 +472,16 @@ async def test_a_relay_that_does_not_read_ends_by_the_time_limit(extensions: Seq
 @pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["groups", "chunks"])
 @in_loop
 async def test_a_relay_that_answers_byte_by_byte_has_no_longer_for_a_reply(extensions: Sequence[str]) -> None:
-    class Dribbles(Server):
+    class Dribbles(ScriptedServer):
         async def _say(self, talk: Any, text: str, end: str = "\r\n") -> None:
-            if self.taken and text == self._yes("end"):
+            if self.mails and text == self._yes("content"):
                 for byte in text:
                     await super()._say(talk, byte, end="")
                     await asyncio.sleep(0.1)
             await super()._say(talk, text, end)
 
-    async with Dribbles(extensions=extensions, words={"end": "250 taken"}) as server:
-        server.taken.append(Taken("", "", b""))
+    async with Dribbles(extensions=extensions, words={"content": "250 taken"}) as server:
+        server.mails.append(Taken("", "", b""))
         pool = pool_for(server, content_timeout=0.4)
         async with pool.connection() as connection:
             (result,) = await connection.send_all([a_mail(0)])
@@ -490,13 +491,13 @@ async def test_a_relay_that_answers_byte_by_byte_has_no_longer_for_a_reply(exten
 
 
 @pytest.mark.parametrize("extensions", [GROUPS, CHUNKS], ids=["groups", "chunks"])
-@pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "data", "content", "end"])
+@pytest.mark.parametrize("stage", ["rset", "mail", "rcpt", "data", "midway", "content"])
 @in_loop
 async def test_cancelled_at_any_stage_it_hangs_up_at_once(stage: Stage, extensions: Sequence[str]) -> None:
     if stage == "data" and extensions is CHUNKS:
         return
     nth = 1 if stage == "rset" else 2
-    async with Server(Fault(stage, Deed.SILENCE, nth), extensions=extensions) as server:
+    async with ScriptedServer(Fault(stage, Deed.SILENCE, nth), extensions=extensions) as server:
         pool = pool_for(server)
 
         async def two() -> None:
@@ -520,7 +521,7 @@ async def test_cancelled_at_any_stage_it_hangs_up_at_once(stage: Stage, extensio
 @in_loop
 async def test_a_mail_cut_short_never_gets_its_end(extensions: Sequence[str]) -> None:
     big = a_mail(1, text=("x" * 70 + "\r\n") * 200_000)  # more than the system's buffers hold
-    async with Server(Fault("content", Deed.SILENCE, nth=2), extensions=extensions) as server:
+    async with ScriptedServer(Fault("midway", Deed.SILENCE, nth=2), extensions=extensions) as server:
         pool = pool_for(server)
 
         async def two() -> None:
@@ -534,4 +535,4 @@ async def test_a_mail_cut_short_never_gets_its_end(extensions: Sequence[str]) ->
         with pytest.raises(asyncio.CancelledError):
             await task
         await pool.close()
-    assert server.taken == as_taken([a_mail(0)])
+    assert server.mails == as_taken([a_mail(0)])

@@ -13,7 +13,8 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from scheduler.input.relay_settings import OAuthSettings
 from scheduler.smtp.pool import Pool, Refused, RelaySettings, Unreachable
 from scheduler.smtp.replies import Verdict, classify
-from tests.smtp_server import MailServer, ScriptedServer, ca_file, in_loop
+from tests.smtp.scripted import ScriptedServer
+from tests.smtp_server import MailServer, ca_file, in_loop
 from tests.token_server import TokenServer, token
 
 MAILBOX = "webinar@example.org"
@@ -137,7 +138,7 @@ async def test_a_token_of_real_length_goes_in_one_line() -> None:
         pool = pool_for(relay, endpoint)
         await send(pool)
         await pool.close()
-        (line,) = [line for line in relay.lines if line.startswith("AUTH")]
+        (line,) = [line for line in relay.commands if line.startswith("AUTH")]
         assert base64.b64decode(line.split()[2]).decode() == f"user={MAILBOX}\x01auth=Bearer {long}\x01\x01"
 
 

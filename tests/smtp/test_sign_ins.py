@@ -8,7 +8,8 @@ import pytest
 
 from scheduler.smtp import sign_ins
 from scheduler.smtp.pool import Pool, RelaySettings
-from tests.smtp_server import MailServer, Misdeed, ScriptedServer, in_loop
+from tests.smtp.scripted import Deed, ScriptedServer
+from tests.smtp_server import MailServer, in_loop
 
 EIGHT = range(8)
 
@@ -51,7 +52,7 @@ async def test_a_wrong_password_is_sent_once_however_many_connections_there_may_
         for tries in (1, 2):
             found = await asyncio.gather(*(send(pool) for _ in EIGHT), return_exceptions=True)
             assert [str(one) for one in found] == ["auth: 535 5.7.8"] * 8
-            assert sum(line.startswith("AUTH") for line in server.lines) == tries
+            assert sum(line.startswith("AUTH") for line in server.commands) == tries
         server.script.clear()
         await asyncio.gather(*(send(pool) for _ in EIGHT))
         assert len(server.mails) == 8
@@ -62,7 +63,7 @@ async def test_a_wrong_password_is_sent_once_however_many_connections_there_may_
 @in_loop
 async def test_a_first_connection_that_hangs_keeps_no_other_waiting(stage: str) -> None:
     """One machine of several behind a relay's name."""
-    async with ScriptedServer({stage: [Misdeed.SILENCE]}) as server:
+    async with ScriptedServer({stage: [Deed.SILENCE]}) as server:
         await seven_arrive_while_one_hangs(server)
 
 
@@ -71,7 +72,7 @@ async def test_the_others_wait_a_moment_only_for_one_that_hangs_as_it_signs_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sign_ins, "TURN_SECONDS", 0.1)
-    async with ScriptedServer({"auth": [Misdeed.SILENCE]}) as server:
+    async with ScriptedServer({"auth": [Deed.SILENCE]}) as server:
         await seven_arrive_while_one_hangs(server)
 
 
@@ -80,9 +81,9 @@ async def test_who_is_signed_in_already_keeps_the_others_from_waiting() -> None:
     async with ScriptedServer() as server:
         pool = pool_for(server)
         async with pool.connection():
-            server.script["auth"] = [Misdeed.SILENCE]
+            server.script["auth"] = [Deed.SILENCE]
             hanging = asyncio.create_task(send(pool))
-            await server.waiting.wait()
+            await server.silent.wait()
             await send(pool)
         assert len(server.mails) == 1
         hanging.cancel()
