@@ -175,7 +175,11 @@ async def test_a_password_that_was_not_compared_does_not_count(room: Room) -> No
 
 
 @in_loop
-async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(room: Room) -> None:
+async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(accounts, "verify_password", lambda password, hash_: goes_on.wait(30) and False)
     async with room.browser() as client:
         asked = [
             asyncio.create_task(client.post("/templates/sign-in", data={"address": f"{n}@who.int"}))
@@ -184,6 +188,7 @@ async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_edit
         signing = room.editor._signing
         await until(lambda: len(signing._hashing._others) > 1)
         signing.stop()
+        goes_on.set()
         found = {answer.status_code for answer in await asyncio.gather(*asked)}
         assert found <= {403, 429}
         assert 429 in found
