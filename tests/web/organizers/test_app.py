@@ -22,6 +22,7 @@ from scheduler.mail.received import read_invitation, read_mail
 from scheduler.mail.text.layout import read_layout
 from scheduler.outbox import TooMany
 from scheduler.problem import Problem
+from scheduler.web import accounts
 from scheduler.web.guard import MOST_WAITING, OF_BOTH
 from tests.support import until, webinar
 from tests.web.organizers.conftest import HOST, NOW, PASSWORD, Room
@@ -175,11 +176,14 @@ async def test_a_password_that_was_not_compared_does_not_count(room: Room) -> No
 
 
 @in_loop
-async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_waits_for_a_password_to_be_compared_is_answered_when_the_editor_stops(room: Room) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(accounts, "verify_password", lambda password, hash_: goes_on.wait(30) and False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "verify_password", lambda password, hash_: goes_on.wait(30) and False)
+        await _stops_while_passwords_wait(room, goes_on)
+
+
+async def _stops_while_passwords_wait(room: Room, goes_on: threading.Event) -> None:
     async with room.browser() as client:
         asked = [
             asyncio.create_task(client.post("/templates/sign-in", data={"address": f"{n}@who.int"}))
