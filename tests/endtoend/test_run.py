@@ -115,16 +115,16 @@ async def test_two_replicas_share_the_work_and_nobody_is_written_to_twice(
         one, other = await here.run(), await here.run()
         await one.ready()
         await other.ready()
-        here.sql.register(people(100))
+        here.sql.register(people(400))
         await here.relay.took(20)
         here.sql.drop_connections()
         await here.relay.took(50)
         await one.kill()
-        await until(lambda: here.sql.states() == {"sent": 100}, "the rest")
+        await until(lambda: here.sql.states() == {"sent": 400}, "the rest")
 
         for process in (one, other):
             await until(lambda: any(one["event"] == "sent" for one in process.events), "it sent some")  # noqa: B023
-        assert here.relay.counts().keys() == {(to, "confirmation") for to in people(100)}
+        assert here.relay.counts().keys() == {(to, "confirmation") for to in people(400)}
         assert len(here.doubled()) <= 4, "no more than what was on the wire of the one that was killed"
 
 
