@@ -16,6 +16,8 @@ from tests.support import utc, webinar
 from tests.web.api.support import MAYA, PEOPLE, Api, key_of
 from tests.web.pages.support import NOW, Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 QUESTIONS = """
 [[questions]]
 id = "role"

@@ -14,6 +14,8 @@ from scheduler.web.pages.words import LANGUAGES, page_words
 from tests.web.pages.registering_support import Form, open_page
 from tests.web.pages.support import Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 WORDS = page_words("en").confirm
 
 

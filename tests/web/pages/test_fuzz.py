@@ -11,6 +11,8 @@ from starlette.routing import Route
 
 from tests.web.pages.support import Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 BODIES = st.one_of(
     st.binary(max_size=300),
     st.lists(

@@ -16,6 +16,8 @@ from scheduler.web.pages.words import LANGUAGES, page_words
 from tests.support import utc, webinar
 from tests.web.pages.support import Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 SAYS = page_words("en").mine
 LARGEST = 60_000  # bytes of a page with its assets
 

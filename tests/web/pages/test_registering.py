@@ -17,6 +17,8 @@ from tests.support import SEQUENCE, utc
 from tests.web.pages.registering_support import QUESTIONS, open_page
 from tests.web.pages.support import Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 WORDS = page_words("en").register
 
 

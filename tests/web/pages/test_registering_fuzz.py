@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import quote
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import SEQUENCE
 from tests.web.pages.registering_support import QUESTIONS, open_page
 from tests.web.pages.support import Site
+
+pytestmark = pytest.mark.engines("sqlite")
 
 FIELDS = (
     "name", "address", "language", "zone", "zone-choice", "country", "organization", "consent", "stamp", "comments",

@@ -11,6 +11,8 @@ from scheduler.web.pages.words import page_words
 from tests.support import utc, webinar
 from tests.web.pages.support import Site
 
+pytestmark = pytest.mark.engines("sqlite")
+
 SAYS = page_words("en").unsubscribe
 ONE_CLICK: dict[str, Any] = {
     "content": b"List-Unsubscribe=One-Click",
