@@ -226,8 +226,8 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int, pages_url:
     """Let this revision govern, with the next plan number if anything that planning reads differs. A webinar whose
     people were removed stays ended, unless it takes place again."""
     before, version = conn.execute(select(_W).where(_W.c.webinar == webinar.id)).first(), _next_version(conn)
-    print_now = fingerprint(webinar, pages_url)
-    same = before is not None and before.fingerprint == print_now
+    present = fingerprint(webinar, pages_url)
+    same = before is not None and before.fingerprint == present
     stays_removed = retention.stays_removed(conn, webinar)
     if not stays_removed and (before is None or before.status == ENDED):
         mark_all_changed(conn, webinar.id)
@@ -240,7 +240,7 @@ def take_effect(conn: Connection, webinar: Webinar, revision_id: int, pages_url:
             "plan": (before.plan if before else 0) + (not same),
             "behind": before.behind if before and same else True,
             "version": version,
-            "fingerprint": print_now,
+            "fingerprint": present,
             "starts_at": webinar.start,
             "ends_at": webinar.end,
             "join_url": shared_link(webinar, pages_url),
