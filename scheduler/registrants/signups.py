@@ -267,8 +267,11 @@ def _free_places(conn: Connection, webinar: Webinar) -> int | None:
     """The number of places that nobody has; None if there is no limit. Whoever withdrew has left theirs."""
     if webinar.capacity is None:
         return None
-    taken = execute(conn, _TAKEN, webinar=webinar.id).scalar_one()
-    return max(0, webinar.capacity - int(taken))
+    return max(0, webinar.capacity - _taken_places(conn, webinar.id))
+
+
+def _taken_places(conn: Connection, webinar: str) -> int:
+    return int(execute(conn, _TAKEN, webinar=webinar).scalar_one())
 
 
 _COMES = (
@@ -309,10 +312,9 @@ def places(conn: Connection, webinar: Webinar) -> Places | None:
     """How many places are taken, and how many people wait for one; None if there is no limit."""
     if webinar.capacity is None:
         return None
-    taken = execute(conn, _TAKEN, webinar=webinar.id).scalar_one()
     query = "SELECT count(*) FROM signup WHERE webinar = :webinar AND state = 'waiting'"
     waiting = execute(conn, query, webinar=webinar.id).scalar_one()
-    return Places(int(taken), webinar.capacity, int(waiting))
+    return Places(_taken_places(conn, webinar.id), webinar.capacity, int(waiting))
 
 
 # Rows
