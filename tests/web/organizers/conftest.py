@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 
 from scheduler.database.engine import Database
 from scheduler.governing.folder import Folder
@@ -31,9 +30,6 @@ from tests.support import copy_texts, utc, webinar
 NOW = utc("2025-06-20 08:00")
 HOST = "127.0.0.1:8090"
 PASSWORD = "four words make one"
-accounts._HASHER = PasswordHasher(
-    time_cost=1, memory_cost=8, parallelism=1
-)  # a test compares dozens of passwords
 
 
 class Moment:
